@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# make            build flanneld, fabricctl and flannel (the CNI plugin) into build/
+# make deps       install what is missing, Debian packages (needs root)
+# make demo       three hosts on this machine, pinging each other (needs root)
+# make check      lint, unit, fuzz corpora and integration tests (needs root)
+# make bench      measure (needs root)
+# make install    DESTDIR, prefix, bindir, sbindir, libexecdir, cnidir, sysconfdir, ...
+#
+# Switches: V=1 shows commands, WERROR=1, SANITIZE=address,undefined, CC=clang, BUILD=directory.
+
+CC      ?= gcc
+ifeq ($(origin CC),default)
+CC      := gcc
+endif
+V       ?= 0
+WERROR  ?= 0
+SANITIZE ?=
+BUILD   ?= build$(if $(SANITIZE),-sanitize)
+
+prefix        ?= /usr/local
+exec_prefix   ?= $(prefix)
+bindir        ?= $(exec_prefix)/bin
+sbindir       ?= $(exec_prefix)/sbin
+libexecdir    ?= $(exec_prefix)/libexec
+sysconfdir    ?= /etc
+localstatedir ?= /var
+datarootdir   ?= $(prefix)/share
+docdir        ?= $(datarootdir)/doc/flannel
+mandir        ?= $(datarootdir)/man
+unitdir       ?= $(prefix)/lib/systemd/system
+cnidir        ?= $(libexecdir)/cni
+INSTALL       ?= install
+
+VERSION := $(shell git describe --tags --always --dirty --match 'v*' 2>/dev/null | sed 's/^v//' || true)
+ifeq ($(VERSION),)
+VERSION := 0.1.0
+endif
+# Before the first tag git knows only a commit; a version starts with numbers all the same.
+ifeq ($(findstring .,$(VERSION)),)
+VERSION := 0.1.0+$(VERSION)
+endif
+
+PKGS_BASE  := libnl-3.0 libnl-route-3.0 libmnl jansson
+PKGS_EVENT := libevent_core libevent_extra libcurl
+PKGS       := $(PKGS_BASE) $(PKGS_EVENT) smartcols cmocka libnftnl
+PKG_CONFIG ?= pkg-config
+
+DEPS := gcc make git pkg-config libnl-3-dev libnl-route-3-dev libmnl-dev libnftnl-dev libjansson-dev \
+	libcurl4-openssl-dev libevent-dev libsmartcols-dev uthash-dev libcmocka-dev
+DEPS_TEST := etcd-server etcd-client iproute2 iputils-ping nftables iperf3 clang clang-format cppcheck \
+	python3 python3-pytest python3-pytest-xdist prometheus strace socat jq containernetworking-plugins procps openssl
+
+# Hardening is on by default; sanitizers bring their own checks and dislike fortification.
+HARDEN_C  := -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPIE
+HARDEN_LD := -pie -Wl,-z,relro,-z,now,-z,noexecstack
+WARN := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wpointer-arith \
+	-Wwrite-strings -Wformat=2 -Werror=format-security -Wvla -Wundef
+OPT  := -O2 -g
+ifneq ($(SANITIZE),)
+OPT  := -O1 -g -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -fno-sanitize-recover=all
+else
+HARDEN_C += -D_FORTIFY_SOURCE=$(if $(findstring clang,$(CC)),2,3)
+endif
+ifeq ($(WERROR),1)
+WARN += -Werror
+endif
+
+override CPPFLAGS += -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -I. $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
+override CFLAGS   += -std=gnu17 $(OPT) $(WARN) $(HARDEN_C) -ffile-prefix-map=$(CURDIR)=.
+override LDFLAGS  += $(OPT) $(HARDEN_LD) -Wl,--as-needed
+
+LIBS_BASE  = $(shell $(PKG_CONFIG) --libs $(PKGS_BASE))
+LIBS_EVENT = $(shell $(PKG_CONFIG) --libs $(PKGS_EVENT))
+
+ifeq ($(V),1)
+Q :=
+say = @:
+else
+Q := @
+say = @printf '  %-7s %s\n'
+endif
+
+LAYERS := lib kernel subnet backends flanneld fabricctl cni-plugin
+SRCS   := $(foreach d,$(LAYERS),$(wildcard $(d)/*.c))
+objs    = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)/*.c))
+archive = $(foreach d,$(1),$(BUILD)/$(d).a)
+
+PROGRAMS := $(BUILD)/flanneld $(BUILD)/fabricctl $(BUILD)/flannel
+
+.PHONY: all deps demo check lint unit fuzz integration bench install uninstall clean format
+all: $(PROGRAMS)
+
+$(BUILD)/flanneld: $(call objs,flanneld) $(call archive,backends subnet kernel lib)
+$(BUILD)/flanneld: LIBS = $(LIBS_BASE) $(LIBS_EVENT)
+$(BUILD)/fabricctl: $(call objs,fabricctl) $(call archive,subnet lib)
+$(BUILD)/fabricctl: LIBS = $(LIBS_BASE) $(LIBS_EVENT) $(shell $(PKG_CONFIG) --libs smartcols)
+$(BUILD)/flannel: $(call objs,cni-plugin) $(call archive,kernel lib)
+$(BUILD)/flannel: LIBS = $(LIBS_BASE) $(shell $(PKG_CONFIG) --libs libnftnl)
+
+$(PROGRAMS):
+	$(say) LD $@
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
+
+$(BUILD)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(say) CC $<
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+define archive_rule
+$(BUILD)/$(1).a: $$(call objs,$(1))
+	$$(say) AR $$@
+	$$(Q)rm -f $$@ && $(AR) rcD $$@ $$^
+endef
+$(foreach d,lib kernel subnet backends,$(eval $(call archive_rule,$(d))))
+
+-include tests/tests.mk
+
+-include $(patsubst %.c,$(BUILD)/%.d,$(SRCS))
+
+# Asks dpkg first, so that it needs neither root nor a network when nothing is missing.
+deps:
+	@missing=$$(for p in $(DEPS) $(DEPS_TEST); do \
+		dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+	if [ -n "$$missing" ]; then \
+		echo "installing:" $$missing; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+		apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	fi
+
+format:
+	clang-format -i $(foreach d,$(LAYERS) tests/unit tests/fuzz tests/bench,$(wildcard $(d)/*.c $(d)/*.h))
+
+clean:
+	rm -rf $(BUILD)

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kernel/link.h"
+
+#include <errno.h>
+#include <linux/rtnetlink.h>
+#include <netlink/addr.h>
+#include <netlink/msg.h>
+#include <netlink/route/link.h>
+#include <netlink/route/link/vxlan.h>
+
+/* libnl objects need a cleanup of their own type. */
+static void put_link(struct rtnl_link **link)
+{
+	if (*link)
+		rtnl_link_put(*link);
+}
+
+static void put_msg(struct nl_msg **msg)
+{
+	if (*msg)
+		nlmsg_free(*msg);
+}
+
+static void put_addr(struct nl_addr **addr)
+{
+	if (*addr)
+		nl_addr_put(*addr);
+}
+
+#define auto_link __attribute__((cleanup(put_link)))
+#define auto_msg  __attribute__((cleanup(put_msg)))
+#define auto_addr __attribute__((cleanup(put_addr)))
+
+static int from_libnl(struct err *e, int code, const char *what)
+{
+	return err_set(e, code == -NLE_NOMEM ? -ENOMEM : -EINVAL, "%s: %s", what,
+		       nl_geterror(code));
+}
+
+static void read_vxlan(struct rtnl_link *link, struct link_vxlan *v)
+{
+	auto_addr struct nl_addr *local = NULL;
+	uint32_t port = 0;
+	uint32_t flags = 0;
+
+	rtnl_link_vxlan_get_id(link, &v->vni);
+	rtnl_link_vxlan_get_link(link, &v->lower_ifindex);
+	rtnl_link_vxlan_get_port(link, &port);
+	v->port = (uint16_t)port;
+	v->learning = rtnl_link_vxlan_get_learning(link) > 0;
+	v->l2miss = rtnl_link_vxlan_get_l2miss(link) > 0;
+	if (rtnl_link_vxlan_get_flags(link, &flags) == 0)
+		v->gbp = flags & RTNL_LINK_VXLAN_F_GBP;
+	if (rtnl_link_vxlan_get_local(link, &local) == 0 && local)
+		v->local = ip_addr_from_bytes(nl_addr_get_family(local),
+					      nl_addr_get_binary_addr(local));
+}
+
+static void read_link(struct rtnl_link *link, struct link_info *ret)
+{
+	struct nl_addr *mac = rtnl_link_get_addr(link);
+	const char *kind = rtnl_link_get_type(link);
+	const char *name = rtnl_link_get_name(link);
+	unsigned flags = rtnl_link_get_flags(link);
+
+	memset(ret, 0, sizeof(*ret));
+	ret->ifindex = (uint32_t)rtnl_link_get_ifindex(link);
+	snprintf(ret->name, sizeof(ret->name), "%s", name ? name : "");
+	snprintf(ret->kind, sizeof(ret->kind), "%s", kind ? kind : "");
+	ret->mtu_bytes = rtnl_link_get_mtu(link);
+	ret->up = flags & IFF_UP;
+	ret->running = flags & IFF_RUNNING;
+	ret->loopback = flags & IFF_LOOPBACK;
+	ret->master_ifindex = (uint32_t)rtnl_link_get_master(link);
+	if (mac && nl_addr_get_len(mac) == sizeof(ret->mac.b))
+		memcpy(ret->mac.b, nl_addr_get_binary_addr(mac), sizeof(ret->mac.b));
+	if (rtnl_link_is_vxlan(link))
+		read_vxlan(link, &ret->vxlan);
+}
+
+static void on_object(struct nl_object *object, void *arg)
+{
+	read_link((struct rtnl_link *)object, arg);
+}
+
+bool link_decode(const struct nlmsghdr *hdr, struct link_info *ret, bool *ret_gone)
+{
+	auto_msg struct nl_msg *msg = NULL;
+	struct link_info link = { 0 };
+
+	if (hdr->nlmsg_type != RTM_NEWLINK && hdr->nlmsg_type != RTM_DELLINK)
+		return false;
+	msg = nlmsg_convert((struct nlmsghdr *)hdr);
+	if (!msg)
+		return false;
+	nlmsg_set_proto(msg, NETLINK_ROUTE);
+	if (nl_msg_parse(msg, on_object, &link) < 0 || !link.ifindex)
+		return false;
+	*ret = link;
+	*ret_gone = hdr->nlmsg_type == RTM_DELLINK;
+	return true;
+}
+
+struct link_array {
+	struct link_info *items;
+	size_t len;
+	size_t cap;
+};
+
+static void collect(void *arg, const struct nlmsghdr *hdr)
+{
+	struct link_array *a = arg;
+	struct link_info link;
+	bool gone;
+
+	if (link_decode(hdr, &link, &gone) && !gone) {
+		GROW(a->items, a->len, a->cap);
+		a->items[a->len++] = link;
+	}
+}
+
+static int get(struct netlink *nl, uint32_t ifindex, const char *name, struct link_info *ret,
+	       struct err *e)
+{
+	struct link_array found = { 0 };
+	auto_msg struct nl_msg *msg = NULL;
+	int rc;
+
+	rc = rtnl_link_build_get_request((int)ifindex, name, &msg);
+	if (rc < 0)
+		return from_libnl(e, rc, "device request");
+	rc = netlink_call(nl, nlmsg_hdr(msg), collect, &found, e);
+	if (rc == 0 && found.len != 1)
+		rc = err_set(e, -ENODEV, "No such device");
+	if (rc == 0)
+		*ret = found.items[0];
+	free(found.items);
+	return rc;
+}
+
+int link_get_by_name(struct netlink *nl, const char *name, struct link_info *ret, struct err *e)
+{
+	if (get(nl, 0, name, ret, e) < 0)
+		return err_wrap(e, "device %s", name);
+	return 0;
+}
+
+int link_get_by_index(struct netlink *nl, uint32_t ifindex, struct link_info *ret, struct err *e)
+{
+	if (get(nl, ifindex, NULL, ret, e) < 0)
+		return err_wrap(e, "device %u", ifindex);
+	return 0;
+}
+
+int link_list(struct netlink *nl, struct link_info **ret, size_t *ret_len, struct err *e)
+{
+	struct {
+		struct nlmsghdr hdr;
+		struct ifinfomsg info;
+	} request = { .hdr = { .nlmsg_len = sizeof(request), .nlmsg_type = RTM_GETLINK } };
+
+	for (unsigned attempt = 0;; attempt++) {
+		struct link_array found = { 0 };
+		int rc = netlink_dump(nl, &request.hdr, collect, &found, e);
+
+		if (rc == 0) {
+			*ret = found.items;
+			*ret_len = found.len;
+			return 0;
+		}
+		free(found.items);
+		if (rc != -EINTR || attempt == 5)
+			return err_wrap(e, "devices");
+	}
+}
+
+static int set_local(struct rtnl_link *link, const struct ip_addr *local)
+{
+	auto_addr struct nl_addr *addr = NULL;
+
+	if (!ip_addr_is_set(local))
+		return 0;
+	addr = nl_addr_build(local->family, local->b, ip_addr_size(local));
+	return addr ? rtnl_link_vxlan_set_local(link, addr) : -NLE_NOMEM;
+}
+
+int link_create_vxlan(struct netlink *nl, const char *name, const struct link_vxlan *v,
+		      const struct mac_addr *mac, uint32_t mtu_bytes, struct err *e)
+{
+	auto_link struct rtnl_link *link = rtnl_link_vxlan_alloc();
+	auto_addr struct nl_addr *mac_addr = NULL;
+	auto_msg struct nl_msg *msg = NULL;
+	int rc;
+
+	mac_addr = nl_addr_build(AF_LLC, mac->b, sizeof(mac->b));
+	if (!link || !mac_addr)
+		return err_set(e, -ENOMEM, "device %s: out of memory", name);
+	rtnl_link_set_name(link, name);
+	rtnl_link_set_addr(link, mac_addr);
+	if (mtu_bytes)
+		rtnl_link_set_mtu(link, mtu_bytes);
+	rtnl_link_vxlan_set_id(link, v->vni);
+	if (v->lower_ifindex)
+		rtnl_link_vxlan_set_link(link, v->lower_ifindex);
+	rtnl_link_vxlan_set_port(link, v->port);
+	rtnl_link_vxlan_set_learning(link, v->learning);
+	if (v->l2miss)
+		rtnl_link_vxlan_enable_l2miss(link);
+	if (v->gbp)
+		rtnl_link_vxlan_set_flags(link, RTNL_LINK_VXLAN_F_GBP, 1);
+	rc = set_local(link, &v->local);
+	if (rc == 0)
+		rc = rtnl_link_build_add_request(link, NLM_F_CREATE | NLM_F_EXCL, &msg);
+	if (rc < 0)
+		return from_libnl(e, rc, name);
+	if (netlink_call(nl, nlmsg_hdr(msg), NULL, NULL, e) < 0)
+		return err_wrap(e, "create device %s", name);
+	return 0;
+}
+
+int link_delete(struct netlink *nl, uint32_t ifindex, struct err *e)
+{
+	struct {
+		struct nlmsghdr hdr;
+		struct ifinfomsg info;
+	} request = { .hdr = { .nlmsg_len = sizeof(request), .nlmsg_type = RTM_DELLINK },
+		      .info = { .ifi_index = (int)ifindex } };
+
+	if (netlink_call(nl, &request.hdr, NULL, NULL, e) < 0)
+		return err_wrap(e, "delete device %u", ifindex);
+	return 0;
+}
+
+/* A change of an existing device: what `change` sets beyond the index. */
+static int set(struct netlink *nl, uint32_t ifindex, struct rtnl_link *change, const char *what,
+	       struct err *e)
+{
+	auto_link struct rtnl_link *orig = rtnl_link_alloc();
+	auto_msg struct nl_msg *msg = NULL;
+	int rc;
+
+	rtnl_link_set_ifindex(orig, (int)ifindex);
+	rc = rtnl_link_build_change_request(orig, change, 0, &msg);
+	if (rc < 0)
+		return from_libnl(e, rc, what);
+	if (netlink_call(nl, nlmsg_hdr(msg), NULL, NULL, e) < 0)
+		return err_wrap(e, "device %u: set %s", ifindex, what);
+	return 0;
+}
+
+int link_set_up(struct netlink *nl, uint32_t ifindex, struct err *e)
+{
+	auto_link struct rtnl_link *change = rtnl_link_alloc();
+
+	rtnl_link_set_flags(change, IFF_UP);
+	return set(nl, ifindex, change, "up", e);
+}
+
+int link_set_mtu(struct netlink *nl, uint32_t ifindex, uint32_t mtu_bytes, struct err *e)
+{
+	auto_link struct rtnl_link *change = rtnl_link_alloc();
+
+	rtnl_link_set_mtu(change, mtu_bytes);
+	return set(nl, ifindex, change, "MTU", e);
+}
+
+int link_set_mac(struct netlink *nl, uint32_t ifindex, const struct mac_addr *mac, struct err *e)
+{
+	auto_link struct rtnl_link *change = rtnl_link_alloc();
+	auto_addr struct nl_addr *addr = nl_addr_build(AF_LLC, mac->b, sizeof(mac->b));
+
+	rtnl_link_set_addr(change, addr);
+	return set(nl, ifindex, change, "MAC address", e);
+}

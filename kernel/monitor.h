@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The kernel's notifications about devices, addresses, neighbours, FDB entries and routes.
+ *
+ * A notification is a hint that something may have drifted, never the truth about it: notifications get lost
+ * (overrun), and several changes may have happened by the time one is read. Who listens looks again.
+ */
+#ifndef KERNEL_MONITOR_H
+#define KERNEL_MONITOR_H
+
+#include "kernel/link.h"
+#include "kernel/object.h"
+
+struct monitor;
+
+struct monitor_ops {
+	void (*link)(void *arg, const struct link_info *link, bool gone);
+	void (*object)(void *arg, const struct kernel_object *object, bool gone);
+	/* Notifications were lost: everything may have changed. */
+	void (*overrun)(void *arg);
+};
+
+/*
+ * Starts listening in the current network namespace, non-blocking. What the socket with `ignore_port_id` (see
+ * netlink_port_id) causes is not reported where the kernel says who caused it, that is for all but FDB entries.
+ * receive_buffer_bytes 0: the default, 8 MiB.
+ */
+int monitor_open(uint32_t ignore_port_id, int receive_buffer_bytes, struct monitor **ret,
+		 struct err *e) MUST_CHECK;
+void monitor_close(struct monitor *m);
+/* To wait on for reading. */
+int monitor_fd(const struct monitor *m);
+/* Delivers what is there, `max` notifications at most; returns how many it read. */
+unsigned monitor_read(struct monitor *m, unsigned max, const struct monitor_ops *ops, void *arg);
+
+#endif

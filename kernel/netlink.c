@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kernel/netlink.h"
+
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <time.h>
+
+#define RECEIVE_SIZE	   (64 * 1024)
+#define BATCH_SIZE	   (48 * 1024)
+#define BATCH_LEN	   768
+#define SOCKET_BUFFER_SIZE (4 * 1024 * 1024) /* acks of a batch in which every request fails */
+#define REPLY_TIMEOUT_S	   5
+
+struct netlink {
+	struct mnl_socket *socket;
+	uint32_t seq;
+	struct netlink_counts counts;
+	char *receive; /* RECEIVE_SIZE */
+};
+
+struct netlink_batch {
+	struct netlink *nl;
+	netlink_error_fn *on_error;
+	void *arg;
+	size_t used;
+	unsigned len;
+	uint32_t first_seq;
+	bool failed; /* a flush inside reserve failed; told by the next flush */
+	struct err failure;
+	void *cookies[BATCH_LEN];
+	char buffer[BATCH_SIZE];
+};
+
+int netlink_open(int protocol, struct netlink **ret, struct err *e)
+{
+	struct timeval timeout = { .tv_sec = REPLY_TIMEOUT_S };
+	int size = SOCKET_BUFFER_SIZE;
+	int on = 1;
+	struct netlink *nl;
+	int fd;
+
+	nl = xcalloc(1, sizeof(*nl));
+	nl->socket = mnl_socket_open2(protocol, SOCK_CLOEXEC);
+	if (!nl->socket || mnl_socket_bind(nl->socket, 0, MNL_SOCKET_AUTOPID) < 0) {
+		int code = -errno;
+
+		netlink_close(nl);
+		return err_sys(e, code, "netlink socket");
+	}
+	fd = mnl_socket_get_fd(nl->socket);
+	/* All best effort: an old kernel answers with less detail, never wrongly. */
+	setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof(on));
+	setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof(on));
+	setsockopt(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, &on, sizeof(on));
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+	nl->seq = (uint32_t)time(NULL);
+	nl->receive = xmalloc(RECEIVE_SIZE);
+	*ret = nl;
+	return 0;
+}
+
+void netlink_close(struct netlink *nl)
+{
+	if (!nl)
+		return;
+	if (nl->socket)
+		mnl_socket_close(nl->socket);
+	free(nl->receive);
+	free(nl);
+}
+
+uint32_t netlink_port_id(const struct netlink *nl)
+{
+	return mnl_socket_get_portid(nl->socket);
+}
+
+const struct netlink_counts *netlink_counts(const struct netlink *nl)
+{
+	return &nl->counts;
+}
+
+static int send_bytes(struct netlink *nl, const void *data, size_t size, struct err *e)
+{
+	ssize_t n;
+
+	do {
+		nl->counts.system_calls++;
+		n = mnl_socket_sendto(nl->socket, data, size);
+	} while (n < 0 && errno == EINTR);
+	return n < 0 ? err_sys(e, -errno, "netlink send") : 0;
+}
+
+static int receive_bytes(struct netlink *nl, size_t *ret_size, struct err *e)
+{
+	ssize_t n;
+
+	do {
+		nl->counts.system_calls++;
+		n = mnl_socket_recvfrom(nl->socket, nl->receive, RECEIVE_SIZE);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0 && errno == EAGAIN)
+		return err_set(e, -ETIMEDOUT, "netlink: no answer from the kernel within %d s",
+			       REPLY_TIMEOUT_S);
+	if (n < 0)
+		return err_sys(e, -errno, "netlink receive");
+	*ret_size = (size_t)n;
+	return 0;
+}
+
+/* The kernel's sentence inside an error message, or NULL. */
+static const char *extended_text(const struct nlmsghdr *hdr)
+{
+	const struct nlmsgerr *error = mnl_nlmsg_get_payload(hdr);
+	size_t offset = sizeof(*error);
+	const struct nlattr *attr;
+
+	if (!(hdr->nlmsg_flags & NLM_F_ACK_TLVS))
+		return NULL;
+	/* Without NLM_F_CAPPED the whole request stands between the error and the attributes. */
+	if (!(hdr->nlmsg_flags & NLM_F_CAPPED) && error->msg.nlmsg_len >= sizeof(error->msg))
+		offset += error->msg.nlmsg_len - sizeof(error->msg);
+	if (MNL_ALIGN(offset) >= mnl_nlmsg_get_payload_len(hdr))
+		return NULL;
+	mnl_attr_for_each (attr, hdr, MNL_ALIGN(offset)) {
+		if (mnl_attr_get_type(attr) == NLMSGERR_ATTR_MSG &&
+		    mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) == 0)
+			return mnl_attr_get_str(attr);
+	}
+	return NULL;
+}
+
+/* The errno in an NLMSG_ERROR or NLMSG_DONE message: 0 or negative. */
+static int message_code(const struct nlmsghdr *hdr)
+{
+	int code = 0;
+
+	if (mnl_nlmsg_get_payload_len(hdr) >= sizeof(code))
+		memcpy(&code, mnl_nlmsg_get_payload(hdr), sizeof(code));
+	return code > 0 ? -EPROTO : code;
+}
+
+static int refused(struct netlink *nl, const struct nlmsghdr *hdr, struct err *e)
+{
+	const char *text = extended_text(hdr);
+	int code = message_code(hdr);
+
+	if (code == 0)
+		return 0;
+	nl->counts.errors++;
+	if (text)
+		return err_set(e, code, "%s (%s)", text, strerror(-code));
+	return err_set(e, code, "%s", strerror(-code));
+}
+
+int netlink_call(struct netlink *nl, struct nlmsghdr *request,
+		 void (*on_reply)(void *arg, const struct nlmsghdr *reply), void *arg,
+		 struct err *e)
+{
+	int rc;
+
+	request->nlmsg_flags |= NLM_F_REQUEST | NLM_F_ACK;
+	request->nlmsg_seq = ++nl->seq;
+	request->nlmsg_pid = 0;
+	if (!on_reply)
+		nl->counts.writes++;
+	rc = send_bytes(nl, request, request->nlmsg_len, e);
+	if (rc < 0)
+		return rc;
+	for (;;) {
+		const struct nlmsghdr *hdr;
+		size_t size;
+		int left;
+
+		rc = receive_bytes(nl, &size, e);
+		if (rc < 0)
+			return rc;
+		left = (int)size;
+		for (hdr = (void *)nl->receive; mnl_nlmsg_ok(hdr, left);
+		     hdr = mnl_nlmsg_next(hdr, &left)) {
+			if (hdr->nlmsg_seq != request->nlmsg_seq)
+				continue; /* late answer of a call that timed out */
+			if (hdr->nlmsg_type == NLMSG_ERROR)
+				return refused(nl, hdr, e);
+			if (on_reply)
+				on_reply(arg, hdr);
+		}
+	}
+}
+
+int netlink_dump(struct netlink *nl, struct nlmsghdr *request,
+		 void (*visit)(void *arg, const struct nlmsghdr *object), void *arg, struct err *e)
+{
+	bool interrupted = false;
+	int rc;
+
+	request->nlmsg_flags |= NLM_F_REQUEST | NLM_F_DUMP;
+	request->nlmsg_seq = ++nl->seq;
+	request->nlmsg_pid = 0;
+	nl->counts.dumps++;
+	rc = send_bytes(nl, request, request->nlmsg_len, e);
+	if (rc < 0)
+		return rc;
+	for (;;) {
+		const struct nlmsghdr *hdr;
+		size_t size;
+		int left;
+
+		rc = receive_bytes(nl, &size, e);
+		if (rc < 0)
+			return rc;
+		left = (int)size;
+		for (hdr = (void *)nl->receive; mnl_nlmsg_ok(hdr, left);
+		     hdr = mnl_nlmsg_next(hdr, &left)) {
+			if (hdr->nlmsg_seq != request->nlmsg_seq)
+				continue;
+			interrupted |= hdr->nlmsg_flags & NLM_F_DUMP_INTR;
+			if (hdr->nlmsg_type == NLMSG_ERROR)
+				return refused(nl, hdr, e);
+			if (hdr->nlmsg_type == NLMSG_DONE) {
+				rc = message_code(hdr);
+				if (rc < 0)
+					return err_set(e, rc, "dump: %s", strerror(-rc));
+				if (interrupted)
+					return err_set(e, -EINTR,
+						       "dump: changed while it was read");
+				return 0;
+			}
+			visit(arg, hdr);
+		}
+	}
+}
+
+struct netlink_batch *netlink_batch_new(struct netlink *nl, netlink_error_fn *on_error, void *arg)
+{
+	struct netlink_batch *b = xcalloc(1, sizeof(*b));
+
+	b->nl = nl;
+	b->on_error = on_error;
+	b->arg = arg;
+	return b;
+}
+
+void netlink_batch_free(struct netlink_batch *b)
+{
+	free(b);
+}
+
+struct nlmsghdr *netlink_batch_reserve(struct netlink_batch *b)
+{
+	struct nlmsghdr *hdr;
+
+	if (b->len == BATCH_LEN || b->used + NETLINK_MESSAGE_MAX > BATCH_SIZE) {
+		struct err e;
+
+		if (netlink_batch_flush(b, &e) < 0) {
+			b->failed = true;
+			b->failure = e;
+		}
+	}
+	hdr = (struct nlmsghdr *)(void *)(b->buffer + b->used);
+	memset(hdr, 0, sizeof(*hdr));
+	return hdr;
+}
+
+void netlink_batch_commit(struct netlink_batch *b, void *cookie)
+{
+	struct nlmsghdr *hdr = (struct nlmsghdr *)(void *)(b->buffer + b->used);
+
+	if (b->len == 0)
+		b->first_seq = b->nl->seq + 1;
+	hdr->nlmsg_flags |= NLM_F_REQUEST;
+	hdr->nlmsg_seq = ++b->nl->seq;
+	b->cookies[b->len++] = cookie;
+	b->used += MNL_ALIGN(hdr->nlmsg_len);
+	b->nl->counts.writes++;
+}
+
+/* Reads answers until the last request's has come. */
+static int batch_collect(struct netlink_batch *b, uint32_t last_seq, struct err *e)
+{
+	for (;;) {
+		const struct nlmsghdr *hdr;
+		size_t size;
+		int left;
+		int rc = receive_bytes(b->nl, &size, e);
+
+		if (rc < 0)
+			return rc;
+		left = (int)size;
+		for (hdr = (void *)b->nl->receive; mnl_nlmsg_ok(hdr, left);
+		     hdr = mnl_nlmsg_next(hdr, &left)) {
+			uint32_t index = hdr->nlmsg_seq - b->first_seq;
+			struct err why;
+
+			if (hdr->nlmsg_type != NLMSG_ERROR || index > last_seq - b->first_seq)
+				continue;
+			if (refused(b->nl, hdr, &why) < 0)
+				b->on_error(b->arg, b->cookies[index], why.code, why.text);
+			if (hdr->nlmsg_seq == last_seq)
+				return 0;
+		}
+	}
+}
+
+int netlink_batch_flush(struct netlink_batch *b, struct err *e)
+{
+	uint32_t last_seq;
+	struct nlmsghdr *hdr;
+	size_t offset = 0;
+	int rc;
+
+	if (b->failed) {
+		b->failed = false;
+		b->used = b->len = 0;
+		return err_set(e, b->failure.code, "%s", b->failure.text);
+	}
+	if (b->len == 0)
+		return 0;
+	last_seq = b->first_seq + b->len - 1;
+	do {
+		hdr = (struct nlmsghdr *)(void *)(b->buffer + offset);
+		offset += MNL_ALIGN(hdr->nlmsg_len);
+	} while (offset < b->used);
+	hdr->nlmsg_flags |= NLM_F_ACK;
+	rc = send_bytes(b->nl, b->buffer, b->used, e);
+	if (rc == 0)
+		rc = batch_collect(b, last_seq, e);
+	b->used = b->len = 0;
+	return rc;
+}

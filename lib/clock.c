@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lib/clock.h"
+
+#include <stdio.h>
+
+const char *clock_format_utc(int64_t wall_ms, char buf[static CLOCK_TEXT])
+{
+	time_t seconds = (time_t)(wall_ms / 1000);
+	struct tm tm;
+	size_t used;
+
+	gmtime_r(&seconds, &tm);
+	used = strftime(buf, CLOCK_TEXT, "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(buf + used, CLOCK_TEXT - used, ".%03uZ", (unsigned)(wall_ms % 1000));
+	return buf;
+}
+
+const char *clock_format_duration(int64_t seconds, char buf[static CLOCK_TEXT])
+{
+	long long s = seconds < 0 ? 0 : seconds;
+
+	if (s >= 86400)
+		snprintf(buf, CLOCK_TEXT, "%lldd%lldh", s / 86400, s % 86400 / 3600);
+	else if (s >= 3600)
+		snprintf(buf, CLOCK_TEXT, "%lldh%lldm", s / 3600, s % 3600 / 60);
+	else if (s >= 60)
+		snprintf(buf, CLOCK_TEXT, "%lldm%llds", s / 60, s % 60);
+	else
+		snprintf(buf, CLOCK_TEXT, "%llds", s);
+	return buf;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The two clocks. Logic takes `now_ms` as an argument; only the outermost layer calls these. */
+#ifndef LIB_CLOCK_H
+#define LIB_CLOCK_H
+
+#include <stdint.h>
+#include <time.h>
+
+#define CLOCK_TEXT 32
+
+/* Milliseconds since boot, suspend included: the time that durations and deadlines are measured in. */
+static inline int64_t clock_boot_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_BOOTTIME, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* Milliseconds since 1970. Only for what is stored or shown: it may jump. */
+static inline int64_t clock_wall_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* RFC 3339 in UTC with milliseconds, into `buf`, which is returned. */
+const char *clock_format_utc(int64_t wall_ms, char buf[static CLOCK_TEXT]);
+
+/* "23h59m", "4m10s", "12s", "0s": two units at most, into `buf`, which is returned. */
+const char *clock_format_duration(int64_t seconds, char buf[static CLOCK_TEXT]);
+
+#endif

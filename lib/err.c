@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lib/err.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+
+/* Texts may carry bytes from outside; a terminal or a log must not act on them. */
+static void make_printable(char *s)
+{
+	for (; *s; s++) {
+		if ((unsigned char)*s < 0x20 || *s == 0x7f)
+			*s = '?';
+	}
+}
+
+int err_set(struct err *e, int code, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!e)
+		return code;
+	e->code = code;
+	va_start(ap, fmt);
+	vsnprintf(e->text, sizeof(e->text), fmt, ap);
+	va_end(ap);
+	make_printable(e->text);
+	return code;
+}
+
+int err_sys(struct err *e, int code, const char *fmt, ...)
+{
+	va_list ap;
+	size_t used;
+
+	if (!e)
+		return code;
+	e->code = code;
+	va_start(ap, fmt);
+	vsnprintf(e->text, sizeof(e->text), fmt, ap);
+	va_end(ap);
+	used = strlen(e->text);
+	snprintf(e->text + used, sizeof(e->text) - used, ": %s", strerror(-code));
+	make_printable(e->text);
+	return code;
+}
+
+int err_wrap(struct err *e, const char *fmt, ...)
+{
+	char noun[ERR_TEXT_SIZE];
+	char rest[ERR_TEXT_SIZE];
+	va_list ap;
+
+	if (!e)
+		return -EIO;
+	va_start(ap, fmt);
+	vsnprintf(noun, sizeof(noun), fmt, ap);
+	va_end(ap);
+	memcpy(rest, e->text, sizeof(rest));
+	/* Cutting a text that is too long is what is wanted here. */
+	if (snprintf(e->text, sizeof(e->text), "%s: %s", noun, rest) < 0)
+		e->text[0] = '\0';
+	make_printable(e->text);
+	return e->code;
+}

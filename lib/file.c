@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lib/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+int file_read(const char *path, size_t max_size, char **ret, size_t *ret_size, struct err *e)
+{
+	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+	auto_free char *data = NULL;
+	size_t used = 0;
+	size_t room = 4096;
+
+	if (fd < 0)
+		return err_sys(e, -errno, "%s", path);
+	data = xmalloc(room + 1);
+	for (;;) {
+		ssize_t n;
+
+		if (used == room) {
+			room *= 2;
+			data = xrealloc(data, room + 1);
+		}
+		n = read(fd, data + used, room - used);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_sys(e, -errno, "%s", path);
+		if (n == 0)
+			break;
+		used += (size_t)n;
+		if (used > max_size)
+			return err_set(e, -EFBIG, "%s: larger than %zu bytes", path, max_size);
+	}
+	data[used] = '\0';
+	*ret = STEAL(data);
+	if (ret_size)
+		*ret_size = used;
+	return 0;
+}
+
+int file_make_directories(const char *path, mode_t mode, struct err *e)
+{
+	auto_free char *copy = xstrdup(path);
+
+	for (char *p = copy + 1;; p++) {
+		char c = *p;
+
+		if (c != '/' && c != '\0')
+			continue;
+		*p = '\0';
+		if (mkdir(copy, c ? 0755 : mode) < 0 && errno != EEXIST)
+			return err_sys(e, -errno, "%s", copy);
+		if (!c)
+			return 0;
+		*p = c;
+	}
+}
+
+static int write_all(int fd, const char *data, size_t size)
+{
+	while (size > 0) {
+		ssize_t n = write(fd, data, size);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		data += n;
+		size -= (size_t)n;
+	}
+	return 0;
+}
+
+int file_replace(const char *path, const void *data, size_t size, mode_t mode, struct err *e)
+{
+	auto_free char *tmp = xasprintf("%s.tmp.%d", path, (int)getpid());
+	auto_free char *dir = xstrdup(path);
+	auto_close int dir_fd = -1;
+	auto_close int fd = -1;
+	char *slash = strrchr(dir, '/');
+	int rc;
+
+	if (slash && slash != dir) {
+		*slash = '\0';
+		rc = file_make_directories(dir, 0755, e);
+		if (rc < 0)
+			return rc;
+	} else {
+		free(STEAL(dir));
+		dir = xstrdup(slash ? "/" : ".");
+	}
+	unlink(tmp);
+	fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return err_sys(e, -errno, "%s", tmp);
+	rc = write_all(fd, data, size);
+	if (rc == 0 && (fchmod(fd, mode) < 0 || fsync(fd) < 0))
+		rc = -errno;
+	if (rc == 0 && rename(tmp, path) < 0)
+		rc = -errno;
+	if (rc < 0) {
+		unlink(tmp);
+		return err_sys(e, rc, "%s", path);
+	}
+	dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir_fd >= 0)
+		fsync(dir_fd);
+	return 0;
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lib/json.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <strings.h>
+
+int json_parse_object(const char *text, size_t size, json_t **ret, struct err *e)
+{
+	json_error_t error;
+	json_t *j = json_loadb(text, size, 0, &error);
+
+	if (!j)
+		return err_set(e, -EINVAL, "not valid JSON at line %d, column %d: %s", error.line,
+			       error.column, error.text);
+	if (!json_is_object(j)) {
+		json_decref(j);
+		return err_set(e, -EINVAL, "not a JSON object");
+	}
+	*ret = j;
+	return 0;
+}
+
+json_t *json_get_any_case(const json_t *object, const char *key)
+{
+	json_t *found = NULL;
+	const char *k;
+	json_t *v;
+
+	json_object_foreach ((json_t *)object, k, v) {
+		if (strcasecmp(k, key) == 0 && !json_is_null(v))
+			found = v;
+	}
+	return found;
+}
+
+/* The value as the user wrote it, shortened, for error messages. */
+static const char *shown(const json_t *v, char buf[static 64])
+{
+	auto_free char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT);
+
+	snprintf(buf, 64, "%s", text ? text : "?");
+	return buf;
+}
+
+int json_read_bool(const json_t *object, const char *key, bool *ret, struct err *e)
+{
+	const json_t *v = json_get_any_case(object, key);
+	char text[64];
+
+	if (!v)
+		return 0;
+	if (!json_is_boolean(v))
+		return err_set(e, -EINVAL, "%s is %s, must be true or false", key, shown(v, text));
+	*ret = json_is_true(v);
+	return 0;
+}
+
+int json_read_uint(const json_t *object, const char *key, uint64_t min, uint64_t max, uint64_t *ret,
+		   struct err *e)
+{
+	const json_t *v = json_get_any_case(object, key);
+	char text[64];
+
+	if (!v)
+		return 0;
+	if (!json_is_integer(v) || json_integer_value(v) < 0 ||
+	    (uint64_t)json_integer_value(v) < min || (uint64_t)json_integer_value(v) > max)
+		return err_set(e, -EINVAL,
+			       "%s is %s, must be an integer from %" PRIu64 " to %" PRIu64, key,
+			       shown(v, text), min, max);
+	*ret = (uint64_t)json_integer_value(v);
+	return 0;
+}
+
+int json_read_string(const json_t *object, const char *key, const char **ret, struct err *e)
+{
+	const json_t *v = json_get_any_case(object, key);
+	char text[64];
+
+	if (!v)
+		return 0;
+	if (!json_is_string(v))
+		return err_set(e, -EINVAL, "%s is %s, must be a string", key, shown(v, text));
+	*ret = json_string_value(v);
+	return 0;
+}
+
+int json_read_ip_addr(const json_t *object, const char *key, int family, struct ip_addr *ret,
+		      struct err *e)
+{
+	const char *text = NULL;
+
+	if (json_read_string(object, key, &text, e) < 0)
+		return e ? e->code : -EINVAL;
+	if (text && ip_addr_parse(text, family, ret, e) < 0) {
+		err_wrap(e, "%s", key);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+int json_read_ip_net(const json_t *object, const char *key, int family, struct ip_net *ret,
+		     struct err *e)
+{
+	const char *text = NULL;
+
+	if (json_read_string(object, key, &text, e) < 0)
+		return e ? e->code : -EINVAL;
+	if (text && ip_net_parse(text, family, ret, e) < 0) {
+		err_wrap(e, "%s", key);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+uint64_t json_uint64_lenient(const json_t *value)
+{
+	if (json_is_integer(value))
+		return (uint64_t)json_integer_value(value);
+	if (json_is_string(value))
+		return strtoull(json_string_value(value), NULL, 10);
+	return 0;
+}
+
+int64_t json_int64_lenient(const json_t *value)
+{
+	if (json_is_integer(value))
+		return json_integer_value(value);
+	if (json_is_string(value))
+		return strtoll(json_string_value(value), NULL, 10);
+	return 0;
+}

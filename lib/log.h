@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Log lines on stderr: one event, one line.
+ *
+ * Every line names its event, a short stable word such as "lease-acquired" that can be searched for and counted.
+ * Lines are limited per event: a burst passes, then one every few seconds with the number left out, so that no
+ * fault, however often it repeats, fills a disk.
+ */
+#ifndef LIB_LOG_H
+#define LIB_LOG_H
+
+#include "lib/util.h"
+
+enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
+
+/* Process wide. Before the first call: text, info. */
+void log_setup(enum log_format format, enum log_level level);
+enum log_level log_level_get(void);
+
+/* Writes one line in one write(2). `event` must outlive the process (a literal). Safe bytes only reach stderr. */
+void log_write(enum log_level level, const char *event, const char *fmt, ...) PRINTF(3, 4);
+
+#define log_error(event, ...) log_write(LOG_LEVEL_ERROR, event, __VA_ARGS__)
+#define log_warn(event, ...)  log_write(LOG_LEVEL_WARN, event, __VA_ARGS__)
+#define log_info(event, ...)  log_write(LOG_LEVEL_INFO, event, __VA_ARGS__)
+#define log_debug(event, ...)                                                                      \
+	do {                                                                                       \
+		if (log_level_get() >= LOG_LEVEL_DEBUG)                                            \
+			log_write(LOG_LEVEL_DEBUG, event, __VA_ARGS__);                            \
+	} while (0)
+
+/*
+ * The last warnings and errors, newest first, for status output: calls `visit` for at most `max` lines with the wall
+ * clock of each. The texts belong to the log.
+ */
+void log_recent(unsigned max,
+		void (*visit)(void *arg, int64_t wall_ms, enum log_level level, const char *event,
+			      const char *text),
+		void *arg);
+
+const char *log_level_name(enum log_level level);
+
+#endif
