@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "backends/apply.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libmnl/libmnl.h>
+#include <sys/socket.h>
+
+/* A dump that was disturbed is repeated this often before the kind is left for the next time. */
+#define DUMP_ATTEMPTS 4
+
+/* Objects of a dump, kept until it is known to be whole. */
+struct dump {
+	struct kernel_object *items;
+	size_t len;
+	size_t cap;
+	enum kernel_kind kind;
+};
+
+static void collect(void *arg, const struct nlmsghdr *hdr)
+{
+	struct dump *d = arg;
+	struct kernel_object object;
+	bool gone;
+
+	if (!kernel_object_decode(hdr, &object, &gone) || object.key.kind != d->kind)
+		return;
+	GROW(d->items, d->len, d->cap);
+	d->items[d->len++] = object;
+}
+
+static int dump_one(struct netlink *nl, struct dump *d, int family, uint32_t ifindex,
+		    uint8_t protocol, struct err *e)
+{
+	char buffer[NETLINK_MESSAGE_MAX] __attribute__((aligned(8))) = { 0 };
+	struct nlmsghdr *hdr = (struct nlmsghdr *)(void *)buffer;
+	size_t before = d->len;
+	int rc = -EINTR;
+
+	for (unsigned attempt = 0; attempt < DUMP_ATTEMPTS && rc == -EINTR; attempt++) {
+		d->len = before;
+		kernel_object_encode_dump(d->kind, family, ifindex, protocol, hdr);
+		rc = netlink_dump(nl, hdr, collect, d, e);
+	}
+	/* The device vanished between two steps, or the host has no IPv6: nothing there. */
+	if (rc == -ENODEV || rc == -EOPNOTSUPP || rc == -ENOENT)
+		rc = 0;
+	return rc;
+}
+
+static int dump_kind(struct netlink *nl, const struct reconcile_scope *scope, struct dump *d,
+		     struct err *e)
+{
+	static const int families[] = { AF_INET, AF_INET6 };
+	size_t families_len = d->kind == KERNEL_FDB ? 1 : ARRAY_LEN(families);
+	int rc = 0;
+
+	for (size_t f = 0; f < families_len; f++) {
+		for (size_t i = 0; i < scope->ifindexes_len && rc == 0; i++)
+			rc = dump_one(nl, d, families[f], scope->ifindexes[i], 0, e);
+		/* Ours on other devices. What is on our devices comes twice, which does no harm. */
+		if (rc == 0 && d->kind == KERNEL_ROUTE && ip_net_is_set(&scope->networks[f]))
+			rc = dump_one(nl, d, families[f], 0, FABRIC_ROUTE_PROTOCOL, e);
+	}
+	return rc;
+}
+
+int apply_observe(struct reconcile *r, struct netlink *nl, const struct reconcile_scope *scope,
+		  unsigned kinds, struct err *e)
+{
+	int result = 0;
+
+	reconcile_set_scope(r, scope);
+	for (unsigned k = 0; k < KERNEL_KINDS; k++) {
+		struct dump d = { .kind = k };
+		int rc;
+
+		if (!(kinds & 1u << k))
+			continue;
+		rc = dump_kind(nl, scope, &d, e);
+		if (rc == 0) {
+			reconcile_observe_begin(r, k);
+			for (size_t i = 0; i < d.len; i++)
+				reconcile_observe(r, &d.items[i]);
+			reconcile_observe_end(r);
+		} else {
+			result = err_wrap(e, "read %ss", kernel_kind_name(k));
+		}
+		free(d.items);
+	}
+	return result;
+}
+
+static void on_refused(void *arg, void *cookie, int code, const char *text)
+{
+	reconcile_refused(arg, cookie, code, text);
+}
+
+int apply_flush(struct reconcile *r, struct netlink *nl, size_t max, bool *ret_more, struct err *e)
+{
+	struct netlink_batch *batch = netlink_batch_new(nl, on_refused, r);
+	const struct kernel_object *object;
+	struct reconcile_entry *entry;
+	enum reconcile_action action;
+	size_t count = 0;
+	bool more = true;
+	int rc;
+
+	while (count < max && (more = reconcile_next(r, &action, &object, &entry))) {
+		struct nlmsghdr *hdr = netlink_batch_reserve(batch);
+
+		if (action == RECONCILE_DROP)
+			kernel_object_encode_drop(object, hdr);
+		else
+			kernel_object_encode_put(object, action == RECONCILE_REPLACE, hdr);
+		netlink_batch_commit(batch, entry);
+		count++;
+	}
+	rc = netlink_batch_flush(batch, e);
+	netlink_batch_free(batch);
+	*ret_more = more;
+	return rc;
+}
+
+/* Router advertisements have no business on a tunnel. Best effort: /proc may be read-only to us, status says so. */
+static void refuse_router_advertisements(const char *name)
+{
+	auto_free char *path = xasprintf("/proc/sys/net/ipv6/conf/%s/accept_ra", name);
+	auto_close int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd >= 0) {
+		ssize_t ignored UNUSED = write(fd, "0", 1);
+	}
+}
+
+static bool same_tunnel(const struct link_info *link, const struct backend_device *d)
+{
+	const struct link_vxlan *have = &link->vxlan;
+	const struct link_vxlan *want = &d->vxlan;
+
+	return have->vni == want->vni && have->lower_ifindex == want->lower_ifindex &&
+	       ip_addr_equal(&have->local, &want->local) && have->port == want->port &&
+	       have->learning == want->learning && have->gbp == want->gbp && !have->l2miss;
+}
+
+static int create_device(struct netlink *nl, const struct backend_device *d, struct link_info *ret,
+			 struct err *e)
+{
+	int rc = link_create_vxlan(nl, d->name, &d->vxlan, &d->mac, d->mtu_bytes, e);
+
+	if (rc < 0)
+		return rc;
+	refuse_router_advertisements(d->name);
+	return link_get_by_name(nl, d->name, ret, e);
+}
+
+int apply_device(struct netlink *nl, const struct backend_device *d, uint32_t *ret_ifindex,
+		 bool *ret_changed, struct err *e)
+{
+	struct link_info link;
+	bool changed = false;
+	int rc;
+
+	rc = link_get_by_name(nl, d->name, &link, e);
+	if (rc < 0 && rc != -ENODEV)
+		return rc;
+	if (rc == 0 && strcmp(link.kind, "vxlan") != 0)
+		return err_set(e, -EEXIST, "device %s exists and is of kind \"%s\", not vxlan",
+			       d->name, link.kind);
+	if (rc == 0 && !same_tunnel(&link, d)) {
+		rc = link_delete(nl, link.ifindex, e);
+		if (rc < 0)
+			return rc;
+		rc = -ENODEV;
+	}
+	if (rc == -ENODEV) {
+		changed = true;
+		rc = create_device(nl, d, &link, e);
+		if (rc < 0)
+			return rc;
+	}
+	if (memcmp(&link.mac, &d->mac, sizeof(d->mac)) != 0) {
+		changed = true;
+		rc = link_set_mac(nl, link.ifindex, &d->mac, e);
+	}
+	if (rc == 0 && d->mtu_bytes && link.mtu_bytes != d->mtu_bytes) {
+		changed = true;
+		rc = link_set_mtu(nl, link.ifindex, d->mtu_bytes, e);
+	}
+	if (rc == 0 && !link.up) {
+		changed = true;
+		rc = link_set_up(nl, link.ifindex, e);
+	}
+	if (rc < 0)
+		return err_wrap(e, "%s", d->name);
+	*ret_ifindex = link.ifindex;
+	*ret_changed = changed;
+	return 0;
+}

@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "backends/reconcile.h"
+
+#include <errno.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+#include <sys/queue.h>
+/* An allocation that fails aborts, as everywhere. */
+#define uthash_malloc(size) xmalloc(size)
+#include <uthash.h>
+
+/* What we believe the kernel has in the slot of an entry. */
+enum presence {
+	ABSENT,	 /* nothing, as far as we know */
+	PRESENT, /* exactly the entry's object */
+	OTHER,	 /* something of ours, but not the entry's object */
+};
+
+TAILQ_HEAD(queue, reconcile_entry);
+
+/* A slot in the kernel that somebody wants filled, or that must be emptied. */
+struct reconcile_entry {
+	struct kernel_object object;   /* what is wanted there, or without owner what to drop */
+	struct reconcile_owner *owner; /* NULL: nobody wants it */
+	LIST_ENTRY(reconcile_entry) owner_link;
+	TAILQ_ENTRY(reconcile_entry) queue_link;
+	struct queue *queue; /* the one it is in, or NULL */
+	char *error;	     /* the last write failed; not queued again before the next observation */
+	uint32_t seen;	     /* number of the observation that last showed exactly this object */
+	uint8_t presence;
+	bool held; /* the slot was ours once: whoever took it since altered our object */
+	bool keep; /* scratch of reconcile_want */
+	UT_hash_handle hh;
+};
+
+/* An observed object of ours whose slot belongs to an entry that has another object. */
+struct rival {
+	struct reconcile_entry *entry;
+	struct kernel_object actual;
+};
+
+struct reconcile {
+	struct reconcile_scope scope;
+	struct reconcile_entry *by_key;
+	struct queue puts[KERNEL_KINDS];
+	struct queue drops[KERNEL_KINDS];
+	/* The kernel allows several routes in one slot: those beside the wanted one, to be dropped. */
+	struct kernel_object *strays;
+	size_t strays_len;
+	size_t strays_cap;
+	struct kernel_object stray; /* the one last handed out */
+	enum kernel_kind observing;
+	uint32_t pass;
+	struct rival *rivals;
+	size_t rivals_len;
+	size_t rivals_cap;
+	struct reconcile_counts counts;
+};
+
+struct reconcile *reconcile_new(void)
+{
+	struct reconcile *r = xcalloc(1, sizeof(*r));
+
+	for (unsigned k = 0; k < KERNEL_KINDS; k++) {
+		TAILQ_INIT(&r->puts[k]);
+		TAILQ_INIT(&r->drops[k]);
+	}
+	return r;
+}
+
+void reconcile_free(struct reconcile *r)
+{
+	struct reconcile_entry *entry;
+	struct reconcile_entry *tmp;
+
+	if (!r)
+		return;
+	HASH_ITER(hh, r->by_key, entry, tmp)
+	{
+		HASH_DEL(r->by_key, entry);
+		free(entry->error);
+		free(entry);
+	}
+	free(r->strays);
+	free(r->rivals);
+	free(r);
+}
+
+void reconcile_set_scope(struct reconcile *r, const struct reconcile_scope *scope)
+{
+	r->scope = *scope;
+}
+
+const struct reconcile_counts *reconcile_counts(const struct reconcile *r)
+{
+	return &r->counts;
+}
+
+static bool on_our_device(const struct reconcile_scope *scope, uint32_t ifindex)
+{
+	for (size_t i = 0; i < scope->ifindexes_len; i++) {
+		if (scope->ifindexes[i] == ifindex)
+			return ifindex != 0;
+	}
+	return false;
+}
+
+static bool owns_route(const struct reconcile_scope *scope, const struct kernel_object *o)
+{
+	struct ip_net dst = { kernel_object_dst(o), o->key.len };
+
+	if (o->value.type != RTN_UNICAST && o->value.type != RTN_BLACKHOLE)
+		return false;
+	if (on_our_device(scope, o->value.ifindex))
+		return o->value.protocol != RTPROT_KERNEL &&
+		       !ip_addr_is_link_local(&dst.addr) && !ip_addr_is_multicast(&dst.addr);
+	if (o->value.protocol != FABRIC_ROUTE_PROTOCOL)
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(scope->networks); i++) {
+		if (ip_net_is_set(&scope->networks[i]) &&
+		    ip_net_contains_net(&scope->networks[i], &dst))
+			return true;
+	}
+	return false;
+}
+
+bool reconcile_owns(const struct reconcile_scope *scope, const struct kernel_object *o)
+{
+	struct ip_addr dst = kernel_object_dst(o);
+
+	switch ((enum kernel_kind)o->key.kind) {
+	case KERNEL_ADDRESS:
+		return on_our_device(scope, o->key.ifindex) && !ip_addr_is_link_local(&dst);
+	case KERNEL_FDB:
+		/* Learned entries come and go with the config's Learning; only fixed ones are made by somebody. */
+		return on_our_device(scope, o->key.ifindex) && (o->value.state & NUD_PERMANENT) &&
+		       (o->value.flags & NTF_SELF);
+	case KERNEL_NEIGHBOUR:
+		return on_our_device(scope, o->key.ifindex) && (o->value.state & NUD_PERMANENT) &&
+		       !(o->value.flags & NTF_PROXY);
+	case KERNEL_ROUTE:
+	case KERNEL_KINDS:
+		return owns_route(scope, o);
+	}
+	return false;
+}
+
+static struct reconcile_entry *find(const struct reconcile *r, const struct kernel_key *key)
+{
+	struct reconcile_entry *entry;
+
+	HASH_FIND(hh, r->by_key, key, sizeof(*key), entry);
+	return entry;
+}
+
+static struct reconcile_entry *add(struct reconcile *r, const struct kernel_object *o)
+{
+	struct reconcile_entry *entry = xcalloc(1, sizeof(*entry));
+
+	entry->object = *o;
+	HASH_ADD(hh, r->by_key, object.key, sizeof(entry->object.key), entry);
+	return entry;
+}
+
+/* Adds (sign 1) or takes back (-1) what an entry with an owner contributes to the counters. */
+static void count(struct reconcile *r, const struct reconcile_entry *entry, int sign)
+{
+	if (!entry->owner)
+		return;
+	r->counts.wanted[entry->object.key.kind] += (size_t)sign;
+	if (entry->presence == PRESENT)
+		return;
+	r->counts.unsettled += (size_t)sign;
+	entry->owner->unsettled += (unsigned)sign;
+	if (entry->error) {
+		r->counts.failed += (size_t)sign;
+		entry->owner->failed += (unsigned)sign;
+	}
+}
+
+/*
+ * The one place where an entry changes: owner, belief and error at once. Which queue it stands in follows from them,
+ * and an entry that nobody wants and nobody has is freed.
+ */
+static void set_state(struct reconcile *r, struct reconcile_entry *entry,
+		      struct reconcile_owner *owner, enum presence presence, const char *error)
+{
+	char *copy = error ? xstrdup(error) : NULL;
+	struct queue *queue = NULL;
+
+	count(r, entry, -1);
+	free(entry->error);
+	if (entry->owner != owner) {
+		if (entry->owner)
+			LIST_REMOVE(entry, owner_link);
+		if (owner)
+			LIST_INSERT_HEAD(&owner->entries, entry, owner_link);
+		entry->owner = owner;
+	}
+	entry->presence = (uint8_t)presence;
+	entry->held |= presence != ABSENT;
+	entry->error = copy;
+	count(r, entry, 1);
+	if (!error && owner && presence != PRESENT)
+		queue = &r->puts[entry->object.key.kind];
+	else if (!error && !owner && presence != ABSENT)
+		queue = &r->drops[entry->object.key.kind];
+	if (queue != entry->queue) {
+		if (entry->queue)
+			TAILQ_REMOVE(entry->queue, entry, queue_link);
+		if (queue)
+			TAILQ_INSERT_TAIL(queue, entry, queue_link);
+		entry->queue = queue;
+	}
+	if (!owner && presence == ABSENT) {
+		HASH_DEL(r->by_key, entry);
+		free(entry->error);
+		free(entry);
+	}
+}
+
+int reconcile_want(struct reconcile *r, struct reconcile_owner *owner,
+		   const struct kernel_object *objects, size_t len,
+		   struct reconcile_owner **ret_other)
+{
+	struct reconcile_entry *entry;
+	struct reconcile_entry *next;
+
+	for (size_t i = 0; i < len; i++) {
+		entry = find(r, &objects[i].key);
+		if (entry && entry->owner && entry->owner != owner) {
+			*ret_other = entry->owner;
+			return -EEXIST;
+		}
+	}
+	LIST_FOREACH (entry, &owner->entries, owner_link)
+		entry->keep = false;
+	for (size_t i = 0; i < len; i++) {
+		enum presence presence;
+
+		entry = find(r, &objects[i].key);
+		if (!entry)
+			entry = add(r, &objects[i]);
+		presence = entry->presence;
+		if (!kernel_value_equal(&entry->object, &objects[i])) {
+			if (presence == PRESENT)
+				presence = OTHER;
+			/* The counters depend on the state only, so the value may change under them. */
+			entry->object = objects[i];
+		}
+		set_state(r, entry, owner, presence, NULL);
+		entry->keep = true;
+	}
+	for (entry = LIST_FIRST(&owner->entries); entry; entry = next) {
+		next = LIST_NEXT(entry, owner_link);
+		if (!entry->keep)
+			set_state(r, entry, NULL, entry->presence, NULL);
+	}
+	return 0;
+}
+
+void reconcile_observe_begin(struct reconcile *r, enum kernel_kind kind)
+{
+	r->observing = kind;
+	r->pass++;
+	r->rivals_len = 0;
+}
+
+void reconcile_observe(struct reconcile *r, const struct kernel_object *actual)
+{
+	struct reconcile_entry *entry;
+	bool ours;
+
+	if (actual->key.kind != r->observing)
+		return;
+	entry = find(r, &actual->key);
+	if (entry && kernel_value_equal(&entry->object, actual)) {
+		entry->seen = r->pass;
+		if (entry->presence != PRESENT)
+			set_state(r, entry, entry->owner, PRESENT, NULL);
+		return;
+	}
+	ours = reconcile_owns(&r->scope, actual);
+	if (!ours)
+		return;
+	if (entry) {
+		GROW(r->rivals, r->rivals_len, r->rivals_cap);
+		r->rivals[r->rivals_len++] = (struct rival){ entry, *actual };
+	} else {
+		entry = add(r, actual);
+		entry->seen = r->pass;
+		set_state(r, entry, NULL, PRESENT, NULL);
+	}
+}
+
+/* Settles the slots in which something else of ours was found. */
+static void settle_rivals(struct reconcile *r)
+{
+	for (size_t i = 0; i < r->rivals_len; i++) {
+		struct reconcile_entry *entry = r->rivals[i].entry;
+
+		if (entry->seen == r->pass) {
+			GROW(r->strays, r->strays_len, r->strays_cap);
+			r->strays[r->strays_len++] = r->rivals[i].actual;
+			continue;
+		}
+		if (entry->owner && entry->presence == PRESENT)
+			r->counts.drift[r->observing]++;
+		if (!entry->owner)
+			entry->object = r->rivals[i].actual;
+		entry->seen = r->pass;
+		set_state(r, entry, entry->owner, OTHER, NULL);
+	}
+	r->rivals_len = 0;
+}
+
+void reconcile_observe_end(struct reconcile *r)
+{
+	struct reconcile_entry *entry;
+	struct reconcile_entry *tmp;
+
+	settle_rivals(r);
+	HASH_ITER(hh, r->by_key, entry, tmp)
+	{
+		if (entry->object.key.kind != r->observing || entry->seen == r->pass)
+			continue;
+		if (entry->owner && entry->presence == PRESENT)
+			r->counts.drift[r->observing]++;
+		set_state(r, entry, entry->owner, ABSENT, NULL);
+	}
+}
+
+void reconcile_forget_device(struct reconcile *r, uint32_t ifindex)
+{
+	struct reconcile_entry *entry;
+	struct reconcile_entry *tmp;
+
+	HASH_ITER(hh, r->by_key, entry, tmp)
+	{
+		if (entry->object.key.ifindex == ifindex || entry->object.value.ifindex == ifindex)
+			set_state(r, entry, entry->owner, ABSENT, NULL);
+	}
+}
+
+bool reconcile_contradicts(const struct reconcile *r, const struct kernel_object *o, bool gone)
+{
+	const struct reconcile_entry *entry = find(r, &o->key);
+	bool wanted = entry && entry->owner && kernel_value_equal(&entry->object, o);
+
+	if (gone)
+		return wanted && entry->presence == PRESENT;
+	if (wanted)
+		return false;
+	return (entry && entry->owner) || reconcile_owns(&r->scope, o);
+}
+
+bool reconcile_next(struct reconcile *r, enum reconcile_action *ret_action,
+		    const struct kernel_object **ret_object, struct reconcile_entry **ret_entry)
+{
+	struct reconcile_entry *entry = NULL;
+
+	for (unsigned k = 0; k < KERNEL_KINDS && !entry; k++)
+		entry = TAILQ_FIRST(&r->puts[k]);
+	if (entry) {
+		/* Only a route's slot can hold what is not ours; on our own devices everything is. */
+		bool create = !entry->held && entry->object.key.kind == KERNEL_ROUTE;
+
+		*ret_action = create ? RECONCILE_CREATE : RECONCILE_REPLACE;
+		r->counts.puts[entry->object.key.kind]++;
+		set_state(r, entry, entry->owner, PRESENT, NULL);
+		*ret_object = &entry->object;
+		*ret_entry = entry;
+		return true;
+	}
+	*ret_action = RECONCILE_DROP;
+	*ret_entry = NULL;
+	if (r->strays_len > 0) {
+		r->stray = r->strays[--r->strays_len];
+	} else {
+		for (unsigned k = KERNEL_KINDS; k-- > 0 && !entry;)
+			entry = TAILQ_FIRST(&r->drops[k]);
+		if (!entry)
+			return false;
+		/* A refused drop needs no memory: the next observation finds what is still there. */
+		r->stray = entry->object;
+		set_state(r, entry, NULL, ABSENT, NULL);
+	}
+	r->counts.drops[r->stray.key.kind]++;
+	*ret_object = &r->stray;
+	return true;
+}
+
+void reconcile_refused(struct reconcile *r, struct reconcile_entry *entry, int code,
+		       const char *text)
+{
+	if (!entry)
+		return;
+	/* An exclusive create met something that is not ours; it must not be replaced next time either. */
+	if (code == -EEXIST)
+		entry->held = false;
+	/* The write was counted on when it was taken; nothing of ours stands there. */
+	set_state(r, entry, entry->owner, ABSENT,
+		  code == -EEXIST ? "the kernel has another object in this place that is not ours"
+				  : text);
+}
+
+void reconcile_owner_visit(const struct reconcile_owner *owner,
+			   void (*visit)(void *arg, const struct kernel_object *o, bool settled,
+					 const char *error),
+			   void *arg)
+{
+	const struct reconcile_entry *entry;
+
+	LIST_FOREACH (entry, &owner->entries, owner_link)
+		visit(arg, &entry->object, entry->presence == PRESENT, entry->error);
+}

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * VXLAN without learning and without broadcast: every peer's place is written down.
+ *
+ *   route      10.5.3.0/24 via 10.5.3.0 dev flannel.1 onlink    the peer's subnet lies behind its VTEP
+ *   neighbour  10.5.3.0 lladdr 02:..:03 dev flannel.1           the VTEP's address has this MAC
+ *   FDB        02:..:03 dst 192.0.2.3 dev flannel.1             the MAC is reached at this underlay address
+ *
+ * IPv6 is the same on a device of its own, flannel-v6.<VNI>, since a VXLAN device has one source address.
+ * Formats and names are flannel's, so that hosts of both kinds form one network.
+ */
+#include "backends/vxlan.h"
+
+#include <errno.h>
+#include <linux/rtnetlink.h>
+
+#include "backends/reconcile.h"
+
+#define VNI_MAX 0xffffff
+/* The smallest MTU with which IPv4 (RFC 791) and IPv6 (RFC 8200) still work inside. */
+#define MTU_MIN_V4 (576 + VXLAN_OVERHEAD_V4)
+#define MTU_MIN_V6 (1280 + VXLAN_OVERHEAD_V6)
+#define MTU_MAX	   65535
+
+/* One family's half of the backend. */
+struct vxlan_side {
+	bool enabled;
+	int family;
+	struct ip_net network;
+	struct ip_addr local;  /* source of tunnel packets, unset: the kernel chooses */
+	struct ip_addr public; /* ours */
+	struct mac_addr mac;
+	uint32_t ifindex;
+	uint32_t overhead;
+};
+
+struct vxlan {
+	struct backend base;
+	uint32_t vni;
+	uint16_t port; /* 0: the default */
+	bool gbp;
+	bool learning;
+	uint32_t mtu_bytes; /* configured, of the underlay; 0: follow the underlay */
+	uint32_t lower_mtu_bytes;
+	uint32_t lower_ifindex;
+	struct vxlan_side sides[2];
+	size_t devices[2]; /* device number -> side */
+	size_t devices_len;
+};
+
+static struct vxlan *vxlan_of(const struct backend *b)
+{
+	return (struct vxlan *)b;
+}
+
+static int read_config(const struct network_config *config, struct vxlan *v, struct err *e)
+{
+	uint32_t mtu_min = config->v6.enabled ? MTU_MIN_V6 : MTU_MIN_V4;
+	bool direct_routing = false;
+	uint64_t vni = VXLAN_DEFAULT_VNI;
+	uint64_t port = 0;
+	uint64_t mtu = 0;
+	int rc;
+
+	rc = json_read_uint(config->backend, "VNI", 1, VNI_MAX, &vni, e);
+	if (rc == 0)
+		rc = json_read_uint(config->backend, "Port", 0, 65535, &port, e);
+	if (rc == 0)
+		rc = json_read_bool(config->backend, "GBP", &v->gbp, e);
+	if (rc == 0)
+		rc = json_read_bool(config->backend, "Learning", &v->learning, e);
+	if (rc == 0)
+		rc = json_read_bool(config->backend, "DirectRouting", &direct_routing, e);
+	if (rc == 0)
+		rc = json_read_uint(config->backend, "MTU", 0, MTU_MAX, &mtu, e);
+	if (rc < 0)
+		return rc;
+	if (mtu && mtu < mtu_min)
+		return err_set(e, -EINVAL, "MTU is %u, must be 0 or from %u to %u", (unsigned)mtu,
+			       mtu_min, MTU_MAX);
+	if (direct_routing)
+		return err_set(e, -EINVAL,
+			       "DirectRouting is true, which this version does not support");
+	v->vni = (uint32_t)vni;
+	v->port = (uint16_t)port;
+	v->mtu_bytes = (uint32_t)mtu;
+	return 0;
+}
+
+static void set_side(struct vxlan *v, size_t i, const struct network_family *f,
+		     const struct backend_host *host)
+{
+	struct vxlan_side *side = &v->sides[i];
+
+	side->enabled = f->enabled;
+	side->family = i == 0 ? AF_INET : AF_INET6;
+	side->network = f->network;
+	side->local = i == 0 ? host->local_v4 : host->local_v6;
+	side->public = i == 0 ? host->public_v4 : host->public_v6;
+	side->overhead = i == 0 ? VXLAN_OVERHEAD_V4 : VXLAN_OVERHEAD_V6;
+	side->mac = backend_derive_mac(host->node_id, v->vni, side->family);
+	if (f->enabled)
+		v->devices[v->devices_len++] = i;
+}
+
+static int vxlan_create(const struct network_config *config, const struct backend_host *host,
+			struct backend **ret, struct err *e)
+{
+	struct vxlan *v = xcalloc(1, sizeof(*v));
+	int rc = read_config(config, v, e);
+
+	if (rc < 0 || !host) {
+		free(v);
+		return rc;
+	}
+	v->base.type = &backend_vxlan;
+	v->lower_ifindex = host->lower_ifindex;
+	v->lower_mtu_bytes = host->lower_mtu_bytes;
+	set_side(v, 0, &config->v4, host);
+	set_side(v, 1, &config->v6, host);
+	*ret = &v->base;
+	return 0;
+}
+
+static void vxlan_free(struct backend *b)
+{
+	free(vxlan_of(b));
+}
+
+static char *format_data(const struct vxlan *v, const struct vxlan_side *side)
+{
+	char mac[MAC_TEXT];
+
+	return xasprintf("{\"VNI\":%u,\"VtepMAC\":\"%s\"}", v->vni, mac_addr_format(&side->mac, mac));
+}
+
+static void vxlan_publish(const struct backend *b, struct lease *own)
+{
+	const struct vxlan *v = vxlan_of(b);
+
+	own->backend_type = xstrdup(backend_vxlan.name);
+	if (v->sides[0].enabled) {
+		own->public_v4 = v->sides[0].public;
+		own->backend_data = format_data(v, &v->sides[0]);
+	}
+	if (v->sides[1].enabled) {
+		own->public_v6 = v->sides[1].public;
+		own->backend_v6_data = format_data(v, &v->sides[1]);
+	}
+}
+
+/* The kernel refuses more than the lower device can carry; a smaller configured MTU is the user's word. */
+static uint32_t device_mtu(const struct vxlan *v, const struct vxlan_side *side)
+{
+	uint32_t lower = v->lower_mtu_bytes;
+
+	if (v->mtu_bytes && v->mtu_bytes < lower)
+		lower = v->mtu_bytes;
+	return lower > side->overhead ? lower - side->overhead : 0;
+}
+
+static size_t vxlan_devices(const struct backend *b, struct backend_device ret[static BACKEND_DEVICES])
+{
+	const struct vxlan *v = vxlan_of(b);
+
+	for (size_t i = 0; i < v->devices_len; i++) {
+		const struct vxlan_side *side = &v->sides[v->devices[i]];
+		struct backend_device *d = &ret[i];
+
+		memset(d, 0, sizeof(*d));
+		snprintf(d->name, sizeof(d->name), "%s.%u",
+			 side->family == AF_INET ? "flannel" : "flannel-v6", v->vni);
+		d->vxlan.vni = v->vni;
+		d->vxlan.lower_ifindex = v->lower_ifindex;
+		d->vxlan.local = side->local;
+		d->vxlan.port = v->port ? v->port : VXLAN_DEFAULT_PORT;
+		d->vxlan.learning = v->learning;
+		d->vxlan.gbp = v->gbp;
+		d->mac = side->mac;
+		d->mtu_bytes = device_mtu(v, side);
+	}
+	return v->devices_len;
+}
+
+static void vxlan_set_ifindex(struct backend *b, size_t device, uint32_t ifindex)
+{
+	struct vxlan *v = vxlan_of(b);
+
+	v->sides[v->devices[device]].ifindex = ifindex;
+}
+
+static void vxlan_set_lower_mtu(struct backend *b, uint32_t mtu_bytes)
+{
+	vxlan_of(b)->lower_mtu_bytes = mtu_bytes;
+}
+
+static const struct ip_net *subnet_of(const struct subnet *s, const struct vxlan_side *side)
+{
+	return side->family == AF_INET ? &s->v4 : &s->v6;
+}
+
+static void vxlan_own_objects(const struct backend *b, const struct subnet *own,
+			      struct backend_objects *ret)
+{
+	const struct vxlan *v = vxlan_of(b);
+
+	ret->len = 0;
+	for (size_t i = 0; i < ARRAY_LEN(v->sides); i++) {
+		const struct vxlan_side *side = &v->sides[i];
+		const struct ip_net *subnet = subnet_of(own, side);
+		struct ip_net host;
+
+		if (!side->enabled || !side->ifindex || !ip_net_is_set(subnet))
+			continue;
+		host = (struct ip_net){ subnet->addr, (uint8_t)ip_family_bits(side->family) };
+		ret->items[ret->len++] = kernel_address(side->ifindex, &host);
+	}
+}
+
+static int parse_data(const char *text, const struct vxlan *v, struct mac_addr *ret, struct err *e)
+{
+	auto_json json_t *object = NULL;
+	const char *mac_text = NULL;
+	struct mac_addr mac;
+	uint64_t vni = 0;
+	int rc;
+
+	if (!text)
+		return err_set(e, -EINVAL, "missing");
+	rc = json_parse_object(text, strlen(text), &object, e);
+	if (rc == 0)
+		rc = json_read_uint(object, "VNI", 0, VNI_MAX, &vni, e);
+	if (rc == 0)
+		rc = json_read_string(object, "VtepMAC", &mac_text, e);
+	if (rc == 0 && !mac_text)
+		rc = err_set(e, -EINVAL, "VtepMAC is missing");
+	if (rc == 0)
+		rc = mac_addr_parse(mac_text, &mac, e);
+	if (rc < 0)
+		return rc;
+	/* flannel before 0.13 did not publish a VNI. */
+	if (vni && vni != v->vni)
+		return err_set(e, -EINVAL, "VNI is %u, ours is %u", (unsigned)vni, v->vni);
+	if (mac_addr_is_zero(&mac) || (mac.b[0] & 1))
+		return err_set(e, -EINVAL, "VtepMAC is %s, must be a unicast address", mac_text);
+	*ret = mac;
+	return 0;
+}
+
+/* An address that tunnel packets can be sent to. */
+static int check_public(const struct vxlan_side *side, const struct ip_addr *public, struct err *e)
+{
+	const char *key = side->family == AF_INET ? "PublicIP" : "PublicIPv6";
+	char text[IP_ADDR_TEXT];
+
+	if (!ip_addr_is_set(public))
+		return err_set(e, -EINVAL, "%s is missing", key);
+	ip_addr_format(public, text);
+	if (ip_addr_is_loopback(public) || ip_addr_is_multicast(public))
+		return err_set(e, -EINVAL, "%s is %s, must be a unicast address", key, text);
+	if (ip_addr_equal(public, &side->public) || ip_addr_equal(public, &side->local))
+		return err_set(e, -EINVAL, "%s is %s, which is this host's own", key, text);
+	if (ip_net_contains(&side->network, public))
+		return err_set(e, -EINVAL, "%s is %s, inside the overlay network", key, text);
+	return 0;
+}
+
+static int add_peer(const struct vxlan *v, const struct vxlan_side *side, const struct lease *peer,
+		    struct backend_objects *ret, struct err *e)
+{
+	const struct ip_net *subnet = subnet_of(&peer->subnet, side);
+	const struct ip_addr *public =
+		side->family == AF_INET ? &peer->public_v4 : &peer->public_v6;
+	const char *data = side->family == AF_INET ? peer->backend_data : peer->backend_v6_data;
+	struct mac_addr mac;
+	int rc;
+
+	rc = check_public(side, public, e);
+	if (rc < 0)
+		return rc;
+	if (parse_data(data, v, &mac, e) < 0)
+		return err_wrap(e, side->family == AF_INET ? "BackendData" : "BackendV6Data");
+	if (memcmp(&mac, &side->mac, sizeof(mac)) == 0)
+		return err_set(e, -EINVAL, "VtepMAC is this host's own");
+	ret->items[ret->len++] = kernel_fdb(side->ifindex, &mac, public);
+	ret->items[ret->len++] = kernel_neighbour(side->ifindex, &subnet->addr, &mac);
+	ret->items[ret->len++] = kernel_route(subnet, &subnet->addr, side->ifindex, true,
+					      FABRIC_ROUTE_PROTOCOL);
+	return 0;
+}
+
+static int vxlan_peer_objects(const struct backend *b, const struct lease *peer,
+			      struct backend_objects *ret, struct err *e)
+{
+	const struct vxlan *v = vxlan_of(b);
+
+	ret->len = 0;
+	if (!peer->backend_type || strcmp(peer->backend_type, backend_vxlan.name) != 0)
+		return err_set(e, -EINVAL, "BackendType is \"%s\", ours is \"vxlan\"",
+			       peer->backend_type ? peer->backend_type : "");
+	for (size_t i = 0; i < ARRAY_LEN(v->sides); i++) {
+		const struct vxlan_side *side = &v->sides[i];
+		int rc;
+
+		if (!side->enabled || !ip_net_is_set(subnet_of(&peer->subnet, side)))
+			continue;
+		rc = add_peer(v, side, peer, ret, e);
+		if (rc < 0)
+			return rc;
+	}
+	if (ret->len == 0)
+		return err_set(e, -EINVAL, "has no subnet in a family that this network uses");
+	return 0;
+}
+
+static uint32_t vxlan_pod_mtu(const struct backend *b)
+{
+	const struct vxlan *v = vxlan_of(b);
+	uint32_t mtu = MTU_MAX;
+
+	for (size_t i = 0; i < v->devices_len; i++)
+		mtu = MIN(mtu, device_mtu(v, &v->sides[v->devices[i]]));
+	return mtu;
+}
+
+static void vxlan_describe(const struct backend *b, char *buf, size_t size)
+{
+	const struct vxlan *v = vxlan_of(b);
+
+	snprintf(buf, size, "vxlan vni %u port %u", v->vni, v->port ? v->port : VXLAN_DEFAULT_PORT);
+}
+
+const struct backend_type backend_vxlan = {
+	.name = "vxlan",
+	.create = vxlan_create,
+	.free = vxlan_free,
+	.publish = vxlan_publish,
+	.devices = vxlan_devices,
+	.set_ifindex = vxlan_set_ifindex,
+	.set_lower_mtu = vxlan_set_lower_mtu,
+	.own_objects = vxlan_own_objects,
+	.peer_objects = vxlan_peer_objects,
+	.pod_mtu = vxlan_pod_mtu,
+	.describe = vxlan_describe,
+};

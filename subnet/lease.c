@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "subnet/lease.h"
+
+#include <errno.h>
+
+#include "lib/json.h"
+
+/* "addr-len" between p and end. 0.0.0.0-0 stands for "no IPv4" and gives an unset prefix. */
+static int parse_part(const char *p, size_t size, int family, struct ip_net *ret)
+{
+	char text[IP_NET_TEXT];
+	char *dash;
+	struct ip_net n;
+
+	if (size == 0 || size >= sizeof(text))
+		return -EINVAL;
+	memcpy(text, p, size);
+	text[size] = '\0';
+	dash = strrchr(text, '-');
+	if (!dash)
+		return -EINVAL;
+	*dash = '/';
+	if (ip_net_parse(text, family, &n, NULL) < 0)
+		return -EINVAL;
+	if (n.len == 0)
+		n = (struct ip_net){ 0 };
+	*ret = n;
+	return 0;
+}
+
+int subnet_key_parse(const char *key, struct subnet *ret, struct err *e)
+{
+	const char *amp = strchr(key, '&');
+	size_t v4_size = amp ? (size_t)(amp - key) : strlen(key);
+	struct subnet s = { 0 };
+
+	if (parse_part(key, v4_size, AF_INET, &s.v4) < 0 ||
+	    (amp && parse_part(amp + 1, strlen(amp + 1), AF_INET6, &s.v6) < 0) ||
+	    (!ip_net_is_set(&s.v4) && !ip_net_is_set(&s.v6)))
+		return err_set(e, -EINVAL, "not a subnet key such as 10.5.52.0-24");
+	if ((ip_net_is_set(&s.v4) && ip_net_has_host_bits(&s.v4)) ||
+	    (ip_net_is_set(&s.v6) && ip_net_has_host_bits(&s.v6)))
+		return err_set(e, -EINVAL, "host bits are set in the subnet");
+	*ret = s;
+	return 0;
+}
+
+const char *subnet_key_format(const struct subnet *s, char buf[static SUBNET_KEY_TEXT])
+{
+	char v4[IP_ADDR_TEXT] = "0.0.0.0";
+	char v6[IP_ADDR_TEXT];
+
+	if (ip_net_is_set(&s->v4))
+		ip_addr_format(&s->v4.addr, v4);
+	if (ip_net_is_set(&s->v6))
+		snprintf(buf, SUBNET_KEY_TEXT, "%s-%u&%s-%u", v4, s->v4.len,
+			 ip_addr_format(&s->v6.addr, v6), s->v6.len);
+	else
+		snprintf(buf, SUBNET_KEY_TEXT, "%s-%u", v4, s->v4.len);
+	return buf;
+}
+
+const char *subnet_format(const struct subnet *s, char buf[static SUBNET_KEY_TEXT])
+{
+	char v4[IP_NET_TEXT];
+	char v6[IP_NET_TEXT];
+	bool both = ip_net_is_set(&s->v4) && ip_net_is_set(&s->v6);
+
+	snprintf(buf, SUBNET_KEY_TEXT, "%s%s%s",
+		 ip_net_is_set(&s->v4) || !ip_net_is_set(&s->v6) ? ip_net_format(&s->v4, v4) : "",
+		 both ? "," : "", ip_net_is_set(&s->v6) ? ip_net_format(&s->v6, v6) : "");
+	return buf;
+}
+
+bool subnet_equal(const struct subnet *a, const struct subnet *b)
+{
+	return ip_net_equal(&a->v4, &b->v4) && ip_net_equal(&a->v6, &b->v6);
+}
+
+bool subnet_overlaps(const struct subnet *a, const struct subnet *b)
+{
+	return (ip_net_is_set(&a->v4) && ip_net_is_set(&b->v4) &&
+		ip_net_overlaps(&a->v4, &b->v4)) ||
+	       (ip_net_is_set(&a->v6) && ip_net_is_set(&b->v6) && ip_net_overlaps(&a->v6, &b->v6));
+}
+
+/* A public address: 0.0.0.0 and :: mean none, as flannel writes for a family it does not use. */
+static int read_public(const json_t *object, const char *key, int family, struct ip_addr *ret,
+		       struct err *e)
+{
+	struct ip_addr a = { 0 };
+	int rc = json_read_ip_addr(object, key, family, &a, e);
+
+	if (rc == 0 && ip_addr_is_set(&a) && !ip_addr_is_unspecified(&a))
+		*ret = a;
+	return rc;
+}
+
+static int read_text(const json_t *object, const char *key, char **ret, struct err *e)
+{
+	const char *text = NULL;
+	int rc = json_read_string(object, key, &text, e);
+
+	if (rc < 0 || !text || !*text)
+		return rc;
+	if (strlen(text) > LEASE_TEXT_MAX)
+		return err_set(e, -EINVAL, "%s is %zu bytes long, must be %d at most", key,
+			       strlen(text), LEASE_TEXT_MAX);
+	*ret = xstrdup(text);
+	return 0;
+}
+
+static char *read_raw(const json_t *object, const char *key)
+{
+	const json_t *v = json_get_any_case(object, key);
+
+	return v ? json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+}
+
+int lease_value_parse(const char *text, size_t size, struct lease *ret, struct err *e)
+{
+	auto_json json_t *object = NULL;
+	struct lease l = { 0 };
+	const json_t *node;
+	int rc;
+
+	if (size > LEASE_VALUE_MAX_SIZE)
+		return err_set(e, -EINVAL, "value of %zu bytes, must be %d at most", size,
+			       LEASE_VALUE_MAX_SIZE);
+	rc = json_parse_object(text, size, &object, e);
+	if (rc < 0)
+		return rc;
+	rc = read_public(object, "PublicIP", AF_INET, &l.public_v4, e);
+	if (rc == 0)
+		rc = read_public(object, "PublicIPv6", AF_INET6, &l.public_v6, e);
+	if (rc == 0)
+		rc = read_text(object, "BackendType", &l.backend_type, e);
+	node = json_get_any_case(object, "Node");
+	if (rc == 0 && json_is_object(node)) {
+		rc = read_text(node, "ID", &l.node_id, e);
+		if (rc == 0)
+			rc = read_text(node, "Name", &l.node_name, e);
+	}
+	if (rc < 0) {
+		lease_fini(&l);
+		return rc;
+	}
+	l.backend_data = read_raw(object, "BackendData");
+	l.backend_v6_data = read_raw(object, "BackendV6Data");
+	l.subnet = ret->subnet;
+	l.create_revision = ret->create_revision;
+	l.mod_revision = ret->mod_revision;
+	l.handle = ret->handle;
+	*ret = l;
+	return 0;
+}
+
+static void put_string(FILE *out, const char *text)
+{
+	auto_json json_t *j = json_string(text);
+	auto_free char *quoted = j ? json_dumps(j, JSON_ENCODE_ANY) : NULL;
+
+	fputs(quoted ? quoted : "\"\"", out);
+}
+
+char *lease_value_format(const struct lease *l)
+{
+	char addr[IP_ADDR_TEXT];
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	if (!out)
+		abort();
+	fprintf(out, "{\"PublicIP\":\"%s\"",
+		ip_addr_is_set(&l->public_v4) ? ip_addr_format(&l->public_v4, addr) : "0.0.0.0");
+	if (ip_addr_is_set(&l->public_v6))
+		fprintf(out, ",\"PublicIPv6\":\"%s\"", ip_addr_format(&l->public_v6, addr));
+	else
+		fputs(",\"PublicIPv6\":null", out);
+	if (l->backend_type) {
+		fputs(",\"BackendType\":", out);
+		put_string(out, l->backend_type);
+	}
+	if (l->backend_data)
+		fprintf(out, ",\"BackendData\":%s", l->backend_data);
+	if (l->backend_v6_data)
+		fprintf(out, ",\"BackendV6Data\":%s", l->backend_v6_data);
+	if (l->node_id) {
+		fputs(",\"Node\":{\"ID\":", out);
+		put_string(out, l->node_id);
+		fputs(",\"Name\":", out);
+		put_string(out, l->node_name ? l->node_name : "");
+		fputc('}', out);
+	}
+	fputc('}', out);
+	if (fclose(out) != 0)
+		abort();
+	return text;
+}
+
+struct lease *lease_new(void)
+{
+	return xcalloc(1, sizeof(struct lease));
+}
+
+static char *copy_text(const char *s)
+{
+	return s ? xstrdup(s) : NULL;
+}
+
+struct lease *lease_copy(const struct lease *l)
+{
+	struct lease *copy = lease_new();
+
+	*copy = *l;
+	copy->backend_type = copy_text(l->backend_type);
+	copy->backend_data = copy_text(l->backend_data);
+	copy->backend_v6_data = copy_text(l->backend_v6_data);
+	copy->node_id = copy_text(l->node_id);
+	copy->node_name = copy_text(l->node_name);
+	copy->problem = copy_text(l->problem);
+	return copy;
+}
+
+void lease_fini(struct lease *l)
+{
+	free(STEAL(l->backend_type));
+	free(STEAL(l->backend_data));
+	free(STEAL(l->backend_v6_data));
+	free(STEAL(l->node_id));
+	free(STEAL(l->node_name));
+	free(STEAL(l->problem));
+}
+
+void lease_free(struct lease *l)
+{
+	if (!l)
+		return;
+	lease_fini(l);
+	free(l);
+}
+
+static bool same_text(const char *a, const char *b)
+{
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+bool lease_equal(const struct lease *a, const struct lease *b)
+{
+	return subnet_equal(&a->subnet, &b->subnet) &&
+	       ip_addr_equal(&a->public_v4, &b->public_v4) &&
+	       ip_addr_equal(&a->public_v6, &b->public_v6) &&
+	       same_text(a->backend_type, b->backend_type) &&
+	       same_text(a->backend_data, b->backend_data) &&
+	       same_text(a->backend_v6_data, b->backend_v6_data) &&
+	       same_text(a->node_id, b->node_id) && same_text(a->node_name, b->node_name) &&
+	       same_text(a->problem, b->problem);
+}

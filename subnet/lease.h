@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A lease: one host's claim on one subnet, and what its peers must know to reach it. Here are the value and its two
+ * text forms in the store, which are flannel's, byte for byte:
+ *
+ *   key     10.5.52.0-24   10.6.77.0-24&fd10:244:0:5c::-64   0.0.0.0-0&fd10:244:0:51::-64 (IPv6 only)
+ *   value   {"PublicIP":"10.99.0.11","PublicIPv6":null,"BackendType":"vxlan","BackendData":{...},
+ *            "Node":{"ID":"...","Name":"..."}}
+ *
+ * Node is ours; flannel ignores it. Bytes from outside become binary here or are refused with a reason.
+ */
+#ifndef SUBNET_LEASE_H
+#define SUBNET_LEASE_H
+
+#include "lib/addr.h"
+
+#define SUBNET_KEY_TEXT	     80
+#define LEASE_VALUE_MAX_SIZE (64 * 1024)
+#define LEASE_TEXT_MAX	     253 /* bytes of a node id, node name or backend type */
+
+/* Either family may be unset, not both. */
+struct subnet {
+	struct ip_net v4;
+	struct ip_net v6;
+};
+
+struct lease {
+	struct subnet subnet;
+	struct ip_addr public_v4; /* where peers send, unset if the host has none */
+	struct ip_addr public_v6;
+	char *backend_type;    /* NULL if absent */
+	char *backend_data;    /* compact JSON, NULL if absent; the backend's business */
+	char *backend_v6_data;
+	char *node_id; /* NULL on leases that flannel wrote */
+	char *node_name;
+	/* Where the store keeps it. Revisions grow with every change in the store; 0 if the store has none. */
+	uint64_t create_revision;
+	uint64_t mod_revision;
+	int64_t handle; /* the store's handle for keeping it alive; 0: no expiry, a reservation */
+	char *problem;	/* NULL, or why the value could not be read: the subnet is taken but nobody can use it */
+};
+
+int subnet_key_parse(const char *key, struct subnet *ret, struct err *e) MUST_CHECK;
+const char *subnet_key_format(const struct subnet *s, char buf[static SUBNET_KEY_TEXT]);
+/* For people: "10.5.52.0/24", "10.6.77.0/24,fd10:244:0:5c::/64". */
+const char *subnet_format(const struct subnet *s, char buf[static SUBNET_KEY_TEXT]);
+bool subnet_equal(const struct subnet *a, const struct subnet *b);
+/* In either family. */
+bool subnet_overlaps(const struct subnet *a, const struct subnet *b);
+
+/*
+ * Fills everything but subnet, revisions and handle from a value. On error *ret is untouched. The result owns its
+ * strings: lease_fini.
+ */
+int lease_value_parse(const char *text, size_t size, struct lease *ret, struct err *e) MUST_CHECK;
+/* Caller frees. */
+char *lease_value_format(const struct lease *l);
+
+struct lease *lease_new(void);
+struct lease *lease_copy(const struct lease *l);
+void lease_fini(struct lease *l);
+void lease_free(struct lease *l);
+/* Same subnet and same published attributes; revisions and handle do not count. */
+bool lease_equal(const struct lease *a, const struct lease *b);
+
+static inline void lease_free_ref(struct lease **l)
+{
+	lease_free(*l);
+}
+#define auto_lease __attribute__((cleanup(lease_free_ref)))
+
+#endif
