@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lib/http.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* A peer whose host died or was cut off is given up after about 20 s. */
+#define KEEPALIVE_IDLE_S     10
+#define KEEPALIVE_INTERVAL_S 5
+#define KEEPALIVE_COUNT	     3
+#define USER_TIMEOUT_MS	     20000
+
+struct http_client {
+	struct event_base *base;
+	CURLM *multi;
+	struct event *timer;
+	unsigned depth; /* > 0 inside libcurl, where handles must not be removed */
+	struct http_call *doomed; /* cancelled there */
+};
+
+struct http_call {
+	struct http_client *client;
+	CURL *easy;
+	struct curl_slist *headers;
+	struct http_request request;
+	char *out; /* request bytes not yet taken by libcurl */
+	size_t out_size;
+	size_t out_used;
+	bool out_paused;
+	char *in;
+	size_t in_size;
+	size_t in_cap;
+	bool too_large;
+	bool cancelled;
+	struct http_call *next_doomed;
+	char error[CURL_ERROR_SIZE];
+};
+
+static void call_free(struct http_call *call)
+{
+	curl_easy_cleanup(call->easy);
+	curl_slist_free_all(call->headers);
+	free(call->out);
+	free(call->in);
+	free(call);
+}
+
+static int code_of(CURLcode result)
+{
+	switch (result) {
+	case CURLE_OK:
+		return 0;
+	case CURLE_COULDNT_CONNECT:
+	case CURLE_COULDNT_RESOLVE_HOST:
+	case CURLE_COULDNT_RESOLVE_PROXY:
+		return -ECONNREFUSED;
+	case CURLE_OPERATION_TIMEDOUT:
+		return -ETIMEDOUT;
+	case CURLE_SSL_CONNECT_ERROR:
+	case CURLE_PEER_FAILED_VERIFICATION:
+	case CURLE_SSL_CERTPROBLEM:
+	case CURLE_SSL_CACERT_BADFILE:
+		return -EPROTO;
+	default:
+		return -EIO;
+	}
+}
+
+static void finish(struct http_call *call, CURLcode result)
+{
+	struct http_reply reply = { 0 };
+
+	curl_multi_remove_handle(call->client->multi, call->easy);
+	curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &reply.status);
+	reply.code = call->too_large ? -EFBIG : code_of(result);
+	reply.error = call->error[0] ? call->error : curl_easy_strerror(result);
+	if (call->too_large)
+		reply.error = "the answer is larger than allowed";
+	reply.body = call->in ? call->in : "";
+	reply.body_size = call->in_size;
+	call->request.on_done(call->request.arg, &reply);
+	call_free(call);
+}
+
+/* After libcurl returned: ends what was cancelled meanwhile, then what is done. */
+static void reap(struct http_client *client)
+{
+	CURLMsg *msg;
+	int left;
+
+	while (client->doomed) {
+		struct http_call *call = client->doomed;
+
+		client->doomed = call->next_doomed;
+		curl_multi_remove_handle(client->multi, call->easy);
+		call_free(call);
+	}
+
+	while ((msg = curl_multi_info_read(client->multi, &left))) {
+		struct http_call *call;
+
+		if (msg->msg != CURLMSG_DONE)
+			continue;
+		curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &call);
+		finish(call, msg->data.result);
+	}
+}
+
+static void act(struct http_client *client, curl_socket_t fd, int what)
+{
+	int running;
+
+	client->depth++;
+	curl_multi_socket_action(client->multi, fd, what, &running);
+	client->depth--;
+	reap(client);
+}
+
+static void on_socket(evutil_socket_t fd, short what, void *arg)
+{
+	act(arg, (curl_socket_t)fd,
+	    (what & EV_READ ? CURL_CSELECT_IN : 0) | (what & EV_WRITE ? CURL_CSELECT_OUT : 0));
+}
+
+static void on_timer(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+	act(arg, CURL_SOCKET_TIMEOUT, 0);
+}
+
+/* libcurl says which socket it wants watched for what. `socketp` holds our event for it. */
+static int want_socket(CURL *easy UNUSED, curl_socket_t fd, int what, void *arg, void *socketp)
+{
+	struct http_client *client = arg;
+	struct event *ev = socketp;
+	short flags = EV_PERSIST;
+
+	if (ev)
+		event_free(ev);
+	ev = NULL;
+	if (what != CURL_POLL_REMOVE) {
+		flags |= (short)(what & CURL_POLL_IN ? EV_READ : 0);
+		flags |= (short)(what & CURL_POLL_OUT ? EV_WRITE : 0);
+		ev = event_new(client->base, (evutil_socket_t)fd, flags, on_socket, client);
+		event_add(ev, NULL);
+	}
+	curl_multi_assign(client->multi, fd, ev);
+	return 0;
+}
+
+static int want_timer(CURLM *multi UNUSED, long timeout_ms, void *arg)
+{
+	struct http_client *client = arg;
+	struct timeval tv = { timeout_ms / 1000, timeout_ms % 1000 * 1000 };
+
+	if (timeout_ms < 0)
+		event_del(client->timer);
+	else
+		event_add(client->timer, &tv);
+	return 0;
+}
+
+struct http_client *http_client_new(struct event_base *base)
+{
+	struct http_client *client;
+
+	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+		return NULL;
+	client = xcalloc(1, sizeof(*client));
+	client->base = base;
+	client->multi = curl_multi_init();
+	client->timer = evtimer_new(base, on_timer, client);
+	curl_multi_setopt(client->multi, CURLMOPT_SOCKETFUNCTION, want_socket);
+	curl_multi_setopt(client->multi, CURLMOPT_SOCKETDATA, client);
+	curl_multi_setopt(client->multi, CURLMOPT_TIMERFUNCTION, want_timer);
+	curl_multi_setopt(client->multi, CURLMOPT_TIMERDATA, client);
+	curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, 8L);
+	return client;
+}
+
+void http_client_free(struct http_client *client)
+{
+	if (!client)
+		return;
+	curl_multi_cleanup(client->multi);
+	event_free(client->timer);
+	free(client);
+	curl_global_cleanup();
+}
+
+static int set_socket_options(void *arg UNUSED, curl_socket_t fd, curlsocktype purpose UNUSED)
+{
+	static const struct {
+		int level, name, value;
+	} options[] = {
+		{ SOL_SOCKET, SO_KEEPALIVE, 1 },
+		{ IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S },
+		{ IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S },
+		{ IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_COUNT },
+		{ IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT_MS },
+	};
+
+	/* On a unix socket all but the first fail, and are not needed. */
+	for (size_t i = 0; i < ARRAY_LEN(options); i++)
+		setsockopt(fd, options[i].level, options[i].name, &options[i].value,
+			   sizeof(options[i].value));
+	return CURL_SOCKOPT_OK;
+}
+
+static size_t on_read(char *buffer, size_t size, size_t len, void *arg)
+{
+	struct http_call *call = arg;
+	size_t n = MIN(size * len, call->out_size - call->out_used);
+
+	if (n == 0 && call->request.stream_request) {
+		call->out_paused = true;
+		return CURL_READFUNC_PAUSE;
+	}
+	memcpy(buffer, call->out + call->out_used, n);
+	call->out_used += n;
+	return n;
+}
+
+static size_t on_write(char *data, size_t size, size_t len, void *arg)
+{
+	struct http_call *call = arg;
+	size_t n = size * len;
+	long status = 0;
+
+	if (call->cancelled)
+		return 0;
+	curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+	if (call->request.on_data && status == 200) {
+		call->request.on_data(call->request.arg, data, n);
+		return call->cancelled ? 0 : n;
+	}
+	if (call->in_size + n > call->request.max_reply_size) {
+		call->too_large = true;
+		return 0;
+	}
+	if (call->in_size + n + 1 > call->in_cap) {
+		call->in_cap = MAX(call->in_cap * 2, call->in_size + n + 1);
+		call->in = xrealloc(call->in, call->in_cap);
+	}
+	memcpy(call->in + call->in_size, data, n);
+	call->in_size += n;
+	call->in[call->in_size] = '\0';
+	return n;
+}
+
+static void set_tls(CURL *easy, const struct http_tls *tls)
+{
+	curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+	if (!tls)
+		return;
+	if (tls->ca_file)
+		curl_easy_setopt(easy, CURLOPT_CAINFO, tls->ca_file);
+	if (tls->cert_file)
+		curl_easy_setopt(easy, CURLOPT_SSLCERT, tls->cert_file);
+	if (tls->key_file)
+		curl_easy_setopt(easy, CURLOPT_SSLKEY, tls->key_file);
+}
+
+struct http_call *http_call_start(struct http_client *client, const struct http_request *request)
+{
+	struct http_call *call = xcalloc(1, sizeof(*call));
+	CURL *easy = curl_easy_init();
+
+	if (!easy)
+		abort();
+	call->client = client;
+	call->request = *request;
+	call->easy = easy;
+	/* Without "Expect:" libcurl waits a second for a 100 that etcd never sends. */
+	call->headers = curl_slist_append(call->headers, "Expect:");
+	for (size_t i = 0; request->headers && request->headers[i]; i++)
+		call->headers = curl_slist_append(call->headers, request->headers[i]);
+	if (request->stream_request)
+		call->headers = curl_slist_append(call->headers, "Transfer-Encoding: chunked");
+	curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
+	curl_easy_setopt(easy, CURLOPT_URL, request->url);
+	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, call->headers);
+	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->error);
+	curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, set_socket_options);
+	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_write);
+	curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
+	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)request->connect_timeout_ms);
+	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)request->timeout_ms);
+	if (request->unix_socket)
+		curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, request->unix_socket);
+	set_tls(easy, request->tls);
+	if (request->body) {
+		call->out = xmalloc(request->body_size);
+		memcpy(call->out, request->body, request->body_size);
+		call->out_size = request->body_size;
+		curl_easy_setopt(easy, CURLOPT_POST, 1L);
+		curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_read);
+		curl_easy_setopt(easy, CURLOPT_READDATA, call);
+		if (!request->stream_request)
+			curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
+					 (curl_off_t)request->body_size);
+	}
+	/* What the caller lent for this call only. */
+	call->request.url = NULL;
+	call->request.headers = NULL;
+	call->request.body = NULL;
+	call->request.tls = NULL;
+	curl_multi_add_handle(client->multi, easy);
+	return call;
+}
+
+void http_call_write(struct http_call *call, const char *data, size_t size)
+{
+	size_t left = call->out_size - call->out_used;
+
+	memmove(call->out, call->out + call->out_used, left);
+	call->out = xrealloc(call->out, left + size);
+	memcpy(call->out + left, data, size);
+	call->out_size = left + size;
+	call->out_used = 0;
+	/* May run callbacks; what they cancel is reaped when the loop next comes by. */
+	if (call->out_paused) {
+		call->out_paused = false;
+		call->client->depth++;
+		curl_easy_pause(call->easy, CURLPAUSE_CONT);
+		call->client->depth--;
+	}
+}
+
+void http_call_cancel(struct http_call *call)
+{
+	if (!call)
+		return;
+	call->cancelled = true;
+	if (call->client->depth > 0) {
+		call->next_doomed = call->client->doomed;
+		call->client->doomed = call;
+		return;
+	}
+	curl_multi_remove_handle(call->client->multi, call->easy);
+	call_free(call);
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An asynchronous HTTP client: libcurl's multi interface driven by a libevent loop.
+ *
+ * A call ends in exactly one on_done, from the loop, never from inside http_call_start and never after
+ * http_call_cancel. Reply bodies are bounded. A dead peer is noticed by TCP keepalive and user timeout; a peer that is
+ * alive but silent only by the caller's timeout.
+ */
+#ifndef LIB_HTTP_H
+#define LIB_HTTP_H
+
+#include "lib/err.h"
+
+struct event_base;
+struct http_client;
+struct http_call;
+
+/* Paths of PEM files; NULL: the system's roots, no client certificate. Peer and host name are always verified. */
+struct http_tls {
+	const char *ca_file;
+	const char *cert_file;
+	const char *key_file;
+};
+
+struct http_reply {
+	int code;	  /* 0, or a negative errno if there was no complete answer */
+	long status;	  /* HTTP status, 0 if none came */
+	const char *body; /* NUL-terminated; empty when streamed */
+	size_t body_size;
+	const char *error; /* sentence if code is not 0 */
+};
+
+struct http_request {
+	const char *url;
+	const char *const *headers; /* "Name: value" lines, NULL-terminated; may be NULL */
+	const char *body;	    /* POST if not NULL, else GET; copied */
+	size_t body_size;
+	const char *unix_socket;   /* NULL: TCP */
+	const struct http_tls *tls; /* may be NULL */
+	bool stream_request;	   /* the body goes on: http_call_write */
+	int64_t connect_timeout_ms;
+	int64_t timeout_ms; /* of the whole call; 0: none */
+	size_t max_reply_size;
+	/* If set, the reply body comes in pieces as it arrives, only for status 200; others are collected. */
+	void (*on_data)(void *arg, const char *data, size_t size);
+	void (*on_done)(void *arg, const struct http_reply *reply);
+	void *arg;
+};
+
+/* NULL only if libcurl cannot start. */
+struct http_client *http_client_new(struct event_base *base);
+/* All calls must be done or cancelled. */
+void http_client_free(struct http_client *client);
+
+struct http_call *http_call_start(struct http_client *client, const struct http_request *request);
+/* Sends more of a streamed request body. */
+void http_call_write(struct http_call *call, const char *data, size_t size);
+/* May be called from on_data. The call must not be used afterwards. NULL is fine. */
+void http_call_cancel(struct http_call *call);
+
+#endif

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One etcd cluster as seen from here: its endpoints, who is asked next, the token of a logged-in user.
+ *
+ * A call goes to the current endpoint; one that cannot be reached or cannot answer is left for the next, each endpoint
+ * being tried once. What remains is one of a few outcomes that callers can decide on, above all whether a write that
+ * failed may have happened all the same.
+ */
+#ifndef SUBNET_ETCD_CLIENT_H
+#define SUBNET_ETCD_CLIENT_H
+
+#include "lib/http.h"
+#include "lib/json.h"
+#include "subnet/etcd_codec.h"
+
+#define ETCD_ENDPOINTS_MAX 32
+
+struct etcd_options {
+	const char *endpoints; /* comma list of http://host:port, https://host:port or host:port */
+	const char *ca_file;   /* "" or NULL: the system's */
+	const char *cert_file;
+	const char *key_file;
+	const char *username; /* "" or NULL: no login */
+	const char *password;
+	uint64_t seed; /* for the order in which endpoints are tried */
+};
+
+struct etcd_client;
+struct etcd_call;
+
+struct etcd_result {
+	int code;	  /* ETCD_OK, a gRPC code, ETCD_NOT_GRPC */
+	bool reached;	  /* false: no endpoint took the request, so nothing can have happened */
+	const json_t *reply; /* if OK; borrowed */
+	char text[300];	  /* otherwise */
+};
+
+typedef void etcd_call_fn(void *arg, const struct etcd_result *result);
+
+/* Checks the options: -EINVAL names the endpoint that is malformed, or the file that cannot be read. */
+int etcd_client_new(struct http_client *http, const struct etcd_options *options,
+		    struct etcd_client **ret, struct err *e) MUST_CHECK;
+void etcd_client_free(struct etcd_client *c);
+
+/*
+ * Posts `body` (copied) to an API path such as "kv/range". `write`: an outcome that is not known is reported, never
+ * repeated on another endpoint.
+ */
+struct etcd_call *etcd_client_call(struct etcd_client *c, const char *path, const char *body,
+				   bool write, etcd_call_fn *fn, void *arg);
+void etcd_call_cancel(struct etcd_call *call);
+
+/*
+ * Opens a stream to the current endpoint and sends `body` as its first message. Afterwards everything comes in
+ * on_data; on_done says that it ended and why. The next endpoint is current after etcd_client_rotate.
+ */
+struct http_call *etcd_client_stream(struct etcd_client *c, const char *path, const char *body,
+				     void (*on_data)(void *arg, const char *data, size_t size),
+				     void (*on_done)(void *arg, const struct http_reply *reply),
+				     void *arg);
+void etcd_client_rotate(struct etcd_client *c);
+/* Forgets the token, so that the next call logs in again. */
+void etcd_client_forget_token(struct etcd_client *c);
+bool etcd_client_needs_login(const struct etcd_client *c);
+const char *etcd_client_endpoint(const struct etcd_client *c);
+/* {"endpoints":[{"url":...,"current":true,"errors":n,"last_error":...}], ...} */
+void etcd_client_describe(const struct etcd_client *c, json_t *object);
+
+#endif

@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The watch: one HTTP stream on which etcd tells every change of the leases and of the configuration.
+ *
+ *   probe ──> stream ──> live ──┬─> canceled by compaction, store wiped: RESYNC, the end
+ *     ^                         └─> stream ended, or silent for too long: LOST
+ *     └───────── back-off ────────────────────────────────┘
+ *
+ * The probe is a linearizable read before every stream but the first: it logs in, moves on from members that cannot
+ * answer, and its revision shows a store that was wiped or restored, on which a watch would wait in silence for a
+ * revision of the past to come again.
+ */
+#include "subnet/etcd_internal.h"
+
+#include <errno.h>
+#include <event2/event.h>
+
+#include "lib/clock.h"
+
+#define PROGRESS_INTERVAL_MS 10000
+#define SILENCE_LIMIT_MS     25000
+#define CREATED_TIMEOUT_MS   10000
+#define LINE_MAX_SIZE	     ((size_t)64 << 20)
+#define WATCHES		     2 /* leases and configuration */
+
+struct store_watch {
+	struct store *store; /* first: store_watch_stop finds its store here */
+	store_event_fn *fn;
+	void *arg;
+	uint64_t next_revision; /* everything before it has been told */
+	uint64_t cluster_id;
+	struct etcd_call *probe;
+	struct http_call *stream;
+	struct event *retry;
+	struct event *tick;
+	int64_t last_byte_ms;
+	int64_t opened_ms;
+	unsigned created;	/* watches the server has confirmed on this stream */
+	bool progress_answered; /* this server answers progress requests, so silence means death */
+	bool live;
+	bool ended; /* RESYNC was told */
+	unsigned failures;
+	char *line; /* bytes of a message not yet complete */
+	size_t line_size;
+	size_t line_cap;
+	struct etcd_kvs pending; /* events of a revision whose last fragment has not come */
+	unsigned depth;		 /* inside the user's callback */
+	bool stopped;
+};
+
+static struct etcd_store *store_of(struct store_watch *w)
+{
+	return (struct etcd_store *)w->store;
+}
+
+static void tell(struct store_watch *w, struct store_event *event)
+{
+	if (w->stopped)
+		return;
+	w->depth++;
+	w->fn(w->arg, event);
+	w->depth--;
+}
+
+static void close_stream(struct store_watch *w)
+{
+	http_call_cancel(STEAL(w->stream));
+	etcd_call_cancel(STEAL(w->probe));
+	w->line_size = 0;
+	w->created = 0;
+	w->progress_answered = false;
+	etcd_kvs_fini(&w->pending);
+}
+
+static void watch_free(struct store_watch *w)
+{
+	close_stream(w);
+	event_free(w->retry);
+	event_free(w->tick);
+	free(w->line);
+	free(w);
+}
+
+void etcd_watch_stop(struct store_watch *w)
+{
+	w->stopped = true;
+	if (w->depth == 0)
+		watch_free(w);
+}
+
+static void end_with_resync(struct store_watch *w, const char *reason)
+{
+	struct store_event event = { .type = STORE_EVENT_RESYNC, .reason = reason };
+
+	close_stream(w);
+	event_del(w->tick);
+	event_del(w->retry);
+	w->ended = true;
+	tell(w, &event);
+}
+
+/* The stream is of no more use: come back after a while that grows with every failure, at random within it. */
+static void fail(struct store_watch *w, const char *reason)
+{
+	struct store_event event = { .type = STORE_EVENT_LOST, .reason = reason };
+	int64_t limit = ETCD_RETRY_MIN_MS;
+	int64_t delay;
+	struct timeval tv;
+
+	close_stream(w);
+	event_del(w->tick);
+	for (unsigned i = 0; i < w->failures && limit < ETCD_RETRY_MAX_MS; i++)
+		limit *= 2;
+	limit = MIN(limit, (int64_t)ETCD_RETRY_MAX_MS);
+	delay = w->failures == 0 ? 0 : (int64_t)(store_of(w)->random() % (uint64_t)limit) + 1;
+	w->failures++;
+	tv = (struct timeval){ delay / 1000, delay % 1000 * 1000 };
+	event_add(w->retry, &tv);
+	w->live = false;
+	tell(w, &event);
+}
+
+static void tell_kv(struct store_watch *w, const struct etcd_kv *kv)
+{
+	struct store_event event = { .revision = kv->mod_revision };
+	char *reason = NULL;
+
+	if (strcmp(kv->key, store_of(w)->config_key) == 0) {
+		event.type = STORE_EVENT_CONFIG;
+	} else {
+		event.lease = etcd_read_lease(store_of(w), kv, &reason);
+		event.type = !event.lease  ? STORE_EVENT_JUNK
+			     : kv->deleted ? STORE_EVENT_DELETE
+					   : STORE_EVENT_PUT;
+		event.key = kv->key;
+		event.reason = kv->deleted ? NULL : reason;
+	}
+	tell(w, &event);
+	lease_free(event.lease);
+	free(reason);
+}
+
+/* Takes over the events of a message; tells them once the revision is whole. */
+static void take_events(struct store_watch *w, struct etcd_watch_message *m)
+{
+	struct etcd_kvs whole;
+
+	for (size_t i = 0; i < m->events.len; i++) {
+		GROW(w->pending.items, w->pending.len, w->pending.cap);
+		w->pending.items[w->pending.len++] = m->events.items[i];
+	}
+	m->events.len = 0;
+	if (m->fragment)
+		return;
+	whole = w->pending;
+	w->pending = (struct etcd_kvs){ 0 };
+	for (size_t i = 0; i < whole.len && !w->stopped; i++) {
+		/* Servers have been seen to repeat events. */
+		if (whole.items[i].mod_revision >= w->next_revision)
+			tell_kv(w, &whole.items[i]);
+	}
+	if (whole.len > 0)
+		w->next_revision = MAX(w->next_revision, whole.items[whole.len - 1].mod_revision + 1);
+	etcd_kvs_fini(&whole);
+}
+
+static void take_message(struct store_watch *w, struct etcd_watch_message *m)
+{
+	struct store_event live = { .type = STORE_EVENT_LIVE, .revision = m->header.revision };
+
+	if (m->error != ETCD_OK) {
+		if (m->error == ETCD_UNAUTHENTICATED)
+			etcd_client_forget_token(store_of(w)->client);
+		etcd_client_rotate(store_of(w)->client);
+		fail(w, m->reason);
+		return;
+	}
+	/* First of all, since a refused watch is created and canceled in one message. */
+	if (m->canceled) {
+		char reason[240];
+
+		if (m->compact_revision) {
+			snprintf(reason, sizeof(reason), "history before revision %llu is compacted",
+				 (unsigned long long)m->compact_revision);
+			end_with_resync(w, reason);
+			return;
+		}
+		etcd_client_forget_token(store_of(w)->client);
+		fail(w, m->reason);
+		return;
+	}
+	if (m->header.cluster_id && m->header.cluster_id != w->cluster_id) {
+		if (w->cluster_id) {
+			end_with_resync(w, "the store is another cluster than before");
+			return;
+		}
+		w->cluster_id = m->header.cluster_id;
+	}
+	if (m->created && ++w->created == WATCHES) {
+		w->failures = 0;
+		w->live = true;
+		tell(w, &live);
+		return;
+	}
+	if (m->events.len == 0 && !m->created)
+		w->progress_answered = true;
+	take_events(w, m);
+}
+
+static void on_data(void *arg, const char *data, size_t size)
+{
+	struct store_watch *w = arg;
+	struct http_call *stream = w->stream;
+
+	w->last_byte_ms = clock_boot_ms();
+	w->depth++;
+	while (size > 0 && w->stream == stream && !w->stopped) {
+		const char *newline = memchr(data, '\n', size);
+		size_t n = newline ? (size_t)(newline - data) + 1 : size;
+		struct etcd_watch_message m;
+		struct err e;
+
+		if (w->line_size + n > LINE_MAX_SIZE) {
+			fail(w, "a message is longer than 64 MiB");
+			break;
+		}
+		if (w->line_size + n > w->line_cap) {
+			w->line_cap = MAX(w->line_cap * 2, w->line_size + n);
+			w->line = xrealloc(w->line, w->line_cap);
+		}
+		memcpy(w->line + w->line_size, data, n);
+		w->line_size += n;
+		data += n;
+		size -= n;
+		if (!newline)
+			break;
+		if (etcd_decode_watch(w->line, w->line_size, &m, &e) < 0) {
+			fail(w, e.text);
+			break;
+		}
+		w->line_size = 0;
+		/* One large catch-up message must not stay allocated for ever. */
+		if (w->line_cap > 256 * 1024) {
+			free(STEAL(w->line));
+			w->line_cap = 0;
+		}
+		take_message(w, &m);
+		etcd_watch_message_fini(&m);
+	}
+	if (--w->depth == 0 && w->stopped)
+		watch_free(w);
+}
+
+static void on_stream_end(void *arg, const struct http_reply *reply)
+{
+	struct store_watch *w = arg;
+	char text[240];
+
+	w->stream = NULL;
+	if (reply->code)
+		snprintf(text, sizeof(text), "%s: %s", etcd_client_endpoint(store_of(w)->client),
+			 reply->error);
+	else
+		snprintf(text, sizeof(text), "%s: the stream ended (HTTP %ld)",
+			 etcd_client_endpoint(store_of(w)->client), reply->status);
+	etcd_client_rotate(store_of(w)->client);
+	w->depth++;
+	fail(w, text);
+	if (--w->depth == 0 && w->stopped)
+		watch_free(w);
+}
+
+static void open_stream(struct store_watch *w)
+{
+	static const struct timeval interval = { PROGRESS_INTERVAL_MS / 1000, 0 };
+	struct etcd_store *s = store_of(w);
+	auto_free char *leases =
+		etcd_encode_watch(s->subnets_prefix, s->subnets_end, w->next_revision);
+	auto_free char *config = etcd_encode_watch(s->config_key, NULL, w->next_revision);
+	auto_free char *body = xasprintf("%s%s", leases, config);
+
+	w->opened_ms = w->last_byte_ms = clock_boot_ms();
+	event_add(w->tick, &interval);
+	w->stream = etcd_client_stream(s->client, "watch", body, on_data, on_stream_end, w);
+}
+
+static void on_probe(void *arg, const struct etcd_result *result)
+{
+	struct store_watch *w = arg;
+	struct etcd_header header;
+
+	w->probe = NULL;
+	w->depth++;
+	if (result->code != ETCD_OK) {
+		fail(w, result->text);
+	} else {
+		header = etcd_decode_header(result->reply);
+		if (w->cluster_id && header.cluster_id != w->cluster_id)
+			end_with_resync(w, "the store is another cluster than before");
+		else if (header.revision + 1 < w->next_revision)
+			end_with_resync(w, "the store's revision went back: it was restored or wiped");
+		else
+			open_stream(w);
+	}
+	if (--w->depth == 0 && w->stopped)
+		watch_free(w);
+}
+
+static void on_retry(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+	struct store_watch *w = arg;
+	auto_free char *body = etcd_encode_range(store_of(w)->config_key, NULL, 1, 0);
+
+	w->probe = etcd_client_call(store_of(w)->client, "kv/range", body, false, on_probe, w);
+}
+
+static void on_tick(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+	struct store_watch *w = arg;
+	int64_t now = clock_boot_ms();
+	const char *reason = NULL;
+
+	if (!w->stream)
+		return;
+	if (!w->live && now - w->opened_ms >= CREATED_TIMEOUT_MS)
+		reason = "the watch was not confirmed within 10 s";
+	else if (w->progress_answered && now - w->last_byte_ms >= SILENCE_LIMIT_MS)
+		reason = "the stream was silent for 25 s";
+	if (reason) {
+		etcd_client_rotate(store_of(w)->client);
+		w->depth++;
+		fail(w, reason);
+		if (--w->depth == 0 && w->stopped)
+			watch_free(w);
+		return;
+	}
+	http_call_write(w->stream, etcd_watch_progress(), strlen(etcd_watch_progress()));
+}
+
+struct store_watch *etcd_watch_start(struct store *s, uint64_t from_revision, store_event_fn *fn,
+				     void *arg)
+{
+	struct store_watch *w = xcalloc(1, sizeof(*w));
+
+	w->store = s;
+	w->fn = fn;
+	w->arg = arg;
+	w->next_revision = from_revision;
+	w->cluster_id = store_of(w)->cluster_id;
+	w->retry = evtimer_new(store_of(w)->loop, on_retry, w);
+	w->tick = event_new(store_of(w)->loop, -1, EV_PERSIST, on_tick, w);
+	/* Whoever just listed has just been answered: no probe needed. */
+	open_stream(w);
+	return w;
+}

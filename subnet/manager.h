@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The manager: which subnet is ours, who the peers are, and how to keep it so. A state machine without I/O.
+ *
+ *                        config                 list              create / update ok, nobody older overlaps
+ *   WAIT_CONFIG ───────────────────> LISTING ─────────> CLAIMING ───────────────────────────────> HELD
+ *        ^                             ^                   │ ^  lost a race: next choice             │
+ *        └── none, or not valid        └─ unknown outcome ─┘ └───────── LOST <── expired, deleted ──┘
+ *                                                                        │
+ *                                                                        └──> CONFLICT: another host has it
+ *
+ * Inputs are method calls that carry the time; outputs are calls of struct manager_ops. Nothing here reads a clock, a
+ * file or a random source, so that a thousand of them can be simulated and every path tested.
+ *
+ * Losing the lease is not a data-plane event: peers stay as they are, the subnet is claimed again, and what is wrong
+ * has a name that status shows.
+ */
+#ifndef SUBNET_MANAGER_H
+#define SUBNET_MANAGER_H
+
+#include "lib/log.h"
+#include "subnet/config.h"
+#include "subnet/store.h"
+
+#define uthash_malloc(size) xmalloc(size)
+#include <uthash.h>
+
+#define MANAGER_DEFAULT_TTL_S	  86400
+#define MANAGER_ANTI_ENTROPY_S	  300
+#define MANAGER_JUNK_MAX	  1000 /* unreadable keys remembered by name; more are only counted */
+#define MANAGER_REASON_SIZE	  ERR_TEXT_SIZE
+
+enum manager_state {
+	MANAGER_WAIT_CONFIG,
+	MANAGER_LISTING,
+	MANAGER_CLAIMING,
+	MANAGER_HELD,
+	MANAGER_LOST,
+	MANAGER_CONFLICT,
+};
+const char *manager_state_name(enum manager_state state);
+
+/* One lease as the manager knows it. `user` belongs to who listens, NULL at first. */
+struct manager_member {
+	struct lease *lease;
+	bool own;
+	void *user;
+	uint32_t seen; /* number of the list that last had it */
+	UT_hash_handle hh;
+};
+
+struct manager_junk {
+	char *key;
+	char *reason;
+	UT_hash_handle hh;
+};
+
+struct manager_options {
+	const char *node_id;
+	const char *node_name;
+	struct subnet previous; /* from subnet.env; unset if none */
+	int64_t ttl_s;
+	int64_t renew_margin_s; /* renew at the latest when this much is left */
+	int64_t anti_entropy_s;
+	uint64_t seed;
+};
+
+struct manager_ops {
+	/* Hand the request to the store; its answer goes to manager_reply with the same id. */
+	void (*submit)(void *arg, uint64_t id, const struct store_request *request);
+	/* Watch from this revision on, instead of what was watched before; 0: stop watching. */
+	void (*watch)(void *arg, uint64_t from_revision);
+	/* The first valid configuration. Answer with manager_claim or manager_reject_config, not from inside. */
+	void (*config)(void *arg, const struct network_config *config);
+	/* A peer came, changed or is about to be forgotten (`gone`). */
+	void (*peer)(void *arg, struct manager_member *member, bool gone);
+	/* Our own lease is now this one (first claim, or claimed again); it may differ from the last. */
+	void (*own)(void *arg, const struct lease *own);
+	/* Something a person should read. `event` is a literal. */
+	void (*note)(void *arg, enum log_level level, const char *event, const char *text);
+};
+
+struct manager;
+
+struct manager *manager_new(const struct manager_options *options, const struct manager_ops *ops,
+			    void *arg);
+void manager_free(struct manager *m);
+
+/* Begins: asks for the configuration. */
+void manager_start(struct manager *m, int64_t now_ms);
+/* The configuration is usable; `attributes` is what our lease publishes (its subnet is ignored). Copied. */
+void manager_claim(struct manager *m, int64_t now_ms, const struct lease *attributes);
+/* The configuration is valid JSON but of no use here; wait for another. */
+void manager_reject_config(struct manager *m, int64_t now_ms, const char *reason);
+/* What we publish has changed. Copied; written as soon as the lease is held. */
+void manager_publish(struct manager *m, int64_t now_ms, const struct lease *attributes);
+
+void manager_reply(struct manager *m, int64_t now_ms, uint64_t id, struct store_reply *reply);
+void manager_event(struct manager *m, int64_t now_ms, struct store_event *event);
+/* To be called at or after manager_deadline. */
+void manager_tick(struct manager *m, int64_t now_ms);
+/* When manager_tick is due; INT64_MAX: never. */
+int64_t manager_deadline(const struct manager *m);
+
+/* What status shows. Pointers are borrowed until the next call on `m`. */
+struct manager_view {
+	enum manager_state state;
+	const char *reason; /* why it is not HELD, or what is wrong although it is; "" if nothing */
+	const struct network_config *config; /* NULL before there is one */
+	uint64_t config_revision;
+	bool config_changed;	 /* the store has another configuration than the one in use */
+	const struct lease *own; /* NULL before the first claim */
+	int64_t expires_ms;	 /* of the lease, on the caller's clock; 0: never or unknown */
+	int64_t renewed_ms;
+	bool watch_live;
+	const char *watch_reason;
+	uint64_t revision; /* the newest the store told us */
+	const struct manager_member *members; /* uthash, all leases, our own too */
+	size_t members_len;
+	size_t unreadable; /* members with a problem */
+	const struct manager_junk *junk;
+	size_t junk_len; /* may be more than are remembered */
+	uint64_t renewals_ok;
+	uint64_t renewals_failed;
+	uint64_t lost_total;
+	uint64_t lists_total;
+	uint64_t events_total;
+	uint64_t watch_restarts_total;
+};
+void manager_view(const struct manager *m, struct manager_view *ret);
+
+#endif

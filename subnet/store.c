@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "subnet/store.h"
+
+const char *store_op_name(enum store_op op)
+{
+	static const char *const names[] = { "config", "list",	 "create",   "update",
+					     "keepalive", "remove", "time-left" };
+
+	return op < ARRAY_LEN(names) ? names[op] : "?";
+}
+
+const char *store_status_name(enum store_status status)
+{
+	static const char *const names[] = { "ok",	"absent",      "conflict", "denied",
+					     "invalid", "unavailable", "unknown" };
+
+	return status < ARRAY_LEN(names) ? names[status] : "?";
+}
+
+void store_reply_fini(struct store_reply *reply)
+{
+	free(reply->config);
+	for (size_t i = 0; i < reply->leases_len; i++)
+		lease_free(reply->leases[i]);
+	free(reply->leases);
+	for (size_t i = 0; i < reply->junk_len; i++) {
+		free(reply->junk[i].key);
+		free(reply->junk[i].reason);
+	}
+	free(reply->junk);
+	lease_free(reply->holder);
+	memset(reply, 0, sizeof(*reply));
+}
