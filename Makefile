@@ -83,8 +83,10 @@ endif
 
 LAYERS := lib kernel subnet backends flanneld fabricctl cni-plugin
 SRCS   := $(foreach d,$(LAYERS),$(wildcard $(d)/*.c))
-objs    = $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(1)/*.c))
-archive = $(foreach d,$(1),$(BUILD)/$(d).a)
+# Objects have a directory of their own: programs are named like the directories of their sources.
+OBJ     := $(BUILD)/obj
+objs    = $(patsubst %.c,$(OBJ)/%.o,$(wildcard $(1)/*.c))
+archive = $(foreach d,$(1),$(OBJ)/$(d).a)
 
 PROGRAMS := $(BUILD)/flanneld $(BUILD)/fabricctl $(BUILD)/flannel
 
@@ -102,13 +104,13 @@ $(PROGRAMS):
 	$(say) LD $@
 	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
 
-$(BUILD)/%.o: %.c Makefile
+$(OBJ)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(say) CC $<
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 define archive_rule
-$(BUILD)/$(1).a: $$(call objs,$(1))
+$(OBJ)/$(1).a: $$(call objs,$(1))
 	$$(say) AR $$@
 	$$(Q)rm -f $$@ && $(AR) rcD $$@ $$^
 endef
@@ -116,7 +118,7 @@ $(foreach d,lib kernel subnet backends,$(eval $(call archive_rule,$(d))))
 
 -include tests/tests.mk
 
--include $(patsubst %.c,$(BUILD)/%.d,$(SRCS))
+-include $(patsubst %.c,$(OBJ)/%.d,$(SRCS))
 
 # Asks dpkg first, so that it needs neither root nor a network when nothing is missing.
 deps:

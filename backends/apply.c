@@ -56,8 +56,11 @@ static int dump_kind(struct netlink *nl, const struct reconcile_scope *scope, st
 	int rc = 0;
 
 	for (size_t f = 0; f < families_len; f++) {
-		for (size_t i = 0; i < scope->ifindexes_len && rc == 0; i++)
-			rc = dump_one(nl, d, families[f], scope->ifindexes[i], 0, e);
+		for (size_t i = 0; i < scope->ifindexes_len && rc == 0; i++) {
+			/* 0: a device that could not be made. */
+			if (scope->ifindexes[i])
+				rc = dump_one(nl, d, families[f], scope->ifindexes[i], 0, e);
+		}
 		/* Ours on other devices. What is on our devices comes twice, which does no harm. */
 		if (rc == 0 && d->kind == KERNEL_ROUTE && ip_net_is_set(&scope->networks[f]))
 			rc = dump_one(nl, d, families[f], 0, FABRIC_ROUTE_PROTOCOL, e);

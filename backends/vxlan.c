@@ -282,6 +282,9 @@ static int add_peer(const struct vxlan *v, const struct vxlan_side *side, const 
 		return err_wrap(e, side->family == AF_INET ? "BackendData" : "BackendV6Data");
 	if (memcmp(&mac, &side->mac, sizeof(mac)) == 0)
 		return err_set(e, -EINVAL, "VtepMAC is this host's own");
+	/* Without a device there is nothing to write yet. */
+	if (!side->ifindex)
+		return 0;
 	ret->items[ret->len++] = kernel_fdb(side->ifindex, &mac, public);
 	ret->items[ret->len++] = kernel_neighbour(side->ifindex, &subnet->addr, &mac);
 	ret->items[ret->len++] = kernel_route(subnet, &subnet->addr, side->ifindex, true,
@@ -293,6 +296,8 @@ static int vxlan_peer_objects(const struct backend *b, const struct lease *peer,
 			      struct backend_objects *ret, struct err *e)
 {
 	const struct vxlan *v = vxlan_of(b);
+
+	bool usable = false;
 
 	ret->len = 0;
 	if (!peer->backend_type || strcmp(peer->backend_type, backend_vxlan.name) != 0)
@@ -307,8 +312,9 @@ static int vxlan_peer_objects(const struct backend *b, const struct lease *peer,
 		rc = add_peer(v, side, peer, ret, e);
 		if (rc < 0)
 			return rc;
+		usable = true;
 	}
-	if (ret->len == 0)
+	if (!usable)
 		return err_set(e, -EINVAL, "has no subnet in a family that this network uses");
 	return 0;
 }

@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "flanneld/daemon.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <sys/random.h>
+
+#include "flanneld/identity.h"
+#include "flanneld/notify.h"
+#include "flanneld/status.h"
+#include "lib/clock.h"
+#include "lib/file.h"
+#include "lib/http.h"
+#include "lib/log.h"
+#include "subnet/etcd_store.h"
+#include "subnet/subnet_env.h"
+
+#define SUBNET_ENV_RETRY_S 5
+
+static uint64_t random_u64(void)
+{
+	uint64_t value;
+
+	if (getrandom(&value, sizeof(value), 0) != (ssize_t)sizeof(value))
+		abort();
+	return value;
+}
+
+/* ---- what is wrong ---- */
+
+static void add(struct daemon_problem *list, size_t *len, const char *name, const char *fmt, ...)
+	PRINTF(4, 5);
+
+static void add(struct daemon_problem *list, size_t *len, const char *name, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (*len == DAEMON_PROBLEMS_MAX)
+		return;
+	list[*len].name = name;
+	va_start(ap, fmt);
+	vsnprintf(list[*len].text, sizeof(list[*len].text), fmt, ap);
+	va_end(ap);
+	(*len)++;
+}
+
+size_t daemon_problems(const struct daemon *d, struct daemon_problem ret[static DAEMON_PROBLEMS_MAX])
+{
+	struct manager_view m;
+	struct fabric_view f;
+	size_t len = 0;
+
+	manager_view(d->manager, &m);
+	fabric_view(d->fabric, &f);
+	if (m.state != MANAGER_HELD)
+		add(ret, &len, manager_state_name(m.state), "%s", m.reason);
+	else if (m.reason[0])
+		add(ret, &len, "lease-not-renewed", "%s", m.reason);
+	if (m.state == MANAGER_HELD && !m.watch_live)
+		add(ret, &len, "watch-lost", "%s",
+		    m.watch_reason[0] ? m.watch_reason : "the watch is being opened");
+	if (m.config_changed)
+		add(ret, &len, "config-changed",
+		    "the network configuration in the store is another than the one in use; restart "
+		    "flanneld to use it");
+	if (f.started && !f.devices_ok)
+		add(ret, &len, "device-failed", "%s", f.device_error);
+	if (f.started && f.reconcile->failed)
+		add(ret, &len, "kernel-refused", "%zu of %zu objects were refused by the kernel",
+		    f.reconcile->failed,
+		    f.reconcile->wanted[KERNEL_ADDRESS] + f.reconcile->wanted[KERNEL_FDB] +
+			    f.reconcile->wanted[KERNEL_NEIGHBOUR] +
+			    f.reconcile->wanted[KERNEL_ROUTE]);
+	else if (f.started && f.reconcile->unsettled)
+		add(ret, &len, "kernel-behind", "%zu objects are not yet in the kernel",
+		    f.reconcile->unsettled);
+	if (f.ignored)
+		add(ret, &len, "peers-ignored", "%zu of %zu peers have a lease that is of no use here",
+		    f.ignored, f.peers);
+	if (m.junk_len)
+		add(ret, &len, "junk-keys", "%zu key%s among the leases cannot be read", m.junk_len,
+		    m.junk_len == 1 ? "" : "s");
+	if (d->env_error.code)
+		add(ret, &len, "subnet-file", "%s", d->env_error.text);
+	return len;
+}
+
+bool daemon_is_ready(const struct daemon *d, const char **ret_reason)
+{
+	struct manager_view m;
+	struct fabric_view f;
+
+	manager_view(d->manager, &m);
+	fabric_view(d->fabric, &f);
+	*ret_reason = "";
+	if (m.state != MANAGER_HELD)
+		*ret_reason = m.reason[0] ? m.reason : manager_state_name(m.state);
+	else if (!f.devices_ok)
+		*ret_reason = f.started ? f.device_error : "the device is being made";
+	else if (!d->settled)
+		*ret_reason = "the first peers are being programmed";
+	else if (d->env_error.code)
+		*ret_reason = d->env_error.text;
+	else if (d->env_dirty)
+		*ret_reason = "the subnet file is not written yet";
+	return !**ret_reason;
+}
+
+/* ---- telling others ---- */
+
+static void write_subnet_env(struct daemon *d)
+{
+	auto_free char *text = NULL;
+	auto_free char *old = NULL;
+	struct manager_view m;
+
+	manager_view(d->manager, &m);
+	if (!d->env_dirty || !m.own || !m.config)
+		return;
+	text = subnet_env_format(m.config, &m.own->subnet, fabric_pod_mtu(d->fabric),
+				 d->options->ip_masq);
+	d->env_error.code = 0;
+	if (file_read(d->options->subnet_file, SUBNET_ENV_MAX_SIZE, &old, NULL, NULL) == 0 &&
+	    strcmp(old, text) == 0) {
+		d->env_dirty = false;
+		return;
+	}
+	if (file_replace(d->options->subnet_file, text, strlen(text), 0644, &d->env_error) < 0) {
+		struct timeval tv = { SUBNET_ENV_RETRY_S, 0 };
+
+		log_error("subnet-file", "%s; trying again", d->env_error.text);
+		event_add(d->deferred, &tv);
+		return;
+	}
+	d->env_dirty = false;
+	d->env_error.code = 0;
+	log_info("subnet-file", "%s is written", d->options->subnet_file);
+}
+
+static void tell_systemd(struct daemon *d)
+{
+	struct daemon_problem problems[DAEMON_PROBLEMS_MAX];
+	size_t len = daemon_problems(d, problems);
+	char subnet[SUBNET_KEY_TEXT] = "-";
+	struct manager_view m;
+	struct fabric_view f;
+	const char *reason;
+	char *status;
+
+	manager_view(d->manager, &m);
+	fabric_view(d->fabric, &f);
+	if (m.own)
+		subnet_format(&m.own->subnet, subnet);
+	status = len ? xasprintf("%s: %s", problems[0].name, problems[0].text)
+		     : xasprintf("ok, %s, %zu peers", subnet, f.peers);
+	if (!d->last_status || strcmp(status, d->last_status) != 0)
+		notify_systemd("STATUS=%s", status);
+	free(d->last_status);
+	d->last_status = status;
+	if (!d->ready_told && daemon_is_ready(d, &reason)) {
+		d->ready_told = true;
+		notify_systemd("READY=1");
+		log_info("ready", "%s, %zu peers, %lld ms after the start", subnet, f.peers,
+			 (long long)(clock_boot_ms() - d->started_ms));
+	}
+}
+
+/* After every input: the next deadline may be another now, and so may what systemd is told. */
+static void after(struct daemon *d)
+{
+	int64_t due = manager_deadline(d->manager);
+	int64_t now = clock_boot_ms();
+	int64_t delay = due > now ? due - now : 0;
+	struct timeval tv = { delay / 1000, delay % 1000 * 1000 };
+
+	if (due == INT64_MAX)
+		event_del(d->timer);
+	else
+		event_add(d->timer, &tv);
+	tell_systemd(d);
+	status_server_changed(d->status);
+}
+
+/* ---- manager's outputs ---- */
+
+/* A store request under way, on its way back to the manager. */
+struct pending {
+	struct daemon *d;
+	uint64_t id;
+	enum store_op op;
+	struct timespec start;
+	LIST_ENTRY(pending) link;
+};
+
+static void on_reply(void *arg, struct store_reply *reply)
+{
+	struct pending *p = arg;
+	struct daemon *d = p->d;
+	struct timespec end;
+
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	d->counters.requests[p->op][reply->status]++;
+	d->counters.request_seconds[p->op] += (double)(end.tv_sec - p->start.tv_sec) +
+					      (double)(end.tv_nsec - p->start.tv_nsec) / 1e9;
+	LIST_REMOVE(p, link);
+	manager_reply(d->manager, clock_boot_ms(), p->id, reply);
+	free(p);
+	after(d);
+}
+
+static void on_submit(void *arg, uint64_t id, const struct store_request *request)
+{
+	struct daemon *d = arg;
+	struct pending *p = xcalloc(1, sizeof(*p));
+
+	p->d = d;
+	p->id = id;
+	p->op = request->op;
+	LIST_INSERT_HEAD(&d->pending, p, link);
+	clock_gettime(CLOCK_MONOTONIC, &p->start);
+	store_submit(d->store, request, on_reply, p);
+}
+
+static void on_event(void *arg, struct store_event *event)
+{
+	struct daemon *d = arg;
+
+	manager_event(d->manager, clock_boot_ms(), event);
+	after(d);
+}
+
+static void on_watch(void *arg, uint64_t from_revision)
+{
+	struct daemon *d = arg;
+
+	store_watch_stop(STEAL(d->watch));
+	if (from_revision)
+		d->watch = store_watch(d->store, from_revision, on_event, d);
+}
+
+static void on_config(void *arg, const struct network_config *config UNUSED)
+{
+	struct daemon *d = arg;
+
+	d->claim_pending = true;
+	event_active(d->deferred, 0, 0);
+}
+
+static void on_peer(void *arg, struct manager_member *member, bool gone)
+{
+	struct daemon *d = arg;
+
+	fabric_peer(d->fabric, member, gone);
+}
+
+static void on_own(void *arg, const struct lease *own)
+{
+	struct daemon *d = arg;
+
+	d->env_dirty = true;
+	fabric_set_own(d->fabric, &own->subnet);
+	if (d->settled)
+		write_subnet_env(d);
+}
+
+static void on_note(void *arg UNUSED, enum log_level level, const char *event, const char *text)
+{
+	log_write(level, event, "%s", text);
+}
+
+static const struct manager_ops manager_ops = {
+	.submit = on_submit,
+	.watch = on_watch,
+	.config = on_config,
+	.peer = on_peer,
+	.own = on_own,
+	.note = on_note,
+};
+
+/* ---- fabric's outputs ---- */
+
+static void on_settled(void *arg)
+{
+	struct daemon *d = arg;
+	struct manager_view m;
+	struct fabric_view f;
+
+	manager_view(d->manager, &m);
+	fabric_view(d->fabric, &f);
+	if (!d->settled && f.devices_ok)
+		d->settled = true;
+	if (d->settled)
+		write_subnet_env(d);
+	after(d);
+}
+
+static void on_mtu_changed(void *arg)
+{
+	struct daemon *d = arg;
+
+	d->env_dirty = true;
+	event_active(d->deferred, 0, 0);
+}
+
+static const struct fabric_ops fabric_ops = { .settled = on_settled, .mtu_changed = on_mtu_changed };
+
+/* ---- start ---- */
+
+/* The configuration is here: find our place in the underlay, read the backend's part, and claim. */
+static void set_up(struct daemon *d)
+{
+	auto_lease struct lease *attributes = lease_new();
+	struct external external;
+	struct manager_view m;
+	struct fabric_view f;
+	char v4[IP_ADDR_TEXT];
+	char v6[IP_ADDR_TEXT];
+	struct err e;
+	int rc;
+
+	d->claim_pending = false;
+	manager_view(d->manager, &m);
+	if (!m.config)
+		return;
+	rc = external_choose(fabric_netlink(d->fabric), d->options, m.config->v4.enabled,
+			     m.config->v6.enabled, &external, &e);
+	if (rc == 0)
+		rc = fabric_setup(d->fabric, m.config, &external, d->node_id, &e);
+	if (rc < 0) {
+		manager_reject_config(d->manager, clock_boot_ms(), e.text);
+		return;
+	}
+	fabric_view(d->fabric, &f);
+	log_info("network", "%s on %s, mtu %u, public address %s %s", f.backend, external.name,
+		 external.mtu_bytes, ip_addr_format(&external.public_v4, v4),
+		 m.config->v6.enabled ? ip_addr_format(&external.public_v6, v6) : "");
+	fabric_publish(d->fabric, attributes);
+	manager_claim(d->manager, clock_boot_ms(), attributes);
+}
+
+static void on_deferred(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+	struct daemon *d = arg;
+
+	if (d->claim_pending)
+		set_up(d);
+	if (d->settled)
+		write_subnet_env(d);
+	after(d);
+}
+
+static void on_timer(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+	struct daemon *d = arg;
+
+	manager_tick(d->manager, clock_boot_ms());
+	after(d);
+}
+
+static void on_signal(evutil_socket_t signal_number, short what UNUSED, void *arg)
+{
+	struct daemon *d = arg;
+
+	if (signal_number == SIGHUP) {
+		log_info("signal", "SIGHUP: comparing the kernel with the leases now");
+		fabric_sync(d->fabric);
+		return;
+	}
+	log_info("stopping", "signal %d; the data path stays in place", (int)signal_number);
+	notify_systemd("STOPPING=1");
+	event_base_loopbreak(d->base);
+}
+
+static void watch_signals(struct daemon *d)
+{
+	static const int numbers[] = { SIGTERM, SIGINT, SIGHUP };
+
+	signal(SIGPIPE, SIG_IGN);
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+		d->signals[i] = evsignal_new(d->base, numbers[i], on_signal, d);
+		event_add(d->signals[i], NULL);
+	}
+}
+
+static struct subnet previous_subnet(const char *path)
+{
+	auto_free char *text = NULL;
+	struct subnet previous = { 0 };
+
+	if (file_read(path, SUBNET_ENV_MAX_SIZE, &text, NULL, NULL) == 0)
+		subnet_env_parse(text, &previous);
+	return previous;
+}
+
+static int start(struct daemon *d, struct err *e)
+{
+	const struct flanneld_options *o = d->options;
+	struct etcd_options etcd = {
+		.endpoints = o->etcd_endpoints,
+		.ca_file = o->etcd_cafile,
+		.cert_file = o->etcd_certfile,
+		.key_file = o->etcd_keyfile,
+		.username = o->etcd_username,
+		.password = o->etcd_password,
+		.seed = 0, /* the order given: users put the nearest first */
+	};
+	struct manager_options manager = {
+		.previous = previous_subnet(o->subnet_file),
+		.ttl_s = o->lease_ttl,
+		.renew_margin_s = o->subnet_lease_renew_margin * 60,
+		.anti_entropy_s = MANAGER_ANTI_ENTROPY_S,
+		.seed = random_u64(),
+	};
+	int rc;
+
+	rc = identity_node_id(o->node_id, o->state_dir, &d->node_id, e);
+	if (rc < 0)
+		return rc;
+	d->node_name = identity_node_name(o->node_name);
+	manager.node_id = d->node_id;
+	manager.node_name = d->node_name;
+	d->http = http_client_new(d->base);
+	if (!d->http)
+		return err_set(e, -EIO, "libcurl cannot be started");
+	rc = etcd_store_new(d->base, d->http, o->etcd_prefix, &etcd, random_u64, &d->store, e);
+	if (rc == 0)
+		rc = fabric_new(d->base, &fabric_ops, d, &d->fabric, e);
+	if (rc < 0)
+		return rc;
+	d->manager = manager_new(&manager, &manager_ops, d);
+	rc = status_server_new(d, &d->status, e);
+	if (rc < 0)
+		return rc;
+	log_info("starting", "flanneld %s, node %s (%s), store %s %s", VERSION, d->node_name,
+		 d->node_id, o->etcd_endpoints, o->etcd_prefix);
+	manager_start(d->manager, clock_boot_ms());
+	after(d);
+	return 0;
+}
+
+static void stop(struct daemon *d)
+{
+	struct pending *p;
+
+	status_server_free(d->status);
+	store_watch_stop(d->watch);
+	store_free(d->store);
+	while ((p = LIST_FIRST(&d->pending))) {
+		LIST_REMOVE(p, link);
+		free(p);
+	}
+	fabric_free(d->fabric);
+	manager_free(d->manager);
+	http_client_free(d->http);
+	for (size_t i = 0; i < ARRAY_LEN(d->signals); i++) {
+		if (d->signals[i])
+			event_free(d->signals[i]);
+	}
+	event_free(d->timer);
+	event_free(d->deferred);
+	event_base_free(d->base);
+	free(d->node_id);
+	free(d->node_name);
+	free(d->last_status);
+}
+
+int daemon_run(const struct flanneld_options *options)
+{
+	struct event_config *config = event_config_new();
+	struct daemon d = { .options = options };
+	struct err e = { 0 };
+	int rc;
+
+	/* The sub-millisecond timer: a millisecond of rounding would be most of the time from event to route. */
+	event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER | EVENT_BASE_FLAG_NO_CACHE_TIME);
+	d.base = event_base_new_with_config(config);
+	event_config_free(config);
+	if (!d.base) {
+		log_error("start-failed", "no event loop");
+		return 1;
+	}
+	d.started_ms = clock_boot_ms();
+	d.timer = evtimer_new(d.base, on_timer, &d);
+	d.deferred = evtimer_new(d.base, on_deferred, &d);
+	watch_signals(&d);
+	rc = start(&d, &e);
+	if (rc < 0)
+		log_error("start-failed", "%s", e.text);
+	else
+		event_base_dispatch(d.base);
+	stop(&d);
+	return rc < 0 ? 1 : 0;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which interface and addresses of this host face the other hosts.
+ *
+ * Order, as flannel's: every iface, every iface-regex, iface-can-reach, and if none of them was given public-ip as a
+ * local address, then the default route. The address that is published may be another than the one that packets are
+ * sent from: behind NAT the host does not own it, and it never becomes a source address.
+ */
+#ifndef FLANNELD_EXTERNAL_H
+#define FLANNELD_EXTERNAL_H
+
+#include <net/if.h>
+
+#include "flanneld/options.h"
+#include "kernel/netlink.h"
+#include "lib/addr.h"
+
+struct external {
+	uint32_t ifindex;
+	char name[IFNAMSIZ];
+	uint32_t mtu_bytes;
+	struct ip_addr local_v4; /* owned by the interface; unset if the family is off */
+	struct ip_addr local_v6;
+	struct ip_addr public_v4; /* what peers are told */
+	struct ip_addr public_v6;
+};
+
+/* -ENODEV if nothing matched; the sentence lists what was tried. */
+int external_choose(struct netlink *nl, const struct flanneld_options *o, bool want_v4, bool want_v6,
+		    struct external *ret, struct err *e) MUST_CHECK;
+
+#endif

@@ -1,0 +1,632 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "flanneld/fabric.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <malloc.h>
+#include <sys/queue.h>
+
+#include "backends/apply.h"
+#include "kernel/monitor.h"
+#include "lib/clock.h"
+#include "lib/log.h"
+
+#define WRITES_PER_TURN	  4096	/* then the loop gets its turn */
+#define HEAL_DELAY_MS	  10	/* lets a burst of notifications become one dump */
+#define RETRY_MIN_MS	  500	/* after refused writes and failed devices */
+#define RETRY_MAX_MS	  30000
+#define SLOW_MIN_MS	  30000 /* full comparison although nothing was noticed */
+#define SLOW_COST_FACTOR  2000	/* ... but at most 1/2000 of the time is spent on it */
+#define NOTIFICATIONS_MAX 4096	/* read in one turn */
+
+struct peer {
+	struct reconcile_owner owner; /* first: an owner found in the way is a peer */
+	struct manager_member *member;
+	char *ignored;	 /* why its lease is of no use; NULL if it is used */
+	bool in_the_way; /* ignored because another peer has the same object: try again when peers change */
+	TAILQ_ENTRY(peer) link;
+};
+
+struct fabric {
+	struct event_base *base;
+	const struct fabric_ops *ops;
+	void *arg;
+	struct netlink *nl;
+	struct monitor *monitor;
+	struct event *monitor_event;
+	struct event *work; /* timer; armed whenever there is something to do */
+	struct event *slow;
+	struct reconcile *reconcile;
+	struct reconcile_scope scope;
+	struct backend *backend;
+	struct network_config config; /* only the families; backend is not ours */
+	struct external external;
+	struct subnet own;
+	struct reconcile_owner own_owner;
+	bool started;
+	bool settled_once;
+	bool devices_dirty;
+	bool devices_ok;
+	struct err device_error;
+	struct backend_device devices[BACKEND_DEVICES];
+	uint32_t ifindexes[BACKEND_DEVICES];
+	size_t devices_len;
+	unsigned dirty; /* kinds to observe */
+	unsigned failures;
+	int64_t last_observation_ms;
+	double last_observation_s;
+	TAILQ_HEAD(, peer) peers;
+	size_t peers_len;
+	size_t ignored_len;
+	size_t in_the_way_len;
+	uint64_t overruns_total;
+	uint64_t observations_total;
+	uint64_t device_repairs_total;
+};
+
+static void arm(struct event *ev, int64_t delay_ms)
+{
+	struct timeval tv = { delay_ms / 1000, delay_ms % 1000 * 1000 };
+
+	event_add(ev, &tv);
+}
+
+/* Does not postpone what is due earlier. */
+static void want_work(struct fabric *f, int64_t delay_ms)
+{
+	struct timeval due;
+
+	if (!f->started)
+		return;
+	if (event_pending(f->work, EV_TIMEOUT, &due)) {
+		struct timeval now;
+		int64_t left;
+
+		event_base_gettimeofday_cached(f->base, &now);
+		left = (due.tv_sec - now.tv_sec) * 1000 + (due.tv_usec - now.tv_usec) / 1000;
+		if (left <= delay_ms)
+			return;
+	}
+	arm(f->work, delay_ms);
+}
+
+/* ---- peers ---- */
+
+static void set_ignored(struct fabric *f, struct peer *p, const char *reason, bool in_the_way)
+{
+	char key[SUBNET_KEY_TEXT];
+
+	if (reason && (!p->ignored || strcmp(p->ignored, reason) != 0))
+		log_warn("peer-ignored", "%s: %s",
+			 subnet_format(&p->member->lease->subnet, key), reason);
+	f->ignored_len += !!reason - !!p->ignored;
+	f->in_the_way_len += (size_t)in_the_way - (size_t)p->in_the_way;
+	free(p->ignored);
+	p->ignored = reason ? xstrdup(reason) : NULL;
+	p->in_the_way = in_the_way;
+}
+
+/* Rules that hold for every backend: a lease must not take what the network or this host has. */
+static int check_peer(const struct fabric *f, const struct lease *l, struct err *e)
+{
+	char text[SUBNET_KEY_TEXT];
+	char net[IP_NET_TEXT];
+
+	if (l->problem)
+		return err_set(e, -EINVAL, "%s", l->problem);
+	if (ip_net_is_set(&l->subnet.v4) && f->config.v4.enabled &&
+	    !ip_net_contains_net(&f->config.v4.network, &l->subnet.v4))
+		return err_set(e, -EINVAL, "subnet is outside Network %s",
+			       ip_net_format(&f->config.v4.network, net));
+	if (ip_net_is_set(&l->subnet.v6) && f->config.v6.enabled &&
+	    !ip_net_contains_net(&f->config.v6.network, &l->subnet.v6))
+		return err_set(e, -EINVAL, "subnet is outside IPv6Network %s",
+			       ip_net_format(&f->config.v6.network, net));
+	if (subnet_overlaps(&l->subnet, &f->own))
+		return err_set(e, -EEXIST, "overlaps this host's own subnet %s",
+			       subnet_format(&f->own, text));
+	return 0;
+}
+
+static void want_peer(struct fabric *f, struct peer *p)
+{
+	struct backend_objects objects = { .len = 0 };
+	struct reconcile_owner *other;
+	char text[SUBNET_KEY_TEXT];
+	struct err e;
+
+	if (check_peer(f, p->member->lease, &e) < 0 ||
+	    f->backend->type->peer_objects(f->backend, p->member->lease, &objects, &e) < 0) {
+		objects.len = 0;
+		set_ignored(f, p, e.text, false);
+	} else {
+		set_ignored(f, p, NULL, false);
+	}
+	if (reconcile_want(f->reconcile, &p->owner, objects.items, objects.len, &other) < 0) {
+		char reason[160];
+
+		snprintf(reason, sizeof(reason), "uses the same MAC, address or route as %s",
+			 other == &f->own_owner
+				 ? "this host"
+				 : subnet_format(&((struct peer *)other)->member->lease->subnet,
+						 text));
+		set_ignored(f, p, reason, true);
+		if (reconcile_want(f->reconcile, &p->owner, NULL, 0, &other) < 0)
+			abort(); /* nothing can be in the way of nothing */
+	}
+}
+
+/* Something was given up: those that it stood in the way of may have it now. */
+static void retry_in_the_way(struct fabric *f)
+{
+	struct peer *p;
+
+	if (f->in_the_way_len == 0)
+		return;
+	TAILQ_FOREACH (p, &f->peers, link) {
+		if (p->in_the_way)
+			want_peer(f, p);
+	}
+}
+
+static void want_all(struct fabric *f)
+{
+	struct backend_objects objects = { .len = 0 };
+	struct reconcile_owner *other;
+	struct peer *p;
+
+	f->backend->type->own_objects(f->backend, &f->own, &objects);
+	if (reconcile_want(f->reconcile, &f->own_owner, objects.items, objects.len, &other) < 0)
+		log_error("own-objects", "another lease uses this host's own address");
+	TAILQ_FOREACH (p, &f->peers, link)
+		want_peer(f, p);
+}
+
+void fabric_peer(struct fabric *f, struct manager_member *member, bool gone)
+{
+	struct peer *p = member->user;
+	struct reconcile_owner *other;
+
+	if (gone) {
+		if (!p)
+			return;
+		set_ignored(f, p, NULL, false);
+		if (reconcile_want(f->reconcile, &p->owner, NULL, 0, &other) < 0)
+			abort();
+		TAILQ_REMOVE(&f->peers, p, link);
+		f->peers_len--;
+		member->user = NULL;
+		free(p);
+	} else {
+		if (!p) {
+			p = xcalloc(1, sizeof(*p));
+			p->member = member;
+			member->user = p;
+			TAILQ_INSERT_TAIL(&f->peers, p, link);
+			f->peers_len++;
+		}
+		if (f->started)
+			want_peer(f, p);
+	}
+	if (f->started)
+		retry_in_the_way(f);
+	want_work(f, 0);
+}
+
+const char *fabric_peer_state(const struct manager_member *member, const char **ret_reason)
+{
+	const struct peer *p = member->user;
+
+	*ret_reason = "";
+	if (!p)
+		return "pending";
+	if (p->ignored) {
+		*ret_reason = p->ignored;
+		return "ignored";
+	}
+	if (p->owner.failed)
+		return "failed";
+	return p->owner.unsettled || LIST_EMPTY(&p->owner.entries) ? "pending" : "ok";
+}
+
+const char *fabric_own_state(const struct fabric *f, const char **ret_reason)
+{
+	*ret_reason = "";
+	if (f->started && !f->devices_ok) {
+		*ret_reason = f->device_error.text;
+		return "failed";
+	}
+	if (f->own_owner.failed)
+		return "failed";
+	return !f->started || f->own_owner.unsettled ? "pending" : "ok";
+}
+
+/* ---- devices ---- */
+
+static void set_ifindex(struct fabric *f, size_t i, uint32_t ifindex)
+{
+	if (f->ifindexes[i] == ifindex)
+		return;
+	if (f->ifindexes[i])
+		reconcile_forget_device(f->reconcile, f->ifindexes[i]);
+	f->ifindexes[i] = ifindex;
+	f->scope.ifindexes[i] = ifindex;
+	f->backend->type->set_ifindex(f->backend, i, ifindex);
+}
+
+/* True if all devices are there and as wanted. */
+static bool look_after_devices(struct fabric *f)
+{
+	bool moved = false;
+	bool all = true;
+
+	f->devices_dirty = false;
+	f->devices_len = f->backend->type->devices(f->backend, f->devices);
+	f->scope.ifindexes_len = f->devices_len;
+	for (size_t i = 0; i < f->devices_len; i++) {
+		uint32_t ifindex = 0;
+		bool changed = false;
+		struct err e;
+
+		if (apply_device(f->nl, &f->devices[i], &ifindex, &changed, &e) < 0) {
+			if (f->devices_ok || strcmp(e.text, f->device_error.text) != 0)
+				log_error("device-failed", "%s; trying again", e.text);
+			f->device_error = e;
+			all = false;
+		}
+		if (changed) {
+			f->device_repairs_total += f->settled_once;
+			log_info(f->settled_once ? "device-repaired" : "device-made",
+				 "%s, index %u", f->devices[i].name, ifindex);
+			f->dirty = APPLY_ALL_KINDS;
+		}
+		moved |= ifindex != f->ifindexes[i];
+		set_ifindex(f, i, ifindex);
+	}
+	if (moved) {
+		want_all(f);
+		f->dirty = APPLY_ALL_KINDS;
+	}
+	if (all && !f->devices_ok && f->device_error.text[0])
+		log_info("device-ok", "all devices are as they should be again");
+	if (all)
+		f->device_error.text[0] = '\0';
+	f->devices_ok = all;
+	return all;
+}
+
+/* ---- work ---- */
+
+static void report_drift(const uint64_t before[static KERNEL_KINDS],
+			 const uint64_t after[static KERNEL_KINDS])
+{
+	for (unsigned k = 0; k < KERNEL_KINDS; k++) {
+		if (after[k] > before[k])
+			log_warn("drift-healed", "%llu %s%s missing or altered, put back",
+				 (unsigned long long)(after[k] - before[k]), kernel_kind_name(k),
+				 after[k] - before[k] == 1 ? "" : "s");
+	}
+}
+
+/* False if the kernel could not be read. */
+static bool observe(struct fabric *f)
+{
+	const struct reconcile_counts *counts = reconcile_counts(f->reconcile);
+	struct reconcile_counts before = *counts;
+	unsigned kinds = f->dirty;
+	struct timespec start;
+	struct timespec end;
+	struct err e;
+	int rc;
+
+	f->dirty = 0;
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	rc = apply_observe(f->reconcile, f->nl, &f->scope, kinds, &e);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	if (rc < 0) {
+		log_warn("kernel-not-read", "%s; trying again", e.text);
+		f->dirty = kinds;
+		return false;
+	}
+	f->observations_total++;
+	f->last_observation_ms = clock_boot_ms();
+	f->last_observation_s = (double)(end.tv_sec - start.tv_sec) +
+				(double)(end.tv_nsec - start.tv_nsec) / 1e9;
+	report_drift(before.drift, counts->drift);
+	return true;
+}
+
+static void arm_slow(struct fabric *f)
+{
+	int64_t by_cost = (int64_t)(f->last_observation_s * 1000 * SLOW_COST_FACTOR);
+
+	arm(f->slow, MAX(by_cost, (int64_t)SLOW_MIN_MS));
+}
+
+static void retry_later(struct fabric *f)
+{
+	int64_t delay = RETRY_MIN_MS;
+
+	for (unsigned i = 0; i < f->failures && delay < RETRY_MAX_MS; i++)
+		delay *= 2;
+	f->failures++;
+	want_work(f, MIN(delay, (int64_t)RETRY_MAX_MS));
+}
+
+static void visit_error(void *arg, const struct kernel_object *o, bool settled, const char *error)
+{
+	char text[KERNEL_OBJECT_TEXT];
+
+	if (!settled && error)
+		log_warn("write-refused", "%s: %s: %s", (const char *)arg,
+			 kernel_object_format(o, text), error);
+}
+
+/* One line for every peer that the kernel refused, the first time round. */
+static void report_refused(struct fabric *f)
+{
+	char key[SUBNET_KEY_TEXT];
+	struct peer *p;
+
+	if (f->failures > 0)
+		return;
+	reconcile_owner_visit(&f->own_owner, visit_error, (void *)"own");
+	TAILQ_FOREACH (p, &f->peers, link) {
+		if (p->owner.failed)
+			reconcile_owner_visit(&p->owner, visit_error,
+					      (void *)subnet_format(&p->member->lease->subnet,
+								    key));
+	}
+}
+
+static void on_work(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+	struct fabric *f = arg;
+	bool more = false;
+	struct err e;
+
+	if (f->devices_dirty && !look_after_devices(f)) {
+		f->devices_dirty = true;
+		retry_later(f);
+	}
+	if (f->dirty && !observe(f)) {
+		retry_later(f);
+		return;
+	}
+	if (apply_flush(f->reconcile, f->nl, WRITES_PER_TURN, &more, &e) < 0) {
+		log_warn("kernel-not-written", "%s; comparing again", e.text);
+		f->dirty = APPLY_ALL_KINDS;
+		retry_later(f);
+		return;
+	}
+	if (more) {
+		want_work(f, 0);
+		return;
+	}
+	if (reconcile_counts(f->reconcile)->failed > 0) {
+		report_refused(f);
+		f->dirty = APPLY_ALL_KINDS;
+		retry_later(f);
+	} else if (f->devices_ok) {
+		f->failures = 0;
+	}
+	if (!f->settled_once && f->devices_ok) {
+		f->settled_once = true;
+		arm_slow(f);
+		/* What the first list needed is not needed again. */
+		malloc_trim(0);
+	}
+	f->ops->settled(f->arg);
+}
+
+static void on_slow(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+	struct fabric *f = arg;
+
+	fabric_sync(f);
+	arm_slow(f);
+}
+
+void fabric_sync(struct fabric *f)
+{
+	f->dirty = APPLY_ALL_KINDS;
+	f->devices_dirty = true;
+	want_work(f, 0);
+}
+
+/* ---- notifications ---- */
+
+static void on_link(void *arg, const struct link_info *link, bool gone)
+{
+	struct fabric *f = arg;
+
+	for (size_t i = 0; i < f->devices_len; i++) {
+		const struct backend_device *d = &f->devices[i];
+		bool ours = link->ifindex == f->ifindexes[i];
+
+		if (!ours && strcmp(link->name, d->name) != 0)
+			continue;
+		if (gone && ours)
+			log_warn("device-gone", "%s was deleted; making it again", d->name);
+		if (gone || !ours || !link->up || strcmp(link->name, d->name) != 0 ||
+		    link->mtu_bytes != d->mtu_bytes ||
+		    memcmp(&link->mac, &d->mac, sizeof(d->mac)) != 0) {
+			f->devices_dirty = true;
+			want_work(f, 0);
+		}
+	}
+	if (link->ifindex == f->external.ifindex && !gone &&
+	    link->mtu_bytes != f->external.mtu_bytes) {
+		log_info("underlay-mtu", "MTU of %s is now %u, was %u", link->name, link->mtu_bytes,
+			 f->external.mtu_bytes);
+		f->external.mtu_bytes = link->mtu_bytes;
+		f->backend->type->set_lower_mtu(f->backend, link->mtu_bytes);
+		f->devices_dirty = true;
+		want_work(f, 0);
+		f->ops->mtu_changed(f->arg);
+	}
+}
+
+static void on_object(void *arg, const struct kernel_object *object, bool gone)
+{
+	struct fabric *f = arg;
+
+	if (!reconcile_contradicts(f->reconcile, object, gone))
+		return;
+	f->dirty |= 1u << object->key.kind;
+	want_work(f, HEAL_DELAY_MS);
+}
+
+static void on_overrun(void *arg)
+{
+	struct fabric *f = arg;
+
+	f->overruns_total++;
+	log_warn("notifications-lost", "the kernel had more to tell than we could read; comparing "
+				       "everything");
+	f->dirty = APPLY_ALL_KINDS;
+	f->devices_dirty = true;
+	want_work(f, HEAL_DELAY_MS);
+}
+
+static void on_monitor(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+	static const struct monitor_ops ops = { .link = on_link,
+						.object = on_object,
+						.overrun = on_overrun };
+	struct fabric *f = arg;
+
+	monitor_read(f->monitor, NOTIFICATIONS_MAX, &ops, f);
+}
+
+/* ---- life ---- */
+
+int fabric_new(struct event_base *base, const struct fabric_ops *ops, void *arg, struct fabric **ret,
+	       struct err *e)
+{
+	struct fabric *f = xcalloc(1, sizeof(*f));
+	int rc;
+
+	f->base = base;
+	f->ops = ops;
+	f->arg = arg;
+	TAILQ_INIT(&f->peers);
+	f->reconcile = reconcile_new();
+	f->work = evtimer_new(base, on_work, f);
+	f->slow = evtimer_new(base, on_slow, f);
+	rc = netlink_open(NETLINK_ROUTE, &f->nl, e);
+	/* Before the first dump, so that nothing falls between it and the notifications. */
+	if (rc == 0)
+		rc = monitor_open(netlink_port_id(f->nl), 0, &f->monitor, e);
+	if (rc < 0) {
+		fabric_free(f);
+		return rc;
+	}
+	*ret = f;
+	return 0;
+}
+
+void fabric_free(struct fabric *f)
+{
+	struct peer *p;
+
+	if (!f)
+		return;
+	while ((p = TAILQ_FIRST(&f->peers))) {
+		TAILQ_REMOVE(&f->peers, p, link);
+		p->member->user = NULL;
+		free(p->ignored);
+		free(p);
+	}
+	if (f->monitor_event)
+		event_free(f->monitor_event);
+	event_free(f->work);
+	event_free(f->slow);
+	reconcile_free(f->reconcile);
+	backend_free(f->backend);
+	monitor_close(f->monitor);
+	netlink_close(f->nl);
+	free(f);
+}
+
+struct netlink *fabric_netlink(struct fabric *f)
+{
+	return f->nl;
+}
+
+int fabric_setup(struct fabric *f, const struct network_config *config,
+		 const struct external *external, const char *node_id, struct err *e)
+{
+	struct backend_host host = {
+		.node_id = node_id,
+		.lower_ifindex = external->ifindex,
+		.lower_mtu_bytes = external->mtu_bytes,
+		.local_v4 = external->local_v4,
+		.local_v6 = external->local_v6,
+		.public_v4 = external->public_v4,
+		.public_v6 = external->public_v6,
+	};
+	int rc = backend_create(config, &host, &f->backend, e);
+
+	if (rc < 0)
+		return rc;
+	f->external = *external;
+	f->config = *config;
+	f->config.backend = NULL;
+	f->scope.networks[0] = config->v4.enabled ? config->v4.network : (struct ip_net){ 0 };
+	f->scope.networks[1] = config->v6.enabled ? config->v6.network : (struct ip_net){ 0 };
+	return 0;
+}
+
+void fabric_publish(const struct fabric *f, struct lease *ret_attributes)
+{
+	f->backend->type->publish(f->backend, ret_attributes);
+}
+
+void fabric_set_own(struct fabric *f, const struct subnet *own)
+{
+	bool first = !f->started;
+
+	if (!first && subnet_equal(own, &f->own))
+		return;
+	f->own = *own;
+	f->started = true;
+	if (first) {
+		f->monitor_event = event_new(f->base, monitor_fd(f->monitor), EV_READ | EV_PERSIST,
+					     on_monitor, f);
+		event_add(f->monitor_event, NULL);
+		look_after_devices(f);
+		f->devices_dirty = !f->devices_ok;
+	}
+	want_all(f);
+	f->dirty = APPLY_ALL_KINDS;
+	want_work(f, 0);
+}
+
+uint32_t fabric_pod_mtu(const struct fabric *f)
+{
+	return f->backend->type->pod_mtu(f->backend);
+}
+
+void fabric_view(const struct fabric *f, struct fabric_view *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	ret->started = f->started;
+	ret->devices_ok = f->devices_ok;
+	ret->device_error = f->device_error.text;
+	if (f->backend)
+		f->backend->type->describe(f->backend, ret->backend, sizeof(ret->backend));
+	ret->external = &f->external;
+	memcpy(ret->devices, f->devices, sizeof(ret->devices));
+	memcpy(ret->ifindexes, f->ifindexes, sizeof(ret->ifindexes));
+	ret->devices_len = f->devices_len;
+	ret->reconcile = reconcile_counts(f->reconcile);
+	ret->netlink = netlink_counts(f->nl);
+	ret->overruns_total = f->overruns_total;
+	ret->observations_total = f->observations_total;
+	ret->device_repairs_total = f->device_repairs_total;
+	ret->peers = f->peers_len;
+	ret->ignored = f->ignored_len;
+	ret->last_observation_ms = f->last_observation_ms;
+	ret->last_observation_s = f->last_observation_s;
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The fabric on this host: keeps the kernel equal to the leases.
+ *
+ * Takes leases from the manager, asks the backend what they mean, and drives the reconciler: after every change of a
+ * lease (writes only), after a notification that contradicts what is wanted, after an overrun, after a refusal with
+ * growing delay, and on a slow timer (dump, compare, write). Devices are looked after first, since everything hangs
+ * on them.
+ */
+#ifndef FLANNELD_FABRIC_H
+#define FLANNELD_FABRIC_H
+
+#include "backends/backend.h"
+#include "backends/reconcile.h"
+#include "flanneld/external.h"
+#include "subnet/manager.h"
+
+struct event_base;
+struct fabric;
+
+struct fabric_ops {
+	/* Everything that was wanted has been written; some of it may have been refused. */
+	void (*settled)(void *arg);
+	/* The MTU for containers is another now. */
+	void (*mtu_changed)(void *arg);
+};
+
+/* Opens the netlink sockets in the current network namespace. */
+int fabric_new(struct event_base *base, const struct fabric_ops *ops, void *arg, struct fabric **ret,
+	       struct err *e) MUST_CHECK;
+void fabric_free(struct fabric *f);
+struct netlink *fabric_netlink(struct fabric *f);
+
+/* Reads the backend's configuration and remembers this host's place. Both are copied as far as needed. */
+int fabric_setup(struct fabric *f, const struct network_config *config,
+		 const struct external *external, const char *node_id, struct err *e) MUST_CHECK;
+/* What our lease must say. */
+void fabric_publish(const struct fabric *f, struct lease *ret_attributes);
+/* Our subnet. From the first call on the kernel is written to. */
+void fabric_set_own(struct fabric *f, const struct subnet *own);
+/* member->user is the fabric's. */
+void fabric_peer(struct fabric *f, struct manager_member *member, bool gone);
+/* Compare everything now. */
+void fabric_sync(struct fabric *f);
+
+uint32_t fabric_pod_mtu(const struct fabric *f);
+
+/* What status shows. */
+struct fabric_view {
+	bool started;
+	bool devices_ok;
+	const char *device_error;
+	char backend[64];
+	const struct external *external;
+	struct backend_device devices[BACKEND_DEVICES];
+	uint32_t ifindexes[BACKEND_DEVICES];
+	size_t devices_len;
+	const struct reconcile_counts *reconcile;
+	const struct netlink_counts *netlink;
+	uint64_t overruns_total;
+	uint64_t observations_total;
+	uint64_t device_repairs_total;
+	size_t peers;
+	size_t ignored; /* peers whose lease is of no use to us */
+	int64_t last_observation_ms;
+	double last_observation_s; /* how long it took */
+};
+void fabric_view(const struct fabric *f, struct fabric_view *ret);
+
+/* "ok", "pending", "failed" or "ignored", and in *ret_reason why (borrowed, "" if there is nothing to say). */
+const char *fabric_peer_state(const struct manager_member *member, const char **ret_reason);
+/* The same for our own objects: address and devices. */
+const char *fabric_own_state(const struct fabric *f, const char **ret_reason);
+
+#endif

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The metrics: one table row for each plain number, a few with labels by hand. promtool check metrics is the judge. */
+#include <inttypes.h>
+#include <sys/resource.h>
+
+#include "flanneld/report.h"
+#include "lib/clock.h"
+
+static void head(FILE *out, const char *name, const char *type, const char *help)
+{
+	fprintf(out, "# HELP flannel_%s %s\n# TYPE flannel_%s %s\n", name, help, name, type);
+}
+
+static void gauge(FILE *out, const char *name, const char *help, double value)
+{
+	head(out, name, "gauge", help);
+	fprintf(out, "flannel_%s %.17g\n", name, value);
+}
+
+static void counter(FILE *out, const char *name, const char *help, uint64_t value)
+{
+	head(out, name, "counter", help);
+	fprintf(out, "flannel_%s %" PRIu64 "\n", name, value);
+}
+
+static void by_kind(FILE *out, const char *name, const char *type, const char *help,
+		    const uint64_t values[static KERNEL_KINDS])
+{
+	head(out, name, type, help);
+	for (unsigned k = 0; k < KERNEL_KINDS; k++)
+		fprintf(out, "flannel_%s{object=\"%s\"} %" PRIu64 "\n", name, kernel_kind_name(k),
+			values[k]);
+}
+
+static void lease_metrics(const struct manager_view *m, FILE *out)
+{
+	head(out, "lease_state", "gauge", "1 for the state that this host's lease is in.");
+	for (enum manager_state s = MANAGER_WAIT_CONFIG; s <= MANAGER_CONFLICT; s++)
+		fprintf(out, "flannel_lease_state{state=\"%s\"} %d\n", manager_state_name(s),
+			m->state == s);
+	if (m->expires_ms)
+		gauge(out, "lease_expiry_timestamp_seconds",
+		      "When the lease expires unless it is renewed, Unix time.",
+		      (double)(clock_wall_ms() + m->expires_ms - clock_boot_ms()) / 1000);
+	head(out, "lease_renewals_total", "counter", "Renewals of this host's lease by result.");
+	fprintf(out,
+		"flannel_lease_renewals_total{result=\"ok\"} %" PRIu64
+		"\nflannel_lease_renewals_total{result=\"error\"} %" PRIu64 "\n",
+		m->renewals_ok, m->renewals_failed);
+	counter(out, "lease_lost_total", "Times the store no longer had this host's lease.",
+		m->lost_total);
+}
+
+static void store_metrics(const struct daemon *d, const struct manager_view *m, FILE *out)
+{
+	head(out, "store_requests_total", "counter", "Requests to the store by operation and result.");
+	for (unsigned op = 0; op < STORE_OPS; op++) {
+		for (unsigned s = 0; s <= STORE_UNKNOWN; s++) {
+			if (d->counters.requests[op][s])
+				fprintf(out,
+					"flannel_store_requests_total{op=\"%s\",result=\"%s\"} %" PRIu64
+					"\n",
+					store_op_name(op), store_status_name(s),
+					d->counters.requests[op][s]);
+		}
+	}
+	head(out, "store_request_seconds_total", "counter",
+	     "Time spent waiting for the store by operation.");
+	for (unsigned op = 0; op < STORE_OPS; op++)
+		fprintf(out, "flannel_store_request_seconds_total{op=\"%s\"} %.6f\n",
+			store_op_name(op), d->counters.request_seconds[op]);
+	gauge(out, "store_revision", "Newest revision that the store has told.",
+	      (double)m->revision);
+	gauge(out, "watch_live", "1 while changes in the store are told as they happen.",
+	      m->watch_live);
+	counter(out, "watch_restarts_total", "Times the watch ended.", m->watch_restarts_total);
+	counter(out, "store_events_total", "Changes told by the watch.", m->events_total);
+	counter(out, "store_lists_total", "Full lists of all leases taken in.", m->lists_total);
+}
+
+static void kernel_metrics(const struct fabric_view *f, FILE *out)
+{
+	uint64_t wanted[KERNEL_KINDS];
+
+	for (unsigned k = 0; k < KERNEL_KINDS; k++)
+		wanted[k] = f->reconcile->wanted[k];
+	by_kind(out, "kernel_objects", "gauge", "Kernel objects that the leases stand for.", wanted);
+	gauge(out, "kernel_objects_unsettled", "Those that are not in the kernel as wanted.",
+	      (double)f->reconcile->unsettled);
+	gauge(out, "kernel_objects_refused", "Those that the kernel refused.",
+	      (double)f->reconcile->failed);
+	by_kind(out, "reconcile_puts_total", "counter", "Objects written to the kernel.",
+		f->reconcile->puts);
+	by_kind(out, "reconcile_drops_total", "counter", "Objects removed from the kernel.",
+		f->reconcile->drops);
+	by_kind(out, "drift_total", "counter", "Objects found missing or altered by others.",
+		f->reconcile->drift);
+	counter(out, "device_repairs_total", "Times a device was made again or set right.",
+		f->device_repairs_total);
+	counter(out, "netlink_writes_total", "Messages sent to the kernel that change something.",
+		f->netlink->writes);
+	counter(out, "netlink_dumps_total", "Dumps asked of the kernel.", f->netlink->dumps);
+	counter(out, "netlink_system_calls_total", "System calls on the request socket.",
+		f->netlink->system_calls);
+	counter(out, "netlink_errors_total", "Requests that the kernel refused.",
+		f->netlink->errors);
+	counter(out, "netlink_overruns_total", "Times notifications of the kernel were lost.",
+		f->overruns_total);
+	counter(out, "observations_total", "Comparisons of the kernel with the leases.",
+		f->observations_total);
+	gauge(out, "observation_seconds", "How long the last comparison took.",
+	      f->last_observation_s);
+}
+
+static void process_metrics(const struct daemon *d, FILE *out)
+{
+	struct rusage usage;
+	unsigned long pages = 0;
+	auto_fclose FILE *statm = fopen("/proc/self/statm", "re");
+
+	getrusage(RUSAGE_SELF, &usage);
+	if (!statm || fscanf(statm, "%*u %lu", &pages) != 1)
+		pages = 0;
+	fprintf(out,
+		"# HELP process_cpu_seconds_total CPU time, user and system.\n"
+		"# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total %.6f\n",
+		(double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+			(double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);
+	fprintf(out,
+		"# HELP process_resident_memory_bytes Memory in RAM.\n"
+		"# TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes %lu\n",
+		pages * (unsigned long)sysconf(_SC_PAGESIZE));
+	fprintf(out,
+		"# HELP process_start_time_seconds When the process started, Unix time.\n"
+		"# TYPE process_start_time_seconds gauge\nprocess_start_time_seconds %.3f\n",
+		(double)(clock_wall_ms() - clock_boot_ms() + d->started_ms) / 1000);
+}
+
+void report_metrics(const struct daemon *d, FILE *out)
+{
+	struct manager_view m;
+	struct fabric_view f;
+	const char *reason;
+
+	manager_view(d->manager, &m);
+	fabric_view(d->fabric, &f);
+	head(out, "build_info", "gauge", "The version that runs.");
+	fprintf(out, "flannel_build_info{version=\"%s\"} 1\n", VERSION);
+	gauge(out, "ready", "1 if this host can serve containers.", daemon_is_ready(d, &reason));
+	head(out, "peers", "gauge", "Peers by whether their lease is of use here.");
+	fprintf(out, "flannel_peers{state=\"used\"} %zu\nflannel_peers{state=\"ignored\"} %zu\n",
+		f.peers - f.ignored, f.ignored);
+	gauge(out, "junk_keys", "Keys among the leases that cannot be read.", (double)m.junk_len);
+	lease_metrics(&m, out);
+	store_metrics(d, &m, out);
+	kernel_metrics(&f, out);
+	process_metrics(d, out);
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The daemon's options: flannel's, with their names and defaults, and our own. */
+#ifndef FLANNELD_OPTIONS_H
+#define FLANNELD_OPTIONS_H
+
+#include "lib/options.h"
+
+struct flanneld_options {
+	/* the store */
+	char *etcd_endpoints;
+	char *etcd_prefix;
+	char *etcd_keyfile;
+	char *etcd_certfile;
+	char *etcd_cafile;
+	char *etcd_username;
+	char *etcd_password;
+	char *etcd_password_file;
+	/* this host */
+	struct option_list iface;
+	struct option_list iface_regex;
+	char *iface_can_reach;
+	char *public_ip;
+	char *public_ipv6;
+	char *node_id;
+	char *node_name;
+	/* the lease */
+	char *subnet_file;
+	int64_t subnet_lease_renew_margin;
+	int64_t lease_ttl;
+	char *state_dir;
+	/* traffic rules */
+	bool ip_masq;
+	bool ip_masq_fully_random_disable;
+	int64_t iptables_resync;
+	bool iptables_forward_rules;
+	bool ip_blackhole_route;
+	/* status */
+	char *healthz_ip;
+	int64_t healthz_port;
+	char *socket;
+	char *log_format;
+	int64_t v;
+	char *vmodule;
+	char *log_backtrace_at;
+	/* Kubernetes */
+	bool kube_subnet_mgr;
+	char *kube_api_url;
+	char *kubeconfig_file;
+	char *kube_annotation_prefix;
+	char *net_config_path;
+	bool set_node_network_unavailable;
+	/* about the program */
+	char *config_file;
+	bool version;
+	bool help;
+	bool h;
+};
+
+extern const struct option_spec flanneld_option_specs[];
+
+/*
+ * Reads file, environment and command line into *ret, in that order of precedence from low to high, and checks what
+ * concerns several options at once. `ret` must be released with flanneld_options_fini in any case.
+ */
+int flanneld_options_read(int argc, char **argv, struct flanneld_options *ret, struct err *e)
+	MUST_CHECK;
+void flanneld_options_fini(struct flanneld_options *o);
+
+#endif

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "flanneld/report.h"
+
+#include "lib/clock.h"
+
+static json_t *text_or_null(const char *text)
+{
+	return text && *text ? json_string(text) : json_null();
+}
+
+static json_t *net_or_null(const struct ip_net *net)
+{
+	char text[IP_NET_TEXT];
+
+	return ip_net_is_set(net) ? json_string(ip_net_format(net, text)) : json_null();
+}
+
+static json_t *addr_or_null(const struct ip_addr *addr)
+{
+	char text[IP_ADDR_TEXT];
+
+	return ip_addr_is_set(addr) ? json_string(ip_addr_format(addr, text)) : json_null();
+}
+
+static json_t *document(const char *kind)
+{
+	char when[CLOCK_TEXT];
+
+	return json_pack("{s:s,s:s,s:s}", "apiVersion", REPORT_API_VERSION, "kind", kind,
+			 "generated", clock_format_utc(clock_wall_ms(), when));
+}
+
+/* The MAC inside BackendData, if that is what the backend publishes. */
+static json_t *mac_or_null(const char *data)
+{
+	json_t *object = data ? json_loads(data, 0, NULL) : NULL;
+	json_t *mac = json_incref(json_object_get(object, "VtepMAC"));
+
+	json_decref(object);
+	return mac ? mac : json_null();
+}
+
+json_t *report_subnet(const struct daemon *d, const struct manager_member *member)
+{
+	const struct lease *l = member->lease;
+	struct manager_view m;
+	const char *reason;
+	const char *kernel = member->own ? fabric_own_state(d->fabric, &reason)
+					 : fabric_peer_state(member, &reason);
+	json_t *item = json_object();
+	char revision[24];
+
+	manager_view(d->manager, &m);
+	snprintf(revision, sizeof(revision), "%llu", (unsigned long long)l->mod_revision);
+	json_object_set_new(item, "subnet", net_or_null(&l->subnet.v4));
+	json_object_set_new(item, "subnetV6", net_or_null(&l->subnet.v6));
+	json_object_set_new(item, "node", text_or_null(l->node_name));
+	json_object_set_new(item, "nodeID", text_or_null(l->node_id));
+	json_object_set_new(item, "publicIP", addr_or_null(&l->public_v4));
+	json_object_set_new(item, "publicIPv6", addr_or_null(&l->public_v6));
+	json_object_set_new(item, "backend", text_or_null(l->backend_type));
+	json_object_set_new(item, "mac", mac_or_null(l->backend_data));
+	json_object_set_new(item, "macV6", mac_or_null(l->backend_v6_data));
+	json_object_set_new(item, "own", json_boolean(member->own));
+	json_object_set_new(item, "reservation", json_boolean(l->handle == 0));
+	json_object_set_new(item, "expiresSeconds",
+			    member->own && m.expires_ms
+				    ? json_integer(MAX((m.expires_ms - clock_boot_ms()) / 1000,
+						       (int64_t)0))
+				    : json_null());
+	json_object_set_new(item, "revision", json_string(revision));
+	json_object_set_new(item, "kernel", json_string(kernel));
+	json_object_set_new(item, "reason", json_string(reason));
+	return item;
+}
+
+static int by_subnet(const void *a, const void *b)
+{
+	const struct subnet *x = &(*(const struct manager_member *const *)a)->lease->subnet;
+	const struct subnet *y = &(*(const struct manager_member *const *)b)->lease->subnet;
+
+	return memcmp(x, y, sizeof(*x));
+}
+
+json_t *report_subnets(const struct daemon *d)
+{
+	auto_free const struct manager_member **sorted = NULL;
+	const struct manager_member *member;
+	const struct manager_member *tmp;
+	json_t *root = document("SubnetList");
+	json_t *items = json_array();
+	json_t *junk = json_array();
+	const struct manager_junk *j;
+	const struct manager_junk *tmp_junk;
+	struct manager_view m;
+	size_t len = 0;
+
+	manager_view(d->manager, &m);
+	sorted = xmalloc(m.members_len * sizeof(*sorted));
+	HASH_ITER(hh, m.members, member, tmp)
+		sorted[len++] = member;
+	qsort(sorted, len, sizeof(*sorted), by_subnet);
+	for (size_t i = 0; i < len; i++)
+		json_array_append_new(items, report_subnet(d, sorted[i]));
+	HASH_ITER(hh, m.junk, j, tmp_junk)
+		json_array_append_new(junk,
+				      json_pack("{s:s%,s:s}", "key", j->key, strlen(j->key),
+						"reason", j->reason));
+	json_object_set_new(root, "source", json_string("daemon"));
+	json_object_set_new(root, "items", items);
+	json_object_set_new(root, "junk", junk);
+	return root;
+}
+
+static json_t *report_family(const struct network_family *f)
+{
+	return json_pack("{s:o,s:i,s:o,s:o}", "network", net_or_null(&f->network), "subnetLen",
+			 f->subnet_len, "subnetMin", addr_or_null(&f->subnet_min), "subnetMax",
+			 addr_or_null(&f->subnet_max));
+}
+
+json_t *report_config(const struct daemon *d)
+{
+	json_t *root = document("NetworkConfig");
+	struct manager_view m;
+
+	manager_view(d->manager, &m);
+	if (!m.config)
+		return root;
+	json_object_set_new(root, "ipv4",
+			    m.config->v4.enabled ? report_family(&m.config->v4) : json_null());
+	json_object_set_new(root, "ipv6",
+			    m.config->v6.enabled ? report_family(&m.config->v6) : json_null());
+	json_object_set_new(root, "backendType", json_string(m.config->backend_type));
+	json_object_set(root, "backend", m.config->backend);
+	json_object_set_new(root, "changedInStore", json_boolean(m.config_changed));
+	return root;
+}
+
+static json_t *report_lease(const struct manager_view *m)
+{
+	json_t *lease = json_object();
+	char handle[32];
+	char key[SUBNET_KEY_TEXT];
+
+	json_object_set_new(lease, "state", json_string(manager_state_name(m->state)));
+	json_object_set_new(lease, "reason", json_string(m->reason));
+	if (!m->own)
+		return lease;
+	snprintf(handle, sizeof(handle), "%llx", (unsigned long long)m->own->handle);
+	json_object_set_new(lease, "subnet", json_string(subnet_format(&m->own->subnet, key)));
+	json_object_set_new(lease, "publicIP", addr_or_null(&m->own->public_v4));
+	json_object_set_new(lease, "publicIPv6", addr_or_null(&m->own->public_v6));
+	json_object_set_new(lease, "handle", json_string(handle));
+	json_object_set_new(lease, "reservation", json_boolean(m->own->handle == 0));
+	if (m->expires_ms)
+		json_object_set_new(
+			lease, "expiresSeconds",
+			json_integer(MAX((m->expires_ms - clock_boot_ms()) / 1000, (int64_t)0)));
+	if (m->renewed_ms)
+		json_object_set_new(lease, "renewedSecondsAgo",
+				    json_integer((clock_boot_ms() - m->renewed_ms) / 1000));
+	return lease;
+}
+
+static json_t *report_kernel(const struct fabric_view *f)
+{
+	json_t *kernel = json_object();
+	json_t *wanted = json_object();
+	json_t *drift = json_object();
+
+	for (unsigned k = 0; k < KERNEL_KINDS; k++) {
+		json_object_set_new(wanted, kernel_kind_name(k),
+				    json_integer((json_int_t)f->reconcile->wanted[k]));
+		json_object_set_new(drift, kernel_kind_name(k),
+				    json_integer((json_int_t)f->reconcile->drift[k]));
+	}
+	json_object_set_new(kernel, "wanted", wanted);
+	json_object_set_new(kernel, "unsettled", json_integer((json_int_t)f->reconcile->unsettled));
+	json_object_set_new(kernel, "failed", json_integer((json_int_t)f->reconcile->failed));
+	json_object_set_new(kernel, "driftHealed", drift);
+	json_object_set_new(kernel, "writes", json_integer((json_int_t)f->netlink->writes));
+	if (f->last_observation_ms)
+		json_object_set_new(kernel, "comparedSecondsAgo",
+				    json_integer((clock_boot_ms() - f->last_observation_ms) / 1000));
+	return kernel;
+}
+
+static void add_warning(void *arg, int64_t wall_ms, enum log_level level, const char *event,
+			const char *text)
+{
+	char when[CLOCK_TEXT];
+
+	json_array_append_new(arg, json_pack("{s:s,s:s,s:s,s:s}", "time",
+					     clock_format_utc(wall_ms, when), "level",
+					     log_level_name(level), "event", event, "text", text));
+}
+
+static json_t *report_devices(const struct fabric_view *f)
+{
+	json_t *devices = json_array();
+	char mac[MAC_TEXT];
+
+	for (size_t i = 0; i < f->devices_len; i++)
+		json_array_append_new(
+			devices,
+			json_pack("{s:s,s:I,s:i,s:s}", "name", f->devices[i].name, "index",
+				  (json_int_t)f->ifindexes[i], "mtu", (int)f->devices[i].mtu_bytes,
+				  "mac", mac_addr_format(&f->devices[i].mac, mac)));
+	return devices;
+}
+
+json_t *report_status(const struct daemon *d)
+{
+	struct daemon_problem problems[DAEMON_PROBLEMS_MAX];
+	size_t len = daemon_problems(d, problems);
+	json_t *root = document("Status");
+	json_t *list = json_array();
+	json_t *warnings = json_array();
+	json_t *store = json_object();
+	struct manager_view m;
+	struct fabric_view f;
+	const char *reason;
+	bool ready = daemon_is_ready(d, &reason);
+
+	manager_view(d->manager, &m);
+	fabric_view(d->fabric, &f);
+	for (size_t i = 0; i < len; i++)
+		json_array_append_new(list, json_pack("{s:s,s:s}", "name", problems[i].name, "text",
+						      problems[i].text));
+	log_recent(5, add_warning, warnings);
+	d->store->ops->describe(d->store, store);
+	json_object_set_new(store, "watchLive", json_boolean(m.watch_live));
+	json_object_set_new(store, "watchReason", json_string(m.watch_reason));
+	json_object_set_new(root, "version", json_string(VERSION));
+	json_object_set_new(root, "pid", json_integer(getpid()));
+	json_object_set_new(root, "uptimeSeconds",
+			    json_integer((clock_boot_ms() - d->started_ms) / 1000));
+	json_object_set_new(root, "verdict",
+			    json_string(len == 0 && ready ? "ok"
+					: d->ready_told	  ? "degraded"
+							  : "starting"));
+	json_object_set_new(root, "ready", json_boolean(ready));
+	json_object_set_new(root, "readyReason", json_string(reason));
+	json_object_set_new(root, "problems", list);
+	json_object_set_new(root, "node", json_string(d->node_name));
+	json_object_set_new(root, "nodeID", json_string(d->node_id));
+	json_object_set_new(root, "lease", report_lease(&m));
+	json_object_set_new(root, "store", store);
+	json_object_set_new(root, "backend", json_string(f.backend));
+	json_object_set_new(root, "externalInterface", text_or_null(f.external->name));
+	json_object_set_new(root, "devices", report_devices(&f));
+	json_object_set_new(root, "podMTU",
+			    f.devices_len ? json_integer(fabric_pod_mtu(d->fabric)) : json_null());
+	json_object_set_new(root, "peers", json_integer((json_int_t)f.peers));
+	json_object_set_new(root, "peersIgnored", json_integer((json_int_t)f.ignored));
+	json_object_set_new(root, "leases", json_integer((json_int_t)m.members_len));
+	json_object_set_new(root, "junkKeys", json_integer((json_int_t)m.junk_len));
+	json_object_set_new(root, "kernel", report_kernel(&f));
+	json_object_set_new(root, "subnetFile", json_string(d->options->subnet_file));
+	json_object_set_new(root, "warnings", warnings);
+	return root;
+}

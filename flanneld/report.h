@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the daemon knows, as JSON documents and as metrics. The shape of each is part of the interface: fields are
+ * added, never renamed or retyped; numbers are numbers, durations seconds, ids strings.
+ */
+#ifndef FLANNELD_REPORT_H
+#define FLANNELD_REPORT_H
+
+#include <jansson.h>
+
+#include "flanneld/daemon.h"
+
+#define REPORT_API_VERSION "fabric/v1"
+
+/* {"apiVersion","kind":"Status","verdict":"ok|starting|degraded","problems":[{"name","text"}],...} */
+json_t *report_status(const struct daemon *d);
+/* {"apiVersion","kind":"SubnetList","items":[...]}, sorted by subnet */
+json_t *report_subnets(const struct daemon *d);
+/* One item of it. */
+json_t *report_subnet(const struct daemon *d, const struct manager_member *member);
+/* {"apiVersion","kind":"NetworkConfig",...} as it is in use, defaults filled in. */
+json_t *report_config(const struct daemon *d);
+/* Prometheus text format 0.0.4. */
+void report_metrics(const struct daemon *d, FILE *out);
+
+#endif

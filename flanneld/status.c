@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "flanneld/status.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/event.h>
+#include <event2/http.h>
+#include <event2/listener.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "flanneld/daemon.h"
+#include "flanneld/report.h"
+#include "lib/file.h"
+
+#define REQUEST_MAX_SIZE  4096
+#define REQUEST_TIMEOUT_S 30
+#define WATCHERS_MAX	  32
+#define WATCH_GAP_MS	  100 /* changes within this time are told together */
+#define TIME_LEFT_MAX	  256 /* leases whose time left is asked for at once */
+#define TIME_LEFT_WAIT_MS 2000
+
+/* A client of /v1/subnets?watch=1. */
+struct watcher {
+	struct status_server *server;
+	struct evhttp_request *request;
+	TAILQ_ENTRY(watcher) link;
+};
+
+/* A /v1/subnets?timeLeft=1 that waits for the store. */
+struct time_left_query {
+	struct status_server *server;
+	struct evhttp_request *request; /* NULL: the client has gone */
+	json_t *document;
+	struct event *timer;
+	size_t outstanding;
+	bool answered;
+	TAILQ_ENTRY(time_left_query) link;
+};
+
+struct time_left_item {
+	struct time_left_query *query;
+	json_t *item; /* borrowed from the document */
+	TAILQ_ENTRY(time_left_item) link;
+};
+
+struct status_server {
+	struct daemon *daemon;
+	struct evhttp *local;
+	struct evhttp *tcp;
+	char *path;
+	struct event *tell; /* watchers, after the gap */
+	TAILQ_HEAD(, watcher) watchers;
+	size_t watchers_len;
+	TAILQ_HEAD(, time_left_query) queries;
+	TAILQ_HEAD(, time_left_item) items;
+};
+
+/* ---- replies ---- */
+
+static void reply_text(struct evhttp_request *request, int code, const char *type, const char *text)
+{
+	struct evbuffer *body = evbuffer_new();
+
+	evhttp_add_header(evhttp_request_get_output_headers(request), "Content-Type", type);
+	evbuffer_add(body, text, strlen(text));
+	evhttp_send_reply(request, code, NULL, body);
+	evbuffer_free(body);
+}
+
+static void reply_json(struct evhttp_request *request, json_t *document)
+{
+	auto_free char *text = json_dumps(document, JSON_COMPACT | JSON_ESCAPE_SLASH);
+
+	reply_text(request, 200, "application/json", text ? text : "{}");
+	json_decref(document);
+}
+
+static void on_healthz(struct evhttp_request *request, void *arg UNUSED)
+{
+	reply_text(request, 200, "text/plain", "flanneld is running\n");
+}
+
+static void on_readyz(struct evhttp_request *request, void *arg)
+{
+	struct status_server *s = arg;
+	auto_free char *text = NULL;
+	const char *reason;
+
+	if (daemon_is_ready(s->daemon, &reason)) {
+		reply_text(request, 200, "text/plain", "flanneld is ready\n");
+		return;
+	}
+	text = xasprintf("flanneld is not ready yet: %s\n", reason);
+	reply_text(request, 503, "text/plain", text);
+}
+
+static void on_metrics(struct evhttp_request *request, void *arg)
+{
+	struct status_server *s = arg;
+	auto_free char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	if (!out)
+		abort();
+	report_metrics(s->daemon, out);
+	fclose(out);
+	reply_text(request, 200, "text/plain; version=0.0.4", text);
+}
+
+static void on_status(struct evhttp_request *request, void *arg)
+{
+	struct status_server *s = arg;
+
+	reply_json(request, report_status(s->daemon));
+}
+
+static void on_config(struct evhttp_request *request, void *arg)
+{
+	struct status_server *s = arg;
+
+	reply_json(request, report_config(s->daemon));
+}
+
+/* ---- /v1/subnets ---- */
+
+static bool has_query(struct evhttp_request *request, const char *word)
+{
+	const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(request);
+	const char *query = uri ? evhttp_uri_get_query(uri) : NULL;
+
+	return query && strcmp(query, word) == 0;
+}
+
+static void watcher_gone(struct evhttp_connection *connection UNUSED, void *arg)
+{
+	struct watcher *w = arg;
+
+	TAILQ_REMOVE(&w->server->watchers, w, link);
+	w->server->watchers_len--;
+	free(w);
+}
+
+static void send_line(struct watcher *w, const char *text)
+{
+	struct evbuffer *chunk = evbuffer_new();
+
+	evbuffer_add_printf(chunk, "%s\n", text);
+	evhttp_send_reply_chunk(w->request, chunk);
+	evbuffer_free(chunk);
+}
+
+static void start_watching(struct status_server *s, struct evhttp_request *request)
+{
+	auto_free char *text = NULL;
+	struct watcher *w;
+	json_t *document;
+
+	if (s->watchers_len == WATCHERS_MAX) {
+		reply_text(request, 503, "text/plain", "too many watchers\n");
+		return;
+	}
+	w = xcalloc(1, sizeof(*w));
+	w->server = s;
+	w->request = request;
+	TAILQ_INSERT_TAIL(&s->watchers, w, link);
+	s->watchers_len++;
+	evhttp_connection_set_timeout(evhttp_request_get_connection(request), 0);
+	evhttp_connection_set_closecb(evhttp_request_get_connection(request), watcher_gone, w);
+	evhttp_add_header(evhttp_request_get_output_headers(request), "Content-Type",
+			  "application/jsonl");
+	evhttp_send_reply_start(request, 200, NULL);
+	document = report_subnets(s->daemon);
+	text = json_dumps(document, JSON_COMPACT);
+	json_decref(document);
+	send_line(w, text ? text : "{}");
+}
+
+static void on_tell(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+	struct status_server *s = arg;
+	json_t *document = report_subnets(s->daemon);
+	auto_free char *text = json_dumps(document, JSON_COMPACT);
+	struct watcher *w;
+
+	json_decref(document);
+	TAILQ_FOREACH (w, &s->watchers, link)
+		send_line(w, text ? text : "{}");
+}
+
+void status_server_changed(struct status_server *s)
+{
+	static const struct timeval gap = { 0, WATCH_GAP_MS * 1000 };
+
+	if (s && s->watchers_len > 0 && !event_pending(s->tell, EV_TIMEOUT, NULL))
+		event_add(s->tell, &gap);
+}
+
+static void query_free(struct time_left_query *q)
+{
+	TAILQ_REMOVE(&q->server->queries, q, link);
+	event_free(q->timer);
+	json_decref(q->document);
+	free(q);
+}
+
+static void query_answer(struct time_left_query *q)
+{
+	if (q->answered)
+		return;
+	q->answered = true;
+	event_del(q->timer);
+	if (q->request) {
+		evhttp_connection_set_closecb(evhttp_request_get_connection(q->request), NULL, NULL);
+		reply_json(q->request, json_incref(q->document));
+		q->request = NULL;
+	}
+}
+
+static void query_client_gone(struct evhttp_connection *connection UNUSED, void *arg)
+{
+	struct time_left_query *q = arg;
+
+	q->request = NULL;
+}
+
+static void on_query_timeout(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+	query_answer(arg);
+}
+
+static void on_time_left(void *arg, struct store_reply *reply)
+{
+	struct time_left_item *item = arg;
+	struct time_left_query *q = item->query;
+
+	if (reply->status == STORE_OK && !q->answered)
+		json_object_set_new(item->item, "expiresSeconds", json_integer(reply->ttl_s));
+	TAILQ_REMOVE(&q->server->items, item, link);
+	free(item);
+	if (--q->outstanding == 0) {
+		query_answer(q);
+		query_free(q);
+	}
+}
+
+/* The list with the time that each lease has left, which only the store knows. */
+static void ask_time_left(struct status_server *s, struct evhttp_request *request)
+{
+	static const struct timeval wait = { TIME_LEFT_WAIT_MS / 1000, 0 };
+	struct time_left_query *q = xcalloc(1, sizeof(*q));
+	const struct manager_member *member;
+	const struct manager_member *tmp;
+	struct manager_view m;
+
+	manager_view(s->daemon->manager, &m);
+	q->server = s;
+	q->request = request;
+	q->document = report_subnets(s->daemon);
+	q->timer = evtimer_new(s->daemon->base, on_query_timeout, q);
+	q->outstanding = 1;
+	TAILQ_INSERT_TAIL(&s->queries, q, link);
+	event_add(q->timer, &wait);
+	evhttp_connection_set_closecb(evhttp_request_get_connection(request), query_client_gone, q);
+	HASH_ITER(hh, m.members, member, tmp)
+	{
+		json_t *items = json_object_get(q->document, "items");
+		struct store_request ask = { .op = STORE_TIME_LEFT, .lease = member->lease };
+		struct time_left_item *item;
+		char revision[24];
+		json_t *entry = NULL;
+		size_t i;
+
+		if (member->own || !member->lease->handle || q->outstanding > TIME_LEFT_MAX)
+			continue;
+		snprintf(revision, sizeof(revision), "%llu",
+			 (unsigned long long)member->lease->mod_revision);
+		json_array_foreach (items, i, entry) {
+			if (strcmp(json_string_value(json_object_get(entry, "revision")),
+				   revision) == 0)
+				break;
+		}
+		if (!entry)
+			continue;
+		item = xcalloc(1, sizeof(*item));
+		item->query = q;
+		item->item = entry;
+		TAILQ_INSERT_TAIL(&s->items, item, link);
+		q->outstanding++;
+		store_submit(s->daemon->store, &ask, on_time_left, item);
+	}
+	if (--q->outstanding == 0) {
+		query_answer(q);
+		query_free(q);
+	}
+}
+
+static void on_subnets(struct evhttp_request *request, void *arg)
+{
+	struct status_server *s = arg;
+
+	if (has_query(request, "watch=1"))
+		start_watching(s, request);
+	else if (has_query(request, "timeLeft=1"))
+		ask_time_left(s, request);
+	else
+		reply_json(request, report_subnets(s->daemon));
+}
+
+static void on_unknown(struct evhttp_request *request, void *arg UNUSED)
+{
+	reply_text(request, 404, "text/plain", "not found\n");
+}
+
+/* ---- servers ---- */
+
+static struct evhttp *new_server(struct status_server *s)
+{
+	struct evhttp *http = evhttp_new(s->daemon->base);
+
+	evhttp_set_allowed_methods(http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD);
+	evhttp_set_max_headers_size(http, REQUEST_MAX_SIZE);
+	evhttp_set_max_body_size(http, REQUEST_MAX_SIZE);
+	evhttp_set_timeout(http, REQUEST_TIMEOUT_S);
+	evhttp_set_cb(http, "/healthz", on_healthz, s);
+	evhttp_set_cb(http, "/livez", on_healthz, s);
+	evhttp_set_cb(http, "/readyz", on_readyz, s);
+	evhttp_set_cb(http, "/metrics", on_metrics, s);
+	evhttp_set_gencb(http, on_unknown, s);
+	return http;
+}
+
+/* Whether a daemon answers on this socket. */
+static bool is_alive(const struct sockaddr_un *addr)
+{
+	auto_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	return fd >= 0 && connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) == 0;
+}
+
+static int listen_local(struct status_server *s, const char *path, struct err *e)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	auto_free char *dir = xstrdup(path);
+	char *slash = strrchr(dir, '/');
+	struct evconnlistener *listener;
+	auto_close int fd = -1;
+	int rc;
+
+	if (strlen(path) >= sizeof(addr.sun_path))
+		return err_set(e, -EINVAL, "socket is \"%s\", longer than %zu bytes", path,
+			       sizeof(addr.sun_path) - 1);
+	memcpy(addr.sun_path, path, strlen(path));
+	if (slash && slash != dir) {
+		*slash = '\0';
+		rc = file_make_directories(dir, 0755, e);
+		if (rc < 0)
+			return err_wrap(e, "socket");
+	}
+	if (is_alive(&addr))
+		return err_set(e, -EADDRINUSE, "socket %s: another flanneld is running", path);
+	unlink(path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0 || bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
+		return err_sys(e, -errno, "socket %s", path);
+	if (chmod(path, 0660) < 0 || listen(fd, 16) < 0)
+		return err_sys(e, -errno, "socket %s", path);
+	listener = evconnlistener_new(s->daemon->base, NULL, NULL, LEV_OPT_CLOSE_ON_FREE, 0, fd);
+	if (!listener)
+		return err_set(e, -EIO, "socket %s: cannot listen", path);
+	fd = -1;
+	evhttp_bind_listener(s->local, listener);
+	s->path = xstrdup(path);
+	return 0;
+}
+
+int status_server_new(struct daemon *d, struct status_server **ret, struct err *e)
+{
+	struct status_server *s = xcalloc(1, sizeof(*s));
+	int port = (int)d->options->healthz_port;
+	int rc;
+
+	s->daemon = d;
+	TAILQ_INIT(&s->watchers);
+	TAILQ_INIT(&s->queries);
+	TAILQ_INIT(&s->items);
+	s->tell = evtimer_new(d->base, on_tell, s);
+	s->local = new_server(s);
+	evhttp_set_cb(s->local, "/v1/status", on_status, s);
+	evhttp_set_cb(s->local, "/v1/subnets", on_subnets, s);
+	evhttp_set_cb(s->local, "/v1/config", on_config, s);
+	rc = listen_local(s, d->options->socket, e);
+	if (rc == 0 && port) {
+		s->tcp = new_server(s);
+		if (evhttp_bind_socket(s->tcp, d->options->healthz_ip, (ev_uint16_t)port) < 0)
+			rc = err_sys(e, -errno, "healthz %s port %d", d->options->healthz_ip, port);
+	}
+	if (rc < 0) {
+		status_server_free(s);
+		return rc;
+	}
+	*ret = s;
+	return 0;
+}
+
+void status_server_free(struct status_server *s)
+{
+	struct time_left_item *item;
+
+	if (!s)
+		return;
+	while ((item = TAILQ_FIRST(&s->items))) {
+		TAILQ_REMOVE(&s->items, item, link);
+		free(item);
+	}
+	evhttp_free(s->local); /* ends its connections, and with them the watchers */
+	if (s->tcp)
+		evhttp_free(s->tcp);
+	while (TAILQ_FIRST(&s->queries))
+		query_free(TAILQ_FIRST(&s->queries));
+	event_free(s->tell);
+	if (s->path)
+		unlink(s->path);
+	free(s->path);
+	free(s);
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The status server: HTTP on a unix socket, and on TCP if asked.
+ *
+ *   /healthz  /livez      200 while the loop turns
+ *   /readyz               200 or 503 with the reason
+ *   /metrics              Prometheus text
+ *   /v1/status /v1/subnets /v1/config   JSON for fabricctl; on the unix socket only
+ *   /v1/subnets?watch=1   the list, then again after every change, one JSON object a line
+ */
+#ifndef FLANNELD_STATUS_H
+#define FLANNELD_STATUS_H
+
+#include "lib/err.h"
+
+struct daemon;
+struct status_server;
+
+/* -EADDRINUSE and others: the sentence names the address. A stale socket of a dead daemon is replaced. */
+int status_server_new(struct daemon *d, struct status_server **ret, struct err *e) MUST_CHECK;
+void status_server_free(struct status_server *s);
+/* Something that /v1/subnets shows may be different now. Cheap if nobody watches. */
+void status_server_changed(struct status_server *s);
+
+#endif

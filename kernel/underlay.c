@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kernel/underlay.h"
+
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/if_addr.h>
+#include <linux/rtnetlink.h>
+
+#include "kernel/object.h"
+
+#define DUMP_ATTEMPTS 4
+
+struct address_array {
+	struct underlay_address *items;
+	size_t len;
+	size_t cap;
+};
+
+static void collect_address(void *arg, const struct nlmsghdr *hdr)
+{
+	const struct ifaddrmsg *m = mnl_nlmsg_get_payload(hdr);
+	struct address_array *a = arg;
+	const struct nlattr *attr;
+	struct kernel_object o;
+	uint32_t flags = 0;
+	bool gone;
+
+	if (!kernel_object_decode(hdr, &o, &gone) || o.key.kind != KERNEL_ADDRESS)
+		return;
+	flags = m->ifa_flags;
+	mnl_attr_for_each (attr, hdr, sizeof(*m)) {
+		if (mnl_attr_get_type(attr) == IFA_FLAGS && mnl_attr_get_payload_len(attr) == 4)
+			flags = mnl_attr_get_u32(attr);
+	}
+	GROW(a->items, a->len, a->cap);
+	a->items[a->len++] = (struct underlay_address){
+		.ifindex = o.key.ifindex,
+		.net = { kernel_object_dst(&o), o.key.len },
+		.scope = m->ifa_scope,
+		.deprecated = flags & IFA_F_DEPRECATED,
+		.dynamic = !(flags & IFA_F_PERMANENT),
+		.temporary = flags & IFA_F_TEMPORARY && m->ifa_family == AF_INET6,
+		.tentative = flags & IFA_F_TENTATIVE,
+	};
+}
+
+int underlay_addresses(struct netlink *nl, int family, struct underlay_address **ret,
+		       size_t *ret_len, struct err *e)
+{
+	char buffer[NETLINK_MESSAGE_MAX] __attribute__((aligned(8))) = { 0 };
+	struct nlmsghdr *hdr = (struct nlmsghdr *)(void *)buffer;
+	struct address_array found = { 0 };
+	int rc = -EINTR;
+
+	for (unsigned i = 0; i < DUMP_ATTEMPTS && rc == -EINTR; i++) {
+		found.len = 0;
+		kernel_object_encode_dump(KERNEL_ADDRESS, family, 0, 0, hdr);
+		rc = netlink_dump(nl, hdr, collect_address, &found, e);
+	}
+	if (rc < 0) {
+		free(found.items);
+		return err_wrap(e, "addresses");
+	}
+	*ret = found.items;
+	*ret_len = found.len;
+	return 0;
+}
+
+static void take_route(void *arg, const struct nlmsghdr *hdr)
+{
+	const struct rtmsg *m = mnl_nlmsg_get_payload(hdr);
+	struct underlay_route *route = arg;
+	const struct nlattr *attr;
+
+	if (hdr->nlmsg_type != RTM_NEWROUTE)
+		return;
+	mnl_attr_for_each (attr, hdr, sizeof(*m)) {
+		size_t size = mnl_attr_get_payload_len(attr);
+		const void *data = mnl_attr_get_payload(attr);
+
+		if (mnl_attr_get_type(attr) == RTA_OIF && size == 4)
+			route->ifindex = mnl_attr_get_u32(attr);
+		else if (mnl_attr_get_type(attr) == RTA_PREFSRC && (size == 4 || size == 16))
+			route->source = ip_addr_from_bytes(m->rtm_family, data);
+		else if (mnl_attr_get_type(attr) == RTA_GATEWAY && (size == 4 || size == 16))
+			route->gateway = ip_addr_from_bytes(m->rtm_family, data);
+	}
+}
+
+int underlay_route_to(struct netlink *nl, const struct ip_addr *dst, struct underlay_route *ret,
+		      struct err *e)
+{
+	char buffer[NETLINK_MESSAGE_MAX] __attribute__((aligned(8))) = { 0 };
+	struct nlmsghdr *hdr = mnl_nlmsg_put_header(buffer);
+	struct rtmsg *m = mnl_nlmsg_put_extra_header(hdr, sizeof(*m));
+	struct underlay_route route = { 0 };
+	char text[IP_ADDR_TEXT];
+
+	hdr->nlmsg_type = RTM_GETROUTE;
+	m->rtm_family = dst->family;
+	m->rtm_dst_len = (uint8_t)ip_family_bits(dst->family);
+	mnl_attr_put(hdr, RTA_DST, ip_addr_size(dst), dst->b);
+	if (netlink_call(nl, hdr, take_route, &route, e) < 0)
+		return err_wrap(e, "route to %s", ip_addr_format(dst, text));
+	if (!route.ifindex)
+		return err_set(e, -ENETUNREACH, "route to %s: none", ip_addr_format(dst, text));
+	*ret = route;
+	return 0;
+}
+
+static void take_default(void *arg, const struct nlmsghdr *hdr)
+{
+	const struct rtmsg *m = mnl_nlmsg_get_payload(hdr);
+	uint32_t *ifindex = arg;
+	const struct nlattr *attr;
+
+	if (hdr->nlmsg_type != RTM_NEWROUTE || m->rtm_dst_len != 0 || m->rtm_type != RTN_UNICAST ||
+	    m->rtm_table != RT_TABLE_MAIN || *ifindex)
+		return;
+	mnl_attr_for_each (attr, hdr, sizeof(*m)) {
+		if (mnl_attr_get_type(attr) == RTA_OIF && mnl_attr_get_payload_len(attr) == 4)
+			*ifindex = mnl_attr_get_u32(attr);
+		/* Several ways: the first will do, as it does for flannel. */
+		if (mnl_attr_get_type(attr) == RTA_MULTIPATH && !*ifindex &&
+		    mnl_attr_get_payload_len(attr) >= sizeof(struct rtnexthop)) {
+			const struct rtnexthop *hop = mnl_attr_get_payload(attr);
+
+			*ifindex = (uint32_t)hop->rtnh_ifindex;
+		}
+	}
+}
+
+int underlay_default_interface(struct netlink *nl, int family, uint32_t *ret_ifindex, struct err *e)
+{
+	char buffer[NETLINK_MESSAGE_MAX] __attribute__((aligned(8))) = { 0 };
+	struct nlmsghdr *hdr = (struct nlmsghdr *)(void *)buffer;
+	uint32_t ifindex = 0;
+	int rc = -EINTR;
+
+	for (unsigned i = 0; i < DUMP_ATTEMPTS && rc == -EINTR; i++) {
+		ifindex = 0;
+		kernel_object_encode_dump(KERNEL_ROUTE, family, 0, 0, hdr);
+		rc = netlink_dump(nl, hdr, take_default, &ifindex, e);
+	}
+	if (rc < 0)
+		return err_wrap(e, "default route");
+	if (!ifindex)
+		return err_set(e, -ENETUNREACH, "there is no default route");
+	*ret_ifindex = ifindex;
+	return 0;
+}

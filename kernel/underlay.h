@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Questions about the network that the fabric runs over: which addresses an interface has, which way the kernel would
+ * send a packet. Nothing here changes anything.
+ */
+#ifndef KERNEL_UNDERLAY_H
+#define KERNEL_UNDERLAY_H
+
+#include "kernel/netlink.h"
+#include "lib/addr.h"
+
+struct underlay_address {
+	uint32_t ifindex;
+	struct ip_net net;
+	uint8_t scope;
+	bool deprecated;
+	bool dynamic; /* not permanent: DHCP or autoconfiguration */
+	bool temporary;
+	bool tentative;
+};
+
+/* All addresses of the namespace, of one family or AF_UNSPEC for both, in kernel order. Caller frees. */
+int underlay_addresses(struct netlink *nl, int family, struct underlay_address **ret,
+		       size_t *ret_len, struct err *e) MUST_CHECK;
+
+struct underlay_route {
+	uint32_t ifindex;
+	struct ip_addr source;	/* unset if the kernel named none */
+	struct ip_addr gateway; /* unset: on the same link */
+};
+
+/* The way to `dst`. -ENETUNREACH if there is none. */
+int underlay_route_to(struct netlink *nl, const struct ip_addr *dst, struct underlay_route *ret,
+		      struct err *e) MUST_CHECK;
+
+/* The interface of the first default route in table main. -ENETUNREACH if there is none. */
+int underlay_default_interface(struct netlink *nl, int family, uint32_t *ret_ifindex,
+			       struct err *e) MUST_CHECK;
+
+#endif

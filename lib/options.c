@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lib/options.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "lib/file.h"
+
+#define FILE_MAX_SIZE ((size_t)1 << 20)
+
+static void *value_of(const struct option_spec *spec, void *values)
+{
+	return (char *)values + spec->offset;
+}
+
+static const struct option_spec *find(const struct option_spec *specs, const char *name, size_t size)
+{
+	for (const struct option_spec *s = specs; s->name; s++) {
+		if (strlen(s->name) == size && memcmp(s->name, name, size) == 0)
+			return s;
+	}
+	return NULL;
+}
+
+/* The words that Go's strconv.ParseBool takes. */
+static int parse_bool(const char *text, bool *ret)
+{
+	static const char *const yes[] = { "1", "t", "T", "true", "TRUE", "True" };
+	static const char *const no[] = { "0", "f", "F", "false", "FALSE", "False" };
+
+	for (size_t i = 0; i < ARRAY_LEN(yes); i++) {
+		if (strcmp(text, yes[i]) == 0 || strcmp(text, no[i]) == 0) {
+			*ret = strcmp(text, yes[i]) == 0;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+static int parse_int(const char *text, int64_t *ret)
+{
+	char *end;
+	long long value;
+
+	errno = 0;
+	value = strtoll(text, &end, 10);
+	if (errno || end == text || *end || isspace((unsigned char)*text))
+		return -EINVAL;
+	*ret = value;
+	return 0;
+}
+
+static bool in_choices(const char *choices, const char *word)
+{
+	size_t size = strlen(word);
+
+	for (const char *p = choices; *p;) {
+		size_t n = strcspn(p, ",");
+
+		if (n == size && memcmp(p, word, n) == 0)
+			return true;
+		p += n + (p[n] == ',');
+	}
+	return false;
+}
+
+static int set(const struct option_spec *spec, void *values, const char *text, struct err *e)
+{
+	void *value = value_of(spec, values);
+	int64_t number;
+	bool flag;
+
+	if (spec->unsupported && strcmp(text, spec->value ? spec->value : "") != 0 &&
+	    !(spec->type == OPTION_BOOL && parse_bool(text, &flag) == 0 &&
+	      flag == (spec->value && strcmp(spec->value, "true") == 0)))
+		return err_set(e, -EINVAL, "%s: %s", spec->name, spec->unsupported);
+	switch (spec->type) {
+	case OPTION_BOOL:
+		if (parse_bool(text, &flag) < 0)
+			return err_set(e, -EINVAL, "%s is \"%s\", must be true or false",
+				       spec->name, text);
+		*(bool *)value = flag;
+		break;
+	case OPTION_INT:
+		if (parse_int(text, &number) < 0 || number < spec->min || number > spec->max)
+			return err_set(e, -EINVAL,
+				       "%s is \"%s\", must be an integer from %" PRId64 " to %" PRId64,
+				       spec->name, text, spec->min, spec->max);
+		*(int64_t *)value = number;
+		break;
+	case OPTION_CHOICE:
+		if (!in_choices(spec->choices, text))
+			return err_set(e, -EINVAL, "%s is \"%s\", must be one of %s", spec->name,
+				       text, spec->choices);
+		/* fall through */
+	case OPTION_TEXT:
+		free(*(char **)value);
+		*(char **)value = xstrdup(text);
+		break;
+	case OPTION_LIST: {
+		struct option_list *list = value;
+
+		list->items = xrealloc(list->items, (list->len + 1) * sizeof(*list->items));
+		list->items[list->len++] = xstrdup(text);
+		break;
+	}
+	}
+	return 0;
+}
+
+static void clear_list(struct option_list *list)
+{
+	for (size_t i = 0; i < list->len; i++)
+		free(list->items[i]);
+	free(list->items);
+	*list = (struct option_list){ 0 };
+}
+
+/* A list given by one source replaces what an earlier source gave. */
+static void clear_lists(const struct option_spec *specs, void *values, bool *cleared,
+			const struct option_spec *spec)
+{
+	if (spec->type == OPTION_LIST && !cleared[spec - specs]) {
+		clear_list(value_of(spec, values));
+		cleared[spec - specs] = true;
+	}
+}
+
+static size_t specs_len(const struct option_spec *specs)
+{
+	size_t len = 0;
+
+	while (specs[len].name)
+		len++;
+	return len;
+}
+
+void options_init(const struct option_spec *specs, void *values)
+{
+	for (const struct option_spec *s = specs; s->name; s++) {
+		void *value = value_of(s, values);
+
+		if (s->type == OPTION_BOOL)
+			*(bool *)value = s->value && strcmp(s->value, "true") == 0;
+		else if (s->type == OPTION_INT)
+			*(int64_t *)value = s->value ? strtoll(s->value, NULL, 10) : 0;
+		else if (s->type == OPTION_LIST)
+			*(struct option_list *)value = (struct option_list){ 0 };
+		else
+			*(char **)value = xstrdup(s->value ? s->value : "");
+	}
+}
+
+void options_fini(const struct option_spec *specs, void *values)
+{
+	for (const struct option_spec *s = specs; s->name; s++) {
+		if (s->type == OPTION_LIST)
+			clear_list(value_of(s, values));
+		else if (s->type == OPTION_TEXT || s->type == OPTION_CHOICE)
+			free(*(char **)value_of(s, values));
+	}
+}
+
+static char *trim(char *s)
+{
+	char *end;
+
+	while (*s == ' ' || *s == '\t')
+		s++;
+	end = s + strlen(s);
+	while (end > s && isspace((unsigned char)end[-1]))
+		*--end = '\0';
+	return s;
+}
+
+int options_read_file(const struct option_spec *specs, void *values, const char *path,
+		      struct err *e)
+{
+	auto_free bool *cleared = xcalloc(specs_len(specs), sizeof(*cleared));
+	auto_free char *text = NULL;
+	unsigned number = 0;
+	char *next;
+	int rc;
+
+	rc = file_read(path, FILE_MAX_SIZE, &text, NULL, e);
+	if (rc < 0)
+		return rc;
+	for (char *line = text; line; line = next) {
+		const struct option_spec *spec;
+		char *equals;
+		char *name;
+
+		number++;
+		next = strchr(line, '\n');
+		if (next)
+			*next++ = '\0';
+		line = trim(line);
+		if (!*line || *line == '#')
+			continue;
+		equals = strchr(line, '=');
+		if (!equals)
+			return err_set(e, -EINVAL, "%s:%u: \"%.60s\" is not \"flag = value\"", path,
+				       number, line);
+		*equals = '\0';
+		name = trim(line);
+		spec = find(specs, name, strlen(name));
+		if (!spec)
+			return err_set(e, -EINVAL, "%s:%u: there is no flag \"%.60s\"", path, number,
+				       name);
+		clear_lists(specs, values, cleared, spec);
+		if (set(spec, values, trim(equals + 1), e) < 0)
+			return err_wrap(e, "%s:%u", path, number);
+	}
+	return 0;
+}
+
+static void environment_name(const char *prefix, const char *name, char *buf, size_t size)
+{
+	snprintf(buf, size, "%s%s", prefix, name);
+	for (char *p = buf; *p; p++)
+		*p = *p == '-' ? '_' : (char)toupper((unsigned char)*p);
+}
+
+int options_read_environment(const struct option_spec *specs, void *values, const char *prefix,
+			     struct err *e)
+{
+	auto_free bool *cleared = xcalloc(specs_len(specs), sizeof(*cleared));
+
+	for (const struct option_spec *s = specs; s->name; s++) {
+		char name[128];
+		const char *text;
+
+		environment_name(prefix, s->name, name, sizeof(name));
+		text = getenv(name);
+		if (!text || !*text)
+			continue;
+		clear_lists(specs, values, cleared, s);
+		if (set(s, values, text, e) < 0)
+			return err_wrap(e, "environment %s", name);
+	}
+	return 0;
+}
+
+int options_read_arguments(const struct option_spec *specs, void *values, int argc, char **argv,
+			   int *ret_first, struct err *e)
+{
+	auto_free bool *cleared = xcalloc(specs_len(specs), sizeof(*cleared));
+	int i;
+
+	for (i = 1; i < argc; i++) {
+		const struct option_spec *spec;
+		const char *name = argv[i];
+		const char *text;
+		size_t size;
+
+		if (name[0] != '-' || !name[1])
+			break;
+		if (strcmp(name, "--") == 0) {
+			i++;
+			break;
+		}
+		name += name[1] == '-' ? 2 : 1;
+		size = strcspn(name, "=");
+		spec = find(specs, name, size);
+		if (!spec)
+			return err_set(e, -EINVAL, "there is no flag \"%.80s\"", argv[i]);
+		if (name[size] == '=')
+			text = name + size + 1;
+		else if (spec->type == OPTION_BOOL)
+			text = "true";
+		else if (i + 1 < argc)
+			text = argv[++i];
+		else
+			return err_set(e, -EINVAL, "flag %s needs a value", spec->name);
+		clear_lists(specs, values, cleared, spec);
+		if (set(spec, values, text, e) < 0)
+			return e ? e->code : -EINVAL;
+	}
+	*ret_first = i;
+	return 0;
+}
+
+void options_print_help(const struct option_spec *specs, const char *prefix, FILE *out)
+{
+	for (const struct option_spec *s = specs; s->name; s++) {
+		static const char *const kinds[] = { "", " N", " TEXT", " WORD", " TEXT (repeatable)" };
+		char name[128] = "";
+
+		if (prefix)
+			environment_name(prefix, s->name, name, sizeof(name));
+		fprintf(out, "  --%s%s\n        %s", s->name, kinds[s->type], s->help);
+		if (s->type == OPTION_INT)
+			fprintf(out, " (%" PRId64 " to %" PRId64 ")", s->min, s->max);
+		if (s->type == OPTION_CHOICE)
+			fprintf(out, " (%s)", s->choices);
+		if (s->value && *s->value)
+			fprintf(out, " [%s]", s->value);
+		if (s->unsupported)
+			fprintf(out, "\n        Refused: %s.", s->unsupported);
+		fprintf(out, "%s%s\n", prefix ? "\n        environment " : "", name);
+	}
+}

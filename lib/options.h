@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Command line, environment and configuration file from one table.
+ *
+ * Syntax is that of Go's flag package, which flannel's users have in their scripts: -x v, --x v, -x=v; a boolean is
+ * set by its name alone and unset by =false. A later source replaces an earlier one: file, environment, command line.
+ */
+#ifndef LIB_OPTIONS_H
+#define LIB_OPTIONS_H
+
+#include "lib/err.h"
+
+enum option_type {
+	OPTION_BOOL,   /* bool */
+	OPTION_INT,    /* int64_t, from min to max */
+	OPTION_TEXT,   /* char *, owned; never NULL */
+	OPTION_CHOICE, /* char *, one of the words in `choices` */
+	OPTION_LIST,   /* struct option_list; may be given again and again */
+};
+
+struct option_list {
+	char **items;
+	size_t len;
+};
+
+struct option_spec {
+	const char *name; /* without dashes; the environment name follows from it */
+	enum option_type type;
+	size_t offset; /* of the value in the caller's struct */
+	const char *value; /* default, as it would be written; NULL for "", false, empty list */
+	int64_t min;
+	int64_t max;
+	const char *choices; /* words between commas */
+	const char *help;
+	const char *unsupported; /* not NULL: any value but the default is refused with this sentence */
+};
+
+/* Fills `values` with the defaults. The table ends with name NULL. */
+void options_init(const struct option_spec *specs, void *values);
+void options_fini(const struct option_spec *specs, void *values);
+
+/* Each reads one source. -EINVAL names flag, value and range. */
+int options_read_file(const struct option_spec *specs, void *values, const char *path,
+		      struct err *e) MUST_CHECK;
+int options_read_environment(const struct option_spec *specs, void *values, const char *prefix,
+			     struct err *e) MUST_CHECK;
+/* *ret_first is the index of the first argument that is no flag, argc if there is none; parsing ends there. */
+int options_read_arguments(const struct option_spec *specs, void *values, int argc, char **argv,
+			   int *ret_first, struct err *e) MUST_CHECK;
+
+/* One paragraph for every option, for --help. `prefix` is that of the environment names, or NULL. */
+void options_print_help(const struct option_spec *specs, const char *prefix, FILE *out);
+
+#endif
