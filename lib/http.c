@@ -28,10 +28,6 @@ struct http_call {
 	CURL *easy;
 	struct curl_slist *headers;
 	struct http_request request;
-	char *out; /* request bytes not yet taken by libcurl */
-	size_t out_size;
-	size_t out_used;
-	bool out_paused;
 	char *in;
 	size_t in_size;
 	size_t in_cap;
@@ -45,7 +41,6 @@ static void call_free(struct http_call *call)
 {
 	curl_easy_cleanup(call->easy);
 	curl_slist_free_all(call->headers);
-	free(call->out);
 	free(call->in);
 	free(call);
 }
@@ -211,20 +206,6 @@ static int set_socket_options(void *arg UNUSED, curl_socket_t fd, curlsocktype p
 	return CURL_SOCKOPT_OK;
 }
 
-static size_t on_read(char *buffer, size_t size, size_t len, void *arg)
-{
-	struct http_call *call = arg;
-	size_t n = MIN(size * len, call->out_size - call->out_used);
-
-	if (n == 0 && call->request.stream_request) {
-		call->out_paused = true;
-		return CURL_READFUNC_PAUSE;
-	}
-	memcpy(buffer, call->out + call->out_used, n);
-	call->out_used += n;
-	return n;
-}
-
 static size_t on_write(char *data, size_t size, size_t len, void *arg)
 {
 	struct http_call *call = arg;
@@ -279,8 +260,6 @@ struct http_call *http_call_start(struct http_client *client, const struct http_
 	call->headers = curl_slist_append(call->headers, "Expect:");
 	for (size_t i = 0; request->headers && request->headers[i]; i++)
 		call->headers = curl_slist_append(call->headers, request->headers[i]);
-	if (request->stream_request)
-		call->headers = curl_slist_append(call->headers, "Transfer-Encoding: chunked");
 	curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
 	curl_easy_setopt(easy, CURLOPT_URL, request->url);
 	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -297,15 +276,8 @@ struct http_call *http_call_start(struct http_client *client, const struct http_
 		curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, request->unix_socket);
 	set_tls(easy, request->tls);
 	if (request->body) {
-		call->out = xmalloc(request->body_size);
-		memcpy(call->out, request->body, request->body_size);
-		call->out_size = request->body_size;
-		curl_easy_setopt(easy, CURLOPT_POST, 1L);
-		curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_read);
-		curl_easy_setopt(easy, CURLOPT_READDATA, call);
-		if (!request->stream_request)
-			curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
-					 (curl_off_t)request->body_size);
+		curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_size);
+		curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, request->body);
 	}
 	/* What the caller lent for this call only. */
 	call->request.url = NULL;
@@ -314,24 +286,6 @@ struct http_call *http_call_start(struct http_client *client, const struct http_
 	call->request.tls = NULL;
 	curl_multi_add_handle(client->multi, easy);
 	return call;
-}
-
-void http_call_write(struct http_call *call, const char *data, size_t size)
-{
-	size_t left = call->out_size - call->out_used;
-
-	memmove(call->out, call->out + call->out_used, left);
-	call->out = xrealloc(call->out, left + size);
-	memcpy(call->out + left, data, size);
-	call->out_size = left + size;
-	call->out_used = 0;
-	/* May run callbacks; what they cancel is reaped when the loop next comes by. */
-	if (call->out_paused) {
-		call->out_paused = false;
-		call->client->depth++;
-		curl_easy_pause(call->easy, CURLPAUSE_CONT);
-		call->client->depth--;
-	}
 }
 
 void http_call_cancel(struct http_call *call)

@@ -37,7 +37,6 @@ struct http_request {
 	size_t body_size;
 	const char *unix_socket;   /* NULL: TCP */
 	const struct http_tls *tls; /* may be NULL */
-	bool stream_request;	   /* the body goes on: http_call_write */
 	int64_t connect_timeout_ms;
 	int64_t timeout_ms; /* of the whole call; 0: none */
 	size_t max_reply_size;
@@ -53,8 +52,6 @@ struct http_client *http_client_new(struct event_base *base);
 void http_client_free(struct http_client *client);
 
 struct http_call *http_call_start(struct http_client *client, const struct http_request *request);
-/* Sends more of a streamed request body. */
-void http_call_write(struct http_call *call, const char *data, size_t size);
 /* May be called from on_data. The call must not be used afterwards. NULL is fine. */
 void http_call_cancel(struct http_call *call);
 

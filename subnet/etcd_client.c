@@ -45,6 +45,8 @@ struct etcd_call {
 	bool is_login;
 	bool waits_for_login;
 	bool logged_in_again;
+	bool pinned;	   /* to endpoint, see etcd_client_call_at */
+	size_t endpoint;
 	unsigned attempts; /* endpoints tried */
 	unsigned prefixes; /* API prefixes tried */
 	struct http_call *http;
@@ -335,7 +337,7 @@ static bool worth_another_endpoint(const struct etcd_call *call, const struct ht
 	bool transport = http->code != 0;
 	bool not_sent = http->code == -ECONNREFUSED;
 
-	if (call->attempts >= call->client->endpoints_len)
+	if (call->pinned || call->attempts >= call->client->endpoints_len)
 		return false;
 	if (transport)
 		return not_sent || !call->write;
@@ -353,14 +355,15 @@ static void on_answer(void *arg, const struct http_reply *http)
 	call->http = NULL;
 	if (http->code) {
 		result.reached = http->code != -ECONNREFUSED;
-		snprintf(result.text, sizeof(result.text), "%s: %s", etcd_client_endpoint(c),
+		snprintf(result.text, sizeof(result.text), "%s: %s", c->endpoints[call->endpoint].url,
 			 http->error);
 	} else {
 		char text[240] = "";
 
 		result.code = etcd_decode_answer(http->status, http->body, http->body_size, &reply,
 						 text, sizeof(text));
-		snprintf(result.text, sizeof(result.text), "%s: %s", etcd_client_endpoint(c), text);
+		snprintf(result.text, sizeof(result.text), "%s: %s",
+			 c->endpoints[call->endpoint].url, text);
 	}
 	result.reply = reply;
 	/* An older server: "404 page not found" in plain text. */
@@ -380,8 +383,10 @@ static void on_answer(void *arg, const struct http_reply *http)
 		return;
 	}
 	if (result.code != ETCD_OK)
-		note_failure(c, etcd_client_endpoint(c), http->code ? http->error : result.text);
-	if (http->code || result.code == ETCD_UNAVAILABLE || result.code == ETCD_NOT_GRPC)
+		note_failure(c, c->endpoints[call->endpoint].url, http->code ? http->error : result.text);
+	/* Calls that were under way together move on together, not one endpoint each. */
+	if ((http->code || result.code == ETCD_UNAVAILABLE || result.code == ETCD_NOT_GRPC) &&
+	    call->endpoint == c->current)
 		etcd_client_rotate(c);
 	if (worth_another_endpoint(call, http, result.code)) {
 		call_send(call);
@@ -393,7 +398,8 @@ static void on_answer(void *arg, const struct http_reply *http)
 static void call_send(struct etcd_call *call)
 {
 	struct etcd_client *c = call->client;
-	auto_free char *url = xasprintf("%s%s/%s", etcd_client_endpoint(c),
+	size_t endpoint = call->pinned ? call->endpoint : c->current;
+	auto_free char *url = xasprintf("%s%s/%s", c->endpoints[endpoint].url,
 					api_prefixes[c->api_prefix], call->path);
 	struct headers headers;
 	struct http_request request = {
@@ -410,6 +416,7 @@ static void call_send(struct etcd_call *call)
 	};
 
 	headers_init(&headers, c);
+	call->endpoint = endpoint;
 	call->attempts++;
 	call->http = http_call_start(c->http, &request);
 	free(headers.token_line);
@@ -427,10 +434,24 @@ struct etcd_call *etcd_client_call(struct etcd_client *c, const char *path, cons
 	return call;
 }
 
+struct etcd_call *etcd_client_call_at(struct etcd_client *c, size_t endpoint, const char *path,
+				      const char *body, etcd_call_fn *fn, void *arg)
+{
+	struct etcd_call *call = new_call(c, path, body, false, fn, arg);
+
+	call->pinned = true;
+	call->endpoint = endpoint;
+	if (etcd_client_needs_login(c))
+		wait_for_login(call);
+	else
+		call_send(call);
+	return call;
+}
+
 struct http_call *etcd_client_stream(struct etcd_client *c, const char *path, const char *body,
 				     void (*on_data)(void *arg, const char *data, size_t size),
 				     void (*on_done)(void *arg, const struct http_reply *reply),
-				     void *arg)
+				     void *arg, size_t *ret_endpoint)
 {
 	auto_free char *url = xasprintf("%s%s/%s", etcd_client_endpoint(c),
 					api_prefixes[c->api_prefix], path);
@@ -441,7 +462,6 @@ struct http_call *etcd_client_stream(struct etcd_client *c, const char *path, co
 		.body = body,
 		.body_size = strlen(body),
 		.tls = &c->tls,
-		.stream_request = true,
 		.connect_timeout_ms = CONNECT_TIMEOUT_MS,
 		.max_reply_size = 64 * 1024,
 		.on_data = on_data,
@@ -451,6 +471,7 @@ struct http_call *etcd_client_stream(struct etcd_client *c, const char *path, co
 	struct http_call *call;
 
 	headers_init(&headers, c);
+	*ret_endpoint = c->current;
 	call = http_call_start(c->http, &request);
 	free(headers.token_line);
 	return call;

@@ -51,13 +51,17 @@ struct etcd_call *etcd_client_call(struct etcd_client *c, const char *path, cons
 void etcd_call_cancel(struct etcd_call *call);
 
 /*
- * Opens a stream to the current endpoint and sends `body` as its first message. Afterwards everything comes in
- * on_data; on_done says that it ended and why. The next endpoint is current after etcd_client_rotate.
+ * Opens a stream to the current endpoint, whose number *ret_endpoint is: `body` is the whole request, the answer goes
+ * on for ever in on_data; on_done says that it ended and why.
  */
 struct http_call *etcd_client_stream(struct etcd_client *c, const char *path, const char *body,
 				     void (*on_data)(void *arg, const char *data, size_t size),
 				     void (*on_done)(void *arg, const struct http_reply *reply),
-				     void *arg);
+				     void *arg, size_t *ret_endpoint);
+/* As etcd_client_call for a read, but this endpoint must answer it or nobody. */
+struct etcd_call *etcd_client_call_at(struct etcd_client *c, size_t endpoint, const char *path,
+				      const char *body, etcd_call_fn *fn, void *arg);
+/* Makes the next endpoint the current one. */
 void etcd_client_rotate(struct etcd_client *c);
 /* Forgets the token, so that the next call logs in again. */
 void etcd_client_forget_token(struct etcd_client *c);

@@ -34,6 +34,13 @@ char *etcd_encode_range(const char *key, const char *range_end, uint64_t limit, 
 	return xasprintf("{\"key\":\"%s\"%s%s%s}", key64, end, limit_text, revision_text);
 }
 
+char *etcd_encode_probe(const char *key)
+{
+	auto_free char *key64 = encode_text(key);
+
+	return xasprintf("{\"key\":\"%s\",\"serializable\":true,\"keys_only\":true}", key64);
+}
+
 char *etcd_encode_grant(int64_t id, int64_t ttl_s)
 {
 	return xasprintf("{\"TTL\":\"%" PRId64 "\",\"ID\":\"%" PRId64 "\"}", ttl_s, id);
@@ -98,11 +105,6 @@ char *etcd_encode_watch(const char *key, const char *range_end, uint64_t revisio
 	return xasprintf("{\"create_request\":{\"key\":\"%s\"%s,\"start_revision\":\"%" PRIu64 "\","
 			 "\"fragment\":true}}\n",
 			 key64, end, revision);
-}
-
-const char *etcd_watch_progress(void)
-{
-	return "{\"progress_request\":{}}\n";
 }
 
 char *etcd_prefix_end(const char *prefix)

@@ -51,6 +51,7 @@ struct etcd_header {
 };
 
 /* Request bodies; caller frees. Keys are text, revisions and ids numbers; a zero limit or revision is left out. */
+char *etcd_encode_probe(const char *key); /* a read of one key that any single member answers */
 char *etcd_encode_range(const char *key, const char *range_end, uint64_t limit, uint64_t revision);
 char *etcd_encode_grant(int64_t id, int64_t ttl_s);
 char *etcd_encode_lease_id(int64_t id); /* revoke, keepalive, timetolive */
@@ -63,7 +64,6 @@ char *etcd_encode_txn_update(const char *key, const char *value, uint64_t mod_re
 char *etcd_encode_txn_delete(const char *key, uint64_t mod_revision);
 /* One message of a watch stream: everything from `revision` on, in fragments if it is much. range_end may be NULL. */
 char *etcd_encode_watch(const char *key, const char *range_end, uint64_t revision);
-const char *etcd_watch_progress(void);
 
 /* The end of the range of all keys that start with `prefix`, which must not be empty; caller frees. */
 char *etcd_prefix_end(const char *prefix);

@@ -2,13 +2,17 @@
 /*
  * The watch: one HTTP stream on which etcd tells every change of the leases and of the configuration.
  *
- *   probe ──> stream ──> live ──┬─> canceled by compaction, store wiped: RESYNC, the end
- *     ^                         └─> stream ended, or silent for too long: LOST
+ *   check ──> stream ──> live ──┬─> canceled by compaction, store wiped: RESYNC, the end
+ *     ^                         └─> stream ended, or its member does not answer: LOST
  *     └───────── back-off ────────────────────────────────┘
  *
- * The probe is a linearizable read before every stream but the first: it logs in, moves on from members that cannot
+ * The check is a linearizable read before every stream but the first: it logs in, moves on from members that cannot
  * answer, and its revision shows a store that was wiped or restored, on which a watch would wait in silence for a
  * revision of the past to come again.
+ *
+ * A stream says nothing for hours when nothing changes, also when its member has stopped; TCP does not notice that.
+ * So every 10 s the same member must answer a small read (the probe). Loss of the leader is told by the stream itself
+ * (the hasleader header), loss of the host by TCP keepalive, loss of single events by the manager's periodic list.
  */
 #include "subnet/etcd_internal.h"
 
@@ -17,8 +21,7 @@
 
 #include "lib/clock.h"
 
-#define PROGRESS_INTERVAL_MS 10000
-#define SILENCE_LIMIT_MS     25000
+#define PROBE_INTERVAL_S     10
 #define CREATED_TIMEOUT_MS   10000
 #define LINE_MAX_SIZE	     ((size_t)64 << 20)
 #define WATCHES		     2 /* leases and configuration */
@@ -29,14 +32,14 @@ struct store_watch {
 	void *arg;
 	uint64_t next_revision; /* everything before it has been told */
 	uint64_t cluster_id;
+	struct etcd_call *check;
 	struct etcd_call *probe;
 	struct http_call *stream;
+	size_t endpoint; /* the stream's */
 	struct event *retry;
 	struct event *tick;
-	int64_t last_byte_ms;
 	int64_t opened_ms;
-	unsigned created;	/* watches the server has confirmed on this stream */
-	bool progress_answered; /* this server answers progress requests, so silence means death */
+	unsigned created; /* watches the server has confirmed on this stream */
 	bool live;
 	bool ended; /* RESYNC was told */
 	unsigned failures;
@@ -65,10 +68,10 @@ static void tell(struct store_watch *w, struct store_event *event)
 static void close_stream(struct store_watch *w)
 {
 	http_call_cancel(STEAL(w->stream));
+	etcd_call_cancel(STEAL(w->check));
 	etcd_call_cancel(STEAL(w->probe));
 	w->line_size = 0;
 	w->created = 0;
-	w->progress_answered = false;
 	etcd_kvs_fini(&w->pending);
 }
 
@@ -202,8 +205,6 @@ static void take_message(struct store_watch *w, struct etcd_watch_message *m)
 		tell(w, &live);
 		return;
 	}
-	if (m->events.len == 0 && !m->created)
-		w->progress_answered = true;
 	take_events(w, m);
 }
 
@@ -212,7 +213,6 @@ static void on_data(void *arg, const char *data, size_t size)
 	struct store_watch *w = arg;
 	struct http_call *stream = w->stream;
 
-	w->last_byte_ms = clock_boot_ms();
 	w->depth++;
 	while (size > 0 && w->stream == stream && !w->stopped) {
 		const char *newline = memchr(data, '\n', size);
@@ -272,16 +272,57 @@ static void on_stream_end(void *arg, const struct http_reply *reply)
 
 static void open_stream(struct store_watch *w)
 {
-	static const struct timeval interval = { PROGRESS_INTERVAL_MS / 1000, 0 };
+	static const struct timeval interval = { PROBE_INTERVAL_S, 0 };
 	struct etcd_store *s = store_of(w);
 	auto_free char *leases =
 		etcd_encode_watch(s->subnets_prefix, s->subnets_end, w->next_revision);
 	auto_free char *config = etcd_encode_watch(s->config_key, NULL, w->next_revision);
 	auto_free char *body = xasprintf("%s%s", leases, config);
 
-	w->opened_ms = w->last_byte_ms = clock_boot_ms();
+	w->opened_ms = clock_boot_ms();
 	event_add(w->tick, &interval);
-	w->stream = etcd_client_stream(s->client, "watch", body, on_data, on_stream_end, w);
+	w->stream = etcd_client_stream(s->client, "watch", body, on_data, on_stream_end, w,
+				       &w->endpoint);
+}
+
+/* Whether the store is the one we know, no older than what we know of it; if not, the watch ends. */
+static bool same_store(struct store_watch *w, const struct etcd_header *header)
+{
+	if (w->cluster_id && header->cluster_id != w->cluster_id) {
+		end_with_resync(w, "the store is another cluster than before");
+		return false;
+	}
+	if (header->revision + 1 < w->next_revision) {
+		end_with_resync(w, "the store's revision went back: it was restored or wiped");
+		return false;
+	}
+	return true;
+}
+
+static void on_check(void *arg, const struct etcd_result *result)
+{
+	struct store_watch *w = arg;
+	struct etcd_header header;
+
+	w->check = NULL;
+	w->depth++;
+	if (result->code != ETCD_OK) {
+		fail(w, result->text);
+	} else {
+		header = etcd_decode_header(result->reply);
+		if (same_store(w, &header))
+			open_stream(w);
+	}
+	if (--w->depth == 0 && w->stopped)
+		watch_free(w);
+}
+
+static void on_retry(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+	struct store_watch *w = arg;
+	auto_free char *body = etcd_encode_range(store_of(w)->config_key, NULL, 1, 0);
+
+	w->check = etcd_client_call(store_of(w)->client, "kv/range", body, false, on_check, w);
 }
 
 static void on_probe(void *arg, const struct etcd_result *result)
@@ -294,47 +335,32 @@ static void on_probe(void *arg, const struct etcd_result *result)
 	if (result->code != ETCD_OK) {
 		fail(w, result->text);
 	} else {
+		/* One member's own view may lag behind what another told us: only the cluster is compared. */
 		header = etcd_decode_header(result->reply);
-		if (w->cluster_id && header.cluster_id != w->cluster_id)
-			end_with_resync(w, "the store is another cluster than before");
-		else if (header.revision + 1 < w->next_revision)
-			end_with_resync(w, "the store's revision went back: it was restored or wiped");
-		else
-			open_stream(w);
+		header.revision = w->next_revision;
+		same_store(w, &header);
 	}
 	if (--w->depth == 0 && w->stopped)
 		watch_free(w);
 }
 
-static void on_retry(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
-{
-	struct store_watch *w = arg;
-	auto_free char *body = etcd_encode_range(store_of(w)->config_key, NULL, 1, 0);
-
-	w->probe = etcd_client_call(store_of(w)->client, "kv/range", body, false, on_probe, w);
-}
-
 static void on_tick(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 {
 	struct store_watch *w = arg;
-	int64_t now = clock_boot_ms();
-	const char *reason = NULL;
+	auto_free char *body = etcd_encode_probe(store_of(w)->config_key);
 
-	if (!w->stream)
+	if (!w->stream || w->probe)
 		return;
-	if (!w->live && now - w->opened_ms >= CREATED_TIMEOUT_MS)
-		reason = "the watch was not confirmed within 10 s";
-	else if (w->progress_answered && now - w->last_byte_ms >= SILENCE_LIMIT_MS)
-		reason = "the stream was silent for 25 s";
-	if (reason) {
+	if (!w->live && clock_boot_ms() - w->opened_ms >= CREATED_TIMEOUT_MS) {
 		etcd_client_rotate(store_of(w)->client);
 		w->depth++;
-		fail(w, reason);
+		fail(w, "the watch was not confirmed within 10 s");
 		if (--w->depth == 0 && w->stopped)
 			watch_free(w);
 		return;
 	}
-	http_call_write(w->stream, etcd_watch_progress(), strlen(etcd_watch_progress()));
+	w->probe = etcd_client_call_at(store_of(w)->client, w->endpoint, "kv/range", body, on_probe,
+				       w);
 }
 
 struct store_watch *etcd_watch_start(struct store *s, uint64_t from_revision, store_event_fn *fn,
