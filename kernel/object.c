@@ -289,6 +289,8 @@ static bool decode_address(const struct nlmsghdr *hdr, struct kernel_object *o)
 		return false;
 	if (m->ifa_family != AF_INET && m->ifa_family != AF_INET6)
 		return false;
+	if (m->ifa_prefixlen > ip_family_bits(m->ifa_family))
+		return false;
 	collect_attrs(hdr, sizeof(*m), &a);
 	o->key.kind = KERNEL_ADDRESS;
 	o->key.family = m->ifa_family;
@@ -341,6 +343,8 @@ static bool decode_route(const struct nlmsghdr *hdr, struct kernel_object *o)
 	if (mnl_nlmsg_get_payload_len(hdr) < sizeof(*m))
 		return false;
 	if (m->rtm_family != AF_INET && m->rtm_family != AF_INET6)
+		return false;
+	if (m->rtm_dst_len > ip_family_bits(m->rtm_family))
 		return false;
 	if ((m->rtm_flags & RTM_F_CLONED) || m->rtm_src_len || m->rtm_tos)
 		return false;
@@ -432,8 +436,9 @@ const char *kernel_object_format(const struct kernel_object *o, char buf[static 
 			snprintf(buf, KERNEL_OBJECT_TEXT, "route blackhole %s/%u proto %u",
 				 dst_text, o->key.len, o->value.protocol);
 		else
-			snprintf(buf, KERNEL_OBJECT_TEXT, "route %s/%u via %s dev %u%s proto %u",
-				 dst_text, o->key.len, gateway_text, o->value.ifindex,
+			snprintf(buf, KERNEL_OBJECT_TEXT, "route %s/%u%s%s dev %u%s proto %u",
+				 dst_text, o->key.len, o->value.gateway_family ? " via " : "",
+				 o->value.gateway_family ? gateway_text : "", o->value.ifindex,
 				 o->value.onlink ? " onlink" : "", o->value.protocol);
 		break;
 	}

@@ -5,15 +5,6 @@
 #include <stdarg.h>
 #include <string.h>
 
-/* Texts may carry bytes from outside; a terminal or a log must not act on them. */
-static void make_printable(char *s)
-{
-	for (; *s; s++) {
-		if ((unsigned char)*s < 0x20 || *s == 0x7f)
-			*s = '?';
-	}
-}
-
 int err_set(struct err *e, int code, const char *fmt, ...)
 {
 	va_list ap;
@@ -24,7 +15,7 @@ int err_set(struct err *e, int code, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(e->text, sizeof(e->text), fmt, ap);
 	va_end(ap);
-	make_printable(e->text);
+	util_make_printable(e->text);
 	return code;
 }
 
@@ -41,7 +32,7 @@ int err_sys(struct err *e, int code, const char *fmt, ...)
 	va_end(ap);
 	used = strlen(e->text);
 	snprintf(e->text + used, sizeof(e->text) - used, ": %s", strerror(-code));
-	make_printable(e->text);
+	util_make_printable(e->text);
 	return code;
 }
 
@@ -60,6 +51,6 @@ int err_wrap(struct err *e, const char *fmt, ...)
 	/* Cutting a text that is too long is what is wanted here. */
 	if (snprintf(e->text, sizeof(e->text), "%s: %s", noun, rest) < 0)
 		e->text[0] = '\0';
-	make_printable(e->text);
+	util_make_printable(e->text);
 	return e->code;
 }

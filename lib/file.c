@@ -44,7 +44,10 @@ int file_read(const char *path, size_t max_size, char **ret, size_t *ret_size, s
 int file_make_directories(const char *path, mode_t mode, struct err *e)
 {
 	auto_free char *copy = xstrdup(path);
+	struct stat st;
 
+	if (!*path)
+		return err_sys(e, -ENOENT, "directory \"\"");
 	for (char *p = copy + 1;; p++) {
 		char c = *p;
 
@@ -54,9 +57,12 @@ int file_make_directories(const char *path, mode_t mode, struct err *e)
 		if (mkdir(copy, c ? 0755 : mode) < 0 && errno != EEXIST)
 			return err_sys(e, -errno, "%s", copy);
 		if (!c)
-			return 0;
+			break;
 		*p = c;
 	}
+	if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
+		return err_sys(e, -ENOTDIR, "%s", path);
+	return 0;
 }
 
 static int write_all(int fd, const char *data, size_t size)

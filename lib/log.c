@@ -90,6 +90,7 @@ static void remember(enum log_level level, const char *event, const char *text)
 	r->level = level;
 	r->event = event;
 	snprintf(r->text, sizeof(r->text), "%.*s", (int)sizeof(r->text) - 1, text);
+	util_make_printable(r->text); /* it may have been cut */
 }
 
 static void put_json_string(FILE *out, const char *s)
@@ -99,19 +100,10 @@ static void put_json_string(FILE *out, const char *s)
 		unsigned char c = (unsigned char)*s;
 
 		if (c == '"' || c == '\\')
-			fprintf(out, "\\%c", c);
-		else if (c < 0x20 || c == 0x7f)
-			fprintf(out, "\\u%04x", c);
-		else
-			fputc(c, out);
+			fputc('\\', out);
+		fputc(c, out);
 	}
 	fputc('"', out);
-}
-
-static void put_text(FILE *out, const char *s)
-{
-	for (; *s; s++)
-		fputc((unsigned char)*s < 0x20 || *s == 0x7f ? '?' : *s, out);
 }
 
 void log_write(enum log_level level, const char *event, const char *fmt, ...)
@@ -129,6 +121,7 @@ void log_write(enum log_level level, const char *event, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	util_make_printable(text);
 	if (level <= LOG_LEVEL_WARN)
 		remember(level, event, text);
 	if (level < LOG_LEVEL_DEBUG && !limit_pass(event, &suppressed))
@@ -146,7 +139,7 @@ void log_write(enum log_level level, const char *event, const char *fmt, ...)
 		fputs("}\n", out);
 	} else {
 		fprintf(out, "%s %-5s %s: ", when, level_names[level], event);
-		put_text(out, text);
+		fputs(text, out);
 		if (suppressed)
 			fprintf(out, " (and %lu more like it)", suppressed);
 		fputc('\n', out);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Allocation that does not fail. */
+/* Allocation that does not fail, and texts that do no harm. */
 #include "lib/util.h"
 
 #include <stdarg.h>
@@ -50,4 +50,53 @@ char *xasprintf(const char *fmt, ...)
 		text = NULL;
 	va_end(ap);
 	return checked(text);
+}
+
+/* Size of the printable character at `p`, 0 if there is none. RFC 3629 section 4. */
+static size_t character_size(const unsigned char *p)
+{
+	unsigned char low = 0x80;
+	unsigned char high = 0xbf;
+	size_t size;
+
+	if (p[0] < 0x80)
+		return p[0] >= 0x20 && p[0] != 0x7f;
+	if (p[0] >= 0xc2 && p[0] <= 0xdf)
+		size = 2;
+	else if (p[0] >= 0xe0 && p[0] <= 0xef)
+		size = 3;
+	else if (p[0] >= 0xf0 && p[0] <= 0xf4)
+		size = 4;
+	else
+		return 0;
+	if (p[0] == 0xc2)
+		low = 0xa0; /* U+0080 to U+009F are control characters */
+	else if (p[0] == 0xe0)
+		low = 0xa0;
+	else if (p[0] == 0xed)
+		high = 0x9f;
+	else if (p[0] == 0xf0)
+		low = 0x90;
+	else if (p[0] == 0xf4)
+		high = 0x8f;
+	if (p[1] < low || p[1] > high)
+		return 0;
+	for (size_t i = 2; i < size; i++) {
+		if (p[i] < 0x80 || p[i] > 0xbf)
+			return 0;
+	}
+	return size;
+}
+
+void util_make_printable(char *s)
+{
+	unsigned char *p = (unsigned char *)s;
+
+	while (*p) {
+		size_t size = character_size(p);
+
+		if (size == 0)
+			*p = '?';
+		p += size ? size : 1;
+	}
 }

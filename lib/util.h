@@ -55,6 +55,12 @@ char *xstrndup(const char *s, size_t size) __attribute__((malloc, returns_nonnul
 char *xasprintf(const char *fmt, ...) PRINTF(1, 2) __attribute__((malloc, returns_nonnull));
 
 /*
+ * Replaces by '?' every byte that is not part of printable UTF-8, so that a text from outside, or one that was cut,
+ * can go to a terminal, a log or JSON.
+ */
+void util_make_printable(char *s);
+
+/*
  * Makes room for one more element in a growing array: `items` with `len` used of `cap`.
  * Doubles, so that filling n elements costs O(n).
  */

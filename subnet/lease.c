@@ -5,7 +5,7 @@
 
 #include "lib/json.h"
 
-/* "addr-len" between p and end. 0.0.0.0-0 stands for "no IPv4" and gives an unset prefix. */
+/* "addr-len" in `size` bytes. 0.0.0.0-0 stands for "no IPv4" and gives an unset prefix. */
 static int parse_part(const char *p, size_t size, int family, struct ip_net *ret)
 {
 	char text[IP_NET_TEXT];
@@ -22,8 +22,11 @@ static int parse_part(const char *p, size_t size, int family, struct ip_net *ret
 	*dash = '/';
 	if (ip_net_parse(text, family, &n, NULL) < 0)
 		return -EINVAL;
-	if (n.len == 0)
+	if (n.len == 0) {
+		if (family != AF_INET || !ip_addr_is_unspecified(&n.addr))
+			return -EINVAL;
 		n = (struct ip_net){ 0 };
+	}
 	*ret = n;
 	return 0;
 }

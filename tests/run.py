@@ -1,0 +1,208 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Runs one part of the tests, counts, and shows details only of what failed.
+
+    run.py start               forget earlier counts
+    run.py lint                the checks of lint.py
+    run.py unit PROGRAM...     cmocka programs
+    run.py fuzz PROGRAM...     replay of the corpora
+    run.py integration         pytest
+    run.py broken PART         PART could not even be counted
+    run.py total               sum of all parts since `start`
+
+The counts of each part lie in $FLANNEL_BUILD/tests/results, so that `make check` can add them up.
+"""
+
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from concurrent.futures import ThreadPoolExecutor
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BUILD = pathlib.Path(os.environ.get("FLANNEL_BUILD", ROOT / "build"))
+RESULTS = BUILD / "tests" / "results"
+PROGRAM_TIMEOUT_S = 300
+INTEGRATION_TIMEOUT_S = 15 * 60
+INTEGRATION_WORKERS = "4"
+
+
+class Count:
+    def __init__(self, passed=0, failed=0, skipped=0):
+        self.passed, self.failed, self.skipped = passed, failed, skipped
+
+    def __add__(self, other):
+        return Count(
+            self.passed + other.passed, self.failed + other.failed, self.skipped + other.skipped
+        )
+
+    def __str__(self):
+        return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+
+
+def store(part, count):
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / part).write_text(f"{count.passed} {count.failed} {count.skipped}\n")
+
+
+def sanitizer_environment():
+    env = dict(os.environ)
+    env.setdefault("ASAN_OPTIONS", "detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1")
+    env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
+    return env
+
+
+def run_captured(command, timeout_s, **environment):
+    """Exit status and output; a process that hangs is ended with everything it started."""
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=sanitizer_environment() | environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        output, _ = process.communicate(timeout=timeout_s)
+        status = process.returncode
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        output, _ = process.communicate()
+        output += b"\nstill running after %d s, ended\n" % timeout_s
+        status = -signal.SIGKILL
+    return status, output.decode("utf-8", "replace")
+
+
+def indent(text):
+    return "".join(f"    {line}\n" for line in text.splitlines())
+
+
+def run_cmocka(program):
+    """Counts TAP lines. A test the program planned but never reported is a failure: it crashed."""
+    name = pathlib.Path(program).name
+    if not os.access(program, os.X_OK):
+        return Count(failed=1), f"{name}: not built\n"
+    status, output = run_captured([program], PROGRAM_TIMEOUT_S, CMOCKA_MESSAGE_OUTPUT="TAP")
+    planned = sum(int(n) for n in re.findall(r"^1\.\.(\d+)$", output, re.M))
+    passed = len(re.findall(r"^ok \d+", output, re.M))
+    skipped = len(re.findall(r"^not ok \d+ # SKIP", output, re.M))
+    failed = max(len(re.findall(r"^not ok \d+ (?!# SKIP)", output, re.M)), planned - passed - skipped)
+    if failed == 0 and (status != 0 or planned == 0):
+        failed = 1
+    details = ""
+    if failed:
+        wanted = re.sub(r"^(ok \d+.*|1\.\.\d+)\n", "", output, flags=re.M)
+        details = f"{name}: exit status {status}\n{indent(wanted)}"
+    return Count(passed, failed, skipped), details
+
+
+def run_replay(program):
+    name = pathlib.Path(program).name
+    if not os.access(program, os.X_OK):
+        return Count(failed=1), f"{name}: not built\n"
+    corpus = ROOT / "tests" / "fuzz" / "corpus" / name.removeprefix("fuzz_")
+    status, output = run_captured([program, str(corpus)], PROGRAM_TIMEOUT_S)
+    if status == 0:
+        return Count(passed=1), ""
+    # Runs are deterministic: the same again, naming each input before it is tried.
+    _, trace = run_captured([program, "-v", str(corpus)], PROGRAM_TIMEOUT_S)
+    inputs = re.findall(r"^input: .*$", trace, re.M)
+    where = inputs[-1] if inputs else "before the first input"
+    return Count(failed=1), f"{name}: exit status {status}\n{indent(where)}{indent(output)}"
+
+
+def run_programs(part, programs, run):
+    total = Count()
+    with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
+        for count, details in pool.map(run, programs):
+            total += count
+            sys.stdout.write(details)
+    return total
+
+
+def run_lint():
+    import lint
+
+    total = Count()
+    for name, result in lint.run_all():
+        if result is None:
+            total += Count(skipped=1)
+        elif result == "":
+            total += Count(passed=1)
+        else:
+            total += Count(failed=1)
+            sys.stdout.write(f"lint: {name}\n{indent(result)}")
+    return total
+
+
+def run_integration():
+    tests = ROOT / "tests" / "integration"
+    if not list(tests.glob("**/test_*.py")):
+        return Count()
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    report = BUILD / "tests" / "integration.xml"
+    report.unlink(missing_ok=True)
+    command = [
+        sys.executable, "-m", "pytest", str(tests), "-n", INTEGRATION_WORKERS, "-q", "--no-header",
+        "--tb=short", "-rfEs", "-p", "no:cacheprovider", f"--junitxml={report}",
+    ]  # fmt: skip
+    status, output = run_captured(command, INTEGRATION_TIMEOUT_S, FLANNEL_BUILD=str(BUILD))
+    count = Count()
+    if report.exists():
+        for suite in ElementTree.parse(report).getroot().iter("testsuite"):
+            failed = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
+            skipped = int(suite.get("skipped", 0))
+            count += Count(max(int(suite.get("tests", 0)) - failed - skipped, 0), failed, skipped)
+    if status not in (0, 5) and count.failed == 0:
+        count.failed = 1
+    if count.failed:
+        sys.stdout.write(indent(output))
+    elif count.skipped:
+        sys.stdout.write(indent("\n".join(re.findall(r"^SKIPPED .*$", output, re.M))))
+    return count
+
+
+def total():
+    count = Count()
+    for file in sorted(RESULTS.glob("*")):
+        count += Count(*map(int, file.read_text().split()))
+    print(count)
+    return 1 if count.failed else 0
+
+
+def main():
+    part, arguments = sys.argv[1], sys.argv[2:]
+    started = time.monotonic()
+    if part == "start":
+        for file in RESULTS.glob("*"):
+            file.unlink()
+        return 0
+    if part == "total":
+        return total()
+    if part == "broken":
+        if not (RESULTS / arguments[0]).exists():
+            print(f"{arguments[0]}: could not be run, see above")
+            store(arguments[0], Count(failed=1))
+        return 0
+    if part == "lint":
+        count = run_lint()
+    elif part == "unit":
+        count = run_programs(part, arguments, run_cmocka)
+    elif part == "fuzz":
+        count = run_programs(part, arguments, run_replay)
+    elif part == "integration":
+        count = run_integration()
+    else:
+        sys.exit(__doc__)
+    store(part, count)
+    print(f"  {part:<12} {count} ({time.monotonic() - started:.1f} s)", flush=True)
+    return 1 if count.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

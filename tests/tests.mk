@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# The tests, included by the Makefile: make check, lint, unit, fuzz, fuzz-run, integration.
+#
+#   tests/unit/test_*.c    cmocka programs, one for each module
+#   tests/fuzz/fuzz_*.c    one LLVMFuzzerTestOneInput each; `fuzz` replays tests/fuzz/corpus/*, `fuzz-run` searches
+#   tests/integration/     pytest, needs root
+#
+# A test is linked with the archives of all layers. One whose name starts with test_cni_, test_fabricctl_,
+# test_flanneld_ (fuzz_ likewise) is linked with that program's objects as well, all but main.o.
+
+PYTHON       ?= /usr/bin/python3
+FUZZ_SECONDS ?= 60
+LIBFUZZER    ?=
+
+TEST_ARCHIVES := $(call archive,backends subnet kernel lib)
+TEST_LIBS      = $(LIBS_BASE) $(LIBS_EVENT) $(shell $(PKG_CONFIG) --libs smartcols libnftnl cmocka)
+
+UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
+FUZZ_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
+# libFuzzer brings its own main.
+FUZZ_MAIN  := $(if $(LIBFUZZER),,$(BUILD)/tests/fuzz/replay.o)
+
+objs_without_main = $(filter-out %/main.o,$(call objs,$(1)))
+test_objs = $(foreach p,cni:cni-plugin fabricctl:fabricctl flanneld:flanneld,$(if \
+	$(filter test_$(firstword $(subst :, ,$(p)))_% fuzz_$(firstword $(subst :, ,$(p)))_%,$(notdir $(1))),\
+	$(call objs_without_main,$(lastword $(subst :, ,$(p))))))
+
+define test_rule
+$(1): $(1).o $(2) $(call test_objs,$(1)) $(TEST_ARCHIVES)
+	$$(say) LD $$@
+	$$(Q)$$(CC) $$(LDFLAGS) $$(if $$(LIBFUZZER),-fsanitize=fuzzer) -o $$@ $$(filter %.o,$$^) $$(filter %.a,$$^) \
+		$$(TEST_LIBS)
+endef
+$(foreach t,$(UNIT_TESTS),$(eval $(call test_rule,$(t),)))
+$(foreach t,$(FUZZ_TESTS),$(eval $(call test_rule,$(t),$(FUZZ_MAIN))))
+
+-include $(patsubst %,%.d,$(UNIT_TESTS) $(FUZZ_TESTS)) $(BUILD)/tests/fuzz/replay.d
+
+# The lint of the linked plugin needs it built, once there is one.
+LINT_NEEDS := $(if $(wildcard cni-plugin/main.c),$(BUILD)/flannel)
+
+RUN = FLANNEL_BUILD='$(abspath $(BUILD))' LINT_CC='$(CC)' LINT_CPPFLAGS='$(filter-out -DVERSION=%,$(CPPFLAGS))' \
+	PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/run.py
+
+.PHONY: unit-programs fuzz-programs fuzz-run
+unit-programs: $(UNIT_TESTS)
+	@:
+fuzz-programs: $(FUZZ_TESTS)
+	@:
+
+# A program that does not compile is one failed test, the others still run: hence the inner make.
+lint:
+	$(if $(LINT_NEEDS),@$(MAKE) --no-print-directory $(LINT_NEEDS) || true)
+	@$(RUN) lint
+
+unit:
+	@$(MAKE) --no-print-directory -k unit-programs || true
+	@$(RUN) unit $(UNIT_TESTS)
+
+fuzz:
+	@$(MAKE) --no-print-directory -k fuzz-programs || true
+	@$(RUN) fuzz $(FUZZ_TESTS)
+
+integration: all
+	@$(RUN) integration
+
+# Searches for new inputs that break something; what it finds stays in $(BUILD)-fuzz.
+fuzz-run:
+	@$(MAKE) --no-print-directory CC=clang BUILD=$(BUILD)-fuzz SANITIZE=fuzzer-no-link,address,undefined \
+		LIBFUZZER=1 fuzz-programs
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) $(PYTHON) tests/fuzz/search.py $(BUILD)-fuzz/tests/fuzz $(FUZZ)
+
+# Every part runs whatever became of the one before it; the last line is the sum.
+check: deps
+	@$(RUN) start
+	@$(MAKE) --no-print-directory all || $(RUN) broken build
+	@for part in lint unit fuzz integration; do \
+		$(MAKE) --no-print-directory $$part || $(RUN) broken $$part; done
+	@$(RUN) total
