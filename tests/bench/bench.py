@@ -1,0 +1,405 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Measures flanneld against a real etcd in network namespaces of its own.
+
+For 100, 1000, 5000 and 10000 leases: the time from the start of the daemon until all of them are in the kernel, what
+that cost in CPU, memory, netlink messages and system calls, and what a second start costs. Then the time from a put
+into etcd until the route is in the kernel, a storm of 1000 deletions and 1000 additions with the final state checked
+object by object, and what idling costs.
+
+Figures are only printed: machines differ, so nothing here fails for being slow.
+"""
+import argparse
+import base64
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+BUILD = os.environ.get("FLANNEL_BUILD", "build")
+PREFIX = "/coreos.com/network"
+NAME = f"bench{os.getpid()}"
+
+
+def run(*argv, **kwargs):
+    return subprocess.run(argv, check=True, capture_output=True, text=True, **kwargs).stdout
+
+
+class NetNS:
+    """One namespace with an address on a dummy-like veth; enters it for sockets."""
+
+    def __init__(self, name):
+        self.name = name
+        run("ip", "netns", "add", name)
+        run("ip", "-n", name, "link", "set", "lo", "up")
+
+    def fd(self):
+        return os.open(f"/run/netns/{self.name}", os.O_RDONLY)
+
+    def connect(self, host, port):
+        """An HTTP connection made inside the namespace."""
+        conn = http.client.HTTPConnection(host, port, timeout=60)
+        here = os.open("/proc/self/ns/net", os.O_RDONLY)
+        there = self.fd()
+        try:
+            setns(there)
+            conn.connect()
+        finally:
+            setns(here)
+            os.close(here)
+            os.close(there)
+        return conn
+
+    def delete(self):
+        subprocess.run(["ip", "netns", "del", self.name], check=False, capture_output=True)
+
+
+def setns(fd):
+    import ctypes
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.setns(fd, 0x40000000) != 0:
+        raise OSError(ctypes.get_errno(), "setns")
+
+
+def b64(text):
+    return base64.b64encode(text.encode()).decode()
+
+
+class Etcd:
+    def __init__(self, ns, directory):
+        self.ns = ns
+        self.process = subprocess.Popen(
+            ["ip", "netns", "exec", ns.name, "etcd", "--data-dir", directory + "/etcd",
+             "--listen-client-urls", "http://0.0.0.0:2379",
+             "--advertise-client-urls", "http://192.0.2.1:2379",
+             "--listen-peer-urls", "http://127.0.0.1:2380"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                self.conn = ns.connect("127.0.0.1", 2379)
+                self.call("kv/range", {"key": b64("x")})
+                break
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+
+    def call(self, path, body):
+        self.conn.request("POST", "/v3/" + path, json.dumps(body),
+                          {"Content-Type": "application/json"})
+        reply = self.conn.getresponse()
+        return json.loads(reply.read())
+
+    def put(self, key, value, lease=None):
+        body = {"key": b64(key), "value": b64(value)}
+        if lease:
+            body["lease"] = lease
+        return self.call("kv/put", body)
+
+    def delete_prefix(self, prefix):
+        end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+        self.call("kv/deleterange", {"key": b64(prefix), "range_end": b64(end)})
+
+    def batch(self, operations):
+        for i in range(0, len(operations), 120):
+            reply = self.call("kv/txn", {"success": operations[i:i + 120]})
+            assert reply.get("succeeded"), reply
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+
+
+def peer(i):
+    """Lease number i in flannel's own format: key, value, MAC, subnet, public address."""
+    subnet = f"10.{64 + i // 256}.{i % 256}.0"
+    mac = f"02:ff:{i >> 24 & 255:02x}:{i >> 16 & 255:02x}:{i >> 8 & 255:02x}:{i & 255:02x}"
+    public = f"198.18.{i // 250 % 256}.{i % 250 + 1}" if i < 62500 else "198.19.0.1"
+    key = f"{PREFIX}/subnets/{subnet}-24"
+    value = ('{"PublicIP":"%s","PublicIPv6":null,"BackendType":"vxlan",'
+             '"BackendData":{"VNI":1,"VtepMAC":"%s"}}' % (public, mac))
+    return key, value, mac, subnet, public
+
+
+class Daemon:
+    def __init__(self, ns, directory, *extra, wrapper=()):
+        self.socket = directory + "/sock"
+        self.log = open(directory + "/log", "a")
+        self.started = time.monotonic()
+        self.process = subprocess.Popen(
+            ["ip", "netns", "exec", ns.name, *wrapper, BUILD + "/flanneld",
+             "--etcd-endpoints", "http://192.0.2.1:2379", "--state-dir", directory,
+             "--subnet-file", directory + "/subnet.env", "--socket", self.socket, *extra],
+            stderr=self.log)
+
+    def get(self, path):
+        s = socket.socket(socket.AF_UNIX)
+        s.connect(self.socket)
+        s.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+        data = b""
+        while chunk := s.recv(1 << 20):
+            data += chunk
+        s.close()
+        return data.split(b"\r\n\r\n", 1)[1].decode()
+
+    def metrics(self):
+        values = {}
+        for line in self.get("/metrics").splitlines():
+            if not line.startswith("#"):
+                name, value = line.rsplit(" ", 1)
+                values[name] = float(value)
+        return values
+
+    def memory(self):
+        values = {}
+        with open(f"/proc/{self.process.pid}/status") as f:
+            for line in f:
+                key, _, value = line.partition(":")
+                if key in ("VmRSS", "VmHWM", "RssAnon"):
+                    values[key] = int(value.split()[0]) / 1024
+        return values
+
+    def cpu(self):
+        with open(f"/proc/{self.process.pid}/stat") as f:
+            fields = f.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(timeout=30) == 0
+
+
+class RouteWatch:
+    """Counts routes on a namespace's netlink, in the kernel's own notifications: the witness of when one is there."""
+
+    def __init__(self, ns):
+        here = os.open("/proc/self/ns/net", os.O_RDONLY)
+        there = ns.fd()
+        setns(there)
+        try:
+            self.socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
+            self.socket.setsockopt(socket.SOL_SOCKET, 33, 256 << 20)  # SO_RCVBUFFORCE
+            self.socket.bind((0, 0x40))  # RTMGRP_IPV4_ROUTE
+        finally:
+            setns(here)
+            os.close(here)
+            os.close(there)
+
+    def wait_for(self, count, timeout=120):
+        """Blocks until this many routes of protocol 102 were added; returns the time of the last."""
+        self.socket.settimeout(timeout)
+        seen = 0
+        while seen < count:
+            data = self.socket.recv(1 << 16)
+            length, kind = struct.unpack_from("=IH", data)
+            if kind == 24 and data[16 + 5] == 102:
+                seen += 1
+        return time.monotonic()
+
+    def close(self):
+        self.socket.close()
+
+
+def dump(ns):
+    routes = {r["dst"]: r["gateway"] for r in json.loads(run("ip", "-n", ns.name, "-j", "route"))
+              if r.get("protocol") == "102"}
+    neighbours = {n["dst"]: n["lladdr"] for n in
+                  json.loads(run("ip", "-n", ns.name, "-j", "neigh", "show", "dev", "flannel.1",
+                                 "nud", "permanent"))}
+    fdb = {f["mac"]: f["dst"] for f in
+           json.loads(run("bridge", "-n", ns.name, "-j", "fdb", "show", "dev", "flannel.1"))
+           if "dst" in f}
+    return routes, neighbours, fdb
+
+
+def expected(numbers):
+    routes, neighbours, fdb = {}, {}, {}
+    for i in numbers:
+        _, _, mac, subnet, public = peer(i)
+        routes[subnet + "/24"] = subnet
+        neighbours[subnet] = mac
+        fdb[mac] = public
+    return routes, neighbours, fdb
+
+
+def wait_until(predicate, timeout=60, step=0.002):
+    deadline = time.monotonic() + timeout
+    while not predicate():
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        time.sleep(step)
+    return time.monotonic()
+
+
+def reset_host(ns):
+    subprocess.run(["ip", "-n", ns.name, "link", "del", "flannel.1"], capture_output=True)
+
+
+def bench_start(etcd, ns, directory, n):
+    etcd.delete_prefix(PREFIX + "/subnets/")
+    etcd.batch([{"requestPut": {"key": b64(peer(i)[0]), "value": b64(peer(i)[1])}} for i in range(n)])
+    reset_host(ns)
+    for name in ("subnet.env",):
+        if os.path.exists(f"{directory}/{name}"):
+            os.unlink(f"{directory}/{name}")
+    watch = RouteWatch(ns)
+    d = Daemon(ns, directory)
+    took = watch.wait_for(n) - d.started
+    watch.close()
+    wait_until(lambda: d.metrics()["flannel_ready"] == 1)
+    m = d.metrics()
+    exact = dump(ns) == expected(range(n))
+    calls = m["flannel_netlink_system_calls_total"]
+    d.get("/v1/status")
+    memory = d.memory()
+    print(f"  {n:6d} leases: in the kernel after {took:6.3f} s, CPU {m['process_cpu_seconds_total']:.3f} s, "
+          f"peak RSS {memory['VmHWM']:.1f} MB, RSS {memory['VmRSS']:.1f} MB (anon {memory['RssAnon']:.1f}), "
+          f"{m['flannel_netlink_writes_total']:.0f} netlink writes in {calls:.0f} system calls, "
+          f"{'exact' if exact else 'WRONG STATE'}", flush=True)
+    d.stop()
+    d = Daemon(ns, directory)
+    ready = wait_until(lambda: is_ready(d), step=0.001) - d.started
+    m = d.metrics()
+    print(f"                 second start: ready after {ready:.3f} s, CPU {m['process_cpu_seconds_total']:.3f} s, "
+          f"{m['flannel_netlink_writes_total']:.0f} netlink writes", flush=True)
+    d.stop()
+
+
+def is_ready(d):
+    try:
+        return d.metrics()["flannel_ready"] == 1
+    except OSError:
+        return False
+
+
+def bench_latency(etcd, ns, directory, puts):
+    etcd.delete_prefix(PREFIX + "/subnets/")
+    d = Daemon(ns, directory)
+    wait_until(lambda: is_ready(d))
+    watch = RouteWatch(ns)
+    times = []
+    for i in range(puts):
+        key, value, *_ = peer(i)
+        start = time.monotonic()
+        etcd.put(key, value)
+        times.append((watch.wait_for(1) - start) * 1000)
+    times.sort()
+    print(f"  put to route in the kernel, {puts} puts one at a time: p50 {statistics.median(times):.2f} ms, "
+          f"p99 {times[int(len(times) * 0.99)]:.2f} ms (the put itself included)", flush=True)
+    watch.close()
+    d.stop()
+
+
+def bench_burst(etcd, ns, directory):
+    """200 puts at full speed, then 1000 deleted and 1000 others added."""
+    etcd.delete_prefix(PREFIX + "/subnets/")
+    d = Daemon(ns, directory)
+    wait_until(lambda: is_ready(d))
+    for i in range(200):
+        etcd.put(*peer(i)[:2])
+    last = time.monotonic()
+    done = wait_until(lambda: len(dump(ns)[0]) == 200, step=0)
+    print(f"  200 puts at full speed: 0 lost, right {done - last:.3f} s after the last "
+          f"(a dump with ip takes part of that)", flush=True)
+    etcd.batch([{"requestPut": {"key": b64(peer(i)[0]), "value": b64(peer(i)[1])}} for i in range(1000)])
+    wait_until(lambda: len(dump(ns)[0]) == 1000)
+    second = etcd.ns.connect("127.0.0.1", 2379)
+    pid = os.fork()
+    if pid == 0:
+        etcd.conn = second
+        for i in range(1000):
+            etcd.call("kv/deleterange", {"key": b64(peer(i)[0])})
+        os._exit(0)
+    for i in range(1000, 2000):
+        etcd.put(*peer(i)[:2])
+    os.waitpid(pid, 0)
+    last = time.monotonic()
+    want = expected(range(1000, 2000))
+    m = {}
+
+    def right():
+        m.update(d.metrics())
+        return m["flannel_kernel_objects{object=\"route\"}"] == 1000 and \
+            m["flannel_kernel_objects_unsettled"] == 0
+    done = wait_until(right, step=0)
+    exact = dump(ns) == want
+    print(f"  1000 deleted while 1000 added at full speed: right {done - last:.3f} s after the last write, "
+          f"object by object {'exact' if exact else 'WRONG'}, "
+          f"{m['flannel_netlink_writes_total']:.0f} writes in all", flush=True)
+    d.stop()
+
+
+def bench_idle(etcd, ns, directory, seconds):
+    for n in (0, 1000):
+        etcd.delete_prefix(PREFIX + "/subnets/")
+        etcd.batch([{"requestPut": {"key": b64(peer(i)[0]), "value": b64(peer(i)[1])}} for i in range(n)])
+        d = Daemon(ns, directory)
+        wait_until(lambda: is_ready(d))
+        time.sleep(1)
+        before, switches = d.metrics()["process_cpu_seconds_total"], context_switches(d)
+        time.sleep(seconds)
+        used = d.metrics()["process_cpu_seconds_total"] - before
+        memory = d.memory()
+        print(f"  idle for {seconds} s with {n} peers: {100 * used / seconds:.4f} % of a core, "
+              f"{(context_switches(d) - switches) / seconds:.2f} wake-ups a second, "
+              f"RSS {memory['VmRSS']:.1f} MB (anon {memory['RssAnon']:.1f})", flush=True)
+        d.stop()
+
+
+def context_switches(d):
+    with open(f"/proc/{d.process.pid}/status") as f:
+        return sum(int(line.split()[1]) for line in f if line.startswith("voluntary_ctxt"))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sizes", default="100,1000,5000,10000")
+    parser.add_argument("--puts", type=int, default=500)
+    parser.add_argument("--idle", type=int, default=30)
+    parser.add_argument("--only", default="start,latency,burst,idle")
+    o = parser.parse_args()
+    only = o.only.split(",")
+    directory = tempfile.mkdtemp(prefix=NAME)
+    hub, host = NetNS(NAME + "-etcd"), NetNS(NAME + "-host")
+    etcd = None
+    try:
+        run("ip", "-n", hub.name, "link", "add", "eth0", "type", "veth", "peer", "name", "eth0",
+            "netns", host.name)
+        for ns, address in ((hub, "192.0.2.1"), (host, "192.0.2.2")):
+            run("ip", "-n", ns.name, "addr", "add", address + "/24", "dev", "eth0")
+            run("ip", "-n", ns.name, "link", "set", "eth0", "up")
+        # The neighbour table's limits are those of the first namespace and count permanent entries too.
+        run("ip", "-n", host.name, "route", "add", "default", "via", "192.0.2.1")
+        etcd = Etcd(hub, directory)
+        etcd.put(PREFIX + "/config", '{"Network":"10.64.0.0/10","SubnetLen":24,"Backend":{"Type":"vxlan"}}')
+        if "start" in only:
+            print("from start to kernel:")
+            for n in o.sizes.split(","):
+                bench_start(etcd, host, directory, int(n))
+        print("changes:")
+        reset_host(host)
+        if "latency" in only:
+            bench_latency(etcd, host, directory, o.puts)
+        if "burst" in only:
+            bench_burst(etcd, host, directory)
+        if "idle" in only:
+            bench_idle(etcd, host, directory, o.idle)
+    finally:
+        if etcd:
+            etcd.stop()
+        hub.delete()
+        host.delete()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
