@@ -96,6 +96,15 @@ const struct reconcile_counts *reconcile_counts(const struct reconcile *r)
 	return &r->counts;
 }
 
+uint8_t fabric_route_protocol(const struct ip_net *dst)
+{
+	u128 number = ip_addr_to_u128(&dst->addr) >> (ip_family_bits(dst->addr.family) - dst->len);
+
+	if (dst->addr.family != AF_INET)
+		return FABRIC_ROUTE_PROTOCOL;
+	return (uint8_t)(FABRIC_ROUTE_PROTOCOL + number % FABRIC_ROUTE_PROTOCOLS_LEN);
+}
+
 static bool on_our_device(const struct reconcile_scope *scope, uint32_t ifindex)
 {
 	for (size_t i = 0; i < scope->ifindexes_len; i++) {
@@ -114,7 +123,7 @@ static bool owns_route(const struct reconcile_scope *scope, const struct kernel_
 	if (on_our_device(scope, o->value.ifindex))
 		return o->value.protocol != RTPROT_KERNEL &&
 		       !ip_addr_is_link_local(&dst.addr) && !ip_addr_is_multicast(&dst.addr);
-	if (o->value.protocol != FABRIC_ROUTE_PROTOCOL)
+	if (!fabric_is_our_protocol(o->value.protocol))
 		return false;
 	for (size_t i = 0; i < ARRAY_LEN(scope->networks); i++) {
 		if (ip_net_is_set(&scope->networks[i]) &&

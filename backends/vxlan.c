@@ -288,7 +288,7 @@ static int add_peer(const struct vxlan *v, const struct vxlan_side *side, const 
 	ret->items[ret->len++] = kernel_fdb(side->ifindex, &mac, public);
 	ret->items[ret->len++] = kernel_neighbour(side->ifindex, &subnet->addr, &mac);
 	ret->items[ret->len++] = kernel_route(subnet, &subnet->addr, side->ifindex, true,
-					      FABRIC_ROUTE_PROTOCOL);
+					      fabric_route_protocol(subnet));
 	return 0;
 }
 

@@ -195,13 +195,13 @@ class RouteWatch:
             os.close(there)
 
     def wait_for(self, count, timeout=120):
-        """Blocks until this many routes of protocol 102 were added; returns the time of the last."""
+        """Blocks until this many routes of the fabric were added; returns the time of the last."""
         self.socket.settimeout(timeout)
         seen = 0
         while seen < count:
             data = self.socket.recv(1 << 16)
             length, kind = struct.unpack_from("=IH", data)
-            if kind == 24 and data[16 + 5] == 102:
+            if kind == 24 and 102 <= data[16 + 5] < 118:
                 seen += 1
         return time.monotonic()
 
@@ -211,7 +211,7 @@ class RouteWatch:
 
 def dump(ns):
     routes = {r["dst"]: r["gateway"] for r in json.loads(run("ip", "-n", ns.name, "-j", "route"))
-              if r.get("protocol") == "102"}
+              if r.get("dev") == "flannel.1"}
     neighbours = {n["dst"]: n["lladdr"] for n in
                   json.loads(run("ip", "-n", ns.name, "-j", "neigh", "show", "dev", "flannel.1",
                                  "nud", "permanent"))}
