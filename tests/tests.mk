@@ -19,7 +19,7 @@ TEST_LIBS      = $(LIBS_BASE) $(LIBS_EVENT) $(shell $(PKG_CONFIG) --libs smartco
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 FUZZ_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
 # libFuzzer brings its own main.
-FUZZ_MAIN  := $(if $(LIBFUZZER),,$(BUILD)/tests/fuzz/replay.o)
+FUZZ_MAIN  := $(if $(LIBFUZZER),,$(OBJ)/tests/fuzz/replay.o)
 
 objs_without_main = $(filter-out %/main.o,$(call objs,$(1)))
 test_objs = $(foreach p,cni:cni-plugin fabricctl:fabricctl flanneld:flanneld,$(if \
@@ -27,7 +27,8 @@ test_objs = $(foreach p,cni:cni-plugin fabricctl:fabricctl flanneld:flanneld,$(i
 	$(call objs_without_main,$(lastword $(subst :, ,$(p))))))
 
 define test_rule
-$(1): $(1).o $(2) $(call test_objs,$(1)) $(TEST_ARCHIVES)
+$(1): $(patsubst $(BUILD)/%,$(OBJ)/%.o,$(1)) $(2) $(call test_objs,$(1)) $(TEST_ARCHIVES)
+	@mkdir -p $$(@D)
 	$$(say) LD $$@
 	$$(Q)$$(CC) $$(LDFLAGS) $$(if $$(LIBFUZZER),-fsanitize=fuzzer) -o $$@ $$(filter %.o,$$^) $$(filter %.a,$$^) \
 		$$(TEST_LIBS)
@@ -35,7 +36,7 @@ endef
 $(foreach t,$(UNIT_TESTS),$(eval $(call test_rule,$(t),)))
 $(foreach t,$(FUZZ_TESTS),$(eval $(call test_rule,$(t),$(FUZZ_MAIN))))
 
--include $(patsubst %,%.d,$(UNIT_TESTS) $(FUZZ_TESTS)) $(BUILD)/tests/fuzz/replay.d
+-include $(patsubst $(BUILD)/%,$(OBJ)/%.d,$(UNIT_TESTS) $(FUZZ_TESTS)) $(OBJ)/tests/fuzz/replay.d
 
 # The lint of the linked plugin needs it built, once there is one.
 LINT_NEEDS := $(if $(wildcard cni-plugin/main.c),$(BUILD)/flannel)
