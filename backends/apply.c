@@ -125,7 +125,8 @@ int apply_flush(struct reconcile *r, struct netlink *nl, size_t max, bool *ret_m
 	return rc;
 }
 
-/* Router advertisements have no business on a tunnel. Best effort: /proc may be read-only to us, status says so. */
+/* Router advertisements have no business on a tunnel. Best effort: /proc may be read-only to us,
+ * status says so. */
 static void refuse_router_advertisements(const char *name)
 {
 	auto_free char *path = xasprintf("/proc/sys/net/ipv6/conf/%s/accept_ra", name);

@@ -19,8 +19,8 @@ int backend_create(const struct network_config *config, const struct backend_hos
 				return err_wrap(e, "Backend");
 			return 0;
 		}
-		used += (size_t)snprintf(known + used, sizeof(known) - used, "%s%s",
-					 i ? ", " : "", backend_types[i]->name);
+		used += (size_t)snprintf(known + used, sizeof(known) - used, "%s%s", i ? ", " : "",
+					 backend_types[i]->name);
 	}
 	return err_set(e, -EINVAL, "Backend.Type is \"%s\", must be one of: %s",
 		       config->backend_type, known);

@@ -2,13 +2,13 @@
 /*
  * What a backend is: the answer to "which kernel objects does one lease mean?"
  *
- * A backend is pure. It reads its part of the network configuration, says what this host must publish, which device
- * it needs, and which objects each peer's lease stands for. It never adds or deletes anything itself: devices are made
- * equal to its answer by backends/device.c, objects by backends/reconcile.c. So a backend is one file, tested without
- * root.
+ * A backend is pure. It reads its part of the network configuration, says what this host must
+ * publish, which device it needs, and which objects each peer's lease stands for. It never adds or
+ * deletes anything itself: devices are made equal to its answer by backends/device.c, objects by
+ * backends/reconcile.c. So a backend is one file, tested without root.
  *
- * Order of use: create, publish (before the lease is written), device, set_ifindex (whenever the device got a new
- * one), then own_objects and peer_objects as often as leases change.
+ * Order of use: create, publish (before the lease is written), device, set_ifindex (whenever the
+ * device got a new one), then own_objects and peer_objects as often as leases change.
  */
 #ifndef BACKENDS_BACKEND_H
 #define BACKENDS_BACKEND_H
@@ -20,7 +20,7 @@
 #include "subnet/config.h"
 #include "subnet/lease.h"
 
-#define BACKEND_DEVICES	     2 /* one for each family at most */
+#define BACKEND_DEVICES      2 /* one for each family at most */
 #define BACKEND_PEER_OBJECTS 8
 
 /* What a backend must know of this host. Copied on create. */
@@ -28,7 +28,8 @@ struct backend_host {
 	const char *node_id;
 	uint32_t lower_ifindex; /* the external interface */
 	uint32_t lower_mtu_bytes;
-	struct ip_addr local_v4; /* addresses the host owns there, unset if none: sources of tunnel packets */
+	struct ip_addr local_v4; /* addresses the host owns there, unset if none: sources of tunnel
+				    packets */
 	struct ip_addr local_v6;
 	struct ip_addr public_v4; /* what peers send to */
 	struct ip_addr public_v6;
@@ -53,8 +54,8 @@ struct backend;
 struct backend_type {
 	const char *name; /* as in Backend.Type, lower case */
 	/*
-	 * Reads the Backend object; the error names key, value and range. The config must outlive the backend. `host`
-	 * NULL: only check the configuration, *ret stays NULL.
+	 * Reads the Backend object; the error names key, value and range. The config must outlive
+	 * the backend. `host` NULL: only check the configuration, *ret stays NULL.
 	 */
 	int (*create)(const struct network_config *config, const struct backend_host *host,
 		      struct backend **ret, struct err *e);
@@ -62,7 +63,8 @@ struct backend_type {
 	/* Fills type, data and public addresses of our own lease. */
 	void (*publish)(const struct backend *b, struct lease *own);
 	/* How many devices, and which. `own` is the subnet we hold. */
-	size_t (*devices)(const struct backend *b, struct backend_device ret[static BACKEND_DEVICES]);
+	size_t (*devices)(const struct backend *b,
+			  struct backend_device ret[static BACKEND_DEVICES]);
 	/* Device number `device` (as in devices) has this index now; 0: it does not exist. */
 	void (*set_ifindex)(struct backend *b, size_t device, uint32_t ifindex);
 	/* The underlay's MTU changed. */
@@ -70,7 +72,8 @@ struct backend_type {
 	/* Objects for our own subnet. */
 	void (*own_objects)(const struct backend *b, const struct subnet *own,
 			    struct backend_objects *ret);
-	/* Objects for a peer. An error means its lease is of no use to us, and says why in a peer's terms. */
+	/* Objects for a peer. An error means its lease is of no use to us, and says why in a peer's
+	 * terms. */
 	int (*peer_objects)(const struct backend *b, const struct lease *peer,
 			    struct backend_objects *ret, struct err *e);
 	/* MTU that containers may use. */
@@ -93,8 +96,8 @@ int backend_create(const struct network_config *config, const struct backend_hos
 void backend_free(struct backend *b);
 
 /*
- * A MAC address for a device of this host: the same after every reboot, different for every node, network and
- * family. Unicast, locally administered.
+ * A MAC address for a device of this host: the same after every reboot, different for every node,
+ * network and family. Unicast, locally administered.
  */
 struct mac_addr backend_derive_mac(const char *node_id, uint32_t network, int family);
 

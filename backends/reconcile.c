@@ -11,9 +11,9 @@
 
 /* What we believe the kernel has in the slot of an entry. */
 enum presence {
-	ABSENT,	 /* nothing, as far as we know */
+	ABSENT,  /* nothing, as far as we know */
 	PRESENT, /* exactly the entry's object */
-	OTHER,	 /* something of ours, but not the entry's object */
+	OTHER,   /* something of ours, but not the entry's object */
 };
 
 TAILQ_HEAD(queue, reconcile_entry);
@@ -25,8 +25,8 @@ struct reconcile_entry {
 	LIST_ENTRY(reconcile_entry) owner_link;
 	TAILQ_ENTRY(reconcile_entry) queue_link;
 	struct queue *queue; /* the one it is in, or NULL */
-	char *error;	     /* the last write failed; not queued again before the next observation */
-	uint32_t seen;	     /* number of the observation that last showed exactly this object */
+	char *error;   /* the last write failed; not queued again before the next observation */
+	uint32_t seen; /* number of the observation that last showed exactly this object */
 	uint8_t presence;
 	bool held; /* the slot was ours once: whoever took it since altered our object */
 	bool keep; /* scratch of reconcile_want */
@@ -44,7 +44,8 @@ struct reconcile {
 	struct reconcile_entry *by_key;
 	struct queue puts[KERNEL_KINDS];
 	struct queue drops[KERNEL_KINDS];
-	/* The kernel allows several routes in one slot: those beside the wanted one, to be dropped. */
+	/* The kernel allows several routes in one slot: those beside the wanted one, to be dropped.
+	 */
 	struct kernel_object *strays;
 	size_t strays_len;
 	size_t strays_cap;
@@ -75,8 +76,7 @@ void reconcile_free(struct reconcile *r)
 
 	if (!r)
 		return;
-	HASH_ITER(hh, r->by_key, entry, tmp)
-	{
+	HASH_ITER (hh, r->by_key, entry, tmp) {
 		HASH_DEL(r->by_key, entry);
 		free(entry->error);
 		free(entry);
@@ -121,8 +121,8 @@ static bool owns_route(const struct reconcile_scope *scope, const struct kernel_
 	if (o->value.type != RTN_UNICAST && o->value.type != RTN_BLACKHOLE)
 		return false;
 	if (on_our_device(scope, o->value.ifindex))
-		return o->value.protocol != RTPROT_KERNEL &&
-		       !ip_addr_is_link_local(&dst.addr) && !ip_addr_is_multicast(&dst.addr);
+		return o->value.protocol != RTPROT_KERNEL && !ip_addr_is_link_local(&dst.addr) &&
+		       !ip_addr_is_multicast(&dst.addr);
 	if (!fabric_is_our_protocol(o->value.protocol))
 		return false;
 	for (size_t i = 0; i < ARRAY_LEN(scope->networks); i++) {
@@ -141,7 +141,8 @@ bool reconcile_owns(const struct reconcile_scope *scope, const struct kernel_obj
 	case KERNEL_ADDRESS:
 		return on_our_device(scope, o->key.ifindex) && !ip_addr_is_link_local(&dst);
 	case KERNEL_FDB:
-		/* Learned entries come and go with the config's Learning; only fixed ones are made by somebody. */
+		/* Learned entries come and go with the config's Learning; only fixed ones are made
+		 * by somebody. */
 		return on_our_device(scope, o->key.ifindex) && (o->value.state & NUD_PERMANENT) &&
 		       (o->value.flags & NTF_SELF);
 	case KERNEL_NEIGHBOUR:
@@ -188,8 +189,8 @@ static void count(struct reconcile *r, const struct reconcile_entry *entry, int 
 }
 
 /*
- * The one place where an entry changes: owner, belief and error at once. Which queue it stands in follows from them,
- * and an entry that nobody wants and nobody has is freed.
+ * The one place where an entry changes: owner, belief and error at once. Which queue it stands in
+ * follows from them, and an entry that nobody wants and nobody has is freed.
  */
 static void set_state(struct reconcile *r, struct reconcile_entry *entry,
 		      struct reconcile_owner *owner, enum presence presence, const char *error)
@@ -242,8 +243,8 @@ int reconcile_want(struct reconcile *r, struct reconcile_owner *owner,
 			return -EEXIST;
 		}
 	}
-	LIST_FOREACH (entry, &owner->entries, owner_link)
-		entry->keep = false;
+	LIST_FOREACH(entry, &owner->entries, owner_link)
+	entry->keep = false;
 	for (size_t i = 0; i < len; i++) {
 		enum presence presence;
 
@@ -254,7 +255,8 @@ int reconcile_want(struct reconcile *r, struct reconcile_owner *owner,
 		if (!kernel_value_equal(&entry->object, &objects[i])) {
 			if (presence == PRESENT)
 				presence = OTHER;
-			/* The counters depend on the state only, so the value may change under them. */
+			/* The counters depend on the state only, so the value may change under
+			 * them. */
 			entry->object = objects[i];
 		}
 		set_state(r, entry, owner, presence, NULL);
@@ -329,8 +331,7 @@ void reconcile_observe_end(struct reconcile *r)
 	struct reconcile_entry *tmp;
 
 	settle_rivals(r);
-	HASH_ITER(hh, r->by_key, entry, tmp)
-	{
+	HASH_ITER (hh, r->by_key, entry, tmp) {
 		if (entry->object.key.kind != r->observing || entry->seen == r->pass)
 			continue;
 		if (entry->owner && entry->presence == PRESENT)
@@ -344,8 +345,7 @@ void reconcile_forget_device(struct reconcile *r, uint32_t ifindex)
 	struct reconcile_entry *entry;
 	struct reconcile_entry *tmp;
 
-	HASH_ITER(hh, r->by_key, entry, tmp)
-	{
+	HASH_ITER (hh, r->by_key, entry, tmp) {
 		if (entry->object.key.ifindex == ifindex || entry->object.value.ifindex == ifindex)
 			set_state(r, entry, entry->owner, ABSENT, NULL);
 	}
@@ -371,7 +371,8 @@ bool reconcile_next(struct reconcile *r, enum reconcile_action *ret_action,
 	for (unsigned k = 0; k < KERNEL_KINDS && !entry; k++)
 		entry = TAILQ_FIRST(&r->puts[k]);
 	if (entry) {
-		/* Only a route's slot can hold what is not ours; on our own devices everything is. */
+		/* Only a route's slot can hold what is not ours; on our own devices everything is.
+		 */
 		bool create = !entry->held && entry->object.key.kind == KERNEL_ROUTE;
 
 		*ret_action = create ? RECONCILE_CREATE : RECONCILE_REPLACE;
@@ -390,7 +391,8 @@ bool reconcile_next(struct reconcile *r, enum reconcile_action *ret_action,
 			entry = TAILQ_FIRST(&r->drops[k]);
 		if (!entry)
 			return false;
-		/* A refused drop needs no memory: the next observation finds what is still there. */
+		/* A refused drop needs no memory: the next observation finds what is still there.
+		 */
 		r->stray = entry->object;
 		set_state(r, entry, NULL, ABSENT, NULL);
 	}
@@ -404,7 +406,8 @@ void reconcile_refused(struct reconcile *r, struct reconcile_entry *entry, int c
 {
 	if (!entry)
 		return;
-	/* An exclusive create met something that is not ours; it must not be replaced next time either. */
+	/* An exclusive create met something that is not ours; it must not be replaced next time
+	 * either. */
 	if (code == -EEXIST)
 		entry->held = false;
 	/* The write was counted on when it was taken; nothing of ours stands there. */
@@ -420,6 +423,6 @@ void reconcile_owner_visit(const struct reconcile_owner *owner,
 {
 	const struct reconcile_entry *entry;
 
-	LIST_FOREACH (entry, &owner->entries, owner_link)
-		visit(arg, &entry->object, entry->presence == PRESENT, entry->error);
+	LIST_FOREACH(entry, &owner->entries, owner_link)
+	visit(arg, &entry->object, entry->presence == PRESENT, entry->error);
 }

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Desired against actual, and the smallest set of writes that makes them equal. Pure: no netlink, no clock.
+ * Desired against actual, and the smallest set of writes that makes them equal. Pure: no netlink,
+ * no clock.
  *
- * Desired: each owner (a peer, or this host itself) states the objects it wants; reconcile_want replaces that list as
- * a whole. Actual: what a dump shows is fed to reconcile_observe. Both lead to a queue of puts and drops, which
- * backends/apply.c sends to the kernel and reports failures of. Latest state wins: whatever happened between two flushes,
- * the queue holds at most one write per slot in the kernel.
+ * Desired: each owner (a peer, or this host itself) states the objects it wants; reconcile_want
+ * replaces that list as a whole. Actual: what a dump shows is fed to reconcile_observe. Both lead
+ * to a queue of puts and drops, which backends/apply.c sends to the kernel and reports failures of.
+ * Latest state wins: whatever happened between two flushes, the queue holds at most one write per
+ * slot in the kernel.
  *
  *   want ──┐                      ┌──> apply: addresses, FDB, neighbours, routes put in this order,
  *          ├──> entries ──> queue ┤            then routes, neighbours, FDB, addresses dropped
@@ -21,14 +23,16 @@
 #define RECONCILE_DEVICES 4
 
 /*
- * The routes we make carry our number in rtm_protocol, so that after any restart we know them again.
+ * The routes we make carry our number in rtm_protocol, so that after any restart we know them
+ * again.
  *
- * It is a range of numbers. Linux keeps all IPv4 routes that agree in protocol, metric and device in one hash chain
- * (fib_info_hashfn) and walks it for every route added: ten thousand peers on one device cost 50 million comparisons,
- * about a second. Spread over 16 numbers by subnet they cost 3 million. Routes on devices that are not ours carry the
- * first number, so that a dump can ask for them.
+ * It is a range of numbers. Linux keeps all IPv4 routes that agree in protocol, metric and device
+ * in one hash chain (fib_info_hashfn) and walks it for every route added: ten thousand peers on one
+ * device cost 50 million comparisons, about a second. Spread over 16 numbers by subnet they cost 3
+ * million. Routes on devices that are not ours carry the first number, so that a dump can ask for
+ * them.
  */
-#define FABRIC_ROUTE_PROTOCOL	   102
+#define FABRIC_ROUTE_PROTOCOL      102
 #define FABRIC_ROUTE_PROTOCOLS_LEN 16
 uint8_t fabric_route_protocol(const struct ip_net *dst);
 
@@ -57,9 +61,10 @@ struct reconcile_owner {
 };
 
 struct reconcile_counts {
-	uint64_t puts[KERNEL_KINDS];  /* writes handed out, by kind */
+	uint64_t puts[KERNEL_KINDS]; /* writes handed out, by kind */
 	uint64_t drops[KERNEL_KINDS];
-	uint64_t drift[KERNEL_KINDS]; /* objects found missing or altered after they had been right */
+	uint64_t drift[KERNEL_KINDS]; /* objects found missing or altered after they had been right
+				       */
 	size_t wanted[KERNEL_KINDS];
 	size_t unsettled; /* wanted objects not (yet) right in the kernel */
 	size_t failed;
@@ -68,21 +73,22 @@ struct reconcile_counts {
 struct reconcile *reconcile_new(void);
 void reconcile_free(struct reconcile *r);
 
-/* Takes effect with the next observation. Entries for devices that left the scope are not touched. */
+/* Takes effect with the next observation. Entries for devices that left the scope are not touched.
+ */
 void reconcile_set_scope(struct reconcile *r, const struct reconcile_scope *scope);
 bool reconcile_owns(const struct reconcile_scope *scope, const struct kernel_object *o);
 
 /*
- * Replaces what `owner` wants; len 0 when it leaves. -EEXIST if another owner already has one of the slots: nothing
- * is changed then, and *ret_other is that owner.
+ * Replaces what `owner` wants; len 0 when it leaves. -EEXIST if another owner already has one of
+ * the slots: nothing is changed then, and *ret_other is that owner.
  */
 int reconcile_want(struct reconcile *r, struct reconcile_owner *owner,
 		   const struct kernel_object *objects, size_t len,
 		   struct reconcile_owner **ret_other) MUST_CHECK;
 
 /*
- * Observation of one kind: begin, then every object of that kind that the kernel has (others may be among them), then
- * end. Differences are queued. Entries with failures are queued again as well.
+ * Observation of one kind: begin, then every object of that kind that the kernel has (others may be
+ * among them), then end. Differences are queued. Entries with failures are queued again as well.
  */
 void reconcile_observe_begin(struct reconcile *r, enum kernel_kind kind);
 void reconcile_observe(struct reconcile *r, const struct kernel_object *actual);
@@ -92,8 +98,8 @@ void reconcile_observe_end(struct reconcile *r);
 void reconcile_forget_device(struct reconcile *r, uint32_t ifindex);
 
 /*
- * Whether a notification contradicts what we want, so that its kind should be observed: an object we want is gone or
- * different, or an object that is ours by scope but not wanted has appeared.
+ * Whether a notification contradicts what we want, so that its kind should be observed: an object
+ * we want is gone or different, or an object that is ours by scope but not wanted has appeared.
  */
 bool reconcile_contradicts(const struct reconcile *r, const struct kernel_object *o, bool gone);
 
@@ -104,9 +110,9 @@ enum reconcile_action {
 };
 
 /*
- * Takes the next write from the queue; false when empty. *ret_object is valid until the next call on `r`. The write
- * counts as done; if the kernel refuses it, reconcile_refused says so before any call but reconcile_next is made.
- * *ret_entry is what to name then; it may be NULL.
+ * Takes the next write from the queue; false when empty. *ret_object is valid until the next call
+ * on `r`. The write counts as done; if the kernel refuses it, reconcile_refused says so before any
+ * call but reconcile_next is made. *ret_entry is what to name then; it may be NULL.
  */
 bool reconcile_next(struct reconcile *r, enum reconcile_action *ret_action,
 		    const struct kernel_object **ret_object, struct reconcile_entry **ret_entry);
@@ -115,7 +121,8 @@ void reconcile_refused(struct reconcile *r, struct reconcile_entry *entry, int c
 
 const struct reconcile_counts *reconcile_counts(const struct reconcile *r);
 
-/* Shows the entries of an owner: the object, whether the kernel has it as wanted, and the last error (or NULL). */
+/* Shows the entries of an owner: the object, whether the kernel has it as wanted, and the last
+ * error (or NULL). */
 void reconcile_owner_visit(const struct reconcile_owner *owner,
 			   void (*visit)(void *arg, const struct kernel_object *o, bool settled,
 					 const char *error),

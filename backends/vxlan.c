@@ -2,12 +2,13 @@
 /*
  * VXLAN without learning and without broadcast: every peer's place is written down.
  *
- *   route      10.5.3.0/24 via 10.5.3.0 dev flannel.1 onlink    the peer's subnet lies behind its VTEP
- *   neighbour  10.5.3.0 lladdr 02:..:03 dev flannel.1           the VTEP's address has this MAC
- *   FDB        02:..:03 dst 192.0.2.3 dev flannel.1             the MAC is reached at this underlay address
+ *   route      10.5.3.0/24 via 10.5.3.0 dev flannel.1 onlink    the peer's subnet lies behind its
+ * VTEP neighbour  10.5.3.0 lladdr 02:..:03 dev flannel.1           the VTEP's address has this MAC
+ *   FDB        02:..:03 dst 192.0.2.3 dev flannel.1             the MAC is reached at this underlay
+ * address
  *
- * IPv6 is the same on a device of its own, flannel-v6.<VNI>, since a VXLAN device has one source address.
- * Formats and names are flannel's, so that hosts of both kinds form one network.
+ * IPv6 is the same on a device of its own, flannel-v6.<VNI>, since a VXLAN device has one source
+ * address. Formats and names are flannel's, so that hosts of both kinds form one network.
  */
 #include "backends/vxlan.h"
 
@@ -20,7 +21,7 @@
 /* The smallest MTU with which IPv4 (RFC 791) and IPv6 (RFC 8200) still work inside. */
 #define MTU_MIN_V4 (576 + VXLAN_OVERHEAD_V4)
 #define MTU_MIN_V6 (1280 + VXLAN_OVERHEAD_V6)
-#define MTU_MAX	   65535
+#define MTU_MAX    65535
 
 /* One family's half of the backend. */
 struct vxlan_side {
@@ -131,7 +132,8 @@ static char *format_data(const struct vxlan *v, const struct vxlan_side *side)
 {
 	char mac[MAC_TEXT];
 
-	return xasprintf("{\"VNI\":%u,\"VtepMAC\":\"%s\"}", v->vni, mac_addr_format(&side->mac, mac));
+	return xasprintf("{\"VNI\":%u,\"VtepMAC\":\"%s\"}", v->vni,
+			 mac_addr_format(&side->mac, mac));
 }
 
 static void vxlan_publish(const struct backend *b, struct lease *own)
@@ -149,7 +151,8 @@ static void vxlan_publish(const struct backend *b, struct lease *own)
 	}
 }
 
-/* The kernel refuses more than the lower device can carry; a smaller configured MTU is the user's word. */
+/* The kernel refuses more than the lower device can carry; a smaller configured MTU is the user's
+ * word. */
 static uint32_t device_mtu(const struct vxlan *v, const struct vxlan_side *side)
 {
 	uint32_t lower = v->lower_mtu_bytes;
@@ -159,7 +162,8 @@ static uint32_t device_mtu(const struct vxlan *v, const struct vxlan_side *side)
 	return lower > side->overhead ? lower - side->overhead : 0;
 }
 
-static size_t vxlan_devices(const struct backend *b, struct backend_device ret[static BACKEND_DEVICES])
+static size_t vxlan_devices(const struct backend *b,
+			    struct backend_device ret[static BACKEND_DEVICES])
 {
 	const struct vxlan *v = vxlan_of(b);
 

@@ -46,7 +46,8 @@ static void add(struct daemon_problem *list, size_t *len, const char *name, cons
 	(*len)++;
 }
 
-size_t daemon_problems(const struct daemon *d, struct daemon_problem ret[static DAEMON_PROBLEMS_MAX])
+size_t daemon_problems(const struct daemon *d,
+		       struct daemon_problem ret[static DAEMON_PROBLEMS_MAX])
 {
 	struct manager_view m;
 	struct fabric_view f;
@@ -63,7 +64,8 @@ size_t daemon_problems(const struct daemon *d, struct daemon_problem ret[static 
 		    m.watch_reason[0] ? m.watch_reason : "the watch is being opened");
 	if (m.config_changed)
 		add(ret, &len, "config-changed",
-		    "the network configuration in the store is another than the one in use; restart "
+		    "the network configuration in the store is another than the one in use; "
+		    "restart "
 		    "flanneld to use it");
 	if (f.started && !f.devices_ok)
 		add(ret, &len, "device-failed", "%s", f.device_error);
@@ -77,8 +79,8 @@ size_t daemon_problems(const struct daemon *d, struct daemon_problem ret[static 
 		add(ret, &len, "kernel-behind", "%zu objects are not yet in the kernel",
 		    f.reconcile->unsettled);
 	if (f.ignored)
-		add(ret, &len, "peers-ignored", "%zu of %zu peers have a lease that is of no use here",
-		    f.ignored, f.peers);
+		add(ret, &len, "peers-ignored",
+		    "%zu of %zu peers have a lease that is of no use here", f.ignored, f.peers);
 	if (m.junk_len)
 		add(ret, &len, "junk-keys", "%zu key%s among the leases cannot be read", m.junk_len,
 		    m.junk_len == 1 ? "" : "s");
@@ -304,7 +306,8 @@ static void on_mtu_changed(void *arg)
 	event_active(d->deferred, 0, 0);
 }
 
-static const struct fabric_ops fabric_ops = { .settled = on_settled, .mtu_changed = on_mtu_changed };
+static const struct fabric_ops fabric_ops = { .settled = on_settled,
+					      .mtu_changed = on_mtu_changed };
 
 /* ---- start ---- */
 
@@ -473,8 +476,10 @@ int daemon_run(const struct flanneld_options *options)
 	struct err e = { 0 };
 	int rc;
 
-	/* The sub-millisecond timer: a millisecond of rounding would be most of the time from event to route. */
-	event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER | EVENT_BASE_FLAG_NO_CACHE_TIME);
+	/* The sub-millisecond timer: a millisecond of rounding would be most of the time from event
+	 * to route. */
+	event_config_set_flag(config,
+			      EVENT_BASE_FLAG_PRECISE_TIMER | EVENT_BASE_FLAG_NO_CACHE_TIME);
 	d.base = event_base_new_with_config(config);
 	event_config_free(config);
 	if (!d.base) {

@@ -24,18 +24,18 @@ struct daemon {
 	struct manager *manager;
 	struct fabric *fabric;
 	struct status_server *status;
-	struct event *timer;	   /* the manager's deadline */
-	struct event *deferred;	   /* what must not happen inside a callback */
+	struct event *timer;    /* the manager's deadline */
+	struct event *deferred; /* what must not happen inside a callback */
 	struct event *signals[4];
 	char *node_id;
 	char *node_name;
 	int64_t started_ms;
 	bool claim_pending; /* a configuration has come, see deferred */
-	bool settled;	    /* the kernel was equal to the leases at least once */
-	bool env_dirty;	    /* subnet.env must be written */
+	bool settled;       /* the kernel was equal to the leases at least once */
+	bool env_dirty;     /* subnet.env must be written */
 	bool ready_told;    /* READY=1 was sent */
 	struct err env_error;
-	char *last_status; /* STATUS= sent last */
+	char *last_status;            /* STATUS= sent last */
 	LIST_HEAD(, pending) pending; /* requests of the manager that the store works on */
 	struct counters {
 		uint64_t requests[STORE_OPS][STORE_UNKNOWN + 1]; /* by op and status */
@@ -51,8 +51,10 @@ struct daemon_problem {
 #define DAEMON_PROBLEMS_MAX 12
 
 /* What is wrong now; 0 if all is well. */
-size_t daemon_problems(const struct daemon *d, struct daemon_problem ret[static DAEMON_PROBLEMS_MAX]);
-/* Lease held, devices up, kernel once equal to the leases, subnet.env written. *ret_reason: why not. */
+size_t daemon_problems(const struct daemon *d,
+		       struct daemon_problem ret[static DAEMON_PROBLEMS_MAX]);
+/* Lease held, devices up, kernel once equal to the leases, subnet.env written. *ret_reason: why
+ * not. */
 bool daemon_is_ready(const struct daemon *d, const char **ret_reason);
 
 /* Runs until a signal. Returns the exit status. */

@@ -123,7 +123,8 @@ static struct ip_addr matching_address(const struct facts *f, uint32_t ifindex, 
 	return (struct ip_addr){ 0 };
 }
 
-/* Addresses of any interface before names of any: 192\.168\. must not be beaten by a device called so. */
+/* Addresses of any interface before names of any: 192\.168\. must not be beaten by a device called
+ * so. */
 static int match_regex(const struct facts *f, const char *pattern, struct match *ret, struct err *e)
 {
 	regex_t re;
@@ -215,13 +216,14 @@ static int choose(const struct facts *f, const struct flanneld_options *o, struc
 	if (*o->iface_can_reach && match_can_reach(f, o->iface_can_reach, ret, e) == 0)
 		return 0;
 	if (given)
-		return err_set(e, -ENODEV,
-			       "no external interface matches iface (%zu given, first \"%.40s\"), "
-			       "iface-regex (%zu given, first \"%.40s\") or iface-can-reach (\"%.40s\")",
-			       o->iface.len, o->iface.len ? o->iface.items[0] : "",
-			       o->iface_regex.len, o->iface_regex.len ? o->iface_regex.items[0] : "",
-			       o->iface_can_reach);
-	/* A public address that is ours names the interface; one that is not (NAT) says nothing about it. */
+		return err_set(
+			e, -ENODEV,
+			"no external interface matches iface (%zu given, first \"%.40s\"), "
+			"iface-regex (%zu given, first \"%.40s\") or iface-can-reach (\"%.40s\")",
+			o->iface.len, o->iface.len ? o->iface.items[0] : "", o->iface_regex.len,
+			o->iface_regex.len ? o->iface_regex.items[0] : "", o->iface_can_reach);
+	/* A public address that is ours names the interface; one that is not (NAT) says nothing
+	 * about it. */
 	if (f->want_v4 && *o->public_ip && ip_addr_parse(o->public_ip, AF_INET, &public, e) == 0 &&
 	    match_address(f, &public, ret) == 0)
 		return 0;
@@ -242,7 +244,8 @@ static int settle(const struct facts *f, const struct link_info *link, int famil
 
 	if (*public_text && ip_addr_parse(public_text, family, &public, e) < 0)
 		return e->code;
-	/* The published address if the interface has it, so that peers see packets from where they send to. */
+	/* The published address if the interface has it, so that peers see packets from where they
+	 * send to. */
 	if (!ip_addr_is_set(&local) && ip_addr_is_set(&public) && owns(f, link->ifindex, &public))
 		local = public;
 	if (!ip_addr_is_set(&local))
@@ -283,8 +286,8 @@ static int from_facts(const struct facts *f, const struct flanneld_options *o, s
 	return rc;
 }
 
-int external_choose(struct netlink *nl, const struct flanneld_options *o, bool want_v4, bool want_v6,
-		    struct external *ret, struct err *e)
+int external_choose(struct netlink *nl, const struct flanneld_options *o, bool want_v4,
+		    bool want_v6, struct external *ret, struct err *e)
 {
 	struct facts f = { .nl = nl, .want_v4 = want_v4, .want_v6 = want_v6 };
 	int rc;

@@ -2,9 +2,10 @@
 /*
  * Which interface and addresses of this host face the other hosts.
  *
- * Order, as flannel's: every iface, every iface-regex, iface-can-reach, and if none of them was given public-ip as a
- * local address, then the default route. The address that is published may be another than the one that packets are
- * sent from: behind NAT the host does not own it, and it never becomes a source address.
+ * Order, as flannel's: every iface, every iface-regex, iface-can-reach, and if none of them was
+ * given public-ip as a local address, then the default route. The address that is published may be
+ * another than the one that packets are sent from: behind NAT the host does not own it, and it
+ * never becomes a source address.
  */
 #ifndef FLANNELD_EXTERNAL_H
 #define FLANNELD_EXTERNAL_H
@@ -26,7 +27,7 @@ struct external {
 };
 
 /* -ENODEV if nothing matched; the sentence lists what was tried. */
-int external_choose(struct netlink *nl, const struct flanneld_options *o, bool want_v4, bool want_v6,
-		    struct external *ret, struct err *e) MUST_CHECK;
+int external_choose(struct netlink *nl, const struct flanneld_options *o, bool want_v4,
+		    bool want_v6, struct external *ret, struct err *e) MUST_CHECK;
 
 #endif

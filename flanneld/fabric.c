@@ -11,19 +11,20 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 
-#define WRITES_PER_TURN	  4096	/* then the loop gets its turn */
-#define HEAL_DELAY_MS	  10	/* lets a burst of notifications become one dump */
-#define RETRY_MIN_MS	  500	/* after refused writes and failed devices */
-#define RETRY_MAX_MS	  30000
-#define SLOW_MIN_MS	  30000 /* full comparison although nothing was noticed */
-#define SLOW_COST_FACTOR  2000	/* ... but at most 1/2000 of the time is spent on it */
-#define NOTIFICATIONS_MAX 4096	/* read in one turn */
+#define WRITES_PER_TURN   4096 /* then the loop gets its turn */
+#define HEAL_DELAY_MS     10   /* lets a burst of notifications become one dump */
+#define RETRY_MIN_MS      500  /* after refused writes and failed devices */
+#define RETRY_MAX_MS      30000
+#define SLOW_MIN_MS       30000 /* full comparison although nothing was noticed */
+#define SLOW_COST_FACTOR  2000  /* ... but at most 1/2000 of the time is spent on it */
+#define NOTIFICATIONS_MAX 4096  /* read in one turn */
 
 struct peer {
 	struct reconcile_owner owner; /* first: an owner found in the way is a peer */
 	struct manager_member *member;
-	char *ignored;	 /* why its lease is of no use; NULL if it is used */
-	bool in_the_way; /* ignored because another peer has the same object: try again when peers change */
+	char *ignored;   /* why its lease is of no use; NULL if it is used */
+	bool in_the_way; /* ignored because another peer has the same object: try again when peers
+			    change */
 	TAILQ_ENTRY(peer) link;
 };
 
@@ -97,8 +98,8 @@ static void set_ignored(struct fabric *f, struct peer *p, const char *reason, bo
 	char key[SUBNET_KEY_TEXT];
 
 	if (reason && (!p->ignored || strcmp(p->ignored, reason) != 0))
-		log_warn("peer-ignored", "%s: %s",
-			 subnet_format(&p->member->lease->subnet, key), reason);
+		log_warn("peer-ignored", "%s: %s", subnet_format(&p->member->lease->subnet, key),
+			 reason);
 	f->ignored_len += !!reason - !!p->ignored;
 	f->in_the_way_len += (size_t)in_the_way - (size_t)p->in_the_way;
 	free(p->ignored);
@@ -163,7 +164,8 @@ static void retry_in_the_way(struct fabric *f)
 
 	if (f->in_the_way_len == 0)
 		return;
-	TAILQ_FOREACH (p, &f->peers, link) {
+	TAILQ_FOREACH(p, &f->peers, link)
+	{
 		if (p->in_the_way)
 			want_peer(f, p);
 	}
@@ -178,8 +180,8 @@ static void want_all(struct fabric *f)
 	f->backend->type->own_objects(f->backend, &f->own, &objects);
 	if (reconcile_want(f->reconcile, &f->own_owner, objects.items, objects.len, &other) < 0)
 		log_error("own-objects", "another lease uses this host's own address");
-	TAILQ_FOREACH (p, &f->peers, link)
-		want_peer(f, p);
+	TAILQ_FOREACH(p, &f->peers, link)
+	want_peer(f, p);
 }
 
 void fabric_peer(struct fabric *f, struct manager_member *member, bool gone)
@@ -330,8 +332,8 @@ static bool observe(struct fabric *f)
 	}
 	f->observations_total++;
 	f->last_observation_ms = clock_boot_ms();
-	f->last_observation_s = (double)(end.tv_sec - start.tv_sec) +
-				(double)(end.tv_nsec - start.tv_nsec) / 1e9;
+	f->last_observation_s =
+		(double)(end.tv_sec - start.tv_sec) + (double)(end.tv_nsec - start.tv_nsec) / 1e9;
 	report_drift(before.drift, counts->drift);
 	return true;
 }
@@ -371,11 +373,12 @@ static void report_refused(struct fabric *f)
 	if (f->failures > 0)
 		return;
 	reconcile_owner_visit(&f->own_owner, visit_error, (void *)"own");
-	TAILQ_FOREACH (p, &f->peers, link) {
+	TAILQ_FOREACH(p, &f->peers, link)
+	{
 		if (p->owner.failed)
-			reconcile_owner_visit(&p->owner, visit_error,
-					      (void *)subnet_format(&p->member->lease->subnet,
-								    key));
+			reconcile_owner_visit(
+				&p->owner, visit_error,
+				(void *)subnet_format(&p->member->lease->subnet, key));
 	}
 }
 
@@ -501,8 +504,8 @@ static void on_monitor(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 
 /* ---- life ---- */
 
-int fabric_new(struct event_base *base, const struct fabric_ops *ops, void *arg, struct fabric **ret,
-	       struct err *e)
+int fabric_new(struct event_base *base, const struct fabric_ops *ops, void *arg,
+	       struct fabric **ret, struct err *e)
 {
 	struct fabric *f = xcalloc(1, sizeof(*f));
 	int rc;

@@ -2,10 +2,10 @@
 /*
  * The fabric on this host: keeps the kernel equal to the leases.
  *
- * Takes leases from the manager, asks the backend what they mean, and drives the reconciler: after every change of a
- * lease (writes only), after a notification that contradicts what is wanted, after an overrun, after a refusal with
- * growing delay, and on a slow timer (dump, compare, write). Devices are looked after first, since everything hangs
- * on them.
+ * Takes leases from the manager, asks the backend what they mean, and drives the reconciler: after
+ * every change of a lease (writes only), after a notification that contradicts what is wanted,
+ * after an overrun, after a refusal with growing delay, and on a slow timer (dump, compare, write).
+ * Devices are looked after first, since everything hangs on them.
  */
 #ifndef FLANNELD_FABRIC_H
 #define FLANNELD_FABRIC_H
@@ -26,12 +26,13 @@ struct fabric_ops {
 };
 
 /* Opens the netlink sockets in the current network namespace. */
-int fabric_new(struct event_base *base, const struct fabric_ops *ops, void *arg, struct fabric **ret,
-	       struct err *e) MUST_CHECK;
+int fabric_new(struct event_base *base, const struct fabric_ops *ops, void *arg,
+	       struct fabric **ret, struct err *e) MUST_CHECK;
 void fabric_free(struct fabric *f);
 struct netlink *fabric_netlink(struct fabric *f);
 
-/* Reads the backend's configuration and remembers this host's place. Both are copied as far as needed. */
+/* Reads the backend's configuration and remembers this host's place. Both are copied as far as
+ * needed. */
 int fabric_setup(struct fabric *f, const struct network_config *config,
 		 const struct external *external, const char *node_id, struct err *e) MUST_CHECK;
 /* What our lease must say. */
@@ -67,7 +68,8 @@ struct fabric_view {
 };
 void fabric_view(const struct fabric *f, struct fabric_view *ret);
 
-/* "ok", "pending", "failed" or "ignored", and in *ret_reason why (borrowed, "" if there is nothing to say). */
+/* "ok", "pending", "failed" or "ignored", and in *ret_reason why (borrowed, "" if there is nothing
+ * to say). */
 const char *fabric_peer_state(const struct manager_member *member, const char **ret_reason);
 /* The same for our own objects: address and devices. */
 const char *fabric_own_state(const struct fabric *f, const char **ret_reason);

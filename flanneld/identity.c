@@ -22,7 +22,8 @@ static int check_id(const char *id, struct err *e)
 	}
 	if (size == 0 || size > ID_MAX_SIZE)
 		return err_set(e, -EINVAL,
-			       "node-id is \"%.80s\", must be 1 to %d letters, digits, '-', '_', '.' or ':'",
+			       "node-id is \"%.80s\", must be 1 to %d letters, digits, '-', '_', "
+			       "'.' or ':'",
 			       id, ID_MAX_SIZE);
 	return 0;
 }

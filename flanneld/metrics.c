@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The metrics: one table row for each plain number, a few with labels by hand. promtool check metrics is the judge. */
+/* The metrics: one table row for each plain number, a few with labels by hand. promtool check
+ * metrics is the judge. */
 #include <inttypes.h>
 #include <sys/resource.h>
 
@@ -53,13 +54,14 @@ static void lease_metrics(const struct manager_view *m, FILE *out)
 
 static void store_metrics(const struct daemon *d, const struct manager_view *m, FILE *out)
 {
-	head(out, "store_requests_total", "counter", "Requests to the store by operation and result.");
+	head(out, "store_requests_total", "counter",
+	     "Requests to the store by operation and result.");
 	for (unsigned op = 0; op < STORE_OPS; op++) {
 		for (unsigned s = 0; s <= STORE_UNKNOWN; s++) {
 			if (d->counters.requests[op][s])
 				fprintf(out,
-					"flannel_store_requests_total{op=\"%s\",result=\"%s\"} %" PRIu64
-					"\n",
+					"flannel_store_requests_total{op=\"%s\",result=\"%s\"} "
+					"%" PRIu64 "\n",
 					store_op_name(op), store_status_name(s),
 					d->counters.requests[op][s]);
 		}
@@ -84,7 +86,8 @@ static void kernel_metrics(const struct fabric_view *f, FILE *out)
 
 	for (unsigned k = 0; k < KERNEL_KINDS; k++)
 		wanted[k] = f->reconcile->wanted[k];
-	by_kind(out, "kernel_objects", "gauge", "Kernel objects that the leases stand for.", wanted);
+	by_kind(out, "kernel_objects", "gauge", "Kernel objects that the leases stand for.",
+		wanted);
 	gauge(out, "kernel_objects_unsettled", "Those that are not in the kernel as wanted.",
 	      (double)f->reconcile->unsettled);
 	gauge(out, "kernel_objects_refused", "Those that the kernel refused.",

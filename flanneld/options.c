@@ -13,7 +13,7 @@
 #define PASSWORD_MAX_SIZE   4096
 
 #define AT(field) offsetof(struct flanneld_options, field)
-#define KUBE	  "the Kubernetes subnet manager is not part of this version, leases are kept in etcd"
+#define KUBE      "the Kubernetes subnet manager is not part of this version, leases are kept in etcd"
 
 /* clang-format off */
 const struct option_spec flanneld_option_specs[] = {
@@ -142,10 +142,11 @@ static int check(struct flanneld_options *o, struct err *e)
 		rc = read_password(o, e);
 	if (rc == 0 && o->subnet_lease_renew_margin * 60 >= o->lease_ttl && o->lease_ttl != 86400 &&
 	    o->subnet_lease_renew_margin != 60)
-		rc = err_set(e, -EINVAL,
-			     "subnet-lease-renew-margin is %lld minutes, must be less than lease-ttl, "
-			     "%lld s",
-			     (long long)o->subnet_lease_renew_margin, (long long)o->lease_ttl);
+		rc = err_set(
+			e, -EINVAL,
+			"subnet-lease-renew-margin is %lld minutes, must be less than lease-ttl, "
+			"%lld s",
+			(long long)o->subnet_lease_renew_margin, (long long)o->lease_ttl);
 	return rc;
 }
 

@@ -59,11 +59,12 @@ struct flanneld_options {
 extern const struct option_spec flanneld_option_specs[];
 
 /*
- * Reads file, environment and command line into *ret, in that order of precedence from low to high, and checks what
- * concerns several options at once. `ret` must be released with flanneld_options_fini in any case.
+ * Reads file, environment and command line into *ret, in that order of precedence from low to high,
+ * and checks what concerns several options at once. `ret` must be released with
+ * flanneld_options_fini in any case.
  */
-int flanneld_options_read(int argc, char **argv, struct flanneld_options *ret, struct err *e)
-	MUST_CHECK;
+int flanneld_options_read(int argc, char **argv, struct flanneld_options *ret,
+			  struct err *e) MUST_CHECK;
 void flanneld_options_fini(struct flanneld_options *o);
 
 #endif

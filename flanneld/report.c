@@ -63,11 +63,11 @@ json_t *report_subnet(const struct daemon *d, const struct manager_member *membe
 	json_object_set_new(item, "macV6", mac_or_null(l->backend_v6_data));
 	json_object_set_new(item, "own", json_boolean(member->own));
 	json_object_set_new(item, "reservation", json_boolean(l->handle == 0));
-	json_object_set_new(item, "expiresSeconds",
-			    member->own && m.expires_ms
-				    ? json_integer(MAX((m.expires_ms - clock_boot_ms()) / 1000,
-						       (int64_t)0))
-				    : json_null());
+	json_object_set_new(
+		item, "expiresSeconds",
+		member->own && m.expires_ms
+			? json_integer(MAX((m.expires_ms - clock_boot_ms()) / 1000, (int64_t)0))
+			: json_null());
 	json_object_set_new(item, "revision", json_string(revision));
 	json_object_set_new(item, "kernel", json_string(kernel));
 	json_object_set_new(item, "reason", json_string(reason));
@@ -97,15 +97,14 @@ json_t *report_subnets(const struct daemon *d)
 
 	manager_view(d->manager, &m);
 	sorted = xmalloc(m.members_len * sizeof(*sorted));
-	HASH_ITER(hh, m.members, member, tmp)
+	HASH_ITER (hh, m.members, member, tmp)
 		sorted[len++] = member;
 	qsort(sorted, len, sizeof(*sorted), by_subnet);
 	for (size_t i = 0; i < len; i++)
 		json_array_append_new(items, report_subnet(d, sorted[i]));
-	HASH_ITER(hh, m.junk, j, tmp_junk)
-		json_array_append_new(junk,
-				      json_pack("{s:s%,s:s}", "key", j->key, strlen(j->key),
-						"reason", j->reason));
+	HASH_ITER (hh, m.junk, j, tmp_junk)
+		json_array_append_new(junk, json_pack("{s:s%,s:s}", "key", j->key, strlen(j->key),
+						      "reason", j->reason));
 	json_object_set_new(root, "source", json_string("daemon"));
 	json_object_set_new(root, "items", items);
 	json_object_set_new(root, "junk", junk);
@@ -181,8 +180,9 @@ static json_t *report_kernel(const struct fabric_view *f)
 	json_object_set_new(kernel, "driftHealed", drift);
 	json_object_set_new(kernel, "writes", json_integer((json_int_t)f->netlink->writes));
 	if (f->last_observation_ms)
-		json_object_set_new(kernel, "comparedSecondsAgo",
-				    json_integer((clock_boot_ms() - f->last_observation_ms) / 1000));
+		json_object_set_new(
+			kernel, "comparedSecondsAgo",
+			json_integer((clock_boot_ms() - f->last_observation_ms) / 1000));
 	return kernel;
 }
 
@@ -202,11 +202,11 @@ static json_t *report_devices(const struct fabric_view *f)
 	char mac[MAC_TEXT];
 
 	for (size_t i = 0; i < f->devices_len; i++)
-		json_array_append_new(
-			devices,
-			json_pack("{s:s,s:I,s:i,s:s}", "name", f->devices[i].name, "index",
-				  (json_int_t)f->ifindexes[i], "mtu", (int)f->devices[i].mtu_bytes,
-				  "mac", mac_addr_format(&f->devices[i].mac, mac)));
+		json_array_append_new(devices,
+				      json_pack("{s:s,s:I,s:i,s:s}", "name", f->devices[i].name,
+						"index", (json_int_t)f->ifindexes[i], "mtu",
+						(int)f->devices[i].mtu_bytes, "mac",
+						mac_addr_format(&f->devices[i].mac, mac)));
 	return devices;
 }
 
@@ -238,7 +238,7 @@ json_t *report_status(const struct daemon *d)
 			    json_integer((clock_boot_ms() - d->started_ms) / 1000));
 	json_object_set_new(root, "verdict",
 			    json_string(len == 0 && ready ? "ok"
-					: d->ready_told	  ? "degraded"
+					: d->ready_told   ? "degraded"
 							  : "starting"));
 	json_object_set_new(root, "ready", json_boolean(ready));
 	json_object_set_new(root, "readyReason", json_string(reason));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the daemon knows, as JSON documents and as metrics. The shape of each is part of the interface: fields are
- * added, never renamed or retyped; numbers are numbers, durations seconds, ids strings.
+ * What the daemon knows, as JSON documents and as metrics. The shape of each is part of the
+ * interface: fields are added, never renamed or retyped; numbers are numbers, durations seconds,
+ * ids strings.
  */
 #ifndef FLANNELD_REPORT_H
 #define FLANNELD_REPORT_H
@@ -12,7 +13,8 @@
 
 #define REPORT_API_VERSION "fabric/v1"
 
-/* {"apiVersion","kind":"Status","verdict":"ok|starting|degraded","problems":[{"name","text"}],...} */
+/* {"apiVersion","kind":"Status","verdict":"ok|starting|degraded","problems":[{"name","text"}],...}
+ */
 json_t *report_status(const struct daemon *d);
 /* {"apiVersion","kind":"SubnetList","items":[...]}, sorted by subnet */
 json_t *report_subnets(const struct daemon *d);

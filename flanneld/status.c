@@ -17,9 +17,9 @@
 
 #define REQUEST_MAX_SIZE  4096
 #define REQUEST_TIMEOUT_S 30
-#define WATCHERS_MAX	  32
-#define WATCH_GAP_MS	  100 /* changes within this time are told together */
-#define TIME_LEFT_MAX	  256 /* leases whose time left is asked for at once */
+#define WATCHERS_MAX      32
+#define WATCH_GAP_MS      100 /* changes within this time are told together */
+#define TIME_LEFT_MAX     256 /* leases whose time left is asked for at once */
 #define TIME_LEFT_WAIT_MS 2000
 
 /* A client of /v1/subnets?watch=1. */
@@ -187,8 +187,8 @@ static void on_tell(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 	struct watcher *w;
 
 	json_decref(document);
-	TAILQ_FOREACH (w, &s->watchers, link)
-		send_line(w, text ? text : "{}");
+	TAILQ_FOREACH(w, &s->watchers, link)
+	send_line(w, text ? text : "{}");
 }
 
 void status_server_changed(struct status_server *s)
@@ -214,7 +214,8 @@ static void query_answer(struct time_left_query *q)
 	q->answered = true;
 	event_del(q->timer);
 	if (q->request) {
-		evhttp_connection_set_closecb(evhttp_request_get_connection(q->request), NULL, NULL);
+		evhttp_connection_set_closecb(evhttp_request_get_connection(q->request), NULL,
+					      NULL);
 		reply_json(q->request, json_incref(q->document));
 		q->request = NULL;
 	}
@@ -265,8 +266,7 @@ static void ask_time_left(struct status_server *s, struct evhttp_request *reques
 	TAILQ_INSERT_TAIL(&s->queries, q, link);
 	event_add(q->timer, &wait);
 	evhttp_connection_set_closecb(evhttp_request_get_connection(request), query_client_gone, q);
-	HASH_ITER(hh, m.members, member, tmp)
-	{
+	HASH_ITER (hh, m.members, member, tmp) {
 		json_t *items = json_object_get(q->document, "items");
 		struct store_request ask = { .op = STORE_TIME_LEFT, .lease = member->lease };
 		struct time_left_item *item;

@@ -16,7 +16,8 @@
 struct daemon;
 struct status_server;
 
-/* -EADDRINUSE and others: the sentence names the address. A stale socket of a dead daemon is replaced. */
+/* -EADDRINUSE and others: the sentence names the address. A stale socket of a dead daemon is
+ * replaced. */
 int status_server_new(struct daemon *d, struct status_server **ret, struct err *e) MUST_CHECK;
 void status_server_free(struct status_server *s);
 /* Something that /v1/subnets shows may be different now. Cheap if nobody watches. */

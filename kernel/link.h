@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Network devices: looked up, made, changed, deleted. Devices are few and have many attributes, so libnl-3 encodes
- * and decodes them; the bytes travel over kernel/netlink.c like all others.
+ * Network devices: looked up, made, changed, deleted. Devices are few and have many attributes, so
+ * libnl-3 encodes and decodes them; the bytes travel over kernel/netlink.c like all others.
  */
 #ifndef KERNEL_LINK_H
 #define KERNEL_LINK_H
@@ -15,8 +15,8 @@
 struct link_vxlan {
 	uint32_t vni;
 	uint32_t lower_ifindex; /* device the tunnel runs over; 0 for none */
-	struct ip_addr local;	/* source address; unset: the kernel chooses per route */
-	uint16_t port;		/* UDP destination port, host order */
+	struct ip_addr local;   /* source address; unset: the kernel chooses per route */
+	uint16_t port;          /* UDP destination port, host order */
 	bool learning;
 	bool gbp;
 	bool l2miss;
@@ -36,26 +36,28 @@ struct link_info {
 };
 
 /* -ENODEV if there is none. */
-int link_get_by_name(struct netlink *nl, const char *name, struct link_info *ret, struct err *e)
-	MUST_CHECK;
-int link_get_by_index(struct netlink *nl, uint32_t ifindex, struct link_info *ret, struct err *e)
-	MUST_CHECK;
+int link_get_by_name(struct netlink *nl, const char *name, struct link_info *ret,
+		     struct err *e) MUST_CHECK;
+int link_get_by_index(struct netlink *nl, uint32_t ifindex, struct link_info *ret,
+		      struct err *e) MUST_CHECK;
 /* All devices of the namespace in kernel order; caller frees the array. */
-int link_list(struct netlink *nl, struct link_info **ret, size_t *ret_len, struct err *e)
-	MUST_CHECK;
+int link_list(struct netlink *nl, struct link_info **ret, size_t *ret_len,
+	      struct err *e) MUST_CHECK;
 
-/* Made down, with the MAC already in place so that nobody (udev) invents another. mtu_bytes 0: the kernel's choice. */
+/* Made down, with the MAC already in place so that nobody (udev) invents another. mtu_bytes 0: the
+ * kernel's choice. */
 int link_create_vxlan(struct netlink *nl, const char *name, const struct link_vxlan *v,
 		      const struct mac_addr *mac, uint32_t mtu_bytes, struct err *e) MUST_CHECK;
 int link_delete(struct netlink *nl, uint32_t ifindex, struct err *e) MUST_CHECK;
 
 int link_set_up(struct netlink *nl, uint32_t ifindex, struct err *e) MUST_CHECK;
-int link_set_mtu(struct netlink *nl, uint32_t ifindex, uint32_t mtu_bytes, struct err *e)
-	MUST_CHECK;
-int link_set_mac(struct netlink *nl, uint32_t ifindex, const struct mac_addr *mac, struct err *e)
-	MUST_CHECK;
+int link_set_mtu(struct netlink *nl, uint32_t ifindex, uint32_t mtu_bytes,
+		 struct err *e) MUST_CHECK;
+int link_set_mac(struct netlink *nl, uint32_t ifindex, const struct mac_addr *mac,
+		 struct err *e) MUST_CHECK;
 
-/* Reads RTM_NEWLINK or RTM_DELLINK (*ret_gone). False for anything else and for what libnl cannot read. */
+/* Reads RTM_NEWLINK or RTM_DELLINK (*ret_gone). False for anything else and for what libnl cannot
+ * read. */
 bool link_decode(const struct nlmsghdr *hdr, struct link_info *ret, bool *ret_gone);
 
 #endif

@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 
 #define DEFAULT_BUFFER_BYTES (8 * 1024 * 1024)
-#define READ_SIZE	     (32 * 1024)
+#define READ_SIZE            (32 * 1024)
 
 struct monitor {
 	struct mnl_socket *socket;
@@ -29,13 +29,13 @@ static int ignore_own(int fd, uint32_t port_id)
 	struct sock_fprog program = { ARRAY_LEN(code), code };
 
 	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0 ? -errno
-											    : 0;
+											   : 0;
 }
 
 int monitor_open(uint32_t ignore_port_id, int receive_buffer_bytes, struct monitor **ret,
 		 struct err *e)
 {
-	static const int groups[] = { RTNLGRP_LINK,	   RTNLGRP_NEIGH,	RTNLGRP_IPV4_IFADDR,
+	static const int groups[] = { RTNLGRP_LINK,        RTNLGRP_NEIGH,      RTNLGRP_IPV4_IFADDR,
 				      RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE };
 	int size = receive_buffer_bytes ? receive_buffer_bytes : DEFAULT_BUFFER_BYTES;
 	struct monitor *m = xcalloc(1, sizeof(*m));
@@ -60,7 +60,7 @@ int monitor_open(uint32_t ignore_port_id, int receive_buffer_bytes, struct monit
 	}
 	*ret = m;
 	return 0;
-fail: {
+fail : {
 	int code = -errno;
 
 	monitor_close(m);

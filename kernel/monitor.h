@@ -2,8 +2,9 @@
 /*
  * The kernel's notifications about devices, addresses, neighbours, FDB entries and routes.
  *
- * A notification is a hint that something may have drifted, never the truth about it: notifications get lost
- * (overrun), and several changes may have happened by the time one is read. Who listens looks again.
+ * A notification is a hint that something may have drifted, never the truth about it: notifications
+ * get lost (overrun), and several changes may have happened by the time one is read. Who listens
+ * looks again.
  */
 #ifndef KERNEL_MONITOR_H
 #define KERNEL_MONITOR_H
@@ -21,9 +22,9 @@ struct monitor_ops {
 };
 
 /*
- * Starts listening in the current network namespace, non-blocking. What the socket with `ignore_port_id` (see
- * netlink_port_id) causes is not reported where the kernel says who caused it, that is for all but FDB entries.
- * receive_buffer_bytes 0: the default, 8 MiB.
+ * Starts listening in the current network namespace, non-blocking. What the socket with
+ * `ignore_port_id` (see netlink_port_id) causes is not reported where the kernel says who caused
+ * it, that is for all but FDB entries. receive_buffer_bytes 0: the default, 8 MiB.
  */
 int monitor_open(uint32_t ignore_port_id, int receive_buffer_bytes, struct monitor **ret,
 		 struct err *e) MUST_CHECK;

@@ -8,11 +8,11 @@
 #include <sys/time.h>
 #include <time.h>
 
-#define RECEIVE_SIZE	   (64 * 1024)
-#define BATCH_SIZE	   (48 * 1024)
-#define BATCH_LEN	   768
+#define RECEIVE_SIZE       (64 * 1024)
+#define BATCH_SIZE         (48 * 1024)
+#define BATCH_LEN          768
 #define SOCKET_BUFFER_SIZE (4 * 1024 * 1024) /* acks of a batch in which every request fails */
-#define REPLY_TIMEOUT_S	   5
+#define REPLY_TIMEOUT_S    5
 
 struct netlink {
 	struct mnl_socket *socket;
@@ -126,7 +126,8 @@ static const char *extended_text(const struct nlmsghdr *hdr)
 		offset += error->msg.nlmsg_len - sizeof(error->msg);
 	if (MNL_ALIGN(offset) >= mnl_nlmsg_get_payload_len(hdr))
 		return NULL;
-	mnl_attr_for_each (attr, hdr, MNL_ALIGN(offset)) {
+	mnl_attr_for_each(attr, hdr, MNL_ALIGN(offset))
+	{
 		if (mnl_attr_get_type(attr) == NLMSGERR_ATTR_MSG &&
 		    mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) == 0)
 			return mnl_attr_get_str(attr);

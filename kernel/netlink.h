@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One request socket to the kernel: single calls, dumps and batches, with the kernel's own error texts.
+ * One request socket to the kernel: single calls, dumps and batches, with the kernel's own error
+ * texts.
  *
- * Everything that this program tells the kernel goes through here, so the counts at the end are the truth about
- * how much was said. Requests are bytes (struct nlmsghdr); who encodes them is kernel/object.c (addresses,
- * neighbours, FDB entries, routes, in plain structs and batches) and kernel/link.c (devices, through libnl-3).
+ * Everything that this program tells the kernel goes through here, so the counts at the end are the
+ * truth about how much was said. Requests are bytes (struct nlmsghdr); who encodes them is
+ * kernel/object.c (addresses, neighbours, FDB entries, routes, in plain structs and batches) and
+ * kernel/link.c (devices, through libnl-3).
  *
- * Calls block for as long as the kernel works, which is microseconds; a reply that does not come within 5 s is
- * -ETIMEDOUT. Source: linux/Documentation/userspace-api/netlink/intro.rst, linux/netlink.h.
+ * Calls block for as long as the kernel works, which is microseconds; a reply that does not come
+ * within 5 s is -ETIMEDOUT. Source: linux/Documentation/userspace-api/netlink/intro.rst,
+ * linux/netlink.h.
  */
 #ifndef KERNEL_NETLINK_H
 #define KERNEL_NETLINK_H
@@ -22,12 +25,13 @@ struct netlink;
 
 struct netlink_counts {
 	uint64_t writes;       /* messages sent that change something */
-	uint64_t dumps;	       /* dumps asked for */
+	uint64_t dumps;        /* dumps asked for */
 	uint64_t system_calls; /* sends and receives */
 	uint64_t errors;       /* requests refused by the kernel */
 };
 
-/* protocol: NETLINK_ROUTE, NETLINK_NETFILTER. Turns on extended acks, capped acks and strict dump filters. */
+/* protocol: NETLINK_ROUTE, NETLINK_NETFILTER. Turns on extended acks, capped acks and strict dump
+ * filters. */
 int netlink_open(int protocol, struct netlink **ret, struct err *e) MUST_CHECK;
 void netlink_close(struct netlink *nl);
 
@@ -36,24 +40,27 @@ uint32_t netlink_port_id(const struct netlink *nl);
 const struct netlink_counts *netlink_counts(const struct netlink *nl);
 
 /*
- * Sends one request and waits for its end. Sets sequence number and NLM_F_ACK. `on_reply` (may be NULL) sees each
- * message that comes before the ack. Error: the kernel's errno, the text names it in the kernel's words if it gave any.
+ * Sends one request and waits for its end. Sets sequence number and NLM_F_ACK. `on_reply` (may be
+ * NULL) sees each message that comes before the ack. Error: the kernel's errno, the text names it
+ * in the kernel's words if it gave any.
  */
 int netlink_call(struct netlink *nl, struct nlmsghdr *request,
 		 void (*on_reply)(void *arg, const struct nlmsghdr *reply), void *arg,
 		 struct err *e) MUST_CHECK;
 
 /*
- * Sends a dump request (NLM_F_DUMP is set here) and shows every message of the answer to `visit`. A dump that the
- * kernel marks as interrupted may have shown objects twice or not at all: -EINTR, and the caller starts afresh.
+ * Sends a dump request (NLM_F_DUMP is set here) and shows every message of the answer to `visit`. A
+ * dump that the kernel marks as interrupted may have shown objects twice or not at all: -EINTR, and
+ * the caller starts afresh.
  */
 int netlink_dump(struct netlink *nl, struct nlmsghdr *request,
 		 void (*visit)(void *arg, const struct nlmsghdr *object), void *arg,
 		 struct err *e) MUST_CHECK;
 
 /*
- * A batch: many requests in one system call. Only the last of them asks for an ack, since the kernel reports every
- * failure unasked; failures are matched by sequence number and handed to `on_error` with the cookie of the request.
+ * A batch: many requests in one system call. Only the last of them asks for an ack, since the
+ * kernel reports every failure unasked; failures are matched by sequence number and handed to
+ * `on_error` with the cookie of the request.
  */
 struct netlink_batch;
 
@@ -61,13 +68,14 @@ typedef void netlink_error_fn(void *arg, void *cookie, int code, const char *tex
 
 struct netlink_batch *netlink_batch_new(struct netlink *nl, netlink_error_fn *on_error, void *arg);
 void netlink_batch_free(struct netlink_batch *b);
-/* Room of NETLINK_MESSAGE_MAX bytes for the next request, header zeroed. Sends first if the batch is full. */
+/* Room of NETLINK_MESSAGE_MAX bytes for the next request, header zeroed. Sends first if the batch
+ * is full. */
 struct nlmsghdr *netlink_batch_reserve(struct netlink_batch *b);
 /* The request in the reserved room is complete. */
 void netlink_batch_commit(struct netlink_batch *b, void *cookie);
 /*
- * Sends what is pending and waits for the kernel. Failures of single requests are not an error here. -ENOBUFS: acks
- * were lost, so what happened is unknown and must be found by a dump.
+ * Sends what is pending and waits for the kernel. Failures of single requests are not an error
+ * here. -ENOBUFS: acks were lost, so what happened is unknown and must be found by a dump.
  */
 int netlink_batch_flush(struct netlink_batch *b, struct err *e) MUST_CHECK;
 

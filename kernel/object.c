@@ -70,8 +70,7 @@ struct kernel_object kernel_route(const struct ip_net *dst, const struct ip_addr
 	o.value.protocol = protocol;
 	o.value.type = RTN_UNICAST;
 	/* IPv6 routes have no scope: the kernel shows universe for all of them. */
-	o.value.scope =
-		gateway || dst->addr.family == AF_INET6 ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK;
+	o.value.scope = gateway || dst->addr.family == AF_INET6 ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK;
 	o.value.onlink = onlink;
 	o.value.ifindex = ifindex;
 	if (gateway) {
@@ -133,7 +132,8 @@ static void encode_address(const struct kernel_object *o, struct nlmsghdr *hdr)
 	m->ifa_index = o->key.ifindex;
 	mnl_attr_put(hdr, IFA_LOCAL, family_size(o->key.family), o->key.dst);
 	mnl_attr_put(hdr, IFA_ADDRESS, family_size(o->key.family), o->key.dst);
-	/* The address is ours by lease: looking for a duplicate on a device without broadcast would only delay it. */
+	/* The address is ours by lease: looking for a duplicate on a device without broadcast would
+	 * only delay it. */
 	if (o->key.family == AF_INET6)
 		mnl_attr_put_u32(hdr, IFA_FLAGS, IFA_F_NODAD);
 }
@@ -254,7 +254,8 @@ void kernel_object_encode_dump(enum kernel_kind kind, int family, uint32_t ifind
 	}
 }
 
-/* Attributes by type; a malformed or repeated one is left out, the reader checks presence and size. */
+/* Attributes by type; a malformed or repeated one is left out, the reader checks presence and size.
+ */
 struct attrs {
 	const struct nlattr *by_type[32];
 };
@@ -264,7 +265,8 @@ static void collect_attrs(const struct nlmsghdr *hdr, size_t offset, struct attr
 	const struct nlattr *attr;
 
 	memset(ret, 0, sizeof(*ret));
-	mnl_attr_for_each (attr, hdr, offset) {
+	mnl_attr_for_each(attr, hdr, offset)
+	{
 		if (mnl_attr_get_type(attr) < ARRAY_LEN(ret->by_type))
 			ret->by_type[mnl_attr_get_type(attr)] = attr;
 	}

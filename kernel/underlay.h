@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Questions about the network that the fabric runs over: which addresses an interface has, which way the kernel would
- * send a packet. Nothing here changes anything.
+ * Questions about the network that the fabric runs over: which addresses an interface has, which
+ * way the kernel would send a packet. Nothing here changes anything.
  */
 #ifndef KERNEL_UNDERLAY_H
 #define KERNEL_UNDERLAY_H
@@ -19,13 +19,14 @@ struct underlay_address {
 	bool tentative;
 };
 
-/* All addresses of the namespace, of one family or AF_UNSPEC for both, in kernel order. Caller frees. */
+/* All addresses of the namespace, of one family or AF_UNSPEC for both, in kernel order. Caller
+ * frees. */
 int underlay_addresses(struct netlink *nl, int family, struct underlay_address **ret,
 		       size_t *ret_len, struct err *e) MUST_CHECK;
 
 struct underlay_route {
 	uint32_t ifindex;
-	struct ip_addr source;	/* unset if the kernel named none */
+	struct ip_addr source;  /* unset if the kernel named none */
 	struct ip_addr gateway; /* unset: on the same link */
 };
 

@@ -183,8 +183,8 @@ bool ip_net_contains(const struct ip_net *n, const struct ip_addr *a)
 {
 	if (!ip_net_is_set(n) || n->addr.family != a->family)
 		return false;
-	return ((ip_addr_to_u128(&n->addr) ^ ip_addr_to_u128(a)) &
-		~host_mask(a->family, n->len)) == 0;
+	return ((ip_addr_to_u128(&n->addr) ^ ip_addr_to_u128(a)) & ~host_mask(a->family, n->len)) ==
+	       0;
 }
 
 bool ip_net_contains_net(const struct ip_net *outer, const struct ip_net *inner)

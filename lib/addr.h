@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * IPv4 and IPv6 addresses, prefixes and MAC addresses as values, in network byte order, and their text forms.
+ * IPv4 and IPv6 addresses, prefixes and MAC addresses as values, in network byte order, and their
+ * text forms.
  *
- * One type serves both families so that code which does not care about the family has no branch for it. Text in and
- * out is inet_pton's and RFC 5952's; arithmetic on addresses goes through 128-bit integers.
+ * One type serves both families so that code which does not care about the family has no branch for
+ * it. Text in and out is inet_pton's and RFC 5952's; arithmetic on addresses goes through 128-bit
+ * integers.
  */
 #ifndef LIB_ADDR_H
 #define LIB_ADDR_H
@@ -20,7 +22,8 @@
 
 typedef unsigned __int128 u128;
 
-/* family AF_UNSPEC means "none"; IPv4 uses the first 4 bytes and the rest is zero, so memcmp compares. */
+/* family AF_UNSPEC means "none"; IPv4 uses the first 4 bytes and the rest is zero, so memcmp
+ * compares. */
 struct ip_addr {
 	uint8_t family;
 	uint8_t b[16];
@@ -35,7 +38,8 @@ struct mac_addr {
 	uint8_t b[6];
 };
 
-/* Text with no white space, no leading zeros, no zone. family AF_UNSPEC takes either. -EINVAL with a sentence. */
+/* Text with no white space, no leading zeros, no zone. family AF_UNSPEC takes either. -EINVAL with
+ * a sentence. */
 int ip_addr_parse(const char *text, int family, struct ip_addr *ret, struct err *e) MUST_CHECK;
 /* "address/len". Host bits are kept as given. */
 int ip_net_parse(const char *text, int family, struct ip_net *ret, struct err *e) MUST_CHECK;

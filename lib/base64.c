@@ -44,7 +44,8 @@ int base64_decode(const char *text, size_t text_size, char **ret, size_t *ret_si
 	size_t used = 0;
 
 	if (text_size % 4)
-		return err_set(e, -EINVAL, "base64 of %zu bytes, must be a multiple of 4", text_size);
+		return err_set(e, -EINVAL, "base64 of %zu bytes, must be a multiple of 4",
+			       text_size);
 	data = xmalloc(text_size / 4 * 3 + 1);
 	for (size_t i = 0; i < text_size; i += 4) {
 		unsigned pad = 0;

@@ -7,17 +7,18 @@
 
 #include "lib/err.h"
 
-/* Reads at most max_size bytes; NUL-terminated, caller frees. -ENOENT; -EFBIG if the file is larger. */
-int file_read(const char *path, size_t max_size, char **ret, size_t *ret_size, struct err *e)
-	MUST_CHECK;
+/* Reads at most max_size bytes; NUL-terminated, caller frees. -ENOENT; -EFBIG if the file is
+ * larger. */
+int file_read(const char *path, size_t max_size, char **ret, size_t *ret_size,
+	      struct err *e) MUST_CHECK;
 
 /*
- * Replaces `path`: temporary file in the same directory, fsync, rename, fsync of the directory, so that a reader or a
- * crash sees the old content or the new, whole. Mode exactly `mode`. Missing directories are made (0755). Blocks on
- * the disk.
+ * Replaces `path`: temporary file in the same directory, fsync, rename, fsync of the directory, so
+ * that a reader or a crash sees the old content or the new, whole. Mode exactly `mode`. Missing
+ * directories are made (0755). Blocks on the disk.
  */
-int file_replace(const char *path, const void *data, size_t size, mode_t mode, struct err *e)
-	MUST_CHECK;
+int file_replace(const char *path, const void *data, size_t size, mode_t mode,
+		 struct err *e) MUST_CHECK;
 
 /* mkdir -p for `path` itself, mode 0755 for what is missing. */
 int file_make_directories(const char *path, mode_t mode, struct err *e) MUST_CHECK;

@@ -12,14 +12,14 @@
 /* A peer whose host died or was cut off is given up after about 20 s. */
 #define KEEPALIVE_IDLE_S     10
 #define KEEPALIVE_INTERVAL_S 5
-#define KEEPALIVE_COUNT	     3
-#define USER_TIMEOUT_MS	     20000
+#define KEEPALIVE_COUNT      3
+#define USER_TIMEOUT_MS      20000
 
 struct http_client {
 	struct event_base *base;
 	CURLM *multi;
 	struct event *timer;
-	unsigned depth; /* > 0 inside libcurl, where handles must not be removed */
+	unsigned depth;           /* > 0 inside libcurl, where handles must not be removed */
 	struct http_call *doomed; /* cancelled there */
 };
 

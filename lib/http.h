@@ -2,9 +2,9 @@
 /*
  * An asynchronous HTTP client: libcurl's multi interface driven by a libevent loop.
  *
- * A call ends in exactly one on_done, from the loop, never from inside http_call_start and never after
- * http_call_cancel. Reply bodies are bounded. A dead peer is noticed by TCP keepalive and user timeout; a peer that is
- * alive but silent only by the caller's timeout.
+ * A call ends in exactly one on_done, from the loop, never from inside http_call_start and never
+ * after http_call_cancel. Reply bodies are bounded. A dead peer is noticed by TCP keepalive and
+ * user timeout; a peer that is alive but silent only by the caller's timeout.
  */
 #ifndef LIB_HTTP_H
 #define LIB_HTTP_H
@@ -15,7 +15,8 @@ struct event_base;
 struct http_client;
 struct http_call;
 
-/* Paths of PEM files; NULL: the system's roots, no client certificate. Peer and host name are always verified. */
+/* Paths of PEM files; NULL: the system's roots, no client certificate. Peer and host name are
+ * always verified. */
 struct http_tls {
 	const char *ca_file;
 	const char *cert_file;
@@ -23,8 +24,8 @@ struct http_tls {
 };
 
 struct http_reply {
-	int code;	  /* 0, or a negative errno if there was no complete answer */
-	long status;	  /* HTTP status, 0 if none came */
+	int code;         /* 0, or a negative errno if there was no complete answer */
+	long status;      /* HTTP status, 0 if none came */
 	const char *body; /* NUL-terminated; empty when streamed */
 	size_t body_size;
 	const char *error; /* sentence if code is not 0 */
@@ -33,14 +34,15 @@ struct http_reply {
 struct http_request {
 	const char *url;
 	const char *const *headers; /* "Name: value" lines, NULL-terminated; may be NULL */
-	const char *body;	    /* POST if not NULL, else GET; copied */
+	const char *body;           /* POST if not NULL, else GET; copied */
 	size_t body_size;
-	const char *unix_socket;   /* NULL: TCP */
+	const char *unix_socket;    /* NULL: TCP */
 	const struct http_tls *tls; /* may be NULL */
 	int64_t connect_timeout_ms;
 	int64_t timeout_ms; /* of the whole call; 0: none */
 	size_t max_reply_size;
-	/* If set, the reply body comes in pieces as it arrives, only for status 200; others are collected. */
+	/* If set, the reply body comes in pieces as it arrives, only for status 200; others are
+	 * collected. */
 	void (*on_data)(void *arg, const char *data, size_t size);
 	void (*on_done)(void *arg, const struct http_reply *reply);
 	void *arg;

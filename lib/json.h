@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading JSON the way flannel's users write it: keys match in any case and the last of several wins, null means
- * absent, types are strict. On top of jansson, which owns parsing and printing.
+ * Reading JSON the way flannel's users write it: keys match in any case and the last of several
+ * wins, null means absent, types are strict. On top of jansson, which owns parsing and printing.
  */
 #ifndef LIB_JSON_H
 #define LIB_JSON_H
@@ -16,28 +16,31 @@ static inline void json_free_ref(json_t **j)
 }
 #define auto_json __attribute__((cleanup(json_free_ref)))
 
-/* Parses `size` bytes that must be one object. Caller owns the result. -EINVAL with line and column. */
+/* Parses `size` bytes that must be one object. Caller owns the result. -EINVAL with line and
+ * column. */
 int json_parse_object(const char *text, size_t size, json_t **ret, struct err *e) MUST_CHECK;
 
-/* The value of the last key that equals `key` without regard to case; NULL if there is none or it is null. Borrowed. */
+/* The value of the last key that equals `key` without regard to case; NULL if there is none or it
+ * is null. Borrowed. */
 json_t *json_get_any_case(const json_t *object, const char *key);
 
 /*
- * Each reads one key of `object`. An absent key leaves *ret as it is and returns 0; a value of another type or out of
- * range is -EINVAL with a sentence that names key, value and range.
+ * Each reads one key of `object`. An absent key leaves *ret as it is and returns 0; a value of
+ * another type or out of range is -EINVAL with a sentence that names key, value and range.
  */
 int json_read_bool(const json_t *object, const char *key, bool *ret, struct err *e) MUST_CHECK;
 int json_read_uint(const json_t *object, const char *key, uint64_t min, uint64_t max, uint64_t *ret,
 		   struct err *e) MUST_CHECK;
 /* Borrowed from `object`. */
-int json_read_string(const json_t *object, const char *key, const char **ret, struct err *e)
-	MUST_CHECK;
+int json_read_string(const json_t *object, const char *key, const char **ret,
+		     struct err *e) MUST_CHECK;
 int json_read_ip_addr(const json_t *object, const char *key, int family, struct ip_addr *ret,
 		      struct err *e) MUST_CHECK;
 int json_read_ip_net(const json_t *object, const char *key, int family, struct ip_net *ret,
 		     struct err *e) MUST_CHECK;
 
-/* A number that the sender may write as a number or as a string ("123"), as protobuf's JSON form does. 0 if absent. */
+/* A number that the sender may write as a number or as a string ("123"), as protobuf's JSON form
+ * does. 0 if absent. */
 uint64_t json_uint64_lenient(const json_t *value);
 int64_t json_int64_lenient(const json_t *value);
 

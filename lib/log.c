@@ -52,7 +52,8 @@ const char *log_level_name(enum log_level level)
 	return level_names[level];
 }
 
-/* True if the line may be written; then *ret_suppressed lines of its kind were left out since the last. */
+/* True if the line may be written; then *ret_suppressed lines of its kind were left out since the
+ * last. */
 static bool limit_pass(const char *event, unsigned long *ret_suppressed)
 {
 	int64_t now = clock_boot_ms();
@@ -69,8 +70,8 @@ static bool limit_pass(const char *event, unsigned long *ret_suppressed)
 	*ret_suppressed = 0;
 	if (!slot)
 		return true;
-	slot->credit_ms = MIN(slot->credit_ms + (now - slot->seen_ms),
-			      (int64_t)LIMIT_BURST * LIMIT_GAP_MS);
+	slot->credit_ms =
+		MIN(slot->credit_ms + (now - slot->seen_ms), (int64_t)LIMIT_BURST * LIMIT_GAP_MS);
 	slot->seen_ms = now;
 	if (slot->credit_ms < LIMIT_GAP_MS) {
 		slot->suppressed++;

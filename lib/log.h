@@ -2,9 +2,9 @@
 /*
  * Log lines on stderr: one event, one line.
  *
- * Every line names its event, a short stable word such as "lease-acquired" that can be searched for and counted.
- * Lines are limited per event: a burst passes, then one every few seconds with the number left out, so that no
- * fault, however often it repeats, fills a disk.
+ * Every line names its event, a short stable word such as "lease-acquired" that can be searched for
+ * and counted. Lines are limited per event: a burst passes, then one every few seconds with the
+ * number left out, so that no fault, however often it repeats, fills a disk.
  */
 #ifndef LIB_LOG_H
 #define LIB_LOG_H
@@ -18,7 +18,8 @@ enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 void log_setup(enum log_format format, enum log_level level);
 enum log_level log_level_get(void);
 
-/* Writes one line in one write(2). `event` must outlive the process (a literal). Safe bytes only reach stderr. */
+/* Writes one line in one write(2). `event` must outlive the process (a literal). Safe bytes only
+ * reach stderr. */
 void log_write(enum log_level level, const char *event, const char *fmt, ...) PRINTF(3, 4);
 
 #define log_error(event, ...) log_write(LOG_LEVEL_ERROR, event, __VA_ARGS__)
@@ -31,8 +32,8 @@ void log_write(enum log_level level, const char *event, const char *fmt, ...) PR
 	} while (0)
 
 /*
- * The last warnings and errors, newest first, for status output: calls `visit` for at most `max` lines with the wall
- * clock of each. The texts belong to the log.
+ * The last warnings and errors, newest first, for status output: calls `visit` for at most `max`
+ * lines with the wall clock of each. The texts belong to the log.
  */
 void log_recent(unsigned max,
 		void (*visit)(void *arg, int64_t wall_ms, enum log_level level, const char *event,

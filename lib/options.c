@@ -15,7 +15,8 @@ static void *value_of(const struct option_spec *spec, void *values)
 	return (char *)values + spec->offset;
 }
 
-static const struct option_spec *find(const struct option_spec *specs, const char *name, size_t size)
+static const struct option_spec *find(const struct option_spec *specs, const char *name,
+				      size_t size)
 {
 	for (const struct option_spec *s = specs; s->name; s++) {
 		if (strlen(s->name) == size && memcmp(s->name, name, size) == 0)
@@ -86,7 +87,8 @@ static int set(const struct option_spec *spec, void *values, const char *text, s
 	case OPTION_INT:
 		if (parse_int(text, &number) < 0 || number < spec->min || number > spec->max)
 			return err_set(e, -EINVAL,
-				       "%s is \"%s\", must be an integer from %" PRId64 " to %" PRId64,
+				       "%s is \"%s\", must be an integer from %" PRId64
+				       " to %" PRId64,
 				       spec->name, text, spec->min, spec->max);
 		*(int64_t *)value = number;
 		break;
@@ -207,8 +209,8 @@ int options_read_file(const struct option_spec *specs, void *values, const char 
 		name = trim(line);
 		spec = find(specs, name, strlen(name));
 		if (!spec)
-			return err_set(e, -EINVAL, "%s:%u: there is no flag \"%.60s\"", path, number,
-				       name);
+			return err_set(e, -EINVAL, "%s:%u: there is no flag \"%.60s\"", path,
+				       number, name);
 		clear_lists(specs, values, cleared, spec);
 		if (set(spec, values, trim(equals + 1), e) < 0)
 			return err_wrap(e, "%s:%u", path, number);
@@ -285,7 +287,8 @@ int options_read_arguments(const struct option_spec *specs, void *values, int ar
 void options_print_help(const struct option_spec *specs, const char *prefix, FILE *out)
 {
 	for (const struct option_spec *s = specs; s->name; s++) {
-		static const char *const kinds[] = { "", " N", " TEXT", " WORD", " TEXT (repeatable)" };
+		static const char *const kinds[] = { "", " N", " TEXT", " WORD",
+						     " TEXT (repeatable)" };
 		char name[128] = "";
 
 		if (prefix)

@@ -2,8 +2,9 @@
 /*
  * Command line, environment and configuration file from one table.
  *
- * Syntax is that of Go's flag package, which flannel's users have in their scripts: -x v, --x v, -x=v; a boolean is
- * set by its name alone and unset by =false. A later source replaces an earlier one: file, environment, command line.
+ * Syntax is that of Go's flag package, which flannel's users have in their scripts: -x v, --x v,
+ * -x=v; a boolean is set by its name alone and unset by =false. A later source replaces an earlier
+ * one: file, environment, command line.
  */
 #ifndef LIB_OPTIONS_H
 #define LIB_OPTIONS_H
@@ -26,13 +27,14 @@ struct option_list {
 struct option_spec {
 	const char *name; /* without dashes; the environment name follows from it */
 	enum option_type type;
-	size_t offset; /* of the value in the caller's struct */
+	size_t offset;     /* of the value in the caller's struct */
 	const char *value; /* default, as it would be written; NULL for "", false, empty list */
 	int64_t min;
 	int64_t max;
 	const char *choices; /* words between commas */
 	const char *help;
-	const char *unsupported; /* not NULL: any value but the default is refused with this sentence */
+	const char *
+		unsupported; /* not NULL: any value but the default is refused with this sentence */
 };
 
 /* Fills `values` with the defaults. The table ends with name NULL. */
@@ -44,11 +46,13 @@ int options_read_file(const struct option_spec *specs, void *values, const char 
 		      struct err *e) MUST_CHECK;
 int options_read_environment(const struct option_spec *specs, void *values, const char *prefix,
 			     struct err *e) MUST_CHECK;
-/* *ret_first is the index of the first argument that is no flag, argc if there is none; parsing ends there. */
+/* *ret_first is the index of the first argument that is no flag, argc if there is none; parsing
+ * ends there. */
 int options_read_arguments(const struct option_spec *specs, void *values, int argc, char **argv,
 			   int *ret_first, struct err *e) MUST_CHECK;
 
-/* One paragraph for every option, for --help. `prefix` is that of the environment names, or NULL. */
+/* One paragraph for every option, for --help. `prefix` is that of the environment names, or NULL.
+ */
 void options_print_help(const struct option_spec *specs, const char *prefix, FILE *out);
 
 #endif

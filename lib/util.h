@@ -2,8 +2,8 @@
 /*
  * Allocation that does not fail, scope-bound cleanup, and the few macros everything uses.
  *
- * Memory exhaustion aborts: every input has a maximum, so running out means the host is lost already,
- * and code that never sees NULL has no untested branches.
+ * Memory exhaustion aborts: every input has a maximum, so running out means the host is lost
+ * already, and code that never sees NULL has no untested branches.
  */
 #ifndef LIB_UTIL_H
 #define LIB_UTIL_H
@@ -55,8 +55,8 @@ char *xstrndup(const char *s, size_t size) __attribute__((malloc, returns_nonnul
 char *xasprintf(const char *fmt, ...) PRINTF(1, 2) __attribute__((malloc, returns_nonnull));
 
 /*
- * Replaces by '?' every byte that is not part of printable UTF-8, so that a text from outside, or one that was cut,
- * can go to a terminal, a log or JSON.
+ * Replaces by '?' every byte that is not part of printable UTF-8, so that a text from outside, or
+ * one that was cut, can go to a terminal, a log or JSON.
  */
 void util_make_printable(char *s);
 

@@ -11,18 +11,19 @@ struct family_rules {
 	const char *len_key;
 	const char *min_key;
 	const char *max_key;
-	uint8_t default_len;	     /* when Network leaves at least two bits above it */
-	uint8_t longest_network;     /* longest Network for which a length can be derived */
-	uint8_t longest_subnet;      /* longest explicit subnet length */
+	uint8_t default_len;     /* when Network leaves at least two bits above it */
+	uint8_t longest_network; /* longest Network for which a length can be derived */
+	uint8_t longest_subnet;  /* longest explicit subnet length */
 };
 
-static const struct family_rules rules_v4 = { AF_INET,	   "Network",	"SubnetLen", "SubnetMin",
-					      "SubnetMax", 24,		28,	     30 };
+static const struct family_rules rules_v4 = { AF_INET,     "Network", "SubnetLen", "SubnetMin",
+					      "SubnetMax", 24,        28,          30 };
 static const struct family_rules rules_v6 = {
 	AF_INET6, "IPv6Network", "IPv6SubnetLen", "IPv6SubnetMin", "IPv6SubnetMax", 64, 124, 126
 };
 
-/* Every host needs its own subnet and the first is never used: less than two bits make no network. */
+/* Every host needs its own subnet and the first is never used: less than two bits make no network.
+ */
 #define MIN_SUBNET_BITS 2
 
 static int read_len(const json_t *object, const struct family_rules *r, struct network_family *f,
@@ -79,8 +80,8 @@ static int read_bound(const json_t *object, const char *key, const struct family
 	return 0;
 }
 
-static int read_family(const json_t *object, const struct family_rules *r,
-		       struct network_family *f, struct err *e)
+static int read_family(const json_t *object, const struct family_rules *r, struct network_family *f,
+		       struct err *e)
 {
 	char min_text[IP_ADDR_TEXT];
 	char max_text[IP_ADDR_TEXT];
@@ -100,15 +101,16 @@ static int read_family(const json_t *object, const struct family_rules *r,
 	if (f->network.len == 0 || ip_addr_is_multicast(&f->network.addr) ||
 	    ip_addr_is_loopback(&f->network.addr))
 		return err_set(e, -EINVAL, "%s is %s, must be a range of unicast addresses",
-			       r->network_key, ip_net_format(&f->network, (char[IP_NET_TEXT]){ 0 }));
+			       r->network_key,
+			       ip_net_format(&f->network, (char[IP_NET_TEXT]){ 0 }));
 	rc = read_len(object, r, f, e);
 	if (rc < 0)
 		return rc;
 	base = ip_addr_to_u128(&f->network.addr);
 	step = ip_net_size(r->family, f->subnet_len);
 	f->subnet_min = ip_addr_from_u128(r->family, base + step);
-	f->subnet_max = ip_addr_from_u128(
-		r->family, base + ip_net_size(r->family, f->network.len) - step);
+	f->subnet_max =
+		ip_addr_from_u128(r->family, base + ip_net_size(r->family, f->network.len) - step);
 	rc = read_bound(object, r->min_key, r, f, &f->subnet_min, e);
 	if (rc == 0)
 		rc = read_bound(object, r->max_key, r, f, &f->subnet_max, e);
@@ -134,7 +136,8 @@ static int read_backend(const json_t *object, struct network_config *c, struct e
 		return 0;
 	}
 	if (!json_is_object(backend))
-		return err_set(e, -EINVAL, "Backend must be an object such as {\"Type\": \"vxlan\"}");
+		return err_set(e, -EINVAL,
+			       "Backend must be an object such as {\"Type\": \"vxlan\"}");
 	rc = json_read_string(backend, "Type", &type, e);
 	if (rc < 0)
 		return err_wrap(e, "Backend");

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The network configuration: the JSON document that every host of a fabric reads, usually <prefix>/config in the
- * store. Parsing applies flannel's rules: keys in any case, unknown ones ignored, defaults derived from Network.
+ * The network configuration: the JSON document that every host of a fabric reads, usually
+ * <prefix>/config in the store. Parsing applies flannel's rules: keys in any case, unknown ones
+ * ignored, defaults derived from Network.
  *
- * What stands under Backend belongs to the backend of that type, which parses it (backends/backend.h).
+ * What stands under Backend belongs to the backend of that type, which parses it
+ * (backends/backend.h).
  */
 #ifndef SUBNET_CONFIG_H
 #define SUBNET_CONFIG_H
@@ -11,16 +13,17 @@
 #include "lib/addr.h"
 #include "lib/json.h"
 
-#define NETWORK_CONFIG_MAX_SIZE	 (64 * 1024)
-#define NETWORK_DEFAULT_BACKEND	 "vxlan"
+#define NETWORK_CONFIG_MAX_SIZE  (64 * 1024)
+#define NETWORK_DEFAULT_BACKEND  "vxlan"
 #define NETWORK_BACKEND_TYPE_MAX 32
 
 /* One address family's share of the configuration. Meaningless unless enabled. */
 struct network_family {
 	bool enabled;
 	struct ip_net network;
-	uint8_t subnet_len;	   /* prefix length of every host's subnet */
-	struct ip_addr subnet_min; /* first and last subnet that may be handed out, both inside network */
+	uint8_t subnet_len; /* prefix length of every host's subnet */
+	struct ip_addr
+		subnet_min; /* first and last subnet that may be handed out, both inside network */
 	struct ip_addr subnet_max;
 };
 
@@ -29,15 +32,15 @@ struct network_config {
 	struct network_family v6;
 	bool enable_nftables;
 	char backend_type[NETWORK_BACKEND_TYPE_MAX]; /* lower case */
-	json_t *backend;			     /* the Backend object; an empty one if there was none */
+	json_t *backend; /* the Backend object; an empty one if there was none */
 };
 
 /*
- * Parses and validates. Errors name the key, its value and what is allowed. The result is released with
- * network_config_fini. Source: reference behaviour of flannel's config.go, by observation.
+ * Parses and validates. Errors name the key, its value and what is allowed. The result is released
+ * with network_config_fini. Source: reference behaviour of flannel's config.go, by observation.
  */
-int network_config_parse(const char *text, size_t size, struct network_config *ret, struct err *e)
-	MUST_CHECK;
+int network_config_parse(const char *text, size_t size, struct network_config *ret,
+			 struct err *e) MUST_CHECK;
 void network_config_fini(struct network_config *c);
 
 /* How many subnets a family can hand out. */

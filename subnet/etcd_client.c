@@ -5,9 +5,10 @@
 #include <unistd.h>
 
 #define CONNECT_TIMEOUT_MS 3000
-/* etcd itself gives up after 7 s without a quorum; longer silence means a stopped or unreachable member. */
+/* etcd itself gives up after 7 s without a quorum; longer silence means a stopped or unreachable
+ * member. */
 #define CALL_TIMEOUT_MS 10000
-#define REPLY_MAX_SIZE	((size_t)64 << 20)
+#define REPLY_MAX_SIZE  ((size_t)64 << 20)
 
 /* The gateway's prefix by server version: 3.4 and later, 3.3, 3.2. */
 static const char *const api_prefixes[] = { "/v3", "/v3beta", "/v3alpha" };
@@ -45,7 +46,7 @@ struct etcd_call {
 	bool is_login;
 	bool waits_for_login;
 	bool logged_in_again;
-	bool pinned;	   /* to endpoint, see etcd_client_call_at */
+	bool pinned; /* to endpoint, see etcd_client_call_at */
 	size_t endpoint;
 	unsigned attempts; /* endpoints tried */
 	unsigned prefixes; /* API prefixes tried */
@@ -79,12 +80,11 @@ static int add_endpoint(struct etcd_client *c, const char *text, size_t size, st
 	host_size = strcspn(host, "/?#");
 	if (host_size == 0 || strcspn(host, " \t@") < host_size ||
 	    (host[host_size] && strcmp(host + host_size, "/") != 0))
-		return err_set(e, -EINVAL, "\"%.100s\" must be http://host:port or https://host:port",
-			       given);
+		return err_set(e, -EINVAL,
+			       "\"%.100s\" must be http://host:port or https://host:port", given);
 	if (c->endpoints_len == ETCD_ENDPOINTS_MAX)
 		return err_set(e, -EINVAL, "more than %d endpoints", ETCD_ENDPOINTS_MAX);
-	c->endpoints[c->endpoints_len++].url =
-		xasprintf("%s://%.*s", scheme, (int)host_size, host);
+	c->endpoints[c->endpoints_len++].url = xasprintf("%s://%.*s", scheme, (int)host_size, host);
 	return 0;
 }
 
@@ -129,7 +129,8 @@ int etcd_client_new(struct http_client *http, const struct etcd_options *options
 	c->username = copy_if_set(options->username);
 	c->password = copy_if_set(options->password);
 	rc = add_endpoints(c, options->endpoints, e);
-	/* A file that was asked for and cannot be read must not end in a connection that checks less. */
+	/* A file that was asked for and cannot be read must not end in a connection that checks
+	 * less. */
 	if (rc == 0)
 		rc = check_file(c->ca_file, "CA file", e);
 	if (rc == 0)
@@ -220,8 +221,8 @@ void etcd_client_describe(const struct etcd_client *c, json_t *object)
 	for (size_t i = 0; i < c->endpoints_len; i++) {
 		const struct endpoint *ep = &c->endpoints[i];
 
-		json_array_append_new(list, json_pack("{s:s,s:b,s:I,s:s}", "url", ep->url, "current",
-						      (int)(i == c->current), "errors",
+		json_array_append_new(list, json_pack("{s:s,s:b,s:I,s:s}", "url", ep->url,
+						      "current", (int)(i == c->current), "errors",
 						      (json_int_t)ep->errors, "last_error",
 						      ep->last_error));
 	}
@@ -355,8 +356,8 @@ static void on_answer(void *arg, const struct http_reply *http)
 	call->http = NULL;
 	if (http->code) {
 		result.reached = http->code != -ECONNREFUSED;
-		snprintf(result.text, sizeof(result.text), "%s: %s", c->endpoints[call->endpoint].url,
-			 http->error);
+		snprintf(result.text, sizeof(result.text), "%s: %s",
+			 c->endpoints[call->endpoint].url, http->error);
 	} else {
 		char text[240] = "";
 
@@ -383,7 +384,8 @@ static void on_answer(void *arg, const struct http_reply *http)
 		return;
 	}
 	if (result.code != ETCD_OK)
-		note_failure(c, c->endpoints[call->endpoint].url, http->code ? http->error : result.text);
+		note_failure(c, c->endpoints[call->endpoint].url,
+			     http->code ? http->error : result.text);
 	/* Calls that were under way together move on together, not one endpoint each. */
 	if ((http->code || result.code == ETCD_UNAVAILABLE || result.code == ETCD_NOT_GRPC) &&
 	    call->endpoint == c->current)
@@ -453,8 +455,8 @@ struct http_call *etcd_client_stream(struct etcd_client *c, const char *path, co
 				     void (*on_done)(void *arg, const struct http_reply *reply),
 				     void *arg, size_t *ret_endpoint)
 {
-	auto_free char *url = xasprintf("%s%s/%s", etcd_client_endpoint(c),
-					api_prefixes[c->api_prefix], path);
+	auto_free char *url =
+		xasprintf("%s%s/%s", etcd_client_endpoint(c), api_prefixes[c->api_prefix], path);
 	struct headers headers;
 	struct http_request request = {
 		.url = url,

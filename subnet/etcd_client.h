@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One etcd cluster as seen from here: its endpoints, who is asked next, the token of a logged-in user.
+ * One etcd cluster as seen from here: its endpoints, who is asked next, the token of a logged-in
+ * user.
  *
- * A call goes to the current endpoint; one that cannot be reached or cannot answer is left for the next, each endpoint
- * being tried once. What remains is one of a few outcomes that callers can decide on, above all whether a write that
- * failed may have happened all the same.
+ * A call goes to the current endpoint; one that cannot be reached or cannot answer is left for the
+ * next, each endpoint being tried once. What remains is one of a few outcomes that callers can
+ * decide on, above all whether a write that failed may have happened all the same.
  */
 #ifndef SUBNET_ETCD_CLIENT_H
 #define SUBNET_ETCD_CLIENT_H
@@ -29,30 +30,31 @@ struct etcd_client;
 struct etcd_call;
 
 struct etcd_result {
-	int code;	  /* ETCD_OK, a gRPC code, ETCD_NOT_GRPC */
-	bool reached;	  /* false: no endpoint took the request, so nothing can have happened */
+	int code;            /* ETCD_OK, a gRPC code, ETCD_NOT_GRPC */
+	bool reached;        /* false: no endpoint took the request, so nothing can have happened */
 	const json_t *reply; /* if OK; borrowed */
-	char text[300];	  /* otherwise */
+	char text[300];      /* otherwise */
 };
 
 typedef void etcd_call_fn(void *arg, const struct etcd_result *result);
 
-/* Checks the options: -EINVAL names the endpoint that is malformed, or the file that cannot be read. */
+/* Checks the options: -EINVAL names the endpoint that is malformed, or the file that cannot be
+ * read. */
 int etcd_client_new(struct http_client *http, const struct etcd_options *options,
 		    struct etcd_client **ret, struct err *e) MUST_CHECK;
 void etcd_client_free(struct etcd_client *c);
 
 /*
- * Posts `body` (copied) to an API path such as "kv/range". `write`: an outcome that is not known is reported, never
- * repeated on another endpoint.
+ * Posts `body` (copied) to an API path such as "kv/range". `write`: an outcome that is not known is
+ * reported, never repeated on another endpoint.
  */
 struct etcd_call *etcd_client_call(struct etcd_client *c, const char *path, const char *body,
 				   bool write, etcd_call_fn *fn, void *arg);
 void etcd_call_cancel(struct etcd_call *call);
 
 /*
- * Opens a stream to the current endpoint, whose number *ret_endpoint is: `body` is the whole request, the answer goes
- * on for ever in on_data; on_done says that it ended and why.
+ * Opens a stream to the current endpoint, whose number *ret_endpoint is: `body` is the whole
+ * request, the answer goes on for ever in on_data; on_done says that it ended and why.
  */
 struct http_call *etcd_client_stream(struct etcd_client *c, const char *path, const char *body,
 				     void (*on_data)(void *arg, const char *data, size_t size),

@@ -26,8 +26,8 @@ char *etcd_encode_range(const char *key, const char *range_end, uint64_t limit, 
 	auto_free char *key64 = encode_text(key);
 	auto_free char *end64 = range_end ? encode_text(range_end) : NULL;
 	auto_free char *end = end64 ? xasprintf(",\"range_end\":\"%s\"", end64) : xstrdup("");
-	auto_free char *limit_text = limit ? xasprintf(",\"limit\":\"%" PRIu64 "\"", limit)
-					   : xstrdup("");
+	auto_free char *limit_text =
+		limit ? xasprintf(",\"limit\":\"%" PRIu64 "\"", limit) : xstrdup("");
 	auto_free char *revision_text =
 		revision ? xasprintf(",\"revision\":\"%" PRIu64 "\"", revision) : xstrdup("");
 
@@ -157,7 +157,8 @@ static int decode_kv(const json_t *object, bool deleted, struct etcd_kvs *kvs, s
 		free(kv.key);
 		return err_wrap(e, "etcd: value");
 	}
-	kv.create_revision = json_uint64_lenient(field(object, "create_revision", "createRevision"));
+	kv.create_revision =
+		json_uint64_lenient(field(object, "create_revision", "createRevision"));
 	kv.mod_revision = json_uint64_lenient(field(object, "mod_revision", "modRevision"));
 	kv.lease = json_int64_lenient(json_object_get(object, "lease"));
 	GROW(kvs->items, kvs->len, kvs->cap);
@@ -221,9 +222,8 @@ static int decode_error(const json_t *object, char *text, size_t text_size)
 	if (!message && json_is_string(error))
 		message = json_string_value(error);
 	snprintf(text, text_size, "%s", message ? message : "unnamed error");
-	return json_is_integer(code) && json_integer_value(code) > 0
-		       ? (int)json_integer_value(code)
-		       : ETCD_UNKNOWN;
+	return json_is_integer(code) && json_integer_value(code) > 0 ? (int)json_integer_value(code)
+								     : ETCD_UNKNOWN;
 }
 
 int etcd_decode_answer(long http_status, const char *body, size_t body_size, json_t **ret_reply,

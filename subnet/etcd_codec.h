@@ -2,9 +2,9 @@
 /*
  * etcd v3 as its JSON gateway speaks it: request bodies out, replies and errors in. Pure.
  *
- * What the gateway leaves out means zero, 64-bit numbers come as strings, fields come in snake_case or lowerCamelCase
- * by version, errors come in three shapes. All of that ends here.
- * Source: etcd's rpc.proto, and transcripts of etcd 3.4.23.
+ * What the gateway leaves out means zero, 64-bit numbers come as strings, fields come in snake_case
+ * or lowerCamelCase by version, errors come in three shapes. All of that ends here. Source: etcd's
+ * rpc.proto, and transcripts of etcd 3.4.23.
  */
 #ifndef SUBNET_ETCD_CODEC_H
 #define SUBNET_ETCD_CODEC_H
@@ -29,7 +29,8 @@ enum etcd_code {
 };
 
 struct etcd_kv {
-	char *key; /* NUL-terminated; a key with a NUL inside is cut there and so becomes unreadable, as it should */
+	char *key; /* NUL-terminated; a key with a NUL inside is cut there and so becomes
+		      unreadable, as it should */
 	char *value;
 	size_t value_size;
 	uint64_t create_revision;
@@ -50,7 +51,8 @@ struct etcd_header {
 	uint64_t revision;
 };
 
-/* Request bodies; caller frees. Keys are text, revisions and ids numbers; a zero limit or revision is left out. */
+/* Request bodies; caller frees. Keys are text, revisions and ids numbers; a zero limit or revision
+ * is left out. */
 char *etcd_encode_probe(const char *key); /* a read of one key that any single member answers */
 char *etcd_encode_range(const char *key, const char *range_end, uint64_t limit, uint64_t revision);
 char *etcd_encode_grant(int64_t id, int64_t ttl_s);
@@ -62,10 +64,12 @@ char *etcd_encode_txn_create(const char *key, const char *value, int64_t lease);
 char *etcd_encode_txn_update(const char *key, const char *value, uint64_t mod_revision);
 /* If `key` still has this mod_revision, delete it; else read it. */
 char *etcd_encode_txn_delete(const char *key, uint64_t mod_revision);
-/* One message of a watch stream: everything from `revision` on, in fragments if it is much. range_end may be NULL. */
+/* One message of a watch stream: everything from `revision` on, in fragments if it is much.
+ * range_end may be NULL. */
 char *etcd_encode_watch(const char *key, const char *range_end, uint64_t revision);
 
-/* The end of the range of all keys that start with `prefix`, which must not be empty; caller frees. */
+/* The end of the range of all keys that start with `prefix`, which must not be empty; caller frees.
+ */
 char *etcd_prefix_end(const char *prefix);
 
 /* Reply to range; *ret_more: there are keys beyond the limit. kvs are appended. */
@@ -81,8 +85,8 @@ const char *etcd_decode_token(const json_t *reply);
 struct etcd_header etcd_decode_header(const json_t *reply);
 
 /*
- * Turns an HTTP answer into a code: ETCD_OK, a gRPC code, or ETCD_NOT_GRPC. *ret_reply is the parsed object if OK,
- * otherwise *text gets a sentence.
+ * Turns an HTTP answer into a code: ETCD_OK, a gRPC code, or ETCD_NOT_GRPC. *ret_reply is the
+ * parsed object if OK, otherwise *text gets a sentence.
  */
 int etcd_decode_answer(long http_status, const char *body, size_t body_size, json_t **ret_reply,
 		       char *text, size_t text_size);
@@ -92,14 +96,14 @@ struct etcd_watch_message {
 	struct etcd_header header;
 	bool created;
 	bool canceled;
-	bool fragment;		   /* more of the same revision follows */
+	bool fragment;             /* more of the same revision follows */
 	uint64_t compact_revision; /* with canceled: history before it is gone */
-	char reason[200];	   /* with canceled or error */
-	int error;		   /* a gRPC code: the stream has ended */
+	char reason[200];          /* with canceled or error */
+	int error;                 /* a gRPC code: the stream has ended */
 	struct etcd_kvs events;
 };
-int etcd_decode_watch(const char *line, size_t size, struct etcd_watch_message *ret, struct err *e)
-	MUST_CHECK;
+int etcd_decode_watch(const char *line, size_t size, struct etcd_watch_message *ret,
+		      struct err *e) MUST_CHECK;
 void etcd_watch_message_fini(struct etcd_watch_message *m);
 
 #endif

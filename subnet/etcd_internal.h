@@ -20,7 +20,8 @@ struct etcd_store {
 	struct etcd_request *requests;
 };
 
-/* Reads one key under subnets_prefix. The result is a lease, or NULL and *ret_reason: caller frees either. */
+/* Reads one key under subnets_prefix. The result is a lease, or NULL and *ret_reason: caller frees
+ * either. */
 struct lease *etcd_read_lease(const struct etcd_store *s, const struct etcd_kv *kv,
 			      char **ret_reason);
 

@@ -201,7 +201,8 @@ static void on_page(void *arg, const struct etcd_result *result)
 	bool more;
 
 	r->call = NULL;
-	if (result->code == ETCD_OUT_OF_RANGE && r->list_revision && ++r->attempts < LIST_ATTEMPTS) {
+	if (result->code == ETCD_OUT_OF_RANGE && r->list_revision &&
+	    ++r->attempts < LIST_ATTEMPTS) {
 		store_reply_fini(&r->reply);
 		r->leases_cap = r->junk_cap = 0;
 		r->list_revision = 0;
@@ -222,7 +223,8 @@ static void on_page(void *arg, const struct etcd_result *result)
 		r->list_revision = header.revision;
 	for (size_t i = 0; i < kvs.len; i++)
 		list_add(r, &kvs.items[i]);
-	/* The smallest key above the last one is the same with a byte behind it; \x01 since our keys are text. */
+	/* The smallest key above the last one is the same with a byte behind it; \x01 since our
+	 * keys are text. */
 	if (more && kvs.len > 0)
 		next = xasprintf("%s\x01", kvs.items[kvs.len - 1].key);
 	etcd_kvs_fini(&kvs);

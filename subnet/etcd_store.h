@@ -3,10 +3,11 @@
  * The store in etcd v3, with flannel's keys and values:
  *
  *   <prefix>/config              the network configuration
- *   <prefix>/subnets/<subnet>    a lease, bound to an etcd lease that expires unless it is kept alive
+ *   <prefix>/subnets/<subnet>    a lease, bound to an etcd lease that expires unless it is kept
+ * alive
  *
- * Every write is a transaction whose repetition is harmless, and one whose outcome was not seen is read back before
- * it is reported.
+ * Every write is a transaction whose repetition is harmless, and one whose outcome was not seen is
+ * read back before it is reported.
  */
 #ifndef SUBNET_ETCD_STORE_H
 #define SUBNET_ETCD_STORE_H
@@ -17,8 +18,8 @@
 struct event_base;
 
 /*
- * `prefix` as users write it: repeated and trailing slashes do not count. `random` is called for lease ids and
- * back-off, from the loop. The options are copied.
+ * `prefix` as users write it: repeated and trailing slashes do not count. `random` is called for
+ * lease ids and back-off, from the loop. The options are copied.
  */
 int etcd_store_new(struct event_base *base, struct http_client *http, const char *prefix,
 		   const struct etcd_options *options, uint64_t (*random)(void), struct store **ret,

@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The watch: one HTTP stream on which etcd tells every change of the leases and of the configuration.
+ * The watch: one HTTP stream on which etcd tells every change of the leases and of the
+ * configuration.
  *
  *   check ──> stream ──> live ──┬─> canceled by compaction, store wiped: RESYNC, the end
  *     ^                         └─> stream ended, or its member does not answer: LOST
  *     └───────── back-off ────────────────────────────────┘
  *
- * The check is a linearizable read before every stream but the first: it logs in, moves on from members that cannot
- * answer, and its revision shows a store that was wiped or restored, on which a watch would wait in silence for a
- * revision of the past to come again.
+ * The check is a linearizable read before every stream but the first: it logs in, moves on from
+ * members that cannot answer, and its revision shows a store that was wiped or restored, on which a
+ * watch would wait in silence for a revision of the past to come again.
  *
- * A stream says nothing for hours when nothing changes, also when its member has stopped; TCP does not notice that.
- * So every 10 s the same member must answer a small read (the probe). Loss of the leader is told by the stream itself
- * (the hasleader header), loss of the host by TCP keepalive, loss of single events by the manager's periodic list.
+ * A stream says nothing for hours when nothing changes, also when its member has stopped; TCP does
+ * not notice that. So every 10 s the same member must answer a small read (the probe). Loss of the
+ * leader is told by the stream itself (the hasleader header), loss of the host by TCP keepalive,
+ * loss of single events by the manager's periodic list.
  */
 #include "subnet/etcd_internal.h"
 
@@ -21,10 +23,10 @@
 
 #include "lib/clock.h"
 
-#define PROBE_INTERVAL_S     10
-#define CREATED_TIMEOUT_MS   10000
-#define LINE_MAX_SIZE	     ((size_t)64 << 20)
-#define WATCHES		     2 /* leases and configuration */
+#define PROBE_INTERVAL_S   10
+#define CREATED_TIMEOUT_MS 10000
+#define LINE_MAX_SIZE      ((size_t)64 << 20)
+#define WATCHES            2 /* leases and configuration */
 
 struct store_watch {
 	struct store *store; /* first: store_watch_stop finds its store here */
@@ -47,7 +49,7 @@ struct store_watch {
 	size_t line_size;
 	size_t line_cap;
 	struct etcd_kvs pending; /* events of a revision whose last fragment has not come */
-	unsigned depth;		 /* inside the user's callback */
+	unsigned depth;          /* inside the user's callback */
 	bool stopped;
 };
 
@@ -102,7 +104,8 @@ static void end_with_resync(struct store_watch *w, const char *reason)
 	tell(w, &event);
 }
 
-/* The stream is of no more use: come back after a while that grows with every failure, at random within it. */
+/* The stream is of no more use: come back after a while that grows with every failure, at random
+ * within it. */
 static void fail(struct store_watch *w, const char *reason)
 {
 	struct store_event event = { .type = STORE_EVENT_LOST, .reason = reason };
@@ -163,7 +166,8 @@ static void take_events(struct store_watch *w, struct etcd_watch_message *m)
 			tell_kv(w, &whole.items[i]);
 	}
 	if (whole.len > 0)
-		w->next_revision = MAX(w->next_revision, whole.items[whole.len - 1].mod_revision + 1);
+		w->next_revision =
+			MAX(w->next_revision, whole.items[whole.len - 1].mod_revision + 1);
 	etcd_kvs_fini(&whole);
 }
 
@@ -183,7 +187,8 @@ static void take_message(struct store_watch *w, struct etcd_watch_message *m)
 		char reason[240];
 
 		if (m->compact_revision) {
-			snprintf(reason, sizeof(reason), "history before revision %llu is compacted",
+			snprintf(reason, sizeof(reason),
+				 "history before revision %llu is compacted",
 				 (unsigned long long)m->compact_revision);
 			end_with_resync(w, reason);
 			return;
@@ -285,7 +290,8 @@ static void open_stream(struct store_watch *w)
 				       &w->endpoint);
 }
 
-/* Whether the store is the one we know, no older than what we know of it; if not, the watch ends. */
+/* Whether the store is the one we know, no older than what we know of it; if not, the watch ends.
+ */
 static bool same_store(struct store_watch *w, const struct etcd_header *header)
 {
 	if (w->cluster_id && header->cluster_id != w->cluster_id) {
@@ -335,7 +341,8 @@ static void on_probe(void *arg, const struct etcd_result *result)
 	if (result->code != ETCD_OK) {
 		fail(w, result->text);
 	} else {
-		/* One member's own view may lag behind what another told us: only the cluster is compared. */
+		/* One member's own view may lag behind what another told us: only the cluster is
+		 * compared. */
 		header = etcd_decode_header(result->reply);
 		header.revision = w->next_revision;
 		same_store(w, &header);

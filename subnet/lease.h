@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A lease: one host's claim on one subnet, and what its peers must know to reach it. Here are the value and its two
- * text forms in the store, which are flannel's, byte for byte:
+ * A lease: one host's claim on one subnet, and what its peers must know to reach it. Here are the
+ * value and its two text forms in the store, which are flannel's, byte for byte:
  *
- *   key     10.5.52.0-24   10.6.77.0-24&fd10:244:0:5c::-64   0.0.0.0-0&fd10:244:0:51::-64 (IPv6 only)
- *   value   {"PublicIP":"10.99.0.11","PublicIPv6":null,"BackendType":"vxlan","BackendData":{...},
+ *   key     10.5.52.0-24   10.6.77.0-24&fd10:244:0:5c::-64   0.0.0.0-0&fd10:244:0:51::-64 (IPv6
+ * only) value {"PublicIP":"10.99.0.11","PublicIPv6":null,"BackendType":"vxlan","BackendData":{...},
  *            "Node":{"ID":"...","Name":"..."}}
  *
- * Node is ours; flannel ignores it. Bytes from outside become binary here or are refused with a reason.
+ * Node is ours; flannel ignores it. Bytes from outside become binary here or are refused with a
+ * reason.
  */
 #ifndef SUBNET_LEASE_H
 #define SUBNET_LEASE_H
 
 #include "lib/addr.h"
 
-#define SUBNET_KEY_TEXT	     80
+#define SUBNET_KEY_TEXT      80
 #define LEASE_VALUE_MAX_SIZE (64 * 1024)
-#define LEASE_TEXT_MAX	     253 /* bytes of a node id, node name or backend type */
+#define LEASE_TEXT_MAX       253 /* bytes of a node id, node name or backend type */
 
 /* Either family may be unset, not both. */
 struct subnet {
@@ -28,16 +29,18 @@ struct lease {
 	struct subnet subnet;
 	struct ip_addr public_v4; /* where peers send, unset if the host has none */
 	struct ip_addr public_v6;
-	char *backend_type;    /* NULL if absent */
-	char *backend_data;    /* compact JSON, NULL if absent; the backend's business */
+	char *backend_type; /* NULL if absent */
+	char *backend_data; /* compact JSON, NULL if absent; the backend's business */
 	char *backend_v6_data;
 	char *node_id; /* NULL on leases that flannel wrote */
 	char *node_name;
-	/* Where the store keeps it. Revisions grow with every change in the store; 0 if the store has none. */
+	/* Where the store keeps it. Revisions grow with every change in the store; 0 if the store
+	 * has none. */
 	uint64_t create_revision;
 	uint64_t mod_revision;
 	int64_t handle; /* the store's handle for keeping it alive; 0: no expiry, a reservation */
-	char *problem;	/* NULL, or why the value could not be read: the subnet is taken but nobody can use it */
+	char *problem;  /* NULL, or why the value could not be read: the subnet is taken but nobody
+			   can use it */
 };
 
 int subnet_key_parse(const char *key, struct subnet *ret, struct err *e) MUST_CHECK;
@@ -49,8 +52,8 @@ bool subnet_equal(const struct subnet *a, const struct subnet *b);
 bool subnet_overlaps(const struct subnet *a, const struct subnet *b);
 
 /*
- * Fills everything but subnet, revisions and handle from a value. On error *ret is untouched. The result owns its
- * strings: lease_fini.
+ * Fills everything but subnet, revisions and handle from a value. On error *ret is untouched. The
+ * result owns its strings: lease_fini.
  */
 int lease_value_parse(const char *text, size_t size, struct lease *ret, struct err *e) MUST_CHECK;
 /* Caller frees. */

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The manager: which subnet is ours, who the peers are, and how to keep it so. A state machine without I/O.
+ * The manager: which subnet is ours, who the peers are, and how to keep it so. A state machine
+ * without I/O.
  *
- *                        config                 list              create / update ok, nobody older overlaps
- *   WAIT_CONFIG ───────────────────> LISTING ─────────> CLAIMING ───────────────────────────────> HELD
- *        ^                             ^                   │ ^  lost a race: next choice             │
- *        └── none, or not valid        └─ unknown outcome ─┘ └───────── LOST <── expired, deleted ──┘
- *                                                                        │
- *                                                                        └──> CONFLICT: another host has it
+ *                        config                 list              create / update ok, nobody older
+ * overlaps WAIT_CONFIG ───────────────────> LISTING ─────────> CLAIMING
+ * ───────────────────────────────> HELD ^                             ^                   │ ^  lost
+ * a race: next choice             │ └── none, or not valid        └─ unknown outcome ─┘ └─────────
+ * LOST <── expired, deleted ──┘ │ └──> CONFLICT: another host has it
  *
- * Inputs are method calls that carry the time; outputs are calls of struct manager_ops. Nothing here reads a clock, a
- * file or a random source, so that a thousand of them can be simulated and every path tested.
+ * Inputs are method calls that carry the time; outputs are calls of struct manager_ops. Nothing
+ * here reads a clock, a file or a random source, so that a thousand of them can be simulated and
+ * every path tested.
  *
- * Losing the lease is not a data-plane event: peers stay as they are, the subnet is claimed again, and what is wrong
- * has a name that status shows.
+ * Losing the lease is not a data-plane event: peers stay as they are, the subnet is claimed again,
+ * and what is wrong has a name that status shows.
  */
 #ifndef SUBNET_MANAGER_H
 #define SUBNET_MANAGER_H
@@ -25,10 +26,10 @@
 #define uthash_malloc(size) xmalloc(size)
 #include <uthash.h>
 
-#define MANAGER_DEFAULT_TTL_S	  86400
-#define MANAGER_ANTI_ENTROPY_S	  300
-#define MANAGER_JUNK_MAX	  1000 /* unreadable keys remembered by name; more are only counted */
-#define MANAGER_REASON_SIZE	  ERR_TEXT_SIZE
+#define MANAGER_DEFAULT_TTL_S  86400
+#define MANAGER_ANTI_ENTROPY_S 300
+#define MANAGER_JUNK_MAX       1000 /* unreadable keys remembered by name; more are only counted */
+#define MANAGER_REASON_SIZE    ERR_TEXT_SIZE
 
 enum manager_state {
 	MANAGER_WAIT_CONFIG,
@@ -70,11 +71,13 @@ struct manager_ops {
 	void (*submit)(void *arg, uint64_t id, const struct store_request *request);
 	/* Watch from this revision on, instead of what was watched before; 0: stop watching. */
 	void (*watch)(void *arg, uint64_t from_revision);
-	/* The first valid configuration. Answer with manager_claim or manager_reject_config, not from inside. */
+	/* The first valid configuration. Answer with manager_claim or manager_reject_config, not
+	 * from inside. */
 	void (*config)(void *arg, const struct network_config *config);
 	/* A peer came, changed or is about to be forgotten (`gone`). */
 	void (*peer)(void *arg, struct manager_member *member, bool gone);
-	/* Our own lease is now this one (first claim, or claimed again); it may differ from the last. */
+	/* Our own lease is now this one (first claim, or claimed again); it may differ from the
+	 * last. */
 	void (*own)(void *arg, const struct lease *own);
 	/* Something a person should read. `event` is a literal. */
 	void (*note)(void *arg, enum log_level level, const char *event, const char *text);
@@ -88,7 +91,8 @@ void manager_free(struct manager *m);
 
 /* Begins: asks for the configuration. */
 void manager_start(struct manager *m, int64_t now_ms);
-/* The configuration is usable; `attributes` is what our lease publishes (its subnet is ignored). Copied. */
+/* The configuration is usable; `attributes` is what our lease publishes (its subnet is ignored).
+ * Copied. */
 void manager_claim(struct manager *m, int64_t now_ms, const struct lease *attributes);
 /* The configuration is valid JSON but of no use here; wait for another. */
 void manager_reject_config(struct manager *m, int64_t now_ms, const char *reason);
@@ -108,13 +112,13 @@ struct manager_view {
 	const char *reason; /* why it is not HELD, or what is wrong although it is; "" if nothing */
 	const struct network_config *config; /* NULL before there is one */
 	uint64_t config_revision;
-	bool config_changed;	 /* the store has another configuration than the one in use */
+	bool config_changed;     /* the store has another configuration than the one in use */
 	const struct lease *own; /* NULL before the first claim */
-	int64_t expires_ms;	 /* of the lease, on the caller's clock; 0: never or unknown */
+	int64_t expires_ms;      /* of the lease, on the caller's clock; 0: never or unknown */
 	int64_t renewed_ms;
 	bool watch_live;
 	const char *watch_reason;
-	uint64_t revision; /* the newest the store told us */
+	uint64_t revision;                    /* the newest the store told us */
 	const struct manager_member *members; /* uthash, all leases, our own too */
 	size_t members_len;
 	size_t unreadable; /* members with a problem */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The subnets of a family are numbered from 0 (SubnetMin) on. Every taken prefix covers a run of numbers; what is
- * between the runs is free. One sorted walk over the runs counts the free ones, a second finds the k-th.
+ * The subnets of a family are numbered from 0 (SubnetMin) on. Every taken prefix covers a run of
+ * numbers; what is between the runs is free. One sorted walk over the runs counts the free ones, a
+ * second finds the k-th.
  */
 #include "subnet/pool.h"
 
@@ -36,8 +37,8 @@ static bool covered(const struct network_family *f, const struct ip_net *n, u128
 }
 
 /*
- * Walks over the free numbers. Returns how many there are; when the walk passes free number `wanted`, *ret_number is
- * set to it.
+ * Walks over the free numbers. Returns how many there are; when the walk passes free number
+ * `wanted`, *ret_number is set to it.
  */
 static u128 walk(const struct network_family *f, const struct ip_net *taken, size_t taken_len,
 		 u128 wanted, u128 *ret_number)

@@ -3,7 +3,7 @@
 
 const char *store_op_name(enum store_op op)
 {
-	static const char *const names[] = { "config", "list",	 "create",   "update",
+	static const char *const names[] = { "config",    "list",   "create",   "update",
 					     "keepalive", "remove", "time-left" };
 
 	return op < ARRAY_LEN(names) ? names[op] : "?";
@@ -11,7 +11,7 @@ const char *store_op_name(enum store_op op)
 
 const char *store_status_name(enum store_status status)
 {
-	static const char *const names[] = { "ok",	"absent",      "conflict", "denied",
+	static const char *const names[] = { "ok",      "absent",      "conflict", "denied",
 					     "invalid", "unavailable", "unknown" };
 
 	return status < ARRAY_LEN(names) ? names[status] : "?";

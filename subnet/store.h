@@ -2,12 +2,13 @@
 /*
  * What the lease machinery asks of a shared store, whichever it is: etcd, a directory, memory.
  *
- * A store keeps one network configuration and a set of leases, each with a revision that grows with every change. It
- * answers requests asynchronously, each exactly once, from the loop, never from inside store_submit. It never decides
- * policy: which subnet to claim and what to do when one is lost is subnet/manager's business.
+ * A store keeps one network configuration and a set of leases, each with a revision that grows with
+ * every change. It answers requests asynchronously, each exactly once, from the loop, never from
+ * inside store_submit. It never decides policy: which subnet to claim and what to do when one is
+ * lost is subnet/manager's business.
  *
- * What a store need not have: an expiry of leases (a handle of 0 then never expires), a choice of subnet by the
- * client (CREATE may answer with another subnet than asked for).
+ * What a store need not have: an expiry of leases (a handle of 0 then never expires), a choice of
+ * subnet by the client (CREATE may answer with another subnet than asked for).
  */
 #ifndef SUBNET_STORE_H
 #define SUBNET_STORE_H
@@ -17,12 +18,13 @@
 struct store;
 
 enum store_op {
-	STORE_CONFIG,	 /* read the network configuration */
-	STORE_LIST,	 /* read all leases at one revision */
-	STORE_CREATE,	 /* make `lease` if nobody has its subnet; the handle is made with it */
-	STORE_UPDATE,	 /* replace the value of `lease` if its mod_revision is still the same; the handle stays */
+	STORE_CONFIG,    /* read the network configuration */
+	STORE_LIST,      /* read all leases at one revision */
+	STORE_CREATE,    /* make `lease` if nobody has its subnet; the handle is made with it */
+	STORE_UPDATE,    /* replace the value of `lease` if its mod_revision is still the same; the
+			    handle stays */
 	STORE_KEEPALIVE, /* prolong lease->handle */
-	STORE_REMOVE,	 /* delete `lease` if its mod_revision is still the same */
+	STORE_REMOVE,    /* delete `lease` if its mod_revision is still the same */
 	STORE_TIME_LEFT, /* seconds until lease->handle expires */
 	STORE_OPS
 };
@@ -30,18 +32,20 @@ enum store_op {
 /* How a request ended. Only OK means that it did what was asked. */
 enum store_status {
 	STORE_OK,
-	STORE_ABSENT,	   /* CONFIG: there is none. KEEPALIVE, TIME_LEFT: the handle has expired */
-	STORE_CONFLICT,	   /* CREATE, UPDATE, REMOVE: somebody else was there; reply->holder says who, if known */
-	STORE_DENIED,	   /* the store refuses us: credentials or permissions */
-	STORE_INVALID,	   /* the store does not understand or accept the request: retrying is of no use */
+	STORE_ABSENT,   /* CONFIG: there is none. KEEPALIVE, TIME_LEFT: the handle has expired */
+	STORE_CONFLICT, /* CREATE, UPDATE, REMOVE: somebody else was there; reply->holder says who,
+			   if known */
+	STORE_DENIED,   /* the store refuses us: credentials or permissions */
+	STORE_INVALID, /* the store does not understand or accept the request: retrying is of no use
+			*/
 	STORE_UNAVAILABLE, /* not reached, or it cannot answer now: nothing was changed */
-	STORE_UNKNOWN,	   /* a write was sent and its end not seen: it may or may not have happened */
+	STORE_UNKNOWN, /* a write was sent and its end not seen: it may or may not have happened */
 };
 
 struct store_request {
 	enum store_op op;
 	const struct lease *lease; /* borrowed until store_submit returns */
-	int64_t ttl_s;		   /* CREATE: life of the handle without KEEPALIVE; 0: for ever */
+	int64_t ttl_s;             /* CREATE: life of the handle without KEEPALIVE; 0: for ever */
 };
 
 /* A key among the leases that cannot be read as one. */
@@ -52,9 +56,9 @@ struct store_junk {
 
 struct store_reply {
 	enum store_status status;
-	struct err err;		/* set unless OK */
-	uint64_t revision;	/* of the store when it answered; LIST: the one the list is of */
-	char *config;		/* CONFIG: NUL-terminated */
+	struct err err;    /* set unless OK */
+	uint64_t revision; /* of the store when it answered; LIST: the one the list is of */
+	char *config;      /* CONFIG: NUL-terminated */
 	size_t config_size;
 	uint64_t config_revision;
 	struct lease **leases; /* LIST; entries may be taken out (set to NULL) */
@@ -62,19 +66,21 @@ struct store_reply {
 	struct store_junk *junk; /* LIST */
 	size_t junk_len;
 	struct lease *holder; /* CONFLICT, if known; CREATE, UPDATE: the lease as it stands now */
-	int64_t ttl_s;	      /* CREATE, KEEPALIVE, TIME_LEFT */
+	int64_t ttl_s;        /* CREATE, KEEPALIVE, TIME_LEFT */
 };
 
 typedef void store_reply_fn(void *arg, struct store_reply *reply);
 
 enum store_event_type {
-	STORE_EVENT_PUT,	/* `lease` was made or changed */
-	STORE_EVENT_DELETE,	/* the lease on `lease->subnet` is gone */
-	STORE_EVENT_CONFIG,	/* the configuration changed or went away */
-	STORE_EVENT_JUNK,	/* a key that cannot be read was written (`reason` set) or deleted (NULL) */
-	STORE_EVENT_LIVE,	/* connected: from now on changes are told as they happen */
-	STORE_EVENT_LOST,	/* not connected: changes come late, after the next LIVE */
-	STORE_EVENT_RESYNC,	/* history is gone: the watch has ended, list again and watch from there */
+	STORE_EVENT_PUT,    /* `lease` was made or changed */
+	STORE_EVENT_DELETE, /* the lease on `lease->subnet` is gone */
+	STORE_EVENT_CONFIG, /* the configuration changed or went away */
+	STORE_EVENT_JUNK, /* a key that cannot be read was written (`reason` set) or deleted (NULL)
+			   */
+	STORE_EVENT_LIVE, /* connected: from now on changes are told as they happen */
+	STORE_EVENT_LOST, /* not connected: changes come late, after the next LIVE */
+	STORE_EVENT_RESYNC, /* history is gone: the watch has ended, list again and watch from there
+			     */
 };
 
 struct store_event {
@@ -110,14 +116,16 @@ static inline void store_submit(struct store *s, const struct store_request *req
 	s->ops->submit(s, request, fn, arg);
 }
 
-/* Tells every change from `from_revision` on, in order, reconnecting by itself, until stopped or RESYNC. */
+/* Tells every change from `from_revision` on, in order, reconnecting by itself, until stopped or
+ * RESYNC. */
 static inline struct store_watch *store_watch(struct store *s, uint64_t from_revision,
 					      store_event_fn *fn, void *arg)
 {
 	return s->ops->watch(s, from_revision, fn, arg);
 }
 
-/* No event comes after this. Must be called also after RESYNC. May be called from inside an event. */
+/* No event comes after this. Must be called also after RESYNC. May be called from inside an event.
+ */
 static inline void store_watch_stop(struct store_watch *w)
 {
 	if (w)

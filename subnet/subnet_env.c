@@ -8,7 +8,8 @@ static void put_net(FILE *out, const char *name, const struct ip_net *net)
 	fprintf(out, "%s=%s\n", name, ip_net_format(net, text));
 }
 
-/* The first usable address of the subnet with its prefix length: the gateway of the host's containers. */
+/* The first usable address of the subnet with its prefix length: the gateway of the host's
+ * containers. */
 static struct ip_net gateway(const struct ip_net *subnet)
 {
 	struct ip_net n = *subnet;
@@ -44,8 +45,10 @@ char *subnet_env_format(const struct network_config *config, const struct subnet
 	return text;
 }
 
-/* The value of `line` if it assigns `name`: copied into `buf` without quotes and trailing blanks. */
-static bool read_value(const char *line, size_t size, const char *name, char buf[static IP_NET_TEXT])
+/* The value of `line` if it assigns `name`: copied into `buf` without quotes and trailing blanks.
+ */
+static bool read_value(const char *line, size_t size, const char *name,
+		       char buf[static IP_NET_TEXT])
 {
 	const char *end = line + size;
 	size_t name_size = strlen(name);

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which lease is ours, and which subnet to ask for if none is: what we have, what we had, what is
+ * free.
+ */
+#include "subnet/manager_internal.h"
+
+#include "subnet/pool.h"
+
+bool manager_same_text(const char *a, const char *b)
+{
+	return a && b && strcmp(a, b) == 0;
+}
+
+static bool same_public(const struct lease *a, const struct lease *b)
+{
+	return (ip_addr_is_set(&a->public_v4) && ip_addr_equal(&a->public_v4, &b->public_v4)) ||
+	       (!ip_addr_is_set(&a->public_v4) && ip_addr_is_set(&a->public_v6) &&
+		ip_addr_equal(&a->public_v6, &b->public_v6));
+}
+
+/*
+ * Whether a lease in the store is this host's: by node id; without one (flannel wrote it) by public
+ * address; a host that lost its id, say by a new installation, is known by address and name
+ * together.
+ */
+bool manager_is_ours(const struct manager *m, const struct lease *l)
+{
+	if (l->problem)
+		return false;
+	if (l->node_id && strcmp(l->node_id, m->node_id) == 0)
+		return true;
+	return same_public(m->attributes, l) &&
+	       (!l->node_id || manager_same_text(l->node_name, m->node_name));
+}
+
+struct manager_member *manager_find_ours(const struct manager *m)
+{
+	struct manager_member *best = NULL;
+	struct manager_member *member;
+	struct manager_member *tmp;
+
+	HASH_ITER (hh, m->members, member, tmp) {
+		bool by_id;
+
+		if (!manager_is_ours(m, member->lease))
+			continue;
+		by_id = manager_same_text(member->lease->node_id, m->node_id);
+		/* By id before by address, then the one we used last, then the oldest. */
+		if (!best || (by_id && !manager_same_text(best->lease->node_id, m->node_id)) ||
+		    (by_id == manager_same_text(best->lease->node_id, m->node_id) &&
+		     (subnet_equal(&member->lease->subnet, &m->previous) ||
+		      (!subnet_equal(&best->lease->subnet, &m->previous) &&
+		       member->lease->create_revision < best->lease->create_revision))))
+			best = member;
+	}
+	return best;
+}
+
+/* A member made before revision `before` that overlaps `s` and is not `except`; NULL if none. */
+const struct manager_member *manager_overlapping(const struct manager *m, const struct subnet *s,
+						 const struct manager_member *except,
+						 uint64_t before)
+{
+	const struct manager_member *member;
+	const struct manager_member *tmp;
+
+	HASH_ITER (hh, m->members, member, tmp) {
+		if (member != except && member->lease->create_revision < before &&
+		    !manager_same_text(member->lease->node_id, m->node_id) &&
+		    subnet_overlaps(&member->lease->subnet, s))
+			return member;
+	}
+	return NULL;
+}
+
+static int pick(struct manager *m, const struct network_family *f, bool v6,
+		const struct manager_member *except, struct ip_net *ret, struct err *e)
+{
+	auto_free struct ip_net *taken = xmalloc(HASH_COUNT(m->members) * sizeof(*taken));
+	const struct manager_member *member;
+	const struct manager_member *tmp;
+	size_t len = 0;
+
+	HASH_ITER (hh, m->members, member, tmp) {
+		const struct ip_net *net =
+			v6 ? &member->lease->subnet.v6 : &member->lease->subnet.v4;
+
+		if (member != except && ip_net_is_set(net))
+			taken[len++] = *net;
+	}
+	return pool_pick(f, taken, len, manager_random(m), ret, e);
+}
+
+/* One family's part of the subnet to claim: from our lease, else from the last run, else a free
+ * one. */
+int manager_choose_family(struct manager *m, const struct network_family *f, bool v6,
+			  const struct manager_member *ours, struct ip_net *ret, struct err *e)
+{
+	const struct ip_net *candidates[2] = { NULL, v6 ? &m->previous.v6 : &m->previous.v4 };
+
+	*ret = (struct ip_net){ 0 };
+	if (!f->enabled)
+		return 0;
+	if (ours)
+		candidates[0] = v6 ? &ours->lease->subnet.v6 : &ours->lease->subnet.v4;
+	for (size_t i = 0; i < ARRAY_LEN(candidates); i++) {
+		struct subnet alone = { 0 };
+
+		if (!candidates[i] || !network_family_allows(f, candidates[i]))
+			continue;
+		*(v6 ? &alone.v6 : &alone.v4) = *candidates[i];
+		/* What we hold is given up only for who was there before us. */
+		if (!manager_overlapping(m, &alone, ours,
+					 i == 0 ? ours->lease->create_revision : UINT64_MAX)) {
+			*ret = *candidates[i];
+			return 0;
+		}
+	}
+	return pick(m, f, v6, ours, ret, e);
+}
+
+void manager_warn_of_same_address(struct manager *m)
+{
+	const struct manager_member *member;
+	const struct manager_member *tmp;
+	char address[IP_ADDR_TEXT];
+	char key[SUBNET_KEY_TEXT];
+
+	HASH_ITER (hh, m->members, member, tmp) {
+		const struct lease *l = member->lease;
+
+		if (l->problem || manager_is_ours(m, l) || !same_public(m->attributes, l))
+			continue;
+		manager_note(
+			m, LOG_LEVEL_ERROR, "public-address-twice",
+			"%s, the lease of %s on %s, publishes the same address %s as this host",
+			l->node_name ? l->node_name : "another host", l->node_id,
+			subnet_format(&l->subnet, key), ip_addr_format(&l->public_v4, address));
+	}
+}
