@@ -130,6 +130,34 @@ deps:
 		apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	fi
 
+# Measures; nothing fails for being slow. BENCH passes options, for example BENCH='--sizes 1000'.
+bench: all
+	@FLANNEL_BUILD='$(abspath $(BUILD))' /usr/bin/python3 tests/bench/bench.py $(BENCH)
+
+INSTALLED = $(sbindir)/flanneld $(bindir)/fabricctl $(cnidir)/flannel $(unitdir)/flanneld.service \
+	$(prefix)/lib/modules-load.d/flannel.conf $(prefix)/lib/systemd/network/10-flannel.network
+
+# Files under sysconfdir belong to the administrator: never overwritten.
+install: all
+	$(INSTALL) -D -m 0755 $(BUILD)/flanneld $(DESTDIR)$(sbindir)/flanneld
+	$(INSTALL) -D -m 0755 $(BUILD)/fabricctl $(DESTDIR)$(bindir)/fabricctl
+	$(INSTALL) -D -m 0755 $(BUILD)/flannel $(DESTDIR)$(cnidir)/flannel
+	$(INSTALL) -d $(DESTDIR)$(unitdir)
+	sed 's|@sbindir@|$(sbindir)|' packaging/flanneld.service.in >$(DESTDIR)$(unitdir)/flanneld.service
+	$(INSTALL) -D -m 0644 packaging/modules-load.conf $(DESTDIR)$(prefix)/lib/modules-load.d/flannel.conf
+	$(INSTALL) -D -m 0644 packaging/10-flannel.network $(DESTDIR)$(prefix)/lib/systemd/network/10-flannel.network
+	for page in $(wildcard docs/man/*.[1-8]); do \
+		$(INSTALL) -D -m 0644 $$page $(DESTDIR)$(mandir)/man$${page##*.}/$${page##*/}; done
+	for page in README.md $(wildcard docs/*.md); do \
+		$(INSTALL) -D -m 0644 $$page $(DESTDIR)$(docdir)/$${page##*/}; done
+	test -e $(DESTDIR)$(sysconfdir)/flannel/flanneld.conf || \
+		$(INSTALL) -D -m 0644 packaging/flanneld.conf $(DESTDIR)$(sysconfdir)/flannel/flanneld.conf
+
+uninstall:
+	rm -f $(addprefix $(DESTDIR),$(INSTALLED) $(foreach p,$(notdir $(wildcard docs/man/*.[1-8])),\
+		$(mandir)/man$(lastword $(subst ., ,$(p)))/$(p)))
+	rm -rf $(DESTDIR)$(docdir)
+
 format:
 	clang-format -i $(foreach d,$(LAYERS) tests/unit tests/fuzz tests/bench,$(wildcard $(d)/*.c $(d)/*.h))
 
