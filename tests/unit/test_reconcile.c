@@ -13,8 +13,9 @@
 
 #include "backends/reconcile.h"
 
-#define DEVICE    7
-#define OTHER_DEV 3
+#define DEVICE        7
+#define OTHER_DEV     3
+#define LAST_PROTOCOL (FABRIC_ROUTE_PROTOCOL + FABRIC_ROUTE_PROTOCOLS_LEN - 1)
 
 static struct kernel_object fdb(const char *mac, const char *remote)
 {
@@ -415,6 +416,13 @@ static void test_ownership(void **state)
 		  route_by("10.6.3.0/24", "192.0.2.3", OTHER_DEV, FABRIC_ROUTE_PROTOCOL), false },
 		{ "our number, wider than the network",
 		  route_by("10.0.0.0/8", "192.0.2.3", OTHER_DEV, FABRIC_ROUTE_PROTOCOL), false },
+		{ "the last of our numbers",
+		  route_by("10.5.3.0/24", "192.0.2.3", OTHER_DEV, LAST_PROTOCOL), true },
+		{ "the number after the last of ours",
+		  route_by("10.5.3.0/24", "192.0.2.3", OTHER_DEV, LAST_PROTOCOL + 1), false },
+		{ "the number before the first of ours",
+		  route_by("10.5.3.0/24", "192.0.2.3", OTHER_DEV, FABRIC_ROUTE_PROTOCOL - 1),
+		  false },
 		{ "another's route inside the network",
 		  route_by("10.5.3.0/24", "192.0.2.3", OTHER_DEV, RTPROT_BOOT), false },
 		{ "default route", route_by("0.0.0.0/0", "192.0.2.254", OTHER_DEV, RTPROT_DHCP),
@@ -426,6 +434,32 @@ static void test_ownership(void **state)
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		assert_row(reconcile_owns(&scope, &rows[i].object) == rows[i].owned, rows[i].what);
+}
+
+/* Neighbouring subnets of any length spread evenly over our numbers; what a subnet gets never
+ * changes. */
+static void test_route_protocols(void **state)
+{
+	static const uint8_t lens[] = { 16, 24, 26, 30 };
+	struct ip_net v6 = test_net("fd10:0:0:5::/64");
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(lens); i++) {
+		unsigned hits[256] = { 0 };
+
+		for (unsigned n = 0; n < 160; n++) {
+			struct ip_net net = { .len = lens[i] };
+
+			net.addr = ip_addr_from_u128(AF_INET,
+						     0x0a000000 + ((u128)n << (32 - lens[i])));
+			assert_int_equal(fabric_route_protocol(&net), fabric_route_protocol(&net));
+			assert_true(fabric_is_our_protocol(fabric_route_protocol(&net)));
+			hits[fabric_route_protocol(&net)]++;
+		}
+		for (unsigned p = FABRIC_ROUTE_PROTOCOL; p <= LAST_PROTOCOL; p++)
+			assert_int_equal(hits[p], 160 / FABRIC_ROUTE_PROTOCOLS_LEN);
+	}
+	assert_int_equal(fabric_route_protocol(&v6), FABRIC_ROUTE_PROTOCOL);
 }
 
 static void test_foreign_objects_are_left_alone(void **state)
@@ -774,6 +808,7 @@ int main(void)
 		TEST(test_drift_is_repaired_and_counted),
 		TEST(test_observation_is_of_one_kind),
 		TEST(test_ownership),
+		TEST(test_route_protocols),
 		TEST(test_foreign_objects_are_left_alone),
 		TEST(test_a_foreign_route_in_our_slot_is_not_replaced),
 		TEST(test_a_refused_create_is_never_tried_as_replace),

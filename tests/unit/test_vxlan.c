@@ -418,11 +418,11 @@ static void test_objects_of_a_peer(void **state)
 	(void)state;
 	static const char *const v4[] = { "fdb 02:00:0a:05:03:00 dst 192.0.2.3 dev 7",
 					  "neighbour 10.5.3.0 lladdr 02:00:0a:05:03:00 dev 7",
-					  "route 10.5.3.0/24 via 10.5.3.0 dev 7 onlink proto 102" };
+					  "route 10.5.3.0/24 via 10.5.3.0 dev 7 onlink proto 105" };
 	static const char *const both[] = {
 		"fdb 02:00:0a:05:03:00 dst 192.0.2.3 dev 7",
 		"neighbour 10.5.3.0 lladdr 02:00:0a:05:03:00 dev 7",
-		"route 10.5.3.0/24 via 10.5.3.0 dev 7 onlink proto 102",
+		"route 10.5.3.0/24 via 10.5.3.0 dev 7 onlink proto 105",
 		"fdb 02:00:0a:05:03:01 dst 2001:db8::3 dev 8",
 		"neighbour fd10:244:0:56:: lladdr 02:00:0a:05:03:01 dev 8",
 		"route fd10:244:0:56::/64 via fd10:244:0:56:: dev 8 onlink proto 102",
