@@ -24,14 +24,14 @@ struct reconcile_entry {
 	struct reconcile_owner *owner; /* NULL: nobody wants it */
 	LIST_ENTRY(reconcile_entry) owner_link;
 	TAILQ_ENTRY(reconcile_entry) queue_link;
-	struct queue *queue; /* the one it is in, or NULL */
+	struct queue *queue;        /* the one it is in, or NULL */
 	struct kernel_value *other; /* OTHER: what stands in the slot, if we know */
-	char *error;	     /* the last write failed; not queued again before the next observation */
-	uint32_t seen;	     /* number of the observation that last showed exactly this object */
+	char *error;   /* the last write failed; not queued again before the next observation */
+	uint32_t seen; /* number of the observation that last showed exactly this object */
 	uint8_t presence;
-	bool held; /* the slot was ours once: whoever took it since altered our object */
+	bool held;     /* the slot was ours once: whoever took it since altered our object */
 	bool creating; /* the last write was a CREATE, so the slot was not ours before */
-	bool keep; /* scratch of reconcile_want */
+	bool keep;     /* scratch of reconcile_want */
 	UT_hash_handle hh;
 };
 
@@ -46,7 +46,8 @@ struct reconcile {
 	struct reconcile_entry *by_key;
 	struct queue puts[KERNEL_KINDS];
 	struct queue drops[KERNEL_KINDS];
-	/* The kernel allows several routes, or FDB entries, in one slot: those beside the wanted one, to be dropped. */
+	/* The kernel allows several routes, or FDB entries, in one slot: those beside the wanted
+	 * one, to be dropped. */
 	struct kernel_object *strays;
 	size_t strays_len;
 	size_t strays_cap;
@@ -271,7 +272,8 @@ int reconcile_want(struct reconcile *r, struct reconcile_owner *owner,
 							  sizeof(*entry->other)) == 0) {
 				presence = PRESENT;
 			}
-			/* The counters depend on the state only, so the value may change under them. */
+			/* The counters depend on the state only, so the value may change under
+			 * them. */
 			entry->object = objects[i];
 		}
 		set_state(r, entry, owner, presence, NULL);
@@ -436,7 +438,8 @@ void reconcile_refused(struct reconcile *r, struct reconcile_entry *entry, int c
 {
 	if (!entry)
 		return;
-	/* Whatever the reason: if the slot was not ours before, what is in it must not be replaced next time either. */
+	/* Whatever the reason: if the slot was not ours before, what is in it must not be replaced
+	 * next time either. */
 	if (code == -EEXIST || entry->creating)
 		entry->held = false;
 	/* The write was counted on when it was taken; nothing of ours stands there. */

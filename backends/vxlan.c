@@ -87,7 +87,8 @@ static int read_config(const struct network_config *config, struct vxlan *v, str
 			       mtu_min, MTU_MAX);
 	/* A name that was cut would be another network's. */
 	if (format_name(name, config->v6.enabled ? AF_INET6 : AF_INET, (uint32_t)vni) >= IFNAMSIZ)
-		return err_set(e, -EINVAL, "VNI is %u, must be %u at most: device names have %d bytes",
+		return err_set(e, -EINVAL,
+			       "VNI is %u, must be %u at most: device names have %d bytes",
 			       (unsigned)vni, config->v6.enabled ? 9999 : 9999999, IFNAMSIZ - 1);
 	if (direct_routing)
 		return err_set(e, -EINVAL,
