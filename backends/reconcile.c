@@ -24,12 +24,14 @@ struct reconcile_entry {
 	struct reconcile_owner *owner; /* NULL: nobody wants it */
 	LIST_ENTRY(reconcile_entry) owner_link;
 	TAILQ_ENTRY(reconcile_entry) queue_link;
-	struct queue *queue; /* the one it is in, or NULL */
+	struct queue *queue;        /* the one it is in, or NULL */
+	struct kernel_value *other; /* OTHER: what stands in the slot, if we know */
 	char *error;   /* the last write failed; not queued again before the next observation */
 	uint32_t seen; /* number of the observation that last showed exactly this object */
 	uint8_t presence;
-	bool held; /* the slot was ours once: whoever took it since altered our object */
-	bool keep; /* scratch of reconcile_want */
+	bool held;     /* the slot was ours once: whoever took it since altered our object */
+	bool creating; /* the last write was a CREATE, so the slot was not ours before */
+	bool keep;     /* scratch of reconcile_want */
 	UT_hash_handle hh;
 };
 
@@ -44,8 +46,8 @@ struct reconcile {
 	struct reconcile_entry *by_key;
 	struct queue puts[KERNEL_KINDS];
 	struct queue drops[KERNEL_KINDS];
-	/* The kernel allows several routes in one slot: those beside the wanted one, to be dropped.
-	 */
+	/* The kernel allows several routes, or FDB entries, in one slot: those beside the wanted
+	 * one, to be dropped. */
 	struct kernel_object *strays;
 	size_t strays_len;
 	size_t strays_cap;
@@ -78,6 +80,7 @@ void reconcile_free(struct reconcile *r)
 		return;
 	HASH_ITER (hh, r->by_key, entry, tmp) {
 		HASH_DEL(r->by_key, entry);
+		free(entry->other);
 		free(entry->error);
 		free(entry);
 	}
@@ -207,6 +210,8 @@ static void set_state(struct reconcile *r, struct reconcile_entry *entry,
 			LIST_INSERT_HEAD(&owner->entries, entry, owner_link);
 		entry->owner = owner;
 	}
+	if (presence != OTHER)
+		free(STEAL(entry->other));
 	entry->presence = (uint8_t)presence;
 	entry->held |= presence != ABSENT;
 	entry->error = copy;
@@ -227,6 +232,13 @@ static void set_state(struct reconcile *r, struct reconcile_entry *entry,
 		free(entry->error);
 		free(entry);
 	}
+}
+
+static void remember_other(struct reconcile_entry *entry, const struct kernel_value *value)
+{
+	if (!entry->other)
+		entry->other = xmalloc(sizeof(*entry->other));
+	*entry->other = *value;
 }
 
 int reconcile_want(struct reconcile *r, struct reconcile_owner *owner,
@@ -253,8 +265,13 @@ int reconcile_want(struct reconcile *r, struct reconcile_owner *owner,
 			entry = add(r, &objects[i]);
 		presence = entry->presence;
 		if (!kernel_value_equal(&entry->object, &objects[i])) {
-			if (presence == PRESENT)
+			if (presence == PRESENT) {
 				presence = OTHER;
+				remember_other(entry, &entry->object.value);
+			} else if (entry->other && memcmp(entry->other, &objects[i].value,
+							  sizeof(*entry->other)) == 0) {
+				presence = PRESENT;
+			}
 			/* The counters depend on the state only, so the value may change under
 			 * them. */
 			entry->object = objects[i];
@@ -272,9 +289,17 @@ int reconcile_want(struct reconcile *r, struct reconcile_owner *owner,
 
 void reconcile_observe_begin(struct reconcile *r, enum kernel_kind kind)
 {
+	size_t kept = 0;
+
 	r->observing = kind;
 	r->pass++;
 	r->rivals_len = 0;
+	/* Those still there are found again. */
+	for (size_t i = 0; i < r->strays_len; i++) {
+		if (r->strays[i].key.kind != kind)
+			r->strays[kept++] = r->strays[i];
+	}
+	r->strays_len = kept;
 }
 
 void reconcile_observe(struct reconcile *r, const struct kernel_object *actual)
@@ -317,10 +342,14 @@ static void settle_rivals(struct reconcile *r)
 		}
 		if (entry->owner && entry->presence == PRESENT)
 			r->counts.drift[r->observing]++;
-		if (!entry->owner)
-			entry->object = r->rivals[i].actual;
 		entry->seen = r->pass;
-		set_state(r, entry, entry->owner, OTHER, NULL);
+		if (entry->owner) {
+			remember_other(entry, &r->rivals[i].actual.value);
+			set_state(r, entry, entry->owner, OTHER, NULL);
+		} else {
+			entry->object = r->rivals[i].actual;
+			set_state(r, entry, NULL, PRESENT, NULL);
+		}
 	}
 	r->rivals_len = 0;
 }
@@ -376,6 +405,7 @@ bool reconcile_next(struct reconcile *r, enum reconcile_action *ret_action,
 		bool create = !entry->held && entry->object.key.kind == KERNEL_ROUTE;
 
 		*ret_action = create ? RECONCILE_CREATE : RECONCILE_REPLACE;
+		entry->creating = create;
 		r->counts.puts[entry->object.key.kind]++;
 		set_state(r, entry, entry->owner, PRESENT, NULL);
 		*ret_object = &entry->object;
@@ -394,6 +424,8 @@ bool reconcile_next(struct reconcile *r, enum reconcile_action *ret_action,
 		/* A refused drop needs no memory: the next observation finds what is still there.
 		 */
 		r->stray = entry->object;
+		if (entry->other)
+			r->stray.value = *entry->other;
 		set_state(r, entry, NULL, ABSENT, NULL);
 	}
 	r->counts.drops[r->stray.key.kind]++;
@@ -406,9 +438,9 @@ void reconcile_refused(struct reconcile *r, struct reconcile_entry *entry, int c
 {
 	if (!entry)
 		return;
-	/* An exclusive create met something that is not ours; it must not be replaced next time
-	 * either. */
-	if (code == -EEXIST)
+	/* Whatever the reason: if the slot was not ours before, what is in it must not be replaced
+	 * next time either. */
+	if (code == -EEXIST || entry->creating)
 		entry->held = false;
 	/* The write was counted on when it was taken; nothing of ours stands there. */
 	set_state(r, entry, entry->owner, ABSENT,

@@ -54,9 +54,15 @@ static struct vxlan *vxlan_of(const struct backend *b)
 	return (struct vxlan *)b;
 }
 
+static int format_name(char buf[static IFNAMSIZ], int family, uint32_t vni)
+{
+	return snprintf(buf, IFNAMSIZ, "%s.%u", family == AF_INET ? "flannel" : "flannel-v6", vni);
+}
+
 static int read_config(const struct network_config *config, struct vxlan *v, struct err *e)
 {
 	uint32_t mtu_min = config->v6.enabled ? MTU_MIN_V6 : MTU_MIN_V4;
+	char name[IFNAMSIZ];
 	bool direct_routing = false;
 	uint64_t vni = VXLAN_DEFAULT_VNI;
 	uint64_t port = 0;
@@ -79,6 +85,11 @@ static int read_config(const struct network_config *config, struct vxlan *v, str
 	if (mtu && mtu < mtu_min)
 		return err_set(e, -EINVAL, "MTU is %u, must be 0 or from %u to %u", (unsigned)mtu,
 			       mtu_min, MTU_MAX);
+	/* A name that was cut would be another network's. */
+	if (format_name(name, config->v6.enabled ? AF_INET6 : AF_INET, (uint32_t)vni) >= IFNAMSIZ)
+		return err_set(e, -EINVAL,
+			       "VNI is %u, must be %u at most: device names have %d bytes",
+			       (unsigned)vni, config->v6.enabled ? 9999 : 9999999, IFNAMSIZ - 1);
 	if (direct_routing)
 		return err_set(e, -EINVAL,
 			       "DirectRouting is true, which this version does not support");
@@ -172,8 +183,7 @@ static size_t vxlan_devices(const struct backend *b,
 		struct backend_device *d = &ret[i];
 
 		memset(d, 0, sizeof(*d));
-		snprintf(d->name, sizeof(d->name), "%s.%u",
-			 side->family == AF_INET ? "flannel" : "flannel-v6", v->vni);
+		format_name(d->name, side->family, v->vni);
 		d->vxlan.vni = v->vni;
 		d->vxlan.lower_ifindex = v->lower_ifindex;
 		d->vxlan.local = side->local;

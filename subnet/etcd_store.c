@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "subnet/etcd_store.h"
 #include "subnet/etcd_internal.h"
 
 #include <errno.h>
