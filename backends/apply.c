@@ -147,6 +147,17 @@ static bool same_tunnel(const struct link_info *link, const struct backend_devic
 	       have->learning == want->learning && have->gbp == want->gbp && !have->l2miss;
 }
 
+bool apply_find_device(struct netlink *nl, const struct backend_device *d, struct mac_addr *ret_mac)
+{
+	struct link_info link;
+
+	if (link_get_by_name(nl, d->name, &link, NULL) < 0 || strcmp(link.kind, "vxlan") != 0 ||
+	    !same_tunnel(&link, d))
+		return false;
+	*ret_mac = link.mac;
+	return true;
+}
+
 static int create_device(struct netlink *nl, const struct backend_device *d, struct link_info *ret,
 			 struct err *e)
 {

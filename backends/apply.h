@@ -35,4 +35,11 @@ int apply_flush(struct reconcile *r, struct netlink *nl, size_t max, bool *ret_m
 int apply_device(struct netlink *nl, const struct backend_device *d, uint32_t *ret_ifindex,
 		 bool *ret_changed, struct err *e) MUST_CHECK;
 
+/*
+ * True if the wanted device exists already as this tunnel, made by an earlier run or by flannel;
+ * then *ret_mac is its MAC, which peers know.
+ */
+bool apply_find_device(struct netlink *nl, const struct backend_device *d,
+		       struct mac_addr *ret_mac);
+
 #endif

@@ -3,19 +3,21 @@
 
 #include <errno.h>
 
+#include "backends/alloc.h"
+#include "backends/host_gw.h"
 #include "backends/vxlan.h"
 
-const struct backend_type *const backend_types[] = { &backend_vxlan, NULL };
+const struct backend_type *const backend_types[] = { &backend_vxlan, &backend_host_gw,
+						     &backend_alloc, NULL };
 
-int backend_create(const struct network_config *config, const struct backend_host *host,
-		   struct backend **ret, struct err *e)
+int backend_create(const struct network_config *config, struct backend **ret, struct err *e)
 {
 	char known[200] = "";
 	size_t used = 0;
 
 	for (size_t i = 0; backend_types[i]; i++) {
 		if (strcmp(backend_types[i]->name, config->backend_type) == 0) {
-			if (backend_types[i]->create(config, host, ret, e) < 0)
+			if (backend_types[i]->create(config, ret, e) < 0)
 				return err_wrap(e, "Backend");
 			return 0;
 		}
@@ -30,6 +32,35 @@ void backend_free(struct backend *b)
 {
 	if (b)
 		b->type->free(b);
+}
+
+int backend_check_type(const struct lease *peer, const struct backend_type *type, struct err *e)
+{
+	const char *theirs = peer->backend_type ? peer->backend_type : "";
+
+	if (strcmp(theirs, type->name) == 0)
+		return 0;
+	return err_set(e, -EINVAL, "BackendType is \"%.40s\", ours is \"%s\"", theirs, type->name);
+}
+
+int backend_check_public(const struct lease *peer, int family, const struct ip_net *network,
+			 const struct backend_host *host, struct err *e)
+{
+	const struct ip_addr *address = backend_public_address(peer, family);
+	const char *key = family == AF_INET ? "PublicIP" : "PublicIPv6";
+	char text[IP_ADDR_TEXT];
+
+	if (!ip_addr_is_set(address))
+		return err_set(e, -EINVAL, "%s is missing", key);
+	ip_addr_format(address, text);
+	if (ip_addr_is_loopback(address) || ip_addr_is_multicast(address))
+		return err_set(e, -EINVAL, "%s is %s, must be a unicast address", key, text);
+	if (ip_addr_equal(address, family == AF_INET ? &host->public_v4 : &host->public_v6) ||
+	    ip_addr_equal(address, family == AF_INET ? &host->local_v4 : &host->local_v6))
+		return err_set(e, -EINVAL, "%s is %s, which is this host's own", key, text);
+	if (ip_net_contains(network, address))
+		return err_set(e, -EINVAL, "%s is %s, inside the overlay network", key, text);
+	return 0;
 }
 
 /* FNV-1a, then mixed so that ids differing in one character differ in all bytes. */

@@ -28,9 +28,8 @@ struct vxlan_side {
 	bool enabled;
 	int family;
 	struct ip_net network;
-	struct ip_addr local;  /* source of tunnel packets, unset: the kernel chooses */
-	struct ip_addr public; /* ours */
 	struct mac_addr mac;
+	bool mac_kept; /* the device's own, see keep_mac */
 	uint32_t ifindex;
 	uint32_t overhead;
 };
@@ -41,9 +40,9 @@ struct vxlan {
 	uint16_t port; /* 0: the default */
 	bool gbp;
 	bool learning;
+	bool direct_routing;
 	uint32_t mtu_bytes; /* configured, of the underlay; 0: follow the underlay */
-	uint32_t lower_mtu_bytes;
-	uint32_t lower_ifindex;
+	struct backend_host host;
 	struct vxlan_side sides[2];
 	size_t devices[2]; /* device number -> side */
 	size_t devices_len;
@@ -63,7 +62,6 @@ static int read_config(const struct network_config *config, struct vxlan *v, str
 {
 	uint32_t mtu_min = config->v6.enabled ? MTU_MIN_V6 : MTU_MIN_V4;
 	char name[IFNAMSIZ];
-	bool direct_routing = false;
 	uint64_t vni = VXLAN_DEFAULT_VNI;
 	uint64_t port = 0;
 	uint64_t mtu = 0;
@@ -77,7 +75,7 @@ static int read_config(const struct network_config *config, struct vxlan *v, str
 	if (rc == 0)
 		rc = json_read_bool(config->backend, "Learning", &v->learning, e);
 	if (rc == 0)
-		rc = json_read_bool(config->backend, "DirectRouting", &direct_routing, e);
+		rc = json_read_bool(config->backend, "DirectRouting", &v->direct_routing, e);
 	if (rc == 0)
 		rc = json_read_uint(config->backend, "MTU", 0, MTU_MAX, &mtu, e);
 	if (rc < 0)
@@ -90,48 +88,65 @@ static int read_config(const struct network_config *config, struct vxlan *v, str
 		return err_set(e, -EINVAL,
 			       "VNI is %u, must be %u at most: device names have %d bytes",
 			       (unsigned)vni, config->v6.enabled ? 9999 : 9999999, IFNAMSIZ - 1);
-	if (direct_routing)
-		return err_set(e, -EINVAL,
-			       "DirectRouting is true, which this version does not support");
 	v->vni = (uint32_t)vni;
 	v->port = (uint16_t)port;
 	v->mtu_bytes = (uint32_t)mtu;
 	return 0;
 }
 
-static void set_side(struct vxlan *v, size_t i, const struct network_family *f,
-		     const struct backend_host *host)
+static void init_side(struct vxlan *v, size_t i, const struct network_family *f)
 {
 	struct vxlan_side *side = &v->sides[i];
 
 	side->enabled = f->enabled;
 	side->family = i == 0 ? AF_INET : AF_INET6;
 	side->network = f->network;
-	side->local = i == 0 ? host->local_v4 : host->local_v6;
-	side->public = i == 0 ? host->public_v4 : host->public_v6;
 	side->overhead = i == 0 ? VXLAN_OVERHEAD_V4 : VXLAN_OVERHEAD_V6;
-	side->mac = backend_derive_mac(host->node_id, v->vni, side->family);
 	if (f->enabled)
 		v->devices[v->devices_len++] = i;
 }
 
-static int vxlan_create(const struct network_config *config, const struct backend_host *host,
-			struct backend **ret, struct err *e)
+static int vxlan_create(const struct network_config *config, struct backend **ret, struct err *e)
 {
 	struct vxlan *v = xcalloc(1, sizeof(*v));
 	int rc = read_config(config, v, e);
 
-	if (rc < 0 || !host) {
+	if (rc < 0) {
 		free(v);
 		return rc;
 	}
 	v->base.type = &backend_vxlan;
-	v->lower_ifindex = host->lower_ifindex;
-	v->lower_mtu_bytes = host->lower_mtu_bytes;
-	set_side(v, 0, &config->v4, host);
-	set_side(v, 1, &config->v6, host);
+	v->base.needs_paths = v->direct_routing;
+	init_side(v, 0, &config->v4);
+	init_side(v, 1, &config->v6);
 	*ret = &v->base;
 	return 0;
+}
+
+static int vxlan_set_host(struct backend *b, const struct backend_host *host, struct err *e UNUSED)
+{
+	struct vxlan *v = vxlan_of(b);
+
+	v->host = *host;
+	for (size_t i = 0; i < ARRAY_LEN(v->sides); i++) {
+		if (!v->sides[i].mac_kept)
+			v->sides[i].mac =
+				backend_derive_mac(host->node_id, v->vni, v->sides[i].family);
+	}
+	/* The caller's string need not live on. */
+	v->host.node_id = NULL;
+	return 0;
+}
+
+static void vxlan_keep_mac(struct backend *b, size_t device, const struct mac_addr *mac)
+{
+	struct vxlan *v = vxlan_of(b);
+	struct vxlan_side *side = &v->sides[v->devices[device]];
+
+	if (mac_addr_is_zero(mac) || (mac->b[0] & 1))
+		return;
+	side->mac = *mac;
+	side->mac_kept = true;
 }
 
 static void vxlan_free(struct backend *b)
@@ -153,11 +168,11 @@ static void vxlan_publish(const struct backend *b, struct lease *own)
 
 	own->backend_type = xstrdup(backend_vxlan.name);
 	if (v->sides[0].enabled) {
-		own->public_v4 = v->sides[0].public;
+		own->public_v4 = v->host.public_v4;
 		own->backend_data = format_data(v, &v->sides[0]);
 	}
 	if (v->sides[1].enabled) {
-		own->public_v6 = v->sides[1].public;
+		own->public_v6 = v->host.public_v6;
 		own->backend_v6_data = format_data(v, &v->sides[1]);
 	}
 }
@@ -166,7 +181,7 @@ static void vxlan_publish(const struct backend *b, struct lease *own)
  * word. */
 static uint32_t device_mtu(const struct vxlan *v, const struct vxlan_side *side)
 {
-	uint32_t lower = v->lower_mtu_bytes;
+	uint32_t lower = v->host.lower_mtu_bytes;
 
 	if (v->mtu_bytes && v->mtu_bytes < lower)
 		lower = v->mtu_bytes;
@@ -185,8 +200,8 @@ static size_t vxlan_devices(const struct backend *b,
 		memset(d, 0, sizeof(*d));
 		format_name(d->name, side->family, v->vni);
 		d->vxlan.vni = v->vni;
-		d->vxlan.lower_ifindex = v->lower_ifindex;
-		d->vxlan.local = side->local;
+		d->vxlan.lower_ifindex = v->host.lower_ifindex;
+		d->vxlan.local = side->family == AF_INET ? v->host.local_v4 : v->host.local_v6;
 		d->vxlan.port = v->port ? v->port : VXLAN_DEFAULT_PORT;
 		d->vxlan.learning = v->learning;
 		d->vxlan.gbp = v->gbp;
@@ -203,16 +218,6 @@ static void vxlan_set_ifindex(struct backend *b, size_t device, uint32_t ifindex
 	v->sides[v->devices[device]].ifindex = ifindex;
 }
 
-static void vxlan_set_lower_mtu(struct backend *b, uint32_t mtu_bytes)
-{
-	vxlan_of(b)->lower_mtu_bytes = mtu_bytes;
-}
-
-static const struct ip_net *subnet_of(const struct subnet *s, const struct vxlan_side *side)
-{
-	return side->family == AF_INET ? &s->v4 : &s->v6;
-}
-
 static void vxlan_own_objects(const struct backend *b, const struct subnet *own,
 			      struct backend_objects *ret)
 {
@@ -221,7 +226,7 @@ static void vxlan_own_objects(const struct backend *b, const struct subnet *own,
 	ret->len = 0;
 	for (size_t i = 0; i < ARRAY_LEN(v->sides); i++) {
 		const struct vxlan_side *side = &v->sides[i];
-		const struct ip_net *subnet = subnet_of(own, side);
+		const struct ip_net *subnet = backend_subnet(own, side->family);
 		struct ip_net host;
 
 		if (!side->enabled || !side->ifindex || !ip_net_is_set(subnet))
@@ -261,41 +266,28 @@ static int parse_data(const char *text, const struct vxlan *v, struct mac_addr *
 	return 0;
 }
 
-/* An address that tunnel packets can be sent to. */
-static int check_public(const struct vxlan_side *side, const struct ip_addr *public, struct err *e)
-{
-	const char *key = side->family == AF_INET ? "PublicIP" : "PublicIPv6";
-	char text[IP_ADDR_TEXT];
-
-	if (!ip_addr_is_set(public))
-		return err_set(e, -EINVAL, "%s is missing", key);
-	ip_addr_format(public, text);
-	if (ip_addr_is_loopback(public) || ip_addr_is_multicast(public))
-		return err_set(e, -EINVAL, "%s is %s, must be a unicast address", key, text);
-	if (ip_addr_equal(public, &side->public) || ip_addr_equal(public, &side->local))
-		return err_set(e, -EINVAL, "%s is %s, which is this host's own", key, text);
-	if (ip_net_contains(&side->network, public))
-		return err_set(e, -EINVAL, "%s is %s, inside the overlay network", key, text);
-	return 0;
-}
-
 static int add_peer(const struct vxlan *v, const struct vxlan_side *side, const struct lease *peer,
-		    struct backend_objects *ret, struct err *e)
+		    const struct backend_path *path, struct backend_objects *ret, struct err *e)
 {
-	const struct ip_net *subnet = subnet_of(&peer->subnet, side);
-	const struct ip_addr *public =
-		side->family == AF_INET ? &peer->public_v4 : &peer->public_v6;
+	const struct ip_net *subnet = backend_subnet(&peer->subnet, side->family);
+	const struct ip_addr *public = backend_public_address(peer, side->family);
 	const char *data = side->family == AF_INET ? peer->backend_data : peer->backend_v6_data;
 	struct mac_addr mac;
 	int rc;
 
-	rc = check_public(side, public, e);
+	rc = backend_check_public(peer, side->family, &side->network, &v->host, e);
 	if (rc < 0)
 		return rc;
 	if (parse_data(data, v, &mac, e) < 0)
 		return err_wrap(e, side->family == AF_INET ? "BackendData" : "BackendV6Data");
 	if (memcmp(&mac, &side->mac, sizeof(mac)) == 0)
 		return err_set(e, -EINVAL, "VtepMAC is this host's own");
+	/* No router in between: the tunnel would only cost. */
+	if (v->direct_routing && path->on_link) {
+		ret->items[ret->len++] =
+			kernel_route(subnet, public, path->ifindex, false, FABRIC_ROUTE_PROTOCOL);
+		return 0;
+	}
 	/* Without a device there is nothing to write yet. */
 	if (!side->ifindex)
 		return 0;
@@ -307,30 +299,26 @@ static int add_peer(const struct vxlan *v, const struct vxlan_side *side, const 
 }
 
 static int vxlan_peer_objects(const struct backend *b, const struct lease *peer,
+			      const struct backend_path paths[static 2],
 			      struct backend_objects *ret, struct err *e)
 {
 	const struct vxlan *v = vxlan_of(b);
-
 	bool usable = false;
+	int rc;
 
 	ret->len = 0;
-	if (!peer->backend_type || strcmp(peer->backend_type, backend_vxlan.name) != 0)
-		return err_set(e, -EINVAL, "BackendType is \"%s\", ours is \"vxlan\"",
-			       peer->backend_type ? peer->backend_type : "");
-	for (size_t i = 0; i < ARRAY_LEN(v->sides); i++) {
+	rc = backend_check_type(peer, &backend_vxlan, e);
+	for (size_t i = 0; i < ARRAY_LEN(v->sides) && rc == 0; i++) {
 		const struct vxlan_side *side = &v->sides[i];
-		int rc;
 
-		if (!side->enabled || !ip_net_is_set(subnet_of(&peer->subnet, side)))
+		if (!side->enabled || !ip_net_is_set(backend_subnet(&peer->subnet, side->family)))
 			continue;
-		rc = add_peer(v, side, peer, ret, e);
-		if (rc < 0)
-			return rc;
+		rc = add_peer(v, side, peer, &paths[i], ret, e);
 		usable = true;
 	}
-	if (!usable)
-		return err_set(e, -EINVAL, "has no subnet in a family that this network uses");
-	return 0;
+	if (rc == 0 && !usable)
+		rc = err_set(e, -EINVAL, "has no subnet in a family that this network uses");
+	return rc;
 }
 
 static uint32_t vxlan_pod_mtu(const struct backend *b)
@@ -347,17 +335,20 @@ static void vxlan_describe(const struct backend *b, char *buf, size_t size)
 {
 	const struct vxlan *v = vxlan_of(b);
 
-	snprintf(buf, size, "vxlan vni %u port %u", v->vni, v->port ? v->port : VXLAN_DEFAULT_PORT);
+	snprintf(buf, size, "vxlan vni %u port %u%s", v->vni,
+		 v->port ? v->port : VXLAN_DEFAULT_PORT,
+		 v->direct_routing ? " direct routing" : "");
 }
 
 const struct backend_type backend_vxlan = {
 	.name = "vxlan",
 	.create = vxlan_create,
 	.free = vxlan_free,
+	.set_host = vxlan_set_host,
+	.keep_mac = vxlan_keep_mac,
 	.publish = vxlan_publish,
 	.devices = vxlan_devices,
 	.set_ifindex = vxlan_set_ifindex,
-	.set_lower_mtu = vxlan_set_lower_mtu,
 	.own_objects = vxlan_own_objects,
 	.peer_objects = vxlan_peer_objects,
 	.pod_mtu = vxlan_pod_mtu,

@@ -67,6 +67,8 @@ size_t daemon_problems(const struct daemon *d,
 		    "the network configuration in the store is another than the one in use; "
 		    "restart "
 		    "flanneld to use it");
+	if (d->underlay_error.code)
+		add(ret, &len, "underlay-lost", "%s", d->underlay_error.text);
 	if (f.started && !f.devices_ok)
 		add(ret, &len, "device-failed", "%s", f.device_error);
 	if (f.started && f.reconcile->failed)
@@ -306,8 +308,65 @@ static void on_mtu_changed(void *arg)
 	event_active(d->deferred, 0, 0);
 }
 
+static bool same_external(const struct external *a, const struct external *b)
+{
+	return a->ifindex == b->ifindex && a->mtu_bytes == b->mtu_bytes &&
+	       ip_addr_equal(&a->local_v4, &b->local_v4) &&
+	       ip_addr_equal(&a->local_v6, &b->local_v6) &&
+	       ip_addr_equal(&a->public_v4, &b->public_v4) &&
+	       ip_addr_equal(&a->public_v6, &b->public_v6);
+}
+
+/* We stand elsewhere now: devices and peers follow, and the other hosts are told. The subnet stays.
+ */
+static void move(struct daemon *d, const struct external *x, const struct network_config *config)
+{
+	auto_lease struct lease *attributes = lease_new();
+	char v4[IP_ADDR_TEXT];
+	char v6[IP_ADDR_TEXT];
+	struct err e;
+
+	if (fabric_move(d->fabric, x, d->node_id, &e) < 0) {
+		log_error("underlay-unusable", "%s", e.text);
+		d->underlay_error = e;
+		return;
+	}
+	log_warn("underlay-changed", "%s, mtu %u, public address %s %s", x->name, x->mtu_bytes,
+		 ip_addr_format(&x->public_v4, v4),
+		 config->v6.enabled ? ip_addr_format(&x->public_v6, v6) : "");
+	d->external = *x;
+	fabric_publish(d->fabric, attributes);
+	manager_publish(d->manager, clock_boot_ms(), attributes);
+}
+
+static void on_underlay_changed(void *arg)
+{
+	struct daemon *d = arg;
+	struct external x;
+	struct manager_view m;
+	struct err e;
+
+	manager_view(d->manager, &m);
+	if (!m.config)
+		return;
+	if (external_choose(fabric_netlink(d->fabric), d->options, m.config->v4.enabled,
+			    m.config->v6.enabled, &x, &e) < 0) {
+		if (!d->underlay_error.code)
+			log_warn("underlay-lost", "%s; everything stays as it is", e.text);
+		d->underlay_error = e;
+	} else {
+		if (d->underlay_error.code)
+			log_info("underlay-back", "the external interface is %s", x.name);
+		d->underlay_error.code = 0;
+		if (!same_external(&x, &d->external))
+			move(d, &x, m.config);
+	}
+	after(d);
+}
+
 static const struct fabric_ops fabric_ops = { .settled = on_settled,
-					      .mtu_changed = on_mtu_changed };
+					      .mtu_changed = on_mtu_changed,
+					      .underlay_changed = on_underlay_changed };
 
 /* ---- start ---- */
 
@@ -335,6 +394,7 @@ static void set_up(struct daemon *d)
 		manager_reject_config(d->manager, clock_boot_ms(), e.text);
 		return;
 	}
+	d->external = external;
 	fabric_view(d->fabric, &f);
 	log_info("network", "%s on %s, mtu %u, public address %s %s", f.backend, external.name,
 		 external.mtu_bytes, ip_addr_format(&external.public_v4, v4),

@@ -35,6 +35,8 @@ struct daemon {
 	bool env_dirty;     /* subnet.env must be written */
 	bool ready_told;    /* READY=1 was sent */
 	struct err env_error;
+	struct external external;     /* in use */
+	struct err underlay_error;    /* why there is no external interface just now */
 	char *last_status;            /* STATUS= sent last */
 	LIST_HEAD(, pending) pending; /* requests of the manager that the store works on */
 	struct counters {

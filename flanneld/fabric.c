@@ -8,6 +8,7 @@
 
 #include "backends/apply.h"
 #include "kernel/monitor.h"
+#include "kernel/underlay.h"
 #include "lib/clock.h"
 #include "lib/log.h"
 
@@ -17,11 +18,13 @@
 #define RETRY_MAX_MS      30000
 #define SLOW_MIN_MS       30000 /* full comparison although nothing was noticed */
 #define SLOW_COST_FACTOR  2000  /* ... but at most 1/2000 of the time is spent on it */
+#define UNDERLAY_DELAY_MS 100   /* lets an interface come up with all its addresses */
 #define NOTIFICATIONS_MAX 4096  /* read in one turn */
 
 struct peer {
 	struct reconcile_owner owner; /* first: an owner found in the way is a peer */
 	struct manager_member *member;
+	bool wanted;     /* its objects were stated to the reconciler */
 	char *ignored;   /* why its lease is of no use; NULL if it is used */
 	bool in_the_way; /* ignored because another peer has the same object: try again when peers
 			    change */
@@ -37,6 +40,7 @@ struct fabric {
 	struct event *monitor_event;
 	struct event *work; /* timer; armed whenever there is something to do */
 	struct event *slow;
+	struct event *underlay;
 	struct reconcile *reconcile;
 	struct reconcile_scope scope;
 	struct backend *backend;
@@ -47,6 +51,7 @@ struct fabric {
 	bool started;
 	bool settled_once;
 	bool devices_dirty;
+	bool paths_dirty; /* peers may be reached another way now */
 	bool devices_ok;
 	struct err device_error;
 	struct backend_device devices[BACKEND_DEVICES];
@@ -129,15 +134,38 @@ static int check_peer(const struct fabric *f, const struct lease *l, struct err 
 	return 0;
 }
 
+/* How the kernel reaches a peer without us: what our own routes say must not count. */
+static void find_paths(const struct fabric *f, const struct lease *l, struct backend_path ret[2])
+{
+	const struct ip_addr *addresses[] = { &l->public_v4, &l->public_v6 };
+
+	memset(ret, 0, 2 * sizeof(*ret));
+	for (size_t i = 0; f->backend->needs_paths && i < ARRAY_LEN(addresses); i++) {
+		struct underlay_route route;
+
+		if (!ip_addr_is_set(addresses[i]) ||
+		    underlay_route_to(f->nl, addresses[i], &route, NULL) < 0)
+			continue;
+		for (size_t d = 0; d < f->devices_len; d++) {
+			if (route.ifindex == f->ifindexes[d])
+				route.ifindex = 0;
+		}
+		ret[i].ifindex = route.ifindex;
+		ret[i].on_link = route.ifindex && !ip_addr_is_set(&route.gateway);
+	}
+}
+
 static void want_peer(struct fabric *f, struct peer *p)
 {
 	struct backend_objects objects = { .len = 0 };
+	struct backend_path paths[2];
 	struct reconcile_owner *other;
 	char text[SUBNET_KEY_TEXT];
 	struct err e;
 
+	find_paths(f, p->member->lease, paths);
 	if (check_peer(f, p->member->lease, &e) < 0 ||
-	    f->backend->type->peer_objects(f->backend, p->member->lease, &objects, &e) < 0) {
+	    f->backend->type->peer_objects(f->backend, p->member->lease, paths, &objects, &e) < 0) {
 		objects.len = 0;
 		set_ignored(f, p, e.text, false);
 	} else {
@@ -152,9 +180,12 @@ static void want_peer(struct fabric *f, struct peer *p)
 				 : subnet_format(&((struct peer *)other)->member->lease->subnet,
 						 text));
 		set_ignored(f, p, reason, true);
+		objects.len = 0;
 		if (reconcile_want(f->reconcile, &p->owner, NULL, 0, &other) < 0)
 			abort(); /* nothing can be in the way of nothing */
 	}
+	/* Nothing to write is right for some backends, but not while a device is missing. */
+	p->wanted = objects.len > 0 || f->devices_ok || f->devices_len == 0;
 }
 
 /* Something was given up: those that it stood in the way of may have it now. */
@@ -228,7 +259,7 @@ const char *fabric_peer_state(const struct manager_member *member, const char **
 	}
 	if (p->owner.failed)
 		return "failed";
-	return p->owner.unsettled || LIST_EMPTY(&p->owner.entries) ? "pending" : "ok";
+	return p->owner.unsettled || !p->wanted ? "pending" : "ok";
 }
 
 const char *fabric_own_state(const struct fabric *f, const char **ret_reason)
@@ -392,6 +423,10 @@ static void on_work(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 		f->devices_dirty = true;
 		retry_later(f);
 	}
+	if (f->paths_dirty) {
+		f->paths_dirty = false;
+		want_all(f);
+	}
 	if (f->dirty && !observe(f)) {
 		retry_later(f);
 		return;
@@ -439,6 +474,22 @@ void fabric_sync(struct fabric *f)
 
 /* ---- notifications ---- */
 
+static void want_underlay(struct fabric *f)
+{
+	if (!event_pending(f->underlay, EV_TIMEOUT, NULL))
+		arm(f->underlay, UNDERLAY_DELAY_MS);
+}
+
+static void on_underlay(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+	struct fabric *f = arg;
+
+	f->paths_dirty |= f->backend->needs_paths;
+	if (f->paths_dirty)
+		want_work(f, 0);
+	f->ops->underlay_changed(f->arg);
+}
+
 static void on_link(void *arg, const struct link_info *link, bool gone)
 {
 	struct fabric *f = arg;
@@ -458,22 +509,37 @@ static void on_link(void *arg, const struct link_info *link, bool gone)
 			want_work(f, 0);
 		}
 	}
-	if (link->ifindex == f->external.ifindex && !gone &&
-	    link->mtu_bytes != f->external.mtu_bytes) {
-		log_info("underlay-mtu", "MTU of %s is now %u, was %u", link->name, link->mtu_bytes,
-			 f->external.mtu_bytes);
-		f->external.mtu_bytes = link->mtu_bytes;
-		f->backend->type->set_lower_mtu(f->backend, link->mtu_bytes);
-		f->devices_dirty = true;
-		want_work(f, 0);
-		f->ops->mtu_changed(f->arg);
+	if (link->ifindex == f->external.ifindex || strcmp(link->name, f->external.name) == 0)
+		want_underlay(f);
+}
+
+static bool on_our_device(const struct fabric *f, uint32_t ifindex)
+{
+	for (size_t i = 0; i < f->devices_len; i++) {
+		if (ifindex && ifindex == f->ifindexes[i])
+			return true;
 	}
+	return false;
+}
+
+/* Whether this object of somebody else may change where we stand, or how peers are reached. */
+static bool concerns_underlay(const struct fabric *f, const struct kernel_object *o)
+{
+	if (o->key.kind == KERNEL_ADDRESS)
+		return !on_our_device(f, o->key.ifindex) &&
+		       (o->key.ifindex == f->external.ifindex || f->backend->needs_paths);
+	if (o->key.kind != KERNEL_ROUTE || on_our_device(f, o->value.ifindex) ||
+	    fabric_is_our_protocol(o->value.protocol))
+		return false;
+	return o->key.len == 0 || f->backend->needs_paths;
 }
 
 static void on_object(void *arg, const struct kernel_object *object, bool gone)
 {
 	struct fabric *f = arg;
 
+	if (concerns_underlay(f, object))
+		want_underlay(f);
 	if (!reconcile_contradicts(f->reconcile, object, gone))
 		return;
 	f->dirty |= 1u << object->key.kind;
@@ -490,6 +556,7 @@ static void on_overrun(void *arg)
 	f->dirty = APPLY_ALL_KINDS;
 	f->devices_dirty = true;
 	want_work(f, HEAL_DELAY_MS);
+	want_underlay(f);
 }
 
 static void on_monitor(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
@@ -517,6 +584,7 @@ int fabric_new(struct event_base *base, const struct fabric_ops *ops, void *arg,
 	f->reconcile = reconcile_new();
 	f->work = evtimer_new(base, on_work, f);
 	f->slow = evtimer_new(base, on_slow, f);
+	f->underlay = evtimer_new(base, on_underlay, f);
 	rc = netlink_open(NETLINK_ROUTE, &f->nl, e);
 	/* Before the first dump, so that nothing falls between it and the notifications. */
 	if (rc == 0)
@@ -545,6 +613,7 @@ void fabric_free(struct fabric *f)
 		event_free(f->monitor_event);
 	event_free(f->work);
 	event_free(f->slow);
+	event_free(f->underlay);
 	reconcile_free(f->reconcile);
 	backend_free(f->backend);
 	monitor_close(f->monitor);
@@ -557,27 +626,68 @@ struct netlink *fabric_netlink(struct fabric *f)
 	return f->nl;
 }
 
-int fabric_setup(struct fabric *f, const struct network_config *config,
-		 const struct external *external, const char *node_id, struct err *e)
+static int set_host(struct fabric *f, const struct external *x, const char *node_id, struct err *e)
 {
 	struct backend_host host = {
 		.node_id = node_id,
-		.lower_ifindex = external->ifindex,
-		.lower_mtu_bytes = external->mtu_bytes,
-		.local_v4 = external->local_v4,
-		.local_v6 = external->local_v6,
-		.public_v4 = external->public_v4,
-		.public_v6 = external->public_v6,
+		.lower_ifindex = x->ifindex,
+		.lower_mtu_bytes = x->mtu_bytes,
+		.local_v4 = x->local_v4,
+		.local_v6 = x->local_v6,
+		.public_v4 = x->public_v4,
+		.public_v6 = x->public_v6,
 	};
-	int rc = backend_create(config, &host, &f->backend, e);
+	int rc = f->backend->type->set_host(f->backend, &host, e);
 
+	if (rc == 0)
+		f->external = *x;
+	return rc;
+}
+
+/* Peers know the MAC of a device that is there already: changing it would cost packets. */
+static void keep_macs(struct fabric *f)
+{
+	struct backend_device devices[BACKEND_DEVICES];
+	size_t len = f->backend->type->devices(f->backend, devices);
+
+	for (size_t i = 0; i < len; i++) {
+		struct mac_addr mac;
+
+		if (apply_find_device(f->nl, &devices[i], &mac))
+			f->backend->type->keep_mac(f->backend, i, &mac);
+	}
+}
+
+int fabric_setup(struct fabric *f, const struct network_config *config,
+		 const struct external *external, const char *node_id, struct err *e)
+{
+	int rc;
+
+	backend_free(STEAL(f->backend));
+	rc = backend_create(config, &f->backend, e);
+	if (rc == 0)
+		rc = set_host(f, external, node_id, e);
 	if (rc < 0)
 		return rc;
-	f->external = *external;
+	keep_macs(f);
 	f->config = *config;
 	f->config.backend = NULL;
 	f->scope.networks[0] = config->v4.enabled ? config->v4.network : (struct ip_net){ 0 };
 	f->scope.networks[1] = config->v6.enabled ? config->v6.network : (struct ip_net){ 0 };
+	return 0;
+}
+
+int fabric_move(struct fabric *f, const struct external *external, const char *node_id,
+		struct err *e)
+{
+	int rc = set_host(f, external, node_id, e);
+
+	if (rc < 0)
+		return rc;
+	f->devices_dirty = true;
+	f->paths_dirty = true;
+	want_work(f, 0);
+	f->ops->mtu_changed(f->arg);
 	return 0;
 }
 

@@ -21,8 +21,10 @@ struct fabric;
 struct fabric_ops {
 	/* Everything that was wanted has been written; some of it may have been refused. */
 	void (*settled)(void *arg);
-	/* The MTU for containers is another now. */
+	/* The MTU for containers may be another now. */
 	void (*mtu_changed)(void *arg);
+	/* Something about the host's own interfaces, addresses or default route has changed. */
+	void (*underlay_changed)(void *arg);
 };
 
 /* Opens the netlink sockets in the current network namespace. */
@@ -31,10 +33,15 @@ int fabric_new(struct event_base *base, const struct fabric_ops *ops, void *arg,
 void fabric_free(struct fabric *f);
 struct netlink *fabric_netlink(struct fabric *f);
 
-/* Reads the backend's configuration and remembers this host's place. Both are copied as far as
- * needed. */
+/*
+ * Reads the backend's configuration and takes this host's place in the underlay. Both are copied as
+ * far as needed.
+ */
 int fabric_setup(struct fabric *f, const struct network_config *config,
 		 const struct external *external, const char *node_id, struct err *e) MUST_CHECK;
+/* The host's place in the underlay is another now; what must be published may be so too. */
+int fabric_move(struct fabric *f, const struct external *external, const char *node_id,
+		struct err *e) MUST_CHECK;
 /* What our lease must say. */
 void fabric_publish(const struct fabric *f, struct lease *ret_attributes);
 /* Our subnet. From the first call on the kernel is written to. */

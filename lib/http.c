@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
+#include <sys/queue.h>
 #include <sys/socket.h>
 
 /* A peer whose host died or was cut off is given up after about 20 s. */
@@ -19,8 +20,7 @@ struct http_client {
 	struct event_base *base;
 	CURLM *multi;
 	struct event *timer;
-	unsigned depth;           /* > 0 inside libcurl, where handles must not be removed */
-	struct http_call *doomed; /* cancelled there */
+	TAILQ_HEAD(, http_call) streams; /* with data to deliver */
 };
 
 struct http_call {
@@ -32,8 +32,8 @@ struct http_call {
 	size_t in_size;
 	size_t in_cap;
 	bool too_large;
-	bool cancelled;
-	struct http_call *next_doomed;
+	bool in_streams;
+	TAILQ_ENTRY(http_call) streams_link;
 	char error[CURL_ERROR_SIZE];
 };
 
@@ -82,19 +82,26 @@ static void finish(struct http_call *call, CURLcode result)
 	call_free(call);
 }
 
-/* After libcurl returned: ends what was cancelled meanwhile, then what is done. */
+/* Hands over what streams have brought. A callback may cancel any call, this one too. */
+static void deliver(struct http_client *client)
+{
+	struct http_call *call;
+
+	while ((call = TAILQ_FIRST(&client->streams))) {
+		auto_free char *data = STEAL(call->in);
+		size_t size = call->in_size;
+
+		TAILQ_REMOVE(&client->streams, call, streams_link);
+		call->in_streams = false;
+		call->in_size = call->in_cap = 0;
+		call->request.on_data(call->request.arg, data, size);
+	}
+}
+
 static void reap(struct http_client *client)
 {
 	CURLMsg *msg;
 	int left;
-
-	while (client->doomed) {
-		struct http_call *call = client->doomed;
-
-		client->doomed = call->next_doomed;
-		curl_multi_remove_handle(client->multi, call->easy);
-		call_free(call);
-	}
 
 	while ((msg = curl_multi_info_read(client->multi, &left))) {
 		struct http_call *call;
@@ -106,13 +113,13 @@ static void reap(struct http_client *client)
 	}
 }
 
+/* Nobody's callback runs inside libcurl, where calls can be neither started nor cancelled. */
 static void act(struct http_client *client, curl_socket_t fd, int what)
 {
 	int running;
 
-	client->depth++;
 	curl_multi_socket_action(client->multi, fd, what, &running);
-	client->depth--;
+	deliver(client);
 	reap(client);
 }
 
@@ -167,6 +174,7 @@ struct http_client *http_client_new(struct event_base *base)
 		return NULL;
 	client = xcalloc(1, sizeof(*client));
 	client->base = base;
+	TAILQ_INIT(&client->streams);
 	client->multi = curl_multi_init();
 	client->timer = evtimer_new(base, on_timer, client);
 	curl_multi_setopt(client->multi, CURLMOPT_SOCKETFUNCTION, want_socket);
@@ -212,12 +220,10 @@ static size_t on_write(char *data, size_t size, size_t len, void *arg)
 	size_t n = size * len;
 	long status = 0;
 
-	if (call->cancelled)
-		return 0;
 	curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
-	if (call->request.on_data && status == 200) {
-		call->request.on_data(call->request.arg, data, n);
-		return call->cancelled ? 0 : n;
+	if (call->request.on_data && status == 200 && !call->in_streams) {
+		TAILQ_INSERT_TAIL(&call->client->streams, call, streams_link);
+		call->in_streams = true;
 	}
 	if (call->in_size + n > call->request.max_reply_size) {
 		call->too_large = true;
@@ -292,12 +298,8 @@ void http_call_cancel(struct http_call *call)
 {
 	if (!call)
 		return;
-	call->cancelled = true;
-	if (call->client->depth > 0) {
-		call->next_doomed = call->client->doomed;
-		call->client->doomed = call;
-		return;
-	}
+	if (call->in_streams)
+		TAILQ_REMOVE(&call->client->streams, call, streams_link);
 	curl_multi_remove_handle(call->client->multi, call->easy);
 	call_free(call);
 }

@@ -39,8 +39,8 @@ struct http_request {
 	const char *unix_socket;    /* NULL: TCP */
 	const struct http_tls *tls; /* may be NULL */
 	int64_t connect_timeout_ms;
-	int64_t timeout_ms; /* of the whole call; 0: none */
-	size_t max_reply_size;
+	int64_t timeout_ms;    /* of the whole call; 0: none */
+	size_t max_reply_size; /* of a stream: between two deliveries */
 	/* If set, the reply body comes in pieces as it arrives, only for status 200; others are
 	 * collected. */
 	void (*on_data)(void *arg, const char *data, size_t size);
@@ -54,7 +54,7 @@ struct http_client *http_client_new(struct event_base *base);
 void http_client_free(struct http_client *client);
 
 struct http_call *http_call_start(struct http_client *client, const struct http_request *request);
-/* May be called from on_data. The call must not be used afterwards. NULL is fine. */
+/* May be called from on_data and, for other calls, from on_done. NULL is fine. */
 void http_call_cancel(struct http_call *call);
 
 #endif

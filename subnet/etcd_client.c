@@ -465,7 +465,7 @@ struct http_call *etcd_client_stream(struct etcd_client *c, const char *path, co
 		.body_size = strlen(body),
 		.tls = &c->tls,
 		.connect_timeout_ms = CONNECT_TIMEOUT_MS,
-		.max_reply_size = 64 * 1024,
+		.max_reply_size = REPLY_MAX_SIZE,
 		.on_data = on_data,
 		.on_done = on_done,
 		.arg = arg,

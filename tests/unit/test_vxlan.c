@@ -17,6 +17,9 @@
 #define NETWORK_DUAL NETWORK_V4 ",\"EnableIPv6\":true,\"IPv6Network\":\"fd10:244::/48\""
 #define NETWORK_V6   "\"EnableIPv4\":false,\"EnableIPv6\":true,\"IPv6Network\":\"fd10:244::/48\""
 
+/* How the kernel reaches a peer does not matter without DirectRouting. */
+static const struct backend_path no_paths[2];
+
 static struct backend_host host(void)
 {
 	return (struct backend_host){
@@ -53,7 +56,8 @@ static struct fixture fixture(const char *fields, const struct backend_host *h)
 	struct backend_device devices[BACKEND_DEVICES];
 	struct err e;
 
-	if (backend_create(&f.config, h, &f.backend, &e) < 0)
+	if (backend_create(&f.config, &f.backend, &e) < 0 ||
+	    f.backend->type->set_host(f.backend, h, &e) < 0)
 		fail_msg("%s: %s", fields, e.text);
 	for (size_t i = 0; i < f.backend->type->devices(f.backend, devices); i++)
 		f.backend->type->set_ifindex(f.backend, i,
@@ -181,7 +185,7 @@ static void test_names_that_do_not_fit_are_refused(void **state)
 		auto_network_config struct network_config c = config(rows[i].fields);
 		struct backend *b = NULL;
 		struct err e = { 0 };
-		int rc = backend_create(&c, NULL, &b, &e);
+		int rc = backend_create(&c, &b, &e);
 
 		assert_row(rc == (rows[i].ok ? 0 : -EINVAL), rows[i].fields);
 		if (!rows[i].ok) {
@@ -235,11 +239,12 @@ static void test_mtu(void **state)
 static void test_mtu_follows_the_underlay(void **state)
 {
 	(void)state;
-	const struct backend_host h = host();
+	struct backend_host h = host();
 	auto_fixture struct fixture f = fixture(NETWORK_V4, &h);
 	struct backend_device devices[BACKEND_DEVICES];
 
-	f.backend->type->set_lower_mtu(f.backend, 9000);
+	h.lower_mtu_bytes = 9000;
+	assert_int_equal(f.backend->type->set_host(f.backend, &h, NULL), 0);
 	f.backend->type->devices(f.backend, devices);
 	assert_int_equal(devices[0].mtu_bytes, 8950);
 	assert_int_equal(f.backend->type->pod_mtu(f.backend), 8950);
@@ -271,15 +276,13 @@ static void test_configuration_errors(void **state)
 		auto_free char *fields = xasprintf(
 			NETWORK_V4 ",\"Backend\":{\"Type\":\"vxlan\",%s}", rows[i].backend);
 		auto_network_config struct network_config c = config(fields);
-		struct backend_host h = host();
 		struct backend *b = NULL;
 		struct err e = { 0 };
 
-		assert_row(backend_create(&c, NULL, &b, &e) == -EINVAL, rows[i].backend);
+		assert_row(backend_create(&c, &b, &e) == -EINVAL, rows[i].backend);
 		assert_contains(e.text, "Backend");
 		assert_contains(e.text, rows[i].key);
 		assert_contains(e.text, rows[i].says);
-		assert_row(backend_create(&c, &h, &b, &e) == -EINVAL, rows[i].backend);
 		assert_null(b);
 	}
 }
@@ -292,21 +295,54 @@ static void test_unknown_type_lists_the_known(void **state)
 	struct backend *b = NULL;
 	struct err e = { 0 };
 
-	assert_int_equal(backend_create(&c, NULL, &b, &e), -EINVAL);
+	assert_int_equal(backend_create(&c, &b, &e), -EINVAL);
 	assert_contains(e.text, "Backend.Type is \"teleport\"");
 	assert_contains(e.text, "vxlan");
 	assert_null(b);
 	backend_free(NULL);
 }
 
-static void test_checking_a_configuration_makes_nothing(void **state)
+static void test_direct_routing_follows_the_path(void **state)
 {
 	(void)state;
-	auto_network_config struct network_config c = config(NETWORK_DUAL);
-	struct backend *b = NULL;
+	static const char *const direct[] = { "route 10.5.3.0/24 via 192.0.2.3 dev 3 proto 102" };
+	static const struct backend_path on_link[2] = { { true, LOWER } };
+	static const struct backend_path routed[2] = { { false, LOWER } };
+	const struct backend_host h = host();
+	auto_fixture struct fixture f =
+		fixture(NETWORK_V4 ",\"Backend\":{\"Type\":\"vxlan\",\"DirectRouting\":true}", &h);
+	auto_lease struct lease *l = lease("10.5.3.0-24", "{\"PublicIP\":\"192.0.2.3\","
+							  "\"BackendType\":\"vxlan\","
+							  "\"BackendData\":{\"VNI\":1,\"VtepMAC\":"
+							  "\"02:00:00:00:00:03\"}}");
+	struct backend_objects objects;
+	struct err e;
 
-	assert_int_equal(backend_create(&c, NULL, &b, NULL), 0);
-	assert_null(b);
+	assert_true(f.backend->needs_paths);
+	assert_int_equal(f.backend->type->peer_objects(f.backend, l, on_link, &objects, &e), 0);
+	check_objects(&objects, direct, 1);
+	/* Behind a router the tunnel is needed: FDB entry, neighbour and route. */
+	assert_int_equal(f.backend->type->peer_objects(f.backend, l, routed, &objects, &e), 0);
+	assert_int_equal(objects.len, 3);
+}
+
+static void test_an_existing_device_keeps_its_mac(void **state)
+{
+	(void)state;
+	static const struct mac_addr kept = { { 0x02, 1, 2, 3, 4, 5 } };
+	static const struct mac_addr group = { { 0x03, 1, 2, 3, 4, 5 } };
+	struct backend_host h = host();
+	auto_fixture struct fixture f = fixture(NETWORK_V4, &h);
+	auto_lease struct lease *own = lease_new();
+	struct backend_device devices[BACKEND_DEVICES];
+
+	f.backend->type->keep_mac(f.backend, 0, &kept);
+	f.backend->type->keep_mac(f.backend, 0, &group);
+	assert_int_equal(f.backend->type->set_host(f.backend, &h, NULL), 0);
+	f.backend->type->devices(f.backend, devices);
+	assert_memory_equal(&devices[0].mac, &kept, sizeof(kept));
+	f.backend->type->publish(f.backend, own);
+	assert_contains(own->backend_data, "02:01:02:03:04:05");
 }
 
 static void test_mac_is_stable_unicast_and_local(void **state)
@@ -448,7 +484,7 @@ static void test_objects_of_a_peer(void **state)
 		struct backend_objects objects;
 		struct err e;
 
-		if (f.backend->type->peer_objects(f.backend, l, &objects, &e) < 0)
+		if (f.backend->type->peer_objects(f.backend, l, no_paths, &objects, &e) < 0)
 			fail_msg("%s, %s: %s", rows[i].fields, rows[i].key, e.text);
 		check_objects(&objects, rows[i].texts, rows[i].len);
 	}
@@ -469,7 +505,7 @@ static void test_objects_are_ours_by_scope(void **state)
 	struct subnet own = { test_net("10.5.17.0/24"), test_net("fd10:244:0:5c::/64") };
 	struct backend_objects objects;
 
-	assert_int_equal(f.backend->type->peer_objects(f.backend, l, &objects, NULL), 0);
+	assert_int_equal(f.backend->type->peer_objects(f.backend, l, no_paths, &objects, NULL), 0);
 	for (size_t i = 0; i < objects.len; i++)
 		assert_true(reconcile_owns(&scope, &objects.items[i]));
 	f.backend->type->own_objects(f.backend, &own, &objects);
@@ -495,7 +531,7 @@ static void test_values_that_are_tolerated(void **state)
 		struct backend_objects objects;
 		struct err e = { 0 };
 
-		assert_row(f.backend->type->peer_objects(f.backend, l, &objects, &e) == 0,
+		assert_row(f.backend->type->peer_objects(f.backend, l, no_paths, &objects, &e) == 0,
 			   values[i]);
 		assert_int_equal(objects.len, 3);
 	}
@@ -567,7 +603,8 @@ static void test_peers_refused(void **state)
 		struct backend_objects objects;
 		struct err e = { 0 };
 
-		assert_row(f.backend->type->peer_objects(f.backend, l, &objects, &e) == -EINVAL,
+		assert_row(f.backend->type->peer_objects(f.backend, l, no_paths, &objects, &e) ==
+				   -EINVAL,
 			   rows[i].value);
 		assert_contains(e.text, rows[i].key);
 		assert_contains(e.text, rows[i].says);
@@ -593,10 +630,12 @@ static void test_the_bad_half_is_named(void **state)
 	struct backend_objects objects;
 	struct err e;
 
-	assert_int_equal(f.backend->type->peer_objects(f.backend, no_data, &objects, &e), -EINVAL);
-	assert_contains(e.text, "BackendV6Data");
-	assert_int_equal(f.backend->type->peer_objects(f.backend, no_address, &objects, &e),
+	assert_int_equal(f.backend->type->peer_objects(f.backend, no_data, no_paths, &objects, &e),
 			 -EINVAL);
+	assert_contains(e.text, "BackendV6Data");
+	assert_int_equal(
+		f.backend->type->peer_objects(f.backend, no_address, no_paths, &objects, &e),
+		-EINVAL);
 	assert_contains(e.text, "PublicIPv6");
 }
 
@@ -611,11 +650,13 @@ static void test_a_peer_in_no_family_of_ours(void **state)
 	struct backend_objects objects;
 	struct err e;
 
-	assert_int_equal(v4.backend->type->peer_objects(v4.backend, v6_peer, &objects, &e),
-			 -EINVAL);
+	assert_int_equal(
+		v4.backend->type->peer_objects(v4.backend, v6_peer, no_paths, &objects, &e),
+		-EINVAL);
 	assert_contains(e.text, "family");
-	assert_int_equal(v6.backend->type->peer_objects(v6.backend, v4_peer, &objects, &e),
-			 -EINVAL);
+	assert_int_equal(
+		v6.backend->type->peer_objects(v6.backend, v4_peer, no_paths, &objects, &e),
+		-EINVAL);
 	assert_contains(e.text, "family");
 }
 
@@ -646,7 +687,8 @@ int main(void)
 		cmocka_unit_test(test_mtu_follows_the_underlay),
 		cmocka_unit_test(test_configuration_errors),
 		cmocka_unit_test(test_unknown_type_lists_the_known),
-		cmocka_unit_test(test_checking_a_configuration_makes_nothing),
+		cmocka_unit_test(test_direct_routing_follows_the_path),
+		cmocka_unit_test(test_an_existing_device_keeps_its_mac),
 		cmocka_unit_test(test_mac_is_stable_unicast_and_local),
 		cmocka_unit_test(test_macs_differ),
 		cmocka_unit_test(test_what_is_published),

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "backends/alloc.h"
+
+struct alloc {
+	struct backend base;
+	bool v6;
+	struct backend_host host;
+};
+
+static struct alloc *alloc_of(const struct backend *b)
+{
+	return (struct alloc *)b;
+}
+
+static int alloc_create(const struct network_config *config, struct backend **ret,
+			struct err *e UNUSED)
+{
+	struct alloc *a = xcalloc(1, sizeof(*a));
+
+	a->base.type = &backend_alloc;
+	a->v6 = config->v6.enabled;
+	*ret = &a->base;
+	return 0;
+}
+
+static void alloc_free(struct backend *b)
+{
+	free(alloc_of(b));
+}
+
+static int alloc_set_host(struct backend *b, const struct backend_host *host, struct err *e UNUSED)
+{
+	alloc_of(b)->host = *host;
+	alloc_of(b)->host.node_id = NULL;
+	return 0;
+}
+
+/* flannel publishes no BackendType here. */
+static void alloc_publish(const struct backend *b, struct lease *own)
+{
+	own->public_v4 = alloc_of(b)->host.public_v4;
+	if (alloc_of(b)->v6)
+		own->public_v6 = alloc_of(b)->host.public_v6;
+}
+
+static size_t alloc_devices(const struct backend *b UNUSED,
+			    struct backend_device ret[static BACKEND_DEVICES] UNUSED)
+{
+	return 0;
+}
+
+static void alloc_set_ifindex(struct backend *b UNUSED, size_t device UNUSED,
+			      uint32_t ifindex UNUSED)
+{
+}
+
+static void alloc_own_objects(const struct backend *b UNUSED, const struct subnet *own UNUSED,
+			      struct backend_objects *ret)
+{
+	ret->len = 0;
+}
+
+static int alloc_peer_objects(const struct backend *b UNUSED, const struct lease *peer UNUSED,
+			      const struct backend_path paths[static 2] UNUSED,
+			      struct backend_objects *ret, struct err *e UNUSED)
+{
+	ret->len = 0;
+	return 0;
+}
+
+static uint32_t alloc_pod_mtu(const struct backend *b)
+{
+	return alloc_of(b)->host.lower_mtu_bytes;
+}
+
+static void alloc_describe(const struct backend *b UNUSED, char *buf, size_t size)
+{
+	snprintf(buf, size, "alloc (no data path)");
+}
+
+const struct backend_type backend_alloc = {
+	.name = "alloc",
+	.create = alloc_create,
+	.free = alloc_free,
+	.set_host = alloc_set_host,
+	.publish = alloc_publish,
+	.devices = alloc_devices,
+	.set_ifindex = alloc_set_ifindex,
+	.own_objects = alloc_own_objects,
+	.peer_objects = alloc_peer_objects,
+	.pod_mtu = alloc_pod_mtu,
+	.describe = alloc_describe,
+};
