@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures of the integration tests. `lab` is the one that most tests need, see fabric.py."""
+
+import pytest
+
+import fabric
+import netns
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: takes more than ten seconds by its nature")
+
+
+def pytest_collection_modifyitems(items):
+    # The long ones first, so that parallel runs end together.
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def machine():
+    """Namespaces that a killed run left behind are removed; a machine that cannot run these tests skips them."""
+    if reason := netns.missing():
+        pytest.skip(reason)
+    netns.sweep()
+
+
+@pytest.fixture
+def lab(request):
+    """An underlay namespace and a temporary directory; etcd, hosts, daemons on demand."""
+    if not fabric.FLANNELD.exists():
+        pytest.fail(f"{fabric.FLANNELD} is not built")
+    laboratory = fabric.Lab()
+    request.node.lab = laboratory
+    try:
+        yield laboratory
+    finally:
+        laboratory.close()
+
+
+@pytest.fixture
+def fabric3(lab):
+    """Three hosts with a ready daemon each: h1, h2, h3."""
+    lab.start_etcd()
+    lab.configure()
+    return lab.hosts(3, daemons=True)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    if call.when == "call" and report.failed and getattr(item, "lab", None):
+        report.sections += list(item.lab.report())

@@ -1,0 +1,352 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Debian's etcd inside a namespace: one member or three, and a small client of its JSON gateway.
+
+The client is written independently of the daemon's: tests compare what the daemon did with what stands in the store.
+"""
+
+import base64
+import contextlib
+import http.client
+import json
+import os
+import shutil
+import signal
+import ssl
+import time
+
+from netns import NamespaceHTTP, end_process, run, wait_for
+
+PREFIX = "/coreos.com/network"
+TXN_MAX = 128
+FIRST_HOST = 200  # members have 192.0.2.201, .202, .203
+
+
+def b64(text):
+    return base64.b64encode(text if isinstance(text, bytes) else text.encode()).decode()
+
+
+def unb64(text):
+    return base64.b64decode(text or "")
+
+
+def range_end(prefix):
+    """The first key after all keys with this prefix."""
+    raw = prefix.encode()
+    return raw[:-1] + bytes([raw[-1] + 1])
+
+
+class EtcdError(OSError):
+    """The store answered, with an error."""
+
+    def __init__(self, status, text):
+        super().__init__(f"etcd: HTTP {status}: {text}")
+        self.status = status
+        self.text = text
+
+
+class Member:
+    def __init__(self, etcd, number):
+        self.etcd = etcd
+        self.name = f"m{number}"
+        self.address = f"192.0.2.{FIRST_HOST + number}"
+        self.directory = etcd.directory / self.name
+        self.log = etcd.directory / f"{self.name}.log"
+        self.process = None
+
+    @property
+    def endpoint(self):
+        return f"{self.etcd.scheme}://{self.address}:2379"
+
+    @property
+    def peer(self):
+        return f"http://{self.address}:2380"
+
+    def start(self, *extra):
+        assert not self.running
+        members = self.etcd.members
+        argv = [
+            "etcd", "--name", self.name, "--data-dir", self.directory, "--logger", "zap",
+            "--listen-client-urls", self.endpoint, "--advertise-client-urls", self.endpoint,
+            "--listen-peer-urls", self.peer, "--initial-advertise-peer-urls", self.peer,
+            "--initial-cluster", ",".join(f"{m.name}={m.peer}" for m in members),
+            "--initial-cluster-token", f"token-{self.etcd.generation}",
+            "--initial-cluster-state", "new", *self.etcd.arguments, *extra,
+        ]  # fmt: skip
+        with self.log.open("ab") as log:
+            self.process = self.etcd.namespace.popen(*argv, stdout=log, stderr=log)
+
+    @property
+    def running(self):
+        return self.process is not None and self.process.poll() is None
+
+    def kill(self):
+        if self.process:
+            end_process(self.process)
+
+    def stop(self):
+        """Orderly, as an operator would."""
+        if self.process:
+            end_process(self.process, signal.SIGTERM)
+
+    def pause(self):
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self):
+        self.process.send_signal(signal.SIGCONT)
+
+    def connection(self, timeout_s=10):
+        return NamespaceHTTP(self.etcd.namespace, self.address, 2379, timeout_s, self.etcd.context)
+
+    def healthy(self):
+        connection = self.connection(2)
+        try:
+            connection.request("GET", "/health")
+            return json.loads(connection.getresponse().read()).get("health") in ("true", True)
+        except (OSError, ValueError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+
+class Etcd:
+    """A cluster of one or three members. Started on construction; `start` waits until it serves."""
+
+    def __init__(self, namespace, directory, members=1, arguments=(), tls=None):
+        self.namespace = namespace
+        self.directory = directory
+        self.arguments = list(arguments)
+        self.generation = 1
+        self.scheme = "http"
+        self.context = None
+        self.token = None
+        self.connections = {}
+        if tls:
+            self.scheme = "https"
+            self.arguments += [
+                "--cert-file", tls.server_cert, "--key-file", tls.server_key,
+                "--trusted-ca-file", tls.ca, "--client-cert-auth",
+            ]  # fmt: skip
+            self.context = ssl.create_default_context(cafile=tls.ca)
+            self.context.load_cert_chain(tls.client_cert, tls.client_key)
+        directory.mkdir(parents=True, exist_ok=True)
+        self.members = [Member(self, n + 1) for n in range(members)]
+        namespace.ip_batch(f"addr add {m.address}/24 dev br0" for m in self.members)
+
+    @property
+    def endpoints(self):
+        return ",".join(m.endpoint for m in self.members)
+
+    def start(self, wait=True):
+        for member in self.members:
+            if not member.running:
+                member.start()
+        if wait:
+            self.wait_healthy()
+        return self
+
+    def wait_healthy(self, deadline_s=30):
+        running = [m for m in self.members if m.running]
+        wait_for(lambda: all(m.healthy() for m in running), deadline_s, "etcd serves")
+
+    def stop(self):
+        for member in self.members:
+            member.stop()
+
+    def kill(self):
+        for member in self.members:
+            member.kill()
+
+    def restart(self):
+        self.kill()
+        self.start()
+
+    def wipe(self):
+        """All data gone, a new cluster under the same addresses."""
+        self.kill()
+        for member in self.members:
+            shutil.rmtree(member.directory, ignore_errors=True)
+        self.generation += 1
+        self.start()
+
+    def leader(self):
+        """The member that leads, and one that follows (None with a single member)."""
+        leader = follower = None
+        for member in self.members:
+            status = self.api("/v3/maintenance/status", {}, member=member)
+            if status.get("leader") == status["header"]["member_id"]:
+                leader = member
+            else:
+                follower = member
+        return leader, follower
+
+    # ---- requests
+
+    def api(self, path, body, member=None, timeout_s=10):
+        """One POST. Without `member` the first that answers; raises EtcdError for an answer that says no."""
+        candidates = [member] if member else [m for m in self.members if m.running]
+        problem = OSError("no member runs")
+        for candidate in candidates:
+            try:
+                return self._post(candidate, path, body, timeout_s)
+            except EtcdError:
+                raise
+            except (OSError, http.client.HTTPException) as e:
+                problem = e
+        raise OSError(f"etcd: {problem}")
+
+    def _post(self, member, path, body, timeout_s):
+        headers = {"Content-Type": "application/json"}
+        if self.token:
+            headers["Authorization"] = self.token
+        # Kept open, so that a test that writes thousands of keys is quick; closed by a restart, hence twice.
+        for attempt in (1, 2):
+            connection = self.connections.get(member.name) or member.connection(timeout_s)
+            try:
+                connection.request("POST", path, json.dumps(body), headers)
+                response = connection.getresponse()
+                text = response.read().decode()
+                self.connections[member.name] = connection
+                break
+            except (OSError, http.client.HTTPException):
+                connection.close()
+                if self.connections.pop(member.name, None) is None or attempt == 2:
+                    raise
+        if response.status != 200:
+            raise EtcdError(response.status, text)
+        return json.loads(text)
+
+    def login(self, user, password):
+        self.token = None
+        self.token = self.api("/v3/auth/authenticate", {"name": user, "password": password})["token"]
+
+    def put(self, key, value, lease=None):
+        body = {"key": b64(key), "value": b64(value)}
+        if lease:
+            body["lease"] = str(lease)
+        return int(self.api("/v3/kv/put", body)["header"]["revision"])
+
+    def put_many(self, pairs, lease=None):
+        """(key, value) pairs in as few transactions as the server allows."""
+        pairs = list(pairs)
+        for start in range(0, len(pairs), TXN_MAX):
+            ops = [
+                {"requestPut": {"key": b64(k), "value": b64(v)} | ({"lease": str(lease)} if lease else {})}
+                for k, v in pairs[start : start + TXN_MAX]
+            ]
+            self.api("/v3/kv/txn", {"success": ops})
+
+    def delete_many(self, keys):
+        keys = list(keys)
+        for start in range(0, len(keys), TXN_MAX):
+            ops = [{"requestDeleteRange": {"key": b64(k)}} for k in keys[start : start + TXN_MAX]]
+            self.api("/v3/kv/txn", {"success": ops})
+
+    def get(self, key):
+        """The whole key-value record, or None."""
+        records = self.api("/v3/kv/range", {"key": b64(key)}).get("kvs", [])
+        return _decoded(records[0]) if records else None
+
+    def list(self, prefix):
+        body = {"key": b64(prefix), "range_end": b64(range_end(prefix))}
+        return [_decoded(r) for r in self.api("/v3/kv/range", body).get("kvs", [])]
+
+    def delete(self, key):
+        return int(self.api("/v3/kv/deleterange", {"key": b64(key)}).get("deleted", 0))
+
+    def grant(self, ttl_s):
+        return int(self.api("/v3/lease/grant", {"TTL": str(ttl_s)})["ID"])
+
+    def revoke(self, lease):
+        self.api("/v3/lease/revoke", {"ID": str(lease)})
+
+    def time_to_live(self, lease):
+        return int(self.api("/v3/lease/timetolive", {"ID": str(lease)}).get("TTL", 0))
+
+    def revision(self):
+        return int(self.api("/v3/kv/range", {"key": b64("-")})["header"]["revision"])
+
+    def compact(self, revision=None):
+        self.api("/v3/kv/compaction", {"revision": str(revision or self.revision()), "physical": True})
+
+    def etcdctl(self, *args, endpoints=None):
+        return self.namespace.run(
+            "etcdctl", "--endpoints", endpoints or self.endpoints, *args, env=os.environ | {"ETCDCTL_API": "3"}
+        )
+
+    # ---- the fabric's keys
+
+    def set_config(self, text, prefix=PREFIX):
+        return self.put(f"{prefix}/config", text if isinstance(text, str) else json.dumps(text))
+
+    def leases(self, prefix=PREFIX):
+        return self.list(f"{prefix}/subnets/")
+
+    def log_tail(self, lines=30):
+        return "\n".join(
+            f"--- {m.name}\n" + "\n".join(m.log.read_text(errors="replace").splitlines()[-lines:])
+            for m in self.members
+            if m.log.exists()
+        )
+
+    def close(self):
+        for connection in self.connections.values():
+            connection.close()
+        self.kill()
+
+
+class Record(dict):
+    """key, value (text if it is UTF-8, else bytes), lease, create_revision, mod_revision."""
+
+    __getattr__ = dict.__getitem__
+
+    @property
+    def json(self):
+        return json.loads(self.value)
+
+
+def _decoded(kv):
+    value = unb64(kv.get("value"))
+    with contextlib.suppress(UnicodeDecodeError):
+        value = value.decode()
+    return Record(
+        key=unb64(kv["key"]).decode(errors="replace"),
+        value=value,
+        lease=int(kv.get("lease", 0)),
+        create_revision=int(kv.get("create_revision", 0)),
+        mod_revision=int(kv.get("mod_revision", 0)),
+    )
+
+
+class Certificates:
+    """An authority, a server certificate for all members' addresses, and a client certificate without a common name.
+
+    etcd's JSON gateway refuses client certificates that have a common name once authentication is on.
+    """
+
+    def __init__(self, directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        self.directory = directory
+        self.ca = directory / "ca.pem"
+        self.server_cert, self.server_key = directory / "server.pem", directory / "server.key"
+        self.client_cert, self.client_key = directory / "client.pem", directory / "client.key"
+        self._request("ca", "/O=fabric tests", ["-x509", "-days", "2"], directory / "ca.key", self.ca)
+        addresses = ",".join(f"IP:192.0.2.{FIRST_HOST + n}" for n in (1, 2, 3))
+        self.issue("server", self.server_cert, self.server_key, f"subjectAltName={addresses}", "serverAuth,clientAuth")
+        self.issue("client", self.client_cert, self.client_key, "subjectAltName=DNS:host", "clientAuth")
+
+    def _request(self, name, subject, extra, key, out):
+        run(
+            "openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+            "-subj", subject, "-keyout", key, "-out", out, *extra,
+        )  # fmt: skip
+        return name
+
+    def issue(self, name, cert, key, names, usage):
+        request = self.directory / f"{name}.csr"
+        extensions = self.directory / f"{name}.ext"
+        self._request(name, f"/O={name}", [], key, request)
+        extensions.write_text(f"{names}\nextendedKeyUsage={usage}\n")
+        run(
+            "openssl", "x509", "-req", "-in", request, "-CA", self.ca, "-CAkey", self.directory / "ca.key",
+            "-set_serial", str(time.monotonic_ns()), "-days", "2", "-extfile", extensions, "-out", cert,
+        )  # fmt: skip

@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Network namespaces as objects: make, enter, run programs in, look into, delete.
+
+Everything that a test does to a network happens inside namespaces made here. Their names carry the process id of the
+test run, so that parallel runs do not meet and leftovers of a killed run can be told from live ones.
+"""
+
+import contextlib
+import ctypes
+import functools
+import http.client
+import json
+import os
+import pathlib
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+import pytest
+
+NAMES = pathlib.Path("/run/netns")
+POLL_S = 0.01
+CLONE_NEWNET = 0x40000000
+PR_SET_PDEATHSIG = 1
+NAME_PATTERN = re.compile(r"^f(\d+)x[0-9a-f]{6}-")
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def wait_for(predicate, deadline_s, what):
+    """Polls until `predicate` returns something true, and returns that; fails with the last answer after deadline_s.
+
+    An exception of the predicate counts as "not yet". `what` completes the sentence "not within 5 s: ...".
+    """
+    end = time.monotonic() + deadline_s
+    last = None
+    while True:
+        try:
+            last = predicate()
+            if last:
+                return last
+        except (AssertionError, OSError, LookupError, ValueError, http.client.HTTPException) as e:
+            last = e
+        if time.monotonic() > end:
+            text = f"{type(last).__name__}: {last}" if isinstance(last, Exception) else repr(last)
+            pytest.fail(f"not within {deadline_s} s: {what}; last seen: {text[:4000]}")
+        time.sleep(POLL_S)
+
+
+def stays(predicate, seconds, what):
+    """The opposite of wait_for: `predicate` must be true for the whole time. For what must not happen."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        answer = predicate()
+        assert answer, f"did not stay so for {seconds} s: {what}; seen: {answer!r}"
+        time.sleep(POLL_S)
+
+
+def run(*argv, check=True, **options):
+    """Runs a program to its end and returns its output; a failure shows what it said."""
+    options.setdefault("timeout", 60)
+    done = subprocess.run(
+        [str(a) for a in argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False, **options
+    )
+    if check and done.returncode != 0:
+        raise AssertionError(f"{' '.join(map(str, argv))}: exit status {done.returncode}: {done.stderr or done.stdout}")
+    return done.stdout if check else done
+
+
+def _child_of_test():
+    """Between fork and exec: end with the test process, and take no part in a Ctrl-C that is meant for it."""
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    os.setsid()
+
+
+def end_process(process, number=signal.SIGKILL, deadline_s=10):
+    """Ends one process by its handle, also if it is stopped, and returns its exit status."""
+    if process.poll() is None:
+        process.send_signal(number)
+        process.send_signal(signal.SIGCONT)
+        try:
+            process.wait(deadline_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(deadline_s)
+            if number != signal.SIGKILL:
+                pytest.fail(f"{process.args}: still running {deadline_s} s after signal {number}")
+    return process.returncode
+
+
+class Namespace:
+    """One network namespace. Threads may use it at the same time."""
+
+    def __init__(self, name):
+        self.name = name
+        run("ip", "netns", "add", name)
+        self.path = NAMES / name
+        self.fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        self.ip_batch(["link set lo up"])
+
+    def delete(self):
+        if self.fd is None:
+            return
+        os.close(self.fd)
+        self.fd = None
+        run("ip", "netns", "del", self.name, check=False)
+
+    @contextlib.contextmanager
+    def entered(self):
+        """The calling thread is inside for the time of the with statement."""
+        before = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            _setns(self.fd)
+            try:
+                yield self
+            finally:
+                _setns(before)
+        finally:
+            os.close(before)
+
+    def socket(self, *args):
+        with self.entered():
+            return socket.socket(*args)
+
+    def connect(self, host, port, timeout_s=10):
+        with self.entered():
+            return socket.create_connection((host, port), timeout_s)
+
+    def argv(self, *argv):
+        return ["ip", "netns", "exec", self.name, *map(str, argv)]
+
+    def popen(self, *argv, **options):
+        """A program that ends with the test process at the latest. Call from the main thread only."""
+        return subprocess.Popen(self.argv(*argv), preexec_fn=_child_of_test, stdin=subprocess.DEVNULL, **options)
+
+    def run(self, *argv, **options):
+        return run(*self.argv(*argv), **options)
+
+    def ip(self, *args):
+        """`ip -j -d` in here, parsed."""
+        return json.loads(run("ip", "-n", self.name, "-j", "-d", *args) or "[]")
+
+    def bridge(self, *args):
+        return json.loads(run("bridge", "-n", self.name, "-j", *args) or "[]")
+
+    def ip_batch(self, lines):
+        """Many changes by one process; a failing line fails the test."""
+        run("ip", "-n", self.name, "-batch", "-", input="".join(f"{line}\n" for line in lines))
+
+    def ip_do(self, text):
+        """One change, written as on a command line."""
+        run("ip", "-n", self.name, *text.split())
+
+    def bridge_do(self, text):
+        run("bridge", "-n", self.name, *text.split())
+
+    def sysctl(self, key, value):
+        # /proc/sys/net shows the namespace of the thread that opens the file.
+        with self.entered():
+            pathlib.Path("/proc/sys", key.replace(".", "/")).write_text(f"{value}\n", encoding="ascii")
+
+    def nft(self, text):
+        self.run("nft", "-f", "-", input=text)
+
+
+def _setns(fd):
+    if libc.setns(fd, CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "setns")
+
+
+class NamespaceHTTP(http.client.HTTPConnection):
+    """HTTP to an address inside a namespace; with `context` HTTPS."""
+
+    def __init__(self, namespace, host, port, timeout_s=10, context=None):
+        super().__init__(host, port, timeout=timeout_s)
+        self.namespace = namespace
+        self.context = context
+
+    def connect(self):
+        self.sock = self.namespace.connect(self.host, self.port, self.timeout)
+        if self.context:
+            self.sock = self.context.wrap_socket(self.sock, server_hostname=self.host)
+
+
+class UnixHTTP(http.client.HTTPConnection):
+    """HTTP to a unix socket."""
+
+    def __init__(self, path, timeout_s=10):
+        super().__init__("localhost", timeout=timeout_s)
+        self.path = str(path)
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+def unique_prefix():
+    return f"f{os.getpid()}x{secrets.token_hex(3)}"
+
+
+def temporary_directory():
+    """On a tmpfs if there is one: etcd syncs every write."""
+    shm = pathlib.Path("/dev/shm")
+    return pathlib.Path(tempfile.mkdtemp(prefix="fabric-", dir=shm if os.access(shm, os.W_OK) else None))
+
+
+def sweep():
+    """Removes namespaces that a killed test run left behind. Those of live runs are known by their process."""
+    for name in os.listdir(NAMES) if NAMES.is_dir() else []:
+        match = NAME_PATTERN.match(name)
+        if match and not pathlib.Path("/proc", match[1]).exists():
+            run("ip", "netns", "del", name, check=False)
+
+
+@functools.cache
+def missing():
+    """What this machine lacks for these tests, as a sentence, or None."""
+    if os.geteuid() != 0:
+        return "needs root: makes network namespaces"
+    for program in ("ip", "bridge", "etcd", "nft"):
+        if not shutil.which(program):
+            return f"{program} is not installed"
+    name = f"{unique_prefix()}-probe"
+    try:
+        probe = Namespace(name)
+    except AssertionError as e:
+        return f"no network namespaces here: {e}"
+    try:
+        for line in ("link add br0 type bridge", "link add vx0 type vxlan id 1 dstport 8472 nolearning"):
+            try:
+                probe.ip_do(line)
+            except AssertionError as e:
+                return f"the kernel lacks a device: {e}"
+    finally:
+        probe.delete()
+    return None
