@@ -251,6 +251,8 @@ int device_create_veth(struct netlink *nl, const struct device_veth *veth, struc
 		mnl_attr_put_u32(hdr, IFLA_MTU, veth->mtu_bytes);
 	if (veth->master_ifindex)
 		mnl_attr_put_u32(hdr, IFLA_MASTER, veth->master_ifindex);
+	if (veth->group)
+		mnl_attr_put_u32(hdr, IFLA_GROUP, veth->group);
 	info = mnl_attr_nest_start(hdr, IFLA_LINKINFO);
 	mnl_attr_put_strz(hdr, IFLA_INFO_KIND, "veth");
 	data = mnl_attr_nest_start(hdr, IFLA_INFO_DATA);

@@ -58,6 +58,7 @@ struct device_veth {
 	struct mac_addr peer_mac;
 	int peer_netns_fd;  /* where the peer is born; -1: here */
 	uint32_t mtu_bytes; /* of both ends; 0: the kernel's choice */
+	uint32_t group;     /* of this end: a number by which rules can match it */
 };
 
 /* One request makes the whole pair in its two namespaces. -EEXIST: one of the names is taken;
@@ -66,8 +67,8 @@ int device_create_veth(struct netlink *nl, const struct device_veth *veth,
 		       struct err *e) MUST_CHECK;
 
 /*
- * A bridge, still down, that has this MAC for good: one that the kernel chose would follow its ports. mtu_bytes 0: the
- * kernel's choice, the smallest of its ports. -EEXIST.
+ * A bridge, still down, that has this MAC for good: one that the kernel chose would follow its
+ * ports. mtu_bytes 0: the kernel's choice, the smallest of its ports. -EEXIST.
  */
 int device_create_bridge(struct netlink *nl, const char *name, const struct mac_addr *mac,
 			 uint32_t mtu_bytes, struct err *e) MUST_CHECK;
