@@ -4,6 +4,7 @@
 
 #include "cni-plugin/attach.h"
 #include "cni-plugin/config.h"
+#include "cni-plugin/confine.h"
 #include "cni-plugin/error.h"
 #include "cni-plugin/exec.h"
 #include "cni-plugin/host.h"
@@ -273,53 +274,57 @@ static int undo(const struct add *a, struct err *e)
 	return e->code;
 }
 
-static int run(struct add *a, const char *type, bool native, json_t **ret, struct err *e)
+static int run(const struct add *given, const char *type, json_t **ret, struct err *e)
 {
 	auto_result struct result result = { 0 };
 	auto_result struct result ipam = { 0 };
-	auto_record struct record record = { .container_id = xstrdup(a->env->container_id),
-					     .ifname = xstrdup(a->env->ifname),
-					     .network = xstrdup(a->n->name) };
+	auto_record struct record record = { .container_id = xstrdup(given->env->container_id),
+					     .ifname = xstrdup(given->env->ifname),
+					     .network = xstrdup(given->n->name) };
+	auto_store struct store *store = NULL;
+	struct add a = *given;
 	int rc;
 
-	a->record = &record;
-	a->ipam = &ipam;
-	if (store_open(a->n->data_dir, a->n->name, true, &a->store, e) < 0 ||
-	    store_lock(a->store, a->env->container_id, a->env->ifname, e) < 0)
+	if (store_open(a.n->data_dir, a.n->name, true, &store, e) < 0 ||
+	    store_lock(store, a.env->container_id, a.env->ifname, e) < 0)
 		return cni_classify(e, CNI_STATE);
-	if (clear_way(a, e) < 0)
+	a.store = store;
+	a.record = &record;
+	a.ipam = &ipam;
+	if (clear_way(&a, e) < 0)
 		return e->code;
-	rc = native ? make_interface(a, &result, ret, e) : make_by_delegate(a, type, ret, e);
-	return rc < 0 ? undo(a, e) : 0;
+	if (a.config && a.config->ipam != CONFIG_IPAM_PLUGIN)
+		confine_to_self();
+	rc = a.config ? make_interface(&a, &result, ret, e) : make_by_delegate(&a, type, ret, e);
+	return rc < 0 ? undo(&a, e) : 0;
 }
 
 int verb_add(const struct cni_env *env, const struct netconf *n, json_t **ret, struct err *e)
 {
-	auto_host struct host host = HOST_NONE;
 	auto_config struct config config = { 0 };
+	auto_host struct host host = HOST_NONE;
 	struct add a = { .env = env, .n = n, .host = &host };
+	const struct fabric *known = NULL;
 	auto_json json_t *object = NULL;
 	const char *type = NULL;
 	struct fabric fabric;
 	struct cni_args args;
-	bool native;
-	int rc;
 
 	if (cni_args_parse(env->args_text, &args, e) < 0 || host_open(&host, e) < 0 ||
 	    host_open_container(&host, env, e) < 0)
 		return e->code;
-	if (n->needs_fabric && fabric_read(n->subnet_file, &fabric, e) < 0)
-		return e->code;
-	if (netconf_read_type(n, &type, e) < 0 ||
-	    netconf_generate(n, n->needs_fabric ? &fabric : NULL, &object, e) < 0)
-		return e->code;
-	native = strcmp(type, "bridge") == 0 || strcmp(type, "ptp") == 0;
-	if (native &&
-	    config_parse(n, object, n->needs_fabric ? &fabric : NULL, &args, &config, e) < 0)
+	if (n->needs_fabric) {
+		if (fabric_read(n->subnet_file, &fabric, e) < 0)
+			return e->code;
+		known = &fabric;
+	}
+	if (netconf_read_type(n, &type, e) < 0 || netconf_generate(n, known, &object, e) < 0)
 		return e->code;
 	a.object = object;
-	a.config = native ? &config : NULL;
-	rc = run(&a, type, native, ret, e);
-	store_close(a.store);
-	return rc;
+	if (strcmp(type, "bridge") == 0 || strcmp(type, "ptp") == 0) {
+		if (config_parse(n, object, known, &args, &config, e) < 0)
+			return e->code;
+		a.config = &config;
+	}
+	return run(&a, type, ret, e);
 }

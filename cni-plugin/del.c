@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 
+#include "cni-plugin/confine.h"
 #include "cni-plugin/error.h"
 #include "cni-plugin/host.h"
 #include "cni-plugin/record.h"
@@ -23,6 +24,8 @@ static int undo_in(const char *data_dir, struct host *h, const struct cni_env *e
 	rc = store_lock(store, env->container_id, env->ifname, e);
 	if (rc == 0)
 		rc = store_read(store, env->container_id, env->ifname, &r, e);
+	if (rc == 0 && !r.delegate)
+		confine_to_self();
 	if (rc == 0)
 		return undo_record(h, store, env, &r, prev_result, e);
 	if (rc != -EINVAL)

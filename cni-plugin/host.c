@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "cni-plugin/confine.h"
 #include "cni-plugin/error.h"
 #include "kernel/netns.h"
 
@@ -34,6 +35,7 @@ int host_open_container(struct host *h, const struct cni_env *env, struct err *e
 		return e->code;
 	rc = netlink_open(NETLINK_ROUTE, &h->container_nl, e);
 	host_leave_container(h);
+	confine_to_network();
 	return rc < 0 ? cni_classify(e, CNI_KERNEL) : 0;
 }
 

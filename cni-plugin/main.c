@@ -11,14 +11,13 @@
  *   host.c, bridge.c, attach.c  the kernel objects; rules.c the traffic rules
  *   undo.c                      all of these taken apart again
  *   exec.c                      other plugins, where the configuration names one
+ *   confine.c                   rights given up as soon as they are not needed
  *   add.c del.c check.c gc.c status.c  one verb each
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/stat.h>
 
+#include "cni-plugin/confine.h"
 #include "cni-plugin/error.h"
 #include "cni-plugin/verbs.h"
 #include "cni-plugin/version.h"
@@ -139,22 +138,6 @@ static int about(void)
 	return EXIT_SUCCESS;
 }
 
-/* Descriptors that were passed on by accident are not ours; the three that are expected must exist.
- */
-static void settle_process(void)
-{
-	sigset_t none;
-	int fd;
-
-	do {
-		fd = open("/dev/null", O_RDWR);
-	} while (fd >= 0 && fd <= STDERR_FILENO);
-	close_range(STDERR_FILENO + 1, ~0U, 0);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	umask(022);
-}
-
 int main(void)
 {
 	const char *command = getenv("CNI_COMMAND");
@@ -165,7 +148,7 @@ int main(void)
 
 	if (!command || !command[0])
 		return about();
-	settle_process();
+	confine_process();
 	if (cni_env_read(&env, &e) < 0)
 		return fail(VERSION_LATEST, &e);
 	if (env.command != CNI_VERSION && read_netconf(&n, &e) < 0)
