@@ -334,3 +334,52 @@ int netlink_batch_flush(struct netlink_batch *b, struct err *e)
 	b->used = b->len = 0;
 	return rc;
 }
+
+int netlink_send_sequence(struct netlink *nl, void *requests, size_t size, size_t acked,
+			  void (*on_error)(void *arg, size_t index, int code, const char *text),
+			  void *arg, struct err *e)
+{
+	uint32_t first_seq = nl->seq + 1;
+	size_t offset = 0;
+	size_t len = 0;
+	bool marked;
+	int rc;
+
+	for (size_t index = 0; offset < size; index++, len++) {
+		struct nlmsghdr *hdr = (struct nlmsghdr *)(void *)((char *)requests + offset);
+
+		hdr->nlmsg_flags |= NLM_F_REQUEST | (index == acked ? NLM_F_ACK : 0);
+		hdr->nlmsg_seq = ++nl->seq;
+		nl->counts.writes++;
+		offset += MNL_ALIGN(hdr->nlmsg_len);
+	}
+	/* Between markers the opening one answers for the whole when it could not be put into
+	 * force. */
+	marked = acked + 1 < len;
+	rc = send_bytes(nl, requests, size, e);
+	while (rc == 0) {
+		const struct nlmsghdr *hdr;
+		size_t received;
+		int left;
+
+		rc = receive_bytes(nl, &received, e);
+		if (rc < 0)
+			break;
+		left = (int)received;
+		for (hdr = (void *)nl->receive; mnl_nlmsg_ok(hdr, left);
+		     hdr = mnl_nlmsg_next(hdr, &left)) {
+			uint32_t index = hdr->nlmsg_seq - first_seq;
+			struct err why;
+			bool failed;
+
+			if (hdr->nlmsg_type != NLMSG_ERROR || index >= len)
+				continue;
+			failed = refused(nl, hdr, &why) < 0;
+			if (failed)
+				on_error(arg, index, why.code, why.text);
+			if (index == acked || (marked && index == 0 && failed))
+				return 0;
+		}
+	}
+	return rc;
+}

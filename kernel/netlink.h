@@ -79,4 +79,15 @@ void netlink_batch_commit(struct netlink_batch *b, void *cookie);
  */
 int netlink_batch_flush(struct netlink_batch *b, struct err *e) MUST_CHECK;
 
+/*
+ * Sends complete requests that stand one behind the other, each aligned, in one system call, and
+ * waits for the ack of the one with index `acked`: the last, or the last that the kernel answers
+ * where a closing marker follows. Sets sequence numbers. Refusals go to `on_error` with the index
+ * of the request and are not an error here. -ENOBUFS as above. For kernel/sequence.c, which fills
+ * such a buffer.
+ */
+int netlink_send_sequence(struct netlink *nl, void *requests, size_t size, size_t acked,
+			  void (*on_error)(void *arg, size_t index, int code, const char *text),
+			  void *arg, struct err *e) MUST_CHECK;
+
 #endif

@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <string.h>
+
+#include "cni-plugin/attach.h"
+#include "cni-plugin/config.h"
+#include "cni-plugin/confine.h"
+#include "cni-plugin/error.h"
+#include "cni-plugin/exec.h"
+#include "cni-plugin/host.h"
+#include "cni-plugin/names.h"
+#include "cni-plugin/pool.h"
+#include "cni-plugin/rules.h"
+#include "cni-plugin/undo.h"
+#include "cni-plugin/verbs.h"
+#include "kernel/device.h"
+#include "lib/log.h"
+
+/* Everything an ADD has in its hands. */
+struct add {
+	const struct cni_env *env;
+	const struct netconf *n;
+	const json_t *object; /* the interface's configuration */
+	struct host *host;
+	struct store *store;
+	struct config *config; /* NULL where another plugin makes the interface */
+	struct record *record;
+	struct result *ipam;
+};
+
+static int write_record(const struct add *a, struct err *e)
+{
+	return store_write(a->store, a->record, e) < 0 ? cni_classify(e, CNI_STATE) : 0;
+}
+
+/*
+ * A second ADD of the same interface is an error that leaves the first alone. A record whose
+ * interface is gone, or whose ADD did not come to its end, is of an attachment that is dead: it is
+ * undone, and the way is free.
+ */
+static int clear_way(const struct add *a, struct err *e)
+{
+	const char *ifname = a->env->ifname;
+	auto_record struct record old = { 0 };
+	struct device taken;
+	bool is_taken = device_get(a->host->container_nl, ifname, &taken, NULL) == 0;
+	int rc = store_read(a->store, a->env->container_id, ifname, &old, e);
+
+	if (rc == 0) {
+		bool alive = old.kind == RECORD_NATIVE ? undo_is_alive(a->host, &old) : is_taken;
+
+		if (old.complete && alive)
+			return cni_error(
+				e, CNI_EXISTS,
+				"container %.80s has interface %s in network %.80s already",
+				a->env->container_id, ifname, a->n->name);
+		if (undo_record(a->host, a->store, a->env, &old, NULL, e) < 0)
+			return err_wrap(e, "undo an unfinished ADD");
+		is_taken = device_get(a->host->container_nl, ifname, &taken, NULL) == 0;
+	} else if (rc != -ENOENT && rc != -EINVAL) {
+		return cni_classify(e, CNI_STATE);
+	}
+	if (is_taken)
+		return cni_error(e, CNI_EXISTS, "interface %s exists already in %.200s", ifname,
+				 a->env->netns);
+	if (rc < 0) {
+		auto_json json_t *flannels = NULL;
+		bool is_damaged = rc == -EINVAL;
+
+		/* Without a record of ours there may still be one of flannel's, of a container that
+		 * is dead. */
+		if (is_damaged ||
+		    record_read_flannel(a->n->data_dir, a->env->container_id, &flannels, NULL) == 0)
+			return undo_unrecorded(a->host, a->env, a->n, e);
+	}
+	return 0;
+}
+
+static void plan_names(const struct add *a)
+{
+	struct record *r = a->record;
+
+	names_random_veth(r->host_ifname);
+	r->host_mac = names_random_mac();
+	r->mac = a->config->has_mac ? a->config->mac : names_random_mac();
+	r->ptp = a->config->ptp;
+	if (!a->config->ptp)
+		snprintf(r->bridge, sizeof(r->bridge), "%s", a->config->bridge);
+	r->masquerade = a->config->ip_masq;
+	r->mac_guard = a->config->mac_guard;
+}
+
+/* The requested address that lies in the set, which must be at most one; marks it as used. */
+static const struct ip_addr *take_requested(const struct config *c, const struct range_set *set,
+					    bool used[static CONFIG_REQUESTED_MAX])
+{
+	for (size_t i = 0; i < c->requested_len; i++) {
+		if (!used[i] && range_set_find(set, &c->requested[i])) {
+			used[i] = true;
+			return &c->requested[i];
+		}
+	}
+	return NULL;
+}
+
+static int check_all_used(const struct config *c, const bool used[static CONFIG_REQUESTED_MAX],
+			  struct err *e)
+{
+	auto_free char *unused = xstrdup("");
+
+	for (size_t i = 0; i < c->requested_len; i++) {
+		char text[IP_ADDR_TEXT];
+		char *longer;
+
+		if (used[i])
+			continue;
+		longer = xasprintf("%s%s%s", unused, unused[0] ? " " : "",
+				   ip_addr_format(&c->requested[i], text));
+		free(unused);
+		unused = longer;
+	}
+	if (!unused[0])
+		return 0;
+	return cni_error(e, CNI_ADDRESS_UNAVAILABLE, "failed to allocate all requested IPs: %.300s",
+			 unused);
+}
+
+/*
+ * One address out of each range set. The record names them before the reservations exist: in
+ * between, a kill leaves a record of addresses that are not reserved for us, and releasing looks at
+ * whose they are.
+ */
+static int allocate(const struct add *a, struct err *e)
+{
+	const struct pool_owner owner = { .container_id = a->env->container_id,
+					  .ifname = a->env->ifname };
+	struct pool_address chosen[RANGES_SETS_MAX];
+	bool used[CONFIG_REQUESTED_MAX] = { 0 };
+	const struct config *c = a->config;
+	auto_pool struct pool *pool = NULL;
+
+	a->record->pool_dir = xstrdup(c->pool_dir);
+	if (pool_open(c->pool_dir, true, &pool, e) < 0)
+		return cni_classify(e, CNI_STATE);
+	for (size_t i = 0; i < c->ranges.len; i++) {
+		const struct ip_addr *wanted = take_requested(c, &c->ranges.sets[i], used);
+
+		if (pool_choose(pool, &c->ranges.sets[i], i, wanted, &chosen[i], e) < 0)
+			return cni_classify(e, CNI_STATE);
+		a->record->addresses[a->record->addresses_len++] = chosen[i].addr;
+	}
+	if (check_all_used(c, used, e) < 0 || write_record(a, e) < 0)
+		return e->code;
+	for (size_t i = 0; i < c->ranges.len; i++) {
+		struct ip_net net = { .addr = chosen[i].addr, .len = chosen[i].len };
+
+		if (pool_reserve(pool, &chosen[i], &owner, e) < 0)
+			return e->code;
+		result_add_address(a->ipam, &net, &chosen[i].gateway);
+	}
+	for (size_t i = 0; i < c->routes_len; i++)
+		result_add_route(a->ipam, &c->routes[i]);
+	a->ipam->dns = json_incref(c->resolver);
+	return 0;
+}
+
+static int ask_ipam_plugin(const struct add *a, struct err *e)
+{
+	auto_json json_t *answer = NULL;
+
+	a->record->delegate = json_incref((json_t *)a->object);
+	if (write_record(a, e) < 0 ||
+	    exec_plugin(a->env, a->config->ipam_type, CNI_ADD, a->object, &answer, e) < 0)
+		return e->code;
+	if (!answer)
+		return cni_error(e, CNI_DELEGATE, "plugin %.80s printed no result",
+				 a->config->ipam_type);
+	if (result_parse(answer, a->n->cni_version, a->ipam, e) < 0)
+		return err_wrap(e, "plugin %.80s", a->config->ipam_type);
+	if (a->ipam->addresses_len == 0)
+		return cni_error(e, CNI_DELEGATE, "plugin %.80s gave no address",
+				 a->config->ipam_type);
+	if (a->ipam->addresses_len > RECORD_ADDRESSES_MAX)
+		return cni_error(e, CNI_DELEGATE, "plugin %.80s gave more than %d addresses",
+				 a->config->ipam_type, RECORD_ADDRESSES_MAX);
+	for (size_t i = 0; i < a->ipam->addresses_len; i++)
+		a->record->addresses[a->record->addresses_len++] = a->ipam->addresses[i].net.addr;
+	/* Rules are made for these addresses, and undone by the record. */
+	return write_record(a, e);
+}
+
+static int get_addresses(const struct add *a, struct err *e)
+{
+	int rc;
+
+	switch (a->config->ipam) {
+	case CONFIG_IPAM_HOST_LOCAL:
+		rc = allocate(a, e);
+		break;
+	case CONFIG_IPAM_PLUGIN:
+		rc = ask_ipam_plugin(a, e);
+		break;
+	case CONFIG_IPAM_NONE:
+	default:
+		return write_record(a, e);
+	}
+	for (size_t i = 0; rc == 0 && i < a->ipam->addresses_len; i++) {
+		if (a->config->is_gateway || a->config->ptp)
+			a->ipam->addresses[i].gateway = attach_gateway(&a->ipam->addresses[i]);
+	}
+	return rc;
+}
+
+static int attach(const struct add *a, struct result *result, struct err *e)
+{
+	const struct attach attach = { .host = a->host,
+				       .config = a->config,
+				       .sandbox = a->env->netns,
+				       .record = a->record,
+				       .ipam = a->ipam };
+	const struct rules rules = { .record = a->record, .ipam = a->ipam, .config = a->config };
+	int rc;
+
+	attach_plan(a->config, a->ipam, a->record);
+	rc = rules_install(a->host, &rules, e);
+
+	return rc < 0 ? rc : attach_interface(&attach, result, e);
+}
+
+static int make_interface(const struct add *a, struct result *result, json_t **ret, struct err *e)
+{
+	auto_json json_t *json = NULL;
+
+	plan_names(a);
+	if (get_addresses(a, e) < 0 || attach(a, result, e) < 0)
+		return e->code;
+	result->dns = json_incref(a->config->dns ? a->config->dns : a->ipam->dns);
+	if (result_to_json(result, a->n->cni_version, &json, e) < 0)
+		return e->code;
+	a->record->complete = true;
+	if (write_record(a, e) < 0)
+		return e->code;
+	*ret = STEAL(json);
+	return 0;
+}
+
+/* The other plugin's result is the result. */
+static int make_by_delegate(const struct add *a, const char *type, json_t **ret, struct err *e)
+{
+	auto_json json_t *json = NULL;
+
+	a->record->kind = RECORD_DELEGATE;
+	a->record->delegate = json_incref((json_t *)a->object);
+	if (write_record(a, e) < 0 || exec_plugin(a->env, type, CNI_ADD, a->object, &json, e) < 0)
+		return e->code;
+	if (!json)
+		return cni_error(e, CNI_DELEGATE, "plugin %.80s printed no result", type);
+	a->record->complete = true;
+	if (write_record(a, e) < 0)
+		return e->code;
+	*ret = STEAL(json);
+	return 0;
+}
+
+/* The error of the ADD is the one to report; what could not be undone stays in the record, for DEL.
+ */
+static int undo(const struct add *a, struct err *e)
+{
+	struct err why;
+
+	a->record->complete = false;
+	if (undo_record(a->host, a->store, a->env, a->record, NULL, &why) < 0)
+		log_warn("undo-incomplete", "%s", why.text);
+	return e->code;
+}
+
+static int run(const struct add *given, const char *type, json_t **ret, struct err *e)
+{
+	auto_result struct result result = { 0 };
+	auto_result struct result ipam = { 0 };
+	auto_record struct record record = { .container_id = xstrdup(given->env->container_id),
+					     .ifname = xstrdup(given->env->ifname),
+					     .network = xstrdup(given->n->name) };
+	auto_store struct store *store = NULL;
+	struct add a = *given;
+	int rc;
+
+	if (store_open(a.n->data_dir, a.n->name, true, &store, e) < 0 ||
+	    store_lock(store, a.env->container_id, a.env->ifname, e) < 0)
+		return cni_classify(e, CNI_STATE);
+	a.store = store;
+	a.record = &record;
+	a.ipam = &ipam;
+	if (clear_way(&a, e) < 0)
+		return e->code;
+	if (a.config && a.config->ipam != CONFIG_IPAM_PLUGIN)
+		confine_to_self();
+	rc = a.config ? make_interface(&a, &result, ret, e) : make_by_delegate(&a, type, ret, e);
+	return rc < 0 ? undo(&a, e) : 0;
+}
+
+int verb_add(const struct cni_env *env, const struct netconf *n, json_t **ret, struct err *e)
+{
+	auto_config struct config config = { 0 };
+	auto_host struct host host = HOST_NONE;
+	struct add a = { .env = env, .n = n, .host = &host };
+	const struct fabric *known = NULL;
+	auto_json json_t *object = NULL;
+	const char *type = NULL;
+	struct fabric fabric;
+	struct cni_args args;
+
+	if (cni_args_parse(env->args_text, &args, e) < 0 || host_open(&host, e) < 0 ||
+	    host_open_container(&host, env, e) < 0)
+		return e->code;
+	if (n->needs_fabric) {
+		if (fabric_read(n->subnet_file, &fabric, e) < 0)
+			return e->code;
+		known = &fabric;
+	}
+	if (netconf_read_type(n, &type, e) < 0 || netconf_generate(n, known, &object, e) < 0)
+		return e->code;
+	a.object = object;
+	if (strcmp(type, "bridge") == 0 || strcmp(type, "ptp") == 0) {
+		if (config_parse(n, object, known, &args, &config, e) < 0)
+			return e->code;
+		a.config = &config;
+	}
+	return run(&a, type, ret, e);
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Makes an interface in a container: the veth pair, its host side on a bridge or routed, addresses
+ * and routes.
+ *
+ * Everything is decided by then (config.c) and written down (record.h): these functions only do it,
+ * in an order in which nothing can send before it is guarded, and leave undoing to undo.c.
+ */
+#ifndef CNI_PLUGIN_ATTACH_H
+#define CNI_PLUGIN_ATTACH_H
+
+#include "cni-plugin/config.h"
+#include "cni-plugin/host.h"
+#include "cni-plugin/record.h"
+#include "cni-plugin/result.h"
+
+struct attach {
+	const struct host *host;
+	const struct config *config;
+	const char *sandbox; /* the namespace's path, for the result */
+	struct record *record;
+	const struct result *ipam; /* what address management says: addresses, routes */
+};
+
+/*
+ * Makes it all and adds what it made to `result`: the interfaces in the order that chained plugins
+ * expect, and the addresses and routes. Blocks for some milliseconds. On failure everything that
+ * may exist is in the record.
+ */
+int attach_interface(const struct attach *a, struct result *result, struct err *e) MUST_CHECK;
+
+/* The gateway of an address: its own, or where none is given the first address of its subnet. */
+struct ip_addr attach_gateway(const struct result_address *a);
+
+/* Notes in the record what CHECK will look for on the host's side: gateways and switches. */
+void attach_plan(const struct config *c, const struct result *ipam, struct record *ret);
+
+/*
+ * The routes to install for an ADD: the configured ones with their gateways filled in, and a
+ * default route per family with isDefaultGateway unless there is one. Appends to `routes`; shared
+ * with CHECK.
+ */
+void attach_collect_routes(const struct config *c, const struct result *ipam,
+			   struct result *routes);
+
+#endif

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cni-plugin/bridge.h"
+
+#include <errno.h>
+#include <linux/if_bridge.h>
+#include <linux/rtnetlink.h>
+
+#include "cni-plugin/error.h"
+#include "cni-plugin/names.h"
+#include "kernel/inet.h"
+#include "kernel/sequence.h"
+#include "kernel/sysctl.h"
+
+#define ATTEMPTS 5
+
+static bool filters_vlans(const struct config *c)
+{
+	return c->vlan || c->trunk_len;
+}
+
+/* The kernel may have been built without IPv6; then nobody accepts router advertisements anyway. */
+static int refuse_advertisements(const char *device, struct err *e)
+{
+	int rc = sysctl_set(0, e, "ipv6/conf/%s/accept_ra", device);
+
+	return rc == -ENOENT ? 0 : rc;
+}
+
+/* Somebody else may make or remove the bridge at any moment, so both are tried by turns. */
+static int get_or_create(const struct host *h, const struct config *c, struct device *ret,
+			 struct err *e)
+{
+	for (unsigned attempt = 1;; attempt++) {
+		struct mac_addr mac = names_random_mac();
+		int rc = device_get(h->nl, c->bridge, ret, e);
+
+		if (rc != -ENODEV)
+			return rc;
+		rc = device_create_bridge(h->nl, c->bridge, &mac, c->mtu_bytes, e);
+		if (rc < 0 && (rc != -EEXIST || attempt == ATTEMPTS))
+			return rc;
+	}
+}
+
+int bridge_ensure(const struct host *h, const struct config *c, struct device *ret, struct err *e)
+{
+	auto_sequence struct sequence *s = sequence_new();
+	unsigned wanted = IFF_UP | (c->promiscuous ? IFF_PROMISC : 0);
+	struct device d;
+	int rc;
+
+	if (get_or_create(h, c, &d, e) < 0)
+		return cni_classify(e, CNI_KERNEL);
+	if (strcmp(d.kind, "bridge") != 0)
+		return cni_error(e, CNI_CONFLICT, "%s exists and is not a bridge", c->bridge);
+	if (refuse_advertisements(c->bridge, e) < 0)
+		return cni_classify(e, CNI_KERNEL);
+	if (!d.up || (c->promiscuous && !d.promiscuous)) {
+		device_encode_flags(d.ifindex, wanted, wanted, sequence_reserve(s));
+		sequence_commit(s, "bridge %s: set up", c->bridge);
+	}
+	if (filters_vlans(c)) {
+		device_encode_vlan_filtering(d.ifindex, sequence_reserve(s));
+		sequence_commit(s, "bridge %s: turn on VLAN filtering", c->bridge);
+	}
+	rc = sequence_run(s, h->nl, e);
+	if (rc < 0)
+		return cni_classify(e, CNI_KERNEL);
+	*ret = d;
+	return 0;
+}
+
+static void add_vlans(struct sequence *s, const struct config *c, uint32_t port_ifindex)
+{
+	const uint16_t access = BRIDGE_VLAN_INFO_PVID | BRIDGE_VLAN_INFO_UNTAGGED;
+
+	if (!c->keep_default_vlan && c->vlan != 1) {
+		device_encode_vlan(false, port_ifindex, false, 1, 1, 0, sequence_reserve(s));
+		sequence_commit(s, "remove the default VLAN from the port");
+	}
+	if (c->vlan) {
+		device_encode_vlan(true, port_ifindex, false, c->vlan, c->vlan, access,
+				   sequence_reserve(s));
+		sequence_commit(s, "add VLAN %u to the port", c->vlan);
+	}
+	for (size_t i = 0; i < c->trunk_len; i++) {
+		device_encode_vlan(true, port_ifindex, false, c->trunk[i].first, c->trunk[i].last,
+				   0, sequence_reserve(s));
+		sequence_commit(s, "add VLANs %u-%u to the port", c->trunk[i].first,
+				c->trunk[i].last);
+	}
+}
+
+int bridge_setup_port(const struct host *h, const struct config *c, const struct device *bridge,
+		      uint32_t port_ifindex, struct err *e)
+{
+	auto_sequence struct sequence *s = sequence_new();
+
+	if (c->hairpin || c->isolated) {
+		device_encode_port(port_ifindex, c->hairpin, c->isolated, sequence_reserve(s));
+		sequence_commit(s, "set port flags");
+	}
+	if (filters_vlans(c))
+		add_vlans(s, c, port_ifindex);
+	if (sequence_run(s, h->nl, e) < 0) {
+		err_wrap(e, "bridge %s", bridge->name);
+		return cni_classify(e, CNI_KERNEL);
+	}
+	return 0;
+}
+
+static int format_gateway_name(const struct config *c, char ret[static IFNAMSIZ])
+{
+	int size = c->vlan ? snprintf(ret, IFNAMSIZ, "%s.%u", c->bridge, c->vlan)
+			   : snprintf(ret, IFNAMSIZ, "%s", c->bridge);
+
+	return size < IFNAMSIZ ? 0 : -ENAMETOOLONG;
+}
+
+void bridge_gateway_name(const struct config *c, char ret[static IFNAMSIZ])
+{
+	int ignored UNUSED = format_gateway_name(c, ret);
+}
+
+int bridge_ensure_vlan_gateway(const struct host *h, const struct config *c,
+			       const struct device *bridge, struct device *ret, struct err *e)
+{
+	struct config access = { .vlan = c->vlan, .keep_default_vlan = c->keep_default_vlan };
+	char name[IFNAMSIZ];
+	char peer[IFNAMSIZ];
+	struct device port;
+	int rc;
+
+	if (format_gateway_name(c, name) < 0)
+		return cni_error(e, CNI_CONFIG,
+				 "bridge %s: the name of its interface for VLAN %u is too long",
+				 c->bridge, c->vlan);
+	names_random_veth(peer);
+	rc = device_get(h->nl, name, ret, e);
+	if (rc == -ENODEV) {
+		struct device_veth veth = { .name = peer,
+					    .mac = names_random_mac(),
+					    .master_ifindex = bridge->ifindex,
+					    .up = true,
+					    .peer_name = name,
+					    .peer_mac = names_random_mac(),
+					    .peer_netns_fd = -1,
+					    .mtu_bytes = c->mtu_bytes };
+		auto_sequence struct sequence *s = sequence_new();
+
+		rc = device_create_veth(h->nl, &veth, e);
+		if (rc == -EEXIST)
+			return device_get(h->nl, name, ret, e) < 0 ? cni_classify(e, CNI_KERNEL)
+								   : 0;
+		if (rc == 0)
+			rc = refuse_advertisements(name, e);
+		if (rc == 0)
+			rc = device_get(h->nl, name, ret, e);
+		if (rc == 0)
+			rc = device_get(h->nl, peer, &port, e);
+		if (rc == 0) {
+			device_encode_flags(ret->ifindex, IFF_UP, IFF_UP, sequence_reserve(s));
+			sequence_commit(s, "%s: set up", name);
+			rc = sequence_run(s, h->nl, e);
+		}
+		if (rc == 0)
+			rc = bridge_setup_port(h, &access, bridge, port.ifindex, e);
+	}
+	return rc < 0 ? cni_classify(e, CNI_KERNEL) : 0;
+}
+
+static bool is_wanted(const struct ip_net *net, const struct ip_net *gateways, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		if (ip_net_equal(net, &gateways[i]))
+			return true;
+	}
+	return false;
+}
+
+/* IPv4: a second subnet on one bridge is a mistake. IPv6: interfaces have several, but not inside
+ * each other. */
+static bool collides(const struct ip_net *have, const struct ip_net *want)
+{
+	if (have->addr.family != want->addr.family || ip_addr_is_link_local(&have->addr))
+		return false;
+	return want->addr.family == AF_INET || ip_net_overlaps(have, want);
+}
+
+struct gateway_plan {
+	const struct config *config;
+	const struct device *device;
+	const struct inet_address *have;
+	size_t have_len;
+	struct sequence *changes;
+};
+
+static bool has_address(const struct gateway_plan *p, const struct ip_net *net)
+{
+	for (size_t i = 0; i < p->have_len; i++) {
+		if (ip_net_equal(&p->have[i].net, net))
+			return true;
+	}
+	return false;
+}
+
+static int resolve_collision(const struct gateway_plan *p, const struct inet_address *have,
+			     const struct ip_net *want, struct err *e)
+{
+	char have_text[IP_NET_TEXT];
+	char want_text[IP_NET_TEXT];
+
+	ip_net_format(&have->net, have_text);
+	ip_net_format(want, want_text);
+	if (p->config->force_address) {
+		inet_encode_address_delete(have, sequence_reserve(p->changes));
+		sequence_commit(p->changes, "%s: remove address %s", p->device->name, have_text);
+	} else if (!p->config->keep_other_addresses) {
+		return cni_error(e, CNI_CONFLICT,
+				 "%s already has an IP address different from %s: %s",
+				 p->device->name, want_text, have_text);
+	}
+	return 0;
+}
+
+static int plan_gateway(const struct gateway_plan *p, const struct ip_net *gateways, size_t len,
+			const struct ip_net *want, struct err *e)
+{
+	struct inet_address a = { .ifindex = p->device->ifindex, .net = *want, .no_dad = true };
+	char text[IP_NET_TEXT];
+
+	if (has_address(p, want))
+		return 0;
+	for (size_t i = 0; i < p->have_len; i++) {
+		if (!is_wanted(&p->have[i].net, gateways, len) && collides(&p->have[i].net, want) &&
+		    resolve_collision(p, &p->have[i], want, e) < 0)
+			return e->code;
+	}
+	inet_encode_address_add(&a, sequence_reserve(p->changes));
+	sequence_commit(p->changes, "%s: add address %s", p->device->name,
+			ip_net_format(want, text));
+	/* Said explicitly, the MAC no longer follows the ports' of a bridge that somebody else
+	 * made. */
+	device_encode_mac(p->device->ifindex, &p->device->mac, sequence_reserve(p->changes));
+	sequence_commit(p->changes, "%s: set MAC address", p->device->name);
+	return 0;
+}
+
+static int ensure_gateways_once(const struct host *h, const struct config *c,
+				const struct device *device, const struct ip_net *gateways,
+				size_t len, struct err *e)
+{
+	auto_sequence struct sequence *s = sequence_new();
+	auto_free struct inet_address *have = NULL;
+	struct gateway_plan plan = { .config = c, .device = device, .changes = s };
+
+	if (inet_list_addresses(h->nl, AF_UNSPEC, device->ifindex, &have, &plan.have_len, e) < 0)
+		return e->code;
+	plan.have = have;
+	for (size_t i = 0; i < len; i++) {
+		if (plan_gateway(&plan, gateways, len, &gateways[i], e) < 0)
+			return e->code;
+	}
+	return sequence_run(s, h->nl, e);
+}
+
+int bridge_ensure_gateways(const struct host *h, const struct config *c,
+			   const struct device *device, const struct ip_net *gateways, size_t len,
+			   struct err *e)
+{
+	for (unsigned attempt = 1;; attempt++) {
+		int rc = ensure_gateways_once(h, c, device, gateways, len, e);
+
+		if (rc == 0)
+			return 0;
+		/* Of several first containers at once one adds the address, the others look again.
+		 */
+		if (rc != -EEXIST || attempt == ATTEMPTS)
+			return cni_classify(e, CNI_KERNEL);
+	}
+}
+
+int bridge_enable_forwarding(const struct ip_net *gateways, size_t len, struct err *e)
+{
+	bool v4 = false;
+	bool v6 = false;
+
+	for (size_t i = 0; i < len; i++) {
+		v4 |= gateways[i].addr.family == AF_INET;
+		v6 |= gateways[i].addr.family == AF_INET6;
+	}
+	if ((v4 && sysctl_set(1, e, "ipv4/ip_forward") < 0) ||
+	    (v6 && sysctl_set(1, e, "ipv6/conf/all/forwarding") < 0))
+		return cni_classify(e, CNI_KERNEL);
+	return 0;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The bridge that all containers of a network share on this host: made when missing, otherwise used
+ * as it is.
+ *
+ * What is done here is done for the host and stays: it is the same for every attachment, and
+ * nothing of it is undone when one fails or goes.
+ */
+#ifndef CNI_PLUGIN_BRIDGE_H
+#define CNI_PLUGIN_BRIDGE_H
+
+#include "cni-plugin/config.h"
+#include "cni-plugin/host.h"
+#include "kernel/device.h"
+
+/*
+ * The configured bridge, up, with promiscuity and VLAN filtering as configured. CNI_CONFLICT: the
+ * name belongs to a device that is no bridge.
+ */
+int bridge_ensure(const struct host *h, const struct config *c, struct device *ret,
+		  struct err *e) MUST_CHECK;
+
+/* The interface that carries the gateways: the bridge, or with a VLAN `<bridge>.<vlan>`; cut if too
+ * long. */
+void bridge_gateway_name(const struct config *c, char ret[static IFNAMSIZ]);
+
+/*
+ * The interface that carries the gateway of a VLAN, `<bridge>.<vlan>`, one end of a veth pair whose
+ * other end is an access port of the bridge.
+ */
+int bridge_ensure_vlan_gateway(const struct host *h, const struct config *c,
+			       const struct device *bridge, struct device *ret,
+			       struct err *e) MUST_CHECK;
+
+/*
+ * Gives `device` the gateway addresses. CNI_CONFLICT: it has another one of that kind already, and
+ * forceAddress does not say to replace it.
+ */
+int bridge_ensure_gateways(const struct host *h, const struct config *c,
+			   const struct device *device, const struct ip_net *gateways, size_t len,
+			   struct err *e) MUST_CHECK;
+
+/* Hairpin, isolation and VLANs of a port. */
+int bridge_setup_port(const struct host *h, const struct config *c, const struct device *bridge,
+		      uint32_t port_ifindex, struct err *e) MUST_CHECK;
+
+/* Routing between interfaces, for the families of the addresses. */
+int bridge_enable_forwarding(const struct ip_net *gateways, size_t len, struct err *e) MUST_CHECK;
+
+#endif

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <string.h>
+
+#include "cni-plugin/attachments.h"
+#include "cni-plugin/config.h"
+#include "cni-plugin/error.h"
+#include "cni-plugin/exec.h"
+#include "cni-plugin/host.h"
+#include "cni-plugin/pool.h"
+#include "cni-plugin/record.h"
+#include "cni-plugin/rules.h"
+#include "cni-plugin/undo.h"
+#include "cni-plugin/verbs.h"
+#include "lib/log.h"
+
+struct gc {
+	const struct cni_env *env;
+	const struct netconf *n;
+	struct host *host;
+	struct store *store;
+	const struct attachments *valid;
+	int rc; /* the first failure; the rest is done all the same */
+	struct err *e;
+};
+
+static void note(struct gc *gc, int rc, const struct err *step)
+{
+	if (rc == 0)
+		return;
+	log_warn("gc-incomplete", "%s", step->text);
+	if (gc->rc == 0) {
+		*gc->e = *step;
+		gc->rc = rc;
+	}
+}
+
+/*
+ * Without a list from the runtime only the dead are buried: a record whose interface is gone. To
+ * take "no list" for "an empty list" would cut off every running container of the network.
+ */
+static bool is_wanted(const struct gc *gc, const struct record *r)
+{
+	if (gc->valid->known)
+		return attachments_have(gc->valid, r->container_id, r->ifname);
+	return r->kind == RECORD_DELEGATE || undo_is_alive(gc->host, r);
+}
+
+static void collect_record(void *arg, const char *container_id, const char *ifname)
+{
+	struct gc *gc = arg;
+	struct cni_env env = *gc->env;
+	auto_record struct record r = { 0 };
+	struct err step;
+	int rc;
+
+	env.container_id = container_id;
+	env.ifname = ifname;
+	if (gc->valid->known && attachments_have(gc->valid, container_id, ifname))
+		return;
+	rc = store_lock(gc->store, container_id, ifname, &step);
+	if (rc == 0)
+		rc = store_read(gc->store, container_id, ifname, &r, &step);
+	if (rc == 0 && !is_wanted(gc, &r)) {
+		rc = undo_record(gc->host, gc->store, &env, &r, NULL, &step);
+	} else if ((rc == -EINVAL && gc->valid->known) || rc == -ENOENT) {
+		/* Damaged, or a replacement that a kill interrupted: nothing to learn from it. */
+		rc = undo_unrecorded(gc->host, &env, gc->n, &step);
+		if (rc == 0)
+			rc = store_remove(gc->store, container_id, ifname, &step);
+	}
+	note(gc, rc, &step);
+}
+
+static bool is_stale(void *arg, const struct ip_addr *a UNUSED, const struct pool_owner *owner)
+{
+	const struct gc *gc = arg;
+
+	if (!owner->container_id[0])
+		return true; /* a crash left it; we have the lock, so nobody is filling it now */
+	return gc->valid->known && !attachments_have(gc->valid, owner->container_id, owner->ifname);
+}
+
+static int collect_reservations(struct gc *gc, struct err *e)
+{
+	auto_free char *dir = config_pool_dir(gc->n->json, gc->n->name);
+	auto_pool struct pool *pool = NULL;
+	int rc = pool_open(dir, false, &pool, e);
+
+	if (rc == 0)
+		rc = pool_scan(pool, is_stale, gc, NULL, e);
+	if (rc == -ENOENT)
+		return 0;
+	return rc < 0 ? cni_classify(e, CNI_STATE) : 0;
+}
+
+static bool is_valid_key(void *arg, uint64_t key)
+{
+	const struct gc *gc = arg;
+
+	return attachments_have_key(gc->valid, key);
+}
+
+/* The other plugins that the configuration names have to hear of it too. */
+static int forward(struct gc *gc, struct err *e)
+{
+	auto_json json_t *object = NULL;
+	const char *type = NULL;
+	const char *ipam_type;
+	struct fabric fabric;
+
+	if (netconf_read_type(gc->n, &type, e) < 0)
+		return e->code;
+	ipam_type = json_string_value(
+		json_get_any_case(json_get_any_case(gc->n->json, "ipam"), "type"));
+	if (strcmp(type, "bridge") == 0 || strcmp(type, "ptp") == 0)
+		type = ipam_type && strcmp(ipam_type, "host-local") != 0 ? ipam_type : NULL;
+	if (!type)
+		return 0;
+	if ((gc->n->needs_fabric && fabric_read(gc->n->subnet_file, &fabric, e) < 0) ||
+	    netconf_generate(gc->n, gc->n->needs_fabric ? &fabric : NULL, &object, e) < 0)
+		return e->code;
+	json_object_set(object, "cni.dev/valid-attachments",
+			json_get_any_case(gc->n->json, "cni.dev/valid-attachments"));
+	json_object_set(object, "cni.dev/attachments",
+			json_get_any_case(gc->n->json, "cni.dev/attachments"));
+	return exec_plugin(gc->env, type, CNI_GC, object, NULL, e);
+}
+
+int verb_gc(const struct cni_env *env, const struct netconf *n, struct err *e)
+{
+	auto_attachments struct attachments valid = { 0 };
+	auto_host struct host host = HOST_NONE;
+	auto_store struct store *store = NULL;
+	struct gc gc = { .env = env, .n = n, .host = &host, .valid = &valid, .e = e };
+	struct err step;
+	int rc;
+
+	if (attachments_parse(n->json, &valid, e) < 0 || host_open(&host, e) < 0)
+		return e->code;
+	rc = store_open(n->data_dir, n->name, false, &store, &step);
+	gc.store = store;
+	if (rc == 0)
+		rc = store_list(store, collect_record, &gc, &step);
+	if (rc < 0 && rc != -ENOENT)
+		note(&gc, cni_classify(&step, CNI_STATE), &step);
+	if (valid.known)
+		note(&gc, rules_remove_others(&host, n->name, is_valid_key, &gc, &step), &step);
+	note(&gc, collect_reservations(&gc, &step), &step);
+	note(&gc, forward(&gc, &step), &step);
+	return gc.rc < 0 ? cni_classify(e, CNI_STATE) : 0;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cni-plugin/lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/file.h>
+#include <sys/time.h>
+
+static void on_alarm(int signo UNUSED)
+{
+}
+
+static int try_flock(int fd, off_t offset UNUSED, bool wait)
+{
+	return flock(fd, LOCK_EX | (wait ? 0 : LOCK_NB));
+}
+
+static int try_range(int fd, off_t offset, bool wait)
+{
+	struct flock range = {
+		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = offset, .l_len = 1
+	};
+
+	return fcntl(fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, &range);
+}
+
+/*
+ * The calls have no timeout of their own: a timer interrupts them. It repeats, since the first tick
+ * may fall between the test of the clock and the call.
+ */
+static int take(int (*try)(int fd, off_t offset, bool wait), int fd, off_t offset,
+		unsigned timeout_s, struct err *e)
+{
+	struct itimerval timer = { .it_value = { .tv_sec = timeout_s },
+				   .it_interval = { .tv_usec = 100000 } };
+	const struct itimerval off = { 0 };
+	struct sigaction old;
+	struct sigaction action = { .sa_handler = on_alarm };
+	int code = 0;
+
+	if (try(fd, offset, false) == 0)
+		return 0;
+	if (errno != EAGAIN && errno != EACCES && errno != EINTR)
+		return err_sys(e, -errno, "lock");
+	sigaction(SIGALRM, &action, &old);
+	setitimer(ITIMER_REAL, &timer, NULL);
+	if (try(fd, offset, true) < 0)
+		code = -errno;
+	setitimer(ITIMER_REAL, &off, NULL);
+	sigaction(SIGALRM, &old, NULL);
+	if (code == -EINTR)
+		return err_set(e, -ETIMEDOUT, "still locked by another process after %u s",
+			       timeout_s);
+	return code < 0 ? err_sys(e, code, "lock") : 0;
+}
+
+int lock_file(int fd, unsigned timeout_s, struct err *e)
+{
+	return take(try_flock, fd, 0, timeout_s, e);
+}
+
+int lock_byte(int fd, off_t offset, unsigned timeout_s, struct err *e)
+{
+	return take(try_range, fd, offset, timeout_s, e);
+}

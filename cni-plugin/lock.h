@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Waiting for a file lock, but not for ever: whoever holds it may be stopped or hang on a dead
+ * disk. */
+#ifndef CNI_PLUGIN_LOCK_H
+#define CNI_PLUGIN_LOCK_H
+
+#include <sys/types.h>
+
+#include "lib/err.h"
+
+/* Exclusive flock(2) on an open file; released by closing it. -ETIMEDOUT after timeout_s seconds.
+ */
+int lock_file(int fd, unsigned timeout_s, struct err *e) MUST_CHECK;
+
+/*
+ * Exclusive lock of one byte of a file (fcntl(2), open file description), so that one file serves
+ * any number of things to lock: each takes a byte, which need not exist. Released by closing.
+ * -ETIMEDOUT.
+ */
+int lock_byte(int fd, off_t offset, unsigned timeout_s, struct err *e) MUST_CHECK;
+
+#endif

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The CNI plugin `flannel`: attaches a container to the fabric. Reads the protocol's command,
+ * answers in JSON.
+ *
+ *   env.c, version.c, error.c   the protocol: variables, versions, codes
+ *   netconf.c, fabric.c         the runtime's configuration and the daemon's, made into one
+ *   config.c, ranges.c          that, read for an interface that we make ourselves
+ *   record.c, store.c, lock.c   what an attachment consists of, on disk until it is undone
+ *   pool.c                      address reservations
+ *   host.c, bridge.c, attach.c  the kernel objects; rules.c the traffic rules
+ *   undo.c                      all of these taken apart again
+ *   exec.c                      other plugins, where the configuration names one
+ *   confine.c                   rights given up as soon as they are not needed
+ *   add.c del.c check.c gc.c status.c  one verb each
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "cni-plugin/confine.h"
+#include "cni-plugin/error.h"
+#include "cni-plugin/verbs.h"
+#include "cni-plugin/version.h"
+
+static int print_json(const json_t *j)
+{
+	if (json_dumpf(j, stdout, JSON_COMPACT) < 0 || fputc('\n', stdout) == EOF)
+		return -EIO;
+	return fflush(stdout) == EOF ? -EIO : 0;
+}
+
+static int fail(const char *version, const struct err *e)
+{
+	auto_json json_t *j = json_pack("{s:s, s:i, s:o}", "cniVersion", version, "code",
+					(int)cni_code_of(e), "msg", json_string(e->text));
+
+	/* A text that quotes input may not be UTF-8, which JSON insists on. */
+	if (!j)
+		j = json_pack("{s:s, s:i, s:s}", "cniVersion", version, "code", (int)cni_code_of(e),
+			      "msg", "error text is not valid UTF-8");
+	print_json(j);
+	return EXIT_FAILURE;
+}
+
+/* To the end of the file: whoever writes may pause. */
+static int read_stdin(char **ret, size_t *ret_size, struct err *e)
+{
+	auto_free char *text = NULL;
+	size_t used = 0;
+	size_t room = 0;
+
+	for (;;) {
+		ssize_t n;
+
+		if (used == room) {
+			room = room ? room * 2 : 16384;
+			text = xrealloc(text, room);
+		}
+		n = read(STDIN_FILENO, text + used, room - used);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			err_sys(e, -errno, "error reading from stdin");
+			return cni_classify(e, CNI_IO);
+		}
+		if (n == 0)
+			break;
+		used += (size_t)n;
+		if (used > NETCONF_SIZE_MAX)
+			return cni_error(e, CNI_DECODING, "stdin has more than %u bytes",
+					 NETCONF_SIZE_MAX);
+	}
+	*ret = STEAL(text);
+	*ret_size = used;
+	return 0;
+}
+
+static int read_netconf(struct netconf *ret, struct err *e)
+{
+	auto_free char *text = NULL;
+	json_t *json = NULL;
+	size_t size = 0;
+
+	if (read_stdin(&text, &size, e) < 0)
+		return e->code;
+	if (json_parse_object(text, size, &json, e) < 0) {
+		err_wrap(e, "network configuration");
+		return cni_classify(e, CNI_DECODING);
+	}
+	return netconf_read(json, ret, e);
+}
+
+static int check_verb(const struct cni_env *env, const struct netconf *n, struct err *e)
+{
+	bool too_old = (env->command == CNI_CHECK && !version_has_check(n->cni_version)) ||
+		       ((env->command == CNI_GC || env->command == CNI_STATUS) &&
+			!version_has_gc_and_status(n->cni_version));
+
+	if (!too_old)
+		return 0;
+	return cni_error(e, CNI_INCOMPATIBLE, "config version %s does not allow %s", n->cni_version,
+			 cni_command_name(env->command));
+}
+
+static int run(const struct cni_env *env, const struct netconf *n, struct err *e)
+{
+	auto_json json_t *result = NULL;
+
+	if (check_verb(env, n, e) < 0)
+		return e->code;
+	switch (env->command) {
+	case CNI_ADD:
+		if (verb_add(env, n, &result, e) < 0)
+			return e->code;
+		break;
+	case CNI_DEL:
+		return verb_del(env, n, e);
+	case CNI_CHECK:
+		return verb_check(env, n, e);
+	case CNI_GC:
+		return verb_gc(env, n, e);
+	case CNI_STATUS:
+		return verb_status(env, n, e);
+	case CNI_VERSION:
+		result = version_report();
+		break;
+	}
+	return print_json(result) < 0 ? cni_error(e, CNI_IO, "error writing to stdout") : 0;
+}
+
+/* Nomad runs every plugin like this, and takes the first word that is a version for the plugin's.
+ */
+static int about(void)
+{
+	fputs("CNI flannel plugin v" VERSION "\n"
+	      "CNI protocol versions supported: 0.1.0, 0.2.0, 0.3.0, 0.3.1, 0.4.0, 1.0.0, 1.1.0\n",
+	      stderr);
+	return EXIT_SUCCESS;
+}
+
+int main(void)
+{
+	const char *command = getenv("CNI_COMMAND");
+	struct netconf n = { .cni_version = VERSION_LATEST };
+	struct cni_env env;
+	struct err e = { 0 };
+	int status = EXIT_SUCCESS;
+
+	if (!command || !command[0])
+		return about();
+	confine_process();
+	if (cni_env_read(&env, &e) < 0)
+		return fail(VERSION_LATEST, &e);
+	if (env.command != CNI_VERSION && read_netconf(&n, &e) < 0)
+		return fail(VERSION_LATEST, &e);
+	if (run(&env, &n, &e) < 0)
+		status = fail(n.cni_version, &e);
+	netconf_fini(&n);
+	return status;
+}

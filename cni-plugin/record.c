@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cni-plugin/record.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "cni-plugin/env.h"
+
+#define RECORD_VERSION 1
+
+void record_fini(struct record *r)
+{
+	free(r->container_id);
+	free(r->ifname);
+	free(r->network);
+	free(r->pool_dir);
+	json_decref(r->delegate);
+	memset(r, 0, sizeof(*r));
+}
+
+json_t *record_to_json(const struct record *r)
+{
+	char host_mac[MAC_TEXT];
+	char mac[MAC_TEXT];
+	json_t *addresses = json_array();
+	json_t *gateways = json_array();
+	json_t *j;
+
+	for (size_t i = 0; i < r->addresses_len; i++) {
+		char text[IP_ADDR_TEXT];
+
+		json_array_append_new(addresses,
+				      json_string(ip_addr_format(&r->addresses[i], text)));
+	}
+	for (size_t i = 0; i < r->gateways_len; i++) {
+		char text[IP_NET_TEXT];
+
+		json_array_append_new(gateways, json_string(ip_net_format(&r->gateways[i], text)));
+	}
+	j = json_pack("{s:i, s:s, s:b, s:b, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:b, s:o, s:b, "
+		      "s:b, s:i, s:s, s:o}",
+		      "version", RECORD_VERSION, "kind",
+		      r->kind == RECORD_NATIVE ? "native" : "delegate", "complete", r->complete,
+		      "ptp", r->ptp, "containerID", r->container_id, "ifname", r->ifname, "network",
+		      r->network, "hostInterface", r->host_ifname, "hostMac",
+		      mac_addr_format(&r->host_mac, host_mac), "mac", mac_addr_format(&r->mac, mac),
+		      "bridge", r->bridge, "masquerade", r->masquerade, "macGuard", r->mac_guard,
+		      "addresses", addresses, "hairpin", r->hairpin, "isolated", r->isolated, "mtu",
+		      (int)r->mtu_bytes, "gatewayDevice", r->gateway_device, "gateways", gateways);
+	if (r->pool_dir)
+		json_object_set_new(j, "pool", json_string(r->pool_dir));
+	if (r->delegate)
+		json_object_set(j, "delegate", r->delegate);
+	return j;
+}
+
+static int read_text(const json_t *j, const char *key, char **ret, struct err *e)
+{
+	const char *text = NULL;
+
+	if (json_read_string(j, key, &text, e) < 0)
+		return e->code;
+	*ret = text ? xstrdup(text) : NULL;
+	return 0;
+}
+
+/* "" or the name of an interface. */
+static int read_ifname(const json_t *j, const char *key, char ret[static IFNAMSIZ], struct err *e)
+{
+	const char *text = "";
+
+	if (json_read_string(j, key, &text, e) < 0)
+		return e->code;
+	if (text[0] && !cni_is_ifname(text))
+		return err_set(e, -EINVAL, "%s is not an interface name", key);
+	snprintf(ret, IFNAMSIZ, "%s", text);
+	return 0;
+}
+
+static int read_mac(const json_t *j, const char *key, struct mac_addr *ret, struct err *e)
+{
+	const char *text = NULL;
+
+	if (json_read_string(j, key, &text, e) < 0)
+		return e->code;
+	return text ? mac_addr_parse(text, ret, e) : 0;
+}
+
+static int read_addresses(const json_t *j, struct record *r, struct err *e)
+{
+	const json_t *list = json_get_any_case(j, "addresses");
+	const json_t *item;
+	size_t i;
+
+	if (json_array_size(list) > RECORD_ADDRESSES_MAX)
+		return err_set(e, -EINVAL, "more than %d addresses", RECORD_ADDRESSES_MAX);
+	json_array_foreach (list, i, item) {
+		if (!json_is_string(item))
+			return err_set(e, -EINVAL, "an address is not a string");
+		if (ip_addr_parse(json_string_value(item), AF_UNSPEC,
+				  &r->addresses[r->addresses_len], e) < 0)
+			return e->code;
+		r->addresses_len++;
+	}
+	return 0;
+}
+
+static int read_gateways(const json_t *j, struct record *r, struct err *e)
+{
+	const json_t *list = json_get_any_case(j, "gateways");
+	const json_t *item;
+	size_t i;
+
+	if (json_array_size(list) > RECORD_ADDRESSES_MAX)
+		return err_set(e, -EINVAL, "more than %d gateways", RECORD_ADDRESSES_MAX);
+	json_array_foreach (list, i, item) {
+		if (!json_is_string(item))
+			return err_set(e, -EINVAL, "a gateway is not a string");
+		if (ip_net_parse(json_string_value(item), AF_UNSPEC, &r->gateways[r->gateways_len],
+				 e) < 0)
+			return e->code;
+		r->gateways_len++;
+	}
+	return 0;
+}
+
+static int check_names(const struct record *r, struct err *e)
+{
+	if (!r->container_id || !cni_is_identifier(r->container_id) || !r->ifname ||
+	    !cni_is_ifname(r->ifname) || !r->network || !cni_is_identifier(r->network))
+		return err_set(e, -EINVAL, "containerID, ifname or network is not valid");
+	if (r->pool_dir && r->pool_dir[0] != '/')
+		return err_set(e, -EINVAL, "pool is not an absolute path");
+	if (r->delegate && !json_is_object(r->delegate))
+		return err_set(e, -EINVAL, "delegate is not an object");
+	if (r->kind == RECORD_DELEGATE && !r->delegate)
+		return err_set(e, -EINVAL, "delegate is missing");
+	return 0;
+}
+
+static int parse(const json_t *j, struct record *r, struct err *e)
+{
+	const char *kind = "native";
+	uint64_t version = 0;
+	uint64_t mtu = 0;
+
+	if (json_read_uint(j, "version", 1, RECORD_VERSION, &version, e) < 0)
+		return e->code;
+	if (version == 0)
+		return err_set(e, -EINVAL, "version is missing");
+	if (json_read_string(j, "kind", &kind, e) < 0 ||
+	    json_read_bool(j, "complete", &r->complete, e) < 0 ||
+	    json_read_bool(j, "ptp", &r->ptp, e) < 0 ||
+	    read_text(j, "containerID", &r->container_id, e) < 0 ||
+	    read_text(j, "ifname", &r->ifname, e) < 0 ||
+	    read_text(j, "network", &r->network, e) < 0 ||
+	    read_text(j, "pool", &r->pool_dir, e) < 0 ||
+	    read_ifname(j, "hostInterface", r->host_ifname, e) < 0 ||
+	    read_ifname(j, "bridge", r->bridge, e) < 0 ||
+	    read_mac(j, "hostMac", &r->host_mac, e) < 0 || read_mac(j, "mac", &r->mac, e) < 0 ||
+	    json_read_bool(j, "masquerade", &r->masquerade, e) < 0 ||
+	    json_read_bool(j, "macGuard", &r->mac_guard, e) < 0 ||
+	    json_read_bool(j, "hairpin", &r->hairpin, e) < 0 ||
+	    json_read_bool(j, "isolated", &r->isolated, e) < 0 ||
+	    json_read_uint(j, "mtu", 0, 65535, &mtu, e) < 0 ||
+	    read_ifname(j, "gatewayDevice", r->gateway_device, e) < 0 ||
+	    read_addresses(j, r, e) < 0 || read_gateways(j, r, e) < 0)
+		return e->code;
+	r->kind = strcmp(kind, "delegate") == 0 ? RECORD_DELEGATE : RECORD_NATIVE;
+	r->mtu_bytes = (uint32_t)mtu;
+	r->delegate = json_incref(json_get_any_case(j, "delegate"));
+	return check_names(r, e);
+}
+
+int record_parse(const char *text, size_t size, struct record *ret, struct err *e)
+{
+	auto_record struct record r = { 0 };
+	auto_json json_t *j = NULL;
+
+	if (json_parse_object(text, size, &j, e) < 0 || parse(j, &r, e) < 0) {
+		e->code = -EINVAL;
+		return err_wrap(e, "record");
+	}
+	*ret = r;
+	r = (struct record){ 0 };
+	return 0;
+}

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The directory of records: names, locks, replacement. Part of cni-plugin/record.h.
+ *
+ * Every name is one component made of an id and an interface name that were checked, or of their
+ * hash, and is opened relative to the directory without following links: nothing outside can be
+ * reached.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "cni-plugin/env.h"
+#include "cni-plugin/hash.h"
+#include "cni-plugin/lock.h"
+#include "cni-plugin/record.h"
+#include "lib/file.h"
+
+#define ID_SIZE_MAX 200 /* longer ids do not fit a file name: cut, and told apart by a hash */
+
+struct store {
+	char *path;
+	int dir_fd;
+	int lock_fd;
+};
+
+static int open_directory(const char *path, bool create, int *ret, struct err *e)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 && errno == ENOENT && create) {
+		if (file_make_directories(path, 0700, e) < 0)
+			return e->code;
+		fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	}
+	if (fd < 0)
+		return err_sys(e, -errno, "%s", path);
+	*ret = fd;
+	return 0;
+}
+
+int store_open(const char *data_dir, const char *network, bool create, struct store **ret,
+	       struct err *e)
+{
+	auto_store struct store *s = xcalloc(1, sizeof(*s));
+	auto_close int base_fd = -1;
+	auto_free char *name = xasprintf("@%s", network);
+
+	s->dir_fd = s->lock_fd = -1;
+	s->path = xasprintf("%s/@%s", data_dir, network);
+	if (open_directory(data_dir, create, &base_fd, e) < 0)
+		return e->code;
+	if (create && mkdirat(base_fd, name, 0700) < 0 && errno != EEXIST)
+		return err_sys(e, -errno, "%s", s->path);
+	s->dir_fd = openat(base_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (s->dir_fd < 0)
+		return err_sys(e, -errno, "%s", s->path);
+	*ret = STEAL(s);
+	return 0;
+}
+
+void store_close(struct store *s)
+{
+	if (!s)
+		return;
+	util_close(&s->lock_fd);
+	util_close(&s->dir_fd);
+	free(s->path);
+	free(s);
+}
+
+int store_lock(struct store *s, const char *container_id, const char *ifname, struct err *e)
+{
+	uint64_t hash = hash_text(hash_text(HASH_INIT, container_id), ifname);
+
+	s->lock_fd = openat(s->dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (s->lock_fd < 0)
+		return err_sys(e, -errno, "%s/lock", s->path);
+	/* Two attachments that share a byte wait for each other and are none the worse for it. */
+	if (lock_byte(s->lock_fd, (off_t)(hash >> 2), RECORD_LOCK_TIMEOUT_S, e) < 0)
+		return err_wrap(e, "%s/lock", s->path);
+	return 0;
+}
+
+static void make_name(const char *container_id, const char *ifname, char ret[static NAME_MAX + 1])
+{
+	if (strlen(container_id) <= ID_SIZE_MAX)
+		snprintf(ret, NAME_MAX + 1, "%s@%s", container_id, ifname);
+	else
+		snprintf(ret, NAME_MAX + 1, "%.*s~%016llx@%s", ID_SIZE_MAX, container_id,
+			 (unsigned long long)hash_text(HASH_INIT, container_id), ifname);
+}
+
+static int read_at(struct store *s, const char *name, char **ret, size_t *ret_size, struct err *e)
+{
+	auto_close int fd = openat(s->dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	auto_free char *text = NULL;
+	struct stat st;
+	ssize_t n;
+
+	if (fd < 0)
+		return err_sys(e, errno == ELOOP ? -EINVAL : -errno, "%s/%s", s->path, name);
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > RECORD_SIZE_MAX)
+		return err_set(e, -EINVAL, "%s/%s: not a record", s->path, name);
+	text = xmalloc((size_t)st.st_size + 1);
+	n = pread(fd, text, (size_t)st.st_size, 0);
+	if (n < 0)
+		return err_sys(e, -errno, "%s/%s", s->path, name);
+	text[n] = '\0';
+	*ret = STEAL(text);
+	*ret_size = (size_t)n;
+	return 0;
+}
+
+static int read_named(struct store *s, const char *name, struct record *ret, struct err *e)
+{
+	auto_free char *text = NULL;
+	size_t size = 0;
+	int rc = read_at(s, name, &text, &size, e);
+
+	if (rc < 0)
+		return rc;
+	if (record_parse(text, size, ret, e) < 0)
+		return err_wrap(e, "%s/%s", s->path, name);
+	return 0;
+}
+
+int store_read(struct store *s, const char *container_id, const char *ifname, struct record *ret,
+	       struct err *e)
+{
+	char name[NAME_MAX + 1];
+
+	make_name(container_id, ifname, name);
+	return read_named(s, name, ret, e);
+}
+
+static int write_all(int fd, const char *text, size_t size)
+{
+	while (size > 0) {
+		ssize_t n = write(fd, text, size);
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n > 0) {
+			text += n;
+			size -= (size_t)n;
+		}
+	}
+	return 0;
+}
+
+int store_write(struct store *s, const struct record *r, struct err *e)
+{
+	auto_json json_t *j = record_to_json(r);
+	auto_free char *text = json_dumps(j, JSON_COMPACT);
+	char temporary[NAME_MAX + 2];
+	auto_close int fd = -1;
+	char name[NAME_MAX + 1];
+	int rc;
+
+	make_name(r->container_id, r->ifname, name);
+	/* One name per attachment, whose lock we hold: what a kill leaves is overwritten the next
+	 * time. */
+	snprintf(temporary, sizeof(temporary), ".%s", name);
+	fd = openat(s->dir_fd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+		    0600);
+	if (fd < 0)
+		return err_sys(e, -errno, "%s/%s", s->path, temporary);
+	rc = write_all(fd, text, strlen(text));
+	if (rc == 0 && renameat(s->dir_fd, temporary, s->dir_fd, name) < 0)
+		rc = -errno;
+	if (rc < 0) {
+		unlinkat(s->dir_fd, temporary, 0);
+		return err_sys(e, rc, "%s/%s", s->path, name);
+	}
+	return 0;
+}
+
+int store_remove(struct store *s, const char *container_id, const char *ifname, struct err *e)
+{
+	char temporary[NAME_MAX + 2];
+	char name[NAME_MAX + 1];
+
+	make_name(container_id, ifname, name);
+	snprintf(temporary, sizeof(temporary), ".%s", name);
+	unlinkat(s->dir_fd, temporary, 0);
+	if (unlinkat(s->dir_fd, name, 0) < 0 && errno != ENOENT)
+		return err_sys(e, -errno, "%s/%s", s->path, name);
+	return 0;
+}
+
+static void visit_named(struct store *s, const char *name,
+			void (*visit)(void *arg, const char *container_id, const char *ifname),
+			void *arg)
+{
+	const char *at = strchr(name, '@');
+	auto_free char *id = NULL;
+	auto_record struct record r = { 0 };
+
+	if (!at || !cni_is_ifname(at + 1))
+		return;
+	id = xstrndup(name, (size_t)(at - name));
+	if (strchr(id, '~')) {
+		if (read_named(s, name, &r, NULL) == 0)
+			visit(arg, r.container_id, r.ifname);
+	} else if (cni_is_identifier(id)) {
+		visit(arg, id, at + 1);
+	}
+}
+
+int store_list(struct store *s,
+	       void (*visit)(void *arg, const char *container_id, const char *ifname), void *arg,
+	       struct err *e)
+{
+	int fd = openat(s->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *entry;
+
+	if (!dir) {
+		int code = -errno;
+
+		util_close(&fd);
+		return err_sys(e, code, "%s", s->path);
+	}
+	while ((entry = readdir(dir))) {
+		/* A replacement that did not come to its end, of a record that never came to be. */
+		const char *name = entry->d_name + (entry->d_name[0] == '.');
+
+		visit_named(s, name, visit, arg);
+	}
+	closedir(dir);
+	return 0;
+}
+
+int record_read_flannel(const char *data_dir, const char *container_id, json_t **ret, struct err *e)
+{
+	auto_free char *path = xasprintf("%s/%s", data_dir, container_id);
+	auto_free char *text = NULL;
+	size_t size = 0;
+	int rc = file_read(path, RECORD_SIZE_MAX, &text, &size, e);
+
+	if (rc == -ENAMETOOLONG)
+		rc = err_set(e, -ENOENT, "%s", path);
+	if (rc < 0)
+		return rc;
+	if (json_parse_object(text, size, ret, e) < 0)
+		return err_wrap(e, "%s", path);
+	return 0;
+}
+
+int record_remove_flannel(const char *data_dir, const char *container_id, struct err *e)
+{
+	auto_free char *path = xasprintf("%s/%s", data_dir, container_id);
+
+	if (unlink(path) < 0 && errno != ENOENT && errno != ENAMETOOLONG)
+		return err_sys(e, -errno, "%s", path);
+	return 0;
+}

@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kernel/device.h"
+
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/if_bridge.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <linux/veth.h>
+
+#define DUMP_ATTEMPTS 5
+#define OPER_UP       6 /* IF_OPER_UP; linux/if.h does not go together with net/if.h */
+
+static struct ifinfomsg *put_header(struct nlmsghdr *hdr, uint16_t type, uint16_t flags,
+				    uint32_t ifindex)
+{
+	struct ifinfomsg *m;
+
+	mnl_nlmsg_put_header(hdr);
+	hdr->nlmsg_type = type;
+	hdr->nlmsg_flags = NLM_F_REQUEST | flags;
+	m = mnl_nlmsg_put_extra_header(hdr, sizeof(*m));
+	m->ifi_family = AF_UNSPEC;
+	m->ifi_index = (int)ifindex;
+	return m;
+}
+
+static void read_text(const struct nlattr *attr, char *buf, size_t size)
+{
+	if (mnl_attr_validate(attr, MNL_TYPE_STRING) == 0)
+		snprintf(buf, size, "%.*s", (int)mnl_attr_get_payload_len(attr),
+			 (const char *)mnl_attr_get_payload(attr));
+}
+
+static uint32_t read_u32(const struct nlattr *attr)
+{
+	return mnl_attr_get_payload_len(attr) == sizeof(uint32_t) ? mnl_attr_get_u32(attr) : 0;
+}
+
+static uint8_t read_u8(const struct nlattr *attr)
+{
+	return mnl_attr_get_payload_len(attr) == sizeof(uint8_t) ? mnl_attr_get_u8(attr) : 0;
+}
+
+static void read_port(const struct nlattr *nest, struct device *d)
+{
+	const struct nlattr *attr;
+
+	mnl_attr_for_each_nested(attr, nest)
+	{
+		switch (mnl_attr_get_type(attr)) {
+		case IFLA_BRPORT_STATE:
+			d->port_forwarding = read_u8(attr) == BR_STATE_FORWARDING;
+			break;
+		case IFLA_BRPORT_MODE:
+			d->port_hairpin = read_u8(attr);
+			break;
+		case IFLA_BRPORT_ISOLATED:
+			d->port_isolated = read_u8(attr);
+			break;
+		}
+	}
+}
+
+static void read_linkinfo(const struct nlattr *nest, struct device *d)
+{
+	const struct nlattr *slave_data = NULL;
+	const struct nlattr *attr;
+	char slave_kind[16] = "";
+
+	mnl_attr_for_each_nested(attr, nest)
+	{
+		switch (mnl_attr_get_type(attr)) {
+		case IFLA_INFO_KIND:
+			read_text(attr, d->kind, sizeof(d->kind));
+			break;
+		case IFLA_INFO_SLAVE_KIND:
+			read_text(attr, slave_kind, sizeof(slave_kind));
+			break;
+		case IFLA_INFO_SLAVE_DATA:
+			slave_data = attr;
+			break;
+		}
+	}
+	if (slave_data && strcmp(slave_kind, "bridge") == 0) {
+		d->is_port = true;
+		read_port(slave_data, d);
+	}
+}
+
+bool device_decode(const struct nlmsghdr *hdr, struct device *ret)
+{
+	const struct ifinfomsg *m = mnl_nlmsg_get_payload(hdr);
+	struct device d = { 0 };
+	const struct nlattr *attr;
+
+	if (hdr->nlmsg_type != RTM_NEWLINK || mnl_nlmsg_get_payload_len(hdr) < sizeof(*m) ||
+	    m->ifi_family != AF_UNSPEC)
+		return false;
+	d.ifindex = (uint32_t)m->ifi_index;
+	d.up = m->ifi_flags & IFF_UP;
+	d.promiscuous = m->ifi_flags & IFF_PROMISC;
+	mnl_attr_for_each(attr, hdr, sizeof(*m))
+	{
+		switch (mnl_attr_get_type(attr)) {
+		case IFLA_IFNAME:
+			read_text(attr, d.name, sizeof(d.name));
+			break;
+		case IFLA_MTU:
+			d.mtu_bytes = read_u32(attr);
+			break;
+		case IFLA_MASTER:
+			d.master_ifindex = read_u32(attr);
+			break;
+		case IFLA_LINK:
+			d.peer_ifindex = read_u32(attr);
+			break;
+		case IFLA_OPERSTATE:
+			d.operational = read_u8(attr) == OPER_UP;
+			break;
+		case IFLA_ADDRESS:
+			if (mnl_attr_get_payload_len(attr) == sizeof(d.mac.b))
+				memcpy(d.mac.b, mnl_attr_get_payload(attr), sizeof(d.mac.b));
+			break;
+		case IFLA_LINKINFO:
+			read_linkinfo(attr, &d);
+			break;
+		}
+	}
+	if (!d.ifindex || !d.name[0])
+		return false;
+	*ret = d;
+	return true;
+}
+
+struct device_list {
+	struct device *items;
+	size_t len;
+	size_t cap;
+};
+
+static void on_device(void *arg, const struct nlmsghdr *hdr)
+{
+	struct device_list *list = arg;
+	struct device d;
+
+	if (!device_decode(hdr, &d))
+		return;
+	GROW(list->items, list->len, list->cap);
+	list->items[list->len++] = d;
+}
+
+static int get(struct netlink *nl, uint32_t ifindex, const char *name, struct device *ret,
+	       struct err *e)
+{
+	char buffer[NETLINK_MESSAGE_MAX] __attribute__((aligned(8))) = { 0 };
+	struct nlmsghdr *hdr = (struct nlmsghdr *)(void *)buffer;
+	struct device_list found = { 0 };
+	int rc;
+
+	put_header(hdr, RTM_GETLINK, 0, ifindex);
+	if (name)
+		mnl_attr_put_strz(hdr, IFLA_IFNAME, name);
+	mnl_attr_put_u32(hdr, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+	rc = netlink_call(nl, hdr, on_device, &found, e);
+	if (rc == 0 && found.len != 1)
+		rc = err_set(e, -ENODEV, "No such device");
+	if (rc == 0)
+		*ret = found.items[0];
+	free(found.items);
+	return rc;
+}
+
+int device_get(struct netlink *nl, const char *name, struct device *ret, struct err *e)
+{
+	if (get(nl, 0, name, ret, e) < 0)
+		return err_wrap(e, "device %s", name);
+	return 0;
+}
+
+int device_get_by_index(struct netlink *nl, uint32_t ifindex, struct device *ret, struct err *e)
+{
+	if (get(nl, ifindex, NULL, ret, e) < 0)
+		return err_wrap(e, "device %u", ifindex);
+	return 0;
+}
+
+int device_list(struct netlink *nl, struct device **ret, size_t *ret_len, struct err *e)
+{
+	for (unsigned attempt = 1;; attempt++) {
+		char buffer[256] __attribute__((aligned(8))) = { 0 };
+		struct nlmsghdr *hdr = (struct nlmsghdr *)(void *)buffer;
+		struct device_list list = { 0 };
+		int rc;
+
+		put_header(hdr, RTM_GETLINK, 0, 0);
+		mnl_attr_put_u32(hdr, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+		rc = netlink_dump(nl, hdr, on_device, &list, e);
+		if (rc == 0) {
+			*ret = list.items;
+			*ret_len = list.len;
+			return 0;
+		}
+		free(list.items);
+		if (rc != -EINTR || attempt == DUMP_ATTEMPTS)
+			return err_wrap(e, "devices");
+	}
+}
+
+int device_delete(struct netlink *nl, uint32_t ifindex, struct err *e)
+{
+	char buffer[64] __attribute__((aligned(8))) = { 0 };
+	struct nlmsghdr *hdr = (struct nlmsghdr *)(void *)buffer;
+
+	put_header(hdr, RTM_DELLINK, 0, ifindex);
+	if (netlink_call(nl, hdr, NULL, NULL, e) < 0)
+		return err_wrap(e, "delete device %u", ifindex);
+	return 0;
+}
+
+static void put_peer(struct nlmsghdr *hdr, const struct device_veth *veth)
+{
+	struct nlattr *peer = mnl_attr_nest_start(hdr, VETH_INFO_PEER);
+	struct ifinfomsg *m = mnl_nlmsg_get_payload_tail(hdr);
+
+	/* The nest starts with a header of its own, as if it were a message. */
+	memset(m, 0, sizeof(*m));
+	hdr->nlmsg_len += (uint32_t)MNL_ALIGN(sizeof(*m));
+	mnl_attr_put_strz(hdr, IFLA_IFNAME, veth->peer_name);
+	mnl_attr_put(hdr, IFLA_ADDRESS, sizeof(veth->peer_mac.b), veth->peer_mac.b);
+	if (veth->mtu_bytes)
+		mnl_attr_put_u32(hdr, IFLA_MTU, veth->mtu_bytes);
+	if (veth->peer_netns_fd >= 0)
+		mnl_attr_put_u32(hdr, IFLA_NET_NS_FD, (uint32_t)veth->peer_netns_fd);
+	mnl_attr_nest_end(hdr, peer);
+}
+
+int device_create_veth(struct netlink *nl, const struct device_veth *veth, struct err *e)
+{
+	char buffer[NETLINK_MESSAGE_MAX] __attribute__((aligned(8))) = { 0 };
+	struct nlmsghdr *hdr = (struct nlmsghdr *)(void *)buffer;
+	struct ifinfomsg *m = put_header(hdr, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0);
+	struct nlattr *info;
+	struct nlattr *data;
+
+	if (veth->up)
+		m->ifi_flags = m->ifi_change = IFF_UP;
+	mnl_attr_put_strz(hdr, IFLA_IFNAME, veth->name);
+	mnl_attr_put(hdr, IFLA_ADDRESS, sizeof(veth->mac.b), veth->mac.b);
+	if (veth->mtu_bytes)
+		mnl_attr_put_u32(hdr, IFLA_MTU, veth->mtu_bytes);
+	if (veth->master_ifindex)
+		mnl_attr_put_u32(hdr, IFLA_MASTER, veth->master_ifindex);
+	if (veth->group)
+		mnl_attr_put_u32(hdr, IFLA_GROUP, veth->group);
+	info = mnl_attr_nest_start(hdr, IFLA_LINKINFO);
+	mnl_attr_put_strz(hdr, IFLA_INFO_KIND, "veth");
+	data = mnl_attr_nest_start(hdr, IFLA_INFO_DATA);
+	put_peer(hdr, veth);
+	mnl_attr_nest_end(hdr, data);
+	mnl_attr_nest_end(hdr, info);
+	if (netlink_call(nl, hdr, NULL, NULL, e) < 0)
+		return err_wrap(e, "create veth %s", veth->name);
+	return 0;
+}
+
+int device_create_bridge(struct netlink *nl, const char *name, const struct mac_addr *mac,
+			 uint32_t mtu_bytes, struct err *e)
+{
+	char buffer[NETLINK_MESSAGE_MAX] __attribute__((aligned(8))) = { 0 };
+	struct nlmsghdr *hdr = (struct nlmsghdr *)(void *)buffer;
+	struct nlattr *info;
+
+	put_header(hdr, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0);
+	mnl_attr_put_strz(hdr, IFLA_IFNAME, name);
+	mnl_attr_put(hdr, IFLA_ADDRESS, sizeof(mac->b), mac->b);
+	if (mtu_bytes)
+		mnl_attr_put_u32(hdr, IFLA_MTU, mtu_bytes);
+	info = mnl_attr_nest_start(hdr, IFLA_LINKINFO);
+	mnl_attr_put_strz(hdr, IFLA_INFO_KIND, "bridge");
+	mnl_attr_nest_end(hdr, info);
+	if (netlink_call(nl, hdr, NULL, NULL, e) < 0)
+		return err_wrap(e, "create bridge %s", name);
+	return 0;
+}
+
+void device_encode_flags(uint32_t ifindex, unsigned flags, unsigned mask, struct nlmsghdr *hdr)
+{
+	struct ifinfomsg *m = put_header(hdr, RTM_SETLINK, 0, ifindex);
+
+	m->ifi_flags = flags;
+	m->ifi_change = mask;
+}
+
+void device_encode_mac(uint32_t ifindex, const struct mac_addr *mac, struct nlmsghdr *hdr)
+{
+	put_header(hdr, RTM_SETLINK, 0, ifindex);
+	mnl_attr_put(hdr, IFLA_ADDRESS, sizeof(mac->b), mac->b);
+}
+
+void device_encode_port(uint32_t ifindex, bool hairpin, bool isolated, struct nlmsghdr *hdr)
+{
+	struct nlattr *nest;
+
+	put_header(hdr, RTM_SETLINK, 0, ifindex)->ifi_family = AF_BRIDGE;
+	nest = mnl_attr_nest_start(hdr, IFLA_PROTINFO | NLA_F_NESTED);
+	if (hairpin)
+		mnl_attr_put_u8(hdr, IFLA_BRPORT_MODE, 1);
+	if (isolated)
+		mnl_attr_put_u8(hdr, IFLA_BRPORT_ISOLATED, 1);
+	mnl_attr_nest_end(hdr, nest);
+}
+
+void device_encode_vlan_filtering(uint32_t bridge_ifindex, struct nlmsghdr *hdr)
+{
+	struct nlattr *info;
+	struct nlattr *data;
+
+	put_header(hdr, RTM_NEWLINK, 0, bridge_ifindex);
+	info = mnl_attr_nest_start(hdr, IFLA_LINKINFO);
+	mnl_attr_put_strz(hdr, IFLA_INFO_KIND, "bridge");
+	data = mnl_attr_nest_start(hdr, IFLA_INFO_DATA);
+	mnl_attr_put_u8(hdr, IFLA_BR_VLAN_FILTERING, 1);
+	mnl_attr_nest_end(hdr, data);
+	mnl_attr_nest_end(hdr, info);
+}
+
+static void put_vlan(struct nlmsghdr *hdr, uint16_t vid, uint16_t flags)
+{
+	struct bridge_vlan_info info = { .vid = vid, .flags = flags };
+
+	mnl_attr_put(hdr, IFLA_BRIDGE_VLAN_INFO, sizeof(info), &info);
+}
+
+void device_encode_vlan(bool add, uint32_t ifindex, bool self, uint16_t first, uint16_t last,
+			uint16_t flags, struct nlmsghdr *hdr)
+{
+	struct nlattr *nest;
+
+	put_header(hdr, add ? RTM_SETLINK : RTM_DELLINK, 0, ifindex)->ifi_family = AF_BRIDGE;
+	nest = mnl_attr_nest_start(hdr, IFLA_AF_SPEC);
+	if (self)
+		mnl_attr_put_u16(hdr, IFLA_BRIDGE_FLAGS, BRIDGE_FLAGS_SELF);
+	if (first == last) {
+		put_vlan(hdr, first, flags);
+	} else {
+		put_vlan(hdr, first, flags | BRIDGE_VLAN_INFO_RANGE_BEGIN);
+		put_vlan(hdr, last, flags | BRIDGE_VLAN_INFO_RANGE_END);
+	}
+	mnl_attr_nest_end(hdr, nest);
+}
+
+struct vlan_query {
+	uint32_t ifindex;
+	bool seen; /* the kernel lists VLANs for this port at all */
+	bool *vids;
+};
+
+static void read_vlans(const struct nlattr *nest, struct vlan_query *q)
+{
+	const struct nlattr *attr;
+	unsigned begin = 0;
+
+	mnl_attr_for_each_nested(attr, nest)
+	{
+		struct bridge_vlan_info info;
+
+		if (mnl_attr_get_type(attr) != IFLA_BRIDGE_VLAN_INFO ||
+		    mnl_attr_get_payload_len(attr) != sizeof(info))
+			continue;
+		memcpy(&info, mnl_attr_get_payload(attr), sizeof(info));
+		q->seen = true;
+		if (info.flags & BRIDGE_VLAN_INFO_RANGE_BEGIN) {
+			begin = info.vid;
+			continue;
+		}
+		if (!(info.flags & BRIDGE_VLAN_INFO_RANGE_END))
+			begin = info.vid;
+		for (unsigned vid = begin; vid <= info.vid && vid <= DEVICE_VLAN_MAX; vid++)
+			q->vids[vid] = true;
+	}
+}
+
+static void on_vlans(void *arg, const struct nlmsghdr *hdr)
+{
+	const struct ifinfomsg *m = mnl_nlmsg_get_payload(hdr);
+	struct vlan_query *q = arg;
+	const struct nlattr *attr;
+
+	if (hdr->nlmsg_type != RTM_NEWLINK || mnl_nlmsg_get_payload_len(hdr) < sizeof(*m) ||
+	    (uint32_t)m->ifi_index != q->ifindex)
+		return;
+	mnl_attr_for_each(attr, hdr, sizeof(*m))
+	{
+		if (mnl_attr_get_type(attr) == IFLA_AF_SPEC)
+			read_vlans(attr, q);
+	}
+}
+
+int device_list_vlans(struct netlink *nl, uint32_t ifindex, bool ret[static DEVICE_VLAN_MAX + 1],
+		      struct err *e)
+{
+	for (unsigned attempt = 1;; attempt++) {
+		char buffer[256] __attribute__((aligned(8))) = { 0 };
+		struct nlmsghdr *hdr = (struct nlmsghdr *)(void *)buffer;
+		bool vids[DEVICE_VLAN_MAX + 1] = { 0 };
+		struct vlan_query q = { .ifindex = ifindex, .vids = vids };
+		int rc;
+
+		put_header(hdr, RTM_GETLINK, 0, 0)->ifi_family = AF_BRIDGE;
+		mnl_attr_put_u32(hdr, IFLA_EXT_MASK, RTEXT_FILTER_BRVLAN_COMPRESSED);
+		rc = netlink_dump(nl, hdr, on_vlans, &q, e);
+		if (rc == 0 && !q.seen)
+			rc = err_set(e, -EOPNOTSUPP, "the kernel lists no VLANs for this port");
+		if (rc == 0) {
+			memcpy(ret, vids, sizeof(vids));
+			return 0;
+		}
+		if (rc != -EINTR || attempt == DUMP_ATTEMPTS)
+			return err_wrap(e, "VLANs of device %u", ifindex);
+	}
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Kernel switches under /proc/sys/net, of the network namespace that the thread is in. */
+#ifndef KERNEL_SYSCTL_H
+#define KERNEL_SYSCTL_H
+
+#include "lib/err.h"
+
+/*
+ * Gives the switch a value; a switch that has it already is not written, since some writes cost the
+ * kernel a lot (forwarding flushes caches) and a read-only /proc/sys is no obstacle then. `fmt`
+ * makes the path below /proc/sys/net/. -ENOENT: the kernel does not have it, for example IPv6 is
+ * off.
+ */
+int sysctl_set(unsigned value, struct err *e, const char *fmt, ...) PRINTF(3, 4) MUST_CHECK;
+
+#endif
