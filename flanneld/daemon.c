@@ -335,6 +335,7 @@ static void move(struct daemon *d, const struct external *x, const struct networ
 		 ip_addr_format(&x->public_v4, v4),
 		 config->v6.enabled ? ip_addr_format(&x->public_v6, v6) : "");
 	d->external = *x;
+	http_client_reset(d->http);
 	fabric_publish(d->fabric, attributes);
 	manager_publish(d->manager, clock_boot_ms(), attributes);
 }

@@ -7,31 +7,36 @@
 
 int err_set(struct err *e, int code, const char *fmt, ...)
 {
+	/* The old text may be among the arguments. */
+	char text[ERR_TEXT_SIZE];
 	va_list ap;
 
 	if (!e)
 		return code;
-	e->code = code;
 	va_start(ap, fmt);
-	vsnprintf(e->text, sizeof(e->text), fmt, ap);
+	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	e->code = code;
+	memcpy(e->text, text, sizeof(text));
 	util_make_printable(e->text);
 	return code;
 }
 
 int err_sys(struct err *e, int code, const char *fmt, ...)
 {
+	char text[ERR_TEXT_SIZE];
 	va_list ap;
 	size_t used;
 
 	if (!e)
 		return code;
-	e->code = code;
 	va_start(ap, fmt);
-	vsnprintf(e->text, sizeof(e->text), fmt, ap);
+	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	used = strlen(e->text);
-	snprintf(e->text + used, sizeof(e->text) - used, ": %s", strerror(-code));
+	used = strlen(text);
+	snprintf(text + used, sizeof(text) - used, ": %s", strerror(-code));
+	e->code = code;
+	memcpy(e->text, text, sizeof(text));
 	util_make_printable(e->text);
 	return code;
 }

@@ -16,7 +16,11 @@
 #define KEEPALIVE_COUNT      3
 #define USER_TIMEOUT_MS      20000
 
+#define CONNECTIONS_MAX 64
+
 struct http_client {
+	curl_socket_t sockets[CONNECTIONS_MAX]; /* open ones, for http_client_reset */
+	size_t sockets_len;
 	struct event_base *base;
 	CURLM *multi;
 	struct event *timer;
@@ -214,6 +218,34 @@ static int set_socket_options(void *arg UNUSED, curl_socket_t fd, curlsocktype p
 	return CURL_SOCKOPT_OK;
 }
 
+static curl_socket_t open_socket(void *arg, curlsocktype purpose UNUSED, struct curl_sockaddr *addr)
+{
+	struct http_client *client = arg;
+	int fd = socket(addr->family, addr->socktype | SOCK_CLOEXEC, addr->protocol);
+
+	/* More than fit are few and short-lived; they end by their time-outs. */
+	if (fd >= 0 && client->sockets_len < CONNECTIONS_MAX)
+		client->sockets[client->sockets_len++] = fd;
+	return fd < 0 ? CURL_SOCKET_BAD : fd;
+}
+
+static int close_socket(void *arg, curl_socket_t fd)
+{
+	struct http_client *client = arg;
+
+	for (size_t i = 0; i < client->sockets_len; i++) {
+		if (client->sockets[i] == fd)
+			client->sockets[i--] = client->sockets[--client->sockets_len];
+	}
+	return close(fd);
+}
+
+void http_client_reset(struct http_client *client)
+{
+	for (size_t i = 0; i < client->sockets_len; i++)
+		shutdown(client->sockets[i], SHUT_RDWR);
+}
+
 static size_t on_write(char *data, size_t size, size_t len, void *arg)
 {
 	struct http_call *call = arg;
@@ -274,6 +306,10 @@ struct http_call *http_call_start(struct http_client *client, const struct http_
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->error);
 	curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, set_socket_options);
+	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, client);
+	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
+	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, client);
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_write);
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)request->connect_timeout_ms);

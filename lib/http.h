@@ -53,6 +53,12 @@ struct http_client *http_client_new(struct event_base *base);
 /* All calls must be done or cancelled. */
 void http_client_free(struct http_client *client);
 
+/*
+ * Cuts every connection: this host's address or route has changed, and what went over the old one
+ * will never be answered. Calls under way end with an error, the next ones connect anew.
+ */
+void http_client_reset(struct http_client *client);
+
 struct http_call *http_call_start(struct http_client *client, const struct http_request *request);
 /* May be called from on_data and, for other calls, from on_done. NULL is fine. */
 void http_call_cancel(struct http_call *call);

@@ -394,6 +394,7 @@ void manager_publish(struct manager *m, int64_t now_ms, const struct lease *attr
 		l->mod_revision = m->own->mod_revision;
 		l->create_revision = m->own->create_revision;
 		l->handle = m->own->handle;
+		m->creating = false;
 		m->claim_id = submit(m, STORE_UPDATE, l);
 	}
 }
