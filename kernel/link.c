@@ -83,12 +83,33 @@ static void on_object(struct nl_object *object, void *arg)
 	read_link((struct rtnl_link *)object, arg);
 }
 
+/*
+ * libnl takes for granted that a VXLAN device comes with its attributes, and reads through a null
+ * pointer if it does not.
+ */
+static bool can_be_read(const struct nlmsghdr *hdr)
+{
+	struct nlattr *info =
+		nlmsg_find_attr((struct nlmsghdr *)hdr, sizeof(struct ifinfomsg), IFLA_LINKINFO);
+	static const char vxlan[] = { 'v', 'x', 'l', 'a', 'n' };
+	const struct nlattr *kind;
+
+	if (!info)
+		return true;
+	kind = nla_find(nla_data(info), nla_len(info), IFLA_INFO_KIND);
+	return !kind || nla_len(kind) < (int)sizeof(vxlan) ||
+	       memcmp(nla_data(kind), vxlan, sizeof(vxlan)) != 0 ||
+	       nla_find(nla_data(info), nla_len(info), IFLA_INFO_DATA);
+}
+
 bool link_decode(const struct nlmsghdr *hdr, struct link_info *ret, bool *ret_gone)
 {
 	auto_msg struct nl_msg *msg = NULL;
 	struct link_info link = { 0 };
 
 	if (hdr->nlmsg_type != RTM_NEWLINK && hdr->nlmsg_type != RTM_DELLINK)
+		return false;
+	if (!can_be_read(hdr))
 		return false;
 	msg = nlmsg_convert((struct nlmsghdr *)hdr);
 	if (!msg)

@@ -69,7 +69,8 @@ u128 pool_free_count(const struct network_family *f, struct ip_net *taken, size_
 {
 	if (!f->enabled)
 		return 0;
-	qsort(taken, taken_len, sizeof(*taken), by_address);
+	if (taken_len > 0)
+		qsort(taken, taken_len, sizeof(*taken), by_address);
 	return walk(f, taken, taken_len, 0, NULL);
 }
 

@@ -109,12 +109,13 @@ def include_paths_start_at_the_root():
 
 
 def own_header_first():
+    """The header of the same name, or the internal one that includes it."""
     for path in c_files():
         header = path.with_suffix(".h")
         if path.suffix != ".c" or not (ROOT / header).exists():
             continue
         first = re.search(r'^\s*#\s*include\s*(["<][^">]+)', text_of(path), re.M)
-        if not first or first[1] != f'"{header}':
+        if not first or not re.fullmatch(rf'"({re.escape(str(header))}|{path.parent}/\w+_internal\.h)', first[1]):
             yield f"{path}: the first include must be {header}"
 
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reads messages from a golden file: "= name" lines, each followed by hex with comments. */
+/* Reads golden files: "= name" lines, each followed by hex with comments, or by lines of text. */
 #ifndef TESTS_UNIT_GOLDEN_H
 #define TESTS_UNIT_GOLDEN_H
 
@@ -17,7 +17,7 @@ struct golden {
 
 /* The message of this name; the test fails if the file has none. Paths start at the root of the
  * tree. */
-static inline struct golden golden_read(const char *path, const char *name)
+static inline UNUSED struct golden golden_read(const char *path, const char *name)
 {
 	auto_free char *text = NULL;
 	struct golden g = { 0 };
@@ -50,7 +50,8 @@ static inline struct golden golden_read(const char *path, const char *name)
 }
 
 /* Fails with both in hex unless `size` bytes at `data` are the message of this name. */
-static inline void golden_check(const char *path, const char *name, const void *data, size_t size)
+static inline UNUSED void golden_check(const char *path, const char *name, const void *data,
+				       size_t size)
 {
 	struct golden g = golden_read(path, name);
 	char expected[2 * GOLDEN_MAX + 1] = "";
@@ -62,6 +63,31 @@ static inline void golden_check(const char *path, const char *name, const void *
 		snprintf(actual + 2 * i, 3, "%02x", ((const uint8_t *)data)[i]);
 	if (strcmp(expected, actual) != 0)
 		fail_msg("%s\n  is        %s\n  should be %s", name, actual, expected);
+}
+
+/* The text of this name: all lines up to an empty one, without comments. Caller frees. */
+static inline UNUSED char *golden_text(const char *path, const char *name)
+{
+	auto_free char *file = NULL;
+	char *found = NULL;
+	bool inside = false;
+	struct err e;
+
+	if (file_read(path, 1 << 20, &file, NULL, &e) < 0)
+		fail_msg("%s", e.text);
+	for (char *rest = file, *line; (line = strsep(&rest, "\n"));) {
+		if (line[0] == '=' || line[0] == '\0' || line[0] == '#') {
+			inside = line[0] == '=' && strcmp(line + 2, name) == 0;
+		} else if (inside) {
+			char *longer = found ? xasprintf("%s\n%s", found, line) : xstrdup(line);
+
+			free(found);
+			found = longer;
+		}
+	}
+	if (!found)
+		fail_msg("%s has no \"%s\"", path, name);
+	return found;
 }
 
 #endif

@@ -144,6 +144,18 @@ static void test_filling_up(void **state)
 	assert_true(pool_free_count(&c.v4, taken, capacity) == 0);
 }
 
+/* The first host of a fabric. */
+static void test_nothing_taken(void **state)
+{
+	(void)state;
+	auto_network_config struct network_config c = config_v4(sixteen);
+	struct ip_net n;
+
+	assert_true(pool_free_count(&c.v4, NULL, 0) == 16);
+	assert_int_equal(pool_pick(&c.v4, NULL, 0, 3, &n, NULL), 0);
+	assert_true(network_family_allows(&c.v4, &n));
+}
+
 static void test_only_one_left(void **state)
 {
 	(void)state;
@@ -285,6 +297,7 @@ int main(void)
 		cmocka_unit_test(test_free_count),
 		cmocka_unit_test(test_uniform_over_what_is_free),
 		cmocka_unit_test(test_filling_up),
+		cmocka_unit_test(test_nothing_taken),
 		cmocka_unit_test(test_only_one_left),
 		cmocka_unit_test(test_ipv6),
 		cmocka_unit_test(test_huge_networks),

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Any bytes as an answer of etcd's gateway, read as the reply to every kind of request. */
+#include "tests/fuzz/fuzz.h"
+
+#include <string.h>
+
+#include "subnet/etcd_codec.h"
+
+static void check_kvs(const struct etcd_kvs *kvs)
+{
+	for (size_t i = 0; i < kvs->len; i++) {
+		FUZZ_CHECK(kvs->items[i].key);
+		FUZZ_CHECK(kvs->items[i].value);
+		FUZZ_CHECK(kvs->items[i].value[kvs->items[i].value_size] == '\0');
+	}
+}
+
+/* The first byte chooses the HTTP status, the rest is the body. */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const long statuses[] = { 200, 400, 404, 503 };
+	auto_free char *body = xcalloc(size + 1, 1);
+	auto_json json_t *reply = NULL;
+	struct etcd_header header;
+	struct etcd_kvs kvs = { 0 };
+	char text[200] = "";
+	struct err e = { 0 };
+	bool flag;
+	int code;
+
+	if (size == 0)
+		return 0;
+	memcpy(body, data + 1, size - 1);
+	code = etcd_decode_answer(statuses[data[0] % 4], body, size - 1, &reply, text,
+				  sizeof(text));
+	if (code != ETCD_OK) {
+		FUZZ_CHECK(!reply);
+		FUZZ_CHECK(memchr(text, '\0', sizeof(text)));
+		return 0;
+	}
+	FUZZ_CHECK(json_is_object(reply));
+	header = etcd_decode_header(reply);
+	if (etcd_decode_range(reply, &header, &kvs, &flag, &e) < 0)
+		FUZZ_CHECK(e.text[0]);
+	if (etcd_decode_txn(reply, &header, &flag, &kvs, &e) < 0)
+		FUZZ_CHECK(e.text[0]);
+	check_kvs(&kvs);
+	etcd_kvs_fini(&kvs);
+	etcd_decode_ttl(reply);
+	etcd_decode_token(reply);
+	return 0;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Any bytes as JSON, and every reader on whatever comes out; an error always has a text that JSON
+ * can carry. */
+#include "tests/fuzz/fuzz.h"
+
+#include "lib/json.h"
+
+static void check_error(int rc, const struct err *e)
+{
+	json_t *text;
+
+	if (rc == 0)
+		return;
+	FUZZ_CHECK(e->code == rc && e->text[0]);
+	text = json_string(e->text);
+	FUZZ_CHECK(text);
+	json_decref(text);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	auto_json json_t *j = NULL;
+	struct err e = { 0 };
+	const char *key;
+	json_t *value;
+	int rc;
+
+	rc = json_parse_object((const char *)data, size, &j, &e);
+	check_error(rc, &e);
+	if (rc < 0)
+		return 0;
+	json_object_foreach (j, key, value) {
+		const char *text = NULL;
+		struct ip_addr addr;
+		struct ip_net net;
+		uint64_t number;
+		bool flag;
+
+		check_error(json_read_bool(j, key, &flag, &e), &e);
+		check_error(json_read_uint(j, key, 1, 65535, &number, &e), &e);
+		check_error(json_read_string(j, key, &text, &e), &e);
+		check_error(json_read_ip_addr(j, key, AF_UNSPEC, &addr, &e), &e);
+		check_error(json_read_ip_net(j, key, AF_UNSPEC, &net, &e), &e);
+		json_uint64_lenient(value);
+		json_int64_lenient(value);
+		FUZZ_CHECK(json_is_null(value) || json_get_any_case(j, key));
+	}
+	return 0;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Any bytes as one netlink message: not an object, or one that survives being sent and read back.
+ */
+#include "tests/fuzz/fuzz.h"
+
+#include "kernel/link.h"
+#include "kernel/netlink.h"
+#include "kernel/object.h"
+
+static void check_object(const struct kernel_object *o, bool v6_or_v4_only)
+{
+	char text[KERNEL_OBJECT_TEXT];
+	char room[NETLINK_MESSAGE_MAX] __attribute__((aligned(8))) = { 0 };
+	struct nlmsghdr *hdr = (struct nlmsghdr *)(void *)room;
+	struct kernel_object back;
+	bool gone;
+
+	FUZZ_CHECK(o->key.kind < KERNEL_KINDS);
+	FUZZ_CHECK(!v6_or_v4_only || o->key.len <= ip_family_bits(o->key.family));
+	FUZZ_CHECK(kernel_object_format(o, text)[0]);
+	kernel_object_encode_put(o, true, hdr);
+	FUZZ_CHECK(hdr->nlmsg_len <= sizeof(room));
+	FUZZ_CHECK(kernel_object_decode(hdr, &back, &gone));
+	FUZZ_CHECK(!gone);
+	FUZZ_CHECK(memcmp(o, &back, sizeof(back)) == 0);
+	kernel_object_encode_drop(o, hdr);
+	FUZZ_CHECK(kernel_object_decode(hdr, &back, &gone));
+	FUZZ_CHECK(gone);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	/* The kernel pads messages to 4 bytes and says how long they are; so does this. */
+	size_t len = size & ~(size_t)3;
+	struct nlmsghdr *hdr;
+	struct kernel_object o;
+	struct link_info link;
+	bool gone;
+
+	if (len < sizeof(*hdr))
+		return 0;
+	hdr = xmalloc(len);
+	memcpy(hdr, data, len);
+	hdr->nlmsg_len = (uint32_t)len;
+	if (kernel_object_decode(hdr, &o, &gone))
+		check_object(&o, o.key.kind != KERNEL_FDB);
+	if (link_decode(hdr, &link, &gone)) {
+		FUZZ_CHECK(link.ifindex != 0);
+		FUZZ_CHECK(memchr(link.name, '\0', sizeof(link.name)));
+		FUZZ_CHECK(memchr(link.kind, '\0', sizeof(link.kind)));
+	}
+	free(hdr);
+	return 0;
+}

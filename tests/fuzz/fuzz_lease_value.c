@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Any bytes as the value of a peer's lease: refused, or a lease that survives being written and
+ * read again; and the objects that a backend makes of it are ones that would be cleaned up again.
+ */
+#include "tests/fuzz/fuzz.h"
+
+#include "backends/backend.h"
+#include "backends/reconcile.h"
+
+#define DEVICE_V4 7
+#define DEVICE_V6 8
+
+static struct backend *backend;
+static struct network_config config;
+static struct reconcile_scope scope;
+
+static void setup(void)
+{
+	static const char text[] =
+		"{\"Network\":\"10.5.0.0/16\",\"EnableIPv6\":true,\"IPv6Network\":"
+		"\"fd10:244::/48\"}";
+	const struct backend_host host = { .node_id = "node",
+					   .lower_ifindex = 3,
+					   .lower_mtu_bytes = 1500 };
+
+	FUZZ_CHECK(network_config_parse(text, sizeof(text) - 1, &config, NULL) == 0);
+	FUZZ_CHECK(backend_create(&config, &host, &backend, NULL) == 0);
+	backend->type->set_ifindex(backend, 0, DEVICE_V4);
+	backend->type->set_ifindex(backend, 1, DEVICE_V6);
+	scope = (struct reconcile_scope){ .ifindexes = { DEVICE_V4, DEVICE_V6 },
+					  .ifindexes_len = 2,
+					  .networks = { config.v4.network, config.v6.network } };
+}
+
+static void check_objects(const struct lease *l)
+{
+	struct backend_objects objects;
+	struct err e = { 0 };
+
+	if (backend->type->peer_objects(backend, l, &objects, &e) < 0) {
+		FUZZ_CHECK(e.text[0]);
+		return;
+	}
+	FUZZ_CHECK(objects.len > 0 && objects.len <= BACKEND_PEER_OBJECTS);
+	for (size_t i = 0; i < objects.len; i++)
+		FUZZ_CHECK(reconcile_owns(&scope, &objects.items[i]));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	auto_lease struct lease *l = lease_new();
+	auto_lease struct lease *again = lease_new();
+	auto_lease struct lease *copy = NULL;
+	auto_free char *text = NULL;
+	struct err e = { 0 };
+
+	if (!backend)
+		setup();
+	FUZZ_CHECK(subnet_key_parse("10.5.3.0-24&fd10:244:0:56::-64", &l->subnet, NULL) == 0);
+	again->subnet = l->subnet;
+	if (lease_value_parse((const char *)data, size, l, &e) < 0) {
+		FUZZ_CHECK(e.text[0]);
+		return 0;
+	}
+	check_objects(l);
+	/* A name without an id is not written. */
+	if (!l->node_id)
+		free(STEAL(l->node_name));
+	text = lease_value_format(l);
+	FUZZ_CHECK(lease_value_parse(text, strlen(text), again, NULL) == 0);
+	FUZZ_CHECK(lease_equal(l, again));
+	copy = lease_copy(l);
+	FUZZ_CHECK(lease_equal(l, copy));
+	return 0;
+}

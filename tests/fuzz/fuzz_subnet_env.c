@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Any bytes as subnet.env: what is found in it survives being written and read again. */
+#include "tests/fuzz/fuzz.h"
+
+#include "subnet/subnet_env.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	auto_free char *text = xcalloc(size + 1, 1);
+	auto_free char *written = NULL;
+	struct network_config config = { .v4.enabled = true, .v6.enabled = true };
+	struct subnet found;
+	struct subnet again;
+
+	if (size)
+		memcpy(text, data, size);
+	subnet_env_parse(text, &found);
+	FUZZ_CHECK(!ip_net_is_set(&found.v4) || found.v4.addr.family == AF_INET);
+	FUZZ_CHECK(!ip_net_is_set(&found.v6) || found.v6.addr.family == AF_INET6);
+	FUZZ_CHECK(!ip_net_is_set(&found.v4) || !ip_net_has_host_bits(&found.v4));
+	FUZZ_CHECK(!ip_net_is_set(&found.v6) || !ip_net_has_host_bits(&found.v6));
+	/* A subnet of one address has no second one for the gateway to be: nobody hands such out.
+	 */
+	if (found.v4.len == 32 || found.v6.len == 128)
+		return 0;
+	written = subnet_env_format(&config, &found, 1450, true);
+	subnet_env_parse(written, &again);
+	FUZZ_CHECK(subnet_equal(&found, &again));
+	return 0;
+}
