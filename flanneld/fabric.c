@@ -543,6 +543,9 @@ static void on_object(void *arg, const struct kernel_object *object, bool gone)
 	if (!reconcile_contradicts(f->reconcile, object, gone))
 		return;
 	f->dirty |= 1u << object->key.kind;
+	/* With a device's last address the kernel takes its routes and neighbours, IPv4 routes without a word. */
+	if (gone && object->key.kind == KERNEL_ADDRESS)
+		f->dirty = APPLY_ALL_KINDS;
 	want_work(f, HEAL_DELAY_MS);
 }
 

@@ -13,7 +13,7 @@ import struct
 
 from netns import wait_for
 
-ROUTE_PROTOCOL = 102
+ROUTE_PROTOCOLS = range(102, 118)
 KEY = re.compile(r"/subnets/(\d+\.\d+\.\d+\.\d+)-(\d+)(?:&([0-9a-f:]+)-(\d+))?$")
 
 
@@ -106,8 +106,9 @@ def found(namespace, vni=1):
             objects.add(("fdb", device, f["mac"], f.get("dst")))
     for family in ("-4", "-6"):
         for r in namespace.ip(family, "route", "show"):
-            if str(r.get("protocol")) == str(ROUTE_PROTOCOL) or (
-                str(r.get("dev", "")).endswith(f".{vni}") and r.get("protocol") != "kernel"
+            ours = str(r.get("protocol")) in map(str, ROUTE_PROTOCOLS)
+            if r.get("dev") in (f"flannel.{vni}", f"flannel-v6.{vni}") and r.get("protocol") != "kernel" or (
+                ours and not str(r.get("dev")).startswith("flannel")
             ):
                 objects.add(("route", r.get("dev"), _with_length(r["dst"]), r.get("gateway")))
     return objects
@@ -176,7 +177,7 @@ class KernelMonitor:
         indexes = {
             link["ifindex"] for link in self.namespace.ip("link", "show") if link["ifname"].startswith("flannel")
         }
-        return [e for e in self.events() if e[1] in indexes or e[2] == ROUTE_PROTOCOL]
+        return [e for e in self.events() if e[1] in indexes or e[2] in ROUTE_PROTOCOLS]
 
     def close(self):
         self.socket.close()
