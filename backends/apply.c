@@ -48,6 +48,15 @@ static int dump_one(struct netlink *nl, struct dump *d, int family, uint32_t ifi
 	return rc;
 }
 
+static bool has_network(const struct reconcile_scope *scope, int family)
+{
+	for (size_t i = 0; i < ARRAY_LEN(scope->networks); i++) {
+		if (scope->networks[i].addr.family == family)
+			return true;
+	}
+	return false;
+}
+
 static int dump_kind(struct netlink *nl, const struct reconcile_scope *scope, struct dump *d,
 		     struct err *e)
 {
@@ -62,7 +71,7 @@ static int dump_kind(struct netlink *nl, const struct reconcile_scope *scope, st
 				rc = dump_one(nl, d, families[f], scope->ifindexes[i], 0, e);
 		}
 		/* Ours on other devices. What is on our devices comes twice, which does no harm. */
-		if (rc == 0 && d->kind == KERNEL_ROUTE && ip_net_is_set(&scope->networks[f]))
+		if (rc == 0 && d->kind == KERNEL_ROUTE && has_network(scope, families[f]))
 			rc = dump_one(nl, d, families[f], 0, FABRIC_ROUTE_PROTOCOL, e);
 	}
 	return rc;

@@ -392,6 +392,13 @@ bool reconcile_contradicts(const struct reconcile *r, const struct kernel_object
 	return (entry && entry->owner) || reconcile_owns(&r->scope, o);
 }
 
+/* Only a route's slot can hold what is not ours; on our own devices everything is. */
+static enum reconcile_action put_action(const struct reconcile_entry *entry)
+{
+	return !entry->held && entry->object.key.kind == KERNEL_ROUTE ? RECONCILE_CREATE
+								      : RECONCILE_REPLACE;
+}
+
 bool reconcile_next(struct reconcile *r, enum reconcile_action *ret_action,
 		    const struct kernel_object **ret_object, struct reconcile_entry **ret_entry)
 {
@@ -400,12 +407,8 @@ bool reconcile_next(struct reconcile *r, enum reconcile_action *ret_action,
 	for (unsigned k = 0; k < KERNEL_KINDS && !entry; k++)
 		entry = TAILQ_FIRST(&r->puts[k]);
 	if (entry) {
-		/* Only a route's slot can hold what is not ours; on our own devices everything is.
-		 */
-		bool create = !entry->held && entry->object.key.kind == KERNEL_ROUTE;
-
-		*ret_action = create ? RECONCILE_CREATE : RECONCILE_REPLACE;
-		entry->creating = create;
+		*ret_action = put_action(entry);
+		entry->creating = *ret_action == RECONCILE_CREATE;
 		r->counts.puts[entry->object.key.kind]++;
 		set_state(r, entry, entry->owner, PRESENT, NULL);
 		*ret_object = &entry->object;
@@ -431,6 +434,25 @@ bool reconcile_next(struct reconcile *r, enum reconcile_action *ret_action,
 	r->counts.drops[r->stray.key.kind]++;
 	*ret_object = &r->stray;
 	return true;
+}
+
+void reconcile_pending_visit(const struct reconcile *r,
+			     void (*visit)(void *arg, enum reconcile_action action,
+					   const struct kernel_object *o),
+			     void *arg)
+{
+	const struct reconcile_entry *entry;
+
+	for (unsigned k = 0; k < KERNEL_KINDS; k++) {
+		TAILQ_FOREACH(entry, &r->puts[k], queue_link)
+		visit(arg, put_action(entry), &entry->object);
+	}
+	for (size_t i = 0; i < r->strays_len; i++)
+		visit(arg, RECONCILE_DROP, &r->strays[i]);
+	for (unsigned k = KERNEL_KINDS; k-- > 0;) {
+		TAILQ_FOREACH(entry, &r->drops[k], queue_link)
+		visit(arg, RECONCILE_DROP, &entry->object);
+	}
 }
 
 void reconcile_refused(struct reconcile *r, struct reconcile_entry *entry, int code,

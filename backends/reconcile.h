@@ -46,7 +46,7 @@ static inline bool fabric_is_our_protocol(uint8_t protocol)
 struct reconcile_scope {
 	uint32_t ifindexes[RECONCILE_DEVICES]; /* devices we made: everything persistent on them */
 	size_t ifindexes_len;
-	struct ip_net networks[2]; /* routes with our protocol into these, on whatever device */
+	struct ip_net networks[4]; /* routes with our protocol into these, on whatever device */
 };
 
 struct reconcile;
@@ -118,6 +118,12 @@ bool reconcile_next(struct reconcile *r, enum reconcile_action *ret_action,
 		    const struct kernel_object **ret_object, struct reconcile_entry **ret_entry);
 void reconcile_refused(struct reconcile *r, struct reconcile_entry *entry, int code,
 		       const char *text);
+
+/* Shows what reconcile_next would hand out, in its order, without taking it. */
+void reconcile_pending_visit(const struct reconcile *r,
+			     void (*visit)(void *arg, enum reconcile_action action,
+					   const struct kernel_object *o),
+			     void *arg);
 
 const struct reconcile_counts *reconcile_counts(const struct reconcile *r);
 

@@ -390,7 +390,7 @@ static void set_up(struct daemon *d)
 	rc = external_choose(fabric_netlink(d->fabric), d->options, m.config->v4.enabled,
 			     m.config->v6.enabled, &external, &e);
 	if (rc == 0)
-		rc = fabric_setup(d->fabric, m.config, &external, d->node_id, &e);
+		rc = fabric_setup(d->fabric, m.config, &external, &d->previous, d->node_id, &e);
 	if (rc < 0) {
 		manager_reject_config(d->manager, clock_boot_ms(), e.text);
 		return;
@@ -448,14 +448,14 @@ static void watch_signals(struct daemon *d)
 	}
 }
 
-static struct subnet previous_subnet(const char *path)
+static void read_previous(struct daemon *d)
 {
 	auto_free char *text = NULL;
-	struct subnet previous = { 0 };
 
-	if (file_read(path, SUBNET_ENV_MAX_SIZE, &text, NULL, NULL) == 0)
-		subnet_env_parse(text, &previous);
-	return previous;
+	if (file_read(d->options->subnet_file, SUBNET_ENV_MAX_SIZE, &text, NULL, NULL) < 0)
+		return;
+	subnet_env_parse(text, &d->previous.own);
+	subnet_env_parse_networks(text, d->previous.networks);
 }
 
 static int start(struct daemon *d, struct err *e)
@@ -471,7 +471,6 @@ static int start(struct daemon *d, struct err *e)
 		.seed = 0, /* the order given: users put the nearest first */
 	};
 	struct manager_options manager = {
-		.previous = previous_subnet(o->subnet_file),
 		.ttl_s = o->lease_ttl,
 		.renew_margin_s = o->subnet_lease_renew_margin * 60,
 		.anti_entropy_s = MANAGER_ANTI_ENTROPY_S,
@@ -483,6 +482,8 @@ static int start(struct daemon *d, struct err *e)
 	if (rc < 0)
 		return rc;
 	d->node_name = identity_node_name(o->node_name);
+	read_previous(d);
+	manager.previous = d->previous.own;
 	manager.node_id = d->node_id;
 	manager.node_name = d->node_name;
 	d->http = http_client_new(d->base);

@@ -35,10 +35,11 @@ struct daemon {
 	bool env_dirty;     /* subnet.env must be written */
 	bool ready_told;    /* READY=1 was sent */
 	struct err env_error;
-	struct external external;     /* in use */
-	struct err underlay_error;    /* why there is no external interface just now */
-	char *last_status;            /* STATUS= sent last */
-	LIST_HEAD(, pending) pending; /* requests of the manager that the store works on */
+	struct fabric_previous previous; /* what the last run left, by its subnet.env */
+	struct external external;        /* in use */
+	struct err underlay_error;       /* why there is no external interface just now */
+	char *last_status;               /* STATUS= sent last */
+	LIST_HEAD(, pending) pending;    /* requests of the manager that the store works on */
 	struct counters {
 		uint64_t requests[STORE_OPS][STORE_UNKNOWN + 1]; /* by op and status */
 		double request_seconds[STORE_OPS];

@@ -19,7 +19,8 @@
 #define SLOW_MIN_MS       30000 /* full comparison although nothing was noticed */
 #define SLOW_COST_FACTOR  2000  /* ... but at most 1/2000 of the time is spent on it */
 #define UNDERLAY_DELAY_MS 100   /* lets an interface come up with all its addresses */
-#define NOTIFICATIONS_MAX 4096  /* read in one turn */
+#define OBSOLETE_MAX      8
+#define NOTIFICATIONS_MAX 4096 /* read in one turn */
 
 struct peer {
 	struct reconcile_owner owner; /* first: an owner found in the way is a peer */
@@ -53,6 +54,8 @@ struct fabric {
 	bool devices_dirty;
 	bool paths_dirty; /* peers may be reached another way now */
 	bool devices_ok;
+	uint32_t obsolete[OBSOLETE_MAX]; /* devices to remove once all is settled */
+	size_t obsolete_len;
 	struct err device_error;
 	struct backend_device devices[BACKEND_DEVICES];
 	uint32_t ifindexes[BACKEND_DEVICES];
@@ -413,6 +416,8 @@ static void report_refused(struct fabric *f)
 	}
 }
 
+static void remove_obsolete(struct fabric *f);
+
 static void on_work(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 {
 	struct fabric *f = arg;
@@ -450,6 +455,7 @@ static void on_work(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 	}
 	if (!f->settled_once && f->devices_ok) {
 		f->settled_once = true;
+		remove_obsolete(f);
 		arm_slow(f);
 		/* What the first list needed is not needed again. */
 		malloc_trim(0);
@@ -470,6 +476,39 @@ void fabric_sync(struct fabric *f)
 	f->dirty = APPLY_ALL_KINDS;
 	f->devices_dirty = true;
 	want_work(f, 0);
+}
+
+uint64_t fabric_sync_now(struct fabric *f)
+{
+	uint64_t before = netlink_counts(f->nl)->writes;
+
+	if (!f->started)
+		return 0;
+	f->dirty = APPLY_ALL_KINDS;
+	f->devices_dirty = true;
+	do {
+		event_del(f->work);
+		on_work(-1, 0, f);
+	} while (reconcile_counts(f->reconcile)->unsettled >
+			 reconcile_counts(f->reconcile)->failed &&
+		 f->devices_ok);
+	return netlink_counts(f->nl)->writes - before;
+}
+
+int fabric_diff(struct fabric *f,
+		void (*visit)(void *arg, enum reconcile_action action,
+			      const struct kernel_object *o),
+		void *arg, struct err *e)
+{
+	int rc = 0;
+
+	if (!f->started)
+		return err_set(e, -EAGAIN, "there is no lease yet");
+	rc = apply_observe(f->reconcile, f->nl, &f->scope, APPLY_ALL_KINDS, e);
+	if (rc == 0)
+		reconcile_pending_visit(f->reconcile, visit, arg);
+	want_work(f, 0);
+	return rc;
 }
 
 /* ---- notifications ---- */
@@ -543,7 +582,8 @@ static void on_object(void *arg, const struct kernel_object *object, bool gone)
 	if (!reconcile_contradicts(f->reconcile, object, gone))
 		return;
 	f->dirty |= 1u << object->key.kind;
-	/* With a device's last address the kernel takes its routes and neighbours, IPv4 routes without a word. */
+	/* With a device's last address the kernel takes its routes and neighbours, IPv4 routes
+	 * without a word. */
 	if (gone && object->key.kind == KERNEL_ADDRESS)
 		f->dirty = APPLY_ALL_KINDS;
 	want_work(f, HEAL_DELAY_MS);
@@ -661,8 +701,72 @@ static void keep_macs(struct fabric *f)
 	}
 }
 
+/*
+ * A tunnel device that an earlier configuration needed: it carries the address of the subnet we
+ * had, and so is nobody else's.
+ */
+static bool is_obsolete(const struct fabric *f, const struct link_info *link,
+			const struct underlay_address *addresses, size_t len,
+			const struct fabric_previous *previous)
+{
+	struct backend_device devices[BACKEND_DEVICES];
+	size_t devices_len = f->backend->type->devices(f->backend, devices);
+
+	if (strcmp(link->kind, "vxlan") != 0)
+		return false;
+	for (size_t i = 0; i < devices_len; i++) {
+		if (strcmp(link->name, devices[i].name) == 0)
+			return false;
+	}
+	for (size_t i = 0; i < len; i++) {
+		const struct ip_addr *addr = &addresses[i].net.addr;
+
+		if (addresses[i].ifindex == link->ifindex &&
+		    addresses[i].net.len == ip_family_bits(addr->family) &&
+		    (ip_addr_equal(addr, &previous->own.v4.addr) ||
+		     ip_addr_equal(addr, &previous->own.v6.addr)))
+			return true;
+	}
+	return false;
+}
+
+static void find_obsolete(struct fabric *f, const struct fabric_previous *previous)
+{
+	struct underlay_address *addresses = NULL;
+	struct link_info *links = NULL;
+	size_t addresses_len = 0;
+	size_t links_len = 0;
+
+	f->obsolete_len = 0;
+	if (link_list(f->nl, &links, &links_len, NULL) == 0 &&
+	    underlay_addresses(f->nl, AF_UNSPEC, &addresses, &addresses_len, NULL) == 0) {
+		for (size_t i = 0; i < links_len && f->obsolete_len < OBSOLETE_MAX; i++) {
+			if (is_obsolete(f, &links[i], addresses, addresses_len, previous))
+				f->obsolete[f->obsolete_len++] = links[i].ifindex;
+		}
+	}
+	free(links);
+	free(addresses);
+}
+
+static void remove_obsolete(struct fabric *f)
+{
+	struct err e;
+
+	for (size_t i = 0; i < f->obsolete_len; i++) {
+		if (link_delete(f->nl, f->obsolete[i], &e) < 0)
+			log_warn("device-obsolete", "%s", e.text);
+		else
+			log_info("device-obsolete",
+				 "device %u of an earlier configuration is removed",
+				 f->obsolete[i]);
+	}
+	f->obsolete_len = 0;
+}
+
 int fabric_setup(struct fabric *f, const struct network_config *config,
-		 const struct external *external, const char *node_id, struct err *e)
+		 const struct external *external, const struct fabric_previous *previous,
+		 const char *node_id, struct err *e)
 {
 	int rc;
 
@@ -673,10 +777,13 @@ int fabric_setup(struct fabric *f, const struct network_config *config,
 	if (rc < 0)
 		return rc;
 	keep_macs(f);
+	find_obsolete(f, previous);
 	f->config = *config;
 	f->config.backend = NULL;
 	f->scope.networks[0] = config->v4.enabled ? config->v4.network : (struct ip_net){ 0 };
 	f->scope.networks[1] = config->v6.enabled ? config->v6.network : (struct ip_net){ 0 };
+	f->scope.networks[2] = previous->networks[0];
+	f->scope.networks[3] = previous->networks[1];
 	return 0;
 }
 

@@ -33,12 +33,19 @@ int fabric_new(struct event_base *base, const struct fabric_ops *ops, void *arg,
 void fabric_free(struct fabric *f);
 struct netlink *fabric_netlink(struct fabric *f);
 
+/* What the last run left behind, from its subnet.env; unset if there was none. */
+struct fabric_previous {
+	struct subnet own;
+	struct ip_net networks[2];
+};
+
 /*
  * Reads the backend's configuration and takes this host's place in the underlay. Both are copied as
- * far as needed.
+ * far as needed. What is of the previous run and no longer wanted goes once the new stands.
  */
 int fabric_setup(struct fabric *f, const struct network_config *config,
-		 const struct external *external, const char *node_id, struct err *e) MUST_CHECK;
+		 const struct external *external, const struct fabric_previous *previous,
+		 const char *node_id, struct err *e) MUST_CHECK;
 /* The host's place in the underlay is another now; what must be published may be so too. */
 int fabric_move(struct fabric *f, const struct external *external, const char *node_id,
 		struct err *e) MUST_CHECK;
@@ -48,8 +55,17 @@ void fabric_publish(const struct fabric *f, struct lease *ret_attributes);
 void fabric_set_own(struct fabric *f, const struct subnet *own);
 /* member->user is the fabric's. */
 void fabric_peer(struct fabric *f, struct manager_member *member, bool gone);
-/* Compare everything now. */
+/* Compare everything soon. */
 void fabric_sync(struct fabric *f);
+/* Compare everything and write now; returns the number of writes. Blocks for as long as that takes.
+ */
+uint64_t fabric_sync_now(struct fabric *f);
+/* Compare everything now and show what would be written. It is written by the next turn of the
+ * loop. */
+int fabric_diff(struct fabric *f,
+		void (*visit)(void *arg, enum reconcile_action action,
+			      const struct kernel_object *o),
+		void *arg, struct err *e) MUST_CHECK;
 
 uint32_t fabric_pod_mtu(const struct fabric *f);
 

@@ -261,3 +261,41 @@ json_t *report_status(const struct daemon *d)
 	json_object_set_new(root, "warnings", warnings);
 	return root;
 }
+
+static void add_difference(void *arg, enum reconcile_action action, const struct kernel_object *o)
+{
+	static const char *const names[] = { "create", "replace", "drop" };
+	char text[KERNEL_OBJECT_TEXT];
+
+	json_array_append_new(arg, json_pack("{s:s,s:s,s:s}", "action", names[action], "kind",
+					     kernel_kind_name(o->key.kind), "object",
+					     kernel_object_format(o, text)));
+}
+
+json_t *report_diff(struct daemon *d, struct err *e)
+{
+	json_t *root = document("Diff");
+	json_t *items = json_array();
+
+	json_object_set_new(root, "items", items);
+	if (fabric_diff(d->fabric, add_difference, items, e) < 0) {
+		json_decref(root);
+		return NULL;
+	}
+	return root;
+}
+
+json_t *report_sync(struct daemon *d)
+{
+	json_t *root = document("Sync");
+	struct timespec start;
+	struct timespec end;
+
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	json_object_set_new(root, "writes", json_integer((json_int_t)fabric_sync_now(d->fabric)));
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	json_object_set_new(root, "seconds",
+			    json_real((double)(end.tv_sec - start.tv_sec) +
+				      (double)(end.tv_nsec - start.tv_nsec) / 1e9));
+	return root;
+}

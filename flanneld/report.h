@@ -22,6 +22,13 @@ json_t *report_subnets(const struct daemon *d);
 json_t *report_subnet(const struct daemon *d, const struct manager_member *member);
 /* {"apiVersion","kind":"NetworkConfig",...} as it is in use, defaults filled in. */
 json_t *report_config(const struct daemon *d);
+/*
+ * {"apiVersion","kind":"Diff","items":[{"action":"create|replace|drop","object":"route ..."}]}.
+ * Reads the kernel. NULL and a reason if it cannot be read.
+ */
+json_t *report_diff(struct daemon *d, struct err *e);
+/* {"apiVersion","kind":"Sync","writes":n,"seconds":s} after having compared and written. */
+json_t *report_sync(struct daemon *d);
 /* Prometheus text format 0.0.4. */
 void report_metrics(const struct daemon *d, FILE *out);
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <event2/buffer.h>
+#include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/http.h>
 #include <event2/listener.h>
@@ -72,7 +73,7 @@ static void reply_text(struct evhttp_request *request, int code, const char *typ
 
 static void reply_json(struct evhttp_request *request, json_t *document)
 {
-	auto_free char *text = json_dumps(document, JSON_COMPACT | JSON_ESCAPE_SLASH);
+	auto_free char *text = json_dumps(document, JSON_COMPACT);
 
 	reply_text(request, 200, "application/json", text ? text : "{}");
 	json_decref(document);
@@ -123,6 +124,42 @@ static void on_config(struct evhttp_request *request, void *arg)
 	struct status_server *s = arg;
 
 	reply_json(request, report_config(s->daemon));
+}
+
+static void on_diff(struct evhttp_request *request, void *arg)
+{
+	struct status_server *s = arg;
+	struct err e;
+	json_t *document = report_diff(s->daemon, &e);
+
+	if (document)
+		reply_json(request, document);
+	else
+		reply_text(request, 503, "text/plain", e.text);
+}
+
+/* Who may read may not write: the socket's group looks, root acts. */
+static bool is_root(struct evhttp_request *request)
+{
+	struct evhttp_connection *connection = evhttp_request_get_connection(request);
+	int fd = bufferevent_getfd(evhttp_connection_get_bufferevent(connection));
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
+	       (peer.uid == 0 || peer.uid == geteuid());
+}
+
+static void on_sync(struct evhttp_request *request, void *arg)
+{
+	struct status_server *s = arg;
+
+	if (evhttp_request_get_command(request) != EVHTTP_REQ_POST)
+		reply_text(request, 405, "text/plain", "POST only\n");
+	else if (!is_root(request))
+		reply_text(request, 403, "text/plain", "only root may do this\n");
+	else
+		reply_json(request, report_sync(s->daemon));
 }
 
 /* ---- /v1/subnets ---- */
@@ -392,6 +429,9 @@ int status_server_new(struct daemon *d, struct status_server **ret, struct err *
 	evhttp_set_cb(s->local, "/v1/status", on_status, s);
 	evhttp_set_cb(s->local, "/v1/subnets", on_subnets, s);
 	evhttp_set_cb(s->local, "/v1/config", on_config, s);
+	evhttp_set_cb(s->local, "/v1/diff", on_diff, s);
+	evhttp_set_cb(s->local, "/v1/sync", on_sync, s);
+	evhttp_set_allowed_methods(s->local, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST);
 	rc = listen_local(s, d->options->socket, e);
 	if (rc == 0 && port) {
 		s->tcp = new_server(s);

@@ -6,6 +6,8 @@
  *   /readyz               200 or 503 with the reason
  *   /metrics              Prometheus text
  *   /v1/status /v1/subnets /v1/config   JSON for fabricctl; on the unix socket only
+ *   /v1/diff              what differs between kernel and leases at this instant
+ *   POST /v1/sync         compare and write now; root only
  *   /v1/subnets?watch=1   the list, then again after every change, one JSON object a line
  */
 #ifndef FLANNELD_STATUS_H

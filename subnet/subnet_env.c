@@ -90,17 +90,30 @@ static void read_subnet(const char *line, size_t size, const char *name, int fam
 		*ret = (struct ip_net){ 0 };
 }
 
-void subnet_env_parse(const char *text, struct subnet *ret_subnet)
+/* The last assignment of each of two names, one for each family. */
+static void parse_pair(const char *text, const char *v4_name, const char *v6_name,
+		       struct ip_net ret[static 2])
 {
-	struct subnet s = { 0 };
-
+	ret[0] = ret[1] = (struct ip_net){ 0 };
 	while (*text) {
 		size_t size = strcspn(text, "\n");
 
-		read_subnet(text, size, "FLANNEL_SUBNET", AF_INET, &s.v4);
-		read_subnet(text, size, "FLANNEL_IPV6_SUBNET", AF_INET6, &s.v6);
+		read_subnet(text, size, v4_name, AF_INET, &ret[0]);
+		read_subnet(text, size, v6_name, AF_INET6, &ret[1]);
 		text += size;
 		text += *text == '\n';
 	}
-	*ret_subnet = s;
+}
+
+void subnet_env_parse(const char *text, struct subnet *ret_subnet)
+{
+	struct ip_net pair[2];
+
+	parse_pair(text, "FLANNEL_SUBNET", "FLANNEL_IPV6_SUBNET", pair);
+	*ret_subnet = (struct subnet){ pair[0], pair[1] };
+}
+
+void subnet_env_parse_networks(const char *text, struct ip_net ret[static 2])
+{
+	parse_pair(text, "FLANNEL_NETWORK", "FLANNEL_IPV6_NETWORK", ret);
 }

@@ -26,4 +26,7 @@ char *subnet_env_format(const struct network_config *config, const struct subnet
  */
 void subnet_env_parse(const char *text, struct subnet *ret_subnet);
 
+/* The same for the networks (IPv4, IPv6) that the last run belonged to. */
+void subnet_env_parse_networks(const char *text, struct ip_net ret[static 2]);
+
 #endif
