@@ -115,12 +115,17 @@ void attach_plan(const struct config *c, const struct result *ipam, struct recor
 		bridge_gateway_name(c, ret->gateway_device);
 }
 
+/*
+ * A port of a bridge takes no part in IP, and goes up at once. A routed link must not believe the
+ * container's router advertisements, and needs its link-local address at once: without it the host
+ * does not forward to the container.
+ */
 static int create_veth(const struct attach *a, uint32_t master_ifindex, struct err *e)
 {
 	struct device_veth veth = { .name = a->record->host_ifname,
 				    .mac = a->record->host_mac,
 				    .master_ifindex = master_ifindex,
-				    .up = true,
+				    .up = master_ifindex != 0,
 				    .peer_name = a->record->ifname,
 				    .peer_mac = a->record->mac,
 				    .peer_netns_fd = a->host->container_fd,
@@ -132,8 +137,9 @@ static int create_veth(const struct attach *a, uint32_t master_ifindex, struct e
 		return cni_classify(e, CNI_EXISTS);
 	if (rc < 0)
 		return cni_classify(e, CNI_KERNEL);
-	/* A port takes no part in IPv6; a routed link does, and must not believe the container. */
 	rc = sysctl_set(0, e, "ipv6/conf/%s/accept_ra", veth.name);
+	if (rc == 0 && !veth.up)
+		rc = sysctl_set(0, e, "ipv6/conf/%s/accept_dad", veth.name);
 	return rc < 0 && rc != -ENOENT ? cni_classify(e, CNI_KERNEL) : 0;
 }
 
@@ -280,6 +286,8 @@ static int setup_ptp_host(const struct attach *a, struct err *e)
 
 	if (device_get(a->host->nl, a->record->host_ifname, &d, e) < 0)
 		return cni_classify(e, CNI_KERNEL);
+	device_encode_flags(d.ifindex, IFF_UP, IFF_UP, sequence_reserve(s));
+	sequence_commit(s, "set up");
 	for (size_t i = 0; i < a->ipam->addresses_len; i++) {
 		const struct result_address *r = &a->ipam->addresses[i];
 		struct ip_addr gateway = attach_gateway(r);

@@ -39,6 +39,12 @@ static int get_or_create(const struct host *h, const struct config *c, struct de
 		rc = device_create_bridge(h->nl, c->bridge, &mac, c->mtu_bytes, e);
 		if (rc < 0 && (rc != -EEXIST || attempt == ATTEMPTS))
 			return rc;
+		/* Without its link-local address at once it would not forward to the first
+		 * containers. */
+		if (rc == 0)
+			rc = sysctl_set(0, e, "ipv6/conf/%s/accept_dad", c->bridge);
+		if (rc < 0 && rc != -EEXIST && rc != -ENOENT)
+			return rc;
 	}
 }
 
