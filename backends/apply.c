@@ -178,8 +178,22 @@ static int create_device(struct netlink *nl, const struct backend_device *d, str
 	return link_get_by_name(nl, d->name, ret, e);
 }
 
-int apply_device(struct netlink *nl, const struct backend_device *d, uint32_t *ret_ifindex,
-		 bool *ret_changed, struct err *e)
+/* -ENODEV if it is not there under another name either. */
+static int find_renamed(struct netlink *nl, const struct backend_device *d, uint32_t known_ifindex,
+			struct link_info *ret, struct err *e)
+{
+	int rc;
+
+	if (!known_ifindex)
+		return -ENODEV;
+	rc = link_get_by_index(nl, known_ifindex, ret, e);
+	if (rc == 0 && (strcmp(ret->kind, "vxlan") != 0 || !same_tunnel(ret, d)))
+		rc = -ENODEV;
+	return rc == 0 ? link_set_name(nl, known_ifindex, d->name, e) : rc;
+}
+
+int apply_device(struct netlink *nl, const struct backend_device *d, uint32_t known_ifindex,
+		 uint32_t *ret_ifindex, bool *ret_changed, struct err *e)
 {
 	struct link_info link;
 	bool changed = false;
@@ -196,6 +210,10 @@ int apply_device(struct netlink *nl, const struct backend_device *d, uint32_t *r
 		if (rc < 0)
 			return rc;
 		rc = -ENODEV;
+	}
+	if (rc == -ENODEV && find_renamed(nl, d, known_ifindex, &link, e) == 0) {
+		changed = true;
+		rc = link_get_by_name(nl, d->name, &link, e);
 	}
 	if (rc == -ENODEV) {
 		changed = true;

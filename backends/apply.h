@@ -31,9 +31,12 @@ int apply_flush(struct reconcile *r, struct netlink *nl, size_t max, bool *ret_m
  * *ret_ifindex is its index. An existing device is kept, with index, if it is the same tunnel; MTU
  * and MAC are changed in place; one that is another tunnel under our name is replaced; one of
  * another kind is an error, since it is not ours. *ret_changed: made or altered.
+ *
+ * known_ifindex: the index it had last, 0 if none. Somebody may have renamed it: then it is given
+ * its name back, since it would stand in the way of another one.
  */
-int apply_device(struct netlink *nl, const struct backend_device *d, uint32_t *ret_ifindex,
-		 bool *ret_changed, struct err *e) MUST_CHECK;
+int apply_device(struct netlink *nl, const struct backend_device *d, uint32_t known_ifindex,
+		 uint32_t *ret_ifindex, bool *ret_changed, struct err *e) MUST_CHECK;
 
 /*
  * True if the wanted device exists already as this tunnel, made by an earlier run or by flannel;

@@ -304,7 +304,8 @@ static bool look_after_devices(struct fabric *f)
 		bool changed = false;
 		struct err e;
 
-		if (apply_device(f->nl, &f->devices[i], &ifindex, &changed, &e) < 0) {
+		if (apply_device(f->nl, &f->devices[i], f->ifindexes[i], &ifindex, &changed, &e) <
+		    0) {
 			if (f->devices_ok || strcmp(e.text, f->device_error.text) != 0)
 				log_error("device-failed", "%s; trying again", e.text);
 			f->device_error = e;

@@ -51,6 +51,8 @@ int link_create_vxlan(struct netlink *nl, const char *name, const struct link_vx
 int link_delete(struct netlink *nl, uint32_t ifindex, struct err *e) MUST_CHECK;
 
 int link_set_up(struct netlink *nl, uint32_t ifindex, struct err *e) MUST_CHECK;
+/* Takes it down for the moment if the kernel does not rename a device that is up. */
+int link_set_name(struct netlink *nl, uint32_t ifindex, const char *name, struct err *e) MUST_CHECK;
 int link_set_mtu(struct netlink *nl, uint32_t ifindex, uint32_t mtu_bytes,
 		 struct err *e) MUST_CHECK;
 int link_set_mac(struct netlink *nl, uint32_t ifindex, const struct mac_addr *mac,

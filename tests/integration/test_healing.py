@@ -122,7 +122,6 @@ def test_altered_mac(lab, victim):
     heals(lab, victim)
 
 
-@pytest.mark.xfail(strict=True, reason="a renamed device stays in the way of a new one: same VNI, port and address")
 def test_renamed_device(lab, victim):
     victim.namespace.ip_do("link set flannel.1 down")
     victim.namespace.ip_do("link set flannel.1 name mine0")
