@@ -25,7 +25,8 @@ static void setup(void)
 					   .lower_mtu_bytes = 1500 };
 
 	FUZZ_CHECK(network_config_parse(text, sizeof(text) - 1, &config, NULL) == 0);
-	FUZZ_CHECK(backend_create(&config, &host, &backend, NULL) == 0);
+	FUZZ_CHECK(backend_create(&config, &backend, NULL) == 0);
+	FUZZ_CHECK(backend->type->set_host(backend, &host, NULL) == 0);
 	backend->type->set_ifindex(backend, 0, DEVICE_V4);
 	backend->type->set_ifindex(backend, 1, DEVICE_V6);
 	scope = (struct reconcile_scope){ .ifindexes = { DEVICE_V4, DEVICE_V6 },
@@ -35,10 +36,11 @@ static void setup(void)
 
 static void check_objects(const struct lease *l)
 {
+	static const struct backend_path paths[2];
 	struct backend_objects objects;
 	struct err e = { 0 };
 
-	if (backend->type->peer_objects(backend, l, &objects, &e) < 0) {
+	if (backend->type->peer_objects(backend, l, paths, &objects, &e) < 0) {
 		FUZZ_CHECK(e.text[0]);
 		return;
 	}

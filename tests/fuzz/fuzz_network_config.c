@@ -38,8 +38,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	FUZZ_CHECK(c.v4.enabled || c.v6.enabled);
 	check_family(&c.v4);
 	check_family(&c.v6);
-	if (backend_create(&c, NULL, &backend, &e) < 0)
-		FUZZ_CHECK(e.text[0]);
-	FUZZ_CHECK(!backend);
+	if (backend_create(&c, &backend, &e) < 0)
+		FUZZ_CHECK(e.text[0] && !backend);
+	backend_free(backend);
 	return 0;
 }
