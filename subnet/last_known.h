@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The last known state: configuration, own lease and peers as they were when the store was last
+ * heard, in one file. After a reboot with the store down the data path is built from it. It is a
+ * cache: a file that cannot be read is no file, and a version that is newer than ours is refused,
+ * not guessed.
+ */
+#ifndef SUBNET_LAST_KNOWN_H
+#define SUBNET_LAST_KNOWN_H
+
+#include "subnet/lease.h"
+
+#define LAST_KNOWN_MAX_SIZE ((size_t)64 << 20)
+
+struct last_known {
+	char *network;     /* which store and prefix this is of: another's state is of no use */
+	char *config;      /* the network configuration's text */
+	struct lease *own; /* NULL if there was none */
+	int64_t expires_wall_s; /* of our lease, Unix time; 0: never */
+	struct lease **peers;
+	size_t peers_len;
+};
+
+/* Text of the file; caller frees. */
+char *last_known_format(const struct last_known *k);
+/* -EINVAL with the reason. The result is released with last_known_fini. */
+int last_known_parse(const char *text, size_t size, struct last_known *ret,
+		     struct err *e) MUST_CHECK;
+void last_known_fini(struct last_known *k);
+
+#endif

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* subnet/last_known: what was written is read back; what is not ours is refused. */
+#include "tests/unit/test.h"
+
+#include <errno.h>
+
+#include "subnet/last_known.h"
+
+static struct lease *lease(const char *key, const char *value)
+{
+	struct lease *l = lease_new();
+	struct err e;
+
+	if (subnet_key_parse(key, &l->subnet, &e) < 0 ||
+	    lease_value_parse(value, strlen(value), l, &e) < 0)
+		fail_msg("%s: %s", key, e.text);
+	return l;
+}
+
+static void test_round_trip(void **state)
+{
+	(void)state;
+	struct lease *peers[] = {
+		lease("10.5.2.0-24",
+		      "{\"PublicIP\":\"192.0.2.2\",\"BackendType\":\"vxlan\","
+		      "\"BackendData\":{\"VNI\":1,\"VtepMAC\":\"02:00:00:00:00:02\"}}"),
+		lease("10.5.3.0-24&fd10:5:0:3::-64", "{\"PublicIP\":\"192.0.2.3\"}"),
+	};
+	struct last_known k = {
+		.network = (char *)"etcd /net",
+		.config = (char *)"{\"Network\":\"10.5.0.0/16\"}",
+		.own = lease("10.5.1.0-24", "{\"PublicIP\":\"192.0.2.1\",\"Node\":{\"ID\":\"a\"}}"),
+		.expires_wall_s = 1767225600,
+		.peers = peers,
+		.peers_len = 2,
+	};
+	auto_free char *text = NULL;
+	struct last_known back;
+	struct err e;
+
+	k.own->handle = INT64_C(0x7fffffffffffffff);
+	k.own->create_revision = 12;
+	text = last_known_format(&k);
+	if (last_known_parse(text, strlen(text), &back, &e) < 0)
+		fail_msg("%s", e.text);
+	assert_string_equal(back.network, k.network);
+	assert_string_equal(back.config, k.config);
+	assert_true(lease_equal(back.own, k.own));
+	assert_int_equal(back.own->handle, k.own->handle);
+	assert_int_equal(back.own->create_revision, 12);
+	assert_int_equal(back.expires_wall_s, k.expires_wall_s);
+	assert_int_equal(back.peers_len, 2);
+	assert_true(lease_equal(back.peers[0], peers[0]));
+	assert_true(lease_equal(back.peers[1], peers[1]));
+	last_known_fini(&back);
+	lease_free(k.own);
+	lease_free(peers[0]);
+	lease_free(peers[1]);
+}
+
+static void test_refused(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text;
+		const char *says;
+	} rows[] = {
+		{ "", "JSON" },
+		{ "[]", "object" },
+		{ "{\"version\":2,\"network\":\"a\",\"config\":\"b\"}", "version is 2" },
+		{ "{\"version\":1,\"config\":\"b\"}", "network" },
+		{ "{\"version\":1,\"network\":\"a\",\"config\":\"b\",\"own\":{}}", "without key" },
+		{ "{\"version\":1,\"network\":\"a\",\"config\":\"b\",\"peers\":[{\"key\":\"x\","
+		  "\"value\":\"{}\"}]}",
+		  "subnet key" },
+		{ "{\"version\":1,\"network\":\"a\",\"config\":\"b\",\"peers\":[{\"key\":\"10.5.1."
+		  "0-24\",\"value\":\"{\"}]}",
+		  "JSON" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct last_known k = { 0 };
+		struct err e = { 0 };
+
+		assert_row(last_known_parse(rows[i].text, strlen(rows[i].text), &k, &e) == -EINVAL,
+			   rows[i].text);
+		assert_contains(e.text, rows[i].says);
+		assert_null(k.config);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
