@@ -95,7 +95,7 @@ all: $(PROGRAMS)
 
 $(BUILD)/flanneld: $(call objs,flanneld) $(call archive,backends subnet kernel lib)
 $(BUILD)/flanneld: LIBS = $(LIBS_BASE) $(LIBS_EVENT)
-$(BUILD)/fabricctl: $(call objs,fabricctl) $(call archive,subnet lib)
+$(BUILD)/fabricctl: $(call objs,fabricctl) $(call archive,backends subnet kernel lib)
 $(BUILD)/fabricctl: LIBS = $(LIBS_BASE) $(LIBS_EVENT) $(shell $(PKG_CONFIG) --libs smartcols)
 $(BUILD)/flannel: $(call objs,cni-plugin) $(call archive,kernel lib)
 $(BUILD)/flannel: LIBS = $(LIBS_BASE) $(shell $(PKG_CONFIG) --libs libnftnl)

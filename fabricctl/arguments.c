@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fabricctl/arguments.h"
+
+#include <string.h>
+
+#include "fabricctl/command.h"
+#include "fabricctl/text.h"
+
+#define AT(field) offsetof(struct ctl_options, field)
+
+/* clang-format off */
+const struct ctl_option ctl_options[] = {
+	{ "output", 'o', KIND_TEXT, GROUP_OUTPUT, AT(output), "FORMAT", "FORMAT",
+	  "form of the answer" },
+	{ "watch", 'w', KIND_FLAG, GROUP_LEASES, AT(watch), NULL, NULL,
+	  "go on and show every change" },
+	{ "columns", 0, KIND_TEXT, GROUP_LIST, AT(columns), "A,B,...", NULL,
+	  "show these columns, in this order" },
+	{ "sort", 0, KIND_TEXT, GROUP_LIST, AT(sort), "COLUMN", NULL,
+	  "sort by this column; -COLUMN: backwards" },
+	{ "filter", 0, KIND_FILTER, GROUP_LIST, 0, "EXPR", NULL,
+	  "only what fits: COLUMN=TEXT, COLUMN!=TEXT, COLUMN~REGEX or COLUMN!~REGEX; several must all fit" },
+	{ "no-headers", 0, KIND_FLAG, GROUP_LIST, AT(no_headers), NULL, NULL,
+	  "leave out the line with the names of the columns" },
+	{ "time-left", 0, KIND_FLAG, GROUP_LEASES, AT(time_left), NULL, NULL,
+	  "ask for the time left of every lease, however many there are and however long it takes" },
+	{ "wait", 0, KIND_FLAG, GROUP_STATUS, AT(wait), NULL, NULL,
+	  "wait until all is well" },
+	{ "timeout", 0, KIND_TEXT, GROUP_STATUS, AT(timeout), "TIME", NULL,
+	  "how long --wait waits, such as 90, 30s or 5m [60s]" },
+	{ "brief", 0, KIND_FLAG, GROUP_STATUS, AT(brief), NULL, NULL,
+	  "one line: the verdict and the names of the problems" },
+	{ "store", 0, KIND_FLAG, GROUP_STORE, AT(store), NULL, NULL,
+	  "ask the store, not the daemon, which need not run" },
+	{ "etcd-endpoints", 0, KIND_SETTING, GROUP_STORE, 0, "LIST", NULL,
+	  "with --store: comma list of http://host:port or https://host:port" },
+	{ "etcd-prefix", 0, KIND_SETTING, GROUP_STORE, 0, "PREFIX", NULL,
+	  "with --store: key prefix of configuration and leases" },
+	{ "etcd-cafile", 0, KIND_SETTING, GROUP_STORE, 0, "FILE", "FILE",
+	  "with --store: PEM file of the authority that signed etcd's certificate" },
+	{ "etcd-certfile", 0, KIND_SETTING, GROUP_STORE, 0, "FILE", "FILE",
+	  "with --store: PEM file of the certificate to show to etcd" },
+	{ "etcd-keyfile", 0, KIND_SETTING, GROUP_STORE, 0, "FILE", "FILE",
+	  "with --store: PEM file of the key to show to etcd" },
+	{ "etcd-username", 0, KIND_SETTING, GROUP_STORE, 0, "NAME", NULL,
+	  "with --store: user name for etcd" },
+	{ "etcd-password-file", 0, KIND_SETTING, GROUP_STORE, 0, "FILE", "FILE",
+	  "with --store: file with the password for etcd in its first line" },
+	{ "state-dir", 0, KIND_SETTING, GROUP_STORE, 0, "DIR", "FILE",
+	  "with --store: the daemon's directory, where the identity of this host is kept" },
+	{ "socket", 0, KIND_SETTING, GROUP_ALL, 0, "PATH", "FILE",
+	  "unix socket of the daemon [/run/flannel/flanneld.sock]" },
+	{ "config-file", 0, KIND_SETTING, GROUP_ALL, 0, "FILE", "FILE",
+	  "the daemon's configuration file, for what is not given here [/etc/flannel/flanneld.conf]" },
+	{ "color", 0, KIND_TEXT, GROUP_ALL, AT(color), "WHEN", "auto always never",
+	  "use colours: auto, always or never [auto]" },
+	{ "version", 0, KIND_FLAG, GROUP_ALL, AT(version), NULL, NULL,
+	  "print the version and exit" },
+	{ "help", 'h', KIND_FLAG, GROUP_ALL, AT(help), NULL, NULL,
+	  "print help and exit" },
+	{ 0 },
+};
+/* clang-format on */
+
+static const struct ctl_option *find_long(const char *name, size_t size)
+{
+	for (const struct ctl_option *o = ctl_options; o->name; o++) {
+		if (strlen(o->name) == size && memcmp(o->name, name, size) == 0)
+			return o;
+	}
+	return NULL;
+}
+
+static const struct ctl_option *find_letter(char letter)
+{
+	for (const struct ctl_option *o = ctl_options; o->name; o++) {
+		if (o->letter == letter)
+			return o;
+	}
+	return NULL;
+}
+
+static bool takes(const struct command *command, const struct ctl_option *option)
+{
+	return option->groups & ((command ? command->options : 0) | GROUP_ALL);
+}
+
+static int unknown_option(const struct ctl *c, const char *given)
+{
+	const struct ctl_option *nearest = NULL;
+	auto_free char *why = NULL;
+	unsigned best = 4;
+	size_t dashes = strspn(given, "-");
+	auto_free char *name = xstrndup(given + dashes, strcspn(given + dashes, "="));
+
+	for (const struct ctl_option *o = ctl_options; o->name; o++) {
+		unsigned distance = text_distance(name, o->name);
+
+		if (takes(c->command, o) && distance < best && distance < strlen(name)) {
+			best = distance;
+			nearest = o;
+		}
+	}
+	if (nearest)
+		why = xasprintf("the nearest is --%s", nearest->name);
+	return ctl_fail(c, CTL_USAGE, why,
+			c->command ? command_help_hint(c->command) : "fabricctl help",
+			"there is no option %.80s", given);
+}
+
+static int set(struct ctl *c, const struct ctl_option *option, const char *value)
+{
+	struct ctl_options *o = &c->options;
+	void *place = (char *)o + option->offset;
+
+	switch (option->kind) {
+	case KIND_FLAG:
+		*(bool *)place = true;
+		break;
+	case KIND_TEXT:
+		*(const char **)place = value;
+		break;
+	case KIND_FILTER:
+		if (o->filters_len == CTL_FILTERS_MAX)
+			return ctl_fail(c, CTL_USAGE, NULL, NULL, "more than %d filters",
+					CTL_FILTERS_MAX);
+		o->filters[o->filters_len++] = value;
+		break;
+	case KIND_SETTING:
+		o->settings =
+			xrealloc(o->settings, ((size_t)o->settings_len + 1) * sizeof(*o->settings));
+		o->settings[o->settings_len++] = xasprintf("--%s=%s", option->name, value);
+		break;
+	}
+	return CTL_OK;
+}
+
+/* An option that was met, with its value; the check whether the command takes it comes when the
+ * command is known. */
+struct met {
+	const struct ctl_option *option;
+	const char *given;
+};
+
+struct parser {
+	struct ctl *c;
+	int argc;
+	char **argv;
+	int i;
+	struct met *met;
+	size_t met_len;
+	size_t met_cap;
+	const char *unknown; /* the first */
+};
+
+static int apply(struct parser *p, const struct ctl_option *option, const char *value)
+{
+	const char *given = p->argv[p->i];
+
+	if (option->kind == KIND_FLAG && value)
+		return ctl_fail(p->c, CTL_USAGE, NULL, NULL, "option --%s takes no value",
+				option->name);
+	if (option->kind != KIND_FLAG && !value) {
+		if (p->i + 1 >= p->argc)
+			return ctl_fail(p->c, CTL_USAGE, NULL, NULL, "option %.80s needs a value",
+					given);
+		value = p->argv[++p->i];
+	}
+	GROW(p->met, p->met_len, p->met_cap);
+	p->met[p->met_len++] = (struct met){ option, given };
+	return set(p->c, option, value);
+}
+
+static int parse_letters(struct parser *p, const char *letters)
+{
+	for (; *letters; letters++) {
+		const struct ctl_option *option = find_letter(*letters);
+		int status;
+
+		if (!option) {
+			p->unknown = p->unknown ? p->unknown : p->argv[p->i];
+			return CTL_OK;
+		}
+		if (option->kind != KIND_FLAG)
+			return apply(p, option, letters[1] ? letters + 1 : NULL);
+		status = apply(p, option, NULL);
+		if (status)
+			return status;
+	}
+	return CTL_OK;
+}
+
+static int parse_option(struct parser *p, const char *arg)
+{
+	const char *name = arg + (arg[1] == '-' ? 2 : 1);
+	size_t size = strcspn(name, "=");
+	const struct ctl_option *option = size > 1 ? find_long(name, size) : NULL;
+
+	if (option)
+		return apply(p, option, name[size] ? name + size + 1 : NULL);
+	if (arg[1] != '-')
+		return parse_letters(p, arg + 1);
+	p->unknown = p->unknown ? p->unknown : arg;
+	return CTL_OK;
+}
+
+static int parse(struct parser *p)
+{
+	bool only_operands = false;
+	const char *first = NULL;
+
+	for (p->i = 1; p->i < p->argc; p->i++) {
+		char *arg = p->argv[p->i];
+
+		if (!only_operands && strcmp(arg, "--") == 0) {
+			only_operands = true;
+		} else if (!only_operands && arg[0] == '-' && arg[1]) {
+			int status = parse_option(p, arg);
+
+			if (status)
+				return status;
+		} else if (!first) {
+			first = arg;
+		} else {
+			p->c->operands[p->c->operands_len++] = arg;
+		}
+	}
+	if (first) {
+		p->c->command = command_find(first);
+		if (!p->c->command)
+			return command_unknown(p->c, first);
+	}
+	return CTL_OK;
+}
+
+static int check_format(struct ctl *c)
+{
+	const struct command *command = c->command;
+	auto_free char *known = command_formats(command, ", ");
+
+	if (!c->options.output)
+		return CTL_OK;
+	for (unsigned f = 0; f < FORMATS; f++) {
+		if (command->formats & 1u << f &&
+		    strcmp(c->options.output, ctl_format_name(f)) == 0) {
+			c->format = f;
+			return CTL_OK;
+		}
+	}
+	return ctl_fail(c, CTL_USAGE, NULL, command_help_hint(command),
+			"--output is \"%.40s\", must be one of: %s", c->options.output, known);
+}
+
+static int check(struct parser *p)
+{
+	struct ctl *c = p->c;
+	const char *color = c->options.color;
+
+	if (p->unknown)
+		return unknown_option(c, p->unknown);
+	if (color && strcmp(color, "auto") != 0 && strcmp(color, "always") != 0 &&
+	    strcmp(color, "never") != 0)
+		return ctl_fail(c, CTL_USAGE, NULL, NULL,
+				"--color is \"%.40s\", must be one of: auto, always, never", color);
+	/* Help and version answer whatever else was given. */
+	if (c->options.help || c->options.version || !c->command)
+		return CTL_OK;
+	for (size_t i = 0; i < p->met_len; i++) {
+		if (!takes(c->command, p->met[i].option))
+			return ctl_fail(c, CTL_USAGE, NULL, command_help_hint(c->command),
+					"fabricctl %s has no option --%s", c->command->name,
+					p->met[i].option->name);
+	}
+	return check_format(c);
+}
+
+int arguments_read(struct ctl *c, int argc, char **argv)
+{
+	struct parser p = { .c = c, .argc = argc, .argv = argv };
+	int status;
+
+	c->operands = xcalloc((size_t)argc + 1, sizeof(*c->operands));
+	status = parse(&p);
+	if (status == CTL_OK)
+		status = check(&p);
+	free(p.met);
+	return status;
+}
+
+void arguments_fini(struct ctl *c)
+{
+	for (int i = 0; i < c->options.settings_len; i++)
+		free(c->options.settings[i]);
+	free(c->options.settings);
+	free(c->operands);
+}
+
+char *arguments_describe(const struct ctl_option *option)
+{
+	char letter[8] = "    ";
+
+	if (option->letter)
+		snprintf(letter, sizeof(letter), "-%c, ", option->letter);
+	return xasprintf("%s--%s%s%s", letter, option->name, option->metavar ? " " : "",
+			 option->metavar ? option->metavar : "");
+}

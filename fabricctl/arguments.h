@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The command line: one table of all options, from which parsing, help and completion follow.
+ *
+ * Options may stand before or after the command and between its operands: -o json, -ojson, -wo
+ * json, --output=json,
+ * --output json. Those that the daemon has too may be written its way, with one dash.
+ */
+#ifndef FABRICCTL_ARGUMENTS_H
+#define FABRICCTL_ARGUMENTS_H
+
+#include "fabricctl/ctl.h"
+
+/* Which commands take an option: those whose `options` has one of its groups. */
+enum option_group {
+	GROUP_ALL = 1,
+	GROUP_STORE = 2,  /* asks the store itself */
+	GROUP_LIST = 4,   /* prints a list */
+	GROUP_STATUS = 8, /* says how it is */
+	GROUP_LEASES = 16,
+	GROUP_OUTPUT = 32, /* has more than one format */
+};
+
+enum ctl_option_kind {
+	KIND_FLAG,    /* bool */
+	KIND_TEXT,    /* const char * */
+	KIND_FILTER,  /* may be repeated */
+	KIND_SETTING, /* the daemon's, see settings.h */
+};
+
+struct ctl_option {
+	const char *name;
+	char letter; /* 0: none */
+	enum ctl_option_kind kind;
+	unsigned groups;
+	size_t offset; /* in struct ctl_options; KIND_FLAG and KIND_TEXT */
+	const char *metavar;
+	const char
+		*choices; /* for completion, words between spaces; NULL: anything, "FILE": a path */
+	const char *help;
+};
+
+/* Ends with name NULL. */
+extern const struct ctl_option ctl_options[];
+
+/*
+ * Reads the command line into *c, which must be zeroed but for its streams, and checks that the
+ * command takes what was given. Complains with ctl_fail and returns its status. Release with
+ * arguments_fini in any case.
+ */
+int arguments_read(struct ctl *c, int argc, char **argv);
+void arguments_fini(struct ctl *c);
+
+/* How an option looks in help: "-o, --output FORMAT". */
+char *arguments_describe(const struct ctl_option *option);
+
+#endif

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fabricctl/command.h"
+
+#include <string.h>
+
+#include "fabricctl/text.h"
+
+#define HELP_COLUMN 28
+
+/* clang-format off */
+const struct command commands[] = {
+	{ "subnets", "", "", 0,
+	  GROUP_OUTPUT | GROUP_STORE | GROUP_LIST | GROUP_LEASES,
+	  FORMAT_BIT(FORMAT_TABLE) | FORMAT_BIT(FORMAT_WIDE) | FORMAT_BIT(FORMAT_JSON) |
+	  FORMAT_BIT(FORMAT_JSONL) | FORMAT_BIT(FORMAT_RAW) | FORMAT_BIT(FORMAT_NAME),
+	  "all leases: who has which subnet, and whether the kernel agrees",
+	  "Columns: subnet, node, public-ip, backend, mac, time-left, role, kernel; with -o wide and\n"
+	  "raw also reason, node-id, revision. KERNEL says whether this host's kernel does what the\n"
+	  "lease means: ok, pending, failed or ignored. Keys that cannot be read follow the table.\n",
+	  subnets_run },
+	{ "status", "", "", 0, GROUP_OUTPUT | GROUP_STATUS,
+	  FORMAT_BIT(FORMAT_TABLE) | FORMAT_BIT(FORMAT_JSON),
+	  "what is well on this host and what is not",
+	  "Exit status 0 if all is well, 3 if it is starting or degraded, 4 if the daemon does not\n"
+	  "answer, 7 if --wait waited in vain.\n",
+	  status_run },
+	{ "config", "check FILE|show", "check show", 2, GROUP_OUTPUT | GROUP_STORE,
+	  FORMAT_BIT(FORMAT_TABLE) | FORMAT_BIT(FORMAT_JSON) | FORMAT_BIT(FORMAT_RAW),
+	  "check a network configuration, or show the one in use",
+	  "check FILE  reads a network configuration (\"-\": standard input) and says what it means, or\n"
+	  "            what is wrong with it\n"
+	  "show        the configuration that the daemon uses; with --store the document in the\n"
+	  "            store, and whether it is valid; -o raw prints its bytes alone\n",
+	  config_run },
+	{ "version", "", "", 0, GROUP_OUTPUT, FORMAT_BIT(FORMAT_TABLE) | FORMAT_BIT(FORMAT_JSON),
+	  "versions of fabricctl and of the daemon", "", version_run },
+	{ "help", "[COMMAND]", "COMMAND", 1, 0, FORMAT_BIT(FORMAT_TABLE),
+	  "this text, or all about one command", "", help_run },
+	{ "completion", "bash", "bash", 1, 0, FORMAT_BIT(FORMAT_TABLE),
+	  "the script that completes command lines of fabricctl",
+	  "To use it: source <(fabricctl completion bash)\n", completion_run },
+	{ 0 },
+};
+/* clang-format on */
+
+const struct command *command_find(const char *name)
+{
+	for (const struct command *command = commands; command->name; command++) {
+		if (strcmp(command->name, name) == 0)
+			return command;
+	}
+	return NULL;
+}
+
+int command_unknown(const struct ctl *c, const char *name)
+{
+	const struct command *nearest = NULL;
+	auto_free char *why = NULL;
+	auto_free char *hint = NULL;
+	unsigned best = 4;
+
+	for (const struct command *command = commands; command->name; command++) {
+		unsigned distance = text_distance(name, command->name);
+
+		/* A word that was not finished is as near as it gets. */
+		if (strlen(name) > 1 && strncmp(name, command->name, strlen(name)) == 0)
+			distance = 1;
+		if (distance < best && distance < strlen(name)) {
+			best = distance;
+			nearest = command;
+		}
+	}
+	if (nearest) {
+		why = xasprintf("the nearest is \"%s\"", nearest->name);
+		hint = xasprintf("fabricctl %s", nearest->name);
+	}
+	return ctl_fail(c, CTL_USAGE, why, hint ? hint : "fabricctl help",
+			"there is no command \"%.60s\"", name);
+}
+
+char *command_formats(const struct command *command, const char *separator)
+{
+	char *text = xstrdup("");
+
+	for (unsigned f = 0; f < FORMATS; f++) {
+		auto_free char *before = text;
+
+		text = command->formats & FORMAT_BIT(f)
+			       ? xasprintf("%s%s%s", before, *before ? separator : "",
+					   ctl_format_name(f))
+			       : xstrdup(before);
+	}
+	return text;
+}
+
+const char *command_help_hint(const struct command *command)
+{
+	static char text[64];
+
+	snprintf(text, sizeof(text), "fabricctl help %s", command->name);
+	return text;
+}
+
+static void print_options(FILE *out, const struct command *command, unsigned groups,
+			  unsigned without)
+{
+	for (const struct ctl_option *o = ctl_options; o->name; o++) {
+		auto_free char *name = NULL;
+
+		if (!(o->groups & groups) || o->groups & without)
+			continue;
+		name = arguments_describe(o);
+		fprintf(out, "  %-*s %s", HELP_COLUMN, name, o->help);
+		if (o->groups & GROUP_OUTPUT && command) {
+			auto_free char *formats = command_formats(command, ", ");
+
+			fprintf(out, ": %s", formats);
+		}
+		fputc('\n', out);
+	}
+}
+
+static void print_program_help(FILE *out)
+{
+	fputs("fabricctl: looks at the network fabric of this host and of its peers\n\n"
+	      "usage: fabricctl COMMAND [OPTION ...]\n\ncommands:\n",
+	      out);
+	for (const struct command *command = commands; command->name; command++) {
+		auto_free char *name = xasprintf("%s %s", command->name, command->operands);
+
+		fprintf(out, "  %-*s %s\n", HELP_COLUMN, name, command->help);
+	}
+	fputs("\noptions of every command:\n", out);
+	print_options(out, NULL, GROUP_ALL, 0);
+	fputs("\nexit status:\n"
+	      "  0 fine  1 failed  2 usage  3 ran, and found something wrong  4 daemon "
+	      "unreachable\n"
+	      "  5 store unreachable  6 permission denied  7 timed out  8 not found  9 conflict\n",
+	      out);
+}
+
+void command_print_help(FILE *out, const struct command *command)
+{
+	if (!command) {
+		print_program_help(out);
+		return;
+	}
+	fprintf(out, "fabricctl %s: %s\n\nusage: fabricctl %s%s%s [OPTION ...]\n", command->name,
+		command->help, command->name, *command->operands ? " " : "", command->operands);
+	if (*command->details)
+		fprintf(out, "\n%s", command->details);
+	if (command->options) {
+		fputs("\noptions:\n", out);
+		print_options(out, command, command->options, 0);
+	}
+	fputs("\noptions of every command:\n", out);
+	print_options(out, command, GROUP_ALL, command->options);
+}
+
+int command_run(struct ctl *c)
+{
+	if (c->options.version)
+		c->command = command_find("version");
+	else if (c->options.help) {
+		command_print_help(c->out, c->command);
+		return CTL_OK;
+	}
+	if (!c->command) {
+		command_print_help(c->err, NULL);
+		return CTL_USAGE;
+	}
+	if (c->operands_len > c->command->operands_max)
+		return ctl_fail(c, CTL_USAGE, NULL, command_help_hint(c->command),
+				"unexpected argument \"%.80s\"",
+				c->operands[c->command->operands_max]);
+	return c->command->run(c);
+}
+
+int help_run(struct ctl *c)
+{
+	const struct command *about = NULL;
+
+	if (c->operands_len > 0) {
+		about = command_find(c->operands[0]);
+		if (!about)
+			return command_unknown(c, c->operands[0]);
+	}
+	command_print_help(c->out, about);
+	return CTL_OK;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a command is, and the table of all of them. Help, completion and the manual page follow it.
+ */
+#ifndef FABRICCTL_COMMAND_H
+#define FABRICCTL_COMMAND_H
+
+#include "fabricctl/arguments.h"
+#include "fabricctl/ctl.h"
+
+#define FORMAT_BIT(f) (1u << (f))
+
+struct command {
+	const char *name;
+	const char *operands; /* as in the usage line, "" if there are none */
+	const char
+		*words; /* operands that are fixed words, between spaces, for completion; or "" */
+	int operands_max;
+	unsigned options;    /* groups */
+	unsigned formats;    /* FORMAT_BIT of each; the table is always the default */
+	const char *help;    /* one line */
+	const char *details; /* paragraphs for `help COMMAND`, wrapped */
+	/* Returns the exit status. */
+	int (*run)(struct ctl *c);
+};
+
+/* Ends with name NULL. */
+extern const struct command commands[];
+
+const struct command *command_find(const char *name);
+/* Complains about a command that does not exist, naming the nearest. */
+int command_unknown(const struct ctl *c, const char *name);
+/* "table|wide|json" with `separator` between them. Caller frees. */
+char *command_formats(const struct command *command, const char *separator);
+/* "fabricctl help NAME"; a static buffer. */
+const char *command_help_hint(const struct command *command);
+/* Prints the help of one command, of the program if `command` is NULL. */
+void command_print_help(FILE *out, const struct command *command);
+/* Runs what the command line asks for. */
+int command_run(struct ctl *c);
+
+int subnets_run(struct ctl *c);
+int status_run(struct ctl *c);
+int config_run(struct ctl *c);
+int version_run(struct ctl *c);
+int help_run(struct ctl *c);
+int completion_run(struct ctl *c);
+
+#endif

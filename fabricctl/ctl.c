@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fabricctl/ctl.h"
+
+#include <stdarg.h>
+
+#include "fabricctl/text.h"
+#include "lib/clock.h"
+
+const char *ctl_format_name(enum ctl_format format)
+{
+	static const char *const names[FORMATS] = {
+		"table", "wide", "json", "jsonl", "raw", "name"
+	};
+
+	return names[format];
+}
+
+static void print_line(const struct ctl *c, const char *head, const char *text)
+{
+	auto_free char *safe = text_escape(text, c->utf8);
+
+	fprintf(c->err, "%s%s\n", head, safe);
+}
+
+int ctl_fail(const struct ctl *c, enum ctl_status status, const char *why, const char *hint,
+	     const char *what, ...)
+{
+	auto_free char *text = NULL;
+	va_list ap;
+
+	va_start(ap, what);
+	if (vasprintf(&text, what, ap) < 0)
+		abort();
+	va_end(ap);
+	/* The answer so far comes first where both end in one file. */
+	fflush(c->out);
+	print_line(c, "fabricctl: ", text);
+	if (why && *why)
+		print_line(c, "  ", why);
+	if (hint)
+		print_line(c, "  try: ", hint);
+	return status;
+}
+
+json_t *ctl_document(const char *kind)
+{
+	char when[CLOCK_TEXT];
+
+	return json_pack("{s:s,s:s,s:s}", "apiVersion", CTL_API_VERSION, "kind", kind, "generated",
+			 clock_format_utc(clock_wall_ms(), when));
+}
+
+void ctl_print_json(const struct ctl *c, json_t *document)
+{
+	size_t flags = c->format == FORMAT_JSONL ? JSON_COMPACT : JSON_INDENT(2);
+	auto_free char *text = json_dumps(document, flags | (c->tty ? JSON_ENSURE_ASCII : 0));
+
+	fprintf(c->out, "%s\n", text ? text : "{}");
+	json_decref(document);
+}
+
+const char *ctl_text(const json_t *object, const char *key)
+{
+	return json_string_value(json_object_get(object, key));
+}
+
+int64_t ctl_int(const json_t *object, const char *key, int64_t otherwise)
+{
+	const json_t *value = json_object_get(object, key);
+
+	return json_is_integer(value) ? json_integer_value(value) : otherwise;
+}
+
+const char *ctl_color_on(const struct ctl *c, enum ctl_color color)
+{
+	static const char *const codes[] = { "",         "\033[32m", "\033[33m",
+					     "\033[31m", "\033[2m",  "\033[1m" };
+
+	return c->color ? codes[color] : "";
+}
+
+const char *ctl_color_off(const struct ctl *c, enum ctl_color color)
+{
+	return c->color && color != COLOR_NONE ? "\033[0m" : "";
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fabricctl: reads the command line, runs the command, and sees that its answer has reached the
+ * reader. */
+#include <errno.h>
+#include <langinfo.h>
+#include <locale.h>
+#include <signal.h>
+#include <string.h>
+
+#include "fabricctl/arguments.h"
+#include "fabricctl/command.h"
+#include "lib/log.h"
+
+static bool is_set(const char *variable)
+{
+	const char *value = getenv(variable);
+
+	return value && *value;
+}
+
+/* Conventions: https://no-color.org and https://bixense.com/clicolors */
+static bool wants_color(const struct ctl *c)
+{
+	const char *when = c->options.color ? c->options.color : "auto";
+	const char *force = getenv("CLICOLOR_FORCE");
+
+	if (strcmp(when, "auto") != 0)
+		return strcmp(when, "always") == 0;
+	if (is_set("NO_COLOR"))
+		return false;
+	if (force && *force && strcmp(force, "0") != 0)
+		return true;
+	return c->tty;
+}
+
+static void look_at_terminal(struct ctl *c)
+{
+	const char *term = getenv("TERM");
+
+	setlocale(LC_CTYPE, "");
+	c->utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
+	c->tty = isatty(STDOUT_FILENO) && term && *term && strcmp(term, "dumb") != 0;
+}
+
+/* A reader who has seen enough is no error; a full disk is. */
+static int finish(const struct ctl *c, int status)
+{
+	if (fflush(c->out) == 0 && !ferror(c->out))
+		return status;
+	if (errno == EPIPE)
+		return status;
+	return ctl_fail(c, status ? status : CTL_FAILED, NULL, NULL,
+			"the answer could not be written: %s", strerror(errno));
+}
+
+int main(int argc, char **argv)
+{
+	struct ctl c = { .out = stdout, .err = stderr };
+	int status;
+
+	/* Sockets and pipes report EPIPE instead. */
+	signal(SIGPIPE, SIG_IGN);
+	log_setup(LOG_FORMAT_TEXT, LOG_LEVEL_ERROR);
+	look_at_terminal(&c);
+	status = arguments_read(&c, argc, argv);
+	c.color = wants_color(&c);
+	if (status == CTL_OK)
+		status = command_run(&c);
+	status = finish(&c, status);
+	arguments_fini(&c);
+	return status;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The store without the daemon: opened with the daemon's settings, asked one question at a time. */
+#ifndef FABRICCTL_SESSION_H
+#define FABRICCTL_SESSION_H
+
+#include "fabricctl/settings.h"
+#include "subnet/store.h"
+
+struct session {
+	struct settings settings;
+	struct event_base *base;
+	struct http_client *http;
+	struct store *store;
+};
+
+/* Complains with ctl_fail and returns its status; *ret must be released with session_close in any
+ * case. */
+int session_open(const struct ctl *c, struct session *ret);
+void session_close(struct session *s);
+
+/* Asks and runs the loop until the answer is there. *ret is to be released with store_reply_fini.
+ */
+void session_ask(struct session *s, const struct store_request *request, struct store_reply *ret);
+
+/* Complains about an answer other than STORE_OK, and returns the exit status. */
+int session_fail(const struct ctl *c, const struct session *s, const struct store_reply *reply);
+
+#define auto_session __attribute__((cleanup(session_close)))
+
+#endif

@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fabricctl status: one screen that says what is well and what is not, the verdict first. */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+
+#include "fabricctl/client.h"
+#include "fabricctl/command.h"
+#include "fabricctl/settings.h"
+#include "fabricctl/text.h"
+#include "lib/clock.h"
+#include "lib/json.h"
+
+#define ANSWER_TIMEOUT_MS 5000
+#define DEFAULT_WAIT_S    60
+#define POLL_FIRST_MS     50
+#define POLL_MAX_MS       1000
+
+static bool is_ok(const json_t *status)
+{
+	const char *verdict = ctl_text(status, "verdict");
+
+	return verdict && strcmp(verdict, "ok") == 0;
+}
+
+static enum ctl_color verdict_color(const json_t *status)
+{
+	const char *verdict = ctl_text(status, "verdict");
+
+	if (is_ok(status))
+		return COLOR_GOOD;
+	return verdict && strcmp(verdict, "degraded") == 0 ? COLOR_BAD : COLOR_WARN;
+}
+
+/* A field as text that may be printed. Caller frees. */
+static char *safe(const struct ctl *c, const json_t *object, const char *key)
+{
+	const char *text = ctl_text(object, key);
+
+	return text_escape(text && *text ? text : "-", c->utf8);
+}
+
+static char *duration(const json_t *object, const char *key)
+{
+	char text[CLOCK_TEXT];
+	int64_t seconds = ctl_int(object, key, -1);
+
+	return xstrdup(seconds < 0 ? "-" : clock_format_duration(seconds, text));
+}
+
+static void print_label(const struct ctl *c, const char *label)
+{
+	fprintf(c->out, "%s%-9s%s ", ctl_color_on(c, COLOR_DIM), label,
+		ctl_color_off(c, COLOR_DIM));
+}
+
+static void print_verdict(const struct ctl *c, const json_t *s)
+{
+	size_t problems = json_array_size(json_object_get(s, "problems"));
+	auto_free char *version = safe(c, s, "version");
+	auto_free char *verdict = safe(c, s, "verdict");
+	auto_free char *uptime = duration(s, "uptimeSeconds");
+	enum ctl_color color = verdict_color(s);
+
+	fprintf(c->out, "%s%s%s flanneld %s  %s%s%s  ", ctl_color_on(c, color),
+		c->utf8 ? "\u25cf" : "*", ctl_color_off(c, color), version, ctl_color_on(c, color),
+		verdict, ctl_color_off(c, color));
+	if (problems)
+		fprintf(c->out, "%zu problem%s, ", problems, problems == 1 ? "" : "s");
+	fprintf(c->out, "up %s\n", uptime);
+}
+
+static void print_problems(const struct ctl *c, const json_t *s)
+{
+	const json_t *problems = json_object_get(s, "problems");
+	json_t *problem;
+	size_t i;
+
+	json_array_foreach (problems, i, problem) {
+		auto_free char *name = safe(c, problem, "name");
+		auto_free char *text = safe(c, problem, "text");
+
+		fprintf(c->out, "  %s%-18s%s %s\n", ctl_color_on(c, COLOR_BAD), name,
+			ctl_color_off(c, COLOR_BAD), text);
+	}
+	if (json_array_size(problems) == 0 && !json_is_true(json_object_get(s, "ready"))) {
+		auto_free char *reason = safe(c, s, "readyReason");
+
+		fprintf(c->out, "  %-18s %s\n", "not-ready", reason);
+	}
+	fputc('\n', c->out);
+}
+
+static void print_node(const struct ctl *c, const json_t *s)
+{
+	auto_free char *name = safe(c, s, "node");
+	auto_free char *id = safe(c, s, "nodeID");
+	auto_free char *interface = safe(c, s, "externalInterface");
+
+	print_label(c, "node");
+	fprintf(c->out, "%s  id %s, on %s, pid %" PRId64 "\n", name, id, interface,
+		ctl_int(s, "pid", 0));
+}
+
+static void print_lease(const struct ctl *c, const json_t *s)
+{
+	const json_t *lease = json_object_get(s, "lease");
+	auto_free char *subnet = safe(c, lease, "subnet");
+	auto_free char *state = safe(c, lease, "state");
+	auto_free char *address = safe(c, lease, "publicIP");
+	auto_free char *address_v6 = safe(c, lease, "publicIPv6");
+	auto_free char *left = duration(lease, "expiresSeconds");
+	auto_free char *renewed = duration(lease, "renewedSecondsAgo");
+
+	print_label(c, "lease");
+	fprintf(c->out, "%s  %s", subnet, state);
+	if (strcmp(address, "-") != 0)
+		fprintf(c->out, ", at %s", address);
+	if (strcmp(address_v6, "-") != 0)
+		fprintf(c->out, "%s%s", strcmp(address, "-") != 0 ? " and " : ", at ", address_v6);
+	if (json_is_true(json_object_get(lease, "reservation")))
+		fprintf(c->out, ", reserved, never expires");
+	if (strcmp(left, "-") != 0)
+		fprintf(c->out, ", %s left", left);
+	if (strcmp(renewed, "-") != 0)
+		fprintf(c->out, ", renewed %s ago", renewed);
+	fputc('\n', c->out);
+}
+
+static void print_store(const struct ctl *c, const json_t *s)
+{
+	const json_t *store = json_object_get(s, "store");
+	const json_t *endpoints = json_object_get(store, "endpoints");
+	auto_free char *type = safe(c, store, "type");
+	auto_free char *watch = safe(c, store, "watchReason");
+	bool live = json_is_true(json_object_get(store, "watchLive"));
+	json_t *endpoint;
+	size_t i;
+
+	print_label(c, "store");
+	fputs(type, c->out);
+	json_array_foreach (endpoints, i, endpoint) {
+		auto_free char *url = safe(c, endpoint, "url");
+		auto_free char *error = safe(c, endpoint, "last_error");
+		int64_t errors = ctl_int(endpoint, "errors", 0);
+
+		if (i)
+			fprintf(c->out, "\n%10s    ", "");
+		fprintf(c->out, " %s%s", url,
+			json_is_true(json_object_get(endpoint, "current")) ? " (in use)" : "");
+		if (errors)
+			fprintf(c->out, ", %" PRId64 " error%s, the last: %s", errors,
+				errors == 1 ? "" : "s", error);
+	}
+	fputc('\n', c->out);
+	print_label(c, "watch");
+	if (live)
+		fputs("live\n", c->out);
+	else
+		fprintf(c->out, "%sinterrupted%s  %s\n", ctl_color_on(c, COLOR_WARN),
+			ctl_color_off(c, COLOR_WARN), watch);
+}
+
+static void print_devices(const struct ctl *c, const json_t *s)
+{
+	const json_t *devices = json_object_get(s, "devices");
+	auto_free char *backend = safe(c, s, "backend");
+	json_t *device;
+	size_t i;
+
+	print_label(c, "backend");
+	fprintf(c->out, "%s", backend);
+	if (json_is_integer(json_object_get(s, "podMTU")))
+		fprintf(c->out, ", containers' mtu %" PRId64, ctl_int(s, "podMTU", 0));
+	fputc('\n', c->out);
+	json_array_foreach (devices, i, device) {
+		auto_free char *name = safe(c, device, "name");
+		auto_free char *mac = safe(c, device, "mac");
+		int64_t index = ctl_int(device, "index", 0);
+
+		print_label(c, "device");
+		if (index)
+			fprintf(c->out, "%s  index %" PRId64, name, index);
+		else
+			fprintf(c->out, "%s  %smissing%s", name, ctl_color_on(c, COLOR_BAD),
+				ctl_color_off(c, COLOR_BAD));
+		fprintf(c->out, ", mtu %" PRId64 ", %s\n", ctl_int(device, "mtu", 0), mac);
+	}
+}
+
+/* Adds up the counts of all kinds of objects, and lists them. */
+static int64_t print_counts(const struct ctl *c, const json_t *counts, bool print)
+{
+	const char *kind;
+	json_t *count;
+	int64_t total = 0;
+	bool first = true;
+
+	json_object_foreach ((json_t *)counts, kind, count) {
+		auto_free char *name = text_escape(kind, c->utf8);
+		int64_t n = json_integer_value(count);
+
+		total += n;
+		if (print && n) {
+			fprintf(c->out, "%s%" PRId64 " %s", first ? "" : ", ", n, name);
+			first = false;
+		}
+	}
+	return total;
+}
+
+static void print_kernel(const struct ctl *c, const json_t *s)
+{
+	const json_t *kernel = json_object_get(s, "kernel");
+	const json_t *wanted = json_object_get(kernel, "wanted");
+	int64_t failed = ctl_int(kernel, "failed", 0);
+	int64_t unsettled = ctl_int(kernel, "unsettled", 0);
+	int64_t total = print_counts(c, wanted, false);
+	int64_t healed = print_counts(c, json_object_get(kernel, "driftHealed"), false);
+	enum ctl_color color = failed ? COLOR_BAD : unsettled ? COLOR_WARN : COLOR_GOOD;
+	auto_free char *compared = duration(kernel, "comparedSecondsAgo");
+
+	print_label(c, "kernel");
+	fprintf(c->out, "%s%" PRId64 " of %" PRId64 " objects agree%s",
+		ctl_color_on(c, total ? color : COLOR_NONE), total - MAX(failed, unsettled), total,
+		ctl_color_off(c, total ? color : COLOR_NONE));
+	if (total) {
+		fputs(" (", c->out);
+		print_counts(c, wanted, true);
+		fputc(')', c->out);
+	}
+	if (failed)
+		fprintf(c->out, ", %" PRId64 " refused", failed);
+	if (healed)
+		fprintf(c->out, ", %" PRId64 " put right", healed);
+	if (strcmp(compared, "-") != 0)
+		fprintf(c->out, ", compared %s ago", compared);
+	fputc('\n', c->out);
+}
+
+static void print_peers(const struct ctl *c, const json_t *s)
+{
+	int64_t ignored = ctl_int(s, "peersIgnored", 0);
+	int64_t junk = ctl_int(s, "junkKeys", 0);
+
+	print_label(c, "peers");
+	fprintf(c->out, "%" PRId64, ctl_int(s, "peers", 0));
+	if (ignored)
+		fprintf(c->out, ", %" PRId64 " of them ignored (fabricctl subnets -o wide)",
+			ignored);
+	if (junk)
+		fprintf(c->out, ", %" PRId64 " key%s that cannot be read", junk,
+			junk == 1 ? "" : "s");
+	fputc('\n', c->out);
+}
+
+static void print_warnings(const struct ctl *c, const json_t *s)
+{
+	const json_t *warnings = json_object_get(s, "warnings");
+	json_t *warning;
+	size_t i;
+
+	if (json_array_size(warnings) == 0)
+		return;
+	fputs("\nlast warnings\n", c->out);
+	json_array_foreach (warnings, i, warning) {
+		auto_free char *when = safe(c, warning, "time");
+		auto_free char *event = safe(c, warning, "event");
+		auto_free char *text = safe(c, warning, "text");
+
+		fprintf(c->out, "  %s  %-16s %s\n", when, event, text);
+	}
+}
+
+static void print_screen(const struct ctl *c, const json_t *s)
+{
+	auto_free char *file = safe(c, s, "subnetFile");
+
+	print_verdict(c, s);
+	print_problems(c, s);
+	print_node(c, s);
+	print_lease(c, s);
+	print_store(c, s);
+	print_devices(c, s);
+	print_kernel(c, s);
+	print_peers(c, s);
+	print_label(c, "file");
+	fprintf(c->out, "%s\n", file);
+	print_warnings(c, s);
+}
+
+static void print_brief(const struct ctl *c, const json_t *s)
+{
+	const json_t *problems = json_object_get(s, "problems");
+	auto_free char *verdict = safe(c, s, "verdict");
+	enum ctl_color color = verdict_color(s);
+	json_t *problem;
+	size_t i;
+
+	fprintf(c->out, "%s%s%s", ctl_color_on(c, color), verdict, ctl_color_off(c, color));
+	json_array_foreach (problems, i, problem) {
+		auto_free char *name = safe(c, problem, "name");
+
+		fprintf(c->out, "%s%s", i ? ", " : ": ", name);
+	}
+	fputc('\n', c->out);
+}
+
+static void print(const struct ctl *c, json_t *s)
+{
+	if (c->format == FORMAT_JSON)
+		ctl_print_json(c, json_incref(s));
+	else if (c->options.brief)
+		print_brief(c, s);
+	else
+		print_screen(c, s);
+}
+
+static void sleep_ms(int64_t ms)
+{
+	struct timespec ts = { ms / 1000, ms % 1000 * 1000000 };
+
+	nanosleep(&ts, NULL);
+}
+
+/*
+ * Asks until all is well or the time is over; a daemon that is not there yet may still come. *ret
+ * is the last answer, NULL if the last try had none, and then *e says why. Returns whether all is
+ * well.
+ */
+static bool wait_until_ok(const char *socket, int64_t wait_s, json_t **ret, struct err *e)
+{
+	int64_t deadline = clock_boot_ms() + wait_s * 1000;
+	int64_t pause = POLL_FIRST_MS;
+
+	for (;;) {
+		int64_t left;
+
+		json_decref(STEAL(*ret));
+		if (client_get(socket, "/v1/status", "Status", ANSWER_TIMEOUT_MS, ret, e) == 0 &&
+		    is_ok(*ret))
+			return true;
+		left = deadline - clock_boot_ms();
+		if (left <= 0 || (!*ret && e->code == -EACCES))
+			return false;
+		sleep_ms(MIN(pause, left));
+		pause = MIN(pause * 2, (int64_t)POLL_MAX_MS);
+	}
+}
+
+static int wait_failed(const struct ctl *c, const char *socket, json_t *last, const struct err *e,
+		       int64_t wait_s)
+{
+	char text[CLOCK_TEXT];
+
+	if (last) {
+		print(c, last);
+		return ctl_fail(c, CTL_TIMEOUT, NULL, NULL, "flanneld is %s after %s",
+				ctl_text(last, "verdict"), clock_format_duration(wait_s, text));
+	}
+	if (e->code == -EACCES)
+		return client_fail(c, socket, e, NULL);
+	return ctl_fail(c, CTL_TIMEOUT, "the daemon does not answer (systemctl status flanneld)",
+			NULL, "cannot reach flanneld at %s after %s: %s", socket,
+			clock_format_duration(wait_s, text), e->text);
+}
+
+int status_run(struct ctl *c)
+{
+	auto_settings struct settings settings = { 0 };
+	auto_json json_t *answer = NULL;
+	int64_t wait_s = DEFAULT_WAIT_S;
+	struct err e = { 0 };
+	int status;
+
+	if (c->options.timeout && !c->options.wait)
+		return ctl_fail(c, CTL_USAGE, NULL, "fabricctl status --wait --timeout TIME",
+				"--timeout is of no use without --wait");
+	if (c->options.timeout && text_parse_duration(c->options.timeout, &wait_s, &e) < 0)
+		return ctl_fail(c, CTL_USAGE, NULL, NULL, "--timeout: %s", e.text);
+	status = settings_read(c, false, &settings);
+	if (status)
+		return status;
+	if (c->options.wait) {
+		if (!wait_until_ok(settings.socket, wait_s, &answer, &e))
+			return wait_failed(c, settings.socket, answer, &e, wait_s);
+	} else if (client_get(settings.socket, "/v1/status", "Status", ANSWER_TIMEOUT_MS, &answer,
+			      &e) < 0) {
+		return client_fail(c, settings.socket, &e, "fabricctl subnets --store");
+	}
+	print(c, answer);
+	return is_ok(answer) ? CTL_OK : CTL_FOUND;
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fabricctl/table.h"
+
+#include <libsmartcols.h>
+
+#include "fabricctl/text.h"
+
+struct cell {
+	char *text; /* NULL: empty */
+	enum ctl_color color;
+};
+
+struct table {
+	const struct table_column *columns;
+	size_t columns_len;
+	struct cell *cells; /* rows one after the other */
+	size_t rows_len;
+	size_t rows_cap;
+};
+
+struct table *table_new(const struct table_column *columns, size_t columns_len)
+{
+	struct table *t = xcalloc(1, sizeof(*t));
+
+	t->columns = columns;
+	t->columns_len = columns_len;
+	return t;
+}
+
+void table_free(struct table *t)
+{
+	if (!t)
+		return;
+	for (size_t i = 0; i < t->rows_len * t->columns_len; i++)
+		free(t->cells[i].text);
+	free(t->cells);
+	free(t);
+}
+
+void table_add_row(struct table *t)
+{
+	if (t->rows_len == t->rows_cap) {
+		t->rows_cap = t->rows_cap ? t->rows_cap * 2 : 16;
+		t->cells = xrealloc(t->cells, t->rows_cap * t->columns_len * sizeof(*t->cells));
+	}
+	for (size_t i = 0; i < t->columns_len; i++)
+		t->cells[t->rows_len * t->columns_len + i] = (struct cell){ 0 };
+	t->rows_len++;
+}
+
+void table_set(struct table *t, size_t column, const char *text, enum ctl_color color)
+{
+	struct cell *cell = &t->cells[(t->rows_len - 1) * t->columns_len + column];
+
+	free(cell->text);
+	cell->text = text && *text ? xstrdup(text) : NULL;
+	cell->color = color;
+}
+
+static char *cell_text(const struct cell *cell, const struct ctl *c)
+{
+	return cell->text ? text_escape(cell->text, c->utf8) : xstrdup("-");
+}
+
+static void add_columns(struct libscols_table *out, const struct table *t, const struct ctl *c)
+{
+	for (size_t i = 0; i < t->columns_len; i++) {
+		int flags = t->columns[i].right ? SCOLS_FL_RIGHT : 0;
+
+		if (c->tty && t->columns[i].shrinks)
+			flags |= SCOLS_FL_TRUNC;
+		scols_table_new_column(out, t->columns[i].name, 0, flags);
+	}
+}
+
+static void add_rows(struct libscols_table *out, const struct table *t, const struct ctl *c)
+{
+	for (size_t row = 0; row < t->rows_len; row++) {
+		struct libscols_line *line = scols_table_new_line(out, NULL);
+
+		for (size_t i = 0; i < t->columns_len; i++) {
+			const struct cell *cell = &t->cells[row * t->columns_len + i];
+			auto_free char *text = cell_text(cell, c);
+
+			scols_line_set_data(line, i, text);
+			if (cell->text && cell->color != COLOR_NONE)
+				scols_cell_set_color(scols_line_get_cell(line, i),
+						     ctl_color_on(c, cell->color));
+		}
+	}
+}
+
+void table_print(const struct table *t, const struct ctl *c, bool headers)
+{
+	struct libscols_table *out = scols_new_table();
+
+	if (!out)
+		abort();
+	scols_table_set_stream(out, c->out);
+	scols_table_set_termforce(out, c->tty ? SCOLS_TERMFORCE_AUTO : SCOLS_TERMFORCE_NEVER);
+	scols_table_enable_noencoding(out, 1); /* text_escape has done it, reversibly */
+	scols_table_enable_noheadings(out, !headers);
+	scols_table_enable_colors(out, c->color);
+	scols_table_set_column_separator(out, "  ");
+	add_columns(out, t, c);
+	add_rows(out, t, c);
+	/* An empty table has its headings all the same. */
+	if (t->rows_len > 0) {
+		scols_print_table(out);
+	} else if (headers) {
+		for (size_t i = 0; i < t->columns_len; i++)
+			fprintf(c->out, "%s%s", i ? "  " : "", t->columns[i].name);
+		fputc('\n', c->out);
+	}
+	scols_unref_table(out);
+}
+
+void table_print_raw(const struct table *t, const struct ctl *c)
+{
+	for (size_t row = 0; row < t->rows_len; row++) {
+		for (size_t i = 0; i < t->columns_len; i++) {
+			auto_free char *text = cell_text(&t->cells[row * t->columns_len + i], c);
+
+			fprintf(c->out, "%s%s", i ? "\t" : "", text);
+		}
+		fputc('\n', c->out);
+	}
+}
