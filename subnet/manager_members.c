@@ -147,7 +147,8 @@ void manager_take_list(struct manager *m, struct store_reply *reply)
 	m->list_revision = reply->revision;
 	m->revision = MAX(m->revision, reply->revision);
 	/* Oldest first: where two leases want one thing, the older has it. */
-	qsort(reply->leases, reply->leases_len, sizeof(*reply->leases), by_age);
+	if (reply->leases_len > 0)
+		qsort(reply->leases, reply->leases_len, sizeof(*reply->leases), by_age);
 	/* Departures first, so that what they held is free for who came. */
 	for (size_t i = 0; i < reply->leases_len; i++) {
 		member = manager_find(m, &reply->leases[i]->subnet);

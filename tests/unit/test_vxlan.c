@@ -192,6 +192,7 @@ static void test_names_that_do_not_fit_are_refused(void **state)
 			assert_contains(e.text, "VNI");
 			assert_contains(e.text, "at most");
 		}
+		backend_free(b);
 	}
 }
 
