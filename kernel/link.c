@@ -84,22 +84,36 @@ static void on_object(struct nl_object *object, void *arg)
 }
 
 /*
- * libnl takes for granted that a VXLAN device comes with its attributes, and reads through a null
- * pointer if it does not.
+ * libnl takes for granted that a VXLAN device comes with its attributes, and statistics of a device
+ * too; it reads through a null pointer if they do not.
  */
 static bool can_be_read(const struct nlmsghdr *hdr)
 {
-	struct nlattr *info =
-		nlmsg_find_attr((struct nlmsghdr *)hdr, sizeof(struct ifinfomsg), IFLA_LINKINFO);
 	static const char vxlan[] = { 'v', 'x', 'l', 'a', 'n' };
-	const struct nlattr *kind;
+	struct nlattr *info;
+	struct nlattr *a;
+	int info_left;
+	int left;
 
-	if (!info)
-		return true;
-	kind = nla_find(nla_data(info), nla_len(info), IFLA_INFO_KIND);
-	return !kind || nla_len(kind) < (int)sizeof(vxlan) ||
-	       memcmp(nla_data(kind), vxlan, sizeof(vxlan)) != 0 ||
-	       nla_find(nla_data(info), nla_len(info), IFLA_INFO_DATA);
+	nlmsg_for_each_attr(info, (struct nlmsghdr *)hdr, sizeof(struct ifinfomsg), info_left)
+	{
+		bool needs_data = false;
+		bool has_data = false;
+
+		if (nla_type(info) != IFLA_LINKINFO)
+			continue;
+		nla_for_each_nested(a, info, left)
+		{
+			has_data |= nla_type(a) == IFLA_INFO_DATA;
+			needs_data |= nla_type(a) == IFLA_INFO_XSTATS ||
+				      (nla_type(a) == IFLA_INFO_KIND &&
+				       nla_len(a) >= (int)sizeof(vxlan) &&
+				       memcmp(nla_data(a), vxlan, sizeof(vxlan)) == 0);
+		}
+		if (needs_data && !has_data)
+			return false;
+	}
+	return true;
 }
 
 bool link_decode(const struct nlmsghdr *hdr, struct link_info *ret, bool *ret_gone)
