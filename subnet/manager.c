@@ -288,6 +288,9 @@ static void lost(struct manager *m, int64_t now_ms, const char *why)
 
 	m->counts.lost_total++;
 	m->keepalive_at = INT64_MAX;
+	/* Their answers would be about the lease that is gone. */
+	m->keepalive_id = 0;
+	m->claim_id = 0;
 	m->expires_ms = 0;
 	manager_note(m, LOG_LEVEL_ERROR, "lease-lost",
 		     "%s: %s; running containers keep their routes, the subnet is claimed again",
@@ -316,6 +319,8 @@ static void conflict(struct manager *m, int64_t now_ms, const struct lease *hold
 			     text);
 	set_state(m, MANAGER_CONFLICT, text);
 	m->keepalive_at = INT64_MAX;
+	m->keepalive_id = 0;
+	m->claim_id = 0;
 	m->retry_at = now_ms + CONFLICT_RETRY_MS;
 }
 
@@ -352,7 +357,8 @@ static void verify(struct manager *m, int64_t now_ms)
 	char mine_text[SUBNET_KEY_TEXT];
 	char other_text[SUBNET_KEY_TEXT];
 
-	if (!mine || mine->lease->mod_revision < m->own->create_revision)
+	if (!mine || mine->lease->create_revision != m->own->create_revision ||
+	    !manager_same_text(mine->lease->node_id, m->node_id))
 		return;
 	manager_set_own(m, &m->own->subnet);
 	other = manager_overlapping(m, &m->own->subnet, mine, m->own->create_revision);
@@ -431,6 +437,10 @@ static void on_created(struct manager *m, int64_t now_ms, struct store_reply *re
 			manager_upsert(m, STEAL(reply->holder));
 			return;
 		}
+		/* It is ours: an earlier create was done without our being told. It is taken as it
+		 * is. */
+		if (reply->holder && again)
+			set_state(m, MANAGER_CLAIMING, "found again in the store");
 		/* A lost race costs one round trip: what won is known now. */
 		if (reply->holder)
 			manager_upsert(m, STEAL(reply->holder));
@@ -450,14 +460,13 @@ static void on_updated(struct manager *m, int64_t now_ms, struct store_reply *re
 {
 	switch (reply->status) {
 	case STORE_OK:
-		if (m->state == MANAGER_HELD) {
-			lease_free(m->own);
-			m->own = STEAL(reply->holder);
-			return;
-		}
 		lease_free(m->own);
 		m->own = STEAL(reply->holder);
 		manager_upsert(m, lease_copy(m->own));
+		if (m->state == MANAGER_HELD) {
+			m->reason[0] = '\0';
+			return;
+		}
 		if (m->own->handle) {
 			m->keepalive_id = submit(m, STORE_KEEPALIVE, m->own);
 		} else {
@@ -535,56 +544,71 @@ static void on_list(struct manager *m, int64_t now_ms, struct store_reply *reply
 	m->anti_entropy_at = now_ms + m->anti_entropy_s * 800 +
 			     (int64_t)(manager_random(m) % (uint64_t)(m->anti_entropy_s * 400 + 1));
 	if (m->state == MANAGER_LISTING || m->state == MANAGER_CLAIMING) {
-		if (m->attributes)
+		if (m->attributes && !m->claim_id)
 			choose(m, now_ms);
 		return;
 	}
 	watch_from_list(m, now_ms);
 	if (m->state == MANAGER_HELD)
 		check_own(m, now_ms);
+	else if (!m->claim_id && m->retry_at == INT64_MAX)
+		m->retry_at = now_ms; /* our create was not confirmed: it was overwritten at once */
 }
 
 /* ---- events ---- */
 
-/* Our own key as the store has it now against what we hold. */
+/* Our own key was written by somebody else. False: it is another host's now. */
+static bool accept_overwritten(struct manager *m, int64_t now_ms, const struct lease *l)
+{
+	if (!l->problem && l->node_id && strcmp(l->node_id, m->node_id) != 0) {
+		conflict(m, now_ms, l);
+		return false;
+	}
+	m->own->mod_revision = l->mod_revision;
+	m->own->create_revision = l->create_revision;
+	if (m->own->handle == l->handle)
+		return true;
+	m->own->handle = l->handle;
+	manager_note(m, LOG_LEVEL_WARN, "lease-rebound", "%s",
+		     l->handle ? "our key was bound to another lease of the store"
+			       : "our key was made a reservation, it no longer expires");
+	m->expires_ms = 0;
+	m->keepalive_at = INT64_MAX;
+	m->keepalive_id = 0; /* of the other one */
+	keep_alive(m);
+	return true;
+}
+
+/* Our own key as the store has it now against what we hold and what we want to publish. */
 static void check_own(struct manager *m, int64_t now_ms)
 {
 	const struct manager_member *mine = manager_find(m, &m->own->subnet);
 	const struct lease *l = mine ? mine->lease : NULL;
 	auto_lease struct lease *want = own_lease(m, &m->own->subnet);
+	bool overwritten = l && l->mod_revision != m->own->mod_revision;
 
 	if (!l) {
 		lost(m, now_ms, "its key is no longer in the store");
 		return;
 	}
-	if (l->mod_revision == m->own->mod_revision)
+	if (overwritten && !accept_overwritten(m, now_ms, l))
 		return;
-	if (!l->problem && l->node_id && strcmp(l->node_id, m->node_id) != 0) {
-		conflict(m, now_ms, l);
+	if (lease_equal(want, l)) {
+		/* Nothing is due that could fail: what did has no meaning any more. */
+		if (!l->handle && !m->claim_id)
+			m->reason[0] = '\0';
 		return;
 	}
-	m->own->mod_revision = l->mod_revision;
-	m->own->create_revision = l->create_revision;
-	if (m->own->handle != l->handle) {
-		m->own->handle = l->handle;
-		manager_note(m, LOG_LEVEL_WARN, "lease-rebound", "%s",
-			     l->handle ? "our key was bound to another lease of the store"
-				       : "our key was made a reservation, it no longer expires");
-		m->expires_ms = 0;
-		if (l->handle)
-			keep_alive(m);
-		else
-			m->keepalive_at = INT64_MAX;
-	}
-	if (!lease_equal(want, l) && !m->claim_id) {
+	if (m->claim_id)
+		return;
+	if (overwritten)
 		manager_note(m, LOG_LEVEL_WARN, "lease-overwritten",
 			     "somebody changed our lease in the store; writing it again");
-		want->mod_revision = l->mod_revision;
-		want->create_revision = l->create_revision;
-		want->handle = l->handle;
-		m->creating = false;
-		m->claim_id = submit(m, STORE_UPDATE, want);
-	}
+	want->mod_revision = l->mod_revision;
+	want->create_revision = l->create_revision;
+	want->handle = l->handle;
+	m->creating = false;
+	m->claim_id = submit(m, STORE_UPDATE, want);
 }
 
 void manager_event(struct manager *m, int64_t now_ms, struct store_event *event)
@@ -600,7 +624,7 @@ void manager_event(struct manager *m, int64_t now_ms, struct store_event *event)
 		manager_upsert(m, STEAL(event->lease));
 		if (own && m->state == MANAGER_HELD)
 			check_own(m, now_ms);
-		else if (own && m->state != MANAGER_CONFLICT && !m->claim_id && m->creating)
+		else if (own && !m->claim_id && m->creating)
 			verify(m, now_ms);
 		break;
 	case STORE_EVENT_DELETE:
@@ -611,7 +635,7 @@ void manager_event(struct manager *m, int64_t now_ms, struct store_event *event)
 		manager_forget(m, member);
 		if (own && m->state == MANAGER_HELD)
 			lost(m, now_ms, "its key was deleted, or expired in the store");
-		else if (own && m->state == MANAGER_CONFLICT)
+		else if (own && !m->claim_id && (m->state == MANAGER_CONFLICT || m->creating))
 			m->retry_at = now_ms;
 		break;
 	case STORE_EVENT_CONFIG:
@@ -704,8 +728,11 @@ static void retry(struct manager *m, int64_t now_ms)
 		m->claim_id = submit(m, STORE_CREATE, l);
 		break;
 	}
-	case MANAGER_WAIT_CONFIG:
 	case MANAGER_HELD:
+		/* What we publish could not be written. */
+		check_own(m, now_ms);
+		break;
+	case MANAGER_WAIT_CONFIG:
 		break;
 	}
 }
