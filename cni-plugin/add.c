@@ -26,6 +26,7 @@ struct add {
 	struct config *config; /* NULL where another plugin makes the interface */
 	struct record *record;
 	struct result *ipam;
+	int (*answer)(const json_t *result);
 };
 
 static int write_record(const struct add *a, struct err *e)
@@ -125,6 +126,17 @@ static int check_all_used(const struct config *c, const bool used[static CONFIG_
 			 unused);
 }
 
+/* The addresses are known, and with them all there will be. */
+static int write_plan(const struct add *a, struct err *e)
+{
+	for (size_t i = 0; i < a->ipam->addresses_len; i++) {
+		if (a->config->is_gateway || a->config->ptp)
+			a->ipam->addresses[i].gateway = attach_gateway(&a->ipam->addresses[i]);
+	}
+	attach_plan(a->config, a->ipam, a->record);
+	return write_record(a, e);
+}
+
 /*
  * One address out of each range set. The record names them before the reservations exist: in
  * between, a kill leaves a record of addresses that are not reserved for us, and releasing looks at
@@ -144,19 +156,19 @@ static int allocate(const struct add *a, struct err *e)
 		return cni_classify(e, CNI_STATE);
 	for (size_t i = 0; i < c->ranges.len; i++) {
 		const struct ip_addr *wanted = take_requested(c, &c->ranges.sets[i], used);
+		struct ip_net net;
 
 		if (pool_choose(pool, &c->ranges.sets[i], i, wanted, &chosen[i], e) < 0)
 			return cni_classify(e, CNI_STATE);
 		a->record->addresses[a->record->addresses_len++] = chosen[i].addr;
+		net = (struct ip_net){ .addr = chosen[i].addr, .len = chosen[i].len };
+		result_add_address(a->ipam, &net, &chosen[i].gateway);
 	}
-	if (check_all_used(c, used, e) < 0 || write_record(a, e) < 0)
+	if (check_all_used(c, used, e) < 0 || write_plan(a, e) < 0)
 		return e->code;
 	for (size_t i = 0; i < c->ranges.len; i++) {
-		struct ip_net net = { .addr = chosen[i].addr, .len = chosen[i].len };
-
 		if (pool_reserve(pool, &chosen[i], &owner, e) < 0)
 			return e->code;
-		result_add_address(a->ipam, &net, &chosen[i].gateway);
 	}
 	for (size_t i = 0; i < c->routes_len; i++)
 		result_add_route(a->ipam, &c->routes[i]);
@@ -186,29 +198,20 @@ static int ask_ipam_plugin(const struct add *a, struct err *e)
 	for (size_t i = 0; i < a->ipam->addresses_len; i++)
 		a->record->addresses[a->record->addresses_len++] = a->ipam->addresses[i].net.addr;
 	/* Rules are made for these addresses, and undone by the record. */
-	return write_record(a, e);
+	return write_plan(a, e);
 }
 
 static int get_addresses(const struct add *a, struct err *e)
 {
-	int rc;
-
 	switch (a->config->ipam) {
 	case CONFIG_IPAM_HOST_LOCAL:
-		rc = allocate(a, e);
-		break;
+		return allocate(a, e);
 	case CONFIG_IPAM_PLUGIN:
-		rc = ask_ipam_plugin(a, e);
-		break;
+		return ask_ipam_plugin(a, e);
 	case CONFIG_IPAM_NONE:
-	default:
-		return write_record(a, e);
+		break;
 	}
-	for (size_t i = 0; rc == 0 && i < a->ipam->addresses_len; i++) {
-		if (a->config->is_gateway || a->config->ptp)
-			a->ipam->addresses[i].gateway = attach_gateway(&a->ipam->addresses[i]);
-	}
-	return rc;
+	return write_plan(a, e);
 }
 
 static int attach(const struct add *a, struct result *result, struct err *e)
@@ -219,15 +222,24 @@ static int attach(const struct add *a, struct result *result, struct err *e)
 				       .record = a->record,
 				       .ipam = a->ipam };
 	const struct rules rules = { .record = a->record, .ipam = a->ipam, .config = a->config };
-	int rc;
-
-	attach_plan(a->config, a->ipam, a->record);
-	rc = rules_install(a->host, &rules, e);
+	int rc = rules_install(a->host, &rules, e);
 
 	return rc < 0 ? rc : attach_interface(&attach, result, e);
 }
 
-static int make_interface(const struct add *a, struct result *result, json_t **ret, struct err *e)
+/* The runtime has the result: from now on it is attached. */
+static int answer(const struct add *a, const json_t *json, struct err *e)
+{
+	struct err why;
+
+	if (a->answer(json) < 0)
+		return cni_error(e, CNI_IO, "error writing to stdout");
+	if (store_complete(a->store, a->record, &why) < 0)
+		log_warn("record-unmarked", "%s", why.text);
+	return 0;
+}
+
+static int make_interface(const struct add *a, struct result *result, struct err *e)
 {
 	auto_json json_t *json = NULL;
 
@@ -237,15 +249,11 @@ static int make_interface(const struct add *a, struct result *result, json_t **r
 	result->dns = json_incref(a->config->dns ? a->config->dns : a->ipam->dns);
 	if (result_to_json(result, a->n->cni_version, &json, e) < 0)
 		return e->code;
-	a->record->complete = true;
-	if (write_record(a, e) < 0)
-		return e->code;
-	*ret = STEAL(json);
-	return 0;
+	return answer(a, json, e);
 }
 
 /* The other plugin's result is the result. */
-static int make_by_delegate(const struct add *a, const char *type, json_t **ret, struct err *e)
+static int make_by_delegate(const struct add *a, const char *type, struct err *e)
 {
 	auto_json json_t *json = NULL;
 
@@ -255,11 +263,7 @@ static int make_by_delegate(const struct add *a, const char *type, json_t **ret,
 		return e->code;
 	if (!json)
 		return cni_error(e, CNI_DELEGATE, "plugin %.80s printed no result", type);
-	a->record->complete = true;
-	if (write_record(a, e) < 0)
-		return e->code;
-	*ret = STEAL(json);
-	return 0;
+	return answer(a, json, e);
 }
 
 /* The error of the ADD is the one to report; what could not be undone stays in the record, for DEL.
@@ -268,13 +272,12 @@ static int undo(const struct add *a, struct err *e)
 {
 	struct err why;
 
-	a->record->complete = false;
 	if (undo_record(a->host, a->store, a->env, a->record, NULL, &why) < 0)
 		log_warn("undo-incomplete", "%s", why.text);
 	return e->code;
 }
 
-static int run(const struct add *given, const char *type, json_t **ret, struct err *e)
+static int run(const struct add *given, const char *type, struct err *e)
 {
 	auto_result struct result result = { 0 };
 	auto_result struct result ipam = { 0 };
@@ -295,15 +298,16 @@ static int run(const struct add *given, const char *type, json_t **ret, struct e
 		return e->code;
 	if (a.config && a.config->ipam != CONFIG_IPAM_PLUGIN)
 		confine_to_self();
-	rc = a.config ? make_interface(&a, &result, ret, e) : make_by_delegate(&a, type, ret, e);
+	rc = a.config ? make_interface(&a, &result, e) : make_by_delegate(&a, type, e);
 	return rc < 0 ? undo(&a, e) : 0;
 }
 
-int verb_add(const struct cni_env *env, const struct netconf *n, json_t **ret, struct err *e)
+int verb_add(const struct cni_env *env, const struct netconf *n, int (*print)(const json_t *result),
+	     struct err *e)
 {
 	auto_config struct config config = { 0 };
 	auto_host struct host host = HOST_NONE;
-	struct add a = { .env = env, .n = n, .host = &host };
+	struct add a = { .env = env, .n = n, .host = &host, .answer = print };
 	const struct fabric *known = NULL;
 	auto_json json_t *object = NULL;
 	const char *type = NULL;
@@ -326,5 +330,5 @@ int verb_add(const struct cni_env *env, const struct netconf *n, json_t **ret, s
 			return e->code;
 		a.config = &config;
 	}
-	return run(&a, type, ret, e);
+	return run(&a, type, e);
 }

@@ -69,6 +69,7 @@ void confine_process(void)
 	close_range(STDERR_FILENO + 1, ~0U, 0);
 	sigemptyset(&empty);
 	sigprocmask(SIG_SETMASK, &empty, NULL);
+	signal(SIGPIPE, SIG_IGN);
 	umask(022);
 	setrlimit(RLIMIT_CORE, &none);
 	keep_capabilities(BIT(CAP_NET_ADMIN) | BIT(CAP_SYS_ADMIN) | BIT(CAP_SYS_PTRACE) |

@@ -28,6 +28,9 @@ static int undo_in(const char *data_dir, struct host *h, const struct cni_env *e
 		confine_to_self();
 	if (rc == 0)
 		return undo_record(h, store, env, &r, prev_result, e);
+	/* A kill may have left the beginning of one. */
+	if (rc == -ENOENT && store_remove(store, env->container_id, env->ifname, e) < 0)
+		return e->code;
 	if (rc != -EINVAL)
 		return rc;
 	/* It says nothing that could be relied upon: as if there were none, and then there is none.

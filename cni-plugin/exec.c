@@ -216,7 +216,6 @@ int exec_plugin(const struct cni_env *env, const char *type, enum cni_command co
 	if (exec_find(env, type, &path, e) < 0)
 		return e->code;
 	x.input_size = strlen(input);
-	signal(SIGPIPE, SIG_IGN);
 	rc = start(env, path, command, &x, &pid, e);
 	if (rc == 0)
 		rc = converse(&x, e);

@@ -110,9 +110,7 @@ static int run(const struct cni_env *env, const struct netconf *n, struct err *e
 		return e->code;
 	switch (env->command) {
 	case CNI_ADD:
-		if (verb_add(env, n, &result, e) < 0)
-			return e->code;
-		break;
+		return verb_add(env, n, print_json, e);
 	case CNI_DEL:
 		return verb_del(env, n, e);
 	case CNI_CHECK:

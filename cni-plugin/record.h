@@ -75,7 +75,10 @@ int store_lock(struct store *s, const char *container_id, const char *ifname,
 /* -ENOENT: none. -EINVAL: it is damaged, or of a version newer than ours. record_fini frees. */
 int store_read(struct store *s, const char *container_id, const char *ifname, struct record *ret,
 	       struct err *e) MUST_CHECK;
+/* Writes or replaces; r->complete is false. */
 int store_write(struct store *s, const struct record *r, struct err *e) MUST_CHECK;
+/* Marks the record that was written as complete. */
+int store_complete(struct store *s, const struct record *r, struct err *e) MUST_CHECK;
 /* Also succeeds where there is none. */
 int store_remove(struct store *s, const char *container_id, const char *ifname,
 		 struct err *e) MUST_CHECK;

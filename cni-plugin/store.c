@@ -76,6 +76,7 @@ int store_lock(struct store *s, const char *container_id, const char *ifname, st
 {
 	uint64_t hash = hash_text(hash_text(HASH_INIT, container_id), ifname);
 
+	util_close(&s->lock_fd);
 	s->lock_fd = openat(s->dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (s->lock_fd < 0)
 		return err_sys(e, -errno, "%s/lock", s->path);
@@ -152,6 +153,15 @@ static int write_all(int fd, const char *text, size_t size)
 	return 0;
 }
 
+/*
+ * What marks a complete record. Both texts have one length, so that one can be written over the
+ * other: that needs no space on the disk, and a reader sees either.
+ */
+#define INCOMPLETE "\"complete\":false"
+#define COMPLETE   "\"complete\":true "
+
+_Static_assert(sizeof(INCOMPLETE) == sizeof(COMPLETE), "the marks differ in length");
+
 int store_write(struct store *s, const struct record *r, struct err *e)
 {
 	auto_json json_t *j = record_to_json(r);
@@ -176,6 +186,26 @@ int store_write(struct store *s, const struct record *r, struct err *e)
 		unlinkat(s->dir_fd, temporary, 0);
 		return err_sys(e, rc, "%s/%s", s->path, name);
 	}
+	return 0;
+}
+
+int store_complete(struct store *s, const struct record *r, struct err *e)
+{
+	auto_free char *text = NULL;
+	char name[NAME_MAX + 1];
+	auto_close int fd = -1;
+	const char *mark;
+	size_t size;
+
+	make_name(r->container_id, r->ifname, name);
+	if (read_at(s, name, &text, &size, e) < 0)
+		return e->code;
+	mark = strstr(text, INCOMPLETE);
+	if (!mark)
+		return err_set(e, -EINVAL, "%s/%s: has no mark", s->path, name);
+	fd = openat(s->dir_fd, name, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0 || pwrite(fd, COMPLETE, strlen(COMPLETE), mark - text) < 0)
+		return err_sys(e, -errno, "%s/%s", s->path, name);
 	return 0;
 }
 

@@ -11,8 +11,12 @@
 #include "cni-plugin/env.h"
 #include "cni-plugin/netconf.h"
 
-/* *ret is the result in the configuration's version; caller owns it. All or nothing. */
-int verb_add(const struct cni_env *env, const struct netconf *n, json_t **ret,
+/*
+ * All or nothing. The result, in the configuration's version, goes to `print`: 0
+ * or -errno. Until the runtime has it nothing counts as attached, so that an ADD which it saw fail
+ * can be repeated.
+ */
+int verb_add(const struct cni_env *env, const struct netconf *n, int (*print)(const json_t *result),
 	     struct err *e) MUST_CHECK;
 
 /* Success if nothing of the attachment is left, whether or not there was anything. */

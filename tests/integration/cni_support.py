@@ -255,7 +255,7 @@ class Host:
         directory = self.pool_dir / network
         for file in directory.iterdir() if directory.exists() else []:
             if file.name[0].isdigit() or ":" in file.name:
-                found[file.name] = tuple(file.read_text().split("\r\n"))
+                found[file.name] = tuple(file.read_bytes().decode().split("\r\n"))
         return found
 
     def records(self, network="net1"):
