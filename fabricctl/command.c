@@ -5,7 +5,8 @@
 
 #include "fabricctl/text.h"
 
-#define HELP_COLUMN 28
+#define HELP_COLUMN 30
+#define HELP_WIDTH  100
 
 /* clang-format off */
 const struct command commands[] = {
@@ -101,22 +102,44 @@ const char *command_help_hint(const struct command *command)
 	return text;
 }
 
+/* Words in lines that end before HELP_WIDTH, the first of which has begun at HELP_COLUMN. */
+static void print_wrapped(FILE *out, const char *text)
+{
+	size_t column = HELP_COLUMN + 3;
+
+	while (*text) {
+		size_t size = strcspn(text, " ");
+
+		if (column > HELP_COLUMN + 3 && column + 1 + size > HELP_WIDTH) {
+			fprintf(out, "\n%*s", HELP_COLUMN + 3, "");
+			column = HELP_COLUMN + 3;
+		} else if (column > HELP_COLUMN + 3) {
+			fputc(' ', out);
+			column++;
+		}
+		fprintf(out, "%.*s", (int)size, text);
+		column += size;
+		text += size + (text[size] == ' ');
+	}
+	fputc('\n', out);
+}
+
 static void print_options(FILE *out, const struct command *command, unsigned groups,
 			  unsigned without)
 {
 	for (const struct ctl_option *o = ctl_options; o->name; o++) {
 		auto_free char *name = NULL;
+		auto_free char *formats = NULL;
+		auto_free char *help = NULL;
 
 		if (!(o->groups & groups) || o->groups & without)
 			continue;
 		name = arguments_describe(o);
-		fprintf(out, "  %-*s %s", HELP_COLUMN, name, o->help);
-		if (o->groups & GROUP_OUTPUT && command) {
-			auto_free char *formats = command_formats(command, ", ");
-
-			fprintf(out, ": %s", formats);
-		}
-		fputc('\n', out);
+		if (o->groups & GROUP_OUTPUT && command)
+			formats = command_formats(command, ", ");
+		help = xasprintf("%s%s%s", o->help, formats ? ": " : "", formats ? formats : "");
+		fprintf(out, "  %-*s ", HELP_COLUMN, name);
+		print_wrapped(out, help);
 	}
 }
 

@@ -4,17 +4,28 @@
 
 #include "fabricctl/command.h"
 
+/* All options that have one of `groups`. */
+static void print_options(FILE *out, unsigned groups)
+{
+	const char *separator = "\t\toptions=\"";
+
+	for (const struct ctl_option *o = ctl_options; o->name; o++) {
+		if (!(o->groups & groups))
+			continue;
+		if (o->letter)
+			fprintf(out, "%s-%c", separator, o->letter);
+		fprintf(out, "%s--%s", o->letter ? " " : separator, o->name);
+		separator = " ";
+	}
+	fputs("\"\n", out);
+}
+
 static void print_command(FILE *out, const struct command *command)
 {
 	const char *words = command->words;
 
-	fprintf(out, "\t%s)\n\t\toptions=\"", command->name);
-	for (const struct ctl_option *o = ctl_options; o->name; o++) {
-		if (o->groups & (command->options | GROUP_ALL))
-			fprintf(out, "%s%s--%s", o == ctl_options ? "" : " ",
-				o->letter == 'o' ? "-o " : "", o->name);
-	}
-	fputs("\"\n", out);
+	fprintf(out, "\t%s)\n", command->name);
+	print_options(out, command->options | GROUP_ALL);
 	if (command->formats && command->options & GROUP_OUTPUT) {
 		auto_free char *formats = command_formats(command, " ");
 
@@ -27,29 +38,41 @@ static void print_command(FILE *out, const struct command *command)
 	fputs("\t\t;;\n", out);
 }
 
+/* The pattern of a case: all options whose values are completed like this. */
+static void print_pattern(FILE *out, const char *choices)
+{
+	const char *separator = "\t";
+
+	for (const struct ctl_option *o = ctl_options; o->name; o++) {
+		if (!o->metavar || (o->choices == NULL) != (choices == NULL) ||
+		    (choices && strcmp(o->choices, choices) != 0))
+			continue;
+		fprintf(out, "%s--%s", separator, o->name);
+		separator = "|";
+		if (o->letter)
+			fprintf(out, "|-%c", o->letter);
+	}
+	fputs(")\n", out);
+}
+
 static void print_values(FILE *out)
 {
 	fputs("\tcase $previous in\n", out);
+	print_pattern(out, NULL);
+	fputs("\t\treturn\n\t\t;;\n", out);
+	print_pattern(out, "FILE");
+	fputs("\t\tCOMPREPLY=($(compgen -f -- \"$word\"))\n\t\treturn\n\t\t;;\n", out);
+	print_pattern(out, "FORMAT");
+	fputs("\t\tCOMPREPLY=($(compgen -W \"$formats\" -- \"$word\"))\n\t\treturn\n\t\t;;\n", out);
 	for (const struct ctl_option *o = ctl_options; o->name; o++) {
-		if (!o->metavar)
+		if (!o->choices || strcmp(o->choices, "FILE") == 0 ||
+		    strcmp(o->choices, "FORMAT") == 0)
 			continue;
-		fprintf(out, "\t--%s", o->name);
-		if (o->letter)
-			fprintf(out, "|-%c", o->letter);
-		if (!o->choices)
-			fputs(")\n\t\treturn\n\t\t;;\n", out);
-		else if (strcmp(o->choices, "FILE") == 0)
-			fputs(")\n\t\tCOMPREPLY=($(compgen -f -- \"$word\"))\n\t\treturn\n\t\t;;\n",
-			      out);
-		else if (strcmp(o->choices, "FORMAT") == 0)
-			fputs(")\n\t\tCOMPREPLY=($(compgen -W \"$formats\" -- \"$word\"))\n"
-			      "\t\treturn\n\t\t;;\n",
-			      out);
-		else
-			fprintf(out,
-				")\n\t\tCOMPREPLY=($(compgen -W \"%s\" -- \"$word\"))\n"
-				"\t\treturn\n\t\t;;\n",
-				o->choices);
+		print_pattern(out, o->choices);
+		fprintf(out,
+			"\t\tCOMPREPLY=($(compgen -W \"%s\" -- \"$word\"))\n"
+			"\t\treturn\n\t\t;;\n",
+			o->choices);
 	}
 	fputs("\tesac\n", out);
 }
@@ -75,13 +98,10 @@ static void print_bash(FILE *out)
 	      "\t\tesac\n"
 	      "\tdone\n"
 	      "\tcase $command in\n"
-	      "\t'')\n\t\toptions=\"",
+	      "\t'')\n",
 	      out);
-	for (const struct ctl_option *o = ctl_options; o->name; o++) {
-		if (o->groups & GROUP_ALL)
-			fprintf(out, "--%s ", o->name);
-	}
-	fputs("\"\n\t\twords=$commands\n\t\t;;\n", out);
+	print_options(out, GROUP_ALL);
+	fputs("\t\twords=$commands\n\t\t;;\n", out);
 	for (const struct command *command = commands; command->name; command++)
 		print_command(out, command);
 	fputs("\tesac\n", out);

@@ -110,8 +110,8 @@ const struct lease_column lease_columns[LEASE_COLUMNS_LEN] = {
 	{ "TIME LEFT", ORDER_NUMBER, false, false, 9, text_time_left },
 	{ "ROLE", ORDER_TEXT, false, false, 4, text_role },
 	{ "KERNEL", ORDER_TEXT, false, false, 7, text_kernel },
-	{ "REASON", ORDER_TEXT, true, true, 6, text_reason },
-	{ "NODE ID", ORDER_TEXT, true, true, 33, text_node_id },
+	{ "REASON", ORDER_TEXT, true, false, 6, text_reason },
+	{ "NODE ID", ORDER_TEXT, true, false, 33, text_node_id },
 	{ "REVISION", ORDER_NUMBER, true, false, 8, text_revision },
 };
 

@@ -26,7 +26,12 @@ int lease_view_init(struct lease_view *v, const struct ctl *c)
 		bool all = c->format == FORMAT_WIDE || c->format == FORMAT_RAW;
 
 		for (size_t i = 0; i < LEASE_COLUMNS_LEN; i++) {
-			if (all || !lease_columns[i].wide)
+			/* While watching, times would stand there as they were at the last change.
+			 */
+			bool stale = o->watch && c->format != FORMAT_RAW &&
+				     strcmp(lease_columns[i].name, "TIME LEFT") == 0;
+
+			if ((all || !lease_columns[i].wide) && !stale)
 				v->columns[v->columns_len++] = &lease_columns[i];
 		}
 	}
@@ -99,7 +104,8 @@ static void print_table(const struct lease_view *v, const json_t *items)
 	for (size_t n = 0; n < v->columns_len; n++)
 		columns[n] = (struct table_column){ v->columns[n]->name,
 						    v->columns[n]->order == ORDER_NUMBER,
-						    v->columns[n]->shrinks };
+						    v->columns[n]->shrinks &&
+							    v->c->format != FORMAT_WIDE };
 	table = table_new(columns, v->columns_len);
 	json_array_foreach (items, i, item) {
 		table_add_row(table);
@@ -174,7 +180,9 @@ void lease_view_print(struct lease_view *v, json_t *document)
 		break;
 	default:
 		print_table(v, items);
-		print_junk(v, json_object_get(document, "junk"));
+		/* Without headings it is a program that reads, and this is not for it. */
+		if (!v->c->options.no_headers)
+			print_junk(v, json_object_get(document, "junk"));
 		break;
 	}
 }

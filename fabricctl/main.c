@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <langinfo.h>
 #include <locale.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 
@@ -42,15 +43,23 @@ static void look_at_terminal(struct ctl *c)
 	c->tty = isatty(STDOUT_FILENO) && term && *term && strcmp(term, "dumb") != 0;
 }
 
+/* The other end of a pipe is closed. */
+static bool reader_has_gone(FILE *out)
+{
+	struct pollfd p = { .fd = fileno(out), .events = POLLOUT };
+
+	return poll(&p, 1, 0) > 0 && p.revents & POLLERR;
+}
+
 /* A reader who has seen enough is no error; a full disk is. */
 static int finish(const struct ctl *c, int status)
 {
-	if (fflush(c->out) == 0 && !ferror(c->out))
+	errno = 0;
+	if ((fflush(c->out) == 0 && !ferror(c->out)) || errno == EPIPE || reader_has_gone(c->out))
 		return status;
-	if (errno == EPIPE)
-		return status;
-	return ctl_fail(c, status ? status : CTL_FAILED, NULL, NULL,
-			"the answer could not be written: %s", strerror(errno));
+	/* The reason is known unless the writing failed long before. */
+	return ctl_fail(c, status ? status : CTL_FAILED, errno ? strerror(errno) : NULL, NULL,
+			"the answer could not be written");
 }
 
 int main(int argc, char **argv)

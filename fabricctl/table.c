@@ -2,8 +2,12 @@
 #include "fabricctl/table.h"
 
 #include <libsmartcols.h>
+#include <string.h>
 
 #include "fabricctl/text.h"
+
+/* What is not longer than this is never cut, however narrow the terminal. */
+#define LONG_TEXT 24
 
 struct cell {
 	char *text; /* NULL: empty */
@@ -62,12 +66,24 @@ static char *cell_text(const struct cell *cell, const struct ctl *c)
 	return cell->text ? text_escape(cell->text, c->utf8) : xstrdup("-");
 }
 
+/* Whether something in the column is so long that it may be cut for the others' sake. */
+static bool is_long(const struct table *t, size_t column)
+{
+	for (size_t row = 0; row < t->rows_len; row++) {
+		const char *text = t->cells[row * t->columns_len + column].text;
+
+		if (text && strlen(text) > LONG_TEXT)
+			return true;
+	}
+	return false;
+}
+
 static void add_columns(struct libscols_table *out, const struct table *t, const struct ctl *c)
 {
 	for (size_t i = 0; i < t->columns_len; i++) {
 		int flags = t->columns[i].right ? SCOLS_FL_RIGHT : 0;
 
-		if (c->tty && t->columns[i].shrinks)
+		if (c->tty && t->columns[i].shrinks && is_long(t, i))
 			flags |= SCOLS_FL_TRUNC;
 		scols_table_new_column(out, t->columns[i].name, 0, flags);
 	}

@@ -11,7 +11,7 @@
 struct table_column {
 	const char *name; /* heading */
 	bool right;       /* numbers */
-	bool shrinks;     /* may be cut when the terminal is narrow */
+	bool shrinks;     /* long texts may be cut when the terminal is narrow */
 };
 
 struct table;

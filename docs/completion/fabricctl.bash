@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+# Completion of fabricctl for bash; made by: fabricctl completion bash
+
+_fabricctl()
+{
+	local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
+	local command= options= formats= words= i
+	local commands="subnets status config version help completion"
+
+	COMPREPLY=()
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		case " $commands " in
+		*" ${COMP_WORDS[i]} "*)
+			command=${COMP_WORDS[i]}
+			break
+			;;
+		esac
+	done
+	case $command in
+	'')
+		options="--socket --config-file --color --version -h --help"
+		words=$commands
+		;;
+	subnets)
+		options="-o --output -w --watch --columns --sort --filter --no-headers --time-left --store --etcd-endpoints --etcd-prefix --etcd-cafile --etcd-certfile --etcd-keyfile --etcd-username --etcd-password-file --state-dir --socket --config-file --color --version -h --help"
+		formats="table wide json jsonl raw name"
+		;;
+	status)
+		options="-o --output --wait --timeout --brief --socket --config-file --color --version -h --help"
+		formats="table json"
+		;;
+	config)
+		options="-o --output --store --etcd-endpoints --etcd-prefix --etcd-cafile --etcd-certfile --etcd-keyfile --etcd-username --etcd-password-file --state-dir --socket --config-file --color --version -h --help"
+		formats="table json raw"
+		words="check show"
+		;;
+	version)
+		options="-o --output --socket --config-file --color --version -h --help"
+		formats="table json"
+		;;
+	help)
+		options="--socket --config-file --color --version -h --help"
+		words=$commands
+		;;
+	completion)
+		options="--socket --config-file --color --version -h --help"
+		words="bash"
+		;;
+	esac
+	case $previous in
+	--columns|--filter|--timeout|--etcd-endpoints|--etcd-prefix|--etcd-username)
+		return
+		;;
+	--etcd-cafile|--etcd-certfile|--etcd-keyfile|--etcd-password-file|--state-dir|--socket|--config-file)
+		COMPREPLY=($(compgen -f -- "$word"))
+		return
+		;;
+	--output|-o)
+		COMPREPLY=($(compgen -W "$formats" -- "$word"))
+		return
+		;;
+	--sort)
+		COMPREPLY=($(compgen -W "subnet node public-ip backend mac time-left role kernel reason node-id revision" -- "$word"))
+		return
+		;;
+	--color)
+		COMPREPLY=($(compgen -W "auto always never" -- "$word"))
+		return
+		;;
+	esac
+	if [[ $word == -* ]]; then
+		COMPREPLY=($(compgen -W "$options" -- "$word"))
+	elif [[ $command == config && $previous == check ]]; then
+		COMPREPLY=($(compgen -f -- "$word"))
+	else
+		COMPREPLY=($(compgen -W "$words" -- "$word"))
+	fi
+}
+complete -o filenames -F _fabricctl fabricctl
