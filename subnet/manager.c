@@ -221,7 +221,8 @@ static void choose(struct manager *m, int64_t now_ms)
 	    manager_choose_family(m, &m->config.v6, true, ours, &s.v6, &e) < 0) {
 		if (strcmp(m->reason, e.text) != 0)
 			manager_note(m, LOG_LEVEL_ERROR, "out-of-subnets", "%s", e.text);
-		set_state(m, MANAGER_CLAIMING, e.text);
+		/* Nothing is watched yet: only another list shows that one has become free. */
+		set_state(m, MANAGER_LISTING, e.text);
 		schedule_retry(m, now_ms);
 		return;
 	}
