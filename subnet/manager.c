@@ -361,12 +361,16 @@ static void verify(struct manager *m, int64_t now_ms)
 		held(m, now_ms, true);
 		return;
 	}
-	manager_note(m, LOG_LEVEL_WARN, "claim-yielded",
-		     "%s overlaps the older lease %s; trying another",
+	manager_note(m, LOG_LEVEL_WARN, "claim-yielded", "%s overlaps the older lease %s",
 		     subnet_format(&m->own->subnet, mine_text),
 		     subnet_format(&other->lease->subnet, other_text));
 	submit(m, STORE_REMOVE, mine->lease);
 	manager_forget(m, mine);
+	/* With containers on it a subnet is not given up. */
+	if (m->state == MANAGER_LOST) {
+		conflict(m, now_ms, other->lease);
+		return;
+	}
 	lease_free(STEAL(m->own));
 	m->previous = (struct subnet){ 0 };
 	schedule_retry(m, now_ms);
@@ -418,6 +422,8 @@ static void on_created(struct manager *m, int64_t now_ms, struct store_reply *re
 
 	switch (reply->status) {
 	case STORE_OK:
+		if (m->state == MANAGER_CONFLICT)
+			set_state(m, MANAGER_LOST, "the subnet is free again and was just claimed");
 		lease_free(m->own);
 		m->own = STEAL(reply->holder);
 		if (reply->ttl_s)
@@ -698,9 +704,15 @@ static void retry(struct manager *m, int64_t now_ms)
 	case MANAGER_LOST:
 	case MANAGER_CONFLICT: {
 		auto_lease struct lease *l = own_lease(m, &m->own->subnet);
+		const struct manager_member *other =
+			manager_overlapping(m, &m->own->subnet, NULL, UINT64_MAX);
 
 		if (m->claim_id)
 			break;
+		if (other) {
+			conflict(m, now_ms, other->lease);
+			break;
+		}
 		m->creating = true;
 		m->claim_id = submit(m, STORE_CREATE, l);
 		break;
