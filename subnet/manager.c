@@ -221,7 +221,8 @@ static void choose(struct manager *m, int64_t now_ms)
 	    manager_choose_family(m, &m->config.v6, true, ours, &s.v6, &e) < 0) {
 		if (strcmp(m->reason, e.text) != 0)
 			manager_note(m, LOG_LEVEL_ERROR, "out-of-subnets", "%s", e.text);
-		set_state(m, MANAGER_CLAIMING, e.text);
+		/* Nothing is watched yet: only another list shows that one has become free. */
+		set_state(m, MANAGER_LISTING, e.text);
 		schedule_retry(m, now_ms);
 		return;
 	}
@@ -366,12 +367,16 @@ static void verify(struct manager *m, int64_t now_ms)
 		held(m, now_ms, true);
 		return;
 	}
-	manager_note(m, LOG_LEVEL_WARN, "claim-yielded",
-		     "%s overlaps the older lease %s; trying another",
+	manager_note(m, LOG_LEVEL_WARN, "claim-yielded", "%s overlaps the older lease %s",
 		     subnet_format(&m->own->subnet, mine_text),
 		     subnet_format(&other->lease->subnet, other_text));
 	submit(m, STORE_REMOVE, mine->lease);
 	manager_forget(m, mine);
+	/* With containers on it a subnet is not given up. */
+	if (m->state == MANAGER_LOST) {
+		conflict(m, now_ms, other->lease);
+		return;
+	}
 	lease_free(STEAL(m->own));
 	m->previous = (struct subnet){ 0 };
 	schedule_retry(m, now_ms);
@@ -423,6 +428,8 @@ static void on_created(struct manager *m, int64_t now_ms, struct store_reply *re
 
 	switch (reply->status) {
 	case STORE_OK:
+		if (m->state == MANAGER_CONFLICT)
+			set_state(m, MANAGER_LOST, "the subnet is free again and was just claimed");
 		lease_free(m->own);
 		m->own = STEAL(reply->holder);
 		if (reply->ttl_s)
@@ -721,9 +728,15 @@ static void retry(struct manager *m, int64_t now_ms)
 	case MANAGER_LOST:
 	case MANAGER_CONFLICT: {
 		auto_lease struct lease *l = own_lease(m, &m->own->subnet);
+		const struct manager_member *other =
+			manager_overlapping(m, &m->own->subnet, NULL, UINT64_MAX);
 
 		if (m->claim_id)
 			break;
+		if (other) {
+			conflict(m, now_ms, other->lease);
+			break;
+		}
 		m->creating = true;
 		m->claim_id = submit(m, STORE_CREATE, l);
 		break;

@@ -24,6 +24,7 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
 
 import pytest
 
@@ -112,6 +113,13 @@ class Daemon:
         assert self.stop() == 0
         self.start()
         return self.wait_ready()
+
+    def kill_after(self, seconds):
+        """SIGKILL at this moment of its life; the daemon must not have ended by itself before."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            status = self.process.wait(seconds)
+            pytest.fail(f"{self.name} ended with status {status}:\n{self.log()[-4000:]}")
+        self.kill()
 
     def signal(self, number):
         self.process.send_signal(number)

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which interface and address face the other hosts."""
+
+import pytest
+
+from netns import wait_for
+
+
+@pytest.fixture
+def host(lab):
+    """eth0 with the default route and 192.0.2.1; eth1 and lan0 besides."""
+    lab.start_etcd()
+    lab.configure()
+    host = lab.host()
+    host.namespace.ip_batch(
+        [
+            "link add eth1 type bridge",
+            "addr add 198.51.100.1/24 dev eth1",
+            "addr add 198.51.100.2/24 dev eth1",
+            "link set eth1 up",
+            "link add lan0 type bridge",
+            "addr add 203.0.113.1/24 dev lan0",
+            "link set lan0 up",
+            "route add 10.99.0.0/16 via 203.0.113.254",
+        ]
+    )
+    return host
+
+
+def chosen(lab, host):
+    """(interface, published address, source of the tunnel)"""
+    data = host.link()["linkinfo"]["info_data"]
+    return data["link"], lab.etcd.get(host.daemon.key()).json["PublicIP"], data["local"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ({}, ("eth0", "192.0.2.1", "192.0.2.1")),
+        ({"iface": "eth1"}, ("eth1", "198.51.100.1", "198.51.100.1")),
+        ({"iface": "198.51.100.2"}, ("eth1", "198.51.100.2", "198.51.100.2")),
+        ({"iface": ["none0", "lan0", "eth1"]}, ("lan0", "203.0.113.1", "203.0.113.1")),
+        ({"iface_regex": r"^203\.0\."}, ("lan0", "203.0.113.1", "203.0.113.1")),
+        ({"iface_regex": ["^nothing$", "^eth1$"]}, ("eth1", "198.51.100.1", "198.51.100.1")),
+        ({"iface": "none0", "iface_regex": "lan"}, ("lan0", "203.0.113.1", "203.0.113.1")),
+        ({"iface_can_reach": "10.99.3.4"}, ("lan0", "203.0.113.1", "203.0.113.1")),
+        ({"iface_can_reach": "198.51.100.77"}, ("eth1", "198.51.100.1", "198.51.100.1")),
+        ({"public_ip": "203.0.113.1"}, ("lan0", "203.0.113.1", "203.0.113.1")),
+        ({"public_ip": "203.0.113.200"}, ("eth0", "203.0.113.200", "192.0.2.1")),
+        ({"iface": "eth1", "public_ip": "203.0.113.200"}, ("eth1", "203.0.113.200", "198.51.100.1")),
+        ({"iface": "eth1", "public_ip": "198.51.100.2"}, ("eth1", "198.51.100.2", "198.51.100.2")),
+    ],
+    ids=lambda v: " ".join(f"{k}={x}" for k, x in v.items()) or "default route" if isinstance(v, dict) else "",
+)
+def test_choice(lab, host, flags, expected):
+    host.start_daemon(**flags)
+    assert chosen(lab, host) == expected
+
+
+@pytest.mark.parametrize(
+    ("flags", "word"),
+    [
+        ({"iface": "none0"}, "none0"),
+        ({"iface_regex": "^none$"}, "^none$"),
+        ({"iface_regex": "["}, "["),
+    ],
+    ids=str,
+)
+def test_nothing_matches(lab, host, flags, word):
+    daemon = host.start_daemon(ready=False, **flags)
+    wait_for(lambda: word in daemon.request("/readyz")[1], 5, "/readyz names it")
+    assert daemon.request("/readyz")[0] == 503
+    assert not lab.etcd.leases()
+
+
+def test_interface_that_comes_later(lab, host):
+    daemon = host.start_daemon(ready=False, iface="late0")
+    wait_for(lambda: "late0" in daemon.request("/readyz")[1], 5, "/readyz names it")
+    host.namespace.ip_batch(["link add late0 type bridge", "addr add 203.0.113.77/24 dev late0", "link set late0 up"])
+    daemon.wait_ready(10)
+    assert chosen(lab, host) == ("late0", "203.0.113.77", "203.0.113.77")
+
+
+def test_no_default_route(lab):
+    lab.start_etcd()
+    lab.configure()
+    host = lab.host()
+    host.namespace.ip_do("route del default")
+    daemon = host.start_daemon(ready=False)
+    wait_for(lambda: "iface" in daemon.request("/readyz")[1], 5, "/readyz says what to do")
+    host.namespace.ip_do("route add default via 192.0.2.254")
+    daemon.wait_ready(10)
+
+
+def test_address_behind_nat_carries_traffic(lab):
+    """h2 publishes an address that only the underlay's router has and translates to h2's own."""
+    lab.start_etcd()
+    lab.configure()
+    lab.underlay.sysctl("net.ipv4.ip_forward", 1)
+    lab.underlay.ip_do("addr add 203.0.113.2/32 dev br0")
+    lab.underlay.nft(
+        """table ip nat {
+            chain pre { type nat hook prerouting priority -100; ip daddr 203.0.113.2 dnat to 192.0.2.2; }
+        }"""
+    )
+    h1, h2 = lab.hosts(2)
+    h1.start_daemon()
+    h2.start_daemon(public_ip="203.0.113.2")
+    assert h2.link()["linkinfo"]["info_data"]["local"] == "192.0.2.2"
+    for host in (h1, h2):
+        host.daemon.wait_peers(1)
+    assert any(o[0] == "fdb" and o[3] == "203.0.113.2" for o in h1.objects())
+    with lab.pinger(h1.container(), h2.container()) as pinger:
+        wait_for(lambda: pinger.sent > 20, 5, "pings")
+    assert pinger.lost == 0, pinger.report()

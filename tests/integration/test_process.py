@@ -1,0 +1,292 @@
+# SPDX-License-Identifier: Apache-2.0
+"""flanneld as a process: command line, environment, files, health, metrics, systemd, several on one host."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+
+import pytest
+
+from fabric import FLANNELD
+from netns import run, stays, wait_for
+
+
+def flanneld(*args, **environment):
+    return run(FLANNELD, *args, check=False, env=os.environ | environment, timeout=10)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--nonsense"], ["nonsense"]),
+        (["--healthz-port=65536"], ["healthz-port", "65536", "0", "65535"]),
+        (["--healthz-port", "http"], ["healthz-port", "http", "65535"]),
+        (["--subnet-lease-renew-margin=1440"], ["subnet-lease-renew-margin", "1440", "1", "1439"]),
+        (["--subnet-lease-renew-margin=0"], ["subnet-lease-renew-margin", "0", "1439"]),
+        (["--lease-ttl=5"], ["lease-ttl", "5", "10", "31536000"]),
+        (["--ip-masq=perhaps"], ["ip-masq", "perhaps", "true", "false"]),
+        (["--log-format=xml"], ["log-format", "xml", "text", "json"]),
+        (["--public-ip=192.0.2"], ["public-ip", "192.0.2"]),
+        (["--public-ip=2001:db8::1"], ["public-ip", "2001:db8::1"]),
+        (["--public-ipv6=192.0.2.1"], ["public-ipv6", "192.0.2.1"]),
+        (["--iface-can-reach=somewhere"], ["iface-can-reach", "somewhere"]),
+        (["--healthz-ip=localhost"], ["healthz-ip", "localhost"]),
+        (["--etcd-endpoints"], ["etcd-endpoints", "value"]),
+        (["surplus"], ["surplus"]),
+        (["--kube-subnet-mgr"], ["kube-subnet-mgr", "etcd"]),
+        (["--kubeconfig-file=/x"], ["kubeconfig-file"]),
+        (["--etcd-password-file=/does/not/exist"], ["etcd-password-file", "/does/not/exist"]),
+        (["--config-file=/does/not/exist"], ["/does/not/exist"]),
+    ],
+    ids=lambda v: v[0] if str(v[0]).startswith(("-", "s")) else "",
+)
+def test_bad_command_line(arguments, words):
+    done = flanneld(*arguments)
+    assert done.returncode == 2
+    assert all(word in done.stderr for word in words), done.stderr
+    assert done.stderr.count("\n") <= 2
+
+
+def test_bad_environment_and_bad_file(tmp_path):
+    done = flanneld(FLANNELD_HEALTHZ_PORT="none")
+    assert done.returncode == 2
+    assert "FLANNELD_HEALTHZ_PORT" in done.stderr and "65535" in done.stderr
+    file = tmp_path / "flanneld.conf"
+    file.write_text("# a comment\nhealthz-port = 70000\n")
+    done = flanneld(f"--config-file={file}")
+    assert done.returncode == 2
+    assert f"{file}:2" in done.stderr and "70000" in done.stderr
+    file.write_text("nonsense\n")
+    assert flanneld(f"--config-file={file}").returncode == 2
+
+
+def test_help_and_version():
+    done = flanneld("--help")
+    assert done.returncode == 0 and "--etcd-endpoints" in done.stdout and "FLANNELD_ETCD_ENDPOINTS" in done.stdout
+    done = flanneld("-version")
+    assert done.returncode == 0 and done.stderr.strip()
+
+
+def test_command_line_beats_environment_beats_file(lab):
+    lab.start_etcd()
+    lab.configure()
+    host = lab.host()
+    daemon = host.make_daemon()
+    file = daemon.directory / "flanneld.conf"
+    file.write_text("node-name = from-file\nlease-ttl = 1000\nlog-format = json\n")
+    daemon.flags |= {"config_file": file, "node_name": "from-command-line"}
+    daemon.environment |= {"FLANNELD_NODE_NAME": "from-environment", "FLANNELD_LEASE_TTL": "2000"}
+    daemon.start().wait_ready()
+    record = lab.etcd.get(daemon.key())
+    assert record.json["Node"]["Name"] == "from-command-line"
+    assert 1900 < lab.etcd.time_to_live(record.lease) <= 2000
+    assert daemon.log().startswith("{")
+
+
+def test_log_lines_are_json_if_asked(lab):
+    lab.start_etcd()
+    lab.configure()
+    daemon = lab.host().start_daemon(log_format="json", node_name='a "quoted" name')
+    daemon.stop()
+    lines = [json.loads(line) for line in daemon.log().splitlines()]
+    assert {"starting", "ready", "stopping"} <= {line["event"] for line in lines}
+    assert all({"time", "level", "event", "msg"} <= set(line) for line in lines)
+
+
+def test_systemd_is_told(lab):
+    etcd = lab.start_etcd()
+    notify = lab.notify_socket()
+    host = lab.host()
+    daemon = host.make_daemon()
+    daemon.environment["NOTIFY_SOCKET"] = notify.path
+    daemon.start()
+    wait_for(lambda: any("config" in m for m in notify.messages()), 5, "STATUS says that there is no configuration")
+    assert "READY=1" not in notify.messages()
+    lab.configure()
+    wait_for(lambda: "READY=1" in notify.messages(), 10, "READY=1")
+    assert daemon.subnet_file.exists(), "ready means that containers can be attached"
+
+    def last():
+        return [m for m in notify.messages() if m.startswith("STATUS=")][-1]
+
+    wait_for(lambda: last().startswith("STATUS=ok, 10.5."), 5, "STATUS=ok with the subnet")
+    etcd.kill()
+    wait_for(lambda: "watch-lost" in last(), 5, "STATUS tells of the store")
+    etcd.start()
+    wait_for(lambda: last().startswith("STATUS=ok"), 10, "STATUS=ok again")
+    assert notify.messages().count("READY=1") == 1
+    daemon.stop()
+    assert notify.messages()[-1] == "STOPPING=1"
+
+
+def test_health_over_tcp(lab):
+    lab.start_etcd()
+    host = lab.host()
+    daemon = host.start_daemon(ready=False, healthz_port=10248)
+    wait_for(lambda: daemon.request_tcp("127.0.0.1", 10248, "/healthz")[0] == 200, 5, "healthz")
+    assert daemon.request_tcp("127.0.0.1", 10248, "/livez")[0] == 200
+    status, text = daemon.request_tcp("127.0.0.1", 10248, "/readyz")
+    assert status == 503 and "config" in text
+    lab.configure()
+    daemon.wait_ready()
+    assert daemon.request_tcp("127.0.0.1", 10248, "/readyz")[0] == 200
+    assert "flannel_ready 1" in daemon.request_tcp("127.0.0.1", 10248, "/metrics")[1]
+    assert daemon.request_tcp("127.0.0.1", 10248, "/v1/status")[0] == 404, "details are for the unix socket"
+    assert daemon.request_tcp("127.0.0.1", 10248, "/nothing")[0] == 404
+    with pytest.raises(OSError):
+        daemon.request_tcp(host.address, 10248, "/healthz")
+
+
+def test_health_on_another_address(lab):
+    lab.start_etcd()
+    lab.configure()
+    host = lab.host()
+    daemon = host.start_daemon(healthz_port=10248, healthz_ip=host.address)
+    assert daemon.request_tcp(host.address, 10248, "/healthz")[0] == 200
+
+
+def test_address_of_the_health_server_in_use(lab):
+    lab.start_etcd()
+    lab.configure()
+    host = lab.host()
+    host.start_daemon(healthz_port=10248)
+    second = host.make_daemon("second", healthz_port=10248).start()
+    assert second.wait_exit() == 1
+    assert second.logged("10248")
+
+
+def test_metrics_are_well_formed(lab, fabric3):
+    daemon = fabric3[0].daemon
+    status, text = daemon.request("/metrics")
+    assert status == 200
+    values = daemon.metrics()
+    assert values["flannel_ready"] == 1
+    assert values['flannel_peers{state="used"}'] == 2
+    assert values['flannel_lease_state{state="held"}'] == 1
+    assert values['flannel_kernel_objects{object="route"}'] == 2
+    assert values["flannel_watch_live"] == 1
+    assert values["process_resident_memory_bytes"] < 40e6
+    if not shutil.which("promtool"):
+        pytest.skip("promtool is not installed")
+    checked = run("promtool", "check", "metrics", input=text, check=False)
+    assert checked.returncode == 0 and not checked.stderr.strip(), checked.stderr
+
+
+def test_socket_of_a_live_daemon_is_not_taken_and_a_stale_one_is_replaced(lab):
+    lab.start_etcd()
+    lab.configure()
+    host = lab.host()
+    first = host.start_daemon()
+    second = host.make_daemon("second", socket=first.socket_path).start()
+    assert second.wait_exit() == 1
+    assert second.logged("another flanneld is running")
+    assert first.request("/healthz")[0] == 200
+    first.kill()
+    assert first.socket_path.exists()
+    first.start().wait_ready()
+
+
+def test_hostile_requests_to_the_socket(lab, fabric3):
+    """Garbage, halves, an endless head, a big body, many clients: the daemon answers the next one as ever."""
+    daemon = fabric3[0].daemon
+    held = []
+    for data in (
+        b"\0" * 10000,
+        b"GET",
+        b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 100000,
+        b"POST /v1/status HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n" + b"z" * 1000000,
+    ):
+        client = socket.socket(socket.AF_UNIX)
+        client.settimeout(2)
+        client.connect(str(daemon.socket_path))
+        try:
+            client.sendall(data)
+        except OSError:
+            pass
+        held.append(client)
+    for _ in range(100):
+        client = socket.socket(socket.AF_UNIX)
+        client.settimeout(2)
+        try:
+            client.connect(str(daemon.socket_path))
+        except OSError:
+            break
+        held.append(client)
+    wait_for(lambda: daemon.request("/healthz")[0] == 200, 5, "an honest client is answered")
+    for client in held:
+        client.close()
+    assert daemon.status()["verdict"] == "ok"
+    assert daemon.metric("process_resident_memory_bytes") < 60e6
+
+
+def test_two_daemons_on_one_host_do_not_disturb_each_other(lab):
+    lab.start_etcd()
+    lab.configure()
+    lab.configure({"Network": "10.6.0.0/16", "Backend": {"Type": "vxlan", "VNI": 2}}, prefix="/second")
+    hosts = lab.hosts(2, daemons=True)
+    for host in hosts:
+        host.start_daemon("second", ready=False, etcd_prefix="/second")
+    for host in hosts:
+        second = host.daemons["second"].wait_ready()
+        second.wait_peers(1)
+    h1, h2 = hosts
+    one, two = h1.daemon, h1.daemons["second"]
+    assert (h1.link("flannel.1"), h1.link("flannel.2")) != (None, None)
+    writes = one.metric("flannel_netlink_writes_total"), two.metric("flannel_netlink_writes_total")
+    first, second = h1.objects(1), h1.objects(2)
+    for daemon in (one, two):
+        daemon.restart()
+        daemon.wait_ok()
+    h1.namespace.ip_do("link del flannel.2")
+    wait_for(lambda: h1.objects(2) == second, 2, "flannel.2 is back")
+    assert h1.objects(1) == first
+    assert one.metric("flannel_netlink_writes_total") == 0 <= writes[0]
+    lab.wait_equal()
+
+
+def test_hangup_compares_at_once(lab, fabric3):
+    daemon = fabric3[0].daemon
+    before = daemon.metric("flannel_observations_total")
+    daemon.signal(signal.SIGHUP)
+    wait_for(lambda: daemon.metric("flannel_observations_total") > before, 2, "an observation more")
+    assert daemon.running
+    daemon.wait_ok()
+
+
+def test_memory_and_descriptors_do_not_grow(lab, fabric3):
+    """The same faults again and again cost nothing that stays."""
+    h1 = fabric3[0]
+
+    def descriptors():
+        return len(os.listdir(f"/proc/{h1.daemon.pid}/fd"))
+
+    def round_of_faults():
+        h1.namespace.ip_do("link del flannel.1")
+        lab.wait_equal(3, [h1])
+        lab.etcd.restart()
+        h1.daemon.wait_ok(10)
+        for _ in range(20):
+            h1.daemon.status()
+
+    round_of_faults()
+    wait_for(lambda: h1.daemon.status()["verdict"] == "ok", 5, "ok")
+    before, memory = descriptors(), h1.daemon.metric("process_resident_memory_bytes")
+    for _ in range(4):
+        round_of_faults()
+    wait_for(lambda: descriptors() <= before + 2, 5, f"{before} descriptors, a few more at most")
+    assert h1.daemon.metric("process_resident_memory_bytes") < memory + 2e6
+
+
+def test_idle_daemon_sleeps(lab, fabric3):
+    daemon = fabric3[0].daemon
+    daemon.wait_ok()
+
+    def switches():
+        with open(f"/proc/{daemon.pid}/status", encoding="ascii") as file:
+            return sum(int(line.split()[1]) for line in file if "ctxt_switches" in line)
+
+    before = switches()
+    stays(lambda: daemon.running, 4, "runs")
+    assert switches() - before <= 12, "more than three wake-ups a second"

@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The store and its configuration: missing, wrong, late, down, moved, guarded by password or certificate."""
+
+import pytest
+
+from etcd import PREFIX, b64, range_end
+from netns import stays, wait_for
+from witness import made_up_lease
+
+
+def not_ready_because(daemon, *words):
+    """/readyz is 503 and its text, and status, have these words."""
+
+    def says():
+        status, text = daemon.request("/readyz")
+        assert status == 503
+        assert all(word in text for word in words), text
+        return True
+
+    wait_for(says, 5, f"/readyz says {words}")
+    status = daemon.status()
+    assert status["verdict"] != "ok"
+    assert all(word in status["readyReason"] for word in words)
+    assert daemon.request("/healthz")[0] == 200, "not being ready is no reason to be restarted"
+
+
+def test_missing_configuration_is_waited_for(lab):
+    lab.start_etcd()
+    host = lab.host()
+    daemon = host.start_daemon(ready=False)
+    not_ready_because(daemon, f"{PREFIX}/config")
+    stays(lambda: daemon.running, 2.5, "the daemon waits")
+    assert daemon.log().count("config-missing") == 1
+    assert host.link() is None, "nothing is made before there is a configuration"
+    lab.configure()
+    daemon.wait_ready(6)
+    lab.wait_equal()
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ("{", ["network configuration"]),
+        ("", ["network configuration"]),
+        ("[]", ["network configuration"]),
+        ("{}", ["Network"]),
+        ('{"Network":"10.5.0.0/16","SubnetLen":31}', ["SubnetLen", "31", "30"]),
+        ('{"Network":"10.5.0.0/16","SubnetLen":17}', ["SubnetLen", "17", "18"]),
+        ('{"Network":"10.5.0.0/16","SubnetLen":"24"}', ["SubnetLen"]),
+        ('{"Network":"10.5.0.0/16","SubnetMin":"10.6.0.0"}', ["SubnetMin", "10.6.0.0", "10.5.0.0/16"]),
+        ('{"Network":"10.5.0.0/16","Backend":{"Type":"vxlan","VNI":16777216}}', ["VNI", "16777216", "16777215"]),
+        ('{"Network":"10.5.0.0/16","Backend":{"Type":"vxlan","Port":65536}}', ["Port", "65536", "65535"]),
+        ('{"Network":"10.5.0.0/16","Backend":{"Type":"pigeon"}}', ["pigeon", "vxlan"]),
+        ('{"Network":"10.5.0.0/16","Backend":{}}', ["Backend", "Type"]),
+        ('{"EnableIPv4":false,"Network":"10.5.0.0/16"}', ["EnableIPv4", "EnableIPv6"]),
+    ],
+)
+def test_invalid_configuration_is_named_and_waited_out(lab, config, words):
+    etcd = lab.start_etcd()
+    etcd.set_config(config)
+    daemon = lab.host().start_daemon(ready=False)
+    not_ready_because(daemon, *words)
+    assert not etcd.leases(), "no lease is taken for a configuration that cannot be used"
+    lab.configure()
+    daemon.wait_ready(6)
+
+
+def test_changed_configuration_is_told_and_not_used(lab, fabric3):
+    h1 = fabric3[0]
+    subnet = h1.daemon.subnet()
+    lab.configure({"Network": "10.9.0.0/16", "Backend": {"Type": "vxlan"}})
+    h1.daemon.wait_status(lambda s: "config-changed" in {p["name"] for p in s["problems"]}, what="config-changed")
+    lab.wait_equal()
+    assert h1.daemon.subnet() == subnet
+    lab.configure()
+    h1.daemon.wait_ok()
+
+
+def test_new_network_after_restart_leaves_nothing_of_the_old(lab, fabric3):
+    for host in fabric3:
+        host.daemon.stop()
+    lab.configure({"Network": "10.9.0.0/16", "Backend": {"Type": "vxlan"}})
+    for host in fabric3:
+        host.daemon.start()
+    for host in fabric3:
+        host.daemon.wait_ready()
+        wait_for(lambda d=host.daemon: d.subnet().startswith("10.9."), 5, "a subnet of the new network")
+    wait_for(lambda: all(r.key.startswith(f"{PREFIX}/subnets/10.9.") for r in lab.etcd.leases()), 5, "old leases gone")
+    lab.wait_equal()
+
+
+def test_store_down_at_start_then_up(lab):
+    etcd = lab.start_etcd()
+    lab.configure()
+    etcd.kill()
+    host = lab.host()
+    daemon = host.start_daemon(ready=False)
+    not_ready_because(daemon, "192.0.2.201")
+    assert daemon.logged("store-unavailable")
+    etcd.start()
+    daemon.wait_ready(10)
+    lab.wait_equal()
+
+
+@pytest.mark.slow
+def test_log_is_bounded_while_the_store_is_down(lab):
+    etcd = lab.start_etcd()
+    lab.configure()
+    h1, h2 = lab.hosts(2, daemons=True)
+    etcd.kill()
+    h3 = lab.host()
+    h3.start_daemon(ready=False)
+    daemons = [h.daemon for h in (h1, h2, h3)]
+    for daemon in daemons[:2]:
+        daemon.wait_status(lambda s: "watch-lost" in {p["name"] for p in s["problems"]}, 5, "watch-lost")
+    stays(lambda: all(d.running for d in daemons), 15, "daemons run")
+    for daemon in daemons:
+        assert daemon.log().count("\n") < 30, daemon.log()
+    cpu = [d.metric("process_cpu_seconds_total") for d in daemons]
+    assert all(c < 1 for c in cpu), cpu
+
+
+@pytest.mark.parametrize("dead", ["http://192.0.2.201:1", "http://192.0.2.250:2379"], ids=["refused", "no such host"])
+@pytest.mark.parametrize("order", ["first", "last"])
+def test_one_of_two_endpoints_is_dead(lab, dead, order):
+    etcd = lab.start_etcd()
+    lab.configure()
+    alive = etcd.endpoints
+    host = lab.host()
+    host.start_daemon(ready=False, etcd_endpoints=f"{dead},{alive}" if order == "first" else f"{alive},{dead}")
+    host.daemon.wait_ready(10)
+    host.daemon.wait_ok()
+    key, value = made_up_lease(1)
+    etcd.put(PREFIX + key, value)
+    lab.wait_equal(2)
+
+
+def test_failover_to_another_member(lab):
+    etcd = lab.start_etcd(3)
+    lab.configure()
+    hosts = lab.hosts(2, daemons=True)
+    c1, c2 = (h.container() for h in hosts)
+    with lab.pinger(c1, c2) as pinger:
+        for number, member in enumerate(etcd.members):
+            member.kill()
+            key, value = made_up_lease(number)
+            wait_for(lambda k=key, v=value: etcd.put(PREFIX + k, v), 15, "the store takes a write")
+            lab.wait_equal(3)
+            for host in hosts:
+                host.daemon.wait_ok()
+            member.start()
+            etcd.wait_healthy()
+    assert pinger.lost == 0, pinger.report()
+
+
+def test_restart_of_the_store(lab, fabric3):
+    lab.etcd.restart()
+    key, value = made_up_lease(1)
+    lab.etcd.put(PREFIX + key, value)
+    lab.wait_equal()
+    for host in fabric3:
+        host.daemon.wait_ok()
+        assert host.daemon.metric("flannel_lease_lost_total") == 0
+
+
+def enable_auth(etcd, user="fabric", password="open sesame"):
+    """The least a host needs: read and write below the prefix."""
+    for body in ({"name": "root", "password": "r"}, {"name": user, "password": password}):
+        etcd.api("/v3/auth/user/add", body)
+    for role in ("root", user):
+        etcd.api("/v3/auth/role/add", {"name": role})
+        etcd.api("/v3/auth/user/grant", {"user": role if role == "root" else user, "role": role})
+    permission = {"permType": "READWRITE", "key": b64(PREFIX), "range_end": b64(range_end(PREFIX))}
+    etcd.api("/v3/auth/role/grant", {"name": user, "perm": permission})
+    etcd.api("/v3/auth/enable", {})
+    etcd.login("root", "r")
+
+
+@pytest.mark.parametrize("how", ["flag", "file", "environment"])
+def test_password(lab, how):
+    etcd = lab.start_etcd()
+    lab.configure()
+    enable_auth(etcd)
+    host = lab.host()
+    daemon = host.make_daemon(etcd_username="fabric")
+    if how == "flag":
+        daemon.flags["etcd_password"] = "open sesame"
+    elif how == "file":
+        file = daemon.directory / "password"
+        file.write_text("open sesame\n")
+        daemon.flags["etcd_password_file"] = file
+    else:
+        daemon.environment["FLANNELD_ETCD_PASSWORD"] = "open sesame"
+    daemon.start().wait_ready()
+    daemon.wait_ok()
+    key, value = made_up_lease(1)
+    etcd.put(PREFIX + key, value)
+    lab.wait_equal()
+    assert "sesame" not in daemon.log()
+
+
+def test_wrong_password_is_said(lab):
+    etcd = lab.start_etcd()
+    lab.configure()
+    enable_auth(etcd)
+    daemon = lab.host().start_daemon(ready=False, etcd_username="fabric", etcd_password="wrong")
+    not_ready_because(daemon, "authentication failed")
+    assert "wrong" not in daemon.log()
+
+
+def test_no_password_where_one_is_wanted(lab):
+    etcd = lab.start_etcd()
+    lab.configure()
+    enable_auth(etcd)
+    daemon = lab.host().start_daemon(ready=False)
+    not_ready_because(daemon, "user name is empty")
+
+
+def test_https_with_client_certificate(lab):
+    tls = lab.certificates()
+    lab.start_etcd(tls=tls)
+    lab.configure()
+    hosts = lab.hosts(2, daemons=True, etcd_cafile=tls.ca, etcd_certfile=tls.client_cert, etcd_keyfile=tls.client_key)
+    hosts[0].daemon.wait_ok()
+    lab.wait_equal()
+    key, value = made_up_lease(1)
+    lab.etcd.put(PREFIX + key, value)
+    lab.wait_equal(2)
+
+
+def test_https_with_client_certificate_and_password(lab):
+    tls = lab.certificates()
+    etcd = lab.start_etcd(tls=tls)
+    lab.configure()
+    enable_auth(etcd)
+    host = lab.host()
+    host.start_daemon(
+        etcd_cafile=tls.ca,
+        etcd_certfile=tls.client_cert,
+        etcd_keyfile=tls.client_key,
+        etcd_username="fabric",
+        etcd_password="open sesame",
+    )
+    lab.wait_equal()
+
+
+def test_https_without_what_it_needs(lab):
+    """No client certificate; and a server that another authority signed. Each is refused, and said."""
+    tls = lab.certificates()
+    lab.start_etcd(tls=tls)
+    lab.configure()
+    host = lab.host()
+    bare = host.start_daemon("bare", ready=False, etcd_cafile=tls.ca)
+    not_ready_because(bare, "certificate")
+    stranger = host.start_daemon(
+        "stranger", ready=False, etcd_certfile=tls.client_cert, etcd_keyfile=tls.client_key
+    )
+    not_ready_because(stranger, "certificate")
