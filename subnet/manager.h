@@ -3,11 +3,16 @@
  * The manager: which subnet is ours, who the peers are, and how to keep it so. A state machine
  * without I/O.
  *
- *                        config                 list              create / update ok, nobody older
- * overlaps WAIT_CONFIG ───────────────────> LISTING ─────────> CLAIMING
- * ───────────────────────────────> HELD ^                             ^                   │ ^  lost
- * a race: next choice             │ └── none, or not valid        └─ unknown outcome ─┘ └─────────
- * LOST <── expired, deleted ──┘ │ └──> CONFLICT: another host has it
+ *   WAIT_CONFIG   no configuration of use yet; asked for again
+ *   LISTING       who is there? a lease of ours is adopted, else a subnet is chosen
+ *   CLAIMING      asked for, or written and not yet known to overlap nobody older
+ *   HELD          ours: kept alive, its key watched and compared with every list
+ *   LOST          expired or deleted: the same subnet is asked for again and again
+ *   CONFLICT      another host has it, or has our node id: nothing of ours is changed, until the
+ *                 other's claim ends
+ *
+ * The first three lead to HELD once; after it only the last three occur, since then containers
+ * have addresses of the subnet and no other will do.
  *
  * Inputs are method calls that carry the time; outputs are calls of struct manager_ops. Nothing
  * here reads a clock, a file or a random source, so that a thousand of them can be simulated and
@@ -45,6 +50,7 @@ const char *manager_state_name(enum manager_state state);
 struct manager_member {
 	struct lease *lease;
 	bool own;
+	bool twin; /* another host's, though it has our node id or our public address */
 	void *user;
 	uint32_t seen; /* number of the list that last had it */
 	UT_hash_handle hh;
@@ -53,6 +59,7 @@ struct manager_member {
 struct manager_junk {
 	char *key;
 	char *reason;
+	uint32_t seen; /* number of the list that last had it */
 	UT_hash_handle hh;
 };
 
@@ -122,6 +129,7 @@ struct manager_view {
 	const struct manager_member *members; /* uthash, all leases, our own too */
 	size_t members_len;
 	size_t unreadable; /* members with a problem */
+	size_t twins;      /* members marked so */
 	const struct manager_junk *junk;
 	size_t junk_len; /* may be more than are remembered */
 	uint64_t renewals_ok;

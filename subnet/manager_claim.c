@@ -12,26 +12,29 @@ bool manager_same_text(const char *a, const char *b)
 	return a && b && strcmp(a, b) == 0;
 }
 
-static bool same_public(const struct lease *a, const struct lease *b)
+bool manager_same_public(const struct lease *a, const struct lease *b)
 {
 	return (ip_addr_is_set(&a->public_v4) && ip_addr_equal(&a->public_v4, &b->public_v4)) ||
 	       (!ip_addr_is_set(&a->public_v4) && ip_addr_is_set(&a->public_v6) &&
 		ip_addr_equal(&a->public_v6, &b->public_v6));
 }
 
-/*
- * Whether a lease in the store is this host's: by node id; without one (flannel wrote it) by public
- * address; a host that lost its id, say by a new installation, is known by address and name
- * together.
- */
 bool manager_is_ours(const struct manager *m, const struct lease *l)
 {
+	bool same_name = manager_same_text(l->node_name, m->node_name);
+	bool same_public = manager_same_public(m->attributes, l);
+
 	if (l->problem)
 		return false;
-	if (l->node_id && strcmp(l->node_id, m->node_id) == 0)
-		return true;
-	return same_public(m->attributes, l) &&
-	       (!l->node_id || manager_same_text(l->node_name, m->node_name));
+	if (manager_same_text(l->node_id, m->node_id))
+		return same_public || same_name || subnet_equal(&l->subnet, &m->previous);
+	return same_public && (!l->node_id || same_name);
+}
+
+bool manager_is_twin(const struct manager *m, const struct lease *l)
+{
+	return !l->problem && l->node_id && !manager_is_ours(m, l) &&
+	       (manager_same_text(l->node_id, m->node_id) || manager_same_public(m->attributes, l));
 }
 
 struct manager_member *manager_find_ours(const struct manager *m)
@@ -57,7 +60,6 @@ struct manager_member *manager_find_ours(const struct manager *m)
 	return best;
 }
 
-/* A member made before revision `before` that overlaps `s` and is not `except`; NULL if none. */
 const struct manager_member *manager_overlapping(const struct manager *m, const struct subnet *s,
 						 const struct manager_member *except,
 						 uint64_t before)
@@ -67,7 +69,7 @@ const struct manager_member *manager_overlapping(const struct manager *m, const 
 
 	HASH_ITER (hh, m->members, member, tmp) {
 		if (member != except && member->lease->create_revision < before &&
-		    !manager_same_text(member->lease->node_id, m->node_id) &&
+		    !manager_is_ours(m, member->lease) &&
 		    subnet_overlaps(&member->lease->subnet, s))
 			return member;
 	}
@@ -118,24 +120,4 @@ int manager_choose_family(struct manager *m, const struct network_family *f, boo
 		}
 	}
 	return pick(m, f, v6, ours, ret, e);
-}
-
-void manager_warn_of_same_address(struct manager *m)
-{
-	const struct manager_member *member;
-	const struct manager_member *tmp;
-	char address[IP_ADDR_TEXT];
-	char key[SUBNET_KEY_TEXT];
-
-	HASH_ITER (hh, m->members, member, tmp) {
-		const struct lease *l = member->lease;
-
-		if (l->problem || manager_is_ours(m, l) || !same_public(m->attributes, l))
-			continue;
-		manager_note(
-			m, LOG_LEVEL_ERROR, "public-address-twice",
-			"%s, the lease of %s on %s, publishes the same address %s as this host",
-			l->node_name ? l->node_name : "another host", l->node_id,
-			subnet_format(&l->subnet, key), ip_addr_format(&l->public_v4, address));
-	}
 }

@@ -2,7 +2,8 @@
 /*
  * What the files of the manager share; for nobody else.
  *
- *   manager.c          the state machine: inputs, states, deadlines
+ *   manager.c          inputs, configuration, lists, events, deadlines
+ *   manager_lease.c    the own lease: claimed, adopted, verified, kept, lost
  *   manager_members.c  the picture of the store
  *   manager_claim.c    the choice of a subnet
  */
@@ -43,9 +44,15 @@ struct manager {
 	struct manager_junk *junk;
 	size_t junk_len;
 	size_t unreadable;
+	size_t twins;
 	uint32_t list_number;
-	uint64_t revision;      /* newest seen in events and lists */
-	uint64_t list_revision; /* of the last list taken in */
+	uint64_t revision;      /* up to here the picture is whole: lists, and events in order */
+	uint64_t newest;        /* of anything in the picture, single leases in replies too */
+	uint64_t list_revision; /* of the last list taken in; 0: none since history broke */
+	uint64_t floor;         /* the store was seen at this revision */
+	uint64_t list_floor;    /* the floor when the list under way was asked for: a store that
+				   answers with less went back in time */
+	int64_t resync_ms;      /* when history broke last */
 	bool watching;
 	bool watch_live;
 
@@ -55,23 +62,71 @@ struct manager {
 	int64_t anti_entropy_at;
 	int64_t config_at;
 	unsigned failures;
+	unsigned races;     /* lost in a row since the last list */
+	unsigned contested; /* times that another host with our id wrote over our lease */
 
 	uint64_t last_id;
 	uint64_t config_id; /* 0: none under way */
 	uint64_t list_id;
 	uint64_t claim_id; /* create or update */
 	uint64_t keepalive_id;
-	struct subnet claiming;
-	bool creating;
+	int64_t claim_asked_ms;
+	int64_t keepalive_asked_ms;
+	bool creating;   /* the claim under way is a create */
+	bool was_held;   /* from the first time on this host's containers use own->subnet */
+	bool adopting;   /* `own` was found in the store; it is ours once it is known to live */
+	bool verifying;  /* our key is in the store; who else is there must become known */
+	bool taken_over; /* `own` had another public address when it was adopted */
+	struct subnet claiming;              /* what the create under way asks for */
+	char complaint[MANAGER_REASON_SIZE]; /* the failure said last, so that it is said once */
 
 	struct manager_view counts; /* only the totals are used */
 };
 
+/* manager.c */
 uint64_t manager_random(struct manager *m);
 void manager_note(struct manager *m, enum log_level level, const char *event, const char *fmt, ...)
 	PRINTF(4, 5);
+/* A failure that may come again and again: noted when it is another than the last one. */
+void manager_complain(struct manager *m, enum log_level level, const char *event, const char *text);
+void manager_set_state(struct manager *m, enum manager_state state, const char *reason);
+/* Returns the request's id. */
+uint64_t manager_submit(struct manager *m, enum store_op op, const struct lease *lease);
+/* Milliseconds until the next try. Full jitter, so that hosts which failed together do not come
+ * back together. */
+int64_t manager_backoff(struct manager *m);
+/* Asks for a list, unless one is on its way. */
+void manager_list(struct manager *m);
+/* Watches from the last list on, unless that is so already. */
+void manager_watch_from_list(struct manager *m, int64_t now_ms);
+
+/* manager_lease.c */
+/* First claim: what is ours already, or a free subnet. */
+void manager_choose(struct manager *m, int64_t now_ms);
+/* The step that the state waits to repeat: retry_at has come. */
+void manager_retry(struct manager *m, int64_t now_ms);
+void manager_claim_failed(struct manager *m, int64_t now_ms, const struct err *e);
+/*
+ * Goes on with a claim that waits for the picture to be whole up to it. `listed`: the picture is
+ * a list, so what is not in it is not in the store.
+ */
+void manager_settle(struct manager *m, int64_t now_ms, bool listed);
+/* While HELD: our own key as the picture has it now against what we hold. */
+void manager_check_own(struct manager *m, int64_t now_ms);
+/* Our key, which was in the picture, is gone. */
+void manager_own_deleted(struct manager *m, int64_t now_ms);
+void manager_expire(struct manager *m, int64_t now_ms);
+void manager_keep_alive(struct manager *m, int64_t now_ms);
+/* While HELD: deletes what is this host's beside the lease it holds, all or one. */
+void manager_remove_leftovers(struct manager *m);
+void manager_remove_leftover(struct manager *m, const struct manager_member *member);
+void manager_on_created(struct manager *m, int64_t now_ms, struct store_reply *reply);
+void manager_on_updated(struct manager *m, int64_t now_ms, struct store_reply *reply);
+void manager_on_keepalive(struct manager *m, int64_t now_ms, struct store_reply *reply);
 
 /* manager_members.c */
+/* Looks through all members for twins, after what we publish has changed. */
+void manager_find_twins(struct manager *m);
 struct manager_member *manager_find(const struct manager *m, const struct subnet *s);
 /* Marks one member as ours and all others as peers; tells the listener of those that changed sides.
  * NULL: none is. */
@@ -83,16 +138,23 @@ void manager_forget(struct manager *m, struct manager_member *member);
 void manager_take_list(struct manager *m, struct store_reply *reply);
 void manager_add_junk(struct manager *m, const char *key, const char *reason);
 void manager_remove_junk(struct manager *m, const char *key);
-void manager_forget_junk(struct manager *m);
+/* All of it, or what the last list did not have. */
+void manager_forget_junk(struct manager *m, bool all);
 
 /* manager_claim.c */
 bool manager_same_text(const char *a, const char *b);
+bool manager_same_public(const struct lease *a, const struct lease *b);
 /*
- * Whether a lease in the store is this host's: by node id; without one (flannel wrote it) by public
- * address; a host that lost its id, say by a new installation, is known by address and name
- * together.
+ * Whether a lease in the store is this host's.
+ *
+ * With our node id: if public address, name, or the subnet of our last run is ours as well. An id
+ * alone is no proof: a copied disk image brings its id to another host.
+ * Without one (flannel wrote it): by public address, as flannel does.
+ * With another id: by address and name together, a host that was installed anew.
  */
 bool manager_is_ours(const struct manager *m, const struct lease *l);
+/* Whether a lease that is not ours names this host all the same: by id or by public address. */
+bool manager_is_twin(const struct manager *m, const struct lease *l);
 /* The best of the leases that are ours, NULL if there is none. */
 struct manager_member *manager_find_ours(const struct manager *m);
 /* A lease of another host, made before revision `before`, that overlaps `s` and is not `except`;
@@ -105,6 +167,5 @@ const struct manager_member *manager_overlapping(const struct manager *m, const 
 int manager_choose_family(struct manager *m, const struct network_family *f, bool v6,
 			  const struct manager_member *ours, struct ip_net *ret,
 			  struct err *e) MUST_CHECK;
-void manager_warn_of_same_address(struct manager *m);
 
 #endif

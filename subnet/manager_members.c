@@ -18,8 +18,34 @@ static void tell_peer(struct manager *m, struct manager_member *member, bool gon
 	m->ops->peer(m->arg, member, gone);
 }
 
-/* Marks one member as ours and all others as peers; tells the listener of those that changed sides.
- */
+static void mark_twin(struct manager *m, struct manager_member *member)
+{
+	const struct lease *l = member->lease;
+	bool twin = m->attributes && !member->own && manager_is_twin(m, l);
+	char address[IP_ADDR_TEXT];
+	char key[SUBNET_KEY_TEXT];
+
+	if (twin == member->twin)
+		return;
+	member->twin = twin;
+	m->twins += twin ? 1 : -1;
+	if (!twin)
+		return;
+	ip_addr_format(ip_addr_is_set(&l->public_v4) ? &l->public_v4 : &l->public_v6, address);
+	if (manager_same_text(l->node_id, m->node_id))
+		manager_note(m, LOG_LEVEL_ERROR, "node-id-twice",
+			     "%s, the lease of %s with public address %s, has this host's node id "
+			     "%s; a copied disk image? Give one of them another id",
+			     subnet_format(&l->subnet, key),
+			     l->node_name ? l->node_name : "a host without a name", address,
+			     m->node_id);
+	else
+		manager_note(m, LOG_LEVEL_ERROR, "public-address-twice",
+			     "%s, the lease of %s, publishes the same address %s as this host",
+			     subnet_format(&l->subnet, key),
+			     l->node_name ? l->node_name : l->node_id, address);
+}
+
 void manager_set_own(struct manager *m, const struct subnet *own)
 {
 	struct manager_member *member;
@@ -33,12 +59,28 @@ void manager_set_own(struct manager *m, const struct subnet *own)
 		if (is_own)
 			tell_peer(m, member, true);
 		member->own = is_own;
+		mark_twin(m, member);
 		if (!is_own)
 			tell_peer(m, member, false);
 	}
 }
 
-/* Takes `lease` in. */
+void manager_find_twins(struct manager *m)
+{
+	struct manager_member *member;
+	struct manager_member *tmp;
+
+	HASH_ITER (hh, m->members, member, tmp)
+		mark_twin(m, member);
+}
+
+/* Ours, or about to be: the event of a create may come before its answer. */
+static bool is_own_subnet(const struct manager *m, const struct subnet *s)
+{
+	return (m->own && subnet_equal(s, &m->own->subnet)) ||
+	       (m->claim_id && m->creating && subnet_equal(s, &m->claiming));
+}
+
 void manager_upsert(struct manager *m, struct lease *lease)
 {
 	struct manager_member *member = manager_find(m, &lease->subnet);
@@ -47,6 +89,7 @@ void manager_upsert(struct manager *m, struct lease *lease)
 	if (!member) {
 		member = xcalloc(1, sizeof(*member));
 		member->lease = lease;
+		member->own = is_own_subnet(m, &lease->subnet);
 		HASH_ADD_KEYPTR(hh, m->members, &member->lease->subnet, sizeof(lease->subnet),
 				member);
 		m->unreadable += lease->problem != NULL;
@@ -65,6 +108,8 @@ void manager_upsert(struct manager *m, struct lease *lease)
 				member);
 	}
 	member->seen = m->list_number;
+	m->newest = MAX(m->newest, member->lease->mod_revision);
+	mark_twin(m, member);
 	if (changed && !member->own)
 		tell_peer(m, member, false);
 }
@@ -75,6 +120,7 @@ void manager_forget(struct manager *m, struct manager_member *member)
 		tell_peer(m, member, true);
 	HASH_DEL(m->members, member);
 	m->unreadable -= member->lease->problem != NULL;
+	m->twins -= member->twin;
 	lease_free(member->lease);
 	free(member);
 }
@@ -87,6 +133,7 @@ void manager_add_junk(struct manager *m, const char *key, const char *reason)
 	if (j) {
 		free(j->reason);
 		j->reason = xstrdup(reason);
+		j->seen = m->list_number;
 		return;
 	}
 	m->junk_len++;
@@ -95,8 +142,17 @@ void manager_add_junk(struct manager *m, const char *key, const char *reason)
 	j = xcalloc(1, sizeof(*j));
 	j->key = xstrdup(key);
 	j->reason = xstrdup(reason);
+	j->seen = m->list_number;
 	HASH_ADD_KEYPTR(hh, m->junk, j->key, strlen(j->key), j);
 	manager_note(m, LOG_LEVEL_WARN, "lease-key-ignored", "key %s: %s", key, reason);
+}
+
+static void drop_junk(struct manager *m, struct manager_junk *j)
+{
+	HASH_DEL(m->junk, j);
+	free(j->key);
+	free(j->reason);
+	free(j);
 }
 
 void manager_remove_junk(struct manager *m, const char *key)
@@ -106,26 +162,19 @@ void manager_remove_junk(struct manager *m, const char *key)
 	HASH_FIND_STR(m->junk, key, j);
 	if (m->junk_len > 0)
 		m->junk_len--;
-	if (!j)
-		return;
-	HASH_DEL(m->junk, j);
-	free(j->key);
-	free(j->reason);
-	free(j);
+	if (j)
+		drop_junk(m, j);
 }
 
-void manager_forget_junk(struct manager *m)
+void manager_forget_junk(struct manager *m, bool all)
 {
 	struct manager_junk *j;
 	struct manager_junk *tmp;
 
 	HASH_ITER (hh, m->junk, j, tmp) {
-		HASH_DEL(m->junk, j);
-		free(j->key);
-		free(j->reason);
-		free(j);
+		if (all || j->seen != m->list_number)
+			drop_junk(m, j);
 	}
-	m->junk_len = 0;
 }
 
 static int by_age(const void *a, const void *b)
@@ -144,8 +193,8 @@ void manager_take_list(struct manager *m, struct store_reply *reply)
 
 	m->list_number++;
 	m->counts.lists_total++;
-	m->list_revision = reply->revision;
-	m->revision = MAX(m->revision, reply->revision);
+	m->list_revision = m->revision = m->newest = reply->revision;
+	m->races = 0;
 	/* Oldest first: where two leases want one thing, the older has it. */
 	if (reply->leases_len > 0)
 		qsort(reply->leases, reply->leases_len, sizeof(*reply->leases), by_age);
@@ -159,9 +208,16 @@ void manager_take_list(struct manager *m, struct store_reply *reply)
 		if (member->seen != m->list_number)
 			manager_forget(m, member);
 	}
-	for (size_t i = 0; i < reply->leases_len; i++)
+	for (size_t i = 0; i < reply->leases_len; i++) {
+		/* Newer in the picture than in a list that nothing has overtaken: from a history
+		 * that the store has lost. */
+		member = manager_find(m, &reply->leases[i]->subnet);
+		if (member && member->lease->mod_revision > reply->leases[i]->mod_revision)
+			member->lease->mod_revision = 0;
 		manager_upsert(m, STEAL(reply->leases[i]));
-	manager_forget_junk(m);
+	}
 	for (size_t i = 0; i < reply->junk_len; i++)
 		manager_add_junk(m, reply->junk[i].key, reply->junk[i].reason);
+	manager_forget_junk(m, false);
+	m->junk_len = reply->junk_len;
 }

@@ -1,0 +1,543 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The own lease, from the first claim on.
+ *
+ *   choose ──┬─> create ─────────────────────────────┬─> verify ──> HELD ──> lost ──> create ...
+ *            └─> adopt: update, keepalive ──> alive ─┘     └─> yield   └──> conflict
+ *
+ * Create and adopt end in the same place: the lease is known to live, and the picture is whole up
+ * to its creation. Then whoever is older and overlaps has the right, and everybody who claims in
+ * this way comes to the same result.
+ *
+ * A reply belongs to the state that asked for it. Whatever ends that state (a loss, a conflict,
+ * another lease of the store under our key) abandons what was asked, and a reply that comes later
+ * is not heard.
+ */
+#include "subnet/manager_internal.h"
+
+#define CONFLICT_RETRY_MS 30000
+#define VERIFY_TIMEOUT_MS 2000
+#define RACES_MAX         3 /* lost in a row before the picture is asked for again */
+#define CONTESTED_MAX     3
+
+static struct lease *wanted(const struct manager *m, const struct subnet *s)
+{
+	struct lease *l = lease_copy(m->attributes);
+
+	l->subnet = *s;
+	return l;
+}
+
+static void schedule_retry(struct manager *m, int64_t now_ms)
+{
+	m->retry_at = now_ms + manager_backoff(m);
+}
+
+static void abandon_keepalive(struct manager *m)
+{
+	m->keepalive_id = 0;
+	m->keepalive_at = INT64_MAX;
+	m->expires_ms = 0;
+}
+
+/* What is under way for a lease that is ours no more. */
+static void abandon(struct manager *m)
+{
+	m->claim_id = 0;
+	m->adopting = false;
+	m->verifying = false;
+	abandon_keepalive(m);
+}
+
+static int64_t renew_interval_ms(const struct manager *m, int64_t ttl_s)
+{
+	int64_t by_margin = ttl_s - m->renew_margin_s;
+	int64_t third = ttl_s * 1000 / 3;
+
+	return by_margin > 0 ? MIN(third, by_margin * 1000) : third;
+}
+
+/* The store prolonged the lease at some time after `asked_ms`: to count from then errs on the safe
+ * side. */
+static void renewed(struct manager *m, int64_t now_ms, int64_t asked_ms, int64_t ttl_s)
+{
+	m->renewed_ms = now_ms;
+	m->expires_ms = asked_ms + ttl_s * 1000;
+	m->keepalive_at = now_ms + renew_interval_ms(m, ttl_s);
+	m->counts.renewals_ok++;
+}
+
+void manager_keep_alive(struct manager *m, int64_t now_ms)
+{
+	m->keepalive_at = INT64_MAX;
+	if (!m->own || !m->own->handle || m->keepalive_id)
+		return;
+	m->keepalive_asked_ms = now_ms;
+	m->keepalive_id = manager_submit(m, STORE_KEEPALIVE, m->own);
+}
+
+/* ---- ways to HELD ---- */
+
+static void create(struct manager *m, int64_t now_ms, const struct subnet *s)
+{
+	auto_lease struct lease *l = wanted(m, s);
+
+	m->creating = true;
+	m->claiming = *s;
+	m->claim_asked_ms = now_ms;
+	m->claim_id = manager_submit(m, STORE_CREATE, l);
+}
+
+static void alive(struct manager *m, int64_t now_ms)
+{
+	m->adopting = false;
+	m->verifying = true;
+	m->retry_at = now_ms + VERIFY_TIMEOUT_MS;
+	manager_watch_from_list(m, now_ms);
+	manager_settle(m, now_ms, false);
+}
+
+/* A key of the own lease, older or newer than what was asked of it. */
+static void update(struct manager *m, const struct lease *in_store)
+{
+	auto_lease struct lease *l = wanted(m, &in_store->subnet);
+
+	l->mod_revision = in_store->mod_revision;
+	l->create_revision = in_store->create_revision;
+	l->handle = in_store->handle;
+	m->creating = false;
+	m->claim_id = manager_submit(m, STORE_UPDATE, l);
+}
+
+/* `in_store` is ours, from this or an earlier life. */
+static void adopt(struct manager *m, int64_t now_ms, const struct lease *in_store)
+{
+	struct lease *l = wanted(m, &in_store->subnet);
+	bool same = lease_equal(l, in_store);
+
+	l->mod_revision = in_store->mod_revision;
+	l->create_revision = in_store->create_revision;
+	l->handle = in_store->handle;
+	abandon(m);
+	m->adopting = true;
+	m->taken_over = manager_same_text(in_store->node_id, m->node_id) &&
+			!manager_same_public(in_store, m->attributes) && !m->was_held;
+	lease_free(m->own);
+	m->own = l;
+	manager_set_own(m, &l->subnet);
+	if (!same)
+		update(m, l);
+	else if (l->handle)
+		manager_keep_alive(m, now_ms);
+	else
+		alive(m, now_ms);
+}
+
+void manager_choose(struct manager *m, int64_t now_ms)
+{
+	struct manager_member *ours = manager_find_ours(m);
+	struct subnet s = { 0 };
+	struct err e;
+
+	m->retry_at = INT64_MAX;
+	if (manager_choose_family(m, &m->config.v4, false, ours, &s.v4, &e) < 0 ||
+	    manager_choose_family(m, &m->config.v6, true, ours, &s.v6, &e) < 0) {
+		manager_complain(m, LOG_LEVEL_ERROR, "out-of-subnets", e.text);
+		manager_set_state(m, MANAGER_CLAIMING, e.text);
+		schedule_retry(m, now_ms);
+		return;
+	}
+	/* What went wrong last stays the reason until something goes right. */
+	manager_set_state(m, MANAGER_CLAIMING,
+			  m->complaint[0] ? m->complaint : "asking the store for the subnet");
+	if (ours && subnet_equal(&ours->lease->subnet, &s)) {
+		auto_lease struct lease *l = lease_copy(ours->lease);
+
+		adopt(m, now_ms, l);
+	} else {
+		create(m, now_ms, &s);
+	}
+}
+
+static void held(struct manager *m, int64_t now_ms)
+{
+	char key[SUBNET_KEY_TEXT];
+
+	m->verifying = false;
+	m->was_held = true;
+	m->failures = 0;
+	m->retry_at = INT64_MAX;
+	m->previous = m->own->subnet;
+	m->complaint[0] = '\0';
+	manager_set_state(m, MANAGER_HELD, "");
+	manager_note(m, LOG_LEVEL_INFO, "lease-held", "%s, %s", subnet_format(&m->own->subnet, key),
+		     m->creating ? "newly claimed" : "ours already");
+	manager_remove_leftovers(m);
+	m->ops->own(m->arg, m->own);
+	manager_check_own(m, now_ms);
+}
+
+/* ---- ways out of it ---- */
+
+static void lost(struct manager *m, int64_t now_ms, const char *why)
+{
+	char key[SUBNET_KEY_TEXT];
+
+	abandon(m);
+	m->counts.lost_total++;
+	manager_note(m, LOG_LEVEL_ERROR, "lease-lost",
+		     "%s: %s; running containers keep their routes, the subnet is claimed again",
+		     subnet_format(&m->own->subnet, key), why);
+	manager_set_state(m, MANAGER_LOST, why);
+	m->failures = 0;
+	m->retry_at = now_ms;
+}
+
+void manager_expire(struct manager *m, int64_t now_ms)
+{
+	lost(m, now_ms, "it was not renewed before its time was over");
+}
+
+/* The store says that ours is another host's: we keep what runs and say so until it is resolved. */
+static void conflict(struct manager *m, int64_t now_ms, const struct lease *holder)
+{
+	char address[IP_ADDR_TEXT];
+	char key[SUBNET_KEY_TEXT];
+	char text[MANAGER_REASON_SIZE];
+
+	ip_addr_format(ip_addr_is_set(&holder->public_v4) ? &holder->public_v4 : &holder->public_v6,
+		       address);
+	snprintf(text, sizeof(text), "%s is held by another host: %s, public address %s%s",
+		 subnet_format(&holder->subnet, key),
+		 holder->node_name ? holder->node_name : "no name", address,
+		 manager_same_text(holder->node_id, m->node_id)
+			 ? ", which has this host's node id: a copied disk image?"
+			 : "");
+	if (m->state != MANAGER_CONFLICT)
+		manager_note(m, LOG_LEVEL_ERROR, "lease-conflict",
+			     "%s; running containers keep their routes, no other subnet is taken",
+			     text);
+	abandon(m);
+	manager_set_state(m, MANAGER_CONFLICT, text);
+	m->retry_at =
+		now_ms + CONFLICT_RETRY_MS / 2 + (int64_t)(manager_random(m) % CONFLICT_RETRY_MS);
+}
+
+/* Our create is not in the store, or not any more. */
+static void vanished(struct manager *m, int64_t now_ms)
+{
+	if (m->was_held) {
+		abandon(m);
+		schedule_retry(m, now_ms);
+		return;
+	}
+	abandon(m);
+	lease_free(STEAL(m->own));
+	manager_set_own(m, NULL);
+	manager_set_state(m, MANAGER_LISTING, "the new lease was deleted at once");
+	schedule_retry(m, now_ms);
+}
+
+void manager_own_deleted(struct manager *m, int64_t now_ms)
+{
+	if (m->verifying || m->adopting)
+		manager_list(m);
+	else if (m->state == MANAGER_HELD)
+		lost(m, now_ms, "its key was deleted, or expired in the store");
+	else if (m->state == MANAGER_CONFLICT)
+		m->retry_at = now_ms;
+}
+
+static void yield(struct manager *m, int64_t now_ms, struct manager_member *mine,
+		  const struct lease *older)
+{
+	char mine_text[SUBNET_KEY_TEXT];
+	char older_text[SUBNET_KEY_TEXT];
+
+	manager_note(m, LOG_LEVEL_WARN, "claim-yielded", "%s overlaps the older lease %s%s",
+		     subnet_format(&m->own->subnet, mine_text),
+		     subnet_format(&older->subnet, older_text),
+		     m->was_held ? "" : "; trying another");
+	/* Never a reservation: it is not ours to delete. */
+	if (mine->lease->handle) {
+		manager_submit(m, STORE_REMOVE, mine->lease);
+		manager_forget(m, mine);
+	}
+	if (m->was_held) {
+		conflict(m, now_ms, older);
+		return;
+	}
+	abandon(m);
+	lease_free(STEAL(m->own));
+	manager_set_own(m, NULL);
+	m->previous = (struct subnet){ 0 };
+	schedule_retry(m, now_ms);
+}
+
+void manager_settle(struct manager *m, int64_t now_ms, bool listed)
+{
+	const struct manager_member *older;
+	struct manager_member *mine;
+
+	if (!m->verifying || !m->list_revision || m->revision < m->own->create_revision)
+		return;
+	mine = manager_find(m, &m->own->subnet);
+	if (!mine || mine->lease->mod_revision < m->own->create_revision) {
+		if (listed)
+			vanished(m, now_ms);
+		else
+			manager_list(m);
+		return;
+	}
+	if (!manager_is_ours(m, mine->lease)) {
+		/* Written over between our create and now. */
+		if (m->was_held)
+			conflict(m, now_ms, mine->lease);
+		else
+			vanished(m, now_ms);
+		return;
+	}
+	manager_set_own(m, &m->own->subnet);
+	older = manager_overlapping(m, &m->own->subnet, mine, mine->lease->create_revision);
+	if (older)
+		yield(m, now_ms, mine, older->lease);
+	else
+		held(m, now_ms);
+}
+
+void manager_retry(struct manager *m, int64_t now_ms)
+{
+	const struct manager_member *other;
+
+	m->retry_at = INT64_MAX;
+	switch (m->state) {
+	case MANAGER_WAIT_CONFIG:
+		return;
+	case MANAGER_HELD:
+	case MANAGER_LISTING:
+	case MANAGER_CLAIMING:
+		if (m->verifying)
+			m->retry_at = now_ms + VERIFY_TIMEOUT_MS;
+		manager_list(m);
+		return;
+	case MANAGER_LOST:
+	case MANAGER_CONFLICT:
+		break;
+	}
+	if (m->verifying) {
+		m->retry_at = now_ms + VERIFY_TIMEOUT_MS;
+		manager_list(m);
+		return;
+	}
+	if (m->claim_id || m->adopting)
+		return;
+	other = manager_overlapping(m, &m->own->subnet, NULL, UINT64_MAX);
+	/* The same key is the store's to judge; one that overlaps it only we can see. */
+	if (other && !subnet_equal(&other->lease->subnet, &m->own->subnet))
+		conflict(m, now_ms, other->lease);
+	else
+		create(m, now_ms, &m->own->subnet);
+}
+
+/* ---- our key once we held it ---- */
+
+/* Our address, the one that is published now or the one that was before. */
+static bool is_our_address(const struct manager *m, const struct lease *l)
+{
+	return manager_same_public(l, m->attributes) || manager_same_public(l, m->own);
+}
+
+/* What stands under our key is another host's claim, not a change of ours. */
+static bool is_foreign(const struct manager *m, const struct lease *l)
+{
+	if (l->problem)
+		return false;
+	if (l->node_id)
+		return strcmp(l->node_id, m->node_id) != 0;
+	return !is_our_address(m, l) &&
+	       (ip_addr_is_set(&l->public_v4) || ip_addr_is_set(&l->public_v6));
+}
+
+/*
+ * Another host with our id writes its address into our lease. Who was here first writes it back,
+ * who took the lease over gives it up; if both think they were first, both stop after a few rounds.
+ */
+static bool is_contested(struct manager *m, const struct lease *l)
+{
+	if (l->problem || !l->node_id || is_our_address(m, l))
+		return false;
+	m->contested++;
+	return m->taken_over || m->contested >= CONTESTED_MAX;
+}
+
+void manager_check_own(struct manager *m, int64_t now_ms)
+{
+	const struct manager_member *mine = manager_find(m, &m->own->subnet);
+	const struct lease *l = mine ? mine->lease : NULL;
+	auto_lease struct lease *want = wanted(m, &m->own->subnet);
+
+	if (!l) {
+		lost(m, now_ms, "its key is no longer in the store");
+		return;
+	}
+	/* A write of ours is on its way into the picture, or on its way at all. */
+	if (l->mod_revision < m->own->mod_revision || m->claim_id)
+		return;
+	if (is_foreign(m, l) || (l->mod_revision > m->own->mod_revision && is_contested(m, l))) {
+		conflict(m, now_ms, l);
+		return;
+	}
+	if (m->own->handle != l->handle) {
+		manager_note(m, LOG_LEVEL_WARN, "lease-rebound", "%s",
+			     l->handle ? "our key was bound to another lease of the store"
+				       : "our key was made a reservation, it no longer expires");
+		abandon_keepalive(m);
+		m->own->handle = l->handle;
+		manager_keep_alive(m, now_ms);
+	}
+	if (!lease_equal(want, l)) {
+		/* Not news if what we publish is what has changed. */
+		if (!lease_equal(l, m->own))
+			manager_note(m, LOG_LEVEL_WARN, "lease-overwritten",
+				     "somebody changed our lease in the store; writing it again");
+		update(m, l);
+	}
+	m->own->mod_revision = l->mod_revision;
+	m->own->create_revision = l->create_revision;
+}
+
+void manager_remove_leftover(struct manager *m, const struct manager_member *member)
+{
+	const struct lease *l = member->lease;
+
+	/*
+	 * A subnet of another length or of another network, or a create of unknown outcome that
+	 * happened after all. Only what surely is this host's: id and address, or flannel's rule
+	 * for one that is in the way. Never a reservation.
+	 */
+	if (member->own || l->problem || !l->handle || !manager_same_public(l, m->attributes))
+		return;
+	if (l->node_id ? strcmp(l->node_id, m->node_id) == 0
+		       : subnet_overlaps(&l->subnet, &m->own->subnet))
+		manager_submit(m, STORE_REMOVE, l);
+}
+
+void manager_remove_leftovers(struct manager *m)
+{
+	struct manager_member *member;
+	struct manager_member *tmp;
+
+	HASH_ITER (hh, m->members, member, tmp)
+		manager_remove_leftover(m, member);
+}
+
+/* ---- replies ---- */
+
+void manager_claim_failed(struct manager *m, int64_t now_ms, const struct err *e)
+{
+	manager_complain(m, LOG_LEVEL_WARN, "claim-failed", e->text);
+	if (m->state == MANAGER_CLAIMING)
+		m->state = MANAGER_LISTING;
+	snprintf(m->reason, sizeof(m->reason), "%s", e->text);
+	schedule_retry(m, now_ms);
+}
+
+static void lost_race(struct manager *m, int64_t now_ms, struct store_reply *reply)
+{
+	auto_lease struct lease *holder = STEAL(reply->holder);
+
+	if (!holder) {
+		schedule_retry(m, now_ms);
+		return;
+	}
+	manager_upsert(m, lease_copy(holder));
+	/* It may be ours by a create whose end we did not see. Once we were there, an id without
+	 * an address is another host's. */
+	if (manager_is_ours(m, holder) && (!m->was_held || is_our_address(m, holder)))
+		adopt(m, now_ms, holder);
+	else if (m->was_held)
+		conflict(m, now_ms, holder);
+	else if (++m->races <= RACES_MAX)
+		manager_choose(m, now_ms); /* one round trip: what won is known now */
+	else
+		schedule_retry(m, now_ms);
+}
+
+void manager_on_created(struct manager *m, int64_t now_ms, struct store_reply *reply)
+{
+	switch (reply->status) {
+	case STORE_OK:
+		abandon_keepalive(m);
+		lease_free(m->own);
+		m->own = STEAL(reply->holder);
+		m->taken_over = false;
+		if (m->own->handle)
+			renewed(m, now_ms, m->claim_asked_ms, reply->ttl_s);
+		alive(m, now_ms);
+		return;
+	case STORE_CONFLICT:
+		lost_race(m, now_ms, reply);
+		return;
+	default:
+		/* If it did happen after all, the list or the next create shows it as ours. */
+		manager_claim_failed(m, now_ms, &reply->err);
+	}
+}
+
+void manager_on_updated(struct manager *m, int64_t now_ms, struct store_reply *reply)
+{
+	switch (reply->status) {
+	case STORE_OK:
+		lease_free(m->own);
+		m->own = STEAL(reply->holder);
+		m->newest = MAX(m->newest, m->own->mod_revision);
+		if (m->adopting) {
+			manager_upsert(m, lease_copy(m->own));
+			if (m->own->handle)
+				manager_keep_alive(m, now_ms);
+			else
+				alive(m, now_ms);
+			return;
+		}
+		m->reason[0] = m->complaint[0] = '\0';
+		/* What came while it was on its way. */
+		manager_check_own(m, now_ms);
+		return;
+	case STORE_CONFLICT:
+		if (reply->holder)
+			manager_upsert(m, STEAL(reply->holder));
+		break;
+	default:
+		manager_claim_failed(m, now_ms, &reply->err);
+	}
+	if (m->adopting)
+		abandon(m);
+	schedule_retry(m, now_ms);
+}
+
+void manager_on_keepalive(struct manager *m, int64_t now_ms, struct store_reply *reply)
+{
+	if (reply->status == STORE_OK) {
+		if (m->reason[0] && m->state == MANAGER_HELD) {
+			m->reason[0] = m->complaint[0] = '\0';
+			manager_note(m, LOG_LEVEL_INFO, "lease-renewed",
+				     "the lease is renewed again");
+		}
+		m->failures = 0;
+		renewed(m, now_ms, m->keepalive_asked_ms, reply->ttl_s);
+		if (m->adopting)
+			alive(m, now_ms);
+		return;
+	}
+	m->counts.renewals_failed++;
+	if (reply->status != STORE_ABSENT) {
+		manager_complain(m, LOG_LEVEL_WARN, "lease-not-renewed", reply->err.text);
+		snprintf(m->reason, sizeof(m->reason), "%s", reply->err.text);
+		m->keepalive_at = now_ms + manager_backoff(m);
+	} else if (m->state == MANAGER_HELD) {
+		lost(m, now_ms, "the store says that the lease has expired");
+	} else {
+		abandon(m);
+		schedule_retry(m, now_ms);
+	}
+}
