@@ -673,7 +673,7 @@ static void check_all(struct world *w)
 /* From now on nothing happens but renewals: same subnets, few requests, nothing lost. */
 static void check_calm(struct world *w)
 {
-	struct manager_view before[NODES_MAX];
+	struct manager_view before[NODES_MAX] = { 0 };
 	struct subnet own[NODES_MAX];
 	uint64_t requests[NODES_MAX];
 	int64_t hour = 3600 * 1000;
