@@ -9,6 +9,7 @@
 
 #include "flanneld/identity.h"
 #include "flanneld/notify.h"
+#include "flanneld/state_file.h"
 #include "flanneld/status.h"
 #include "lib/clock.h"
 #include "lib/file.h"
@@ -18,6 +19,7 @@
 #include "subnet/subnet_env.h"
 
 #define SUBNET_ENV_RETRY_S 5
+#define SAVE_DELAY_S       10 /* the last known state is written at most this often */
 
 static uint64_t random_u64(void)
 {
@@ -55,7 +57,12 @@ size_t daemon_problems(const struct daemon *d,
 
 	manager_view(d->manager, &m);
 	fabric_view(d->fabric, &f);
-	if (m.state != MANAGER_HELD)
+	if (m.stale)
+		add(ret, &len, "stale",
+		    "the store was not heard since the start, what was known last is in "
+		    "use: %s",
+		    m.reason);
+	else if (m.state != MANAGER_HELD)
 		add(ret, &len, manager_state_name(m.state), "%s", m.reason);
 	else if (m.reason[0])
 		add(ret, &len, "lease-not-renewed", "%s", m.reason);
@@ -99,7 +106,8 @@ bool daemon_is_ready(const struct daemon *d, const char **ret_reason)
 	manager_view(d->manager, &m);
 	fabric_view(d->fabric, &f);
 	*ret_reason = "";
-	if (m.state != MANAGER_HELD)
+	/* A lease that is known from the last run and has not run out is held as well. */
+	if (m.state != MANAGER_HELD && !m.stale)
 		*ret_reason = m.reason[0] ? m.reason : manager_state_name(m.state);
 	else if (!f.devices_ok)
 		*ret_reason = f.started ? f.device_error : "the device is being made";
@@ -183,6 +191,14 @@ static void after(struct daemon *d)
 		event_del(d->timer);
 	else
 		event_add(d->timer, &tv);
+	if (!event_pending(d->save, EV_TIMEOUT, NULL)) {
+		struct timeval gap = { SAVE_DELAY_S, 0 };
+		struct manager_view m;
+
+		manager_view(d->manager, &m);
+		if (m.state == MANAGER_HELD && m.newest != d->saved_changes)
+			event_add(d->save, &gap);
+	}
 	tell_systemd(d);
 	status_server_changed(d->status);
 }
@@ -423,6 +439,11 @@ static void on_timer(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 	after(d);
 }
 
+static void on_save(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+	state_file_save(arg);
+}
+
 static void on_signal(evutil_socket_t signal_number, short what UNUSED, void *arg)
 {
 	struct daemon *d = arg;
@@ -456,6 +477,21 @@ static void read_previous(struct daemon *d)
 		return;
 	subnet_env_parse(text, &d->previous.own);
 	subnet_env_parse_networks(text, d->previous.networks);
+}
+
+static void load_last_known(struct daemon *d)
+{
+	struct last_known known;
+	int64_t left_ms;
+	struct err e;
+	int rc = state_file_load(d->options, &known, &left_ms, &e);
+
+	if (rc == 0)
+		manager_set_last_known(d->manager, &known,
+				       left_ms == INT64_MAX ? INT64_MAX
+							    : clock_boot_ms() + left_ms);
+	else if (rc != -ENOENT)
+		log_info("state-file", "%s; it is not used", e.text);
 }
 
 static int start(struct daemon *d, struct err *e)
@@ -495,6 +531,7 @@ static int start(struct daemon *d, struct err *e)
 	if (rc < 0)
 		return rc;
 	d->manager = manager_new(&manager, &manager_ops, d);
+	load_last_known(d);
 	rc = status_server_new(d, &d->status, e);
 	if (rc < 0)
 		return rc;
@@ -509,6 +546,8 @@ static void stop(struct daemon *d)
 {
 	struct pending *p;
 
+	if (d->manager)
+		state_file_save(d);
 	status_server_free(d->status);
 	store_watch_stop(d->watch);
 	store_free(d->store);
@@ -525,6 +564,7 @@ static void stop(struct daemon *d)
 	}
 	event_free(d->timer);
 	event_free(d->deferred);
+	event_free(d->save);
 	event_base_free(d->base);
 	free(d->node_id);
 	free(d->node_name);
@@ -551,6 +591,7 @@ int daemon_run(const struct flanneld_options *options)
 	d.started_ms = clock_boot_ms();
 	d.timer = evtimer_new(d.base, on_timer, &d);
 	d.deferred = evtimer_new(d.base, on_deferred, &d);
+	d.save = evtimer_new(d.base, on_save, &d);
 	watch_signals(&d);
 	rc = start(&d, &e);
 	if (rc < 0)

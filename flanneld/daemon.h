@@ -30,6 +30,9 @@ struct daemon {
 	char *node_id;
 	char *node_name;
 	int64_t started_ms;
+	struct event *save;     /* the last known state, some time after a change */
+	uint64_t saved_changes; /* manager_view.newest when it was saved last */
+	bool save_failed;
 	bool claim_pending; /* a configuration has come, see deferred */
 	bool settled;       /* the kernel was equal to the leases at least once */
 	bool env_dirty;     /* subnet.env must be written */

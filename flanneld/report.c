@@ -144,6 +144,7 @@ static json_t *report_lease(const struct manager_view *m)
 
 	json_object_set_new(lease, "state", json_string(manager_state_name(m->state)));
 	json_object_set_new(lease, "reason", json_string(m->reason));
+	json_object_set_new(lease, "stale", json_boolean(m->stale));
 	if (!m->own)
 		return lease;
 	snprintf(handle, sizeof(handle), "%llx", (unsigned long long)m->own->handle);

@@ -73,11 +73,16 @@ static int code_of(CURLcode result)
 static void finish(struct http_call *call, CURLcode result)
 {
 	struct http_reply reply = { 0 };
+	long os_errno = 0;
 
 	curl_multi_remove_handle(call->client->multi, call->easy);
 	curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &reply.status);
 	reply.code = call->too_large ? -EFBIG : code_of(result);
 	reply.error = call->error[0] ? call->error : curl_easy_strerror(result);
+	/* libcurl's own sentence has the milliseconds in it, so that no two failures read alike. */
+	if (result == CURLE_COULDNT_CONNECT &&
+	    curl_easy_getinfo(call->easy, CURLINFO_OS_ERRNO, &os_errno) == CURLE_OK && os_errno)
+		reply.error = strerror((int)os_errno);
 	if (call->too_large)
 		reply.error = "the answer is larger than allowed";
 	reply.body = call->in ? call->in : "";

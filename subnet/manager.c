@@ -93,6 +93,7 @@ void manager_free(struct manager *m)
 	if (m->has_config)
 		network_config_fini(&m->config);
 	free(m->config_text);
+	last_known_fini(&m->last_known);
 	free(m->node_id);
 	free(m->node_name);
 	free(m);
@@ -177,7 +178,8 @@ static void on_config(struct manager *m, int64_t now_ms, struct store_reply *rep
 		wait_for_config(m, now_ms, "config-missing", reply->err.text);
 		return;
 	default:
-		wait_for_config(m, now_ms, "store-unavailable", reply->err.text);
+		if (!manager_restore(m, now_ms, reply->err.text))
+			wait_for_config(m, now_ms, "store-unavailable", reply->err.text);
 		return;
 	}
 	if (network_config_parse(reply->config, reply->config_size, &config, &e) < 0) {
@@ -204,6 +206,7 @@ void manager_reject_config(struct manager *m, int64_t now_ms, const char *reason
 	network_config_fini(&m->config);
 	free(STEAL(m->config_text));
 	m->has_config = false;
+	m->stale = false;
 	m->list_id = 0;
 	m->retry_at = INT64_MAX;
 	wait_for_config(m, now_ms, "config-unusable", reason);
@@ -218,6 +221,8 @@ void manager_claim(struct manager *m, int64_t now_ms, const struct lease *attrib
 	m->attributes->node_id = xstrdup(m->node_id);
 	m->attributes->node_name = xstrdup(m->node_name);
 	manager_find_twins(m);
+	if (m->stale && m->own)
+		m->ops->own(m->arg, m->own);
 	if (m->state != MANAGER_LISTING || m->claim_id || m->adopting || m->verifying)
 		return;
 	m->failures = 0;
@@ -293,6 +298,14 @@ static void on_list(struct manager *m, int64_t now_ms, struct store_reply *reply
 		return;
 	}
 	manager_take_list(m, reply);
+	if (m->stale) {
+		m->stale = false;
+		last_known_fini(&m->last_known);
+		manager_note(m, LOG_LEVEL_INFO, "store-heard",
+			     "the store answers; what was known last is replaced");
+		/* What the store has now decides, also about the configuration. */
+		m->config_at = now_ms;
+	}
 	m->anti_entropy_at = next_anti_entropy(m, now_ms);
 	if (m->state <= MANAGER_CLAIMING && !m->claim_id && !m->adopting && !m->verifying) {
 		if (m->attributes)
@@ -496,6 +509,9 @@ void manager_view(const struct manager *m, struct manager_view *ret)
 	ret->state = m->state;
 	ret->reason = m->reason;
 	ret->config = m->has_config ? &m->config : NULL;
+	ret->stale = m->stale;
+	ret->config_text = m->config_text;
+	ret->newest = m->newest;
 	ret->config_revision = m->config_revision;
 	ret->config_changed = m->config_changed;
 	ret->own = m->own;

@@ -26,6 +26,7 @@
 
 #include "lib/log.h"
 #include "subnet/config.h"
+#include "subnet/last_known.h"
 #include "subnet/store.h"
 
 #define uthash_malloc(size) xmalloc(size)
@@ -96,6 +97,16 @@ struct manager *manager_new(const struct manager_options *options, const struct 
 			    void *arg);
 void manager_free(struct manager *m);
 
+/*
+ * What was known when the store was last heard, for a start without it: taken over by this call, to
+ * be made before manager_start. Our lease in it lasts until `expires_ms` (INT64_MAX: for ever).
+ *
+ * It is used once, if the first answer is that the store cannot be reached. Then configuration, own
+ * lease and peers are told as if the store had said so, the view says `stale`, and the store is
+ * asked on; its first list puts everything right.
+ */
+void manager_set_last_known(struct manager *m, struct last_known *known, int64_t expires_ms);
+
 /* Begins: asks for the configuration. */
 void manager_start(struct manager *m, int64_t now_ms);
 /* The configuration is usable; `attributes` is what our lease publishes (its subnet is ignored).
@@ -117,7 +128,10 @@ int64_t manager_deadline(const struct manager *m);
 struct manager_view {
 	enum manager_state state;
 	const char *reason; /* why it is not HELD, or what is wrong although it is; "" if nothing */
+	bool stale; /* what is in use is the last known state, the store was not heard yet */
 	const struct network_config *config; /* NULL before there is one */
+	const char *config_text;             /* as the store has it; NULL before there is one */
+	uint64_t newest;                     /* revision of the newest change in what is in use */
 	uint64_t config_revision;
 	bool config_changed;     /* the store has another configuration than the one in use */
 	const struct lease *own; /* NULL before the first claim */

@@ -35,6 +35,10 @@ struct manager {
 	char *config_text;
 	uint64_t config_revision;
 
+	struct last_known last_known; /* unused so far; config NULL: there is none */
+	int64_t last_known_expires_ms;
+	bool stale;
+
 	struct lease *attributes; /* what we publish; NULL before manager_claim */
 	struct lease *own;        /* as it stands in the store, as far as we know */
 	int64_t expires_ms;
@@ -99,6 +103,10 @@ int64_t manager_backoff(struct manager *m);
 void manager_list(struct manager *m);
 /* Watches from the last list on, unless that is so already. */
 void manager_watch_from_list(struct manager *m, int64_t now_ms);
+
+/* manager_restore.c */
+/* Starts from the last known state if there is one; `reason` says why. False if there is none. */
+bool manager_restore(struct manager *m, int64_t now_ms, const char *reason);
 
 /* manager_lease.c */
 /* First claim: what is ours already, or a free subnet. */

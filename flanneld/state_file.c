@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "flanneld/state_file.h"
+
+#include <errno.h>
+
+#include "lib/clock.h"
+#include "lib/file.h"
+
+static char *path_of(const struct flanneld_options *o)
+{
+	return xasprintf("%s/last-known.json", o->state_dir);
+}
+
+int state_file_load(const struct flanneld_options *o, struct last_known *ret, int64_t *ret_left_ms,
+		    struct err *e)
+{
+	auto_free char *path = path_of(o);
+	auto_free char *text = NULL;
+	struct last_known k;
+	int64_t left_ms;
+	size_t size;
+	int rc;
+
+	rc = file_read(path, LAST_KNOWN_MAX_SIZE, &text, &size, e);
+	if (rc < 0)
+		return rc;
+	if (last_known_parse(text, size, &k, e) < 0)
+		return err_wrap(e, "%s", path);
+	left_ms = k.expires_wall_s ? k.expires_wall_s * 1000 - clock_wall_ms() : INT64_MAX;
+	if (strcmp(k.network, o->etcd_prefix) != 0)
+		rc = err_set(e, -EINVAL, "%s is of the network %s, not %s", path, k.network,
+			     o->etcd_prefix);
+	else if (!k.own)
+		rc = err_set(e, -ENOENT, "%s has no lease of this host", path);
+	else if (left_ms <= 0)
+		rc = err_set(e, -ESTALE, "%s: the lease in it has run out", path);
+	if (rc < 0) {
+		last_known_fini(&k);
+		return rc;
+	}
+	*ret = k;
+	*ret_left_ms = left_ms;
+	return 0;
+}
+
+static char *describe(const struct daemon *d, const struct manager_view *m)
+{
+	auto_free struct lease **peers = xcalloc(m->members_len, sizeof(*peers));
+	const struct manager_member *member;
+	const struct manager_member *tmp;
+	struct last_known k = {
+		.network = d->options->etcd_prefix,
+		.config = (char *)m->config_text,
+		.own = (struct lease *)m->own,
+		.peers = peers,
+	};
+
+	if (m->expires_ms)
+		k.expires_wall_s = (clock_wall_ms() + m->expires_ms - clock_boot_ms()) / 1000;
+	HASH_ITER (hh, m->members, member, tmp) {
+		if (!member->own && !member->lease->problem)
+			peers[k.peers_len++] = member->lease;
+	}
+	return last_known_format(&k);
+}
+
+void state_file_save(struct daemon *d)
+{
+	auto_free char *path = path_of(d->options);
+	auto_free char *text = NULL;
+	struct manager_view m;
+	struct err e;
+
+	manager_view(d->manager, &m);
+	if (m.state != MANAGER_HELD || !m.config_text || d->saved_changes == m.newest)
+		return;
+	text = describe(d, &m);
+	if (file_replace(path, text, strlen(text), 0600, &e) < 0) {
+		if (!d->save_failed)
+			log_warn("state-file", "%s; a start without the store would know no peers",
+				 e.text);
+		d->save_failed = true;
+		return;
+	}
+	d->save_failed = false;
+	d->saved_changes = m.newest;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * <state-dir>/last-known.json: what the store said last, for a start without the store. Written
+ * some time after a change and at the end; read once. Without it, or if it cannot be written, the
+ * daemon works the same while the store does.
+ */
+#ifndef FLANNELD_STATE_FILE_H
+#define FLANNELD_STATE_FILE_H
+
+#include "flanneld/daemon.h"
+#include "subnet/last_known.h"
+
+/*
+ * Reads it. -ENOENT if there is none, -ESTALE if our lease has run out by the wall clock, -EINVAL
+ * if it is damaged or of another network. *ret_left_ms: how long our lease still lasts; INT64_MAX:
+ * it does not expire.
+ */
+int state_file_load(const struct flanneld_options *o, struct last_known *ret, int64_t *ret_left_ms,
+		    struct err *e) MUST_CHECK;
+
+/* Writes it if the leases have changed since. Logs a failure once. */
+void state_file_save(struct daemon *d);
+
+#endif

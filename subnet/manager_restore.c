@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A start without the store: the data path of a host must not wait for it after a reboot. What was
+ * known last is told to the listener as if the store had said it; the first list replaces it.
+ */
+#include "subnet/manager_internal.h"
+
+void manager_set_last_known(struct manager *m, struct last_known *known, int64_t expires_ms)
+{
+	last_known_fini(&m->last_known);
+	m->last_known = *known;
+	m->last_known_expires_ms = expires_ms;
+	*known = (struct last_known){ 0 };
+}
+
+bool manager_restore(struct manager *m, int64_t now_ms, const char *reason)
+{
+	struct last_known *k = &m->last_known;
+	struct network_config config;
+	char text[SUBNET_KEY_TEXT];
+	struct err e;
+
+	if (!k->config || !k->own || now_ms >= m->last_known_expires_ms)
+		return false;
+	if (network_config_parse(k->config, strlen(k->config), &config, &e) < 0) {
+		last_known_fini(k);
+		return false;
+	}
+	m->stale = true;
+	m->has_config = true;
+	m->config = config;
+	m->config_text = xstrdup(k->config);
+	m->previous = k->own->subnet;
+	lease_free(m->own);
+	m->own = lease_copy(k->own);
+	if (m->last_known_expires_ms != INT64_MAX)
+		m->expires_ms = m->last_known_expires_ms;
+	for (size_t i = 0; i < k->peers_len; i++)
+		manager_upsert(m, lease_copy(k->peers[i]));
+	manager_upsert(m, lease_copy(k->own));
+	manager_set_own(m, &m->own->subnet);
+	manager_note(m, LOG_LEVEL_WARN, "last-known-state",
+		     "%s; starting from what was known last: %s and %u other leases", reason,
+		     subnet_format(&m->own->subnet, text), HASH_COUNT(m->members) - 1);
+	manager_set_state(m, MANAGER_LISTING, reason);
+	manager_list(m);
+	m->ops->config(m->arg, &m->config);
+	return true;
+}
