@@ -393,6 +393,9 @@ void manager_check_own(struct manager *m, int64_t now_ms)
 				       : "our key was made a reservation, it no longer expires");
 		abandon_keepalive(m);
 		m->own->handle = l->handle;
+		/* A reservation needs no renewal: the failure of the last one is void. */
+		if (!l->handle)
+			m->reason[0] = m->complaint[0] = '\0';
 		manager_keep_alive(m, now_ms);
 	}
 	if (!lease_equal(want, l)) {
