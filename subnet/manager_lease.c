@@ -404,6 +404,9 @@ void manager_check_own(struct manager *m, int64_t now_ms)
 			manager_note(m, LOG_LEVEL_WARN, "lease-overwritten",
 				     "somebody changed our lease in the store; writing it again");
 		update(m, l);
+	} else if (!l->handle) {
+		/* Nothing is due that could fail: what did is over. */
+		m->reason[0] = m->complaint[0] = '\0';
 	}
 	m->own->mod_revision = l->mod_revision;
 	m->own->create_revision = l->create_revision;

@@ -4,6 +4,9 @@
 #ifndef TESTS_CPPCHECK_H
 #define TESTS_CPPCHECK_H
 
+/* Does not return. */
+#define fail_msg(...) exit(1)
+
 #define LIST_HEAD(name, type)                                                                      \
 	struct name {                                                                              \
 		struct type *lh_first;                                                             \
