@@ -210,7 +210,7 @@ class Host:
         } | more
         for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS"):
             if name in os.environ:
-                env[name] = os.environ[name]
+                env.setdefault(name, os.environ[name])
         return {k: v for k, v in env.items() if v is not None}
 
     def start(self, verb, conf, netns="", plugin=PLUGIN, **env):

@@ -261,7 +261,7 @@ def test_many_reservations_cost_nothing(host):
     conf = host.direct(ranges=["10.16.0.0/12"])
 
     def opened(verb, ns):
-        env = host.environment(verb, ns)
+        env = host.environment(verb, ns, ASAN_OPTIONS="detect_leaks=0")
         trace = host.directory / "trace"
         subprocess.run(["/usr/bin/nsenter", f"--net={host.ns.path}", "/usr/bin/strace", "-qq", "-o", trace, "-e",
                         "trace=openat,getdents64", str(PLUGIN)],
