@@ -26,6 +26,7 @@ struct exchange {
 	json_t *document;
 	struct err *e;
 	int rc;
+	bool told;     /* fn was called */
 	bool done;     /* we want no more */
 	bool finished; /* the call is no more */
 };
@@ -81,12 +82,14 @@ static void on_done(void *arg, const struct http_reply *reply)
 	x->finished = true;
 	if (x->done)
 		return;
-	if (reply->code)
+	if (x->told)
+		end(x, err_set(x->e, -ECONNRESET, "the daemon ended the connection"));
+	else if (reply->code)
 		end(x, err_set(x->e, reply->code, "%s", reply->error));
 	else if (reply->status != 200)
 		end(x, err_set(x->e, -EPROTO, "status %ld: %.200s", reply->status, reply->body));
 	else if (x->fn)
-		end(x, err_set(x->e, -ECONNRESET, "the daemon ended the connection"));
+		end(x, err_set(x->e, -EPROTO, "the answer is empty"));
 	else
 		end(x, read_document(reply->body, reply->body_size, x->kind, &x->document, x->e));
 }
@@ -97,6 +100,7 @@ static void tell(struct exchange *x)
 	int rc = read_document(x->line, x->line_size, x->kind, &document, x->e);
 
 	x->line_size = 0;
+	x->told = true;
 	if (rc < 0)
 		end(x, rc);
 	else if (!x->fn(x->arg, document))
