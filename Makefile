@@ -117,6 +117,7 @@ endef
 $(foreach d,lib kernel subnet backends,$(eval $(call archive_rule,$(d))))
 
 -include tests/tests.mk
+-include tests/demo/demo.mk
 
 -include $(patsubst %.c,$(OBJ)/%.d,$(SRCS))
 

@@ -1,0 +1,364 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Three hosts on one machine: network namespaces on an underlay of their own, a flanneld in each, a container behind
+# each. Shows the leases, pings every container from every other, measures, draws what happened, and removes it all.
+#
+#   demo.sh run BUILD    KEEP=1: leave it running
+#   demo.sh stop BUILD   end what KEEP=1 left
+#
+# Nothing of the machine's own network is touched: no interface, route or rule outside the namespaces made here.
+
+set -euo pipefail
+
+VERB=${1:?run or stop}
+BUILD=$(realpath "${2:?directory with the programs}")
+KEEP=${KEEP:-0}
+DIR=${DEMO_DIR:-/run/fabric-demo}
+HOSTS=(1 2 3)
+ETCD=192.0.2.254
+NET=fabric-net
+PINGS=20
+IPERF_SECONDS=3
+export ETCDCTL_API=3
+
+host() { echo "fabric-h$1"; }
+container() { echo "fabric-c$1"; }
+on() { ip netns exec "$@"; }
+on_host() { local n=$1; shift; on "$(host "$n")" "$@"; }
+ctl() { local n=$1; shift; on_host "$n" "$BUILD/fabricctl" "$@" --socket "$DIR/h$n/flanneld.sock"; }
+
+say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+[[ -t 1 ]] || say() { printf '\n%s\n' "$*"; }
+
+die() {
+	printf 'demo: %s\n' "$*" >&2
+	exit 1
+}
+
+# wait_until SECONDS WHAT COMMAND...: polls until the command succeeds.
+wait_until() {
+	local end=$((SECONDS + $1)) what=$2
+	shift 2
+	until "$@" >/dev/null 2>&1; do
+		((SECONDS < end)) || die "$what: not within the time given"
+		sleep 0.02
+	done
+}
+
+names() {
+	local n
+	for n in "${HOSTS[@]}"; do
+		container "$n"
+		host "$n"
+	done
+	echo "$NET"
+}
+
+# ---- end
+
+# A process of ours, by the id we noted; the id may have been given to another since.
+end_process() {
+	local pid=$1 name=$2
+	[[ $(cat "/proc/$pid/comm" 2>/dev/null) == "$name" ]] || return 0
+	kill "$pid" 2>/dev/null || return 0
+	for _ in {1..100}; do
+		kill -0 "$pid" 2>/dev/null || return 0
+		sleep 0.02
+	done
+	kill -9 "$pid" 2>/dev/null || true
+}
+
+clean_up() {
+	local pid name
+	if [[ -f $DIR/processes ]]; then
+		# The last started first: the store outlives its clients.
+		while read -r pid name; do
+			end_process "$pid" "$name"
+		done < <(tac "$DIR/processes")
+	fi
+	while read -r name; do
+		[[ -e /run/netns/$name ]] && ip netns del "$name"
+	done < <(names)
+	rm -rf "$DIR"
+}
+
+on_exit() {
+	local status=$?
+	trap - EXIT
+	set +e
+	if ((status && status < 128)); then
+		for log in "$DIR"/*/log; do
+			[[ -s $log ]] && { printf -- '--- end of %s\n' "$log"; tail -n 8 "$log"; } >&2
+		done
+	fi
+	if ((status)) || [[ $KEEP != 1 ]]; then
+		clean_up
+	fi
+	exit "$status"
+}
+
+# start_process NAME LOG NAMESPACE COMMAND...: in the background, noted, so that it can be ended by its id.
+start_process() {
+	local name=$1 log=$2 namespace=$3
+	shift 3
+	setsid ip netns exec "$namespace" "$@" >>"$log" 2>&1 </dev/null &
+	echo "$! $name" >>"$DIR/processes"
+	disown
+}
+
+# ---- begin
+
+make_underlay() {
+	ip netns add "$NET"
+	ip -n "$NET" -batch - <<-END
+		link set lo up
+		link add br0 type bridge
+		addr add $ETCD/24 dev br0
+		link set br0 up
+	END
+}
+
+start_store() {
+	mkdir "$DIR/etcd"
+	start_process etcd "$DIR/etcd/log" "$NET" etcd --data-dir "$DIR/etcd/data" \
+		--listen-client-urls "http://$ETCD:2379" --advertise-client-urls "http://$ETCD:2379" \
+		--listen-peer-urls http://127.0.0.1:2380 --log-level warn
+	wait_until 20 "etcd serves" on "$NET" etcdctl --endpoints "http://$ETCD:2379" endpoint health
+	on "$NET" etcdctl --endpoints "http://$ETCD:2379" put /coreos.com/network/config \
+		'{"Network": "10.5.0.0/16", "Backend": {"Type": "vxlan"}}' >/dev/null
+}
+
+start_host() {
+	local n=$1 h
+	h=$(host "$n")
+	mkdir -p "$DIR/h$n"
+	ip netns add "$h"
+	ip -n "$NET" -batch - <<-END
+		link add h$n type veth peer name eth0 netns $h
+		link set h$n master br0 up
+	END
+	ip -n "$h" -batch - <<-END
+		link set lo up
+		addr add 192.0.2.$n/24 dev eth0
+		link set eth0 up
+		route add default via $ETCD
+	END
+	on "$h" sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'
+	start_process flanneld "$DIR/h$n/log" "$h" "$BUILD/flanneld" --etcd-endpoints "http://$ETCD:2379" \
+		--node-name "h$n" --state-dir "$DIR/h$n/state" --subnet-file "$DIR/h$n/subnet.env" \
+		--socket "$DIR/h$n/flanneld.sock"
+}
+
+subnet_file() { sed -n "s/^$2=//p" "$DIR/h$1/subnet.env"; }
+
+# Sees all peers in its kernel.
+connected() { [[ $(ctl "$1" subnets -o json | jq '[.items[] | select(.kernel == "ok")] | length') -eq ${#HOSTS[@]} ]]; }
+
+# The way of podman, containerd and Kubernetes: the plugin gets the namespace and a configuration, and does the rest.
+attach_by_cni() {
+	local n=$1
+	[[ -x $BUILD/flannel ]] || return 1
+	on_host "$n" env CNI_COMMAND=ADD CNI_CONTAINERID="demo$n" CNI_NETNS="/run/netns/$(container "$n")" \
+		CNI_IFNAME=eth0 CNI_PATH="$BUILD" "$BUILD/flannel" >"$DIR/h$n/cni.json" 2>"$DIR/h$n/cni.err" <<-END
+		{"cniVersion": "1.0.0", "name": "demo", "type": "flannel", "subnetFile": "$DIR/h$n/subnet.env",
+		 "dataDir": "$DIR/h$n/cni", "ipam": {"dataDir": "$DIR/h$n/networks"},
+		 "delegate": {"isDefaultGateway": true}}
+	END
+	jq -er '.ips[0].address | split("/")[0]' "$DIR/h$n/cni.json" >"$DIR/h$n/address"
+}
+
+attach_by_hand() {
+	local n=$1 h c gateway mtu address
+	h=$(host "$n") c=$(container "$n")
+	gateway=$(subnet_file "$n" FLANNEL_SUBNET) mtu=$(subnet_file "$n" FLANNEL_MTU)
+	address=${gateway%.*}.2
+	ip -n "$h" -batch - <<-END
+		link add cni0 mtu $mtu type bridge
+		addr add $gateway dev cni0
+		link set cni0 up
+		link add c1 mtu $mtu type veth peer name eth0 mtu $mtu netns $c
+		link set c1 master cni0 up
+	END
+	ip -n "$c" -batch - <<-END
+		addr add $address/${gateway#*/} dev eth0
+		link set eth0 up
+		route add default via ${gateway%/*}
+	END
+	echo "$address" >"$DIR/h$n/address"
+}
+
+address() { cat "$DIR/h$1/address"; }
+
+# ---- measure
+
+# Writes "lost average-in-ms" for the path between the containers of two hosts.
+ping_between() {
+	local from=$1 to=$2
+	on "$(container "$from")" ping -q -n -i 0.05 -c "$PINGS" -W 2 "$(address "$to")" >"$DIR/ping-$from-$to" 2>&1 || true
+}
+
+ping_all() {
+	local from to pids=() pid
+	for from in "${HOSTS[@]}"; do
+		for to in "${HOSTS[@]}"; do
+			((from == to)) && continue
+			ping_between "$from" "$to" &
+			pids+=("$!")
+		done
+	done
+	for pid in "${pids[@]}"; do
+		wait "$pid"
+	done
+}
+
+ping_received() { sed -n 's/.* \([0-9]*\) received.*/\1/p' "$DIR/ping-$1-$2"; }
+ping_ms() { sed -n 's|^rtt .* = [^/]*/\([^/]*\)/.*|\1|p' "$DIR/ping-$1-$2"; }
+
+measure_throughput() {
+	local from=$1 to=$2
+	start_process iperf3 "$DIR/h$to/iperf" "$(container "$to")" iperf3 --server --one-off
+	wait_until 5 "iperf3 listens" on "$(container "$to")" sh -c 'ss -ltn | grep -q :5201'
+	on "$(container "$from")" iperf3 --client "$(address "$to")" --time "$IPERF_SECONDS" --json >"$DIR/iperf.json"
+	jq -r '.end.sum_received.bits_per_second / 1e9 * 10 | round / 10' "$DIR/iperf.json" >"$DIR/throughput"
+}
+
+# ---- draw
+
+# Padding counts bytes or characters as the locale has it, so it is done on ASCII and the lines are put in afterwards.
+row() {
+	local line
+	printf -v line ' | %-25s |' "$@"
+	printf ' %s\n' "${line//|/│}"
+}
+
+# per_host LABEL FUNCTION: a line with what the function says about each host.
+per_host() {
+	local n cells=()
+	for n in "${HOSTS[@]}"; do
+		cells+=("$(printf '%-10s %s' "$1" "$("$2" "$n")")")
+	done
+	row "${cells[@]}"
+}
+
+between() { row "    | $1" "    | $1" "    | $1"; }
+
+vtep() { subnet_file "$1" FLANNEL_SUBNET | sed 's|\.[0-9]*/.*|.0|'; }
+gateway() { subnet_file "$1" FLANNEL_SUBNET; }
+underlay() { echo "192.0.2.$1"; }
+
+draw() {
+	local n from to lost problem=0
+	say "What you see"
+	printf '\n '
+	for n in "${HOSTS[@]}"; do printf ' ┌─ host h%s ─────────────────┐' "$n"; done
+	printf '\n'
+	per_host container address
+	between veth
+	per_host cni0 gateway
+	between 'a route per peer'
+	per_host flannel.1 vtep
+	between 'VXLAN, VNI 1'
+	per_host eth0 underlay
+	printf ' '
+	for n in "${HOSTS[@]}"; do printf ' └─────┬─────────────────────┘'; done
+	printf '\n        └─────────────────────────────┴─────────────────────────────┘\n'
+	printf '             underlay 192.0.2.0/24, UDP port 8472; etcd at %s:2379\n\n' "$ETCD"
+	printf '  %-39s %-12s %s\n' 'between the containers' 'round trip' 'lost'
+	for from in "${HOSTS[@]}"; do
+		for to in "${HOSTS[@]}"; do
+			((from < to)) || continue
+			lost=$((2 * PINGS - $(ping_received "$from" "$to") - $(ping_received "$to" "$from")))
+			((lost == 0)) || problem=1
+			printf '  h%s %-13s <──> h%s %-13s  %-12s %s of %s pings\n' "$from" "$(address "$from")" "$to" "$(address "$to")" \
+				"$(ping_ms "$from" "$to") ms" "$lost" $((2 * PINGS))
+		done
+	done
+	printf '\n  throughput  h1 ─> h2, TCP through the tunnel for %s s: %s Gbit/s\n' "$IPERF_SECONDS" "$(cat "$DIR/throughput")"
+	return "$problem"
+}
+
+say_how_to_look_around() {
+	say "It is left running"
+	cat <<-END
+
+		  the leases              ip netns exec $(host 1) $BUILD/fabricctl subnets --socket $DIR/h1/flanneld.sock
+		  is all well             ip netns exec $(host 1) $BUILD/fabricctl status --socket $DIR/h1/flanneld.sock
+		  the store               ip netns exec $NET env ETCDCTL_API=3 etcdctl --endpoints http://$ETCD:2379 get --prefix /coreos.com
+		  a container             ip netns exec $(container 1) ping $(address 2)
+		  the kernel              ip -n $(host 1) route; bridge -n $(host 1) fdb show dev flannel.1
+		  what a daemon says      tail -f $DIR/h1/log
+
+		  break something and look again: it comes back at once
+		                          ip -n $(host 1) link del flannel.1
+
+		  end it                  make demo-stop
+	END
+}
+
+run() {
+	local n how=cni
+	local began=$EPOCHREALTIME
+	((EUID == 0)) || die "must be run as root: it makes network namespaces"
+	[[ -e $DIR ]] && die "$DIR is there: a demo is still running or was broken off; end it with make demo-stop"
+	while read -r n; do
+		[[ -e /run/netns/$n ]] && die "there is a network namespace $n already; end an earlier demo with make demo-stop"
+	done < <(names)
+	mkdir -p "$DIR"
+	: >"$DIR/processes"
+	trap on_exit EXIT
+	trap 'exit 130' INT
+	trap 'exit 143' TERM HUP
+
+	say "Starting etcd and three hosts, a flanneld on each"
+	make_underlay
+	start_store
+	for n in "${HOSTS[@]}"; do start_host "$n"; done
+	for n in "${HOSTS[@]}"; do wait_until 20 "h$n knows all peers" connected "$n"; done
+	for n in "${HOSTS[@]}"; do
+		printf '  h%s  %s, ready %s after its start\n' "$n" "$(subnet_file "$n" FLANNEL_SUBNET)" \
+			"$(sed -n 's/.* \([0-9]* ms\) after the start.*/\1/p' "$DIR/h$n/log")"
+	done
+
+	say "Attaching a container to each"
+	for n in "${HOSTS[@]}"; do
+		ip netns add "$(container "$n")"
+		ip -n "$(container "$n")" link set lo up
+		if [[ $how == cni ]] && ! attach_by_cni "$n"; then
+			how=hand
+			((n == 1)) || die "the CNI plugin failed on h$n: $(cat "$DIR/h$n/cni.json" "$DIR/h$n/cni.err")"
+		fi
+		[[ $how == cni ]] || attach_by_hand "$n"
+		printf '  h%s  %s %s\n' "$n" "$(address "$n")" \
+			"$([[ $how == cni ]] && echo 'by the CNI plugin' || echo 'by hand: the CNI plugin is not built or failed')"
+	done
+
+	say "fabricctl subnets, on h1"
+	ctl 1 subnets | sed 's/^/  /'
+
+	say "Pinging every container from every other, then TCP for $IPERF_SECONDS s"
+	ping_all
+	measure_throughput 1 2
+	draw || die "pings were lost"
+	LC_ALL=C awk -v a="$began" -v b="$EPOCHREALTIME" 'BEGIN { printf "  all of this     took %.1f s\n", b - a }'
+	if [[ $KEEP == 1 ]]; then
+		say_how_to_look_around
+	else
+		say "All of it is removed again; make demo KEEP=1 leaves it running"
+	fi
+}
+
+case $VERB in
+run)
+	run
+	;;
+stop)
+	((EUID == 0)) || die "must be run as root"
+	[[ -e $DIR ]] || die "no demo is running"
+	clean_up
+	echo "demo: ended, nothing is left"
+	;;
+*)
+	die "run or stop"
+	;;
+esac
