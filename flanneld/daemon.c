@@ -48,6 +48,27 @@ static void add(struct daemon_problem *list, size_t *len, const char *name, cons
 	(*len)++;
 }
 
+static void rules_problems(const struct daemon *d, struct daemon_problem *list, size_t *len)
+{
+	struct rules_view r;
+
+	rules_view(d->rules, &r);
+	if (!r.started)
+		return;
+	if (!r.ok)
+		add(list, len, "rules-failed", "%s", r.error);
+	if (r.forward_block[0])
+		add(list, len, "forward-blocked", "%s", r.forward_block);
+	if (r.sysctl_missing[0])
+		add(list, len, "forwarding-off", "%s", r.sysctl_missing);
+	if (r.dropped_lately)
+		add(list, len, "packets-dropped",
+		    "within the last minute, of %llu tunnel packets from no peer and %llu with a "
+		    "forged source in all",
+		    (unsigned long long)r.guard_dropped_total,
+		    (unsigned long long)r.spoofed_dropped_total);
+}
+
 size_t daemon_problems(const struct daemon *d,
 		       struct daemon_problem ret[static DAEMON_PROBLEMS_MAX])
 {
@@ -93,6 +114,7 @@ size_t daemon_problems(const struct daemon *d,
 	if (m.junk_len)
 		add(ret, &len, "junk-keys", "%zu key%s among the leases cannot be read", m.junk_len,
 		    m.junk_len == 1 ? "" : "s");
+	rules_problems(d, ret, &len);
 	if (d->env_error.code)
 		add(ret, &len, "subnet-file", "%s", d->env_error.text);
 	return len;
@@ -381,6 +403,11 @@ static void on_underlay_changed(void *arg)
 	after(d);
 }
 
+static void on_rules(void *arg)
+{
+	after(arg);
+}
+
 static const struct fabric_ops fabric_ops = { .settled = on_settled,
 					      .mtu_changed = on_mtu_changed,
 					      .underlay_changed = on_underlay_changed };
@@ -528,8 +555,11 @@ static int start(struct daemon *d, struct err *e)
 	rc = etcd_store_new(d->base, d->http, o->etcd_prefix, &etcd, random_u64, &d->store, e);
 	if (rc == 0)
 		rc = fabric_new(d->base, &fabric_ops, d, &d->fabric, e);
+	if (rc == 0)
+		rc = rules_new(d->base, o, on_rules, d, &d->rules, e);
 	if (rc < 0)
 		return rc;
+	fabric_use_rules(d->fabric, d->rules, o->ip_blackhole_route);
 	d->manager = manager_new(&manager, &manager_ops, d);
 	load_last_known(d);
 	rc = status_server_new(d, &d->status, e);
@@ -556,6 +586,7 @@ static void stop(struct daemon *d)
 		free(p);
 	}
 	fabric_free(d->fabric);
+	rules_free(d->rules);
 	manager_free(d->manager);
 	http_client_free(d->http);
 	for (size_t i = 0; i < ARRAY_LEN(d->signals); i++) {

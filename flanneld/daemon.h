@@ -23,6 +23,7 @@ struct daemon {
 	struct store_watch *watch;
 	struct manager *manager;
 	struct fabric *fabric;
+	struct rules *rules;
 	struct status_server *status;
 	struct event *timer;    /* the manager's deadline */
 	struct event *deferred; /* what must not happen inside a callback */
@@ -54,7 +55,7 @@ struct daemon_problem {
 	const char *name;
 	char text[ERR_TEXT_SIZE];
 };
-#define DAEMON_PROBLEMS_MAX 12
+#define DAEMON_PROBLEMS_MAX 16
 
 /* What is wrong now; 0 if all is well. */
 size_t daemon_problems(const struct daemon *d,

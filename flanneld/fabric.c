@@ -12,9 +12,11 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 
-#define WRITES_PER_TURN   4096 /* then the loop gets its turn */
-#define HEAL_DELAY_MS     10   /* lets a burst of notifications become one dump */
-#define RETRY_MIN_MS      500  /* after refused writes and failed devices */
+#define WRITES_PER_TURN 4096 /* then the loop gets its turn */
+#define HEAL_DELAY_MS   10   /* lets a burst of notifications become one dump */
+/* IPv6 knows nothing behind it; IPv4 takes it as it takes any. */
+#define BLACKHOLE_METRIC  0xffffffffu
+#define RETRY_MIN_MS      500 /* after refused writes and failed devices */
 #define RETRY_MAX_MS      30000
 #define SLOW_MIN_MS       30000 /* full comparison although nothing was noticed */
 #define SLOW_COST_FACTOR  2000  /* ... but at most 1/2000 of the time is spent on it */
@@ -25,7 +27,8 @@
 struct peer {
 	struct reconcile_owner owner; /* first: an owner found in the way is a peer */
 	struct manager_member *member;
-	bool wanted;     /* its objects were stated to the reconciler */
+	bool wanted; /* its objects were stated to the reconciler */
+	struct rules_peer guard;
 	char *ignored;   /* why its lease is of no use; NULL if it is used */
 	bool in_the_way; /* ignored because another peer has the same object: try again when peers
 			    change */
@@ -43,6 +46,8 @@ struct fabric {
 	struct event *slow;
 	struct event *underlay;
 	struct reconcile *reconcile;
+	struct rules *rules;
+	bool blackhole;
 	struct reconcile_scope scope;
 	struct backend *backend;
 	struct network_config config; /* only the families; backend is not ours */
@@ -187,6 +192,7 @@ static void want_peer(struct fabric *f, struct peer *p)
 		if (reconcile_want(f->reconcile, &p->owner, NULL, 0, &other) < 0)
 			abort(); /* nothing can be in the way of nothing */
 	}
+	rules_peer(f->rules, &p->guard, p->ignored ? NULL : p->member->lease);
 	/* Nothing to write is right for some backends, but not while a device is missing. */
 	p->wanted = objects.len > 0 || f->devices_ok || f->devices_len == 0;
 }
@@ -205,6 +211,22 @@ static void retry_in_the_way(struct fabric *f)
 	}
 }
 
+/* Behind everything else that leads into the own subnet. */
+static void want_blackholes(const struct fabric *f, struct backend_objects *ret)
+{
+	const struct ip_net *nets[] = { &f->own.v4, &f->own.v6 };
+
+	for (size_t i = 0; i < ARRAY_LEN(nets) && ret->len < BACKEND_PEER_OBJECTS; i++) {
+		struct kernel_object *o = &ret->items[ret->len];
+
+		if (!ip_net_is_set(nets[i]))
+			continue;
+		*o = kernel_route_blackhole(nets[i], FABRIC_ROUTE_PROTOCOL);
+		o->key.metric = BLACKHOLE_METRIC;
+		ret->len++;
+	}
+}
+
 static void want_all(struct fabric *f)
 {
 	struct backend_objects objects = { .len = 0 };
@@ -212,6 +234,8 @@ static void want_all(struct fabric *f)
 	struct peer *p;
 
 	f->backend->type->own_objects(f->backend, &f->own, &objects);
+	if (f->blackhole)
+		want_blackholes(f, &objects);
 	if (reconcile_want(f->reconcile, &f->own_owner, objects.items, objects.len, &other) < 0)
 		log_error("own-objects", "another lease uses this host's own address");
 	TAILQ_FOREACH(p, &f->peers, link)
@@ -227,6 +251,7 @@ void fabric_peer(struct fabric *f, struct manager_member *member, bool gone)
 		if (!p)
 			return;
 		set_ignored(f, p, NULL, false);
+		rules_peer(f->rules, &p->guard, NULL);
 		if (reconcile_want(f->reconcile, &p->owner, NULL, 0, &other) < 0)
 			abort();
 		TAILQ_REMOVE(&f->peers, p, link);
@@ -323,6 +348,8 @@ static bool look_after_devices(struct fabric *f)
 	if (moved) {
 		want_all(f);
 		f->dirty = APPLY_ALL_KINDS;
+		rules_place(f->rules, &f->config, &f->own, f->devices, f->ifindexes, f->devices_len,
+			    f->external.ifindex);
 	}
 	if (all && !f->devices_ok && f->device_error.text[0])
 		log_info("device-ok", "all devices are as they should be again");
@@ -437,6 +464,7 @@ static void on_work(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 		retry_later(f);
 		return;
 	}
+	rules_before_routes(f->rules);
 	if (apply_flush(f->reconcile, f->nl, WRITES_PER_TURN, &more, &e) < 0) {
 		log_warn("kernel-not-written", "%s; comparing again", e.text);
 		f->dirty = APPLY_ALL_KINDS;
@@ -447,6 +475,7 @@ static void on_work(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 		want_work(f, 0);
 		return;
 	}
+	rules_after_routes(f->rules);
 	if (reconcile_counts(f->reconcile)->failed > 0) {
 		report_refused(f);
 		f->dirty = APPLY_ALL_KINDS;
@@ -476,6 +505,7 @@ void fabric_sync(struct fabric *f)
 {
 	f->dirty = APPLY_ALL_KINDS;
 	f->devices_dirty = true;
+	rules_sync(f->rules);
 	want_work(f, 0);
 }
 
@@ -549,6 +579,8 @@ static void on_link(void *arg, const struct link_info *link, bool gone)
 			want_work(f, 0);
 		}
 	}
+	if (gone)
+		rules_device_gone(f->rules, link->ifindex);
 	if (link->ifindex == f->external.ifindex || strcmp(link->name, f->external.name) == 0)
 		want_underlay(f);
 }
@@ -578,6 +610,8 @@ static void on_object(void *arg, const struct kernel_object *object, bool gone)
 {
 	struct fabric *f = arg;
 
+	if (!gone)
+		rules_object_seen(f->rules, object);
 	if (concerns_underlay(f, object))
 		want_underlay(f);
 	if (!reconcile_contradicts(f->reconcile, object, gone))
@@ -663,6 +697,12 @@ void fabric_free(struct fabric *f)
 	monitor_close(f->monitor);
 	netlink_close(f->nl);
 	free(f);
+}
+
+void fabric_use_rules(struct fabric *f, struct rules *rules, bool blackhole)
+{
+	f->rules = rules;
+	f->blackhole = blackhole;
 }
 
 struct netlink *fabric_netlink(struct fabric *f)
@@ -822,6 +862,10 @@ void fabric_set_own(struct fabric *f, const struct subnet *own)
 		look_after_devices(f);
 		f->devices_dirty = !f->devices_ok;
 	}
+	rules_place(f->rules, &f->config, &f->own, f->devices, f->ifindexes, f->devices_len,
+		    f->external.ifindex);
+	if (first)
+		rules_look_around(f->rules, f->nl);
 	want_all(f);
 	f->dirty = APPLY_ALL_KINDS;
 	want_work(f, 0);

@@ -13,6 +13,7 @@
 #include "backends/backend.h"
 #include "backends/reconcile.h"
 #include "flanneld/external.h"
+#include "flanneld/rules.h"
 #include "subnet/manager.h"
 
 struct event_base;
@@ -31,6 +32,9 @@ struct fabric_ops {
 int fabric_new(struct event_base *base, const struct fabric_ops *ops, void *arg,
 	       struct fabric **ret, struct err *e) MUST_CHECK;
 void fabric_free(struct fabric *f);
+/* Before fabric_setup: the traffic rules that go with the objects, or NULL. Borrowed. blackhole:
+ * the own subnet's addresses that no container has lead nowhere. */
+void fabric_use_rules(struct fabric *f, struct rules *rules, bool blackhole);
 struct netlink *fabric_netlink(struct fabric *f);
 
 /* What the last run left behind, from its subnet.env; unset if there was none. */

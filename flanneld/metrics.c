@@ -115,6 +115,28 @@ static void kernel_metrics(const struct fabric_view *f, FILE *out)
 	      f->last_observation_s);
 }
 
+static void rules_metrics(const struct daemon *d, FILE *out)
+{
+	struct rules_view r;
+
+	rules_refresh(d->rules);
+	rules_view(d->rules, &r);
+	head(out, "rules_ok", "gauge", "1 while the traffic rules stand as wanted, by mode.");
+	fprintf(out, "flannel_rules_ok{mode=\"%s\"} %d\n", rules_mode_name(r.mode), r.ok);
+	gauge(out, "guard_addresses", "Addresses that tunnel packets are taken from.",
+	      (double)r.peers);
+	counter(out, "guard_dropped_packets_total",
+		"Tunnel packets dropped because they came from no peer, or from a container.",
+		r.guard_dropped_total);
+	counter(out, "spoofed_dropped_packets_total",
+		"Packets out of the tunnel dropped because their source was forged.",
+		r.spoofed_dropped_total);
+	counter(out, "rules_healed_total", "Times traffic rules altered by others were put back.",
+		r.heals_total);
+	counter(out, "rules_writes_total", "Messages sent to nf_tables that change something.",
+		r.writes_total);
+}
+
 static void process_metrics(const struct daemon *d, FILE *out)
 {
 	struct rusage usage;
@@ -157,5 +179,6 @@ void report_metrics(const struct daemon *d, FILE *out)
 	lease_metrics(&m, out);
 	store_metrics(d, &m, out);
 	kernel_metrics(&f, out);
+	rules_metrics(d, out);
 	process_metrics(d, out);
 }

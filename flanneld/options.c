@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <string.h>
 
+#include "flanneld/rules.h"
 #include "lib/addr.h"
 #include "lib/file.h"
 
@@ -61,11 +62,23 @@ const struct option_spec flanneld_option_specs[] = {
 	{ "ip-masq-fully-random-disable", OPTION_BOOL, AT(ip_masq_fully_random_disable), "false", 0, 0, NULL,
 	  "masquerade without randomised ports", NULL },
 	{ "iptables-resync", OPTION_INT, AT(iptables_resync), "5", 1, 86400, NULL,
-	  "accepted for compatibility: rules are compared when the kernel reports a change", NULL },
+	  "seconds between looks at what the kernel does not report by itself: rules of iptables-legacy, IP forwarding, counters", NULL },
 	{ "iptables-forward-rules", OPTION_BOOL, AT(iptables_forward_rules), "true", 0, 0, NULL,
 	  "accept forwarded packets from and to the network", NULL },
 	{ "ip-blackhole-route", OPTION_BOOL, AT(ip_blackhole_route), "false", 0, 0, NULL,
 	  "drop packets to addresses of the own subnet that no container has", NULL },
+	{ "ip-masq-exclude", OPTION_LIST, AT(ip_masq_exclude), NULL, 0, 0, NULL,
+	  "network, as address/length, towards which containers keep their own address; may be repeated", NULL },
+	{ "peer-guard", OPTION_BOOL, AT(peer_guard), "true", 0, 0, NULL,
+	  "take tunnel packets from addresses of peers only, and none from containers", NULL },
+	{ "anti-spoofing", OPTION_BOOL, AT(anti_spoofing), "true", 0, 0, NULL,
+	  "drop what comes out of the tunnel with a source that cannot be there", NULL },
+	{ "traffic-mode", OPTION_CHOICE, AT(traffic_mode), "auto", 0, 0, "auto,nftables,iptables",
+	  "where masquerade and forwarding rules stand; auto: in iptables if that is what drops forwarded packets", NULL },
+	{ "traffic-table", OPTION_TEXT, AT(traffic_table), NULL, 0, 0, NULL,
+	  "name of the nftables table; empty: the first tunnel device's, so that two networks have two", NULL },
+	{ "set-sysctls", OPTION_BOOL, AT(set_sysctls), "false", 0, 0, NULL,
+	  "turn on IP forwarding if it is off", NULL },
 	{ "healthz-ip", OPTION_TEXT, AT(healthz_ip), "127.0.0.1", 0, 0, NULL,
 	  "address for the health and metrics server", NULL },
 	{ "healthz-port", OPTION_INT, AT(healthz_port), "0", 0, 65535, NULL,
@@ -138,6 +151,8 @@ static int check(struct flanneld_options *o, struct err *e)
 		rc = check_address("iface-can-reach", o->iface_can_reach, AF_UNSPEC, e);
 	if (rc == 0)
 		rc = check_address("healthz-ip", o->healthz_ip, AF_UNSPEC, e);
+	if (rc == 0)
+		rc = rules_check_options(o, e);
 	if (rc == 0)
 		rc = read_password(o, e);
 	if (rc == 0 && o->subnet_lease_renew_margin * 60 >= o->lease_ttl && o->lease_ttl != 86400 &&

@@ -34,6 +34,12 @@ struct flanneld_options {
 	int64_t iptables_resync;
 	bool iptables_forward_rules;
 	bool ip_blackhole_route;
+	struct option_list ip_masq_exclude;
+	bool peer_guard;
+	bool anti_spoofing;
+	char *traffic_mode;
+	char *traffic_table;
+	bool set_sysctls;
 	/* status */
 	char *healthz_ip;
 	int64_t healthz_port;

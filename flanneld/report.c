@@ -187,6 +187,21 @@ static json_t *report_kernel(const struct fabric_view *f)
 	return kernel;
 }
 
+static json_t *report_traffic(const struct daemon *d)
+{
+	struct rules_view r;
+
+	rules_refresh(d->rules);
+	rules_view(d->rules, &r);
+	return json_pack("{s:s,s:s,s:s,s:b,s:b,s:b,s:I,s:I,s:I,s:I,s:I}", "table", r.table, "mode",
+			 rules_mode_name(r.mode), "modeReason", r.mode_reason, "ok", r.ok,
+			 "masquerade", d->options->ip_masq, "peerGuard", r.guard, "guardAddresses",
+			 (json_int_t)r.peers, "guardDroppedPackets",
+			 (json_int_t)r.guard_dropped_total, "spoofedDroppedPackets",
+			 (json_int_t)r.spoofed_dropped_total, "healed", (json_int_t)r.heals_total,
+			 "writes", (json_int_t)r.writes_total);
+}
+
 static void add_warning(void *arg, int64_t wall_ms, enum log_level level, const char *event,
 			const char *text)
 {
@@ -258,6 +273,7 @@ json_t *report_status(const struct daemon *d)
 	json_object_set_new(root, "leases", json_integer((json_int_t)m.members_len));
 	json_object_set_new(root, "junkKeys", json_integer((json_int_t)m.junk_len));
 	json_object_set_new(root, "kernel", report_kernel(&f));
+	json_object_set_new(root, "traffic", report_traffic(d));
 	json_object_set_new(root, "subnetFile", json_string(d->options->subnet_file));
 	json_object_set_new(root, "warnings", warnings);
 	return root;

@@ -13,6 +13,7 @@
 #define BATCH_LEN          768
 #define SOCKET_BUFFER_SIZE (4 * 1024 * 1024) /* acks of a batch in which every request fails */
 #define REPLY_TIMEOUT_S    5
+#define SEND_OVERHEAD      4096 /* the kernel's own share of a send buffer */
 
 struct netlink {
 	struct mnl_socket *socket;
@@ -232,6 +233,69 @@ int netlink_dump(struct netlink *nl, struct nlmsghdr *request,
 				return 0;
 			}
 			visit(arg, hdr);
+		}
+	}
+}
+
+/* The send buffer must hold a transaction as a whole. */
+static void make_room(struct netlink *nl, size_t size)
+{
+	int fd = mnl_socket_get_fd(nl->socket);
+	socklen_t len = sizeof(int);
+	int have = 0;
+	int want = (int)size + SEND_OVERHEAD;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &have, &len) == 0 && have >= want)
+		return;
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &want, sizeof(want)) < 0)
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &want, sizeof(want));
+}
+
+int netlink_transaction(struct netlink *nl, void *messages, size_t size, struct err *e)
+{
+	uint32_t first_seq = nl->seq + 1;
+	struct nlmsghdr *last = NULL; /* before the end: the end itself is not acknowledged */
+	struct nlmsghdr *hdr = messages;
+	uint32_t last_seq;
+	int result = 0;
+	int rc;
+
+	for (int left = (int)size; mnl_nlmsg_ok(hdr, left); hdr = mnl_nlmsg_next(hdr, &left)) {
+		hdr->nlmsg_flags |= NLM_F_REQUEST;
+		hdr->nlmsg_seq = ++nl->seq;
+		hdr->nlmsg_pid = 0;
+		if (left > (int)hdr->nlmsg_len)
+			last = hdr;
+	}
+	if (!last)
+		return err_set(e, -EINVAL, "netlink: empty transaction");
+	last->nlmsg_flags |= NLM_F_ACK;
+	last_seq = last->nlmsg_seq;
+	nl->counts.writes += last_seq - first_seq;
+	make_room(nl, size);
+	rc = send_bytes(nl, messages, size, e);
+	if (rc < 0)
+		return rc;
+	for (;;) {
+		size_t received;
+		int left;
+
+		rc = receive_bytes(nl, &received, e);
+		if (rc < 0)
+			return rc;
+		left = (int)received;
+		for (hdr = (void *)nl->receive; mnl_nlmsg_ok(hdr, left);
+		     hdr = mnl_nlmsg_next(hdr, &left)) {
+			uint32_t index = hdr->nlmsg_seq - first_seq;
+			struct err why;
+
+			if (hdr->nlmsg_type != NLMSG_ERROR || index > last_seq - first_seq)
+				continue;
+			if (refused(nl, hdr, &why) < 0 && result == 0)
+				result = err_set(e, why.code, "%s", why.text);
+			/* An error for the begin stands for the whole. */
+			if (hdr->nlmsg_seq == last_seq || (result < 0 && index == 0))
+				return result;
 		}
 	}
 }
