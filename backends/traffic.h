@@ -19,8 +19,9 @@
 #include "kernel/nftables.h"
 
 #define TRAFFIC_EXCLUDE_MAX 64
-#define TRAFFIC_TABLE_MAX   20 /* bytes of a table's name, which chains of iptables are named after \
-				*/
+#define TRAFFIC_TABLE_MAX                                                                          \
+	20 /* bytes of a table's name, which chains of iptables are named after                    \
+	    */
 
 /* Names inside the table, part of the interface: operators see them, scripts read them. */
 #define TRAFFIC_SET_PEERS      "peers"

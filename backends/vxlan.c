@@ -169,10 +169,14 @@ static void vxlan_publish(const struct backend *b, struct lease *own)
 	own->backend_type = xstrdup(backend_vxlan.name);
 	if (v->sides[0].enabled) {
 		own->public_v4 = v->host.public_v4;
+		if (!ip_addr_equal(&v->host.local_v4, &v->host.public_v4))
+			own->source_v4 = v->host.local_v4;
 		own->backend_data = format_data(v, &v->sides[0]);
 	}
 	if (v->sides[1].enabled) {
 		own->public_v6 = v->host.public_v6;
+		if (!ip_addr_equal(&v->host.local_v6, &v->host.public_v6))
+			own->source_v6 = v->host.local_v6;
 		own->backend_v6_data = format_data(v, &v->sides[1]);
 	}
 }

@@ -578,8 +578,10 @@ void rules_look_around(struct rules *r, struct netlink *route_nl)
 void rules_peer(struct rules *r, struct rules_peer *peer, const struct lease *lease)
 {
 	static const struct ip_addr none;
-	const struct ip_addr *now[2] = { lease ? &lease->public_v4 : &none,
-					 lease ? &lease->public_v6 : &none };
+	const struct ip_addr *now[4] = { lease ? &lease->public_v4 : &none,
+					 lease ? &lease->public_v6 : &none,
+					 lease ? &lease->source_v4 : &none,
+					 lease ? &lease->source_v6 : &none };
 
 	if (!r)
 		return;
@@ -592,12 +594,12 @@ void rules_peer(struct rules *r, struct rules_peer *peer, const struct lease *le
 		/* The new one first: one key for both would leave the set for a moment. */
 		if (ip_addr_is_set(now[f])) {
 			key = nftables_key_addr(now[f]);
-			traffic_set_hold(&r->sets[f == 0 ? PEERS : PEERS_V6], &key);
+			traffic_set_hold(&r->sets[f % 2 ? PEERS_V6 : PEERS], &key);
 		}
 		peer->addr[f] = *now[f];
 		if (ip_addr_is_set(&old)) {
 			key = nftables_key_addr(&old);
-			traffic_set_release(&r->sets[f == 0 ? PEERS : PEERS_V6], &key);
+			traffic_set_release(&r->sets[f % 2 ? PEERS_V6 : PEERS], &key);
 		}
 	}
 }

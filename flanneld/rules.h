@@ -48,7 +48,7 @@ void rules_place(struct rules *r, const struct network_config *config, const str
  * rules_peer with NULL before it goes.
  */
 struct rules_peer {
-	struct ip_addr addr[2];
+	struct ip_addr addr[4]; /* published and, behind NAT, source; of each family */
 };
 void rules_peer(struct rules *r, struct rules_peer *peer, const struct lease *lease);
 

@@ -143,6 +143,10 @@ int lease_value_parse(const char *text, size_t size, struct lease *ret, struct e
 		rc = read_text(node, "ID", &l.node_id, e);
 		if (rc == 0)
 			rc = read_text(node, "Name", &l.node_name, e);
+		if (rc == 0)
+			rc = read_public(node, "Source", AF_INET, &l.source_v4, e);
+		if (rc == 0)
+			rc = read_public(node, "SourceIPv6", AF_INET6, &l.source_v6, e);
 	}
 	if (rc < 0) {
 		lease_fini(&l);
@@ -194,6 +198,10 @@ char *lease_value_format(const struct lease *l)
 		put_string(out, l->node_id);
 		fputs(",\"Name\":", out);
 		put_string(out, l->node_name ? l->node_name : "");
+		if (ip_addr_is_set(&l->source_v4))
+			fprintf(out, ",\"Source\":\"%s\"", ip_addr_format(&l->source_v4, addr));
+		if (ip_addr_is_set(&l->source_v6))
+			fprintf(out, ",\"SourceIPv6\":\"%s\"", ip_addr_format(&l->source_v6, addr));
 		fputc('}', out);
 	}
 	fputc('}', out);
@@ -257,6 +265,7 @@ bool lease_equal(const struct lease *a, const struct lease *b)
 	       same_text(a->backend_type, b->backend_type) &&
 	       same_text(a->backend_data, b->backend_data) &&
 	       same_text(a->backend_v6_data, b->backend_v6_data) &&
-	       same_text(a->node_id, b->node_id) && same_text(a->node_name, b->node_name) &&
-	       same_text(a->problem, b->problem);
+	       ip_addr_equal(&a->source_v4, &b->source_v4) &&
+	       ip_addr_equal(&a->source_v6, &b->source_v6) && same_text(a->node_id, b->node_id) &&
+	       same_text(a->node_name, b->node_name) && same_text(a->problem, b->problem);
 }

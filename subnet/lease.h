@@ -7,8 +7,8 @@
  * only) value {"PublicIP":"10.99.0.11","PublicIPv6":null,"BackendType":"vxlan","BackendData":{...},
  *            "Node":{"ID":"...","Name":"..."}}
  *
- * Node is ours; flannel ignores it. Bytes from outside become binary here or are refused with a
- * reason.
+ * Node is ours; flannel ignores it. Behind NAT it has "Source" and "SourceIPv6" as well. Bytes from
+ * outside become binary here or are refused with a reason.
  */
 #ifndef SUBNET_LEASE_H
 #define SUBNET_LEASE_H
@@ -34,6 +34,9 @@ struct lease {
 	char *backend_v6_data;
 	char *node_id; /* NULL on leases that flannel wrote */
 	char *node_name;
+	/* Where its packets come from, if that is not where they are sent to (NAT); ours only. */
+	struct ip_addr source_v4;
+	struct ip_addr source_v6;
 	/* Where the store keeps it. Revisions grow with every change in the store; 0 if the store
 	 * has none. */
 	uint64_t create_revision;
