@@ -399,6 +399,16 @@ static enum reconcile_action put_action(const struct reconcile_entry *entry)
 								      : RECONCILE_REPLACE;
 }
 
+/* What stands in the slot, which need not be what was wanted last. */
+static struct kernel_object to_drop(const struct reconcile_entry *entry)
+{
+	struct kernel_object o = entry->object;
+
+	if (entry->other)
+		o.value = *entry->other;
+	return o;
+}
+
 bool reconcile_next(struct reconcile *r, enum reconcile_action *ret_action,
 		    const struct kernel_object **ret_object, struct reconcile_entry **ret_entry)
 {
@@ -426,9 +436,7 @@ bool reconcile_next(struct reconcile *r, enum reconcile_action *ret_action,
 			return false;
 		/* A refused drop needs no memory: the next observation finds what is still there.
 		 */
-		r->stray = entry->object;
-		if (entry->other)
-			r->stray.value = *entry->other;
+		r->stray = to_drop(entry);
 		set_state(r, entry, NULL, ABSENT, NULL);
 	}
 	r->counts.drops[r->stray.key.kind]++;
@@ -447,11 +455,15 @@ void reconcile_pending_visit(const struct reconcile *r,
 		TAILQ_FOREACH(entry, &r->puts[k], queue_link)
 		visit(arg, put_action(entry), &entry->object);
 	}
-	for (size_t i = 0; i < r->strays_len; i++)
+	for (size_t i = r->strays_len; i-- > 0;)
 		visit(arg, RECONCILE_DROP, &r->strays[i]);
 	for (unsigned k = KERNEL_KINDS; k-- > 0;) {
 		TAILQ_FOREACH(entry, &r->drops[k], queue_link)
-		visit(arg, RECONCILE_DROP, &entry->object);
+		{
+			struct kernel_object o = to_drop(entry);
+
+			visit(arg, RECONCILE_DROP, &o);
+		}
 	}
 }
 

@@ -272,18 +272,39 @@ static void look(struct world *w, enum kernel_kind kind)
 	reconcile_observe_end(w->r);
 }
 
+/* The writes that are announced, to be compared with those that come. */
+struct announced {
+	enum reconcile_action action[KERNEL_MAX];
+	struct kernel_object object[KERNEL_MAX];
+	unsigned len;
+};
+
+static void announce(void *arg, enum reconcile_action action, const struct kernel_object *o)
+{
+	struct announced *a = arg;
+
+	assert_true(a->len < KERNEL_MAX);
+	a->action[a->len] = action;
+	a->object[a->len++] = *o;
+}
+
 /* Carries out at most `max` writes; returns how many. */
 static unsigned flush(struct world *w, unsigned max)
 {
 	const struct kernel_object *object;
 	struct reconcile_entry *entry;
+	auto_free struct announced *announced = xcalloc(1, sizeof(*announced));
 	enum reconcile_action action;
 	unsigned count = 0;
 
+	reconcile_pending_visit(w->r, announce, announced);
 	while (count < max && reconcile_next(w->r, &action, &object, &entry)) {
 		struct kernel_object o = *object;
 		int rc;
 
+		if (count >= announced->len || announced->action[count] != action ||
+		    !same(&announced->object[count], &o))
+			fail_msg("seed %lu: a write that was not announced", w->seed);
 		count++;
 		if (chance(w, w->refuse_percent))
 			rc = chance(w, 50) ? -ENETDOWN : -EINVAL;
@@ -296,6 +317,7 @@ static unsigned flush(struct world *w, unsigned max)
 		else
 			w->writes++;
 	}
+	assert_true(count == max || count == announced->len);
 	return count;
 }
 
