@@ -93,6 +93,46 @@ static void test_one_route_for_each_family(void **state)
 	backend_free(b);
 }
 
+/* Nothing but routes: no device, no object of its own, containers use the underlay's MTU. */
+static void test_no_device(void **state)
+{
+	(void)state;
+	const struct backend_host h = host();
+	struct backend *b = backend("host-gw", &h);
+	auto_lease struct lease *l = peer("host-gw");
+	struct backend_device devices[BACKEND_DEVICES];
+	struct backend_objects objects;
+	char text[100];
+
+	assert_int_equal(b->type->devices(b, devices), 0);
+	b->type->own_objects(b, &l->subnet, &objects);
+	assert_int_equal(objects.len, 0);
+	assert_int_equal(b->type->pod_mtu(b), 1500);
+	b->type->describe(b, text, sizeof(text));
+	assert_string_equal(text, "host-gw");
+	backend_free(b);
+}
+
+static void test_a_peer_with_one_family(void **state)
+{
+	(void)state;
+	static const struct backend_path paths[2] = { { true, LOWER }, { true, LOWER } };
+	const struct backend_host h = host();
+	struct backend *b = backend("host-gw", &h);
+	auto_lease struct lease *l = peer("host-gw");
+	struct backend_objects objects;
+	struct err e;
+
+	l->subnet.v6 = (struct ip_net){ 0 };
+	assert_int_equal(b->type->peer_objects(b, l, paths, &objects, &e), 0);
+	assert_int_equal(objects.len, 1);
+	assert_int_equal(objects.items[0].key.family, AF_INET);
+	l->subnet.v4 = (struct ip_net){ 0 };
+	assert_int_equal(b->type->peer_objects(b, l, paths, &objects, &e), -EINVAL);
+	assert_contains(e.text, "no subnet in a family");
+	backend_free(b);
+}
+
 static void test_a_peer_behind_a_router_is_refused(void **state)
 {
 	(void)state;
@@ -153,6 +193,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_published_as_flannel_does),
 		cmocka_unit_test(test_one_route_for_each_family),
+		cmocka_unit_test(test_no_device),
+		cmocka_unit_test(test_a_peer_with_one_family),
 		cmocka_unit_test(test_a_peer_behind_a_router_is_refused),
 		cmocka_unit_test(test_host_gw_needs_an_address_of_its_own),
 		cmocka_unit_test(test_alloc_wants_nothing),

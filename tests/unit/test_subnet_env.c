@@ -157,6 +157,23 @@ static void test_reading(void **state)
 	}
 }
 
+/* The networks are read by the same rules. */
+static void test_networks(void **state)
+{
+	(void)state;
+	auto_network_config struct network_config c = config(dual);
+	struct subnet own = subnet("10.5.17.0/24", "fd10:244:0:5c::/64");
+	auto_free char *text = subnet_env_format(&c, &own, 1450, true);
+	struct ip_net networks[2];
+
+	subnet_env_parse_networks(text, networks);
+	assert_true(ip_net_equal(&networks[0], &c.v4.network));
+	assert_true(ip_net_equal(&networks[1], &c.v6.network));
+	subnet_env_parse_networks("FLANNEL_NETWORK=10.5.0.0/16,10.6.0.0/16\n", networks);
+	assert_false(ip_net_is_set(&networks[0]));
+	assert_false(ip_net_is_set(&networks[1]));
+}
+
 static void test_a_value_too_long_is_none(void **state)
 {
 	(void)state;
@@ -174,6 +191,7 @@ int main(void)
 		cmocka_unit_test(test_text),
 		cmocka_unit_test(test_what_is_written_is_read),
 		cmocka_unit_test(test_reading),
+		cmocka_unit_test(test_networks),
 		cmocka_unit_test(test_a_value_too_long_is_none),
 	};
 
