@@ -41,7 +41,7 @@ $(foreach t,$(FUZZ_TESTS),$(eval $(call test_rule,$(t),$(FUZZ_MAIN))))
 # The lint of the linked plugin needs it built, once there is one.
 LINT_NEEDS := $(if $(wildcard cni-plugin/main.c),$(BUILD)/flannel)
 
-RUN = FLANNEL_BUILD='$(abspath $(BUILD))' LINT_CC='$(CC)' LINT_CPPFLAGS='$(filter-out -DVERSION=%,$(CPPFLAGS))' \
+RUN = FLANNEL_BUILD='$(abspath $(BUILD))' FLANNEL_SANITIZE='$(SANITIZE)' LINT_CC='$(CC)' LINT_CPPFLAGS='$(filter-out -DVERSION=%,$(CPPFLAGS))' \
 	PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/run.py
 
 .PHONY: unit-programs fuzz-programs fuzz-run

@@ -141,10 +141,16 @@ class KernelMonitor:
 
     def __init__(self, namespace):
         self.namespace = namespace
+        # What the kernel does by itself is no news: it gives every device that comes up an IPv6 address, and is done
+        # with looking for a duplicate a second or two later.
+        wait_for(self._settled, 10, "every IPv6 address is settled")
         self.socket = namespace.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
         self.socket.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE
         self.socket.bind((0, self.GROUPS))
         self.socket.setblocking(False)
+
+    def _settled(self):
+        return not any(link.get("addr_info") for link in self.namespace.ip("addr", "show", "tentative"))
 
     def events(self):
         """[(kind, interface index, protocol of a route or None)] since the last call. Raises OSError on overrun."""
