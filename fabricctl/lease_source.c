@@ -8,7 +8,7 @@
 #include "lib/json.h"
 
 #define TIME_LEFT_AT_ONCE 16   /* questions under way */
-#define TIME_LEFT_MAX     1000 /* leases up to which the time left is asked for without --time-left */
+#define TIME_LEFT_MAX     1000 /* leases of which it is asked for without --time-left */
 
 static json_t *text_or_null(const char *text)
 {

@@ -239,6 +239,46 @@ static void print_kernel(const struct ctl *c, const json_t *s)
 	fputc('\n', c->out);
 }
 
+/* "12 packets", with what happened to them. Nothing if there are none. */
+static void print_packets(const struct ctl *c, const json_t *traffic, const char *key,
+			  const char *what)
+{
+	int64_t packets = ctl_int(traffic, key, 0);
+
+	if (packets)
+		fprintf(c->out, ", %" PRId64 " packet%s %s", packets, packets == 1 ? "" : "s",
+			what);
+}
+
+static void print_rules(const struct ctl *c, const json_t *s)
+{
+	const json_t *traffic = json_object_get(s, "traffic");
+	auto_free char *table = safe(c, traffic, "table");
+	auto_free char *mode = safe(c, traffic, "mode");
+	auto_free char *reason = safe(c, traffic, "modeReason");
+	bool ok = json_is_true(json_object_get(traffic, "ok"));
+	int64_t healed = ctl_int(traffic, "healed", 0);
+
+	if (!json_is_object(traffic))
+		return;
+	print_label(c, "rules");
+	fprintf(c->out, "%s%s%s  %s", ctl_color_on(c, ok ? COLOR_NONE : COLOR_BAD),
+		ok ? table : "not as wanted", ctl_color_off(c, ok ? COLOR_NONE : COLOR_BAD), mode);
+	if (strcmp(reason, "-") != 0)
+		fprintf(c->out, " (%s)", reason);
+	if (json_is_true(json_object_get(traffic, "masquerade")))
+		fputs(", masquerade", c->out);
+	if (json_is_true(json_object_get(traffic, "peerGuard")))
+		fprintf(c->out, ", only %" PRId64 " peer address%s let in",
+			ctl_int(traffic, "guardAddresses", 0),
+			ctl_int(traffic, "guardAddresses", 0) == 1 ? "" : "es");
+	print_packets(c, traffic, "guardDroppedPackets", "of others dropped");
+	print_packets(c, traffic, "spoofedDroppedPackets", "with false sources dropped");
+	if (healed)
+		fprintf(c->out, ", %" PRId64 " time%s put right", healed, healed == 1 ? "" : "s");
+	fputc('\n', c->out);
+}
+
 static void print_peers(const struct ctl *c, const json_t *s)
 {
 	int64_t ignored = ctl_int(s, "peersIgnored", 0);
@@ -284,6 +324,7 @@ static void print_screen(const struct ctl *c, const json_t *s)
 	print_store(c, s);
 	print_devices(c, s);
 	print_kernel(c, s);
+	print_rules(c, s);
 	print_peers(c, s);
 	print_label(c, "file");
 	fprintf(c->out, "%s\n", file);
