@@ -33,6 +33,7 @@ import witness
 from etcd import PREFIX, Certificates, Etcd
 from netns import Namespace, NamespaceHTTP, UnixHTTP, end_process, wait_for
 from ping import Pinger
+from proxy import Proxy
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BUILD = pathlib.Path(os.environ.get("FLANNEL_BUILD", ROOT / "build")).resolve()
@@ -422,6 +423,12 @@ class Lab:
         self.etcd = Etcd(self.underlay, self.directory / "etcd", members, arguments, tls)
         self.closers.callback(self.etcd.close)
         return self.etcd.start(wait)
+
+    def proxy(self, number=1, member=0):
+        """A proxy on 192.0.2.21x in front of one member, see proxy.py."""
+        proxy = Proxy(self.underlay, f"192.0.2.21{number}", self.etcd.members[member].address)
+        self.closers.callback(proxy.close)
+        return proxy
 
     def certificates(self):
         return Certificates(self.directory / "tls")
