@@ -41,7 +41,13 @@ FLANNELD = BUILD / "flanneld"
 FABRICCTL = BUILD / "fabricctl"
 CNI_PLUGIN = BUILD / "flannel"
 READY_S = 10
-CONFIG = {"Network": "10.5.0.0/16", "Backend": {"Type": "vxlan"}}
+# Hosts lease 10.5.150.0 to 10.5.239.0, so that leases which a test makes up do not meet them by chance.
+CONFIG = {
+    "Network": "10.5.0.0/16",
+    "SubnetMin": "10.5.150.0",
+    "SubnetMax": "10.5.239.0",
+    "Backend": {"Type": "vxlan"},
+}
 
 
 class Daemon:
@@ -478,6 +484,8 @@ class Lab:
         for daemon in self.daemons():
             if daemon.process:
                 yield f"log of {daemon.name}", daemon.log_file.read_text(errors="replace")[-6000:]
+                rules = daemon.host.namespace.run("nft", "list", "ruleset", check=False).stdout
+                yield f"traffic rules of {daemon.host.name}", rules[:6000]
         if self.etcd:
             yield "end of etcd's log", self.etcd.log_tail(8)
 
