@@ -126,14 +126,18 @@ class Etcd:
                 "--cert-file", tls.server_cert, "--key-file", tls.server_key,
                 "--trusted-ca-file", tls.ca, "--client-cert-auth",
             ]  # fmt: skip
-            self.context = ssl.create_default_context(cafile=tls.ca)
-            self.context.load_cert_chain(tls.client_cert, tls.client_key)
+            self.use(tls)
         if members > 1:
             # A fifth of the default times: elections are what tests of clusters wait for.
             self.arguments += ["--heartbeat-interval", "20", "--election-timeout", "200"]
         directory.mkdir(parents=True, exist_ok=True)
         self.members = [Member(self, n + 1) for n in range(members)]
         namespace.ip_batch(f"addr add {m.address}/24 dev br0" for m in self.members)
+
+    def use(self, tls):
+        """Certificates for the requests of the test itself."""
+        self.context = ssl.create_default_context(cafile=tls.ca)
+        self.context.load_cert_chain(tls.client_cert, tls.client_key)
 
     @property
     def endpoints(self):

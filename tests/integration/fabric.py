@@ -33,6 +33,7 @@ import witness
 from etcd import PREFIX, Certificates, Etcd
 from netns import Namespace, NamespaceHTTP, UnixHTTP, end_process, wait_for
 from ping import Pinger
+from proxy import Proxy
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BUILD = pathlib.Path(os.environ.get("FLANNEL_BUILD", ROOT / "build")).resolve()
@@ -40,7 +41,13 @@ FLANNELD = BUILD / "flanneld"
 FABRICCTL = BUILD / "fabricctl"
 CNI_PLUGIN = BUILD / "flannel"
 READY_S = 10
-CONFIG = {"Network": "10.5.0.0/16", "Backend": {"Type": "vxlan"}}
+# Hosts lease 10.5.150.0 to 10.5.239.0, so that leases which a test makes up do not meet them by chance.
+CONFIG = {
+    "Network": "10.5.0.0/16",
+    "SubnetMin": "10.5.150.0",
+    "SubnetMax": "10.5.239.0",
+    "Backend": {"Type": "vxlan"},
+}
 
 
 class Daemon:
@@ -423,6 +430,12 @@ class Lab:
         self.closers.callback(self.etcd.close)
         return self.etcd.start(wait)
 
+    def proxy(self, number=1, member=0):
+        """A proxy on 192.0.2.21x in front of one member, see proxy.py."""
+        proxy = Proxy(self.underlay, f"192.0.2.21{number}", self.etcd.members[member].address)
+        self.closers.callback(proxy.close)
+        return proxy
+
     def certificates(self):
         return Certificates(self.directory / "tls")
 
@@ -471,6 +484,8 @@ class Lab:
         for daemon in self.daemons():
             if daemon.process:
                 yield f"log of {daemon.name}", daemon.log_file.read_text(errors="replace")[-6000:]
+                rules = daemon.host.namespace.run("nft", "list", "ruleset", check=False).stdout
+                yield f"traffic rules of {daemon.host.name}", rules[:6000]
         if self.etcd:
             yield "end of etcd's log", self.etcd.log_tail(8)
 

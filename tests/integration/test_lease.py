@@ -104,13 +104,13 @@ def test_reservation_is_used_and_stays_one(lab):
     """A key without time to live, put there by an operator for this host's address, as flannel documents it."""
     etcd = lab.start_etcd()
     lab.configure()
-    etcd.put(f"{PREFIX}/subnets/10.5.77.0-24", '{"PublicIP":"192.0.2.1"}')
+    etcd.put(f"{PREFIX}/subnets/10.5.177.0-24", '{"PublicIP":"192.0.2.1"}')
     h1, h2 = lab.hosts(2, daemons=True)
-    assert h1.daemon.subnet() == "10.5.77.0/24"
-    assert etcd.get(f"{PREFIX}/subnets/10.5.77.0-24").lease == 0
+    assert h1.daemon.subnet() == "10.5.177.0/24"
+    assert etcd.get(f"{PREFIX}/subnets/10.5.177.0-24").lease == 0
     assert h1.daemon.status()["lease"]["reservation"] is True
     h1.daemon.restart()
-    assert etcd.get(f"{PREFIX}/subnets/10.5.77.0-24").lease == 0
+    assert etcd.get(f"{PREFIX}/subnets/10.5.177.0-24").lease == 0
     lab.wait_equal()
 
 
@@ -127,12 +127,12 @@ def test_lease_that_flannel_left_is_taken_over(lab):
     """A host that ran flannel before keeps its subnet, and its value gets our node id."""
     etcd = lab.start_etcd()
     lab.configure()
-    key = f"{PREFIX}/subnets/10.5.88.0-24"
+    key = f"{PREFIX}/subnets/10.5.188.0-24"
     lease = etcd.grant(86400)
     etcd.put(key, lease_value("192.0.2.1", "0e:01:02:03:04:05"), lease)
     host = lab.host()
     host.start_daemon()
-    assert host.daemon.subnet() == "10.5.88.0/24"
+    assert host.daemon.subnet() == "10.5.188.0/24"
     record = etcd.get(key)
     assert record.lease == lease and record.json["BackendData"]["VtepMAC"] == host.vtep_mac()
     assert len(etcd.leases()) == 1

@@ -1,0 +1,389 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The store fails in every way that it can: no packet between containers is lost, and status tells the truth.
+
+Promises: the data plane outlives the control plane; when the fault ends every kernel equals the store; status never
+says ok while it does not know.
+"""
+
+import shutil
+import signal
+
+import pytest
+
+from etcd import PREFIX, EtcdError
+from faults import Talking
+from netns import stays, wait_for
+from test_store import enable_auth
+
+
+def test_killed_and_started_again(lab):
+    with Talking(lab) as t:
+        t.etcd.kill()
+        t.told("watch-lost", deadline_s=2)
+        t.wait_pings(200)
+        t.etcd.start()
+        t.new_lease()
+
+
+@pytest.mark.slow
+def test_stopped_process_is_noticed(lab):
+    """SIGSTOP: its kernel goes on acknowledging, so TCP says that all is well."""
+    with Talking(lab) as t:
+        t.etcd.members[0].pause()
+        t.told("watch-lost")
+        t.etcd.members[0].resume()
+        t.converge_s = 15
+        t.new_lease()
+
+
+@pytest.mark.parametrize("which", ["leader", "follower"])
+def test_one_of_three_members_crashes(lab, which):
+    with Talking(lab, members=3) as t:
+        leader, follower = t.etcd.leader()
+        victim = leader if which == "leader" else follower
+        # Everybody is on the victim.
+        order = [victim, *(m for m in t.etcd.members if m is not victim)]
+        for daemon in t.daemons:
+            daemon.flags["etcd_endpoints"] = ",".join(m.endpoint for m in order)
+            daemon.restart()
+            daemon.wait_ok()
+        victim.kill()
+        wait_for(t.new_lease, 10, "the store takes a write")
+        t.well_again(2.5)
+        victim.start()
+        t.etcd.wait_healthy()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("which", ["leader", "follower"])
+def test_one_of_three_members_is_stopped(lab, which):
+    with Talking(lab, members=3) as t:
+        leader, follower = t.etcd.leader()
+        victim = leader if which == "leader" else follower
+        order = [victim, *(m for m in t.etcd.members if m is not victim)]
+        for daemon in t.daemons:
+            daemon.flags["etcd_endpoints"] = ",".join(m.endpoint for m in order)
+            daemon.restart()
+            daemon.wait_ok()
+        victim.pause()
+        others = [m for m in t.etcd.members if m is not victim]
+        wait_for(lambda: t.etcd.api("/v3/kv/put", {"key": "eA==", "value": "eA=="}, member=others[0]), 15, "a write")
+        t.etcd.members = others
+        t.new_lease()
+        t.well_again(30)
+        victim.resume()
+        t.etcd.members = order
+
+
+def test_two_of_three_members_are_down(lab):
+    """No quorum: the member that is left answers, but may not decide anything."""
+    with Talking(lab, members=3) as t:
+        for member in t.etcd.members[1:]:
+            member.kill()
+        t.told("watch-lost", deadline_s=15)
+        t.wait_pings(100)
+        for member in t.etcd.members[1:]:
+            member.start()
+        t.etcd.wait_healthy()
+        t.converge_s = 12
+        t.new_lease()
+
+
+@pytest.mark.slow
+def test_isolated_member(lab):
+    """A partition inside the cluster: the daemons' member stays up and is alone."""
+    with Talking(lab, members=3) as t:
+        alone = t.etcd.members[0]
+        # Members share one namespace: what they send each other passes the loopback of it.
+        t.lab.underlay.nft(
+            f"""table ip fault {{
+                chain out {{ type filter hook output priority 0;
+                    ip saddr {alone.address} tcp dport 2380 drop; ip daddr {alone.address} tcp dport 2380 drop;
+                    ip saddr {alone.address} tcp sport 2380 drop; ip daddr {alone.address} tcp sport 2380 drop; }}
+            }}"""
+        )
+        others = t.etcd.members[1:]
+        whole, t.etcd.members = t.etcd.members, others
+        wait_for(t.new_lease, 15, "the majority takes a write")
+        t.well_again(30)
+        t.lab.underlay.nft("delete table ip fault")
+        t.etcd.members = whole
+
+
+def test_restarted_again_and_again(lab):
+    with Talking(lab) as t:
+        for _ in range(6):
+            t.etcd.restart()
+            t.new_lease()
+        t.converge_s = 10
+
+
+WIPED = "after a wipe the peers' objects go at once and come back with their claims: some pings are lost"
+
+
+@pytest.mark.xfail(reason=WIPED)
+@pytest.mark.parametrize("config", ["config put back", "config put back late"])
+def test_wiped_and_made_anew(lab, config):
+    """All leases are gone, and the cluster is another one: every host claims its own subnet again."""
+    with Talking(lab, hosts=3) as t:
+        t.etcd.wipe()
+        if config == "config put back late":
+            t.wait_pings(200)
+        t.lab.configure()
+        wait_for(lambda: len(t.etcd.leases()) == 3, 15, "three leases again")
+
+
+@pytest.mark.xfail(strict=True, reason=WIPED)
+def test_wiped_while_one_daemon_is_stopped(lab):
+    """It comes two seconds later than the others to claim its subnet again. Nobody takes that for its departure."""
+    with Talking(lab, hosts=3) as t:
+        t.daemons[2].signal(signal.SIGSTOP)
+        t.etcd.wipe()
+        t.lab.configure()
+        wait_for(lambda: len(t.etcd.leases()) == 2, 15, "two leases again")
+        t.wait_pings(200)
+        t.daemons[2].signal(signal.SIGCONT)
+        wait_for(lambda: len(t.etcd.leases()) == 3, 15, "three leases again")
+
+
+@pytest.mark.parametrize("members", [1, 3])
+def test_old_snapshot_restored(lab, members):
+    """The restored store has never heard of h3, which came later, and its revision lies in the past."""
+    with Talking(lab, members=members) as t:
+        snapshot = t.lab.directory / "snapshot.db"
+        t.etcd.etcdctl("snapshot", "save", snapshot, endpoints=t.etcd.members[0].endpoint)
+        h3 = lab.host()
+        h3.start_daemon()
+        t.hosts.append(h3)
+        t.subnets.append(h3.daemon.subnet())
+        for _ in range(30):
+            t.new_lease()
+        t.lab.wait_equal()
+        t.etcd.kill()
+        t.etcd.generation += 1
+        for member in t.etcd.members:
+            shutil.rmtree(member.directory)
+            t.etcd.namespace.run(
+                "env", "ETCDCTL_API=3", "etcdctl", "snapshot", "restore", snapshot,
+                "--name", member.name, "--data-dir", member.directory, "--initial-advertise-peer-urls", member.peer,
+                "--initial-cluster", ",".join(f"{m.name}={m.peer}" for m in t.etcd.members),
+                "--initial-cluster-token", f"token-{t.etcd.generation}",
+            )  # fmt: skip
+        t.etcd.start()
+        wait_for(lambda: t.etcd.get(h3.daemon.key()), 15, "h3 has claimed its subnet again")
+        t.converge_s = 15
+
+
+@pytest.mark.parametrize("how", ["killed", "stopped"])
+def test_history_compacted_while_the_daemon_is_away(lab, how):
+    with Talking(lab) as t:
+        away = t.daemons[0]
+        gone = t.new_lease()
+        t.lab.wait_equal()
+        if how == "killed":
+            away.kill()
+        else:
+            away.signal(signal.SIGSTOP)
+        t.etcd.delete(gone)
+        for _ in range(20):
+            t.new_lease()
+        t.etcd.compact()
+        if how == "killed":
+            away.start()
+        else:
+            # Its connection must not survive: what is buffered in it would be history enough.
+            t.etcd.restart()
+            t.new_lease()
+            t.etcd.compact()
+            away.signal(signal.SIGCONT)
+        t.converge_s = 10
+
+
+@pytest.mark.slow
+def test_quota_full(lab):
+    """Writes fail, keepalives do not. Hosts that have a lease go on; a new one says why it cannot."""
+    with Talking(lab, arguments=["--quota-backend-bytes", str(16 << 20)]) as t:
+        with pytest.raises(EtcdError, match="space|too large"):
+            for n in range(40):
+                t.etcd.put(f"/fill/{n}", "x" * (1 << 20))
+        h3 = lab.host()
+        h3.start_daemon(ready=False)
+        wait_for(lambda: "space" in h3.daemon.request("/readyz")[1], 10, "the new host says that there is no space")
+        stays(lambda: all(d.running for d in t.daemons), 3, "daemons run")
+        assert all(d.status()["lease"]["state"] == "held" for d in t.daemons)
+        t.etcd.delete_many(f"/fill/{n}" for n in range(40))
+        t.etcd.compact()
+        t.etcd.etcdctl("defrag")
+        t.etcd.etcdctl("alarm", "disarm")
+        h3.daemon.wait_ready(15)
+        t.hosts.append(h3)
+        t.subnets.append(h3.daemon.subnet())
+
+
+@pytest.mark.slow
+def test_authentication_switched_on(lab):
+    """The daemons have no password: what they hold stays, and status says that the store refuses them."""
+    with Talking(lab) as t:
+        enable_auth(t.etcd)
+        t.told("store-denied", "watch-lost", "lease-not-renewed")
+        t.wait_pings(50)
+        t.etcd.api("/v3/auth/disable", {})
+        t.etcd.token = None
+        t.converge_s = 15
+        t.new_lease()
+
+
+@pytest.mark.slow
+def test_password_changed(lab):
+    """The daemons' password is no longer right; the file they read it from is changed, and no restart is needed."""
+    etcd = lab.start_etcd()
+    lab.configure()
+    enable_auth(etcd, password="first")
+    file = lab.directory / "password"
+    file.write_text("first\n")
+    with Talking(lab, etcd_username="fabric", etcd_password_file=file) as t:
+        etcd.api("/v3/auth/user/changepw", {"name": "fabric", "password": "second"})
+        etcd.login("root", "r")
+        t.told("store-denied", "watch-lost", "lease-not-renewed")
+        file.write_text("second\n")
+        t.converge_s = 20
+        t.new_lease()
+
+
+def test_token_expires(lab):
+    """Tokens live for two seconds; whatever the daemon does after that needs a new one."""
+    etcd = lab.start_etcd(arguments=["--auth-token-ttl", "2"])
+    lab.configure()
+    enable_auth(etcd)
+    with Talking(lab, etcd_username="fabric", etcd_password="open sesame") as t:
+        for _ in range(2):
+            t.wait_pings(350)
+            etcd.login("root", "r")
+            t.new_lease()
+            t.lab.wait_equal()
+        etcd.restart()
+        etcd.login("root", "r")
+        t.new_lease()
+        key = t.daemons[0].key()
+        etcd.delete(key)
+        wait_for(lambda: etcd.get(key), 10, "a write with a new token")
+
+
+@pytest.mark.slow
+def test_certificates_replaced(lab):
+    """A new authority, new certificates on both sides under the same file names; the daemons are not restarted."""
+    tls = lab.certificates()
+    etcd = lab.start_etcd(tls=tls)
+    lab.configure()
+    with Talking(lab, etcd_cafile=tls.ca, etcd_certfile=tls.client_cert, etcd_keyfile=tls.client_key) as t:
+        for file in (tls.ca, tls.directory / "ca.key"):
+            file.unlink()
+        tls.__init__(tls.directory)
+        etcd.use(tls)
+        etcd.restart()
+        t.converge_s = 20
+        t.new_lease()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [2])
+def test_slow_answers(lab, seconds):
+    with Talking(lab, proxy=True) as t:
+        t.proxy.delay_s = seconds
+        t.proxy.set("slow")
+        t.new_lease()
+        t.lab.wait_equal(8)
+        # Slow is not broken.
+        assert all(d.status()["lease"]["state"] == "held" for d in t.daemons)
+        t.wait_pings(300)
+        t.proxy.set("pass")
+        t.converge_s = 10
+
+
+@pytest.mark.slow
+def test_black_hole_after_the_first_byte(lab):
+    with Talking(lab, proxy=True) as t:
+        t.proxy.set("stall")
+        t.proxy.cut()
+        t.told("watch-lost")
+        t.new_lease()
+        t.wait_pings(50)
+        t.proxy.set("pass")
+        t.converge_s = 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["rubbish", "nonsense", "endless"])
+def test_garbage(lab, mode):
+    with Talking(lab, proxy=True) as t:
+        memory = [d.metric("process_resident_memory_bytes") for d in t.daemons]
+        t.proxy.set(mode)
+        t.proxy.cut()
+        t.told("watch-lost", deadline_s=15)
+        t.new_lease()
+        t.wait_pings(300)
+        assert all(d.running for d in t.daemons)
+        for daemon, before in zip(t.daemons, memory, strict=True):
+            assert daemon.metric("process_resident_memory_bytes") < before + (160 << 20)
+            assert daemon.log().count("\n") < 60
+        t.proxy.set("pass")
+        t.proxy.cut()
+        t.converge_s = 20
+
+
+@pytest.mark.slow
+def test_half_open_connections(lab):
+    """Packets to and from the store vanish, nobody is told: not even a reset."""
+    with Talking(lab) as t:
+        address = t.etcd.members[0].address
+        t.lab.underlay.nft(
+            f"""table ip fault {{
+                chain in {{ type filter hook input priority 0; iifname br0 ip daddr {address} drop; }}
+            }}"""
+        )
+        t.told("watch-lost")
+        t.wait_pings(50)
+        t.lab.underlay.nft("delete table ip fault")
+        t.converge_s = 15
+        t.new_lease()
+
+
+@pytest.mark.slow
+def test_half_open_with_another_member_to_go_to(lab):
+    with Talking(lab, members=3) as t:
+        dead = t.etcd.members[0]
+        t.lab.underlay.nft(
+            f"""table ip fault {{
+                chain in {{ type filter hook input priority 0; iifname br0 ip daddr {dead.address} drop; }}
+            }}"""
+        )
+        t.etcd.members = t.etcd.members[1:]
+        t.new_lease()
+        t.well_again(30)
+
+
+def test_connections_cut_again_and_again(lab):
+    with Talking(lab, proxy=True) as t:
+        for _ in range(20):
+            t.new_lease()
+            t.proxy.cut()
+            t.wait_pings(10)
+        t.converge_s = 15
+
+
+def test_store_out_of_reach_for_one_host_only(lab):
+    """Its peers come and go meanwhile; afterwards it has what it missed."""
+    with Talking(lab, hosts=3) as t:
+        h1 = t.hosts[0]
+        t.lab.underlay.nft(
+            f"""table ip fault {{
+                chain in {{ type filter hook input priority 0; ip saddr {h1.address} tcp dport 2379 reject with tcp reset; }}
+            }}"""
+        )
+        t.told("watch-lost", deadline_s=15, daemons=[h1.daemon])
+        for _ in range(10):
+            t.new_lease()
+        t.lab.wait_equal(5, t.hosts[1:])
+        assert all(d.status()["verdict"] == "ok" for d in t.daemons[1:])
+        t.lab.underlay.nft("delete table ip fault")
+        t.converge_s = 12
