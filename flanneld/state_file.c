@@ -2,6 +2,7 @@
 #include "flanneld/state_file.h"
 
 #include <errno.h>
+#include <malloc.h>
 
 #include "lib/clock.h"
 #include "lib/file.h"
@@ -84,4 +85,7 @@ void state_file_save(struct daemon *d)
 	}
 	d->save_failed = false;
 	d->saved_changes = m.newest;
+	/* The document was as large as all leases together. */
+	free(STEAL(text));
+	malloc_trim(0);
 }

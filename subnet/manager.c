@@ -232,6 +232,9 @@ void manager_claim(struct manager *m, int64_t now_ms, const struct lease *attrib
 
 void manager_publish(struct manager *m, int64_t now_ms, const struct lease *attributes)
 {
+	/* Before the first claim there is nothing to change; the claim brings its own. */
+	if (!m->attributes)
+		return;
 	manager_claim(m, now_ms, attributes);
 	if (m->state == MANAGER_HELD)
 		manager_check_own(m, now_ms);
@@ -266,8 +269,13 @@ void manager_watch_from_list(struct manager *m, int64_t now_ms)
  * came to what it is. Revisions of before mean nothing any more; what we know stays until a list
  * replaces it.
  */
-static void break_history(struct manager *m)
+void manager_break_history(struct manager *m, uint64_t revision, uint64_t before)
 {
+	if (before)
+		manager_note(m, LOG_LEVEL_WARN, "store-went-back",
+			     "the store is at revision %" PRIu64 " and was at %" PRIu64
+			     " before: it was restored or wiped",
+			     revision, before);
 	m->watching = false;
 	m->watch_live = false;
 	m->revision = m->newest = m->list_revision = m->floor = m->list_floor = 0;
@@ -287,11 +295,7 @@ static void on_list(struct manager *m, int64_t now_ms, struct store_reply *reply
 		return;
 	}
 	if (reply->revision < m->list_floor) {
-		manager_note(m, LOG_LEVEL_WARN, "store-went-back",
-			     "the store is at revision %" PRIu64 " and was at %" PRIu64
-			     " before: it was restored or wiped",
-			     reply->revision, m->list_floor);
-		break_history(m);
+		manager_break_history(m, reply->revision, m->list_floor);
 	} else if (reply->revision < m->newest) {
 		/* Overtaken by events while it was on its way. */
 		m->anti_entropy_at = now_ms + 1000 + (int64_t)(manager_random(m) % 1000);
@@ -378,7 +382,7 @@ static void on_resync(struct manager *m, int64_t now_ms, const char *reason)
 	m->counts.watch_restarts_total++;
 	snprintf(m->watch_reason, sizeof(m->watch_reason), "%s", reason);
 	m->resync_ms = now_ms;
-	break_history(m);
+	manager_break_history(m, 0, 0);
 	if (again)
 		m->anti_entropy_at = now_ms + manager_backoff(m);
 	else
@@ -453,6 +457,10 @@ void manager_reply(struct manager *m, int64_t now_ms, uint64_t id, struct store_
 		on_list(m, now_ms, reply);
 	} else if (id == m->claim_id) {
 		m->claim_id = 0;
+		if (reply->revision && reply->revision < m->claim_floor) {
+			manager_break_history(m, reply->revision, m->claim_floor);
+			manager_list(m);
+		}
 		if (m->creating)
 			manager_on_created(m, now_ms, reply);
 		else

@@ -57,6 +57,7 @@ struct manager {
 	uint64_t list_floor;    /* the floor when the list under way was asked for: a store that
 				   answers with less went back in time */
 	int64_t resync_ms;      /* when history broke last */
+	int64_t held_ms;        /* when the lease became HELD last */
 	bool watching;
 	bool watch_live;
 
@@ -75,6 +76,7 @@ struct manager {
 	uint64_t claim_id; /* create or update */
 	uint64_t keepalive_id;
 	int64_t claim_asked_ms;
+	uint64_t claim_floor; /* as list_floor, for the claim under way */
 	int64_t keepalive_asked_ms;
 	bool creating;   /* the claim under way is a create */
 	bool was_held;   /* from the first time on this host's containers use own->subnet */
@@ -99,6 +101,9 @@ uint64_t manager_submit(struct manager *m, enum store_op op, const struct lease 
 /* Milliseconds until the next try. Full jitter, so that hosts which failed together do not come
  * back together. */
 int64_t manager_backoff(struct manager *m);
+/* The revisions of before mean nothing any more. `before`: the revision the store had, if it is
+ * known that it went back. */
+void manager_break_history(struct manager *m, uint64_t revision, uint64_t before);
 /* Asks for a list, unless one is on its way. */
 void manager_list(struct manager *m);
 /* Watches from the last list on, unless that is so already. */

@@ -17,7 +17,8 @@
 
 #define CONFLICT_RETRY_MS 30000
 #define VERIFY_TIMEOUT_MS 2000
-#define RACES_MAX         3 /* lost in a row before the picture is asked for again */
+#define HELD_CALM_MS      10000 /* a lease that is lost sooner is claimed again less eagerly */
+#define RACES_MAX         3     /* lost in a row before the picture is asked for again */
 #define CONTESTED_MAX     3
 
 static struct lease *wanted(const struct manager *m, const struct subnet *s)
@@ -85,6 +86,7 @@ static void create(struct manager *m, int64_t now_ms, const struct subnet *s)
 	m->creating = true;
 	m->claiming = *s;
 	m->claim_asked_ms = now_ms;
+	m->claim_floor = m->floor;
 	m->claim_id = manager_submit(m, STORE_CREATE, l);
 }
 
@@ -106,6 +108,7 @@ static void update(struct manager *m, const struct lease *in_store)
 	l->create_revision = in_store->create_revision;
 	l->handle = in_store->handle;
 	m->creating = false;
+	m->claim_floor = m->floor;
 	m->claim_id = manager_submit(m, STORE_UPDATE, l);
 }
 
@@ -165,7 +168,7 @@ static void held(struct manager *m, int64_t now_ms)
 
 	m->verifying = false;
 	m->was_held = true;
-	m->failures = 0;
+	m->held_ms = now_ms;
 	m->retry_at = INT64_MAX;
 	m->previous = m->own->subnet;
 	m->complaint[0] = '\0';
@@ -189,8 +192,13 @@ static void lost(struct manager *m, int64_t now_ms, const char *why)
 		     "%s: %s; running containers keep their routes, the subnet is claimed again",
 		     subnet_format(&m->own->subnet, key), why);
 	manager_set_state(m, MANAGER_LOST, why);
-	m->failures = 0;
-	m->retry_at = now_ms;
+	/* At once, unless it comes and goes. */
+	if (now_ms - m->held_ms > HELD_CALM_MS) {
+		m->failures = 0;
+		m->retry_at = now_ms;
+	} else {
+		schedule_retry(m, now_ms);
+	}
 }
 
 void manager_expire(struct manager *m, int64_t now_ms)
@@ -529,7 +537,8 @@ void manager_on_keepalive(struct manager *m, int64_t now_ms, struct store_reply 
 			manager_note(m, LOG_LEVEL_INFO, "lease-renewed",
 				     "the lease is renewed again");
 		}
-		m->failures = 0;
+		if (m->state == MANAGER_HELD)
+			m->failures = 0;
 		renewed(m, now_ms, m->keepalive_asked_ms, reply->ttl_s);
 		if (m->adopting)
 			alive(m, now_ms);

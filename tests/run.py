@@ -5,6 +5,7 @@
     run.py start               forget earlier counts
     run.py lint                the checks of lint.py
     run.py unit PROGRAM...     cmocka programs
+    run.py sim PROGRAM ARGS... the simulator, which counts by itself
     run.py fuzz PROGRAM...     replay of the corpora
     run.py integration         pytest
     run.py broken PART         PART could not even be counted
@@ -27,6 +28,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = pathlib.Path(os.environ.get("FLANNEL_BUILD", ROOT / "build"))
 RESULTS = BUILD / "tests" / "results"
 PROGRAM_TIMEOUT_S = 300
+SIM_TIMEOUT_S = 15 * 60
 INTEGRATION_TIMEOUT_S = 15 * 60
 INTEGRATION_WORKERS = "4"
 
@@ -119,6 +121,20 @@ def run_replay(program):
     return Count(failed=1), f"{name}: exit status {status}\n{indent(where)}{indent(output)}"
 
 
+def run_sim(command):
+    if not os.access(command[0], os.X_OK):
+        sys.stdout.write(f"{command[0]}: not built\n")
+        return Count(failed=1)
+    status, output = run_captured(["nice", *command], SIM_TIMEOUT_S)
+    counts = re.findall(r"^(\d+) passed, (\d+) failed, (\d+) skipped$", output, re.M)
+    count = Count(*map(int, counts[-1])) if counts else Count()
+    if status != 0 and count.failed == 0:
+        count.failed = 1
+    if count.failed:
+        sys.stdout.write(indent(output))
+    return count
+
+
 def run_programs(part, programs, run):
     total = Count()
     with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
@@ -188,7 +204,7 @@ def main():
     if part == "total":
         return total()
     if part == "broken":
-        if not (RESULTS / arguments[0]).exists():
+        if not (RESULTS / arguments[0].removesuffix("-check")).exists():
             print(f"{arguments[0]}: could not be run, see above")
             store(arguments[0], Count(failed=1))
         return 0
@@ -196,6 +212,8 @@ def main():
         count = run_lint()
     elif part == "unit":
         count = run_programs(part, arguments, run_cmocka)
+    elif part == "sim":
+        count = run_sim(arguments)
     elif part == "fuzz":
         count = run_programs(part, arguments, run_replay)
     elif part == "integration":

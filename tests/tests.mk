@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# The tests, included by the Makefile: make check, lint, unit, fuzz, fuzz-run, integration.
+# The tests, included by the Makefile: make check, lint, unit, sim, fuzz, fuzz-run, integration.
 #
 #   tests/unit/test_*.c    cmocka programs, one for each module
+#   tests/sim/             lease managers by the thousand in a simulated world; `sim` is the long run of it
 #   tests/fuzz/fuzz_*.c    one LLVMFuzzerTestOneInput each; `fuzz` replays tests/fuzz/corpus/*, `fuzz-run` searches
 #   tests/integration/     pytest, needs root
 #
@@ -38,13 +39,26 @@ $(foreach t,$(FUZZ_TESTS),$(eval $(call test_rule,$(t),$(FUZZ_MAIN))))
 
 -include $(patsubst $(BUILD)/%,$(OBJ)/%.d,$(UNIT_TESTS) $(FUZZ_TESTS)) $(OBJ)/tests/fuzz/replay.d
 
+SIM := $(BUILD)/tests/sim/sim
+SIM_OBJS := $(call objs,tests/sim)
+# Enough to find what a hand on the code breaks; a failing seed is printed with the way to replay it.
+SIM_CHECK ?= --seeds 2000 --hosts 20 --minutes 60
+SIM_LONG  ?= --seeds 100 --hosts 1000 --minutes 60
+
+$(SIM): $(SIM_OBJS) $(call archive,subnet lib)
+	@mkdir -p $(@D)
+	$(say) LD $@
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS_BASE) $(LIBS_EVENT)
+
+-include $(SIM_OBJS:.o=.d)
+
 # The lint of the linked plugin needs it built, once there is one.
 LINT_NEEDS := $(if $(wildcard cni-plugin/main.c),$(BUILD)/flannel)
 
 RUN = FLANNEL_BUILD='$(abspath $(BUILD))' FLANNEL_SANITIZE='$(SANITIZE)' LINT_CC='$(CC)' LINT_CPPFLAGS='$(filter-out -DVERSION=%,$(CPPFLAGS))' \
 	PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/run.py
 
-.PHONY: unit-programs fuzz-programs fuzz-run
+.PHONY: sim sim-check unit-programs fuzz-programs fuzz-run
 unit-programs: $(UNIT_TESTS)
 	@:
 fuzz-programs: $(FUZZ_TESTS)
@@ -58,6 +72,13 @@ lint:
 unit:
 	@$(MAKE) --no-print-directory -k unit-programs || true
 	@$(RUN) unit $(UNIT_TESTS)
+
+sim: $(SIM)
+	@nice -n 15 $(SIM) $(SIM_LONG)
+
+sim-check:
+	@$(MAKE) --no-print-directory $(SIM) || true
+	@$(RUN) sim $(SIM) $(SIM_CHECK)
 
 fuzz:
 	@$(MAKE) --no-print-directory -k fuzz-programs || true
@@ -76,6 +97,6 @@ fuzz-run:
 check: deps
 	@$(RUN) start
 	@$(MAKE) --no-print-directory all || $(RUN) broken build
-	@for part in lint unit fuzz integration; do \
+	@for part in lint unit sim-check fuzz integration; do \
 		$(MAKE) --no-print-directory $$part || $(RUN) broken $$part; done
 	@$(RUN) total

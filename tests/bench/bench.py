@@ -339,17 +339,22 @@ def bench_burst(etcd, ns, directory):
 
 
 def bench_idle(etcd, ns, directory, seconds):
-    for n in (0, 1000):
+    for n in (0, 1000, 10000):
+        if os.path.exists(directory + "/last-known.json"):
+            os.unlink(directory + "/last-known.json")
         etcd.delete_prefix(PREFIX + "/subnets/")
         etcd.batch([{"requestPut": {"key": b64(peer(i)[0]), "value": b64(peer(i)[1])}} for i in range(n)])
-        d = Daemon(ns, directory)
+        masq = " and --ip-masq" if n == 0 else ""
+        d = Daemon(ns, directory, *(["--ip-masq"] if masq else []))
         wait_until(lambda: is_ready(d))
+        # Until the last known state is written: what follows is idling.
+        wait_until(lambda: os.path.exists(directory + "/last-known.json"))
         time.sleep(1)
         before, switches = d.metrics()["process_cpu_seconds_total"], context_switches(d)
         time.sleep(seconds)
         used = d.metrics()["process_cpu_seconds_total"] - before
         memory = d.memory()
-        print(f"  idle for {seconds} s with {n} peers: {100 * used / seconds:.4f} % of a core, "
+        print(f"  idle for {seconds} s with {n} peers{masq}: {100 * used / seconds:.4f} % of a core, "
               f"{(context_switches(d) - switches) / seconds:.2f} wake-ups a second, "
               f"RSS {memory['VmRSS']:.1f} MB (anon {memory['RssAnon']:.1f})", flush=True)
         d.stop()

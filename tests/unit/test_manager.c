@@ -193,10 +193,11 @@ static struct sent *take(struct rig *r, enum store_op op)
 {
 	struct sent *s = waiting(r, op);
 
-	if (s)
-		s->answered = true;
-	else
+	if (!s) {
 		fail_msg("no %s was asked for", store_op_name(op));
+		abort();
+	}
+	s->answered = true;
 	return s;
 }
 
