@@ -5,9 +5,7 @@
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <sys/queue.h>
-/* An allocation that fails aborts, as everywhere. */
-#define uthash_malloc(size) xmalloc(size)
-#include <uthash.h>
+#define BUCKETS_MIN 64
 
 /* What we believe the kernel has in the slot of an entry. */
 enum presence {
@@ -15,6 +13,8 @@ enum presence {
 	PRESENT, /* exactly the entry's object */
 	OTHER,   /* something of ours, but not the entry's object */
 };
+
+enum queued { NOWHERE, IN_PUTS, IN_DROPS };
 
 TAILQ_HEAD(queue, reconcile_entry);
 
@@ -24,16 +24,19 @@ struct reconcile_entry {
 	struct reconcile_owner *owner; /* NULL: nobody wants it */
 	LIST_ENTRY(reconcile_entry) owner_link;
 	TAILQ_ENTRY(reconcile_entry) queue_link;
-	struct queue *queue;        /* the one it is in, or NULL */
 	struct kernel_value *other; /* OTHER: what stands in the slot, if we know */
 	char *error;   /* the last write failed; not queued again before the next observation */
 	uint32_t seen; /* number of the observation that last showed exactly this object */
 	uint8_t presence;
-	bool held;     /* the slot was ours once: whoever took it since altered our object */
-	bool creating; /* the last write was a CREATE, so the slot was not ours before */
-	bool keep;     /* scratch of reconcile_want */
-	UT_hash_handle hh;
+	bool held;      /* the slot was ours once: whoever took it since altered our object */
+	bool creating;  /* the last write was a CREATE, so the slot was not ours before */
+	bool keep;      /* scratch of reconcile_want */
+	uint8_t queued; /* enum queued: which queue it stands in */
+	struct reconcile_entry *bucket_next;
 };
+
+/* With ten thousand peers there are thirty thousand of these. */
+_Static_assert(sizeof(struct reconcile_entry) <= 152, "an entry has grown");
 
 /* An observed object of ours whose slot belongs to an entry that has another object. */
 struct rival {
@@ -43,7 +46,13 @@ struct rival {
 
 struct reconcile {
 	struct reconcile_scope scope;
-	struct reconcile_entry *by_key;
+	/*
+	 * The entries by key: chained in buckets, a power of two of them, by one pointer in each
+	 * entry. uthash would add 56 bytes to every object.
+	 */
+	struct reconcile_entry **buckets;
+	size_t buckets_len;
+	size_t entries_len;
 	struct queue puts[KERNEL_KINDS];
 	struct queue drops[KERNEL_KINDS];
 	/* The kernel allows several routes, or FDB entries, in one slot: those beside the wanted
@@ -64,6 +73,8 @@ struct reconcile *reconcile_new(void)
 {
 	struct reconcile *r = xcalloc(1, sizeof(*r));
 
+	r->buckets_len = BUCKETS_MIN;
+	r->buckets = xcalloc(r->buckets_len, sizeof(*r->buckets));
 	for (unsigned k = 0; k < KERNEL_KINDS; k++) {
 		TAILQ_INIT(&r->puts[k]);
 		TAILQ_INIT(&r->drops[k]);
@@ -73,17 +84,19 @@ struct reconcile *reconcile_new(void)
 
 void reconcile_free(struct reconcile *r)
 {
-	struct reconcile_entry *entry;
-	struct reconcile_entry *tmp;
-
 	if (!r)
 		return;
-	HASH_ITER (hh, r->by_key, entry, tmp) {
-		HASH_DEL(r->by_key, entry);
-		free(entry->other);
-		free(entry->error);
-		free(entry);
+	for (size_t i = 0; i < r->buckets_len; i++) {
+		while (r->buckets[i]) {
+			struct reconcile_entry *entry = r->buckets[i];
+
+			r->buckets[i] = entry->bucket_next;
+			free(entry->other);
+			free(entry->error);
+			free(entry);
+		}
 	}
+	free(r->buckets);
 	free(r->strays);
 	free(r->rivals);
 	free(r);
@@ -158,12 +171,53 @@ bool reconcile_owns(const struct reconcile_scope *scope, const struct kernel_obj
 	return false;
 }
 
+static size_t bucket_of(const struct kernel_key *key, size_t buckets_len)
+{
+	uint64_t words[sizeof(*key) / 8];
+	uint64_t h = 0;
+
+	memcpy(words, key, sizeof(words));
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		h = (h ^ words[i]) * 0x9e3779b97f4a7c15u;
+		h ^= h >> 29;
+	}
+	return h & (buckets_len - 1);
+}
+
 static struct reconcile_entry *find(const struct reconcile *r, const struct kernel_key *key)
 {
-	struct reconcile_entry *entry;
+	struct reconcile_entry *entry = r->buckets[bucket_of(key, r->buckets_len)];
 
-	HASH_FIND(hh, r->by_key, key, sizeof(*key), entry);
+	while (entry && memcmp(&entry->object.key, key, sizeof(*key)) != 0)
+		entry = entry->bucket_next;
 	return entry;
+}
+
+static void chain(struct reconcile_entry **buckets, size_t buckets_len,
+		  struct reconcile_entry *entry)
+{
+	size_t i = bucket_of(&entry->object.key, buckets_len);
+
+	entry->bucket_next = buckets[i];
+	buckets[i] = entry;
+}
+
+static void grow(struct reconcile *r)
+{
+	size_t len = r->buckets_len * 2;
+	struct reconcile_entry **buckets = xcalloc(len, sizeof(*buckets));
+
+	for (size_t i = 0; i < r->buckets_len; i++) {
+		while (r->buckets[i]) {
+			struct reconcile_entry *entry = r->buckets[i];
+
+			r->buckets[i] = entry->bucket_next;
+			chain(buckets, len, entry);
+		}
+	}
+	free(r->buckets);
+	r->buckets = buckets;
+	r->buckets_len = len;
 }
 
 static struct reconcile_entry *add(struct reconcile *r, const struct kernel_object *o)
@@ -171,8 +225,39 @@ static struct reconcile_entry *add(struct reconcile *r, const struct kernel_obje
 	struct reconcile_entry *entry = xcalloc(1, sizeof(*entry));
 
 	entry->object = *o;
-	HASH_ADD(hh, r->by_key, object.key, sizeof(entry->object.key), entry);
+	if (r->entries_len++ == r->buckets_len)
+		grow(r);
+	chain(r->buckets, r->buckets_len, entry);
 	return entry;
+}
+
+static void remove_entry(struct reconcile *r, struct reconcile_entry *entry)
+{
+	struct reconcile_entry **link = &r->buckets[bucket_of(&entry->object.key, r->buckets_len)];
+
+	while (*link != entry)
+		link = &(*link)->bucket_next;
+	*link = entry->bucket_next;
+	r->entries_len--;
+	free(entry->other);
+	free(entry->error);
+	free(entry);
+}
+
+/* Calls `visit` for every entry; it may remove the one it is called for, and add none. */
+static void for_each(struct reconcile *r,
+		     void (*visit)(struct reconcile *r, struct reconcile_entry *entry,
+				   uint32_t arg),
+		     uint32_t arg)
+{
+	for (size_t i = 0; i < r->buckets_len; i++) {
+		struct reconcile_entry *next;
+
+		for (struct reconcile_entry *entry = r->buckets[i]; entry; entry = next) {
+			next = entry->bucket_next;
+			visit(r, entry, arg);
+		}
+	}
 }
 
 /* Adds (sign 1) or takes back (-1) what an entry with an owner contributes to the counters. */
@@ -199,7 +284,9 @@ static void set_state(struct reconcile *r, struct reconcile_entry *entry,
 		      struct reconcile_owner *owner, enum presence presence, const char *error)
 {
 	char *copy = error ? xstrdup(error) : NULL;
-	struct queue *queue = NULL;
+	struct queue *puts = &r->puts[entry->object.key.kind];
+	struct queue *drops = &r->drops[entry->object.key.kind];
+	enum queued queued = NOWHERE;
 
 	count(r, entry, -1);
 	free(entry->error);
@@ -217,21 +304,18 @@ static void set_state(struct reconcile *r, struct reconcile_entry *entry,
 	entry->error = copy;
 	count(r, entry, 1);
 	if (!error && owner && presence != PRESENT)
-		queue = &r->puts[entry->object.key.kind];
+		queued = IN_PUTS;
 	else if (!error && !owner && presence != ABSENT)
-		queue = &r->drops[entry->object.key.kind];
-	if (queue != entry->queue) {
-		if (entry->queue)
-			TAILQ_REMOVE(entry->queue, entry, queue_link);
-		if (queue)
-			TAILQ_INSERT_TAIL(queue, entry, queue_link);
-		entry->queue = queue;
+		queued = IN_DROPS;
+	if (queued != entry->queued) {
+		if (entry->queued)
+			TAILQ_REMOVE(entry->queued == IN_PUTS ? puts : drops, entry, queue_link);
+		if (queued)
+			TAILQ_INSERT_TAIL(queued == IN_PUTS ? puts : drops, entry, queue_link);
+		entry->queued = (uint8_t)queued;
 	}
-	if (!owner && presence == ABSENT) {
-		HASH_DEL(r->by_key, entry);
-		free(entry->error);
-		free(entry);
-	}
+	if (!owner && presence == ABSENT)
+		remove_entry(r, entry);
 }
 
 static void remember_other(struct reconcile_entry *entry, const struct kernel_value *value)
@@ -354,30 +438,31 @@ static void settle_rivals(struct reconcile *r)
 	r->rivals_len = 0;
 }
 
+/* An entry of this kind that the observation did not show is not in the kernel. */
+static void note_absent(struct reconcile *r, struct reconcile_entry *entry, uint32_t kind)
+{
+	if (entry->object.key.kind != kind || entry->seen == r->pass)
+		return;
+	if (entry->owner && entry->presence == PRESENT)
+		r->counts.drift[kind]++;
+	set_state(r, entry, entry->owner, ABSENT, NULL);
+}
+
 void reconcile_observe_end(struct reconcile *r)
 {
-	struct reconcile_entry *entry;
-	struct reconcile_entry *tmp;
-
 	settle_rivals(r);
-	HASH_ITER (hh, r->by_key, entry, tmp) {
-		if (entry->object.key.kind != r->observing || entry->seen == r->pass)
-			continue;
-		if (entry->owner && entry->presence == PRESENT)
-			r->counts.drift[r->observing]++;
+	for_each(r, note_absent, r->observing);
+}
+
+static void note_device_gone(struct reconcile *r, struct reconcile_entry *entry, uint32_t ifindex)
+{
+	if (entry->object.key.ifindex == ifindex || entry->object.value.ifindex == ifindex)
 		set_state(r, entry, entry->owner, ABSENT, NULL);
-	}
 }
 
 void reconcile_forget_device(struct reconcile *r, uint32_t ifindex)
 {
-	struct reconcile_entry *entry;
-	struct reconcile_entry *tmp;
-
-	HASH_ITER (hh, r->by_key, entry, tmp) {
-		if (entry->object.key.ifindex == ifindex || entry->object.value.ifindex == ifindex)
-			set_state(r, entry, entry->owner, ABSENT, NULL);
-	}
+	for_each(r, note_device_gone, ifindex);
 }
 
 bool reconcile_contradicts(const struct reconcile *r, const struct kernel_object *o, bool gone)

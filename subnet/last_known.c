@@ -7,34 +7,54 @@
 
 #define VERSION_NUMBER 1
 
-static json_t *lease_to_json(const struct lease *l)
+static void put_text(FILE *out, const char *name, const char *text)
+{
+	auto_json json_t *string = json_string(text);
+	auto_free char *quoted = string ? json_dumps(string, JSON_ENCODE_ANY) : NULL;
+
+	fprintf(out, "\"%s\":%s", name, quoted ? quoted : "\"\"");
+}
+
+static void put_lease(FILE *out, const struct lease *l)
 {
 	auto_free char *value = lease_value_format(l);
 	char key[SUBNET_KEY_TEXT];
-	char handle[24];
-	char created[24];
 
-	snprintf(handle, sizeof(handle), "%lld", (long long)l->handle);
-	snprintf(created, sizeof(created), "%llu", (unsigned long long)l->create_revision);
-	return json_pack("{s:s,s:s,s:s,s:s}", "key", subnet_key_format(&l->subnet, key), "value",
-			 value, "handle", handle, "created", created);
+	fputc('{', out);
+	put_text(out, "key", subnet_key_format(&l->subnet, key));
+	fputc(',', out);
+	put_text(out, "value", value);
+	fprintf(out, ",\"handle\":\"%lld\",\"created\":\"%llu\"}", (long long)l->handle,
+		(unsigned long long)l->create_revision);
 }
 
+/* Written piece by piece: as one tree it would be several times as large as all leases. */
 char *last_known_format(const struct last_known *k)
 {
-	auto_json json_t *peers = json_array();
-	auto_json json_t *root = NULL;
-	char *text;
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
 
-	for (size_t i = 0; i < k->peers_len; i++)
-		json_array_append_new(peers, lease_to_json(k->peers[i]));
-	root = json_pack("{s:i,s:s,s:s,s:I,s:O}", "version", VERSION_NUMBER, "network", k->network,
-			 "config", k->config, "expires", (json_int_t)k->expires_wall_s, "peers",
-			 peers);
-	if (root && k->own)
-		json_object_set_new(root, "own", lease_to_json(k->own));
-	text = root ? json_dumps(root, JSON_COMPACT) : NULL;
-	return text ? text : xstrdup("{}");
+	if (!out)
+		abort();
+	fprintf(out, "{\"version\":%d,", VERSION_NUMBER);
+	put_text(out, "network", k->network);
+	fputc(',', out);
+	put_text(out, "config", k->config);
+	fprintf(out, ",\"expires\":%lld", (long long)k->expires_wall_s);
+	if (k->own) {
+		fputs(",\"own\":", out);
+		put_lease(out, k->own);
+	}
+	fputs(",\"peers\":[", out);
+	for (size_t i = 0; i < k->peers_len; i++) {
+		fputs(i ? ",\n" : "\n", out);
+		put_lease(out, k->peers[i]);
+	}
+	fputs("\n]}\n", out);
+	if (fclose(out) != 0)
+		abort();
+	return text;
 }
 
 static int lease_from_json(const json_t *object, struct lease **ret, struct err *e)
