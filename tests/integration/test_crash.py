@@ -9,7 +9,8 @@ from etcd import PREFIX
 from netns import wait_for
 from witness import made_up_lease
 
-BIG = {"Network": "10.0.0.0/12", "Backend": {"Type": "vxlan"}}
+# Hosts choose above the subnets of made-up peers.
+BIG = {"Network": "10.0.0.0/12", "SubnetMin": "10.15.0.0", "Backend": {"Type": "vxlan"}}
 
 
 def leases(first, last):

@@ -613,7 +613,7 @@ def test_config_show(lab, two):
     lab.etcd.set_config(document)
     h1.daemon.wait_status(lambda s: s["verdict"])
     text = ask(h1, "config", "show")
-    assert "10.5.0.0/16, /24 each, from 10.5.1.0 to 10.5.255.0" in text and '{"Type":"vxlan"}' in text
+    assert "10.5.0.0/16, /24 each, from 10.5.150.0 to 10.5.239.0" in text and '{"Type":"vxlan"}' in text
     answer = json.loads(ask(h1, "config", "show", "-o", "json"))
     assert answer["kind"] == "NetworkConfig" and answer["ipv4"]["subnetLen"] == 24
 
