@@ -103,6 +103,7 @@ void attach_plan(const struct config *c, const struct result *ipam, struct recor
 {
 	ret->hairpin = c->hairpin;
 	ret->isolated = c->isolated;
+	ret->promiscuous = c->promiscuous;
 	ret->mtu_bytes = c->mtu_bytes;
 	if (!c->is_gateway && !c->ptp)
 		return;
