@@ -51,7 +51,11 @@ static bool has_default_route(const struct result *ipam, int family)
 	return false;
 }
 
-void attach_collect_routes(const struct config *c, const struct result *ipam, struct result *routes)
+/*
+ * The routes to install: the configured ones, and with isDefaultGateway a default route per family
+ * unless there is one.
+ */
+static void collect_routes(const struct config *c, const struct result *ipam, struct result *routes)
 {
 	bool done_v4 = has_default_route(ipam, AF_INET);
 	bool done_v6 = has_default_route(ipam, AF_INET6);
@@ -103,6 +107,7 @@ void attach_plan(const struct config *c, const struct result *ipam, struct recor
 {
 	ret->hairpin = c->hairpin;
 	ret->isolated = c->isolated;
+	ret->promiscuous = c->promiscuous;
 	ret->mtu_bytes = c->mtu_bytes;
 	if (!c->is_gateway && !c->ptp)
 		return;
@@ -450,6 +455,6 @@ static int attach_routed(const struct attach *a, struct result *result, struct e
 
 int attach_interface(const struct attach *a, struct result *result, struct err *e)
 {
-	attach_collect_routes(a->config, a->ipam, result);
+	collect_routes(a->config, a->ipam, result);
 	return a->config->ptp ? attach_routed(a, result, e) : attach_to_bridge(a, result, e);
 }

@@ -35,12 +35,4 @@ struct ip_addr attach_gateway(const struct result_address *a);
 /* Notes in the record what CHECK will look for on the host's side: gateways and switches. */
 void attach_plan(const struct config *c, const struct result *ipam, struct record *ret);
 
-/*
- * The routes to install for an ADD: the configured ones with their gateways filled in, and a
- * default route per family with isDefaultGateway unless there is one. Appends to `routes`; shared
- * with CHECK.
- */
-void attach_collect_routes(const struct config *c, const struct result *ipam,
-			   struct result *routes);
-
 #endif

@@ -81,17 +81,17 @@ static void add_vlans(struct sequence *s, const struct config *c, uint32_t port_
 	const uint16_t access = BRIDGE_VLAN_INFO_PVID | BRIDGE_VLAN_INFO_UNTAGGED;
 
 	if (!c->keep_default_vlan && c->vlan != 1) {
-		device_encode_vlan(false, port_ifindex, false, 1, 1, 0, sequence_reserve(s));
+		device_encode_vlan(false, port_ifindex, 1, 1, 0, sequence_reserve(s));
 		sequence_commit(s, "remove the default VLAN from the port");
 	}
 	if (c->vlan) {
-		device_encode_vlan(true, port_ifindex, false, c->vlan, c->vlan, access,
+		device_encode_vlan(true, port_ifindex, c->vlan, c->vlan, access,
 				   sequence_reserve(s));
 		sequence_commit(s, "add VLAN %u to the port", c->vlan);
 	}
 	for (size_t i = 0; i < c->trunk_len; i++) {
-		device_encode_vlan(true, port_ifindex, false, c->trunk[i].first, c->trunk[i].last,
-				   0, sequence_reserve(s));
+		device_encode_vlan(true, port_ifindex, c->trunk[i].first, c->trunk[i].last, 0,
+				   sequence_reserve(s));
 		sequence_commit(s, "add VLANs %u-%u to the port", c->trunk[i].first,
 				c->trunk[i].last);
 	}

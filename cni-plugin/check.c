@@ -176,6 +176,8 @@ static int check_bridge(const struct check *c, struct device *ret, struct err *e
 		return MISMATCH(e, "%s is not a bridge", name);
 	if (!ret->up)
 		return MISMATCH(e, "bridge %s is down", name);
+	if (c->record->promiscuous && !ret->promiscuous)
+		return MISMATCH(e, "bridge %s is not promiscuous", name);
 	if (listed && !same_mac(listed, ret))
 		return MISMATCH(e, "bridge %s has another MAC than in prevResult", name);
 	return 0;

@@ -72,6 +72,22 @@ static void collect_record(void *arg, const char *container_id, const char *ifna
 	note(gc, rc, &step);
 }
 
+/* Of a container that flannel's plugin attached nothing is left but its file and reservations. */
+static void collect_flannels(void *arg, const char *container_id)
+{
+	struct gc *gc = arg;
+	auto_json json_t *saved = NULL;
+	const char *network;
+	struct err step;
+
+	if (attachments_have(gc->valid, container_id, "") ||
+	    record_read_flannel(gc->n->data_dir, container_id, &saved, &step) < 0)
+		return;
+	network = json_string_value(json_get_any_case(saved, "name"));
+	if (network && strcmp(network, gc->n->name) == 0)
+		note(gc, record_remove_flannel(gc->n->data_dir, container_id, &step), &step);
+}
+
 static bool is_stale(void *arg, const struct ip_addr *a UNUSED, const struct pool_owner *owner)
 {
 	const struct gc *gc = arg;
@@ -144,8 +160,11 @@ int verb_gc(const struct cni_env *env, const struct netconf *n, struct err *e)
 		rc = store_list(store, collect_record, &gc, &step);
 	if (rc < 0 && rc != -ENOENT)
 		note(&gc, cni_classify(&step, CNI_STATE), &step);
-	if (valid.known)
+	if (valid.known) {
 		note(&gc, rules_remove_others(&host, n->name, is_valid_key, &gc, &step), &step);
+		rc = record_list_flannel(n->data_dir, collect_flannels, &gc, &step);
+		note(&gc, rc == -ENOENT ? 0 : rc, &step);
+	}
 	note(&gc, collect_reservations(&gc, &step), &step);
 	note(&gc, forward(&gc, &step), &step);
 	return gc.rc < 0 ? cni_classify(e, CNI_STATE) : 0;

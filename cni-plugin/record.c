@@ -18,37 +18,74 @@ void record_fini(struct record *r)
 	memset(r, 0, sizeof(*r));
 }
 
-json_t *record_to_json(const struct record *r)
+static void set_mac(json_t *j, const char *key, const struct mac_addr *mac)
 {
-	char host_mac[MAC_TEXT];
-	char mac[MAC_TEXT];
-	json_t *addresses = json_array();
-	json_t *gateways = json_array();
-	json_t *j;
+	char text[MAC_TEXT];
+
+	json_object_set_new(j, key, json_string(mac_addr_format(mac, text)));
+}
+
+static json_t *addresses_json(const struct record *r)
+{
+	json_t *list = json_array();
 
 	for (size_t i = 0; i < r->addresses_len; i++) {
 		char text[IP_ADDR_TEXT];
 
-		json_array_append_new(addresses,
-				      json_string(ip_addr_format(&r->addresses[i], text)));
+		json_array_append_new(list, json_string(ip_addr_format(&r->addresses[i], text)));
 	}
+	return list;
+}
+
+static json_t *gateways_json(const struct record *r)
+{
+	json_t *list = json_array();
+
 	for (size_t i = 0; i < r->gateways_len; i++) {
 		char text[IP_NET_TEXT];
 
-		json_array_append_new(gateways, json_string(ip_net_format(&r->gateways[i], text)));
+		json_array_append_new(list, json_string(ip_net_format(&r->gateways[i], text)));
 	}
-	j = json_pack("{s:i, s:s, s:b, s:b, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:b, s:o, s:b, "
-		      "s:b, s:i, s:s, s:o}",
-		      "version", RECORD_VERSION, "kind",
-		      r->kind == RECORD_NATIVE ? "native" : "delegate", "complete", r->complete,
-		      "ptp", r->ptp, "containerID", r->container_id, "ifname", r->ifname, "network",
-		      r->network, "hostInterface", r->host_ifname, "hostMac",
-		      mac_addr_format(&r->host_mac, host_mac), "mac", mac_addr_format(&r->mac, mac),
-		      "bridge", r->bridge, "masquerade", r->masquerade, "macGuard", r->mac_guard,
-		      "addresses", addresses, "hairpin", r->hairpin, "isolated", r->isolated, "mtu",
-		      (int)r->mtu_bytes, "gatewayDevice", r->gateway_device, "gateways", gateways);
-	if (r->pool_dir)
-		json_object_set_new(j, "pool", json_string(r->pool_dir));
+	return list;
+}
+
+json_t *record_to_json(const struct record *r)
+{
+	const struct {
+		const char *key;
+		bool value;
+	} flags[] = {
+		{ "complete", r->complete },       { "ptp", r->ptp },
+		{ "masquerade", r->masquerade },   { "macGuard", r->mac_guard },
+		{ "hairpin", r->hairpin },         { "isolated", r->isolated },
+		{ "promiscuous", r->promiscuous },
+	};
+	const struct {
+		const char *key;
+		const char *value; /* NULL: left out */
+	} texts[] = {
+		{ "kind", r->kind == RECORD_NATIVE ? "native" : "delegate" },
+		{ "containerID", r->container_id },
+		{ "ifname", r->ifname },
+		{ "network", r->network },
+		{ "hostInterface", r->host_ifname },
+		{ "bridge", r->bridge },
+		{ "gatewayDevice", r->gateway_device },
+		{ "pool", r->pool_dir },
+	};
+	json_t *j = json_pack("{s:i}", "version", RECORD_VERSION);
+
+	for (unsigned i = 0; i < ARRAY_LEN(flags); i++)
+		json_object_set_new(j, flags[i].key, json_boolean(flags[i].value));
+	for (unsigned i = 0; i < ARRAY_LEN(texts); i++) {
+		if (texts[i].value)
+			json_object_set_new(j, texts[i].key, json_string(texts[i].value));
+	}
+	set_mac(j, "hostMac", &r->host_mac);
+	set_mac(j, "mac", &r->mac);
+	json_object_set_new(j, "mtu", json_integer(r->mtu_bytes));
+	json_object_set_new(j, "addresses", addresses_json(r));
+	json_object_set_new(j, "gateways", gateways_json(r));
 	if (r->delegate)
 		json_object_set(j, "delegate", r->delegate);
 	return j;
@@ -162,6 +199,7 @@ static int parse(const json_t *j, struct record *r, struct err *e)
 	    json_read_bool(j, "macGuard", &r->mac_guard, e) < 0 ||
 	    json_read_bool(j, "hairpin", &r->hairpin, e) < 0 ||
 	    json_read_bool(j, "isolated", &r->isolated, e) < 0 ||
+	    json_read_bool(j, "promiscuous", &r->promiscuous, e) < 0 ||
 	    json_read_uint(j, "mtu", 0, 65535, &mtu, e) < 0 ||
 	    read_ifname(j, "gatewayDevice", r->gateway_device, e) < 0 ||
 	    read_addresses(j, r, e) < 0 || read_gateways(j, r, e) < 0)

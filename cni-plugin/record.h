@@ -43,8 +43,9 @@ struct record {
 	char bridge[IFNAMSIZ];      /* "" for ptp */
 	bool masquerade;
 	bool mac_guard;
-	bool hairpin; /* the next three for CHECK */
+	bool hairpin; /* from here on for CHECK */
 	bool isolated;
+	bool promiscuous;
 	uint32_t mtu_bytes;
 	/* What the host answers to, on `gateway_device`: the bridge, its VLAN interface, or our end
 	 * of the link. */
@@ -105,6 +106,9 @@ void record_fini(struct record *r);
 int record_read_flannel(const char *data_dir, const char *container_id, json_t **ret,
 			struct err *e) MUST_CHECK;
 int record_remove_flannel(const char *data_dir, const char *container_id, struct err *e) MUST_CHECK;
+/* Calls `visit` with every container id that has a file which flannel's plugin may have written. */
+int record_list_flannel(const char *data_dir, void (*visit)(void *arg, const char *container_id),
+			void *arg, struct err *e) MUST_CHECK;
 
 static inline void record_fini_ref(struct record *r)
 {

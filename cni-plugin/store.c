@@ -289,3 +289,19 @@ int record_remove_flannel(const char *data_dir, const char *container_id, struct
 		return err_sys(e, -errno, "%s", path);
 	return 0;
 }
+
+int record_list_flannel(const char *data_dir, void (*visit)(void *arg, const char *container_id),
+			void *arg, struct err *e)
+{
+	DIR *dir = opendir(data_dir);
+	const struct dirent *entry;
+
+	if (!dir)
+		return err_sys(e, -errno, "%s", data_dir);
+	while ((entry = readdir(dir))) {
+		if (cni_is_identifier(entry->d_name))
+			visit(arg, entry->d_name);
+	}
+	closedir(dir);
+	return 0;
+}

@@ -8,8 +8,7 @@
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 
-#define DUMP_ATTEMPTS 5
-#define OPER_UP       6 /* IF_OPER_UP; linux/if.h does not go together with net/if.h */
+#define OPER_UP 6 /* IF_OPER_UP; linux/if.h does not go together with net/if.h */
 
 static struct ifinfomsg *put_header(struct nlmsghdr *hdr, uint16_t type, uint16_t flags,
 				    uint32_t ifindex)
@@ -49,9 +48,6 @@ static void read_port(const struct nlattr *nest, struct device *d)
 	mnl_attr_for_each_nested(attr, nest)
 	{
 		switch (mnl_attr_get_type(attr)) {
-		case IFLA_BRPORT_STATE:
-			d->port_forwarding = read_u8(attr) == BR_STATE_FORWARDING;
-			break;
 		case IFLA_BRPORT_MODE:
 			d->port_hairpin = read_u8(attr);
 			break;
@@ -82,13 +78,12 @@ static void read_linkinfo(const struct nlattr *nest, struct device *d)
 			break;
 		}
 	}
-	if (slave_data && strcmp(slave_kind, "bridge") == 0) {
-		d->is_port = true;
+	if (slave_data && strcmp(slave_kind, "bridge") == 0)
 		read_port(slave_data, d);
-	}
 }
 
-bool device_decode(const struct nlmsghdr *hdr, struct device *ret)
+/* False for anything but a device, and for messages of other families (bridge ports' copies). */
+static bool decode(const struct nlmsghdr *hdr, struct device *ret)
 {
 	const struct ifinfomsg *m = mnl_nlmsg_get_payload(hdr);
 	struct device d = { 0 };
@@ -133,78 +128,28 @@ bool device_decode(const struct nlmsghdr *hdr, struct device *ret)
 	return true;
 }
 
-struct device_list {
-	struct device *items;
-	size_t len;
-	size_t cap;
-};
-
 static void on_device(void *arg, const struct nlmsghdr *hdr)
 {
-	struct device_list *list = arg;
-	struct device d;
-
-	if (!device_decode(hdr, &d))
-		return;
-	GROW(list->items, list->len, list->cap);
-	list->items[list->len++] = d;
-}
-
-static int get(struct netlink *nl, uint32_t ifindex, const char *name, struct device *ret,
-	       struct err *e)
-{
-	char buffer[NETLINK_MESSAGE_MAX] __attribute__((aligned(8))) = { 0 };
-	struct nlmsghdr *hdr = (struct nlmsghdr *)(void *)buffer;
-	struct device_list found = { 0 };
-	int rc;
-
-	put_header(hdr, RTM_GETLINK, 0, ifindex);
-	if (name)
-		mnl_attr_put_strz(hdr, IFLA_IFNAME, name);
-	mnl_attr_put_u32(hdr, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
-	rc = netlink_call(nl, hdr, on_device, &found, e);
-	if (rc == 0 && found.len != 1)
-		rc = err_set(e, -ENODEV, "No such device");
-	if (rc == 0)
-		*ret = found.items[0];
-	free(found.items);
-	return rc;
+	decode(hdr, arg);
 }
 
 int device_get(struct netlink *nl, const char *name, struct device *ret, struct err *e)
 {
-	if (get(nl, 0, name, ret, e) < 0)
+	char buffer[NETLINK_MESSAGE_MAX] __attribute__((aligned(8))) = { 0 };
+	struct nlmsghdr *hdr = (struct nlmsghdr *)(void *)buffer;
+	struct device found = { 0 };
+	int rc;
+
+	put_header(hdr, RTM_GETLINK, 0, 0);
+	mnl_attr_put_strz(hdr, IFLA_IFNAME, name);
+	mnl_attr_put_u32(hdr, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+	rc = netlink_call(nl, hdr, on_device, &found, e);
+	if (rc == 0 && !found.ifindex)
+		rc = err_set(e, -ENODEV, "No such device");
+	if (rc < 0)
 		return err_wrap(e, "device %s", name);
+	*ret = found;
 	return 0;
-}
-
-int device_get_by_index(struct netlink *nl, uint32_t ifindex, struct device *ret, struct err *e)
-{
-	if (get(nl, ifindex, NULL, ret, e) < 0)
-		return err_wrap(e, "device %u", ifindex);
-	return 0;
-}
-
-int device_list(struct netlink *nl, struct device **ret, size_t *ret_len, struct err *e)
-{
-	for (unsigned attempt = 1;; attempt++) {
-		char buffer[256] __attribute__((aligned(8))) = { 0 };
-		struct nlmsghdr *hdr = (struct nlmsghdr *)(void *)buffer;
-		struct device_list list = { 0 };
-		int rc;
-
-		put_header(hdr, RTM_GETLINK, 0, 0);
-		mnl_attr_put_u32(hdr, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
-		rc = netlink_dump(nl, hdr, on_device, &list, e);
-		if (rc == 0) {
-			*ret = list.items;
-			*ret_len = list.len;
-			return 0;
-		}
-		free(list.items);
-		if (rc != -EINTR || attempt == DUMP_ATTEMPTS)
-			return err_wrap(e, "devices");
-	}
 }
 
 int device_delete(struct netlink *nl, uint32_t ifindex, struct err *e)
@@ -332,15 +277,13 @@ static void put_vlan(struct nlmsghdr *hdr, uint16_t vid, uint16_t flags)
 	mnl_attr_put(hdr, IFLA_BRIDGE_VLAN_INFO, sizeof(info), &info);
 }
 
-void device_encode_vlan(bool add, uint32_t ifindex, bool self, uint16_t first, uint16_t last,
-			uint16_t flags, struct nlmsghdr *hdr)
+void device_encode_vlan(bool add, uint32_t ifindex, uint16_t first, uint16_t last, uint16_t flags,
+			struct nlmsghdr *hdr)
 {
 	struct nlattr *nest;
 
 	put_header(hdr, add ? RTM_SETLINK : RTM_DELLINK, 0, ifindex)->ifi_family = AF_BRIDGE;
 	nest = mnl_attr_nest_start(hdr, IFLA_AF_SPEC);
-	if (self)
-		mnl_attr_put_u16(hdr, IFLA_BRIDGE_FLAGS, BRIDGE_FLAGS_SELF);
 	if (first == last) {
 		put_vlan(hdr, first, flags);
 	} else {
@@ -348,75 +291,4 @@ void device_encode_vlan(bool add, uint32_t ifindex, bool self, uint16_t first, u
 		put_vlan(hdr, last, flags | BRIDGE_VLAN_INFO_RANGE_END);
 	}
 	mnl_attr_nest_end(hdr, nest);
-}
-
-struct vlan_query {
-	uint32_t ifindex;
-	bool seen; /* the kernel lists VLANs for this port at all */
-	bool *vids;
-};
-
-static void read_vlans(const struct nlattr *nest, struct vlan_query *q)
-{
-	const struct nlattr *attr;
-	unsigned begin = 0;
-
-	mnl_attr_for_each_nested(attr, nest)
-	{
-		struct bridge_vlan_info info;
-
-		if (mnl_attr_get_type(attr) != IFLA_BRIDGE_VLAN_INFO ||
-		    mnl_attr_get_payload_len(attr) != sizeof(info))
-			continue;
-		memcpy(&info, mnl_attr_get_payload(attr), sizeof(info));
-		q->seen = true;
-		if (info.flags & BRIDGE_VLAN_INFO_RANGE_BEGIN) {
-			begin = info.vid;
-			continue;
-		}
-		if (!(info.flags & BRIDGE_VLAN_INFO_RANGE_END))
-			begin = info.vid;
-		for (unsigned vid = begin; vid <= info.vid && vid <= DEVICE_VLAN_MAX; vid++)
-			q->vids[vid] = true;
-	}
-}
-
-static void on_vlans(void *arg, const struct nlmsghdr *hdr)
-{
-	const struct ifinfomsg *m = mnl_nlmsg_get_payload(hdr);
-	struct vlan_query *q = arg;
-	const struct nlattr *attr;
-
-	if (hdr->nlmsg_type != RTM_NEWLINK || mnl_nlmsg_get_payload_len(hdr) < sizeof(*m) ||
-	    (uint32_t)m->ifi_index != q->ifindex)
-		return;
-	mnl_attr_for_each(attr, hdr, sizeof(*m))
-	{
-		if (mnl_attr_get_type(attr) == IFLA_AF_SPEC)
-			read_vlans(attr, q);
-	}
-}
-
-int device_list_vlans(struct netlink *nl, uint32_t ifindex, bool ret[static DEVICE_VLAN_MAX + 1],
-		      struct err *e)
-{
-	for (unsigned attempt = 1;; attempt++) {
-		char buffer[256] __attribute__((aligned(8))) = { 0 };
-		struct nlmsghdr *hdr = (struct nlmsghdr *)(void *)buffer;
-		bool vids[DEVICE_VLAN_MAX + 1] = { 0 };
-		struct vlan_query q = { .ifindex = ifindex, .vids = vids };
-		int rc;
-
-		put_header(hdr, RTM_GETLINK, 0, 0)->ifi_family = AF_BRIDGE;
-		mnl_attr_put_u32(hdr, IFLA_EXT_MASK, RTEXT_FILTER_BRVLAN_COMPRESSED);
-		rc = netlink_dump(nl, hdr, on_vlans, &q, e);
-		if (rc == 0 && !q.seen)
-			rc = err_set(e, -EOPNOTSUPP, "the kernel lists no VLANs for this port");
-		if (rc == 0) {
-			memcpy(ret, vids, sizeof(vids));
-			return 0;
-		}
-		if (rc != -EINTR || attempt == DUMP_ATTEMPTS)
-			return err_wrap(e, "VLANs of device %u", ifindex);
-	}
 }

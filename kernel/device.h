@@ -29,21 +29,12 @@ struct device {
 	bool promiscuous;
 	uint32_t master_ifindex;
 	uint32_t peer_ifindex; /* veth: the other end, an index of the other end's namespace */
-	bool is_port;          /* of a bridge; the rest is about that */
-	bool port_forwarding;
-	bool port_hairpin;
+	bool port_hairpin;     /* this and the next: of a port of a bridge */
 	bool port_isolated;
 };
 
 /* -ENODEV if there is none. */
 int device_get(struct netlink *nl, const char *name, struct device *ret, struct err *e) MUST_CHECK;
-int device_get_by_index(struct netlink *nl, uint32_t ifindex, struct device *ret,
-			struct err *e) MUST_CHECK;
-/* Every device of the namespace, in kernel order; caller frees the array. */
-int device_list(struct netlink *nl, struct device **ret, size_t *ret_len, struct err *e) MUST_CHECK;
-/* Reads RTM_NEWLINK. False for anything else and for messages of other families (bridge ports'
- * copies). */
-bool device_decode(const struct nlmsghdr *hdr, struct device *ret);
 
 /* Returns when the device is gone, which for a veth takes the kernel some 15 to 30 ms; its peer
  * goes with it. */
@@ -79,13 +70,8 @@ void device_encode_mac(uint32_t ifindex, const struct mac_addr *mac, struct nlms
 /* The next three fail with EOPNOTSUPP on kernels without the feature. */
 void device_encode_port(uint32_t ifindex, bool hairpin, bool isolated, struct nlmsghdr *hdr);
 void device_encode_vlan_filtering(uint32_t bridge_ifindex, struct nlmsghdr *hdr);
-/* VLANs first..last of a port, or with `self` of the bridge itself. flags: BRIDGE_VLAN_INFO_PVID,
- * _UNTAGGED. */
-void device_encode_vlan(bool add, uint32_t ifindex, bool self, uint16_t first, uint16_t last,
-			uint16_t flags, struct nlmsghdr *hdr);
-
-/* The VLANs of a port; true in ret[vid] for each. -EOPNOTSUPP. */
-int device_list_vlans(struct netlink *nl, uint32_t ifindex, bool ret[static DEVICE_VLAN_MAX + 1],
-		      struct err *e) MUST_CHECK;
+/* VLANs first..last of a port. flags: BRIDGE_VLAN_INFO_PVID, _UNTAGGED. */
+void device_encode_vlan(bool add, uint32_t ifindex, uint16_t first, uint16_t last, uint16_t flags,
+			struct nlmsghdr *hdr);
 
 #endif

@@ -56,16 +56,15 @@ void inet_encode_address_delete(const struct inet_address *a, struct nlmsghdr *h
 	put_ip(hdr, IFA_ADDRESS, &a->net.addr);
 }
 
-static void put_route(const struct inet_route *r, uint16_t type, uint16_t flags,
-		      struct nlmsghdr *hdr)
+void inet_encode_route_add(const struct inet_route *r, struct nlmsghdr *hdr)
 {
 	uint32_t table = r->table ? r->table : RT_TABLE_MAIN;
 	struct ip_net dst = ip_net_masked(&r->dst);
 	struct rtmsg *m;
 
 	mnl_nlmsg_put_header(hdr);
-	hdr->nlmsg_type = type;
-	hdr->nlmsg_flags = NLM_F_REQUEST | flags;
+	hdr->nlmsg_type = RTM_NEWROUTE;
+	hdr->nlmsg_flags = NLM_F_REQUEST | NLM_F_CREATE | NLM_F_APPEND;
 	m = mnl_nlmsg_put_extra_header(hdr, sizeof(*m));
 	m->rtm_family = dst.addr.family;
 	m->rtm_dst_len = dst.len;
@@ -74,8 +73,6 @@ static void put_route(const struct inet_route *r, uint16_t type, uint16_t flags,
 	m->rtm_type = RTN_UNICAST;
 	if (r->scope != INET_SCOPE_ANY)
 		m->rtm_scope = (uint8_t)r->scope;
-	else if (type == RTM_DELROUTE)
-		m->rtm_scope = RT_SCOPE_NOWHERE; /* any */
 	else
 		m->rtm_scope = ip_addr_is_set(&r->gateway) ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK;
 	mnl_attr_put_u32(hdr, RTA_TABLE, table);
@@ -100,16 +97,6 @@ static void put_route(const struct inet_route *r, uint16_t type, uint16_t flags,
 	}
 }
 
-void inet_encode_route_add(const struct inet_route *r, struct nlmsghdr *hdr)
-{
-	put_route(r, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_APPEND, hdr);
-}
-
-void inet_encode_route_delete(const struct inet_route *r, struct nlmsghdr *hdr)
-{
-	put_route(r, RTM_DELROUTE, 0, hdr);
-}
-
 /* True if the attribute holds exactly one address of the family. */
 static bool read_ip(const struct nlattr *attr, int family, struct ip_addr *ret)
 {
@@ -127,7 +114,7 @@ static bool read_u32(const struct nlattr *attr, uint32_t *ret)
 	return true;
 }
 
-bool inet_decode_address(const struct nlmsghdr *hdr, struct inet_address *ret)
+static bool decode_address(const struct nlmsghdr *hdr, struct inet_address *ret)
 {
 	const struct ifaddrmsg *m = mnl_nlmsg_get_payload(hdr);
 	struct inet_address a = { 0 };
@@ -319,7 +306,7 @@ static void on_address(void *arg, const struct nlmsghdr *hdr)
 	struct inet_address a;
 
 	/* An old kernel ignores the filter in the request. */
-	if (!inet_decode_address(hdr, &a) || a.ifindex != list->ifindex)
+	if (!decode_address(hdr, &a) || a.ifindex != list->ifindex)
 		return;
 	GROW(list->items, list->len, list->cap);
 	list->items[list->len++] = a;

@@ -44,7 +44,6 @@ struct inet_route {
 void inet_encode_address_add(const struct inet_address *a, struct nlmsghdr *hdr);
 void inet_encode_address_delete(const struct inet_address *a, struct nlmsghdr *hdr);
 void inet_encode_route_add(const struct inet_route *r, struct nlmsghdr *hdr);
-void inet_encode_route_delete(const struct inet_route *r, struct nlmsghdr *hdr);
 
 /* All addresses of one interface; caller frees the array. family AF_UNSPEC: both. */
 int inet_list_addresses(struct netlink *nl, int family, uint32_t ifindex, struct inet_address **ret,
@@ -53,8 +52,5 @@ int inet_list_addresses(struct netlink *nl, int family, uint32_t ifindex, struct
 /* All unicast routes of one interface in every table; caller frees the array. */
 int inet_list_routes(struct netlink *nl, int family, uint32_t ifindex, struct inet_route **ret,
 		     size_t *ret_len, struct err *e) MUST_CHECK;
-
-/* Reads RTM_NEWADDR. False for anything else. */
-bool inet_decode_address(const struct nlmsghdr *hdr, struct inet_address *ret);
 
 #endif

@@ -108,15 +108,6 @@ void nft_flush_chain(struct sequence *s, const struct nft_chain *c)
 	sequence_commit(s, "flush nftables chain %s", c->name);
 }
 
-void nft_delete_chain(struct sequence *s, const struct nft_chain *c)
-{
-	struct nlmsghdr *hdr = put_request(sequence_reserve(s), NFT_MSG_DELCHAIN, 0, c->family);
-
-	mnl_attr_put_strz(hdr, NFTA_CHAIN_TABLE, c->table);
-	mnl_attr_put_strz(hdr, NFTA_CHAIN_NAME, c->name);
-	sequence_commit(s, "delete nftables chain %s", c->name);
-}
-
 void nft_add_set(struct sequence *s, const struct nft_set *set)
 {
 	/* Type (key byte order), size, value (host's). */

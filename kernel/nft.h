@@ -62,7 +62,6 @@ void nft_end(struct sequence *s);
 void nft_add_table(struct sequence *s, uint8_t family, const char *table);
 void nft_add_chain(struct sequence *s, const struct nft_chain *c);
 void nft_flush_chain(struct sequence *s, const struct nft_chain *c);
-void nft_delete_chain(struct sequence *s, const struct nft_chain *c);
 void nft_add_set(struct sequence *s, const struct nft_set *set);
 /* EEXIST if the key is there. */
 void nft_add_element(struct sequence *s, const struct nft_set *set, const struct nft_element *el);

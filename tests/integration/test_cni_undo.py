@@ -249,6 +249,15 @@ def damage_cases():
     }
 
 
+def test_check_sees_promiscuity(host):
+    conf = host.direct(ranges=["10.1.2.0/24"], promiscMode=True)
+    ns = host.namespace()
+    result = host.add(conf, ns)
+    assert host.check(conf, ns, result).ok
+    host.ns.run("ip", "link", "set", "br0", "promisc", "off")
+    assert "not promiscuous" in host.check(conf, ns, result).message
+
+
 @pytest.mark.parametrize("case", damage_cases())
 def test_check_sees(host, case):
     conf = full(host)
@@ -320,6 +329,16 @@ def test_migration_from_flannels_plugin(host):
         assert set(ns.links()) == {"lo"} and not legacy.exists()
         host.delete(conf, newer, id="newer")
         assert host.leftovers() == {}
+
+
+def test_gc_removes_the_files_of_flannels_plugin(host):
+    conf = full(host)
+    host.data_dir.mkdir()
+    for id, network in (("gone", "net1"), ("kept", "net1"), ("other", "net2")):
+        (host.data_dir / id).write_text(json.dumps({"name": network, "type": "bridge"}))
+    (host.data_dir / "notes").write_text("no JSON")
+    assert host.run("GC", conf | valid(("kept", "eth0"))).ok
+    assert sorted(f.name for f in host.data_dir.iterdir() if f.is_file()) == ["kept", "notes", "other"]
 
 
 def test_long_and_odd_names(host):

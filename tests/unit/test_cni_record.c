@@ -22,7 +22,7 @@ static void fill(struct record *r, const char *id, const char *ifname)
 	r->mac = test_mac("02:00:00:00:00:02");
 	strncpy(r->bridge, "cni0", sizeof(r->bridge) - 1);
 	strncpy(r->gateway_device, "cni0", sizeof(r->gateway_device) - 1);
-	r->masquerade = r->mac_guard = r->hairpin = true;
+	r->masquerade = r->mac_guard = r->hairpin = r->promiscuous = true;
 	r->mtu_bytes = 1450;
 	r->pool_dir = xstrdup("/var/lib/cni/networks/net");
 	r->addresses[0] = test_addr("10.5.17.2");
