@@ -5,7 +5,6 @@ import contextlib
 import fcntl
 import json
 import os
-import pathlib
 import pty
 import re
 import select
@@ -264,13 +263,15 @@ def test_hostile_names_reach_no_terminal(lab, two):
 
 def test_subnets_is_quick(lab, two):
     h1, _ = two
-    times = []
-    for _ in range(10):
+    limit_s = 0.2 if "sanitize" in BUILD.name else 0.05
+
+    def seconds():
         start = time.monotonic()
         ask(h1, "subnets")
-        times.append(time.monotonic() - start)
-    # Half of it would do; the machine may be busy.
-    assert sorted(times)[0] < 0.05, times
+        return time.monotonic() - start
+
+    # On a busy machine most runs wait for others; what it takes by itself is what the quickest took.
+    wait_for(lambda: seconds() < limit_s, 15, f"a list within {limit_s} s")
 
 
 def test_subnets_while_the_store_is_silent(lab, two):
