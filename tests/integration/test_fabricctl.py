@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import socket
 import struct
@@ -690,6 +691,16 @@ def test_every_option_and_command_is_in_the_manual_page():
     assert documented - options == set()
     for status in range(10):
         assert re.search(rf"^\.It {status}$", page, re.M)
+
+
+def test_manual_page_is_well_formed():
+    if not shutil.which("mandoc"):
+        pytest.skip("mandoc is not installed")
+    done = subprocess.run(
+        ["mandoc", "-Tlint", "-Wwarning", ROOT / "docs" / "man" / "fabricctl.1"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
 
 
 def test_completion_is_the_shipped_one():
