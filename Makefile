@@ -149,6 +149,7 @@ install: all
 	$(INSTALL) -D -m 0644 packaging/10-flannel.network $(DESTDIR)$(prefix)/lib/systemd/network/10-flannel.network
 	for page in $(wildcard docs/man/*.[1-8]); do \
 		$(INSTALL) -D -m 0644 $$page $(DESTDIR)$(mandir)/man$${page##*.}/$${page##*/}; done
+	$(INSTALL) -D -m 0644 docs/completion/fabricctl.bash $(DESTDIR)$(datarootdir)/bash-completion/completions/fabricctl
 	for page in README.md $(wildcard docs/*.md); do \
 		$(INSTALL) -D -m 0644 $$page $(DESTDIR)$(docdir)/$${page##*/}; done
 	test -e $(DESTDIR)$(sysconfdir)/flannel/flanneld.conf || \

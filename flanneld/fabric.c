@@ -168,31 +168,32 @@ static void want_peer(struct fabric *f, struct peer *p)
 	struct backend_objects objects = { .len = 0 };
 	struct backend_path paths[2];
 	struct reconcile_owner *other;
-	char text[SUBNET_KEY_TEXT];
+	const char *ignored = NULL;
+	bool in_the_way = false;
 	struct err e;
 
 	find_paths(f, p->member->lease, paths);
 	if (check_peer(f, p->member->lease, &e) < 0 ||
 	    f->backend->type->peer_objects(f->backend, p->member->lease, paths, &objects, &e) < 0) {
 		objects.len = 0;
-		set_ignored(f, p, e.text, false);
-	} else {
-		set_ignored(f, p, NULL, false);
+		ignored = e.text;
 	}
 	if (reconcile_want(f->reconcile, &p->owner, objects.items, objects.len, &other) < 0) {
-		char reason[160];
+		char text[SUBNET_KEY_TEXT];
 
-		snprintf(reason, sizeof(reason), "uses the same MAC, address or route as %s",
-			 other == &f->own_owner
-				 ? "this host"
-				 : subnet_format(&((struct peer *)other)->member->lease->subnet,
-						 text));
-		set_ignored(f, p, reason, true);
+		err_set(&e, -EEXIST, "uses the same MAC, address or route as %s",
+			other == &f->own_owner
+				? "this host"
+				: subnet_format(&((struct peer *)other)->member->lease->subnet,
+						text));
+		ignored = e.text;
+		in_the_way = true;
 		objects.len = 0;
 		if (reconcile_want(f->reconcile, &p->owner, NULL, 0, &other) < 0)
 			abort(); /* nothing can be in the way of nothing */
 	}
-	rules_peer(f->rules, &p->guard, p->ignored ? NULL : p->member->lease);
+	set_ignored(f, p, ignored, in_the_way);
+	rules_peer(f->rules, &p->guard, ignored ? NULL : p->member->lease);
 	/* Nothing to write is right for some backends, but not while a device is missing. */
 	p->wanted = objects.len > 0 || f->devices_ok || f->devices_len == 0;
 }
@@ -274,6 +275,15 @@ void fabric_peer(struct fabric *f, struct manager_member *member, bool gone)
 	want_work(f, 0);
 }
 
+static void take_error(void *arg, const struct kernel_object *o UNUSED, bool settled,
+		       const char *error)
+{
+	const char **ret = arg;
+
+	if (!settled && error)
+		*ret = error;
+}
+
 const char *fabric_peer_state(const struct manager_member *member, const char **ret_reason)
 {
 	const struct peer *p = member->user;
@@ -285,8 +295,10 @@ const char *fabric_peer_state(const struct manager_member *member, const char **
 		*ret_reason = p->ignored;
 		return "ignored";
 	}
-	if (p->owner.failed)
+	if (p->owner.failed) {
+		reconcile_owner_visit(&p->owner, take_error, ret_reason);
 		return "failed";
+	}
 	return p->owner.unsettled || !p->wanted ? "pending" : "ok";
 }
 
@@ -297,8 +309,10 @@ const char *fabric_own_state(const struct fabric *f, const char **ret_reason)
 		*ret_reason = f->device_error.text;
 		return "failed";
 	}
-	if (f->own_owner.failed)
+	if (f->own_owner.failed) {
+		reconcile_owner_visit(&f->own_owner, take_error, ret_reason);
 		return "failed";
+	}
 	return !f->started || f->own_owner.unsettled ? "pending" : "ok";
 }
 

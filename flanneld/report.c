@@ -34,10 +34,11 @@ static json_t *document(const char *kind)
 static json_t *mac_or_null(const char *data)
 {
 	json_t *object = data ? json_loads(data, 0, NULL) : NULL;
-	json_t *mac = json_incref(json_object_get(object, "VtepMAC"));
+	json_t *found = json_object_get(object, "VtepMAC");
+	json_t *mac = json_is_string(found) ? json_incref(found) : json_null();
 
 	json_decref(object);
-	return mac ? mac : json_null();
+	return mac;
 }
 
 json_t *report_subnet(const struct daemon *d, const struct manager_member *member)
@@ -82,11 +83,36 @@ static int by_subnet(const void *a, const void *b)
 	return memcmp(x, y, sizeof(*x));
 }
 
+static void add_junk(json_t *list, const struct manager_junk *j)
+{
+	auto_free char *key = xstrdup(j->key);
+	auto_free char *reason = xstrdup(j->reason);
+
+	util_make_printable(key);
+	util_make_printable(reason);
+	json_array_append_new(list, json_pack("{s:s,s:s}", "key", key, "reason", reason));
+}
+
+const struct manager_member **report_members(const struct daemon *d, size_t *ret_len)
+{
+	const struct manager_member **sorted;
+	const struct manager_member *member;
+	const struct manager_member *tmp;
+	struct manager_view m;
+	size_t len = 0;
+
+	manager_view(d->manager, &m);
+	sorted = xmalloc(m.members_len * sizeof(*sorted));
+	HASH_ITER (hh, m.members, member, tmp)
+		sorted[len++] = member;
+	qsort(sorted, len, sizeof(*sorted), by_subnet);
+	*ret_len = len;
+	return sorted;
+}
+
 json_t *report_subnets(const struct daemon *d)
 {
 	auto_free const struct manager_member **sorted = NULL;
-	const struct manager_member *member;
-	const struct manager_member *tmp;
 	json_t *root = document("SubnetList");
 	json_t *items = json_array();
 	json_t *junk = json_array();
@@ -96,15 +122,11 @@ json_t *report_subnets(const struct daemon *d)
 	size_t len = 0;
 
 	manager_view(d->manager, &m);
-	sorted = xmalloc(m.members_len * sizeof(*sorted));
-	HASH_ITER (hh, m.members, member, tmp)
-		sorted[len++] = member;
-	qsort(sorted, len, sizeof(*sorted), by_subnet);
+	sorted = report_members(d, &len);
 	for (size_t i = 0; i < len; i++)
 		json_array_append_new(items, report_subnet(d, sorted[i]));
 	HASH_ITER (hh, m.junk, j, tmp_junk)
-		json_array_append_new(junk, json_pack("{s:s%,s:s}", "key", j->key, strlen(j->key),
-						      "reason", j->reason));
+		add_junk(junk, j);
 	json_object_set_new(root, "source", json_string("daemon"));
 	json_object_set_new(root, "items", items);
 	json_object_set_new(root, "junk", junk);

@@ -18,6 +18,8 @@
 json_t *report_status(const struct daemon *d);
 /* {"apiVersion","kind":"SubnetList","items":[...]}, sorted by subnet */
 json_t *report_subnets(const struct daemon *d);
+/* Its items' members, in the same order; caller frees the array. */
+const struct manager_member **report_members(const struct daemon *d, size_t *ret_len);
 /* One item of it. */
 json_t *report_subnet(const struct daemon *d, const struct manager_member *member);
 /* {"apiVersion","kind":"NetworkConfig",...} as it is in use, defaults filled in. */

@@ -16,12 +16,13 @@
 #include "flanneld/report.h"
 #include "lib/file.h"
 
-#define REQUEST_MAX_SIZE  4096
-#define REQUEST_TIMEOUT_S 30
-#define WATCHERS_MAX      32
-#define WATCH_GAP_MS      100 /* changes within this time are told together */
-#define TIME_LEFT_MAX     256 /* leases whose time left is asked for at once */
-#define TIME_LEFT_WAIT_MS 2000
+#define REQUEST_MAX_SIZE       4096
+#define REQUEST_TIMEOUT_S      30
+#define WATCHERS_MAX           32
+#define WATCH_GAP_MS           100 /* changes within this time are told together */
+#define WATCH_BACKLOG_MAX_SIZE ((size_t)16 << 20)
+#define TIME_LEFT_MAX          256 /* leases whose time left is asked for at once */
+#define TIME_LEFT_WAIT_MS      2000
 
 /* A client of /v1/subnets?watch=1. */
 struct watcher {
@@ -216,16 +217,30 @@ static void start_watching(struct status_server *s, struct evhttp_request *reque
 	send_line(w, text ? text : "{}");
 }
 
+/* What a client that does not read has waiting; beyond it the client is let go. */
+static bool is_behind(const struct watcher *w)
+{
+	struct evhttp_connection *connection = evhttp_request_get_connection(w->request);
+	struct bufferevent *bev = evhttp_connection_get_bufferevent(connection);
+
+	return evbuffer_get_length(bufferevent_get_output(bev)) > WATCH_BACKLOG_MAX_SIZE;
+}
+
 static void on_tell(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 {
 	struct status_server *s = arg;
 	json_t *document = report_subnets(s->daemon);
 	auto_free char *text = json_dumps(document, JSON_COMPACT);
-	struct watcher *w;
+	struct watcher *next;
 
 	json_decref(document);
-	TAILQ_FOREACH(w, &s->watchers, link)
-	send_line(w, text ? text : "{}");
+	for (struct watcher *w = TAILQ_FIRST(&s->watchers); w; w = next) {
+		next = TAILQ_NEXT(w, link);
+		if (is_behind(w))
+			evhttp_connection_free(evhttp_request_get_connection(w->request));
+		else
+			send_line(w, text ? text : "{}");
+	}
 }
 
 void status_server_changed(struct status_server *s)
@@ -290,11 +305,9 @@ static void ask_time_left(struct status_server *s, struct evhttp_request *reques
 {
 	static const struct timeval wait = { TIME_LEFT_WAIT_MS / 1000, 0 };
 	struct time_left_query *q = xcalloc(1, sizeof(*q));
-	const struct manager_member *member;
-	const struct manager_member *tmp;
-	struct manager_view m;
+	auto_free const struct manager_member **members = NULL;
+	size_t len;
 
-	manager_view(s->daemon->manager, &m);
 	q->server = s;
 	q->request = request;
 	q->document = report_subnets(s->daemon);
@@ -303,28 +316,16 @@ static void ask_time_left(struct status_server *s, struct evhttp_request *reques
 	TAILQ_INSERT_TAIL(&s->queries, q, link);
 	event_add(q->timer, &wait);
 	evhttp_connection_set_closecb(evhttp_request_get_connection(request), query_client_gone, q);
-	HASH_ITER (hh, m.members, member, tmp) {
-		json_t *items = json_object_get(q->document, "items");
-		struct store_request ask = { .op = STORE_TIME_LEFT, .lease = member->lease };
+	members = report_members(s->daemon, &len);
+	for (size_t i = 0; i < len && q->outstanding <= TIME_LEFT_MAX; i++) {
+		struct store_request ask = { .op = STORE_TIME_LEFT, .lease = members[i]->lease };
 		struct time_left_item *item;
-		char revision[24];
-		json_t *entry = NULL;
-		size_t i;
 
-		if (member->own || !member->lease->handle || q->outstanding > TIME_LEFT_MAX)
-			continue;
-		snprintf(revision, sizeof(revision), "%llu",
-			 (unsigned long long)member->lease->mod_revision);
-		json_array_foreach (items, i, entry) {
-			if (strcmp(json_string_value(json_object_get(entry, "revision")),
-				   revision) == 0)
-				break;
-		}
-		if (!entry)
+		if (members[i]->own || !members[i]->lease->handle)
 			continue;
 		item = xcalloc(1, sizeof(*item));
 		item->query = q;
-		item->item = entry;
+		item->item = json_array_get(json_object_get(q->document, "items"), i);
 		TAILQ_INSERT_TAIL(&s->items, item, link);
 		q->outstanding++;
 		store_submit(s->daemon->store, &ask, on_time_left, item);
@@ -449,12 +450,17 @@ int status_server_new(struct daemon *d, struct status_server **ret, struct err *
 void status_server_free(struct status_server *s)
 {
 	struct time_left_item *item;
+	struct watcher *next;
 
 	if (!s)
 		return;
 	while ((item = TAILQ_FIRST(&s->items))) {
 		TAILQ_REMOVE(&s->items, item, link);
 		free(item);
+	}
+	for (struct watcher *w = TAILQ_FIRST(&s->watchers); w; w = next) {
+		next = TAILQ_NEXT(w, link);
+		evhttp_send_reply_end(w->request);
 	}
 	evhttp_free(s->local); /* ends its connections, and with them the watchers */
 	if (s->tcp)
