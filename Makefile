@@ -136,6 +136,7 @@ bench: all
 	@FLANNEL_BUILD='$(abspath $(BUILD))' /usr/bin/python3 tests/bench/bench.py $(BENCH)
 
 INSTALLED = $(sbindir)/flanneld $(bindir)/fabricctl $(cnidir)/flannel $(unitdir)/flanneld.service \
+	$(prefix)/lib/sysctl.d/60-flannel.conf $(datarootdir)/bash-completion/completions/fabricctl \
 	$(prefix)/lib/modules-load.d/flannel.conf $(prefix)/lib/systemd/network/10-flannel.network
 
 # Files under sysconfdir belong to the administrator: never overwritten.
@@ -147,6 +148,10 @@ install: all
 	sed 's|@sbindir@|$(sbindir)|' packaging/flanneld.service.in >$(DESTDIR)$(unitdir)/flanneld.service
 	$(INSTALL) -D -m 0644 packaging/modules-load.conf $(DESTDIR)$(prefix)/lib/modules-load.d/flannel.conf
 	$(INSTALL) -D -m 0644 packaging/10-flannel.network $(DESTDIR)$(prefix)/lib/systemd/network/10-flannel.network
+	for f in packaging/sysctl.d/*.conf; do \
+		$(INSTALL) -D -m 0644 $$f $(DESTDIR)$(prefix)/lib/sysctl.d/$${f##*/}; done
+	test -e $(DESTDIR)$(sysconfdir)/cni/net.d/10-flannel.conflist || \
+		$(INSTALL) -D -m 0644 cni-plugin/10-flannel.conflist $(DESTDIR)$(sysconfdir)/cni/net.d/10-flannel.conflist
 	for page in $(wildcard docs/man/*.[1-8]); do \
 		$(INSTALL) -D -m 0644 $$page $(DESTDIR)$(mandir)/man$${page##*.}/$${page##*/}; done
 	$(INSTALL) -D -m 0644 docs/completion/fabricctl.bash $(DESTDIR)$(datarootdir)/bash-completion/completions/fabricctl
