@@ -4,9 +4,9 @@
 
     run.py start               forget earlier counts
     run.py lint                the checks of lint.py
-    run.py unit PROGRAM...     cmocka programs
+    run.py unit STATUS PROGRAM...   cmocka programs; STATUS is make's after building them
     run.py sim PROGRAM ARGS... the simulator, which counts by itself
-    run.py fuzz PROGRAM...     replay of the corpora
+    run.py fuzz STATUS PROGRAM...   replay of the corpora
     run.py integration         pytest
     run.py broken PART         PART could not even be counted
     run.py total               sum of all parts since `start`
@@ -27,6 +27,7 @@ from concurrent.futures import ThreadPoolExecutor
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = pathlib.Path(os.environ.get("FLANNEL_BUILD", ROOT / "build"))
 RESULTS = BUILD / "tests" / "results"
+PARTS = ["lint", "unit", "sim", "fuzz", "integration"]
 PROGRAM_TIMEOUT_S = 300
 SIM_TIMEOUT_S = 15 * 60
 INTEGRATION_TIMEOUT_S = 15 * 60
@@ -135,8 +136,11 @@ def run_sim(command):
     return count
 
 
-def run_programs(part, programs, run):
+def run_programs(part, build_status, programs, run):
     total = Count()
+    if build_status != "0" and all(os.access(p, os.X_OK) for p in programs):
+        sys.stdout.write(f"{part}: a program could not be built anew, an old one was run\n")
+        total += Count(failed=1)
     with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
         for count, details in pool.map(run, programs):
             total += count
@@ -188,6 +192,10 @@ def run_integration():
 
 def total():
     count = Count()
+    for part in PARTS:
+        if not (RESULTS / part).exists():
+            print(f"{part}: was not run")
+            count.failed += 1
     for file in sorted(RESULTS.glob("*")):
         count += Count(*map(int, file.read_text().split()))
     print(count)
@@ -211,11 +219,11 @@ def main():
     if part == "lint":
         count = run_lint()
     elif part == "unit":
-        count = run_programs(part, arguments, run_cmocka)
+        count = run_programs(part, arguments[0], arguments[1:], run_cmocka)
     elif part == "sim":
         count = run_sim(arguments)
     elif part == "fuzz":
-        count = run_programs(part, arguments, run_replay)
+        count = run_programs(part, arguments[0], arguments[1:], run_replay)
     elif part == "integration":
         count = run_integration()
     else:

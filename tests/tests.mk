@@ -70,8 +70,7 @@ lint:
 	@$(RUN) lint
 
 unit:
-	@$(MAKE) --no-print-directory -k unit-programs || true
-	@$(RUN) unit $(UNIT_TESTS)
+	@$(MAKE) --no-print-directory -k unit-programs; $(RUN) unit $$? $(UNIT_TESTS)
 
 sim: $(SIM)
 	@nice -n 15 $(SIM) $(SIM_LONG)
@@ -81,8 +80,7 @@ sim-check:
 	@$(RUN) sim $(SIM) $(SIM_CHECK)
 
 fuzz:
-	@$(MAKE) --no-print-directory -k fuzz-programs || true
-	@$(RUN) fuzz $(FUZZ_TESTS)
+	@$(MAKE) --no-print-directory -k fuzz-programs; $(RUN) fuzz $$? $(FUZZ_TESTS)
 
 integration: all
 	@$(RUN) integration
@@ -98,5 +96,5 @@ check: deps
 	@$(RUN) start
 	@$(MAKE) --no-print-directory all || $(RUN) broken build
 	@for part in lint unit sim-check fuzz integration; do \
-		$(MAKE) --no-print-directory $$part || $(RUN) broken $$part; done
+		$(MAKE) --no-print-directory $$part || $(RUN) broken $${part%-check}; done
 	@$(RUN) total
