@@ -137,28 +137,42 @@ static bool is_missing(int rc)
 	return rc == -ENOENT;
 }
 
-/* 0 or -ENOENT as the chain is there or not; other errors too. */
-static int find_chain(struct netlink *nl, const struct nft_chain *chain, bool *ret_missing,
-		      struct err *e)
+/* Is the chain as we made it? */
+static int check_chain(struct netlink *nl, const struct nft_chain *chain, size_t expected,
+		       bool *ret_whole, struct err *e)
 {
-	int rc = nft_get_chain(nl, chain, e);
+	size_t len = 0;
+	int rc = nft_count_rules(nl, chain, &len, e);
 
-	*ret_missing = is_missing(rc);
-	return is_missing(rc) ? 0 : rc;
+	*ret_whole = len == expected;
+	return rc;
 }
 
-/* What of the static rules is not there yet, and which keys somebody has already. */
+static int check_masquerade_chains(struct netlink *nl, const char *name, size_t except_len,
+				   bool *ret_whole, struct err *e)
+{
+	const struct nft_chain chain = ruleset_masquerade_chain(name);
+	int rc = check_chain(nl, &ruleset_postrouting_chain, RULESET_POSTROUTING_RULES, ret_whole,
+			     e);
+
+	if (rc == 0 && *ret_whole)
+		rc = check_chain(nl, &chain, except_len + RULESET_MASQUERADE_RULES, ret_whole, e);
+	return rc;
+}
+
+/* What of the static rules is not as it should be, and which keys somebody has already. */
 static int look(struct netlink *nl, struct entries *all, bool *ret_masquerade, bool *ret_guard,
 		struct err *e)
 {
-	char name[NFT_NAME_SIZE] = "";
-	const struct nft_chain chain = ruleset_masquerade_chain(name);
+	char name[NFT_NAME_SIZE];
 	struct nft_element found;
 
 	ruleset_masquerade_name(all->except, all->except_len, name);
-	if (all->masquerade && find_chain(nl, &chain, ret_masquerade, e) < 0)
+	if (all->masquerade &&
+	    check_masquerade_chains(nl, name, all->except_len, ret_masquerade, e) < 0)
 		return e->code;
-	if (all->guard && find_chain(nl, &ruleset_guard_chain, ret_guard, e) < 0)
+	if (all->guard &&
+	    check_chain(nl, &ruleset_guard_chain, RULESET_GUARD_RULES, ret_guard, e) < 0)
 		return e->code;
 	for (size_t i = 0; i < all->len; i++) {
 		struct entry *entry = &all->items[i];
@@ -176,16 +190,16 @@ static int install(struct netlink *nl, struct entries *all, struct err *e)
 	int rc = 0;
 
 	for (unsigned attempt = 0; attempt < ATTEMPTS; attempt++) {
-		bool add_masquerade = false;
-		bool add_guard = false;
+		bool has_masquerade = true;
+		bool has_guard = true;
 
-		rc = look(nl, all, &add_masquerade, &add_guard, e);
-		if (rc < 0 || (!all->len && !add_guard))
+		rc = look(nl, all, &has_masquerade, &has_guard, e);
+		if (rc < 0 || (!all->len && has_guard))
 			return rc;
 		nft_begin(s);
-		if (add_masquerade)
+		if (!has_masquerade)
 			ruleset_add_masquerade(s, all->except, all->except_len);
-		if (add_guard)
+		if (!has_guard)
 			ruleset_add_guard(s);
 		for (size_t i = 0; i < all->len; i++) {
 			struct entry *entry = &all->items[i];
@@ -232,6 +246,25 @@ int rules_install(struct host *h, const struct rules *r, struct err *e)
 	return rc < 0 ? cni_classify(e, CNI_KERNEL) : 0;
 }
 
+/* The rules that an element counts on. */
+static int check_static(struct netlink *nl, const struct nft_element *el, const struct nft_set *set,
+			bool *ret_whole, struct err *e)
+{
+	const struct nft_chain chain = ruleset_masquerade_chain(el->chain);
+	size_t len = 0;
+	int rc;
+
+	if (!set->verdicts)
+		return check_chain(nl, &ruleset_guard_chain, RULESET_GUARD_RULES, ret_whole, e);
+	rc = check_chain(nl, &ruleset_postrouting_chain, RULESET_POSTROUTING_RULES, ret_whole, e);
+	if (rc == 0 && *ret_whole) {
+		/* The exceptions that there were at ADD are not known any more, the rest is. */
+		rc = nft_count_rules(nl, &chain, &len, e);
+		*ret_whole = len > RULESET_MASQUERADE_RULES;
+	}
+	return rc;
+}
+
 int rules_check(struct host *h, const struct rules *r, struct err *e)
 {
 	struct entries all = { 0 };
@@ -246,6 +279,7 @@ int rules_check(struct host *h, const struct rules *r, struct err *e)
 	for (size_t i = 0; i < all.len; i++) {
 		struct entry *entry = &all.items[i];
 		struct nft_element found;
+		bool whole = true;
 		int rc = nft_get_element(h->nf, entry->set, entry->element.key, &found, e);
 
 		if (is_missing(rc) || (rc == 0 && !is_owned(&found, owner)))
@@ -253,8 +287,13 @@ int rules_check(struct host *h, const struct rules *r, struct err *e)
 					 "a traffic rule of the container is missing: no element "
 					 "in nftables set %s",
 					 entry->set->name);
+		if (rc == 0)
+			rc = check_static(h->nf, &found, entry->set, &whole, e);
 		if (rc < 0)
 			return cni_classify(e, CNI_KERNEL);
+		if (!whole)
+			return cni_error(e, CNI_MISMATCH,
+					 "the traffic rules of all containers were changed");
 	}
 	return 0;
 }

@@ -47,12 +47,12 @@ const struct nft_set ruleset_macs = { .family = NFPROTO_BRIDGE,
 				      .key_type = NFT_KEY_IFNAME_ETHER,
 				      .key_size = RULESET_IFNAME_SIZE + ETHER_PADDED };
 
-static const struct nft_chain postrouting = { .family = NFPROTO_INET,
-					      .table = TABLE,
-					      .name = "postrouting",
-					      .type = "nat",
-					      .hook = NF_INET_POST_ROUTING,
-					      .priority = PRIORITY_SRCNAT };
+const struct nft_chain ruleset_postrouting_chain = { .family = NFPROTO_INET,
+						     .table = TABLE,
+						     .name = "postrouting",
+						     .type = "nat",
+						     .hook = NF_INET_POST_ROUTING,
+						     .priority = PRIORITY_SRCNAT };
 const struct nft_chain ruleset_guard_chain = { .family = NFPROTO_BRIDGE,
 					       .table = TABLE,
 					       .name = "prerouting",
@@ -89,7 +89,7 @@ static void add_source_rule(struct sequence *s, const struct nft_set *set, uint8
 {
 	struct nft_rule r;
 
-	nft_rule_begin(&r, s, &postrouting);
+	nft_rule_begin(&r, s, &ruleset_postrouting_chain);
 	match_family(&r, nfproto);
 	nft_load_payload(&r, NFT_PAYLOAD_NETWORK_HEADER, offset, set->key_size, NFT_REG_1);
 	nft_lookup_verdict(&r, set, NFT_REG_1);
@@ -129,12 +129,13 @@ void ruleset_add_masquerade(struct sequence *s, const struct ip_net *except, siz
 	const struct nft_chain chain = ruleset_masquerade_chain(name);
 	struct nft_rule r;
 
+	_Static_assert(ARRAY_LEN(multicast) + 1 == RULESET_MASQUERADE_RULES, "rules of a chain");
 	ruleset_masquerade_name(except, len, name);
 	nft_add_table(s, NFPROTO_INET, TABLE);
 	nft_add_set(s, &ruleset_masq4);
 	nft_add_set(s, &ruleset_masq6);
-	nft_add_chain(s, &postrouting);
-	nft_flush_chain(s, &postrouting);
+	nft_add_chain(s, &ruleset_postrouting_chain);
+	nft_flush_chain(s, &ruleset_postrouting_chain);
 	add_source_rule(s, &ruleset_masq4, NFPROTO_IPV4, IPV4_SADDR);
 	add_source_rule(s, &ruleset_masq6, NFPROTO_IPV6, IPV6_SADDR);
 	nft_add_chain(s, &chain);
@@ -196,6 +197,7 @@ void ruleset_add_guard(struct sequence *s)
 		{ IPPROTO_UDP, UDP_SPORT, 2, { 547 >> 8, 35 } }, /* DHCPv6 server */
 	};
 
+	_Static_assert(ARRAY_LEN(refused) + 1 == RULESET_GUARD_RULES, "rules of the guard");
 	nft_add_table(s, NFPROTO_BRIDGE, TABLE);
 	nft_add_set(s, &ruleset_ports);
 	nft_add_set(s, &ruleset_macs);

@@ -42,6 +42,13 @@
 extern const struct nft_set ruleset_masq4;
 extern const struct nft_set ruleset_masq6;
 extern const struct nft_chain ruleset_guard_chain;
+extern const struct nft_chain ruleset_postrouting_chain;
+
+/* How many rules each chain has: one that has another number was meddled with. */
+#define RULESET_GUARD_RULES       5
+#define RULESET_POSTROUTING_RULES 2
+#define RULESET_MASQUERADE_RULES  3 /* and one for each exception */
+
 extern const struct nft_set ruleset_ports;
 extern const struct nft_set ruleset_macs;
 

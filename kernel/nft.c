@@ -396,21 +396,31 @@ int nft_get_element(struct netlink *nl, const struct nft_set *set, const void *k
 	return l.found ? 0 : err_set(e, -ENOENT, "nftables set %s: no such element", set->name);
 }
 
-static void on_chain(void *arg UNUSED, const struct nlmsghdr *hdr UNUSED)
+static void on_rule(void *arg, const struct nlmsghdr *hdr)
 {
+	if (hdr->nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWRULE))
+		(*(size_t *)arg)++;
 }
 
-int nft_get_chain(struct netlink *nl, const struct nft_chain *c, struct err *e)
+int nft_count_rules(struct netlink *nl, const struct nft_chain *c, size_t *ret, struct err *e)
 {
-	char buffer[NETLINK_MESSAGE_MAX] __attribute__((aligned(8))) = { 0 };
-	struct nlmsghdr *hdr = (struct nlmsghdr *)(void *)buffer;
+	for (unsigned attempt = 1;; attempt++) {
+		char buffer[NETLINK_MESSAGE_MAX] __attribute__((aligned(8))) = { 0 };
+		struct nlmsghdr *hdr = (struct nlmsghdr *)(void *)buffer;
+		size_t len = 0;
+		int rc;
 
-	put_request(hdr, NFT_MSG_GETCHAIN, 0, c->family);
-	mnl_attr_put_strz(hdr, NFTA_CHAIN_TABLE, c->table);
-	mnl_attr_put_strz(hdr, NFTA_CHAIN_NAME, c->name);
-	if (netlink_call(nl, hdr, on_chain, NULL, e) < 0)
-		return err_wrap(e, "nftables chain %s", c->name);
-	return 0;
+		put_request(hdr, NFT_MSG_GETRULE, 0, c->family);
+		mnl_attr_put_strz(hdr, NFTA_RULE_TABLE, c->table);
+		mnl_attr_put_strz(hdr, NFTA_RULE_CHAIN, c->name);
+		rc = netlink_dump(nl, hdr, on_rule, &len, e);
+		if (rc == 0 || rc == -ENOENT) {
+			*ret = len;
+			return 0;
+		}
+		if (rc != -EINTR || attempt == DUMP_ATTEMPTS)
+			return err_wrap(e, "nftables chain %s", c->name);
+	}
 }
 
 int nft_list_elements(struct netlink *nl, const struct nft_set *set,

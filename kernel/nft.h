@@ -93,8 +93,9 @@ void nft_masquerade(struct nft_rule *r);
 /* Reads the element with that key. -ENOENT: no such element, set or table. */
 int nft_get_element(struct netlink *nl, const struct nft_set *set, const void *key,
 		    struct nft_element *ret, struct err *e) MUST_CHECK;
-/* -ENOENT: no such chain or table. */
-int nft_get_chain(struct netlink *nl, const struct nft_chain *c, struct err *e) MUST_CHECK;
+/* How many rules a chain has; 0 also where there is no such chain or table. */
+int nft_count_rules(struct netlink *nl, const struct nft_chain *c, size_t *ret,
+		    struct err *e) MUST_CHECK;
 
 /* Shows every element to `visit`. -ENOENT: no such set or table. */
 int nft_list_elements(struct netlink *nl, const struct nft_set *set,

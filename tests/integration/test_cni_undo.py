@@ -240,6 +240,9 @@ def damage_cases():
         "rules flushed": (on_host("nft", "flush", "ruleset"), "traffic rule"),
         "masquerading gone": (on_host("nft", "flush", "map", "inet", "flannel-cni", "masq4"), "traffic rule"),
         "guard gone": (on_host("nft", "flush", "set", "bridge", "flannel-cni", "macs"), "traffic rule"),
+        "chain flushed": (on_host("nft", "flush", "chain", "inet", "flannel-cni", "postrouting"), "rules of all containers"),
+        "table flushed": (on_host("nft", "flush", "table", "inet", "flannel-cni"), "rules of all containers"),
+        "guards flushed": (on_host("nft", "flush", "table", "bridge", "flannel-cni"), "rules of all containers"),
         "reservation gone": (files("10.5.17.2"), "10.5.17.2 is not reserved"),
         "reservation of somebody else": (
             lambda host, ns, veth: (host.pool_dir / "net1" / "10.5.17.2").write_bytes(b"x\r\neth0"),
@@ -247,6 +250,19 @@ def damage_cases():
         ),
         "record gone": (files("c1@eth0"), "has no interface eth0"),
     }
+
+
+@pytest.mark.parametrize("how", ["flush ruleset", "flush table inet flannel-cni", "delete table bridge flannel-cni"])
+def test_the_next_add_mends_the_rules(host, how):
+    conf = full(host)
+    host.add(conf, host.namespace(), id="first")
+    host.ns.run("nft", *how.split())
+    ns = host.namespace()
+    result = host.add(conf, ns)
+    assert host.check(conf, ns, result).ok
+    rules = host.ns.nft()
+    assert "ip saddr vmap @masq4" in rules and "nd-router-advert drop" in rules
+    assert rules.count("ip saddr vmap @masq4") == 1 and rules.count("nd-router-advert drop") == 1
 
 
 def test_check_sees_promiscuity(host):
