@@ -38,7 +38,7 @@ char *etcd_encode_probe(const char *key)
 {
 	auto_free char *key64 = encode_text(key);
 
-	return xasprintf("{\"key\":\"%s\",\"serializable\":true,\"keys_only\":true}", key64);
+	return xasprintf("{\"key\":\"%s\",\"keys_only\":true}", key64);
 }
 
 char *etcd_encode_grant(int64_t id, int64_t ttl_s)

@@ -53,7 +53,7 @@ struct etcd_header {
 
 /* Request bodies; caller frees. Keys are text, revisions and ids numbers; a zero limit or revision
  * is left out. */
-char *etcd_encode_probe(const char *key); /* a read of one key that any single member answers */
+char *etcd_encode_probe(const char *key); /* the cheapest read that needs a quorum */
 char *etcd_encode_range(const char *key, const char *range_end, uint64_t limit, uint64_t revision);
 char *etcd_encode_grant(int64_t id, int64_t ttl_s);
 char *etcd_encode_lease_id(int64_t id); /* revoke, keepalive, timetolive */
