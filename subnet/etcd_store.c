@@ -327,6 +327,7 @@ static void on_read_back(void *arg, const struct etcd_result *result)
 		/* It has not happened, or not yet: the compare makes a second try safe. */
 		send_txn(r);
 	} else {
+		r->reply.revision = header.revision;
 		answer_conflict(r, &kvs);
 	}
 	etcd_kvs_fini(&kvs);
@@ -365,8 +366,10 @@ static void on_txn(void *arg, const struct etcd_result *result)
 	/* Our own write may have been the one that is in the way of its repetition. */
 	else if (r->op == STORE_CREATE && kvs.len > 0 && kvs.items[0].lease == r->handle)
 		answer_written(r, kvs.items[0].mod_revision);
-	else
+	else {
+		r->reply.revision = header.revision;
 		answer_conflict(r, &kvs);
+	}
 	etcd_kvs_fini(&kvs);
 }
 

@@ -220,6 +220,7 @@ void manager_claim(struct manager *m, int64_t now_ms, const struct lease *attrib
 	free(m->attributes->node_name);
 	m->attributes->node_id = xstrdup(m->node_id);
 	m->attributes->node_name = xstrdup(m->node_name);
+	manager_remember_address(m);
 	manager_find_twins(m);
 	if (m->stale && m->own)
 		m->ops->own(m->arg, m->own);

@@ -12,6 +12,8 @@
 
 #include "subnet/manager.h"
 
+#define MANAGER_PUBLISHED_MAX 8
+
 /* One outstanding request of a kind is enough; a reply with another id is of an abandoned one. */
 struct manager {
 	char *node_id;
@@ -40,7 +42,10 @@ struct manager {
 	bool stale;
 
 	struct lease *attributes; /* what we publish; NULL before manager_claim */
-	struct lease *own;        /* as it stands in the store, as far as we know */
+	/* Addresses this process has published, so that an answer of long ago is known as ours. */
+	struct ip_addr published[MANAGER_PUBLISHED_MAX];
+	unsigned published_len; /* may be more than are remembered */
+	struct lease *own;      /* as it stands in the store, as far as we know */
 	int64_t expires_ms;
 	int64_t renewed_ms;
 
@@ -78,11 +83,13 @@ struct manager {
 	int64_t claim_asked_ms;
 	uint64_t claim_floor; /* as list_floor, for the claim under way */
 	int64_t keepalive_asked_ms;
-	bool creating;   /* the claim under way is a create */
-	bool was_held;   /* from the first time on this host's containers use own->subnet */
-	bool adopting;   /* `own` was found in the store; it is ours once it is known to live */
-	bool verifying;  /* our key is in the store; who else is there must become known */
-	bool taken_over; /* `own` had another public address when it was adopted */
+	bool creating;       /* the claim under way is a create */
+	bool was_held;       /* from the first time on this host's containers use own->subnet */
+	bool adopting;       /* `own` was found in the store; it is ours once it is known to live */
+	bool verifying;      /* our key is in the store; who else is there must become known */
+	bool renewal_failed; /* the last keepalive */
+	bool write_failed;   /* the last update */
+	bool taken_over;     /* `own` had another public address when it was adopted */
 	struct subnet claiming;              /* what the create under way asks for */
 	char complaint[MANAGER_REASON_SIZE]; /* the failure said last, so that it is said once */
 
@@ -114,6 +121,8 @@ void manager_watch_from_list(struct manager *m, int64_t now_ms);
 bool manager_restore(struct manager *m, int64_t now_ms, const char *reason);
 
 /* manager_lease.c */
+/* To be called when what is published has changed. */
+void manager_remember_address(struct manager *m);
 /* First claim: what is ours already, or a free subnet. */
 void manager_choose(struct manager *m, int64_t now_ms);
 /* The step that the state waits to repeat: retry_at has come. */

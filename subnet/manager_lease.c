@@ -39,6 +39,7 @@ static void abandon_keepalive(struct manager *m)
 	m->keepalive_id = 0;
 	m->keepalive_at = INT64_MAX;
 	m->expires_ms = 0;
+	m->renewal_failed = false;
 }
 
 /* What is under way for a lease that is ours no more. */
@@ -47,7 +48,17 @@ static void abandon(struct manager *m)
 	m->claim_id = 0;
 	m->adopting = false;
 	m->verifying = false;
+	m->write_failed = false;
 	abandon_keepalive(m);
+}
+
+/* A lease that is held has a reason only while something goes wrong. */
+static void complaint_over(struct manager *m)
+{
+	if (m->state != MANAGER_HELD || !m->reason[0] || m->renewal_failed || m->write_failed)
+		return;
+	m->reason[0] = m->complaint[0] = '\0';
+	manager_note(m, LOG_LEVEL_INFO, "lease-renewed", "the lease is kept again");
 }
 
 static int64_t renew_interval_ms(const struct manager *m, int64_t ttl_s)
@@ -349,10 +360,34 @@ void manager_retry(struct manager *m, int64_t now_ms)
 
 /* ---- our key once we held it ---- */
 
-/* Our address, the one that is published now or the one that was before. */
+static const struct ip_addr *public_address(const struct lease *l)
+{
+	return ip_addr_is_set(&l->public_v4) ? &l->public_v4 : &l->public_v6;
+}
+
+void manager_remember_address(struct manager *m)
+{
+	const struct ip_addr *address = public_address(m->attributes);
+
+	for (unsigned i = 0; i < ARRAY_LEN(m->published); i++) {
+		if (ip_addr_equal(&m->published[i], address))
+			return;
+	}
+	m->published[m->published_len++ % ARRAY_LEN(m->published)] = *address;
+}
+
+/* An address that this process publishes or has published. */
 static bool is_our_address(const struct manager *m, const struct lease *l)
 {
-	return manager_same_public(l, m->attributes) || manager_same_public(l, m->own);
+	const struct ip_addr *address = public_address(l);
+
+	if (manager_same_public(l, m->attributes))
+		return true;
+	for (unsigned i = 0; i < ARRAY_LEN(m->published); i++) {
+		if (ip_addr_is_set(address) && ip_addr_equal(&m->published[i], address))
+			return true;
+	}
+	return false;
 }
 
 /* What stands under our key is another host's claim, not a change of ours. */
@@ -362,8 +397,7 @@ static bool is_foreign(const struct manager *m, const struct lease *l)
 		return false;
 	if (l->node_id)
 		return strcmp(l->node_id, m->node_id) != 0;
-	return !is_our_address(m, l) &&
-	       (ip_addr_is_set(&l->public_v4) || ip_addr_is_set(&l->public_v6));
+	return ip_addr_is_set(public_address(l)) && !is_our_address(m, l);
 }
 
 /*
@@ -401,9 +435,6 @@ void manager_check_own(struct manager *m, int64_t now_ms)
 				       : "our key was made a reservation, it no longer expires");
 		abandon_keepalive(m);
 		m->own->handle = l->handle;
-		/* A reservation needs no renewal: the failure of the last one is void. */
-		if (!l->handle)
-			m->reason[0] = m->complaint[0] = '\0';
 		manager_keep_alive(m, now_ms);
 	}
 	if (!lease_equal(want, l)) {
@@ -412,9 +443,9 @@ void manager_check_own(struct manager *m, int64_t now_ms)
 			manager_note(m, LOG_LEVEL_WARN, "lease-overwritten",
 				     "somebody changed our lease in the store; writing it again");
 		update(m, l);
-	} else if (!l->handle) {
-		/* Nothing is due that could fail: what did is over. */
-		m->reason[0] = m->complaint[0] = '\0';
+	} else {
+		m->write_failed = false;
+		complaint_over(m);
 	}
 	m->own->mod_revision = l->mod_revision;
 	m->own->create_revision = l->create_revision;
@@ -513,7 +544,8 @@ void manager_on_updated(struct manager *m, int64_t now_ms, struct store_reply *r
 				alive(m, now_ms);
 			return;
 		}
-		m->reason[0] = m->complaint[0] = '\0';
+		m->write_failed = false;
+		complaint_over(m);
 		/* What came while it was on its way. */
 		manager_check_own(m, now_ms);
 		return;
@@ -522,6 +554,7 @@ void manager_on_updated(struct manager *m, int64_t now_ms, struct store_reply *r
 			manager_upsert(m, STEAL(reply->holder));
 		break;
 	default:
+		m->write_failed = true;
 		manager_claim_failed(m, now_ms, &reply->err);
 	}
 	if (m->adopting)
@@ -532,11 +565,8 @@ void manager_on_updated(struct manager *m, int64_t now_ms, struct store_reply *r
 void manager_on_keepalive(struct manager *m, int64_t now_ms, struct store_reply *reply)
 {
 	if (reply->status == STORE_OK) {
-		if (m->reason[0] && m->state == MANAGER_HELD) {
-			m->reason[0] = m->complaint[0] = '\0';
-			manager_note(m, LOG_LEVEL_INFO, "lease-renewed",
-				     "the lease is renewed again");
-		}
+		m->renewal_failed = false;
+		complaint_over(m);
 		if (m->state == MANAGER_HELD)
 			m->failures = 0;
 		renewed(m, now_ms, m->keepalive_asked_ms, reply->ttl_s);
@@ -548,6 +578,7 @@ void manager_on_keepalive(struct manager *m, int64_t now_ms, struct store_reply 
 	if (reply->status != STORE_ABSENT) {
 		manager_complain(m, LOG_LEVEL_WARN, "lease-not-renewed", reply->err.text);
 		snprintf(m->reason, sizeof(m->reason), "%s", reply->err.text);
+		m->renewal_failed = true;
 		m->keepalive_at = now_ms + manager_backoff(m);
 	} else if (m->state == MANAGER_HELD) {
 		lost(m, now_ms, "the store says that the lease has expired");

@@ -201,21 +201,20 @@ void manager_take_list(struct manager *m, struct store_reply *reply)
 	/* Departures first, so that what they held is free for who came. */
 	for (size_t i = 0; i < reply->leases_len; i++) {
 		member = manager_find(m, &reply->leases[i]->subnet);
-		if (member)
-			member->seen = m->list_number;
+		if (!member)
+			continue;
+		member->seen = m->list_number;
+		/* Newer in the picture than in a list that nothing has overtaken: from a history
+		 * that the store has lost. */
+		member->lease->mod_revision =
+			MIN(member->lease->mod_revision, reply->leases[i]->mod_revision);
 	}
 	HASH_ITER (hh, m->members, member, tmp) {
 		if (member->seen != m->list_number)
 			manager_forget(m, member);
 	}
-	for (size_t i = 0; i < reply->leases_len; i++) {
-		/* Newer in the picture than in a list that nothing has overtaken: from a history
-		 * that the store has lost. */
-		member = manager_find(m, &reply->leases[i]->subnet);
-		if (member && member->lease->mod_revision > reply->leases[i]->mod_revision)
-			member->lease->mod_revision = 0;
+	for (size_t i = 0; i < reply->leases_len; i++)
 		manager_upsert(m, STEAL(reply->leases[i]));
-	}
 	for (size_t i = 0; i < reply->junk_len; i++)
 		manager_add_junk(m, reply->junk[i].key, reply->junk[i].reason);
 	manager_forget_junk(m, false);

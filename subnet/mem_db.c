@@ -22,6 +22,7 @@ struct mem_db {
 	uint64_t revision;
 	uint64_t compact_revision;
 	struct mem_key *keys;
+	bool sorted; /* the keys are in the order that lists have */
 	struct mem_handle *handles;
 	int64_t next_expiry;
 	struct mem_entry **history;
@@ -62,6 +63,7 @@ static void add_key(struct mem_db *db, struct mem_entry *e)
 
 	k->entry = e;
 	HASH_ADD_KEYPTR(hh, db->keys, e->key, strlen(e->key), k);
+	db->sorted = false;
 }
 
 static struct mem_handle *add_handle(struct mem_db *db, int64_t id, int64_t ttl_s,
@@ -402,7 +404,9 @@ static void execute_list(struct mem_db *db, struct store_reply *ret)
 
 	if (leases_cap > 0)
 		ret->leases = xmalloc(leases_cap * sizeof(*ret->leases));
-	HASH_SRT(hh, db->keys, by_key);
+	if (!db->sorted)
+		HASH_SRT(hh, db->keys, by_key);
+	db->sorted = true;
 	HASH_ITER (hh, db->keys, k, tmp) {
 		if (k->entry->lease) {
 			ret->leases[ret->leases_len++] = lease_copy(k->entry->lease);

@@ -43,7 +43,7 @@ SIM := $(BUILD)/tests/sim/sim
 SIM_OBJS := $(call objs,tests/sim)
 # Enough to find what a hand on the code breaks; a failing seed is printed with the way to replay it.
 SIM_CHECK ?= --seeds 2000 --hosts 20 --minutes 60
-SIM_LONG  ?= --seeds 100 --hosts 1000 --minutes 60
+SIM_LONG  ?= --seeds 100 --hosts 1000 --minutes 25
 
 $(SIM): $(SIM_OBJS) $(call archive,subnet lib)
 	@mkdir -p $(@D)

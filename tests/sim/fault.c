@@ -101,12 +101,12 @@ static void half_open(struct world *w)
 		host_stream_dies(h, STREAM_LIMIT);
 }
 
-static void restart(struct world *w, struct item *item)
+static void restart(struct world *w UNUSED, struct item *item)
 {
 	struct host *h = item->data;
 
 	host_disturbed(h);
-	if (!h->m && w->now >= h->paused_until)
+	if (!h->m)
 		host_start(h);
 }
 
@@ -191,8 +191,7 @@ static void publish(struct world *w)
 	if (world_chance(w, 300))
 		h->address = new_address(w);
 	host_disturbed(h);
-	if (h->held)
-		host_publish(h);
+	host_publish(h);
 }
 
 static void copy_image(struct world *w)
@@ -434,7 +433,6 @@ void fault_calm(struct world *w)
 	for (unsigned i = 0; i < w->hosts_len; i++) {
 		struct host *h = &w->hosts[i];
 
-		h->paused_until = MIN(h->paused_until, w->now);
 		set_cut(h, false);
 		if (!h->flannel && !h->m)
 			host_start(h);

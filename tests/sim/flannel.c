@@ -45,7 +45,8 @@ static void renew(struct world *w, struct item *item)
 {
 	struct host *h = item->host;
 
-	if (host_reachable(h))
+	/* Not in the last minute, of which not everybody would hear. */
+	if (host_reachable(h) && w->now < w->end - MINUTE)
 		write_lease(h);
 	world_plan(w, MAX(h->expires_ms - MARGIN, w->now + MINUTE), h, renew, 0);
 }

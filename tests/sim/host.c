@@ -448,6 +448,7 @@ void host_crash(struct host *h)
 {
 	world_trace(h->w, h, "crashes");
 	h->life++;
+	h->paused_until = 0;
 	manager_free(STEAL(h->m));
 	h->watch.connected = h->watch.wanted = false;
 	h->watch.epoch++;
