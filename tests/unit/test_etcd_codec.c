@@ -342,8 +342,8 @@ static void test_malformed_replies(void **state)
 		"[]",
 		"{\"result\":[]}",
 		"{\"result\":{\"events\":[{\"kv\":{\"key\":\"$$$$\"}}]}}",
-		"{\"result\":{\"events\":[{\"kv\":{\"key\":\"L2Yv\"}},{\"kv\":{\"key\":\"$$$$\"}}]}"
-		"}",
+		("{\"result\":{\"events\":[{\"kv\":{\"key\":\"L2Yv\"}},"
+		 "{\"kv\":{\"key\":\"$$$$\"}}]}}"),
 		"{\"result\":{}}{\"result\":{}}",
 	};
 
