@@ -13,9 +13,9 @@
  *
  * A stream says nothing for hours when nothing changes, also when its member has stopped, or is cut
  * off from the others and does not know it; TCP does not notice that. So every 10 s the same member
- * must answer a small linearizable read (the probe). Loss of the leader is told by the stream itself
- * (the hasleader header), loss of the host by TCP keepalive, loss of single events by the manager's
- * periodic list.
+ * must answer a small linearizable read (the probe). Loss of the leader is told by the stream
+ * itself (the hasleader header), loss of the host by TCP keepalive, loss of single events by the
+ * manager's periodic list.
  */
 #include "subnet/etcd_internal.h"
 
