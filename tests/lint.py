@@ -9,6 +9,7 @@ import pathlib
 import re
 import shlex
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = pathlib.Path(os.environ.get("FLANNEL_BUILD", ROOT / "build"))
@@ -133,6 +134,23 @@ def headers_are_self_contained():
             yield f"{path} does not compile on its own:\n{output}"
 
 
+def no_warnings_of_the_other_compiler():
+    """The build uses gcc; clang sees other things."""
+    flags = shlex.split(os.environ.get("LINT_CPPFLAGS", "-D_GNU_SOURCE -I."))
+    warnings = shlex.split(os.environ.get("LINT_WARN", "-Wall -Wextra"))
+    files = [str(p) for p in c_files() if p.suffix == ".c"]
+    half = len(files) // 2
+    with ThreadPoolExecutor(2) as pool:
+        for status, output in pool.map(
+            lambda part: run(
+                ["clang", *flags, '-DVERSION=""', "-std=gnu17", *warnings, "-Werror", "-fsyntax-only", *part]
+            ),
+            [files[:half], files[half:]],
+        ):
+            if status:
+                yield output
+
+
 def license_line():
     for path in [*c_files(), *tree(".py", ".sh", ".mk", ".service")]:
         head = text_of(path).splitlines()[:2]
@@ -208,6 +226,7 @@ CHECKS = [
     include_paths_start_at_the_root,
     own_header_first,
     headers_are_self_contained,
+    no_warnings_of_the_other_compiler,
     license_line,
     forbidden_functions,
     no_unfinished_work,
