@@ -452,7 +452,7 @@ def test_storm(host):
     waiting = [(f"c{i}", spaces[i % 25], f"e{i}") for i in range(200)]
     running = []
     while waiting or running:
-        while waiting and len(running) < 12:
+        while waiting and len(running) < 200:
             id, ns, ifname = waiting.pop()
             process = host.start("ADD", conf, ns, id=id, ifname=ifname)
             process.stdin.write(process.request)
