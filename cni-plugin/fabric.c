@@ -143,7 +143,8 @@ int fabric_parse(const char *text, struct fabric *ret, struct err *e)
 	return rc;
 }
 
-/* Whoever can write the file, or put another in its place, decides how all containers are attached.
+/*
+ * Whoever can write the file, or put another in its place, decides how all containers are attached.
  */
 static int check_writers(const char *path, struct err *e)
 {

@@ -1,4 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * GC: everything of this network that belongs to no attachment that the runtime still knows.
+ *
+ * Records come first, since they know all parts. Then elements of rules and reservations, which may
+ * be left of attachments whose record was lost, or which another plugin made. A failure does not
+ * end it: the rest is collected all the same, and the first failure reported.
+ */
 #include <errno.h>
 #include <string.h>
 

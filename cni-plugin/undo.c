@@ -27,8 +27,10 @@ static void note(struct outcome *o, int rc, const struct err *step)
 	}
 }
 
-/* The device of that name if it is the veth that has this MAC: names and indexes are used again,
- * MACs are random. */
+/*
+ * The device of that name if it is the veth that has this MAC: names and indexes are used again,
+ * MACs are random.
+ */
 static int find_veth(struct netlink *nl, const char *name, const struct mac_addr *mac,
 		     struct device *ret, struct err *e)
 {
@@ -80,8 +82,10 @@ static int release_addresses(const struct record *r, struct err *e)
 	return o.rc < 0 ? cni_classify(e, CNI_STATE) : 0;
 }
 
-/* The configuration for a delegate's DEL: the one it had at ADD, and the result if the runtime gave
- * it back. */
+/*
+ * The configuration for a delegate's DEL: the one it had at ADD, and the result if the runtime gave
+ * it back.
+ */
 static int delete_by_plugin(const struct cni_env *env, const json_t *config, const char *type,
 			    const json_t *prev_result, struct err *e)
 {
@@ -149,7 +153,8 @@ static int delete_container_interface(const struct host *h, const struct cni_env
 	return rc < 0 ? cni_classify(e, CNI_KERNEL) : 0;
 }
 
-/* On the host, prevResult names our end, where the container's namespace is not to be had any more.
+/*
+ * On the host, prevResult names our end, where the container's namespace is not to be had any more.
  */
 static int delete_listed_interfaces(const struct host *h, const struct netconf *n, struct err *e)
 {
@@ -202,8 +207,10 @@ static bool same_container(void *arg, const struct ip_addr *a UNUSED,
 	return false;
 }
 
-/* Has the container another address? Then flannel's file, one for all its interfaces, is needed
- * again. */
+/*
+ * Has the container another address? Then flannel's file, one for all its interfaces, is needed
+ * again.
+ */
 static bool has_other_reservations(const json_t *config, const struct cni_env *env,
 				   const char *network)
 {
