@@ -81,7 +81,7 @@ static int clear_way(const struct add *a, struct err *e)
 		 */
 		if (is_damaged ||
 		    record_read_flannel(a->n->data_dir, a->env->container_id, &flannels, NULL) == 0)
-			return undo_unrecorded(a->host, a->env, a->n, e);
+			return undo_unrecorded(a->host, a->env, a->n, is_damaged, e);
 	}
 	return 0;
 }

@@ -43,7 +43,7 @@ static int undo_in(const char *data_dir, struct host *h, const struct cni_env *e
 	 * It says nothing that could be relied upon: as if there were none, and then there is none.
 	 */
 	log_warn("record-damaged", "%s", e->text);
-	rc = undo_unrecorded(h, env, n, e);
+	rc = undo_unrecorded(h, env, n, true, e);
 	if (rc == 0)
 		rc = store_remove(store, env->container_id, env->ifname, e);
 	return rc;
@@ -64,6 +64,6 @@ int verb_del(const struct cni_env *env, const struct netconf *n, struct err *e)
 	if (rc == -ENOENT && strcmp(n->data_dir, NETCONF_DATA_DIR) != 0)
 		rc = undo_in(NETCONF_DATA_DIR, &h, env, n, e);
 	if (rc == -ENOENT)
-		rc = undo_unrecorded(&h, env, n, e);
+		rc = undo_unrecorded(&h, env, n, false, e);
 	return rc < 0 ? cni_classify(e, CNI_STATE) : 0;
 }

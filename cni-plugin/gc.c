@@ -72,7 +72,7 @@ static void collect_record(void *arg, const char *container_id, const char *ifna
 		rc = undo_record(gc->host, gc->store, &env, &r, NULL, &step);
 	} else if ((rc == -EINVAL && gc->valid->known) || rc == -ENOENT) {
 		/* Damaged, or a replacement that a kill interrupted: nothing to learn from it. */
-		rc = undo_unrecorded(gc->host, &env, gc->n, &step);
+		rc = undo_unrecorded(gc->host, &env, gc->n, true, &step);
 		if (rc == 0)
 			rc = store_remove(gc->store, container_id, ifname, &step);
 	}
