@@ -1,4 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ADD: read everything, choose everything, write it down, make it, answer.
+ *
+ * Until the record is written nothing has changed; from then on every way out but success goes
+ * through undo_record, and a way out that the process does not survive is walked to its end by the
+ * next DEL, GC or ADD.
+ */
 #include <errno.h>
 #include <string.h>
 
@@ -68,11 +75,13 @@ static int clear_way(const struct add *a, struct err *e)
 		auto_json json_t *flannels = NULL;
 		bool is_damaged = rc == -EINVAL;
 
-		/* Without a record of ours there may still be one of flannel's, of a container that
-		 * is dead. */
+		/*
+		 * Without a record of ours there may still be one of flannel's, of a container that
+		 * is dead.
+		 */
 		if (is_damaged ||
 		    record_read_flannel(a->n->data_dir, a->env->container_id, &flannels, NULL) == 0)
-			return undo_unrecorded(a->host, a->env, a->n, e);
+			return undo_unrecorded(a->host, a->env, a->n, is_damaged, e);
 	}
 	return 0;
 }
@@ -266,7 +275,8 @@ static int make_by_delegate(const struct add *a, const char *type, struct err *e
 	return answer(a, json, e);
 }
 
-/* The error of the ADD is the one to report; what could not be undone stays in the record, for DEL.
+/*
+ * The error of the ADD is the one to report; what could not be undone stays in the record, for DEL.
  */
 static int undo(const struct add *a, struct err *e)
 {

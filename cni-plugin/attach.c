@@ -29,7 +29,8 @@ struct ip_addr attach_gateway(const struct result_address *a)
 	return ip_addr_from_u128(subnet.addr.family, ip_addr_to_u128(&subnet.addr) + 1);
 }
 
-/* The gateway that a route without one of its own takes: that of the first address of its family.
+/*
+ * The gateway that a route without one of its own takes: that of the first address of its family.
  */
 static struct ip_addr default_gateway(const struct result *ipam, int family)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The attachments that a runtime tells GC to keep: a set of (container id, interface name). Pure.
+/*
+ * The attachments that a runtime tells GC to keep: a set of (container id, interface name). Pure.
  */
 #ifndef CNI_PLUGIN_ATTACHMENTS_H
 #define CNI_PLUGIN_ATTACHMENTS_H

@@ -39,8 +39,10 @@ static int get_or_create(const struct host *h, const struct config *c, struct de
 		rc = device_create_bridge(h->nl, c->bridge, &mac, c->mtu_bytes, e);
 		if (rc < 0 && (rc != -EEXIST || attempt == ATTEMPTS))
 			return rc;
-		/* Without its link-local address at once it would not forward to the first
-		 * containers. */
+		/*
+		 * Without its link-local address at once it would not forward to the first
+		 * containers.
+		 */
 		if (rc == 0)
 			rc = sysctl_set(0, e, "ipv6/conf/%s/accept_dad", c->bridge);
 		if (rc < 0 && rc != -EEXIST && rc != -ENOENT)
@@ -184,8 +186,10 @@ static bool is_wanted(const struct ip_net *net, const struct ip_net *gateways, s
 	return false;
 }
 
-/* IPv4: a second subnet on one bridge is a mistake. IPv6: interfaces have several, but not inside
- * each other. */
+/*
+ * IPv4: a second subnet on one bridge is a mistake. IPv6: interfaces have several, but not inside
+ * each other.
+ */
 static bool collides(const struct ip_net *have, const struct ip_net *want)
 {
 	if (have->addr.family != want->addr.family || ip_addr_is_link_local(&have->addr))
@@ -245,8 +249,10 @@ static int plan_gateway(const struct gateway_plan *p, const struct ip_net *gatew
 	inet_encode_address_add(&a, sequence_reserve(p->changes));
 	sequence_commit(p->changes, "%s: add address %s", p->device->name,
 			ip_net_format(want, text));
-	/* Said explicitly, the MAC no longer follows the ports' of a bridge that somebody else
-	 * made. */
+	/*
+	 * Said explicitly, the MAC no longer follows the ports' of a bridge that somebody else
+	 * made.
+	 */
 	device_encode_mac(p->device->ifindex, &p->device->mac, sequence_reserve(p->changes));
 	sequence_commit(p->changes, "%s: set MAC address", p->device->name);
 	return 0;
@@ -279,7 +285,8 @@ int bridge_ensure_gateways(const struct host *h, const struct config *c,
 
 		if (rc == 0)
 			return 0;
-		/* Of several first containers at once one adds the address, the others look again.
+		/*
+		 * Of several first containers at once one adds the address, the others look again.
 		 */
 		if (rc != -EEXIST || attempt == ATTEMPTS)
 			return cni_classify(e, CNI_KERNEL);

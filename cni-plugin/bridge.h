@@ -20,8 +20,10 @@
 int bridge_ensure(const struct host *h, const struct config *c, struct device *ret,
 		  struct err *e) MUST_CHECK;
 
-/* The interface that carries the gateways: the bridge, or with a VLAN `<bridge>.<vlan>`; cut if too
- * long. */
+/*
+ * The interface that carries the gateways: the bridge, or with a VLAN `<bridge>.<vlan>`; cut if too
+ * long.
+ */
 void bridge_gateway_name(const struct config *c, char ret[static IFNAMSIZ]);
 
 /*

@@ -70,8 +70,10 @@ static int check_container_interface(struct check *c, struct err *e)
 				name);
 	if (c->prev->addresses_len && !d->up)
 		return MISMATCH(e, "container interface %s is down", name);
-	/* A later plugin may have made it smaller, which works; what is larger than our end gets
-	 * lost. */
+	/*
+	 * A later plugin may have made it smaller, which works; what is larger than our end gets
+	 * lost.
+	 */
 	if (c->record && c->record->mtu_bytes && d->mtu_bytes > c->record->mtu_bytes)
 		return MISMATCH(e, "container interface %s has MTU %u, more than %u", name,
 				d->mtu_bytes, c->record->mtu_bytes);

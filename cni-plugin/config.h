@@ -65,8 +65,10 @@ struct config {
 	size_t routes_len;
 	json_t *resolver; /* what resolvConf says; NULL: none */
 
-	/* Where masquerading ends: the overlay, whose other hosts answer to the container's own
-	 * address. */
+	/*
+	 * Where masquerading ends: the overlay, whose other hosts answer to the container's own
+	 * address.
+	 */
 	struct ip_net unmasked[FABRIC_NETWORKS_MAX];
 	size_t unmasked_len;
 };
@@ -79,8 +81,10 @@ int config_parse(const struct netconf *n, const json_t *object, const struct fab
 		 const struct cni_args *args, struct config *ret, struct err *e) MUST_CHECK;
 void config_fini(struct config *c);
 
-/* The directory of the network's reservations: ipam.dataDir or the default, and the name. Caller
- * frees. */
+/*
+ * The directory of the network's reservations: ipam.dataDir or the default, and the name. Caller
+ * frees.
+ */
 char *config_pool_dir(const json_t *object, const char *network);
 
 /* resolv.conf text to a dns object of a result; caller owns it. */

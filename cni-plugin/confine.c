@@ -37,8 +37,10 @@
 
 #define BIT(capability) (1ull << (capability))
 
-/* Keeps those of the capabilities that we have at all. Without any right to change them there is
- * nothing to give up. */
+/*
+ * Keeps those of the capabilities that we have at all. Without any right to change them there is
+ * nothing to give up.
+ */
 static void keep_capabilities(uint64_t kept)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
@@ -122,7 +124,8 @@ void confine_to_self(void)
 	for (; len < ARRAY_LEN(head); len++)
 		filter[len] = head[len];
 	for (unsigned i = 0; i < ARRAY_LEN(refused); i++) {
-		/* To the last instruction, over what is left of the list and the one that allows.
+		/*
+		 * To the last instruction, over what is left of the list and the one that allows.
 		 */
 		uint8_t distance = (uint8_t)(ARRAY_LEN(refused) - i);
 

@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * DEL: by our record where there is one, otherwise by whatever else tells what there may be.
+ *
+ * The runtime repeats a DEL until it succeeds, and holds the container until then; so what is not
+ * there is no error, and what is kept for the next time is only what really failed.
+ */
 #include <errno.h>
 
 #include "cni-plugin/confine.h"
@@ -33,10 +39,11 @@ static int undo_in(const char *data_dir, struct host *h, const struct cni_env *e
 		return e->code;
 	if (rc != -EINVAL)
 		return rc;
-	/* It says nothing that could be relied upon: as if there were none, and then there is none.
+	/*
+	 * It says nothing that could be relied upon: as if there were none, and then there is none.
 	 */
 	log_warn("record-damaged", "%s", e->text);
-	rc = undo_unrecorded(h, env, n, e);
+	rc = undo_unrecorded(h, env, n, true, e);
 	if (rc == 0)
 		rc = store_remove(store, env->container_id, env->ifname, e);
 	return rc;
@@ -57,6 +64,6 @@ int verb_del(const struct cni_env *env, const struct netconf *n, struct err *e)
 	if (rc == -ENOENT && strcmp(n->data_dir, NETCONF_DATA_DIR) != 0)
 		rc = undo_in(NETCONF_DATA_DIR, &h, env, n, e);
 	if (rc == -ENOENT)
-		rc = undo_unrecorded(&h, env, n, e);
+		rc = undo_unrecorded(&h, env, n, false, e);
 	return rc < 0 ? cni_classify(e, CNI_STATE) : 0;
 }

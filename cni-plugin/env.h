@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the runtime says in the environment: the command and its CNI_ variables, checked.
- * Specification, section 2. */
+/*
+ * What the runtime says in the environment: the command and its CNI_ variables, checked.
+ * Specification, section 2.
+ */
 #ifndef CNI_PLUGIN_ENV_H
 #define CNI_PLUGIN_ENV_H
 
@@ -49,8 +51,10 @@ const char *cni_command_name(enum cni_command command);
 
 /* The grammar of container ids and network names: a letter or digit, then those and "_.-". */
 bool cni_is_identifier(const char *s);
-/* What may name an interface: 1 to 15 bytes, not "." or "..", without slash, colon, white space,
- * control bytes. */
+/*
+ * What may name an interface: 1 to 15 bytes, not "." or "..", without slash, colon, white space,
+ * control bytes.
+ */
 bool cni_is_ifname(const char *s);
 
 #endif

@@ -12,8 +12,10 @@
 
 #include "lib/err.h"
 
-/* 1 to 11, 50 and 51 are the specification's, 8 is its library's, from 100 on they are ours:
- * docs/cni.md. */
+/*
+ * 1 to 11, 50 and 51 are the specification's, 8 is its library's, from 100 on they are ours:
+ * docs/cni.md.
+ */
 enum cni_code {
 	CNI_INCOMPATIBLE = 1,
 	CNI_UNSUPPORTED_FIELD = 2,

@@ -41,8 +41,10 @@ int exec_find(const struct cni_env *env, const char *type, char **ret, struct er
 			 env->path);
 }
 
-/* The protocol's variables as they came to us, the command replaced. Strings are freed with the
- * array's owner. */
+/*
+ * The protocol's variables, and nothing of our own environment. Strings are freed with the
+ * array's owner.
+ */
 struct environment {
 	char *items[ENVIRONMENT_LEN];
 	size_t len;
@@ -118,8 +120,10 @@ static bool receive(struct exchange *x)
 	return n > 0 || (n < 0 && errno == EINTR);
 }
 
-/* Writes and reads by turns, so that a plugin that answers before it has read everything cannot
- * block us. */
+/*
+ * Writes and reads by turns, so that a plugin that answers before it has read everything cannot
+ * block us.
+ */
 static int converse(struct exchange *x, struct err *e)
 {
 	for (;;) {

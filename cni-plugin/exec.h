@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Executing another plugin, as the specification's section 4 has it: same environment,
- * configuration on stdin. */
+/*
+ * Executing another plugin, as the specification's section 4 has it: same environment,
+ * configuration on stdin.
+ */
 #ifndef CNI_PLUGIN_EXEC_H
 #define CNI_PLUGIN_EXEC_H
 

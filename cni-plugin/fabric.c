@@ -143,14 +143,32 @@ int fabric_parse(const char *text, struct fabric *ret, struct err *e)
 	return rc;
 }
 
-int fabric_read(const char *path, struct fabric *ret, struct err *e)
+/*
+ * Whoever can write the file, or put another in its place, decides how all containers are attached.
+ */
+static int check_writers(const char *path, struct err *e)
 {
-	auto_free char *text = NULL;
+	auto_free char *dir = xstrdup(path);
+	char *slash = strrchr(dir, '/');
 	struct stat st;
-	int rc;
 
 	if (stat(path, &st) == 0 && st.st_mode & S_IWOTH)
 		return cni_error(e, CNI_CONFIG, "%s: anybody may write this file", path);
+	if (!slash)
+		return 0;
+	slash[slash == dir] = '\0';
+	if (stat(dir, &st) == 0 && st.st_mode & S_IWOTH && !(st.st_mode & S_ISVTX))
+		return cni_error(e, CNI_CONFIG, "%s: anybody may replace this file", path);
+	return 0;
+}
+
+int fabric_read(const char *path, struct fabric *ret, struct err *e)
+{
+	auto_free char *text = NULL;
+	int rc;
+
+	if (check_writers(path, e) < 0)
+		return e->code;
 	rc = file_read(path, FILE_SIZE_MAX, &text, NULL, e);
 	if (rc == -ENOENT)
 		return cni_error(e, CNI_TRY_AGAIN,

@@ -28,7 +28,7 @@ int fabric_parse(const char *text, struct fabric *ret, struct err *e) MUST_CHECK
 
 /*
  * Reads the file. No file is CNI_TRY_AGAIN: the daemon has not got its subnet yet. A file that
- * anybody may write is refused with CNI_CONFIG, as is one that does not parse.
+ * anybody may write or replace is refused with CNI_CONFIG, as is one that does not parse.
  */
 int fabric_read(const char *path, struct fabric *ret, struct err *e) MUST_CHECK;
 

@@ -1,4 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * GC: everything of this network that belongs to no attachment that the runtime still knows.
+ *
+ * Records come first, since they know all parts. Then elements of rules and reservations, which may
+ * be left of attachments whose record was lost, or which another plugin made. A failure does not
+ * end it: the rest is collected all the same, and the first failure reported.
+ */
 #include <errno.h>
 #include <string.h>
 
@@ -65,7 +72,7 @@ static void collect_record(void *arg, const char *container_id, const char *ifna
 		rc = undo_record(gc->host, gc->store, &env, &r, NULL, &step);
 	} else if ((rc == -EINVAL && gc->valid->known) || rc == -ENOENT) {
 		/* Damaged, or a replacement that a kill interrupted: nothing to learn from it. */
-		rc = undo_unrecorded(gc->host, &env, gc->n, &step);
+		rc = undo_unrecorded(gc->host, &env, gc->n, true, &step);
 		if (rc == 0)
 			rc = store_remove(gc->store, container_id, ifname, &step);
 	}

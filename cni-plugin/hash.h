@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* FNV-1a, 64 bits: short stable names for long ones. Not against an adversary: who uses it compares
- * more than it. */
+/*
+ * FNV-1a, 64 bits: short stable names for long ones. Not against an adversary: who uses it compares
+ * more than it.
+ */
 #ifndef CNI_PLUGIN_HASH_H
 #define CNI_PLUGIN_HASH_H
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Waiting for a file lock, but not for ever: whoever holds it may be stopped or hang on a dead
- * disk. */
+/*
+ * Waiting for a file lock, but not for ever: whoever holds it may be stopped or hang on a dead
+ * disk.
+ */
 #ifndef CNI_PLUGIN_LOCK_H
 #define CNI_PLUGIN_LOCK_H
 
@@ -8,7 +10,8 @@
 
 #include "lib/err.h"
 
-/* Exclusive flock(2) on an open file; released by closing it. -ETIMEDOUT after timeout_s seconds.
+/*
+ * Exclusive flock(2) on an open file; released by closing it. -ETIMEDOUT after timeout_s seconds.
  */
 int lock_file(int fd, unsigned timeout_s, struct err *e) MUST_CHECK;
 

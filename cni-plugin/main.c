@@ -126,7 +126,8 @@ static int run(const struct cni_env *env, const struct netconf *n, struct err *e
 	return print_json(result) < 0 ? cni_error(e, CNI_IO, "error writing to stdout") : 0;
 }
 
-/* Nomad runs every plugin like this, and takes the first word that is a version for the plugin's.
+/*
+ * Nomad runs every plugin like this, and takes the first word that is a version for the plugin's.
  */
 static int about(void)
 {

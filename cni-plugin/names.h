@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Names and MAC addresses for what we make: chosen before it is made, so that they can be written
- * down first. */
+/*
+ * Names and MAC addresses for what we make: chosen before it is made, so that they can be written
+ * down first.
+ */
 #ifndef CNI_PLUGIN_NAMES_H
 #define CNI_PLUGIN_NAMES_H
 

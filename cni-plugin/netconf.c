@@ -129,8 +129,10 @@ int netconf_read(json_t *json, struct netconf *ret, struct err *e)
 	if (!n.data_dir[0])
 		n.data_dir = NETCONF_DATA_DIR;
 	n.direct = is_direct(json);
-	/* In the direct form an empty ipam means an interface without addresses, as with the bridge
-	 * plugin. */
+	/*
+	 * In the direct form an empty ipam means an interface without addresses, as with the bridge
+	 * plugin.
+	 */
 	n.needs_fabric = !n.direct || !ipam || (json_object_size(ipam) > 0 && lacks_range(ipam));
 out:
 	if (rc < 0)
@@ -226,7 +228,8 @@ static int append_routes(json_t *ipam, const struct fabric *f, struct err *e)
 	return 0;
 }
 
-/* Sets a key that is there in no spelling, so that none of two spellings of a key is the wrong one.
+/*
+ * Sets a key that is there in no spelling, so that none of two spellings of a key is the wrong one.
  */
 static void set_default(json_t *object, const char *key, json_t *value)
 {

@@ -45,8 +45,10 @@ void netconf_fini(struct netconf *n);
 int netconf_generate(const struct netconf *n, const struct fabric *fabric, json_t **ret,
 		     struct err *e) MUST_CHECK;
 
-/* What that object's `type` will be, from the wrapped or the direct form: "bridge" unless given.
- * CNI_CONFIG. */
+/*
+ * What that object's `type` will be, from the wrapped or the direct form: "bridge" unless given.
+ * CNI_CONFIG.
+ */
 int netconf_read_type(const struct netconf *n, const char **ret, struct err *e) MUST_CHECK;
 
 #endif

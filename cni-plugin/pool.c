@@ -110,7 +110,8 @@ static void write_last(struct pool *p, size_t set, const struct ip_addr *a)
 		ignored = ftruncate(fd, size);
 }
 
-/* An empty file is nobody's: whoever makes one fills it before he gives the lock back, if he lives.
+/*
+ * An empty file is nobody's: whoever makes one fills it before he gives the lock back, if he lives.
  */
 static bool is_taken(struct pool *p, const struct ip_addr *a)
 {

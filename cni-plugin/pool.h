@@ -71,16 +71,20 @@ int pool_scan(struct pool *p,
 	      bool (*visit)(void *arg, const struct ip_addr *a, const struct pool_owner *owner),
 	      void *arg, size_t *ret_freed, struct err *e) MUST_CHECK;
 
-/* Frees everything the owner has, as host-local does: files with both names, else files with only
- * the id. */
+/*
+ * Frees everything the owner has, as host-local does: files with both names, else files with only
+ * the id.
+ */
 int pool_release_all(struct pool *p, const struct pool_owner *owner, size_t *ret_freed,
 		     struct err *e) MUST_CHECK;
 
 /* 0 if the set has a free address; CNI_EXHAUSTED. Reads names only, and no more than it must. */
 int pool_check_free(struct pool *p, const struct range_set *set, struct err *e) MUST_CHECK;
 
-/* Parses a reservation's content in place: cuts `text` into the owner's names. False if it names
- * nobody. */
+/*
+ * Parses a reservation's content in place: cuts `text` into the owner's names. False if it names
+ * nobody.
+ */
 bool pool_parse_owner(char *text, struct pool_owner *ret);
 
 static inline void pool_close_ref(struct pool **p)

@@ -47,16 +47,20 @@ struct record {
 	bool isolated;
 	bool promiscuous;
 	uint32_t mtu_bytes;
-	/* What the host answers to, on `gateway_device`: the bridge, its VLAN interface, or our end
-	 * of the link. */
+	/*
+	 * What the host answers to, on `gateway_device`: the bridge, its VLAN interface, or our end
+	 * of the link.
+	 */
 	char gateway_device[IFNAMSIZ];
 	struct ip_net gateways[RECORD_ADDRESSES_MAX];
 	size_t gateways_len;
 	char *pool_dir; /* where the addresses are reserved; NULL: not by us */
 	struct ip_addr addresses[RECORD_ADDRESSES_MAX];
 	size_t addresses_len;
-	/* The configuration for the plugin to execute: the whole attachment's, or if native the
-	 * address plugin's. */
+	/*
+	 * The configuration for the plugin to execute: the whole attachment's, or if native the
+	 * address plugin's.
+	 */
 	json_t *delegate;
 };
 
@@ -68,8 +72,10 @@ int store_open(const char *data_dir, const char *network, bool create, struct st
 	       struct err *e) MUST_CHECK;
 void store_close(struct store *s);
 
-/* Keeps other processes off this attachment until store_close. -ETIMEDOUT after
- * RECORD_LOCK_TIMEOUT_S. */
+/*
+ * Keeps other processes off this attachment until store_close. -ETIMEDOUT after
+ * RECORD_LOCK_TIMEOUT_S.
+ */
 int store_lock(struct store *s, const char *container_id, const char *ifname,
 	       struct err *e) MUST_CHECK;
 
@@ -93,8 +99,10 @@ int store_list(struct store *s,
 	       void (*visit)(void *arg, const char *container_id, const char *ifname), void *arg,
 	       struct err *e) MUST_CHECK;
 
-/* The JSON form, for the file and for tests. Parsing checks every name as if the runtime had sent
- * it. */
+/*
+ * The JSON form, for the file and for tests. Parsing checks every name as if the runtime had sent
+ * it.
+ */
 json_t *record_to_json(const struct record *r);
 int record_parse(const char *text, size_t size, struct record *ret, struct err *e) MUST_CHECK;
 void record_fini(struct record *r);

@@ -247,7 +247,8 @@ static int parse_interface(const json_t *item, struct result *r, struct err *e)
 	    json_read_string(item, "sandbox", &sandbox, e) < 0 ||
 	    json_read_uint(item, "mtu", 0, UINT32_MAX, &mtu, e) < 0)
 		return e->code;
-	/* Other plugins list devices with longer hardware addresses; those are not ours to compare.
+	/*
+	 * Other plugins list devices with longer hardware addresses; those are not ours to compare.
 	 */
 	has_mac = mac && mac_addr_parse(mac, &parsed, NULL) == 0;
 	result_add_interface(r, name ? name : "", has_mac ? &parsed : NULL, (uint32_t)mtu, sandbox);

@@ -235,7 +235,8 @@ int rules_install(struct host *h, const struct rules *r, struct err *e)
 	wanted_guard = all.guard;
 	all.guard |= !r->record->ptp;
 	rc = install(h->nf, &all, e);
-	/* A kernel without nftables on bridges has to do without the guard, unless it is asked for.
+	/*
+	 * A kernel without nftables on bridges has to do without the guard, unless it is asked for.
 	 */
 	if (rc < 0 && all.guard && !wanted_guard) {
 		log_warn("guard-unavailable", "%s: containers may send router advertisements: %s",

@@ -31,16 +31,20 @@ int rules_install(struct host *h, const struct rules *r, struct err *e) MUST_CHE
 /* 0 if all of it is there; CNI_MISMATCH says what is missing. */
 int rules_check(struct host *h, const struct rules *r, struct err *e) MUST_CHECK;
 
-/* Removes what belongs to the record, and nothing that has found another owner since. Absence is
- * success. */
+/*
+ * Removes what belongs to the record, and nothing that has found another owner since. Absence is
+ * success.
+ */
 int rules_remove(struct host *h, const struct record *r, struct err *e) MUST_CHECK;
 
 /* As above, by looking at every element's comment: for when there is no record. */
 int rules_remove_owner(struct host *h, const char *network, const char *container_id,
 		       const char *ifname, struct err *e) MUST_CHECK;
 
-/* Removes the elements of the network whose owner `keep` does not want; `owner` is what
- * rules_owner_key makes. */
+/*
+ * Removes the elements of the network whose owner `keep` does not want; `owner` is what
+ * rules_owner_key makes.
+ */
 int rules_remove_others(struct host *h, const char *network,
 			bool (*keep)(void *arg, uint64_t owner), void *arg,
 			struct err *e) MUST_CHECK;

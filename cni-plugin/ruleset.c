@@ -164,7 +164,8 @@ static void add_mac_rule(struct sequence *s)
 	nft_rule_end(&r);
 }
 
-/* Drops what a container sends in a protocol with a value of this size at this place of its header.
+/*
+ * Drops what a container sends in a protocol with a value of this size at this place of its header.
  */
 static void add_port_rule(struct sequence *s, uint8_t protocol, uint32_t offset, const void *value,
 			  uint32_t size)

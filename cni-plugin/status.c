@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * STATUS: would an ADD find what it needs? It looks at what does not depend on a container: the
+ * daemon's subnet.env, the configuration, a free address, the plugins to execute.
+ */
 #include <errno.h>
 #include <string.h>
 

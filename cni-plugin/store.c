@@ -172,8 +172,10 @@ int store_write(struct store *s, const struct record *r, struct err *e)
 	int rc;
 
 	make_name(r->container_id, r->ifname, name);
-	/* One name per attachment, whose lock we hold: what a kill leaves is overwritten the next
-	 * time. */
+	/*
+	 * One name per attachment, whose lock we hold: what a kill leaves is overwritten the next
+	 * time.
+	 */
 	snprintf(temporary, sizeof(temporary), ".%s", name);
 	fd = openat(s->dir_fd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
 		    0600);

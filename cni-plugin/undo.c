@@ -27,8 +27,10 @@ static void note(struct outcome *o, int rc, const struct err *step)
 	}
 }
 
-/* The device of that name if it is the veth that has this MAC: names and indexes are used again,
- * MACs are random. */
+/*
+ * The device of that name if it is the veth that has this MAC: names and indexes are used again,
+ * MACs are random.
+ */
 static int find_veth(struct netlink *nl, const char *name, const struct mac_addr *mac,
 		     struct device *ret, struct err *e)
 {
@@ -80,8 +82,10 @@ static int release_addresses(const struct record *r, struct err *e)
 	return o.rc < 0 ? cni_classify(e, CNI_STATE) : 0;
 }
 
-/* The configuration for a delegate's DEL: the one it had at ADD, and the result if the runtime gave
- * it back. */
+/*
+ * The configuration for a delegate's DEL: the one it had at ADD, and the result if the runtime gave
+ * it back.
+ */
 static int delete_by_plugin(const struct cni_env *env, const json_t *config, const char *type,
 			    const json_t *prev_result, struct err *e)
 {
@@ -149,19 +153,15 @@ static int delete_container_interface(const struct host *h, const struct cni_env
 	return rc < 0 ? cni_classify(e, CNI_KERNEL) : 0;
 }
 
-/* On the host, prevResult names our end, where the container's namespace is not to be had any more.
+/*
+ * On the host, prevResult names our end, where the container's namespace is not to be had any more.
  */
-static int delete_listed_interfaces(const struct host *h, const struct netconf *n, struct err *e)
+static int delete_listed_interfaces(const struct host *h, const struct result *prev, struct err *e)
 {
-	const json_t *json = json_get_any_case(n->json, "prevResult");
-	auto_result struct result prev = { 0 };
 	struct outcome o = { .e = e };
 
-	if (!json_is_object(json) ||
-	    result_parse(json, n->cni_version, &prev, &(struct err){ 0 }) < 0)
-		return 0;
-	for (size_t i = 0; i < prev.interfaces_len; i++) {
-		const struct result_interface *item = &prev.interfaces[i];
+	for (size_t i = 0; i < prev->interfaces_len; i++) {
+		const struct result_interface *item = &prev->interfaces[i];
 		struct err step;
 
 		if (!item->sandbox && item->has_mac && cni_is_ifname(item->name) &&
@@ -190,30 +190,30 @@ static int release_by_scan(const json_t *config, const struct cni_env *env, cons
 
 struct search {
 	const char *container_id;
+	const char *ifname; /* "": any */
 	bool found;
 };
 
-static bool same_container(void *arg, const struct ip_addr *a UNUSED,
+static bool look_for_owner(void *arg, const struct ip_addr *a UNUSED,
 			   const struct pool_owner *owner)
 {
 	struct search *search = arg;
 
-	search->found |= strcmp(owner->container_id, search->container_id) == 0;
+	search->found |= strcmp(owner->container_id, search->container_id) == 0 &&
+			 (!search->ifname[0] || strcmp(owner->ifname, search->ifname) == 0);
 	return false;
 }
 
-/* Has the container another address? Then flannel's file, one for all its interfaces, is needed
- * again. */
-static bool has_other_reservations(const json_t *config, const struct cni_env *env,
-				   const char *network)
+static bool has_reservation(const json_t *config, const char *network, const char *container_id,
+			    const char *ifname)
 {
-	struct search search = { .container_id = env->container_id };
+	struct search search = { .container_id = container_id, .ifname = ifname };
 	auto_free char *dir = config_pool_dir(config, network);
 	auto_pool struct pool *pool = NULL;
 	struct err ignored;
 
 	return pool_open(dir, false, &pool, &ignored) == 0 &&
-	       pool_scan(pool, same_container, &search, NULL, &ignored) == 0 && search.found;
+	       pool_scan(pool, look_for_owner, &search, NULL, &ignored) == 0 && search.found;
 }
 
 /*
@@ -247,23 +247,55 @@ static int undo_flannel(const struct cni_env *env, const struct netconf *n, stru
 		return e->code;
 	if (release_by_scan(saved, env, name, e) < 0)
 		return e->code;
-	if (has_other_reservations(saved, env, name))
+	/* One file stands for all of the container's interfaces: has it another one? */
+	if (has_reservation(saved, name, env->container_id, ""))
 		return 0;
 	if (record_remove_flannel(n->data_dir, env->container_id, e) < 0)
 		return cni_classify(e, CNI_STATE);
 	return 0;
 }
 
-int undo_unrecorded(struct host *h, const struct cni_env *env, const struct netconf *n,
-		    struct err *e)
+static void read_prev_result(const struct netconf *n, struct result *ret)
 {
+	const json_t *json = json_get_any_case(n->json, "prevResult");
+	struct err ignored;
+
+	if (!json_is_object(json) || result_parse(json, n->cni_version, ret, &ignored) < 0)
+		memset(ret, 0, sizeof(*ret));
+}
+
+/*
+ * Is there any sign that we, or flannel's plugin, made the container's interface? Its name alone is
+ * none: an ADD that fails because the name is taken is followed by a DEL too.
+ */
+static bool was_ours(const struct cni_env *env, const struct netconf *n, const struct result *prev)
+{
+	auto_json json_t *flannels = NULL;
+
+	for (size_t i = 0; i < prev->interfaces_len; i++) {
+		if (prev->interfaces[i].sandbox &&
+		    strcmp(prev->interfaces[i].name, env->ifname) == 0)
+			return true;
+	}
+	return has_reservation(n->json, n->name, env->container_id, env->ifname) ||
+	       record_read_flannel(n->data_dir, env->container_id, &flannels, NULL) == 0;
+}
+
+int undo_unrecorded(struct host *h, const struct cni_env *env, const struct netconf *n,
+		    bool damaged, struct err *e)
+{
+	auto_result struct result prev = { 0 };
 	struct outcome o = { .e = e };
 	struct err step;
+	bool ours;
 
+	read_prev_result(n, &prev);
+	ours = damaged || was_ours(env, n, &prev);
 	note(&o, undo_flannel(env, n, &step), &step);
 	note(&o, rules_remove_owner(h, n->name, env->container_id, env->ifname, &step), &step);
-	note(&o, delete_container_interface(h, env, &step), &step);
-	note(&o, delete_listed_interfaces(h, n, &step), &step);
+	if (ours)
+		note(&o, delete_container_interface(h, env, &step), &step);
+	note(&o, delete_listed_interfaces(h, &prev, &step), &step);
 	note(&o, release_by_scan(n->json, env, n->name, &step), &step);
 	return o.rc;
 }

@@ -24,10 +24,11 @@ int undo_record(struct host *h, struct store *store, const struct cni_env *env,
 
 /*
  * Undoes an attachment that we have no record of, by what the environment, the configuration and
- * prevResult tell, and by flannel's own file if there is one.
+ * prevResult tell, and by flannel's own file if there is one. `damaged`: we had a record, so
+ * the interface was ours; else it is left alone unless one of these says that it was.
  */
 int undo_unrecorded(struct host *h, const struct cni_env *env, const struct netconf *n,
-		    struct err *e) MUST_CHECK;
+		    bool damaged, struct err *e) MUST_CHECK;
 
 /* True if the interface that the record describes is still there and still the one that we made. */
 bool undo_is_alive(const struct host *h, const struct record *r);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The versions of the specification: which there are, how they compare, which shape of result each
- * has. */
+/*
+ * The versions of the specification: which there are, how they compare, which shape of result each
+ * has.
+ */
 #ifndef CNI_PLUGIN_VERSION_H
 #define CNI_PLUGIN_VERSION_H
 

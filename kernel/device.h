@@ -36,8 +36,10 @@ struct device {
 /* -ENODEV if there is none. */
 int device_get(struct netlink *nl, const char *name, struct device *ret, struct err *e) MUST_CHECK;
 
-/* Returns when the device is gone, which for a veth takes the kernel some 15 to 30 ms; its peer
- * goes with it. */
+/*
+ * Returns when the device is gone, which for a veth takes the kernel some 15 to 30 ms; its peer
+ * goes with it.
+ */
 int device_delete(struct netlink *nl, uint32_t ifindex, struct err *e) MUST_CHECK;
 
 struct device_veth {
@@ -52,8 +54,10 @@ struct device_veth {
 	uint32_t group;     /* of this end: a number by which rules can match it */
 };
 
-/* One request makes the whole pair in its two namespaces. -EEXIST: one of the names is taken;
- * nothing is made then. */
+/*
+ * One request makes the whole pair in its two namespaces. -EEXIST: one of the names is taken;
+ * nothing is made then.
+ */
 int device_create_veth(struct netlink *nl, const struct device_veth *veth,
 		       struct err *e) MUST_CHECK;
 

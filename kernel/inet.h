@@ -39,8 +39,10 @@ struct inet_route {
 	uint8_t protocol; /* RTPROT_ */
 };
 
-/* Both fail with EEXIST in the kernel if it is there already; a route is appended behind others to
- * the same dst. */
+/*
+ * Both fail with EEXIST in the kernel if it is there already; a route is appended behind others to
+ * the same dst.
+ */
 void inet_encode_address_add(const struct inet_address *a, struct nlmsghdr *hdr);
 void inet_encode_address_delete(const struct inet_address *a, struct nlmsghdr *hdr);
 void inet_encode_route_add(const struct inet_route *r, struct nlmsghdr *hdr);

@@ -18,11 +18,14 @@ void sequence_free(struct sequence *s);
 
 /* Room of NETLINK_MESSAGE_MAX bytes for the next request, all zero. Valid until the next call. */
 struct nlmsghdr *sequence_reserve(struct sequence *s);
-/* The request in the reserved room is complete; the text says what it does, for an error message.
+/*
+ * The request in the reserved room is complete; the text says what it does, for an error message.
  */
 void sequence_commit(struct sequence *s, const char *fmt, ...) PRINTF(2, 3);
-/* As commit, for a closing marker: nothing answers it, so the request before it is the last to wait
- * for. */
+/*
+ * As commit, for a closing marker: nothing answers it, so the request before it is the last to wait
+ * for.
+ */
 void sequence_commit_marker(struct sequence *s);
 
 /*

@@ -72,10 +72,11 @@ class Outcome:
 
 
 class Namespace:
-    def __init__(self, name):
+    def __init__(self, name, create=True):
         self.name = name
         self.path = f"/run/netns/{name}"
-        command("ip", "netns", "add", name)
+        if create:
+            command("ip", "netns", "add", name)
 
     def delete(self):
         if os.path.exists(self.path):
@@ -125,17 +126,23 @@ def elements(ruleset):
 
 
 class Host:
-    def __init__(self, **fabric):
+    """A host of its own; or one that there is, with its daemon's subnet.env, if `existing` names its namespace."""
+
+    def __init__(self, existing=None, subnet_file=None, **fabric):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="cni-test-"))
         self.name = f"ct{os.getpid()}x{next(_counter)}"
         self.namespaces = []
-        self.ns = self.namespace("h")
-        self.ns.run("ip", "link", "set", "lo", "up")
-        self.subnet_file = self.directory / "subnet.env"
+        if existing:
+            self.ns = Namespace(existing, create=False)
+        else:
+            self.ns = self.namespace("h")
+            self.ns.run("ip", "link", "set", "lo", "up")
+        self.subnet_file = subnet_file or self.directory / "subnet.env"
         self.data_dir = self.directory / "data"
         self.pool_dir = self.directory / "networks"
         self.path = REFERENCE
-        self.write_fabric(**fabric)
+        if not subnet_file:
+            self.write_fabric(**fabric)
 
     def __enter__(self):
         return self

@@ -161,8 +161,14 @@ def test_incomplete_subnet_file_names_what_is_missing(host):
 
 
 def test_world_writable_subnet_file_is_refused(host):
-    host.subnet_file.chmod(0o666)
-    assert host.run("ADD", host.flannel(), host.namespace()).code == 7
+    for path, mode in ((host.subnet_file, 0o666), (host.directory, 0o777)):
+        before = path.stat().st_mode
+        path.chmod(mode)
+        outcome = host.run("ADD", host.flannel(), host.namespace())
+        assert outcome.code == 7 and "anybody" in outcome.message
+        path.chmod(before)
+    host.directory.chmod(0o1777)
+    assert host.run("ADD", host.flannel(), host.namespace()).ok
 
 
 @pytest.mark.parametrize("how", ["path", "self", "thread-self"])

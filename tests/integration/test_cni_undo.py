@@ -93,6 +93,19 @@ def test_del_without_a_record_finds_it_all(host):
         assert host.leftovers() == {}
 
 
+def test_del_after_an_add_that_was_refused(host):
+    """The name was taken, by another network's interface or by somebody else's: the DEL that follows must not touch it."""
+    one, two = host.flannel(), host.direct(ranges=["10.1.2.0/24"], name="net2", bridge="br1")
+    ns, strange = host.namespace(), host.namespace()
+    result = host.add(one, ns)
+    strange.run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "other")
+    for where in (ns, strange):
+        assert host.run("ADD", two, where).code == 103
+        host.delete(two, where)
+        assert "eth0" in where.links()
+    assert host.check(one, ns, result).ok
+
+
 def test_del_with_a_damaged_record(host):
     conf = full(host)
     for damage in ("", "{", "[]", '{"version":1}', '{"version":99}', '{"version":1,"containerID":"../..","ifname":"a","network":"n"}'):
@@ -452,7 +465,7 @@ def test_storm(host):
     waiting = [(f"c{i}", spaces[i % 25], f"e{i}") for i in range(200)]
     running = []
     while waiting or running:
-        while waiting and len(running) < 12:
+        while waiting and len(running) < 200:
             id, ns, ifname = waiting.pop()
             process = host.start("ADD", conf, ns, id=id, ifname=ifname)
             process.stdin.write(process.request)

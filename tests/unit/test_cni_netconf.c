@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cni-plugin/fabric, netconf, config: from subnet.env and stdin to the interface's configuration.
+/*
+ * cni-plugin/fabric, netconf, config: from subnet.env and stdin to the interface's configuration.
  */
 #include "tests/unit/test.h"
 
