@@ -131,6 +131,7 @@ class Etcd:
         self.scheme = "http"
         self.context = None
         self.token = None
+        self.credentials = None
         self.connections = {}
         if tls:
             self.scheme = "https"
@@ -206,8 +207,11 @@ class Etcd:
         for candidate in candidates:
             try:
                 return self._post(candidate, path, body, timeout_s)
-            except EtcdError:
-                raise
+            except EtcdError as e:
+                if "invalid auth token" not in e.text or not self.credentials:
+                    raise
+                self.login(*self.credentials)
+                return self._post(candidate, path, body, timeout_s)
             except (OSError, http.client.HTTPException) as e:
                 problem = e
         raise OSError(f"etcd: {problem}")
@@ -234,8 +238,9 @@ class Etcd:
         return json.loads(text)
 
     def login(self, user, password):
-        self.token = None
+        self.token = self.credentials = None
         self.token = self.api("/v3/auth/authenticate", {"name": user, "password": password})["token"]
+        self.credentials = user, password
 
     def put(self, key, value, lease=None):
         body = {"key": b64(key), "value": b64(value)}

@@ -15,6 +15,7 @@ from fabric import APART
 from faults import Talking
 from netns import stays, wait_for
 from test_store import enable_auth
+from witness import lease_value
 
 
 def test_killed_and_started_again(lab):
@@ -61,7 +62,7 @@ def test_one_of_three_members_is_stopped(lab, which):
         whole, others = t.etcd.members, [m for m in t.etcd.members if m is not victim]
         wait_for(lambda: t.etcd.api("/v3/kv/put", {"key": "eA==", "value": "eA=="}, member=others[0]), 15, "a write")
         t.etcd.members = others
-        t.new_lease()
+        wait_for(t.new_lease, 15, "the majority takes a write")
         t.well_again(30)
         victim.resume()
         t.etcd.members = whole
@@ -140,11 +141,14 @@ def test_old_snapshot_restored(lab, members):
     """The restored store has never heard of h3, which came later, and its revision lies in the past."""
     with Talking(lab, members=members) as t:
         snapshot = t.lab.directory / "snapshot.db"
+        changes = t.new_lease()
+        t.lab.wait_equal()
         t.etcd.etcdctl("snapshot", "save", snapshot, endpoints=t.etcd.members[0].endpoint)
         h3 = lab.host()
         h3.start_daemon()
         t.hosts.append(h3)
         t.subnets.append(h3.daemon.subnet())
+        t.etcd.put(changes, lease_value("192.0.2.88", "0e:88:88:88:88:88"))
         for _ in range(30):
             t.new_lease()
         t.lab.wait_equal()
@@ -217,7 +221,7 @@ def test_authentication_switched_on(lab):
         t.told("store-denied", "watch-lost", "lease-not-renewed")
         t.wait_pings(50)
         t.etcd.api("/v3/auth/disable", {})
-        t.etcd.token = None
+        t.etcd.token = t.etcd.credentials = None
         t.converge_s = 15
         t.new_lease()
 
@@ -341,6 +345,7 @@ def test_half_open_with_another_member_to_go_to(lab):
         whole, t.etcd.members = t.etcd.members, t.etcd.members[1:]
         wait_for(t.new_lease, 15, "the majority takes a write")
         t.well_again(30)
+        whole[0].reconnect()
         t.etcd.members = whole
 
 
