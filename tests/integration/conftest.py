@@ -41,7 +41,7 @@ def lab(request):
 def fabric3(lab):
     """Three hosts with a ready daemon each: h1, h2, h3."""
     lab.start_etcd()
-    lab.configure()
+    lab.configure(fabric.APART)
     return lab.hosts(3, daemons=True)
 
 

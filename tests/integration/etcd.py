@@ -49,6 +49,7 @@ class Member:
         self.etcd = etcd
         self.name = f"m{number}"
         self.address = f"192.0.2.{FIRST_HOST + number}"
+        self.namespace = etcd.plug(self.name, self.address)
         self.directory = etcd.directory / self.name
         self.log = etcd.directory / f"{self.name}.log"
         self.process = None
@@ -73,7 +74,7 @@ class Member:
             "--initial-cluster-state", "new", *self.etcd.arguments, *extra,
         ]  # fmt: skip
         with self.log.open("ab") as log:
-            self.process = self.etcd.namespace.popen(*argv, stdout=log, stderr=log)
+            self.process = self.namespace.popen(*argv, stdout=log, stderr=log)
 
     @property
     def running(self):
@@ -94,6 +95,13 @@ class Member:
     def resume(self):
         self.process.send_signal(signal.SIGCONT)
 
+    def cut_off(self, rule):
+        """What this member's host drops: rules of nft for its input, such as "tcp dport 2379 drop". Until `reconnect`."""
+        self.namespace.nft(f"table ip fault {{\n chain in {{\n type filter hook input priority 0;\n {rule}\n}}\n}}\n")
+
+    def reconnect(self):
+        self.namespace.nft("delete table ip fault")
+
     def connection(self, timeout_s=10):
         return NamespaceHTTP(self.etcd.namespace, self.address, 2379, timeout_s, self.etcd.context)
 
@@ -109,16 +117,21 @@ class Member:
 
 
 class Etcd:
-    """A cluster of one or three members. Started on construction; `start` waits until it serves."""
+    """A cluster of one or three members, each in a namespace of its own; requests are sent from `namespace`.
 
-    def __init__(self, namespace, directory, members=1, arguments=(), tls=None):
+    plug(name, address) makes such a namespace in the underlay.
+    """
+
+    def __init__(self, namespace, plug, directory, members=1, arguments=(), tls=None):
         self.namespace = namespace
+        self.plug = plug
         self.directory = directory
         self.arguments = list(arguments)
         self.generation = 1
         self.scheme = "http"
         self.context = None
         self.token = None
+        self.credentials = None
         self.connections = {}
         if tls:
             self.scheme = "https"
@@ -132,7 +145,6 @@ class Etcd:
             self.arguments += ["--heartbeat-interval", "20", "--election-timeout", "200"]
         directory.mkdir(parents=True, exist_ok=True)
         self.members = [Member(self, n + 1) for n in range(members)]
-        namespace.ip_batch(f"addr add {m.address}/24 dev br0" for m in self.members)
 
     def use(self, tls):
         """Certificates for the requests of the test itself."""
@@ -195,8 +207,11 @@ class Etcd:
         for candidate in candidates:
             try:
                 return self._post(candidate, path, body, timeout_s)
-            except EtcdError:
-                raise
+            except EtcdError as e:
+                if "invalid auth token" not in e.text or not self.credentials:
+                    raise
+                self.login(*self.credentials)
+                return self._post(candidate, path, body, timeout_s)
             except (OSError, http.client.HTTPException) as e:
                 problem = e
         raise OSError(f"etcd: {problem}")
@@ -223,8 +238,9 @@ class Etcd:
         return json.loads(text)
 
     def login(self, user, password):
-        self.token = None
+        self.token = self.credentials = None
         self.token = self.api("/v3/auth/authenticate", {"name": user, "password": password})["token"]
+        self.credentials = user, password
 
     def put(self, key, value, lease=None):
         body = {"key": b64(key), "value": b64(value)}

@@ -41,13 +41,9 @@ FLANNELD = BUILD / "flanneld"
 FABRICCTL = BUILD / "fabricctl"
 CNI_PLUGIN = BUILD / "flannel"
 READY_S = 10
+CONFIG = {"Network": "10.5.0.0/16", "Backend": {"Type": "vxlan"}}
 # Hosts lease 10.5.150.0 to 10.5.239.0, so that leases which a test makes up do not meet them by chance.
-CONFIG = {
-    "Network": "10.5.0.0/16",
-    "SubnetMin": "10.5.150.0",
-    "SubnetMax": "10.5.239.0",
-    "Backend": {"Type": "vxlan"},
-}
+APART = CONFIG | {"SubnetMin": "10.5.150.0", "SubnetMax": "10.5.239.0"}
 
 
 class Daemon:
@@ -292,37 +288,23 @@ class Container:
 class Host:
     """A machine: a namespace with eth0 in the underlay."""
 
-    def __init__(self, lab, number, connected=True):
+    def __init__(self, lab, number):
         self.lab = lab
         self.number = number
         self.name = f"{lab.prefix}-h{number}"
-        self.namespace = Namespace(self.name)
-        lab.namespaces.append(self.namespace)
         self.address = f"192.0.2.{number}"
         self.address6 = f"2001:db8:1::{number:x}"
+        self.namespace = lab.plug(f"h{number}", self.address, f"addr add {self.address6}/64 dev eth0 nodad")
         self.daemons = {}
         self.containers = []
         self.bridges = set()
-        lab.underlay.ip_batch(
-            [
-                f"link add h{number} type veth peer name eth0 netns {self.name}",
-                f"link set h{number} master br0 up",
-            ]
-        )
         for key, value in (
             ("net.ipv4.ip_forward", 1),
             ("net.ipv6.conf.all.forwarding", 1),
             ("net.ipv6.conf.default.accept_dad", 0),
         ):
             self.namespace.sysctl(key, value)
-        lines = [f"addr add {self.address}/24 dev eth0", f"addr add {self.address6}/64 dev eth0 nodad"]
-        if connected:
-            lines += [
-                "link set eth0 up",
-                "route add default via 192.0.2.254",
-                "route add default via 2001:db8:1::fe",
-            ]
-        self.namespace.ip_batch(lines)
+        self.namespace.ip_batch(["route add default via 192.0.2.254", "route add default via 2001:db8:1::fe"])
 
     def make_daemon(self, name="", **flags):
         """A daemon that is not started yet; `name` tells several on one host apart."""
@@ -425,8 +407,18 @@ class Lab:
             ]
         )
 
+    def plug(self, name, address, *more):
+        """A namespace with eth0 in the underlay and this address; further lines for `ip -batch` before it is up."""
+        namespace = Namespace(f"{self.prefix}-{name}")
+        self.namespaces.append(namespace)
+        self.underlay.ip_batch(
+            [f"link add {name} type veth peer name eth0 netns {namespace.name}", f"link set {name} master br0 up"]
+        )
+        namespace.ip_batch([f"addr add {address}/24 dev eth0", *more, "link set eth0 up"])
+        return namespace
+
     def start_etcd(self, members=1, arguments=(), tls=None, wait=True):
-        self.etcd = Etcd(self.underlay, self.directory / "etcd", members, arguments, tls)
+        self.etcd = Etcd(self.underlay, self.plug, self.directory / "etcd", members, arguments, tls)
         self.closers.callback(self.etcd.close)
         return self.etcd.start(wait)
 
@@ -442,8 +434,8 @@ class Lab:
     def configure(self, config=None, prefix=PREFIX):
         self.etcd.set_config(config or CONFIG, prefix)
 
-    def host(self, connected=True):
-        host = Host(self, len(self.all_hosts) + 1, connected)
+    def host(self):
+        host = Host(self, len(self.all_hosts) + 1)
         self.all_hosts.append(host)
         return host
 

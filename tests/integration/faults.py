@@ -11,6 +11,7 @@
 import time
 
 from etcd import PREFIX
+from fabric import APART
 from netns import wait_for
 from ping import Pinger
 from witness import made_up_lease
@@ -28,7 +29,7 @@ class Talking:
         if self.proxy:
             self.flags["etcd_endpoints"] = self.proxy.endpoint
         if not self.etcd.get(f"{PREFIX}/config"):
-            lab.configure()
+            lab.configure(APART)
         self.hosts = lab.hosts(hosts, daemons=True, **self.flags)
         self.containers = [host.container() for host in self.hosts]
         self.subnets = [host.daemon.subnet() for host in self.hosts]
@@ -58,6 +59,14 @@ class Talking:
         if kind is None:
             assert self.pinger.lost == 0, self.pinger.report()
             assert [host.daemon.subnet() for host in self.hosts] == self.subnets, "nobody was renumbered"
+
+    def all_on(self, member):
+        """Every daemon uses this member from now on, as long as it answers."""
+        order = [member, *(m for m in self.etcd.members if m is not member)]
+        for daemon in self.daemons:
+            daemon.flags["etcd_endpoints"] = ",".join(m.endpoint for m in order)
+            daemon.restart()
+            daemon.wait_ok()
 
     def wait_pings(self, each):
         """Until every flow sent so many more: a while, measured in what may be lost in it."""

@@ -8,6 +8,7 @@ import socket
 
 import pytest
 
+from fabric import APART
 from faults import Talking
 from netns import run, wait_for
 
@@ -33,7 +34,7 @@ def test_stopped_for_a_while(lab):
 def test_stopped_for_longer_than_its_lease(lab):
     """The lease ran out while the daemon slept: the same subnet is claimed again when it wakes."""
     lab.start_etcd()
-    lab.configure()
+    lab.configure(APART)
     h1, h2 = lab.hosts(2, daemons=True, lease_ttl=10)
     subnet, key = h1.daemon.subnet(), h1.daemon.key()
     before = h1.objects()
@@ -64,7 +65,7 @@ def inside(daemon, path):
 def test_disk_full(lab):
     """Neither the node id nor subnet.env can be written: it says so, connects all the same, and writes when it can."""
     lab.start_etcd()
-    lab.configure()
+    lab.configure(APART)
     (h2,) = lab.hosts(1, daemons=True)
     h1 = lab.host()
     daemon = h1.make_daemon()
@@ -102,7 +103,7 @@ def test_disk_full_while_it_runs(lab):
 def test_run_is_read_only(lab):
     """The directory of subnet.env and of the socket cannot be written: without its socket a daemon does not start."""
     lab.start_etcd()
-    lab.configure()
+    lab.configure(APART)
     h1 = lab.host()
     daemon = h1.make_daemon()
     frozen = daemon.directory / "frozen"
@@ -139,7 +140,7 @@ def test_subnet_file_read_only_at_restart_loses_nothing(lab):
 
 def test_underlay_goes_down_and_comes_back(lab):
     lab.start_etcd()
-    lab.configure()
+    lab.configure(APART)
     h1, h2 = lab.hosts(2, daemons=True)
     c1, c2 = h1.container(), h2.container()
     before = h1.objects()
@@ -159,7 +160,7 @@ def test_underlay_goes_down_and_comes_back(lab):
 def test_underlay_interface_replaced(lab):
     """eth0 is deleted, with it goes the tunnel device; another eth0 comes with the same address."""
     lab.start_etcd()
-    lab.configure()
+    lab.configure(APART)
     h1, h2 = lab.hosts(2, daemons=True)
     h1.container()
     h2.container()
@@ -179,7 +180,7 @@ def test_underlay_interface_replaced(lab):
 def test_name_of_the_device_taken_by_another(lab):
     """A bridge called flannel.1 is not ours: it stays, status says so, and the daemon goes on when it is gone."""
     lab.start_etcd()
-    lab.configure()
+    lab.configure(APART)
     h1 = lab.host()
     h1.namespace.ip_do("link add flannel.1 type bridge")
     daemon = h1.start_daemon(ready=False)
@@ -194,7 +195,7 @@ def test_name_of_the_device_taken_by_another(lab):
 def test_same_vni_on_another_device(lab):
     """The kernel allows one tunnel of a number: whoever else has it is named, and not touched."""
     lab.start_etcd()
-    lab.configure()
+    lab.configure(APART)
     h1 = lab.host()
     h1.namespace.ip_do("link add other0 type vxlan id 1 dev eth0 local 192.0.2.1 dstport 8472 nolearning")
     daemon = h1.start_daemon(ready=False)
@@ -270,7 +271,7 @@ def test_wall_clock_moved(lab):
     if compiled.returncode:
         pytest.skip("no compiler for a clock that can be moved")
     lab.start_etcd()
-    lab.configure()
+    lab.configure(APART)
     shift.write_text("0")
     hosts = lab.hosts(2)
     for host in hosts:

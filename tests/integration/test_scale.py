@@ -146,3 +146,45 @@ def test_junk_harms_nobody_and_is_shown(lab, when):
     for host in hosts:
         host.daemon.wait_ok()
     lab.wait_equal()
+
+
+@pytest.mark.slow
+def test_fifty_daemons_started_at_once(lab):
+    """Every one finds a subnet by itself, none is restarted, and each has a route to every other."""
+    lab.start_etcd()
+    lab.configure()
+    hosts = lab.hosts(50)
+    for host in hosts:
+        host.make_daemon()
+    for host in hosts:
+        host.daemon.start()
+    for host in hosts:
+        host.daemon.wait_ready(30)
+    for host in hosts:
+        host.daemon.wait_peers(49, 15)
+    assert len({host.daemon.subnet() for host in hosts}) == 50
+    assert len(lab.etcd.leases()) == 50
+    lab.wait_equal(10)
+
+
+@pytest.mark.slow
+def test_memory_is_flat_over_many_events(lab):
+    """A hundred leases come and go a hundred times."""
+    etcd = lab.start_etcd()
+    lab.configure({"Network": "10.0.0.0/12", "Backend": {"Type": "vxlan"}})
+    daemon = lab.host().start_daemon()
+    pairs = [(PREFIX + key, value) for key, value in (made_up_lease(n, "10.0.0.0/12") for n in range(100))]
+
+    def flap(times):
+        for _ in range(times):
+            etcd.put_many(pairs)
+            etcd.delete_many(key for key, _ in pairs)
+        daemon.wait_peers(0)
+        return daemon.metric("process_resident_memory_bytes")
+
+    before = flap(10)
+    lines = daemon.log().count("\n")
+    after = flap(90)
+    assert after < before + (1 << 20)
+    assert daemon.log().count("\n") < lines + 20
+    lab.wait_equal()

@@ -4,6 +4,7 @@
 import pytest
 
 from etcd import PREFIX, b64, range_end
+from fabric import APART
 from netns import stays, wait_for
 from witness import made_up_lease
 
@@ -32,7 +33,7 @@ def test_missing_configuration_is_waited_for(lab):
     stays(lambda: daemon.running, 2.5, "the daemon waits")
     assert daemon.log().count("config-missing") == 1
     assert host.link() is None, "nothing is made before there is a configuration"
-    lab.configure()
+    lab.configure(APART)
     daemon.wait_ready(6)
     lab.wait_equal()
 
@@ -61,7 +62,7 @@ def test_invalid_configuration_is_named_and_waited_out(lab, config, words):
     daemon = lab.host().start_daemon(ready=False)
     not_ready_because(daemon, *words)
     assert not etcd.leases(), "no lease is taken for a configuration that cannot be used"
-    lab.configure()
+    lab.configure(APART)
     daemon.wait_ready(6)
 
 
@@ -72,7 +73,7 @@ def test_changed_configuration_is_told_and_not_used(lab, fabric3):
     h1.daemon.wait_status(lambda s: "config-changed" in {p["name"] for p in s["problems"]}, what="config-changed")
     lab.wait_equal()
     assert h1.daemon.subnet() == subnet
-    lab.configure()
+    lab.configure(APART)
     h1.daemon.wait_ok()
 
 
@@ -91,7 +92,7 @@ def test_new_network_after_restart_leaves_nothing_of_the_old(lab, fabric3):
 
 def test_store_down_at_start_then_up(lab):
     etcd = lab.start_etcd()
-    lab.configure()
+    lab.configure(APART)
     etcd.kill()
     host = lab.host()
     daemon = host.start_daemon(ready=False)
@@ -105,7 +106,7 @@ def test_store_down_at_start_then_up(lab):
 @pytest.mark.slow
 def test_log_is_bounded_while_the_store_is_down(lab):
     etcd = lab.start_etcd()
-    lab.configure()
+    lab.configure(APART)
     h1, h2 = lab.hosts(2, daemons=True)
     etcd.kill()
     h3 = lab.host()
@@ -124,7 +125,7 @@ def test_log_is_bounded_while_the_store_is_down(lab):
 @pytest.mark.parametrize("order", ["first", "last"])
 def test_one_of_two_endpoints_is_dead(lab, dead, order):
     etcd = lab.start_etcd()
-    lab.configure()
+    lab.configure(APART)
     alive = etcd.endpoints
     host = lab.host()
     host.start_daemon(ready=False, etcd_endpoints=f"{dead},{alive}" if order == "first" else f"{alive},{dead}")
@@ -137,7 +138,7 @@ def test_one_of_two_endpoints_is_dead(lab, dead, order):
 
 def test_failover_to_another_member(lab):
     etcd = lab.start_etcd(3)
-    lab.configure()
+    lab.configure(APART)
     hosts = lab.hosts(2, daemons=True)
     c1, c2 = (h.container() for h in hosts)
     with lab.pinger(c1, c2) as pinger:
@@ -179,7 +180,7 @@ def enable_auth(etcd, user="fabric", password="open sesame"):
 @pytest.mark.parametrize("how", ["flag", "file", "environment"])
 def test_password(lab, how):
     etcd = lab.start_etcd()
-    lab.configure()
+    lab.configure(APART)
     enable_auth(etcd)
     host = lab.host()
     daemon = host.make_daemon(etcd_username="fabric")
@@ -201,7 +202,7 @@ def test_password(lab, how):
 
 def test_wrong_password_is_said(lab):
     etcd = lab.start_etcd()
-    lab.configure()
+    lab.configure(APART)
     enable_auth(etcd)
     daemon = lab.host().start_daemon(ready=False, etcd_username="fabric", etcd_password="wrong")
     not_ready_because(daemon, "authentication failed")
@@ -210,7 +211,7 @@ def test_wrong_password_is_said(lab):
 
 def test_no_password_where_one_is_wanted(lab):
     etcd = lab.start_etcd()
-    lab.configure()
+    lab.configure(APART)
     enable_auth(etcd)
     daemon = lab.host().start_daemon(ready=False)
     not_ready_because(daemon, "user name is empty")
@@ -219,7 +220,7 @@ def test_no_password_where_one_is_wanted(lab):
 def test_https_with_client_certificate(lab):
     tls = lab.certificates()
     lab.start_etcd(tls=tls)
-    lab.configure()
+    lab.configure(APART)
     hosts = lab.hosts(2, daemons=True, etcd_cafile=tls.ca, etcd_certfile=tls.client_cert, etcd_keyfile=tls.client_key)
     hosts[0].daemon.wait_ok()
     lab.wait_equal()
@@ -231,7 +232,7 @@ def test_https_with_client_certificate(lab):
 def test_https_with_client_certificate_and_password(lab):
     tls = lab.certificates()
     etcd = lab.start_etcd(tls=tls)
-    lab.configure()
+    lab.configure(APART)
     enable_auth(etcd)
     host = lab.host()
     host.start_daemon(
@@ -248,7 +249,7 @@ def test_https_without_what_it_needs(lab):
     """No client certificate; and a server that another authority signed. Each is refused, and said."""
     tls = lab.certificates()
     lab.start_etcd(tls=tls)
-    lab.configure()
+    lab.configure(APART)
     host = lab.host()
     bare = host.start_daemon("bare", ready=False, etcd_cafile=tls.ca)
     not_ready_because(bare, "certificate")
