@@ -134,6 +134,7 @@ deps:
 # Measures; nothing fails for being slow. BENCH passes options, for example BENCH='--sizes 1000'.
 bench: all
 	@FLANNEL_BUILD='$(abspath $(BUILD))' /usr/bin/python3 tests/bench/bench.py $(BENCH)
+	@FLANNEL_BUILD='$(abspath $(BUILD))' /usr/bin/python3 tests/bench/bench_traffic.py $(BENCH_TRAFFIC)
 
 INSTALLED = $(sbindir)/flanneld $(bindir)/fabricctl $(cnidir)/flannel $(unitdir)/flanneld.service \
 	$(prefix)/lib/sysctl.d/60-flannel.conf $(datarootdir)/bash-completion/completions/fabricctl \

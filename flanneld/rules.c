@@ -254,8 +254,8 @@ void rules_object_seen(struct rules *r, const struct kernel_object *object)
 	struct nftables_key key = nftables_key_ifindex(ifindex);
 	struct ip_addr dst;
 
-	if (!r || !r->started || !ifindex || (!address && object->key.kind != KERNEL_ROUTE) ||
-	    is_fabric_device(r, ifindex))
+	if (!r || !r->started || !r->traffic.guard || !ifindex ||
+	    (!address && object->key.kind != KERNEL_ROUTE) || is_fabric_device(r, ifindex))
 		return;
 	dst = kernel_object_dst(object);
 	for (size_t f = 0; f < ARRAY_LEN(r->place.own); f++) {
@@ -317,7 +317,7 @@ void rules_peer(struct rules *r, struct rules_peer *peer, const struct lease *le
 					 lease ? &lease->source_v4 : &none,
 					 lease ? &lease->source_v6 : &none };
 
-	if (!r)
+	if (!r || !r->traffic.guard)
 		return;
 	for (size_t f = 0; f < ARRAY_LEN(now); f++) {
 		struct ip_addr old = peer->addr[f];

@@ -227,6 +227,9 @@ static int replace(struct rules *r, const struct traffic_rules *wanted, const ch
 {
 	struct nftables_elements elements[RULES_SETS];
 	struct nftables_ruleset set;
+	struct timespec start;
+	struct timespec end;
+	double ms;
 	int rc;
 
 	rules_table_read_counters(r);
@@ -238,19 +241,23 @@ static int replace(struct rules *r, const struct traffic_rules *wanted, const ch
 		elements[i].len = traffic_set_take_all(&r->sets[i], &keys);
 		elements[i].keys = keys;
 	}
+	clock_gettime(CLOCK_MONOTONIC, &start);
 	rc = nftables_replace(r->nl, &set, elements, RULES_SETS, e);
+	clock_gettime(CLOCK_MONOTONIC, &end);
 	elements_fini(elements);
 	if (rc < 0)
 		return rc;
+	ms = (double)(end.tv_sec - start.tv_sec) * 1e3 +
+	     (double)(end.tv_nsec - start.tv_nsec) / 1e6;
 	if (r->stands) {
 		int64_t now = clock_boot_ms();
 
 		r->fights = now - r->healed_ms < CALM_MS ? r->fights + 1 : 0;
 		r->healed_ms = now;
 		r->heals_total++;
-		log_warn("rules-healed", "%s; table %s is put back", why, r->table);
+		log_warn("rules-healed", "%s; table %s is put back in %.1f ms", why, r->table, ms);
 	} else {
-		log_info("rules-made", "table %s: %s", r->table, why);
+		log_info("rules-made", "%s; table %s is made in %.1f ms", why, r->table, ms);
 	}
 	return 0;
 }

@@ -292,6 +292,11 @@ static struct nftables_key key(unsigned number)
 	return nftables_key_addr(&a);
 }
 
+static unsigned number_of(const struct nftables_key *k)
+{
+	return (unsigned)k->b[2] << 8 | k->b[3];
+}
+
 /* What must be added or removed, as numbers; sorted is not needed, sets have few members here. */
 static size_t take(struct traffic_set *s, bool add, unsigned *first)
 {
@@ -299,7 +304,7 @@ static size_t take(struct traffic_set *s, bool add, unsigned *first)
 	size_t len = traffic_set_take(s, add, &keys);
 
 	if (len)
-		*first = keys[0].b[3];
+		*first = number_of(&keys[0]);
 	free(keys);
 	return len;
 }
@@ -377,8 +382,8 @@ static void test_set_learns_from_the_kernel(void **state UNUSED)
 /* Against a model: whatever happens, kernel plus what is taken is what is held. */
 static void test_set_against_a_model(void **state UNUSED)
 {
-	unsigned holders[16] = { 0 };
-	bool kernel[16] = { false };
+	unsigned holders[400] = { 0 };
+	bool kernel[400] = { false };
 	uint64_t seed = 42;
 	struct traffic_set s;
 
@@ -389,19 +394,18 @@ static void test_set_against_a_model(void **state UNUSED)
 		struct nftables_key *keys;
 		size_t len;
 
-		switch (test_random(&seed) % 6) {
-		case 0:
-		case 1:
+		switch (test_random(&seed) % 40) {
+		default:
 			traffic_set_hold(&s, &k);
 			holders[n]++;
 			break;
-		case 2:
+		case 0 ... 17:
 			if (holders[n]) {
 				traffic_set_release(&s, &k);
 				holders[n]--;
 			}
 			break;
-		case 3:
+		case 18:
 			kernel[n] = !kernel[n]; /* somebody else, noticed at once */
 			traffic_set_observe_begin(&s);
 			for (unsigned i = 0; i < ARRAY_LEN(kernel); i++) {
@@ -412,12 +416,12 @@ static void test_set_against_a_model(void **state UNUSED)
 			}
 			traffic_set_observe_end(&s);
 			break;
-		default:
+		case 19:
 			for (int add = 1; add >= 0; add--) {
 				len = traffic_set_take(&s, add, &keys);
 				for (size_t i = 0; i < len; i++) {
-					assert_int_not_equal(kernel[keys[i].b[3]], add);
-					kernel[keys[i].b[3]] = add;
+					assert_int_not_equal(kernel[number_of(&keys[i])], add);
+					kernel[number_of(&keys[i])] = add;
 				}
 				free(keys);
 			}
@@ -571,8 +575,8 @@ static void test_iptables_odd_input(void **state UNUSED)
 		"*",
 		"*nat",
 		"*nat\n:flannel.1-POSTRTG2 - [0:0]\n-A flannel.1-POSTRTG2 -j RETURN\nCOMMIT\n",
-		"*mangle\n:flannel.1-POSTRTG - [0:0]\n-A POSTROUTING -j "
-		"flannel.1-POSTRTG\nCOMMIT\n",
+		("*mangle\n:flannel.1-POSTRTG - [0:0]\n-A POSTROUTING -j "
+		 "flannel.1-POSTRTG\nCOMMIT\n"),
 		"*nat\n-A\n-A \n:\n-A POSTROUTING\n",
 	};
 	const struct traffic_rules none = { 0 };
