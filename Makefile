@@ -48,7 +48,7 @@ PKG_CONFIG ?= pkg-config
 
 DEPS := gcc make git pkg-config libnl-3-dev libnl-route-3-dev libmnl-dev libnftnl-dev libjansson-dev \
 	libcurl4-openssl-dev libevent-dev libsmartcols-dev uthash-dev libcmocka-dev
-DEPS_TEST := etcd-server etcd-client iproute2 iputils-ping nftables iperf3 clang clang-format cppcheck \
+DEPS_TEST := etcd-server etcd-client iproute2 iputils-ping nftables iptables iperf3 clang clang-format cppcheck \
 	python3 python3-pytest python3-pytest-xdist prometheus strace socat jq containernetworking-plugins procps openssl
 
 # Hardening is on by default; sanitizers bring their own checks and dislike fortification.
@@ -134,6 +134,7 @@ deps:
 # Measures; nothing fails for being slow. BENCH passes options, for example BENCH='--sizes 1000'.
 bench: all
 	@FLANNEL_BUILD='$(abspath $(BUILD))' /usr/bin/python3 tests/bench/bench.py $(BENCH)
+	@FLANNEL_BUILD='$(abspath $(BUILD))' /usr/bin/python3 tests/bench/bench_traffic.py $(BENCH_TRAFFIC)
 
 INSTALLED = $(sbindir)/flanneld $(bindir)/fabricctl $(cnidir)/flannel $(unitdir)/flanneld.service \
 	$(prefix)/lib/sysctl.d/60-flannel.conf $(datarootdir)/bash-completion/completions/fabricctl \

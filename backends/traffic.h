@@ -13,8 +13,6 @@
 #ifndef BACKENDS_TRAFFIC_H
 #define BACKENDS_TRAFFIC_H
 
-#include <sys/queue.h>
-
 #include "backends/backend.h"
 #include "kernel/nftables.h"
 
@@ -80,9 +78,13 @@ struct nftables_ruleset traffic_ruleset(const char *table, const struct traffic_
  */
 struct traffic_key;
 struct traffic_set {
-	struct traffic_key *keys; /* hash */
-	TAILQ_HEAD(, traffic_key) changed;
-	size_t wanted;
+	struct traffic_key *keys;
+	size_t len;
+	size_t cap;
+	uint32_t *index; /* into keys, from 1; 0 for an empty slot */
+	size_t index_len;
+	size_t wanted;  /* keys that somebody holds */
+	size_t changed; /* keys that the kernel has otherwise */
 };
 
 void traffic_set_init(struct traffic_set *s);

@@ -7,6 +7,7 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/rtnetlink.h>
 
+#include "flanneld/rules_internal.h"
 #include "flanneld/sysctls.h"
 #include "lib/clock.h"
 #include "lib/log.h"
@@ -19,53 +20,6 @@
 #define NOTIFICATIONS_MAX 4096  /* read in one turn */
 #define LATELY_MS         60000 /* how long dropped packets stay a thing to mention */
 #define DEFAULT_TABLE     "flannel"
-
-enum { PEERS, PEERS_V6, CONTAINERS, SETS };
-
-static const char *const set_names[SETS] = {
-	[PEERS] = TRAFFIC_SET_PEERS,
-	[PEERS_V6] = TRAFFIC_SET_PEERS_V6,
-	[CONTAINERS] = TRAFFIC_SET_CONTAINERS,
-};
-
-static const char *const counter_names[2] = { TRAFFIC_COUNTER_GUARD, TRAFFIC_COUNTER_SPOOF };
-
-struct rules {
-	struct event_base *base;
-	const struct flanneld_options *options;
-	void (*changed)(void *arg);
-	void *arg;
-	struct netlink *nl; /* NULL if the kernel has no nf_tables */
-	struct nftables_monitor *monitor;
-	struct event *monitor_event;
-	struct event *work; /* timer: compare, put back */
-	struct event *tick; /* timer: what no notification tells */
-	/* where we are */
-	bool started;
-	struct traffic_options traffic;
-	struct ip_net exclude[TRAFFIC_EXCLUDE_MAX];
-	struct traffic_place place;
-	struct backend_device devices[BACKEND_DEVICES];
-	uint32_t ifindexes[BACKEND_DEVICES];
-	uint32_t lower_ifindex;
-	char table[NFTABLES_NAME_SIZE];
-	enum rules_mode mode;
-	char mode_reason[160];
-	/* what stands */
-	struct traffic_set sets[SETS];
-	bool dirty;  /* compare before anything else */
-	bool stands; /* the table was once found or made as wanted */
-	struct err error;
-	unsigned failures;
-	unsigned fights; /* foreign changes undone in a row, see heal */
-	int64_t healed_ms;
-	char forward_block[160];
-	char sysctl_missing[256];
-	struct nftables_counter counters[2];
-	int64_t dropped_ms; /* when a counter was last seen to rise; 0: never */
-	uint64_t heals_total;
-	uint64_t writes_total;
-};
 
 const char *rules_mode_name(enum rules_mode mode)
 {
@@ -124,291 +78,50 @@ int rules_check_options(const struct flanneld_options *o, struct err *e)
 	return parse_exclude(o, exclude, &len, e);
 }
 
-/* ---- sets ---- */
-
-static void take(struct rules *r, bool add, struct nftables_elements *ret)
-{
-	for (size_t i = 0; i < SETS; i++) {
-		struct nftables_key *keys;
-
-		ret[i].set = set_names[i];
-		ret[i].len = traffic_set_take(&r->sets[i], add, &keys);
-		ret[i].keys = keys;
-	}
-}
-
-static size_t elements_len(const struct nftables_elements *elements)
-{
-	size_t len = 0;
-
-	for (size_t i = 0; i < SETS; i++)
-		len += elements[i].len;
-	return len;
-}
-
-static void elements_fini(struct nftables_elements *elements)
-{
-	for (size_t i = 0; i < SETS; i++)
-		free((void *)elements[i].keys);
-}
-
-static bool pending(const struct rules *r)
-{
-	for (size_t i = 0; i < SETS; i++) {
-		if (traffic_set_pending(&r->sets[i]))
-			return true;
-	}
-	return false;
-}
-
-/* Carries the sets' additions or removals to the kernel. */
-static int flush_sets(struct rules *r, bool add, struct err *e)
-{
-	struct nftables_elements elements[SETS];
-	int rc = 0;
-
-	take(r, add, elements);
-	if (elements_len(elements) > 0) {
-		rc = add ? nftables_change(r->nl, r->table, elements, SETS, NULL, 0, e)
-			 : nftables_change(r->nl, r->table, NULL, 0, elements, SETS, e);
-		/* What the set believes is wrong now. */
-		if (rc < 0)
-			r->dirty = true;
-	}
-	elements_fini(elements);
-	return rc;
-}
-
-static void observe_key(void *arg, const struct nftables_key *key)
-{
-	traffic_set_observe(arg, key);
-}
-
-static int observe_sets(struct rules *r, struct err *e)
-{
-	for (size_t i = 0; i < SETS; i++) {
-		int rc;
-
-		traffic_set_observe_begin(&r->sets[i]);
-		rc = nftables_set_visit(r->nl, r->table, set_names[i], observe_key, &r->sets[i], e);
-		traffic_set_observe_end(&r->sets[i]);
-		if (rc < 0)
-			return rc;
-	}
-	return 0;
-}
-
-/* ---- counters ---- */
-
-/* A table that is gone counts no longer, but what was counted stays. */
-static void read_counters(struct rules *r)
-{
-	for (size_t i = 0; i < ARRAY_LEN(counter_names); i++) {
-		struct nftables_counter *c = &r->counters[i];
-		uint64_t packets;
-		uint64_t bytes;
-
-		c->name = counter_names[i];
-		if (!r->nl || !r->started ||
-		    nftables_counter_read(r->nl, r->table, c->name, &packets, &bytes, NULL) < 0)
-			continue;
-		if (packets > c->packets && r->stands)
-			r->dropped_ms = clock_boot_ms();
-		c->packets = MAX(c->packets, packets);
-		c->bytes = MAX(c->bytes, bytes);
-	}
-}
-
-/* ---- other people's rules ---- */
-
-struct survey {
-	struct rules *r;
-	bool iptables_drops; /* the FORWARD chain of iptables on nf_tables */
-	char block[160];
-	struct nftables_chain_info flannel[8]; /* chains that flannel left */
-	size_t flannel_len;
-};
-
-/* Tables of the same names as those of iptables are iptables' own. */
-static bool is_iptables(const struct nftables_chain_info *c)
-{
-	return strcmp(c->table, "filter") == 0 && strcmp(c->name, "FORWARD") == 0;
-}
-
-static bool is_flannel(const struct nftables_chain_info *c)
-{
-	bool ip = c->family == NFPROTO_IPV4 || c->family == NFPROTO_IPV6;
-
-	return ip && ((strcmp(c->table, "nat") == 0 && strcmp(c->name, "FLANNEL-POSTRTG") == 0) ||
-		      (strcmp(c->table, "filter") == 0 && strcmp(c->name, "FLANNEL-FWD") == 0) ||
-		      (c->family == NFPROTO_IPV4 && strcmp(c->table, "flannel-ipv4") == 0) ||
-		      (c->family == NFPROTO_IPV6 && strcmp(c->table, "flannel-ipv6") == 0));
-}
-
-static void survey_chain(void *arg, const struct nftables_chain_info *c)
-{
-	struct survey *s = arg;
-
-	if (is_flannel(c) && s->flannel_len < ARRAY_LEN(s->flannel))
-		s->flannel[s->flannel_len++] = *c;
-	if (!c->base || c->hook != NF_INET_FORWARD || !c->drops)
-		return;
-	if ((c->family == NFPROTO_IPV4 && !ip_net_is_set(&s->r->place.network[0])) ||
-	    (c->family == NFPROTO_IPV6 && !ip_net_is_set(&s->r->place.network[1])))
-		return;
-	if (c->family != NFPROTO_INET && is_iptables(c))
-		s->iptables_drops = true;
-	else
-		snprintf(s->block, sizeof(s->block), "chain %s of table %s %s", c->name,
-			 c->family == NFPROTO_INET   ? "inet"
-			 : c->family == NFPROTO_IPV4 ? "ip"
-						     : "ip6",
-			 c->table);
-}
-
-static int take_survey(struct rules *r, struct survey *s, struct err *e)
-{
-	*s = (struct survey){ .r = r };
-	return nftables_chains_visit(r->nl, survey_chain, s, e);
-}
-
-/* Only once ours stand. Tables before chains, so that a chain of a deleted table is no surprise. */
-static void remove_leftovers(struct rules *r, const struct survey *s)
-{
-	struct err e;
-
-	for (size_t i = 0; i < s->flannel_len; i++) {
-		const struct nftables_chain_info *c = &s->flannel[i];
-		bool postrouting = strcmp(c->name, "FLANNEL-POSTRTG") == 0;
-		int rc;
-
-		if (strncmp(c->table, "flannel-", strlen("flannel-")) == 0)
-			rc = nftables_table_delete(r->nl, c->family, c->table, &e);
-		else
-			rc = nftables_chain_delete(r->nl, c->family, c->table,
-						   postrouting ? "POSTROUTING" : "FORWARD", c->name,
-						   &e);
-		/* Two chains may have been in one table. */
-		if (rc < 0 && rc != -ENOENT)
-			log_warn("leftover", "%s %s of flannel: %s", c->table, c->name, e.text);
-		else if (rc == 0)
-			log_info("leftover", "rules of flannel removed: %s %s", c->table, c->name);
-	}
-}
-
 /* ---- the table ---- */
 
-static void want_work(struct rules *r, int64_t delay_ms)
+void rules_want_work(struct rules *r, int64_t delay_ms)
 {
 	if (r->started && !event_pending(r->work, EV_TIMEOUT, NULL))
 		arm(r->work, delay_ms);
 }
 
-static void fail(struct rules *r, const struct err *e)
+void rules_fail(struct rules *r, struct err *state, const struct err *e)
 {
 	int64_t delay = RETRY_MIN_MS;
 
-	if (!r->error.code || strcmp(r->error.text, e->text) != 0)
+	if (!state->code || strcmp(state->text, e->text) != 0)
 		log_error("rules-failed", "%s; trying again", e->text);
-	r->error = *e;
+	*state = *e;
 	r->dirty = true;
 	for (unsigned i = 0; i < r->failures && delay < RETRY_MAX_MS; i++)
 		delay *= 2;
 	r->failures++;
-	want_work(r, MIN(delay, (int64_t)RETRY_MAX_MS));
-}
-
-static unsigned chains_wanted(const struct rules *r)
-{
-	unsigned all = (1u << TRAFFIC_CHAINS) - 1;
-
-	return r->mode == RULES_NFTABLES ? all : 1u << TRAFFIC_GUARD;
-}
-
-static int replace(struct rules *r, const struct traffic_rules *wanted, const char *why,
-		   struct err *e)
-{
-	struct nftables_elements elements[SETS];
-	struct nftables_ruleset set;
-	int rc;
-
-	read_counters(r);
-	set = traffic_ruleset(r->table, wanted, r->counters);
-	for (size_t i = 0; i < SETS; i++) {
-		struct nftables_key *keys;
-
-		elements[i].set = set_names[i];
-		elements[i].len = traffic_set_take_all(&r->sets[i], &keys);
-		elements[i].keys = keys;
-	}
-	rc = nftables_replace(r->nl, &set, elements, SETS, e);
-	elements_fini(elements);
-	if (rc < 0)
-		return rc;
-	if (r->stands) {
-		int64_t now = clock_boot_ms();
-
-		r->fights = now - r->healed_ms < CALM_MS ? r->fights + 1 : 0;
-		r->healed_ms = now;
-		r->heals_total++;
-		log_warn("rules-healed", "%s; table %s is put back", why, r->table);
-	} else {
-		log_info("rules-made", "table %s: %s", r->table, why);
-	}
-	return 0;
-}
-
-/* Makes the table as wanted; additions to its sets included, removals not. */
-static int settle_table(struct rules *r, struct err *e)
-{
-	struct traffic_rules wanted = { 0 };
-	struct nftables_ruleset set;
-	struct survey survey;
-	char why[128];
-	int rc = take_survey(r, &survey, e);
-
-	if (rc < 0)
-		return rc;
-	snprintf(r->forward_block, sizeof(r->forward_block), "%s", survey.block);
-	traffic_rules(&r->traffic, &r->place, chains_wanted(r), &wanted);
-	set = traffic_ruleset(r->table, &wanted, r->counters);
-	rc = nftables_compare(r->nl, &set, why, sizeof(why), e);
-	if (rc == 0 && !why[0])
-		rc = observe_sets(r, e);
-	if (rc == 0 && why[0])
-		rc = replace(r, &wanted, why, e);
-	traffic_rules_fini(&wanted);
-	if (rc < 0)
-		return rc;
-	r->dirty = false;
-	r->stands = true;
-	rc = flush_sets(r, true, e);
-	if (rc == 0)
-		remove_leftovers(r, &survey);
-	return rc;
+	rules_want_work(r, MIN(delay, (int64_t)RETRY_MAX_MS));
 }
 
 static void settle(struct rules *r)
 {
 	struct err e;
 
-	if (settle_table(r, &e) < 0) {
-		fail(r, &e);
+	if (rules_table_settle(r, &e) < 0) {
+		rules_fail(r, &r->error, &e);
 		return;
 	}
 	if (r->error.code)
 		log_info("rules-ok", "table %s is as it should be again", r->table);
 	r->error.code = 0;
-	r->failures = 0;
+	if (!r->iptables_error.code)
+		r->failures = 0;
 }
 
 void rules_before_routes(struct rules *r)
 {
 	struct err e;
 
-	if (!r || !r->started || !r->nl)
+	if (!r || !r->started)
 		return;
-	if (!r->dirty && pending(r) && flush_sets(r, true, &e) < 0)
+	if (!r->dirty && rules_table_pending(r) && rules_table_flush(r, true, &e) < 0)
 		r->dirty = true;
 	/* A failure has its own time for the next attempt. */
 	if (r->dirty && !(r->error.code && event_pending(r->work, EV_TIMEOUT, NULL)))
@@ -419,10 +132,10 @@ void rules_after_routes(struct rules *r)
 {
 	struct err e;
 
-	if (!r || !r->started || !r->nl || r->dirty || !pending(r))
+	if (!r || !r->started || r->dirty || !rules_table_pending(r))
 		return;
-	if (flush_sets(r, false, &e) < 0)
-		want_work(r, 0);
+	if (rules_table_flush(r, false, &e) < 0)
+		rules_want_work(r, 0);
 }
 
 static void on_work(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
@@ -442,7 +155,19 @@ static void heal(struct rules *r)
 	bool calm = clock_boot_ms() - r->healed_ms >= CALM_MS;
 
 	r->dirty = true;
-	want_work(r, calm ? HEAL_DELAY_MS : HEAL_DELAY_MS << MIN(r->fights, FIGHTS_MAX));
+	rules_want_work(r, calm ? HEAL_DELAY_MS : HEAL_DELAY_MS << MIN(r->fights, FIGHTS_MAX));
+}
+
+/* The chains that our rules in iptables stand in; kube-proxy's own change all the time. */
+static bool concerns_iptables(const struct rules *r, const struct nftables_change_info *c)
+{
+	size_t len = strlen(r->table);
+
+	return (c->family == NFPROTO_IPV4 || c->family == NFPROTO_IPV6) &&
+	       (strcmp(c->table, "nat") == 0 || strcmp(c->table, "filter") == 0) &&
+	       (c->message == NFT_MSG_DELTABLE || strcmp(c->chain, "POSTROUTING") == 0 ||
+		strcmp(c->chain, "FORWARD") == 0 ||
+		(strncmp(c->chain, r->table, len) == 0 && c->chain[len] == '-'));
 }
 
 static void on_changed(void *arg, const struct nftables_change_info *change)
@@ -454,11 +179,18 @@ static void on_changed(void *arg, const struct nftables_change_info *change)
 
 	if (ours || chain)
 		heal(r);
+	if (r->mode == RULES_IPTABLES && concerns_iptables(r, change)) {
+		r->iptables_dirty = true;
+		heal(r);
+	}
 }
 
 static void on_overrun(void *arg)
 {
-	heal(arg);
+	struct rules *r = arg;
+
+	r->iptables_dirty = r->mode == RULES_IPTABLES;
+	heal(r);
 }
 
 static void on_monitor(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
@@ -472,7 +204,7 @@ static void on_monitor(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 
 void rules_refresh(struct rules *r)
 {
-	read_counters(r);
+	rules_table_read_counters(r);
 }
 
 static void look_at_sysctls(struct rules *r)
@@ -487,7 +219,8 @@ static void on_tick(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 	struct rules *r = arg;
 
 	look_at_sysctls(r);
-	read_counters(r);
+	rules_mode_tick(r);
+	rules_table_read_counters(r);
 	arm(r->tick, r->options->iptables_resync * 1000);
 	r->changed(r->arg);
 }
@@ -497,7 +230,8 @@ void rules_sync(struct rules *r)
 	if (!r)
 		return;
 	r->dirty = true;
-	want_work(r, 0);
+	r->iptables_dirty = r->mode == RULES_IPTABLES;
+	rules_want_work(r, 0);
 }
 
 /* ---- what the fabric tells ---- */
@@ -520,16 +254,16 @@ void rules_object_seen(struct rules *r, const struct kernel_object *object)
 	struct nftables_key key = nftables_key_ifindex(ifindex);
 	struct ip_addr dst;
 
-	if (!r || !r->started || !ifindex || (!address && object->key.kind != KERNEL_ROUTE) ||
-	    is_fabric_device(r, ifindex))
+	if (!r || !r->started || !r->traffic.guard || !ifindex ||
+	    (!address && object->key.kind != KERNEL_ROUTE) || is_fabric_device(r, ifindex))
 		return;
 	dst = kernel_object_dst(object);
 	for (size_t f = 0; f < ARRAY_LEN(r->place.own); f++) {
 		if (!ip_net_is_set(&r->place.own[f]) || !ip_net_contains(&r->place.own[f], &dst) ||
-		    traffic_set_holds(&r->sets[CONTAINERS], &key))
+		    traffic_set_holds(&r->sets[RULES_CONTAINERS], &key))
 			continue;
-		traffic_set_hold(&r->sets[CONTAINERS], &key);
-		want_work(r, 0);
+		traffic_set_hold(&r->sets[RULES_CONTAINERS], &key);
+		rules_want_work(r, 0);
 	}
 }
 
@@ -537,10 +271,10 @@ void rules_device_gone(struct rules *r, uint32_t ifindex)
 {
 	struct nftables_key key = nftables_key_ifindex(ifindex);
 
-	if (!r || !traffic_set_holds(&r->sets[CONTAINERS], &key))
+	if (!r || !traffic_set_holds(&r->sets[RULES_CONTAINERS], &key))
 		return;
-	traffic_set_release(&r->sets[CONTAINERS], &key);
-	want_work(r, 0);
+	traffic_set_release(&r->sets[RULES_CONTAINERS], &key);
+	rules_want_work(r, 0);
 }
 
 static void on_dumped(void *arg, const struct nlmsghdr *hdr)
@@ -583,7 +317,7 @@ void rules_peer(struct rules *r, struct rules_peer *peer, const struct lease *le
 					 lease ? &lease->source_v4 : &none,
 					 lease ? &lease->source_v6 : &none };
 
-	if (!r)
+	if (!r || !r->traffic.guard)
 		return;
 	for (size_t f = 0; f < ARRAY_LEN(now); f++) {
 		struct ip_addr old = peer->addr[f];
@@ -594,12 +328,12 @@ void rules_peer(struct rules *r, struct rules_peer *peer, const struct lease *le
 		/* The new one first: one key for both would leave the set for a moment. */
 		if (ip_addr_is_set(now[f])) {
 			key = nftables_key_addr(now[f]);
-			traffic_set_hold(&r->sets[f % 2 ? PEERS_V6 : PEERS], &key);
+			traffic_set_hold(&r->sets[f % 2 ? RULES_PEERS_V6 : RULES_PEERS], &key);
 		}
 		peer->addr[f] = *now[f];
 		if (ip_addr_is_set(&old)) {
 			key = nftables_key_addr(&old);
-			traffic_set_release(&r->sets[f % 2 ? PEERS_V6 : PEERS], &key);
+			traffic_set_release(&r->sets[f % 2 ? RULES_PEERS_V6 : RULES_PEERS], &key);
 		}
 	}
 }
@@ -627,7 +361,9 @@ void rules_place(struct rules *r, const struct network_config *config, const str
 			 *r->options->traffic_table ? r->options->traffic_table
 			 : devices_len              ? devices[0].name
 						    : DEFAULT_TABLE);
+	r->enable_nftables = config->enable_nftables;
 	r->dirty = true;
+	r->iptables_dirty = r->mode == RULES_IPTABLES;
 	if (first) {
 		if (r->monitor) {
 			r->monitor_event = event_new(r->base, nftables_monitor_fd(r->monitor),
@@ -653,10 +389,12 @@ int rules_new(struct event_base *base, const struct flanneld_options *options,
 	r->arg = arg;
 	r->work = evtimer_new(base, on_work, r);
 	r->tick = evtimer_new(base, on_tick, r);
-	for (size_t i = 0; i < SETS; i++)
+	for (size_t i = 0; i < RULES_SETS; i++)
 		traffic_set_init(&r->sets[i]);
-	for (size_t i = 0; i < ARRAY_LEN(counter_names); i++)
-		r->counters[i].name = counter_names[i];
+	r->counters[0].name = TRAFFIC_COUNTER_GUARD;
+	r->counters[1].name = TRAFFIC_COUNTER_SPOOF;
+	r->iptables = rules_iptables_new(base, rules_mode_iptables_done, r);
+	r->leftovers = r->iptables_leftovers = true;
 	r->traffic = (struct traffic_options){
 		.masquerade = options->ip_masq,
 		.fully_random = !options->ip_masq_fully_random_disable,
@@ -685,32 +423,38 @@ void rules_free(struct rules *r)
 		return;
 	if (r->monitor_event)
 		event_free(r->monitor_event);
+	rules_iptables_free(r->iptables);
 	event_free(r->work);
 	event_free(r->tick);
 	nftables_monitor_close(r->monitor);
 	netlink_close(r->nl);
-	for (size_t i = 0; i < SETS; i++)
+	for (size_t i = 0; i < RULES_SETS; i++)
 		traffic_set_fini(&r->sets[i]);
 	free(r);
 }
 
 void rules_view(const struct rules *r, struct rules_view *ret)
 {
+	bool iptables_ok =
+		r->mode == RULES_NFTABLES || (r->iptables_stands && !r->iptables_error.code);
+
 	*ret = (struct rules_view){
 		.started = r->started,
 		.table = r->table,
 		.mode = r->mode,
-		.mode_reason = r->mode_reason,
-		.ok = r->started && !r->error.code && r->nl,
-		.error = r->error.text,
+		.mode_reason = r->mode_reason ? r->mode_reason : "",
+		.ok = r->stands && !r->error.code && iptables_ok,
+		.error = r->error.code            ? r->error.text
+			 : r->iptables_error.code ? r->iptables_error.text
+						  : "the rules are being written",
 		.forward_block = r->forward_block,
 		.sysctl_missing = r->sysctl_missing,
 		.guard = r->traffic.guard,
-		.peers = r->sets[PEERS].wanted + r->sets[PEERS_V6].wanted,
+		.peers = r->sets[RULES_PEERS].wanted + r->sets[RULES_PEERS_V6].wanted,
 		.guard_dropped_total = r->counters[0].packets,
 		.spoofed_dropped_total = r->counters[1].packets,
 		.dropped_lately = r->dropped_ms && clock_boot_ms() - r->dropped_ms < LATELY_MS,
 		.heals_total = r->heals_total,
-		.writes_total = r->nl ? netlink_counts(r->nl)->writes : 0,
+		.writes_total = (r->nl ? netlink_counts(r->nl)->writes : 0) + r->iptables_writes,
 	};
 }

@@ -103,7 +103,8 @@ struct nftables_elements {
 void nftables_rule_encode(const struct nftables_rule *r, struct nlmsghdr *hdr);
 /*
  * Whether every attribute inside `want` stands in `have` with the same value, lists in the same
- * order. The kernel adds attributes of its own, so this is not symmetric. Pure.
+ * order, or is zero and missing. The kernel adds attributes of its own, so this is not symmetric.
+ * Pure.
  */
 bool nftables_attrs_match(const struct nlattr *want, const struct nlattr *have);
 

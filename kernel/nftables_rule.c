@@ -167,8 +167,9 @@ static void put_statement(struct nlmsghdr *hdr, enum nftables_verdict verdict)
 	case NFTABLES_MASQUERADE:
 	case NFTABLES_MASQUERADE_RANDOM:
 		x = expr_start(hdr, "masq");
-		if (verdict == NFTABLES_MASQUERADE_RANDOM)
-			put_be32(hdr, NFTA_MASQ_FLAGS, NF_NAT_RANGE_PROTO_RANDOM_FULLY);
+		put_be32(hdr, NFTA_MASQ_FLAGS,
+			 verdict == NFTABLES_MASQUERADE_RANDOM ? NF_NAT_RANGE_PROTO_RANDOM_FULLY
+							       : 0);
 		expr_end(hdr, x);
 		break;
 	}
@@ -297,8 +298,22 @@ static bool children_match(const struct nlattr *want, const struct nlattr *have)
 	return true;
 }
 
+/* The kernel does not show flags of which none is set. */
+static bool is_zero(const struct nlattr *attr)
+{
+	const uint8_t *bytes = mnl_attr_get_payload(attr);
+
+	for (size_t i = 0; i < mnl_attr_get_payload_len(attr); i++) {
+		if (bytes[i])
+			return false;
+	}
+	return !(attr->nla_type & NLA_F_NESTED);
+}
+
 bool nftables_attrs_match(const struct nlattr *want, const struct nlattr *have)
 {
+	if (want && !have)
+		return is_zero(want);
 	if (!want || !have || mnl_attr_get_type(want) != mnl_attr_get_type(have))
 		return want == have;
 	if (want->nla_type & NLA_F_NESTED)

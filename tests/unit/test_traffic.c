@@ -1,0 +1,683 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * backends/traffic: the rules as a packet meets them, checked by a small interpreter of rules over
+ * a table of packets; the sets that follow their holders; the language of iptables; and how a rule
+ * in the kernel is told from the one that is wanted.
+ */
+#include "tests/unit/test.h"
+
+#include <libmnl/libmnl.h>
+#include <linux/netfilter/nf_tables.h>
+
+#include "backends/traffic.h"
+#include "backends/traffic_iptables.h"
+
+#define PORT 8472
+
+/* ---- the rules, by packets ---- */
+
+struct packet {
+	const char *name;
+	const char *source;
+	const char *destination;
+	enum nftables_verdict verdict;
+	uint32_t mark;
+	const char *in_device;
+	uint16_t udp_port;
+	bool from_peer;
+	bool from_container;
+	bool to_this_host;
+	bool to_many; /* the frame is broadcast or multicast */
+};
+
+#define ROW(name_, source_, destination_, verdict_, ...)                                           \
+	{                                                                                          \
+		.name = (name_), .source = (source_), .destination = (destination_),               \
+		.verdict = (verdict_), __VA_ARGS__                                                 \
+	}
+
+static bool net_matches(const struct ip_net *net, const char *text, bool not )
+{
+	struct ip_addr a = test_addr(text);
+
+	return !ip_net_is_set(net) || ip_net_contains(net, &a) != not ;
+}
+
+static bool matches(const struct nftables_rule *r, const struct packet *p)
+{
+	struct ip_addr source = test_addr(p->source);
+
+	if (r->family && r->family != source.family)
+		return false;
+	if (r->in_device[0] && (!p->in_device || strcmp(r->in_device, p->in_device) != 0))
+		return false;
+	if (r->udp_port && r->udp_port != p->udp_port)
+		return false;
+	if (r->mark_mask && (p->mark & r->mark_mask) != r->mark)
+		return false;
+	if ((r->not_to_this_mac && !p->to_many) || (r->to_this_host && !p->to_this_host))
+		return false;
+	if (r->in_device_set && !p->from_container)
+		return false;
+	if (r->source_set && p->from_peer == r->source_set_not)
+		return false;
+	return net_matches(&r->source, p->source, r->source_not) &&
+	       net_matches(&r->destination, p->destination, r->destination_not);
+}
+
+/* NFTABLES_RETURN if no rule decides: the policy. */
+static enum nftables_verdict decide(const struct traffic_rules *rules, enum traffic_chain chain,
+				    const struct packet *p)
+{
+	for (size_t i = 0; i < rules->len; i++) {
+		if (rules->items[i].chain == chain && matches(&rules->items[i], p))
+			return rules->items[i].verdict;
+	}
+	return NFTABLES_RETURN;
+}
+
+static const struct backend_device devices[] = {
+	{ .name = "flannel.1", .vxlan = { .vni = 1, .port = PORT } },
+	{ .name = "flannel-v6.1", .vxlan = { .vni = 1, .port = PORT } },
+};
+
+static struct traffic_place place(void)
+{
+	return (struct traffic_place){
+		.network = { test_net("10.5.0.0/16"), test_net("fd10:5::/48") },
+		.own = { test_net("10.5.1.0/24"), test_net("fd10:5:0:1::/64") },
+		.devices = devices,
+		.devices_len = ARRAY_LEN(devices),
+	};
+}
+
+static const struct traffic_options everything = {
+	.masquerade = true,
+	.fully_random = true,
+	.forward = true,
+	.guard = true,
+	.anti_spoof = true,
+};
+
+static struct traffic_rules rules_of(const struct traffic_options *o)
+{
+	struct traffic_place p = place();
+	struct traffic_rules rules = { 0 };
+
+	traffic_rules(o, &p, (1u << TRAFFIC_CHAINS) - 1, &rules);
+	return rules;
+}
+
+static void check_packets(const struct traffic_rules *rules, enum traffic_chain chain,
+			  const struct packet *packets, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		assert_row(decide(rules, chain, &packets[i]) == packets[i].verdict,
+			   packets[i].name);
+}
+
+static void test_masquerade(void **state UNUSED)
+{
+	const enum nftables_verdict snat = NFTABLES_MASQUERADE_RANDOM;
+	const enum nftables_verdict keep = NFTABLES_RETURN;
+	const struct packet packets[] = {
+		ROW("own to own", "10.5.1.2", "10.5.1.3", keep),
+		ROW("own to remote", "10.5.1.2", "10.5.2.2", keep),
+		ROW("remote to own", "10.5.2.2", "10.5.1.2", keep),
+		ROW("outside to own", "192.0.2.9", "10.5.1.2", keep),
+		ROW("own to outside", "10.5.1.2", "192.0.2.9", snat),
+		ROW("remote through us to outside", "10.5.2.2", "192.0.2.9", snat),
+		ROW("remote through us to remote", "10.5.2.2", "10.5.3.2", snat),
+		ROW("outside through us to remote", "192.0.2.9", "10.5.2.2", snat),
+		ROW("outside to outside", "192.0.2.9", "192.0.2.10", keep),
+		ROW("own to multicast", "10.5.1.2", "239.1.1.1", keep),
+		ROW("outside to multicast", "192.0.2.9", "239.1.1.1", keep),
+		ROW("own to excluded", "10.5.1.2", "198.51.100.3", keep),
+		ROW("excluded through us to remote", "198.51.100.3", "10.5.2.2", snat),
+		ROW("marked to outside", "10.5.1.2", "192.0.2.9", keep, .mark = 0x4000),
+		ROW("marked among others", "10.5.1.2", "192.0.2.9", keep, .mark = 0xffff),
+		ROW("otherwise marked", "10.5.1.2", "192.0.2.9", snat, .mark = 0xbfff),
+		ROW("own to own, IPv6", "fd10:5:0:1::2", "fd10:5:0:1::3", keep),
+		ROW("own to remote, IPv6", "fd10:5:0:1::2", "fd10:5:0:2::2", keep),
+		ROW("outside to own, IPv6", "2001:db8::9", "fd10:5:0:1::2", keep),
+		ROW("own to outside, IPv6", "fd10:5:0:1::2", "2001:db8::9", snat),
+		ROW("outside to remote, IPv6", "2001:db8::9", "fd10:5:0:2::2", snat),
+		ROW("own to multicast, IPv6", "fd10:5:0:1::2", "ff05::1", keep),
+		ROW("own to excluded, IPv6", "fd10:5:0:1::2", "2001:db8:51::1", keep),
+		ROW("marked, IPv6", "fd10:5:0:1::2", "2001:db8::9", keep, .mark = 0x4000),
+	};
+	struct ip_net exclude[] = { test_net("198.51.100.0/24"), test_net("2001:db8:51::/48") };
+	struct traffic_options o = everything;
+	struct traffic_rules rules;
+
+	o.exclude = exclude;
+	o.exclude_len = ARRAY_LEN(exclude);
+	rules = rules_of(&o);
+	check_packets(&rules, TRAFFIC_MASQUERADE, packets, ARRAY_LEN(packets));
+	traffic_rules_fini(&rules);
+}
+
+static void test_forward(void **state UNUSED)
+{
+	const struct packet packets[] = {
+		ROW("from the network", "10.5.2.2", "192.0.2.9", NFTABLES_ACCEPT),
+		ROW("to the network", "192.0.2.9", "10.5.2.2", NFTABLES_ACCEPT),
+		ROW("neither", "192.0.2.9", "192.0.2.10", NFTABLES_RETURN),
+		ROW("from the network, IPv6", "fd10:5::2", "2001:db8::9", NFTABLES_ACCEPT),
+		ROW("to the network, IPv6", "2001:db8::9", "fd10:5::2", NFTABLES_ACCEPT),
+	};
+	struct traffic_rules rules = rules_of(&everything);
+
+	check_packets(&rules, TRAFFIC_FORWARD, packets, ARRAY_LEN(packets));
+	traffic_rules_fini(&rules);
+}
+
+static void test_guard(void **state UNUSED)
+{
+	const enum nftables_verdict drop = NFTABLES_DROP;
+	const enum nftables_verdict pass = NFTABLES_RETURN;
+	const struct packet packets[] = {
+		ROW("peer", "192.0.2.2", "192.0.2.1", pass, .udp_port = PORT, .from_peer = true,
+		    .to_this_host = true),
+		ROW("stranger", "192.0.2.9", "192.0.2.1", drop, .udp_port = PORT,
+		    .to_this_host = true),
+		ROW("stranger, another port", "192.0.2.9", "192.0.2.1", pass, .udp_port = 53,
+		    .to_this_host = true),
+		ROW("stranger, passing through", "192.0.2.9", "203.0.113.1", pass,
+		    .udp_port = PORT),
+		ROW("container", "10.5.1.2", "203.0.113.1", drop, .udp_port = PORT),
+		ROW("remote container", "10.5.2.2", "192.0.2.1", drop, .udp_port = PORT,
+		    .in_device = "flannel.1"),
+		ROW("container as a peer", "192.0.2.2", "192.0.2.3", drop, .udp_port = PORT,
+		    .from_peer = true, .from_container = true),
+		ROW("container, another port", "10.5.1.2", "192.0.2.1", pass, .udp_port = 53,
+		    .from_container = true),
+		ROW("stranger, IPv6", "2001:db8::9", "2001:db8::1", drop, .udp_port = PORT,
+		    .to_this_host = true),
+		ROW("peer, IPv6", "2001:db8::2", "2001:db8::1", pass, .udp_port = PORT,
+		    .from_peer = true, .to_this_host = true),
+	};
+	struct traffic_options o = everything;
+	struct traffic_rules rules = rules_of(&o);
+
+	check_packets(&rules, TRAFFIC_GUARD, packets, ARRAY_LEN(packets));
+	traffic_rules_fini(&rules);
+	o.guard = false;
+	rules = rules_of(&o);
+	for (size_t i = 0; i < ARRAY_LEN(packets); i++)
+		assert_row(decide(&rules, TRAFFIC_GUARD, &packets[i]) == pass, packets[i].name);
+	traffic_rules_fini(&rules);
+}
+
+static void test_anti_spoofing(void **state UNUSED)
+{
+	static const char *const impossible[] = { "10.5.1.7",  "127.0.0.1",       "169.254.3.3",
+						  "224.0.0.1", "255.255.255.255", "240.0.0.1",
+						  "0.0.0.0",   "fd10:5:0:1::7",   "::1",
+						  "::",        "fe80::1",         "ff02::1" };
+	struct traffic_rules rules = rules_of(&everything);
+
+	for (size_t i = 0; i < ARRAY_LEN(impossible); i++) {
+		const char *to = strchr(impossible[i], ':') ? "fd10:5:0:1::2" : "10.5.1.2";
+		struct packet p = ROW(impossible[i], impossible[i], to, NFTABLES_DROP,
+				      .in_device = "flannel.1");
+
+		assert_row(decide(&rules, TRAFFIC_GUARD, &p) == NFTABLES_DROP, p.name);
+		p.in_device = "flannel-v6.1";
+		assert_row(decide(&rules, TRAFFIC_GUARD, &p) == NFTABLES_DROP, p.name);
+		p.in_device = "eth0";
+		assert_row(decide(&rules, TRAFFIC_GUARD, &p) == NFTABLES_RETURN, p.name);
+	}
+	const struct packet packets[] = {
+		ROW("unicast", "10.5.2.2", "10.5.1.2", NFTABLES_RETURN, .in_device = "flannel.1"),
+		ROW("unicast to many", "10.5.2.2", "10.5.1.2", NFTABLES_DROP,
+		    .in_device = "flannel.1", .to_many = true),
+		ROW("multicast to many", "10.5.2.2", "239.1.1.1", NFTABLES_RETURN,
+		    .in_device = "flannel.1", .to_many = true),
+		ROW("from outside the network", "192.0.2.9", "10.5.1.2", NFTABLES_RETURN,
+		    .in_device = "flannel.1"),
+	};
+	check_packets(&rules, TRAFFIC_GUARD, packets, ARRAY_LEN(packets));
+	traffic_rules_fini(&rules);
+}
+
+static void test_switches(void **state UNUSED)
+{
+	const struct traffic_options none = { 0 };
+	struct traffic_options o = everything;
+	struct traffic_rules rules = rules_of(&none);
+	struct traffic_place one;
+
+	assert_int_equal(rules.len, 0);
+	traffic_rules_fini(&rules);
+
+	o.fully_random = false;
+	rules = rules_of(&o);
+	for (size_t i = 0; i < rules.len; i++)
+		assert_int_not_equal(rules.items[i].verdict, NFTABLES_MASQUERADE_RANDOM);
+	traffic_rules_fini(&rules);
+
+	/* One family only: nothing about the other but in the guard. */
+	one = place();
+	one.network[1] = one.own[1] = (struct ip_net){ 0 };
+	traffic_rules(&everything, &one, 1u << TRAFFIC_FORWARD | 1u << TRAFFIC_MASQUERADE, &rules);
+	assert_int_equal(rules.len, 8);
+	for (size_t i = 0; i < rules.len; i++)
+		assert_int_equal(rules.items[i].family, AF_INET);
+	traffic_rules_fini(&rules);
+}
+
+static void test_ruleset_has_the_chains_in_use(void **state UNUSED)
+{
+	const struct nftables_counter counters[2] = { { "a", 0, 0 }, { "b", 0, 0 } };
+	struct traffic_place p = place();
+	struct traffic_rules rules = { 0 };
+
+	assert_int_equal(traffic_ruleset("t", &rules, counters).chains_len, 1);
+	traffic_rules(&everything, &p, 1u << TRAFFIC_GUARD, &rules);
+	assert_int_equal(traffic_ruleset("t", &rules, counters).chains_len, 1);
+	traffic_rules(&everything, &p, 1u << TRAFFIC_FORWARD, &rules);
+	assert_int_equal(traffic_ruleset("t", &rules, counters).chains_len, 2);
+	traffic_rules(&everything, &p, 1u << TRAFFIC_MASQUERADE, &rules);
+	assert_int_equal(traffic_ruleset("t", &rules, counters).chains_len, TRAFFIC_CHAINS);
+	traffic_rules_fini(&rules);
+}
+
+/* ---- sets ---- */
+
+static struct nftables_key key(unsigned number)
+{
+	struct ip_addr a = ip_addr_from_u128(AF_INET, number);
+
+	return nftables_key_addr(&a);
+}
+
+static unsigned number_of(const struct nftables_key *k)
+{
+	return (unsigned)k->b[2] << 8 | k->b[3];
+}
+
+/* What must be added or removed, as numbers; sorted is not needed, sets have few members here. */
+static size_t take(struct traffic_set *s, bool add, unsigned *first)
+{
+	struct nftables_key *keys;
+	size_t len = traffic_set_take(s, add, &keys);
+
+	if (len)
+		*first = number_of(&keys[0]);
+	free(keys);
+	return len;
+}
+
+static void test_set_follows_its_holders(void **state UNUSED)
+{
+	struct nftables_key one = key(1);
+	struct nftables_key two = key(2);
+	struct traffic_set s;
+	unsigned first = 0;
+
+	traffic_set_init(&s);
+	assert_false(traffic_set_pending(&s));
+	traffic_set_hold(&s, &one);
+	traffic_set_hold(&s, &one);
+	assert_int_equal(s.wanted, 1);
+	assert_int_equal(take(&s, false, &first), 0);
+	assert_int_equal(take(&s, true, &first), 1);
+	assert_int_equal(first, 1);
+	assert_false(traffic_set_pending(&s));
+
+	/* The second holder keeps it. */
+	traffic_set_release(&s, &one);
+	assert_true(traffic_set_holds(&s, &one));
+	assert_false(traffic_set_pending(&s));
+	traffic_set_release(&s, &one);
+	assert_false(traffic_set_holds(&s, &one));
+	assert_int_equal(s.wanted, 0);
+
+	/* Adding never takes away what is to be removed after it. */
+	traffic_set_hold(&s, &two);
+	assert_int_equal(take(&s, true, &first), 1);
+	assert_int_equal(first, 2);
+	assert_int_equal(take(&s, false, &first), 1);
+	assert_int_equal(first, 1);
+
+	/* Gone and back before anything was written: nothing to write. */
+	traffic_set_release(&s, &two);
+	traffic_set_hold(&s, &two);
+	assert_false(traffic_set_pending(&s));
+	traffic_set_fini(&s);
+}
+
+static void test_set_learns_from_the_kernel(void **state UNUSED)
+{
+	struct nftables_key keys[] = { key(1), key(2), key(3) };
+	struct nftables_key *all;
+	struct traffic_set s;
+	unsigned first = 0;
+
+	traffic_set_init(&s);
+	traffic_set_hold(&s, &keys[0]);
+	traffic_set_hold(&s, &keys[1]);
+	assert_int_equal(take(&s, true, &first), 2);
+	/* 1 was removed by somebody, 3 was added. */
+	traffic_set_observe_begin(&s);
+	traffic_set_observe(&s, &keys[1]);
+	traffic_set_observe(&s, &keys[2]);
+	traffic_set_observe_end(&s);
+	assert_int_equal(take(&s, true, &first), 1);
+	assert_int_equal(first, 1);
+	assert_int_equal(take(&s, false, &first), 1);
+	assert_int_equal(first, 3);
+	assert_false(traffic_set_pending(&s));
+
+	/* A new set in the kernel has what is wanted and nothing else. */
+	traffic_set_release(&s, &keys[0]);
+	assert_int_equal(traffic_set_take_all(&s, &all), 1);
+	assert_memory_equal(&all[0], &keys[1], sizeof(keys[1]));
+	assert_false(traffic_set_pending(&s));
+	free(all);
+	traffic_set_fini(&s);
+}
+
+/* Against a model: whatever happens, kernel plus what is taken is what is held. */
+static void test_set_against_a_model(void **state UNUSED)
+{
+	unsigned holders[400] = { 0 };
+	bool kernel[400] = { false };
+	uint64_t seed = 42;
+	struct traffic_set s;
+
+	traffic_set_init(&s);
+	for (unsigned step = 0; step < 20000; step++) {
+		unsigned n = test_random(&seed) % ARRAY_LEN(holders);
+		struct nftables_key k = key(n);
+		struct nftables_key *keys;
+		size_t len;
+
+		switch (test_random(&seed) % 40) {
+		default:
+			traffic_set_hold(&s, &k);
+			holders[n]++;
+			break;
+		case 0 ... 17:
+			if (holders[n]) {
+				traffic_set_release(&s, &k);
+				holders[n]--;
+			}
+			break;
+		case 18:
+			kernel[n] = !kernel[n]; /* somebody else, noticed at once */
+			traffic_set_observe_begin(&s);
+			for (unsigned i = 0; i < ARRAY_LEN(kernel); i++) {
+				struct nftables_key seen = key(i);
+
+				if (kernel[i])
+					traffic_set_observe(&s, &seen);
+			}
+			traffic_set_observe_end(&s);
+			break;
+		case 19:
+			for (int add = 1; add >= 0; add--) {
+				len = traffic_set_take(&s, add, &keys);
+				for (size_t i = 0; i < len; i++) {
+					assert_int_not_equal(kernel[number_of(&keys[i])], add);
+					kernel[number_of(&keys[i])] = add;
+				}
+				free(keys);
+			}
+			for (unsigned i = 0; i < ARRAY_LEN(kernel); i++)
+				assert_int_equal(kernel[i], holders[i] > 0);
+		}
+	}
+	traffic_set_fini(&s);
+}
+
+/* ---- iptables ---- */
+
+static const char EMPTY[] = "*nat\n:PREROUTING ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\nCOMMIT\n";
+
+static const char UPDATE[] =
+	"*nat\n"
+	":flannel.1-POSTRTG - [0:0]\n"
+	"-A flannel.1-POSTRTG -m mark --mark 0x4000/0x4000 -m comment --comment \"flanneld masq\" "
+	"-j RETURN\n"
+	"-A flannel.1-POSTRTG -s 10.5.1.0/24 -d 10.5.0.0/16 -m comment --comment \"flanneld masq\" "
+	"-j RETURN\n"
+	"-A flannel.1-POSTRTG -s 10.5.0.0/16 -d 10.5.1.0/24 -m comment --comment \"flanneld masq\" "
+	"-j RETURN\n"
+	"-A flannel.1-POSTRTG ! -s 10.5.0.0/16 -d 10.5.1.0/24 -m comment --comment \"flanneld "
+	"masq\" -j RETURN\n"
+	"-A flannel.1-POSTRTG -s 10.5.0.0/16 ! -d 224.0.0.0/4 -m comment --comment \"flanneld "
+	"masq\" -j MASQUERADE --random-fully\n"
+	"-A flannel.1-POSTRTG ! -s 10.5.0.0/16 -d 10.5.0.0/16 -m comment --comment \"flanneld "
+	"masq\" -j MASQUERADE --random-fully\n"
+	"-A POSTROUTING -m comment --comment \"flanneld masq\" -j flannel.1-POSTRTG\n"
+	"COMMIT\n"
+	"*filter\n"
+	":flannel.1-FWD - [0:0]\n"
+	"-A flannel.1-FWD -s 10.5.0.0/16 -m comment --comment \"flanneld forward\" -j ACCEPT\n"
+	"-A flannel.1-FWD -d 10.5.0.0/16 -m comment --comment \"flanneld forward\" -j ACCEPT\n"
+	"-A FORWARD -m comment --comment \"flanneld forward\" -j flannel.1-FWD\n"
+	"COMMIT\n";
+
+static void check_update(const struct traffic_rules *rules, int family, const char *saved,
+			 const char *want)
+{
+	auto_free char *update = traffic_iptables_update(rules, family, "flannel.1", saved);
+
+	if (want)
+		assert_string_equal(update ? update : "(nothing)", want);
+	else
+		assert_string_equal(update ? update : "(nothing)", "(nothing)");
+}
+
+/* What iptables-save says after UPDATE, with rules of others around it. */
+static char *saved_after(void)
+{
+	return xasprintf("# Generated by iptables-save\n*filter\n:INPUT ACCEPT [1:2]\n"
+			 ":FORWARD DROP [3:4]\n:flannel.1-FWD - [0:0]\n"
+			 "-A FORWARD -j DOCKER-USER\n%.*s\n"
+			 "-A flannel.1-FWD -s 10.5.0.0/16 -m comment --comment \"flanneld "
+			 "forward\" -j ACCEPT\n"
+			 "-A flannel.1-FWD -d 10.5.0.0/16 -m comment --comment \"flanneld "
+			 "forward\" -j ACCEPT\nCOMMIT\n# Completed\n%s",
+			 (int)strcspn(strstr(UPDATE, "-A FORWARD"), "\n"),
+			 strstr(UPDATE, "-A FORWARD"), UPDATE);
+}
+
+static void test_iptables_first_and_second_time(void **state UNUSED)
+{
+	struct traffic_rules rules = rules_of(&everything);
+	auto_free char *after = saved_after();
+
+	check_update(&rules, AF_INET, EMPTY, UPDATE);
+	check_update(&rules, AF_INET, "", UPDATE);
+	/* The filter part of UPDATE comes second and is read as a part of the same table. */
+	*strstr(strstr(after, "*nat"), "*filter") = '\0';
+	check_update(&rules, AF_INET, after, NULL);
+	traffic_rules_fini(&rules);
+}
+
+static void test_iptables_repairs_what_differs(void **state UNUSED)
+{
+	static const char jump[] =
+		"-A POSTROUTING -m comment --comment \"flanneld masq\" -j flannel.1-POSTRTG\n";
+	struct traffic_rules rules = rules_of(&everything);
+	auto_free char *after = saved_after();
+	auto_free char *update = NULL;
+	char *p;
+
+	*strstr(strstr(after, "*nat"), "*filter") = '\0';
+	/* The jump is missing. */
+	p = strstr(after, jump);
+	memset(p, '#', strlen(jump) - 1);
+	check_update(&rules, AF_INET, after,
+		     "*nat\n-A POSTROUTING -m comment --comment \"flanneld masq\" -j "
+		     "flannel.1-POSTRTG\nCOMMIT\n");
+	memcpy(p, jump, strlen(jump));
+	/* A rule is altered: the chain is written anew, the jump stays. */
+	memcpy(strstr(after, "! -d 224"), "! -d 225", 8);
+	update = traffic_iptables_update(&rules, AF_INET, "flannel.1", after);
+	assert_contains(update, "*nat\n:flannel.1-POSTRTG - [0:0]\n-A flannel.1-POSTRTG -m mark");
+	assert_null(strstr(update, "-A POSTROUTING"));
+	assert_null(strstr(update, "*filter"));
+	traffic_rules_fini(&rules);
+}
+
+static void test_iptables_two_jumps_become_one(void **state UNUSED)
+{
+	const struct traffic_options forward = { .forward = true };
+	struct traffic_rules rules = rules_of(&forward);
+
+	check_update(&rules, AF_INET,
+		     "*filter\n:flannel.1-FWD - [0:0]\n"
+		     "-A FORWARD -j flannel.1-FWD\n"
+		     "-A FORWARD -i eth0 -j flannel.1-FWD\n"
+		     "-A FORWARD -j flannel.1-FWD2\n"
+		     "-A flannel.1-FWD -s 10.5.0.0/16 -m comment --comment \"flanneld forward\" -j "
+		     "ACCEPT\n"
+		     "-A flannel.1-FWD -d 10.5.0.0/16 -m comment --comment \"flanneld forward\" -j "
+		     "ACCEPT\nCOMMIT\n",
+		     "*filter\n-D FORWARD -j flannel.1-FWD\n-D FORWARD -i eth0 -j flannel.1-FWD\n"
+		     "-A FORWARD -m comment --comment \"flanneld forward\" -j "
+		     "flannel.1-FWD\nCOMMIT\n");
+	traffic_rules_fini(&rules);
+}
+
+static void test_iptables_removes_ours_and_flannels(void **state UNUSED)
+{
+	const struct traffic_rules none = { 0 };
+	auto_free char *after = saved_after();
+
+	*strstr(strstr(after, "*nat"), "*filter") = '\0';
+	check_update(&none, AF_INET, after,
+		     "*nat\n-D POSTROUTING -m comment --comment \"flanneld masq\" -j "
+		     "flannel.1-POSTRTG\n-F flannel.1-POSTRTG\n-X flannel.1-POSTRTG\nCOMMIT\n"
+		     "*filter\n-D FORWARD -m comment --comment \"flanneld forward\" -j "
+		     "flannel.1-FWD\n-F flannel.1-FWD\n-X flannel.1-FWD\nCOMMIT\n");
+	check_update(&none, AF_INET6,
+		     "*nat\n:FLANNEL-POSTRTG - [0:0]\n:KUBE-POSTROUTING - [0:0]\n"
+		     "-A POSTROUTING -j KUBE-POSTROUTING\n"
+		     "-A POSTROUTING -m comment --comment \"flanneld masq\" -j FLANNEL-POSTRTG\n"
+		     "-A FLANNEL-POSTRTG -j RETURN\nCOMMIT\n"
+		     "*filter\n:FORWARD ACCEPT [0:0]\nCOMMIT\n",
+		     "*nat\n-D POSTROUTING -m comment --comment \"flanneld masq\" -j "
+		     "FLANNEL-POSTRTG\n-F FLANNEL-POSTRTG\n-X FLANNEL-POSTRTG\nCOMMIT\n");
+	check_update(&none, AF_INET, EMPTY, NULL);
+}
+
+/* What others wrote, however odd, is never taken for ours and never breaks us. */
+static void test_iptables_odd_input(void **state UNUSED)
+{
+	static const char *const odd[] = {
+		"",
+		"\n\n\n",
+		"*",
+		"*nat",
+		"*nat\n:flannel.1-POSTRTG2 - [0:0]\n-A flannel.1-POSTRTG2 -j RETURN\nCOMMIT\n",
+		("*mangle\n:flannel.1-POSTRTG - [0:0]\n-A POSTROUTING -j "
+		 "flannel.1-POSTRTG\nCOMMIT\n"),
+		"*nat\n-A\n-A \n:\n-A POSTROUTING\n",
+	};
+	const struct traffic_rules none = { 0 };
+	auto_free char *huge = xmalloc(100000);
+
+	for (size_t i = 0; i < ARRAY_LEN(odd); i++)
+		check_update(&none, AF_INET, odd[i], NULL);
+	memset(huge, 'x', 99999);
+	memcpy(huge, "*nat\n-A POSTROUTING ", 20);
+	huge[99999] = '\0';
+	check_update(&none, AF_INET, huge, NULL);
+}
+
+/* ---- rules in the kernel's form ---- */
+
+struct message {
+	struct nlmsghdr hdr;
+	char room[4096];
+} __attribute__((aligned(8)));
+
+static const struct nlattr *encode(const struct nftables_rule *r, struct message *m)
+{
+	mnl_nlmsg_put_header(m);
+	nftables_rule_encode(r, &m->hdr);
+	return mnl_nlmsg_get_payload(&m->hdr);
+}
+
+static void test_every_rule_differs_from_every_other(void **state UNUSED)
+{
+	struct traffic_rules rules = rules_of(&everything);
+	struct message a;
+	struct message b;
+
+	assert_true(rules.len > 40);
+	for (size_t i = 0; i < rules.len; i++) {
+		for (size_t j = 0; j < rules.len; j++) {
+			bool same = nftables_attrs_match(encode(&rules.items[i], &a),
+							 encode(&rules.items[j], &b));
+
+			if (same != (i == j))
+				fail_msg("rules %zu and %zu", i, j);
+		}
+	}
+	traffic_rules_fini(&rules);
+}
+
+/* The kernel may show more than was asked for, and hides flags of which none is set; anything else
+ * is a difference. */
+static void test_attributes_match_as_the_kernel_shows_them(void **state UNUSED)
+{
+	struct message want;
+	struct message have;
+	struct nlattr *nest;
+
+	mnl_nlmsg_put_header(&want);
+	nest = mnl_attr_nest_start(&want.hdr, 7);
+	mnl_attr_put_u32(&want.hdr, 1, 5);
+	mnl_attr_put_u32(&want.hdr, 2, 0);
+	mnl_attr_nest_end(&want.hdr, nest);
+
+	for (unsigned shape = 0; shape < 5; shape++) {
+		bool same = shape < 3;
+
+		mnl_nlmsg_put_header(&have);
+		nest = mnl_attr_nest_start(&have.hdr, 7);
+		nest->nla_type = 7; /* nf_tables does not mark nests */
+		if (shape != 3)
+			mnl_attr_put_u32(&have.hdr, 1, 5);
+		if (shape == 1)
+			mnl_attr_put_u32(&have.hdr, 9, 1); /* one more of another type */
+		if (shape == 2)
+			mnl_attr_put_u32(&have.hdr, 2, 0);
+		if (shape == 4)
+			mnl_attr_put_u32(&have.hdr, 1, 6); /* one more of the same type */
+		mnl_attr_nest_end(&have.hdr, nest);
+		if (nftables_attrs_match(mnl_nlmsg_get_payload(&want.hdr),
+					 mnl_nlmsg_get_payload(&have.hdr)) != same)
+			fail_msg("shape %u", shape);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_masquerade),
+		cmocka_unit_test(test_forward),
+		cmocka_unit_test(test_guard),
+		cmocka_unit_test(test_anti_spoofing),
+		cmocka_unit_test(test_switches),
+		cmocka_unit_test(test_ruleset_has_the_chains_in_use),
+		cmocka_unit_test(test_set_follows_its_holders),
+		cmocka_unit_test(test_set_learns_from_the_kernel),
+		cmocka_unit_test(test_set_against_a_model),
+		cmocka_unit_test(test_iptables_first_and_second_time),
+		cmocka_unit_test(test_iptables_repairs_what_differs),
+		cmocka_unit_test(test_iptables_two_jumps_become_one),
+		cmocka_unit_test(test_iptables_removes_ours_and_flannels),
+		cmocka_unit_test(test_iptables_odd_input),
+		cmocka_unit_test(test_every_rule_differs_from_every_other),
+		cmocka_unit_test(test_attributes_match_as_the_kernel_shows_them),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
