@@ -222,8 +222,11 @@ void manager_claim(struct manager *m, int64_t now_ms, const struct lease *attrib
 	m->attributes->node_name = xstrdup(m->node_name);
 	manager_remember_address(m);
 	manager_find_twins(m);
-	if (m->stale && m->own)
+	if (m->stale && m->own) {
+		/* From here on containers use it, as if it had been held. */
+		m->was_held = true;
 		m->ops->own(m->arg, m->own);
+	}
 	if (m->state != MANAGER_LISTING || m->claim_id || m->adopting || m->verifying)
 		return;
 	m->failures = 0;

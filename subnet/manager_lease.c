@@ -154,6 +154,13 @@ void manager_choose(struct manager *m, int64_t now_ms)
 	struct err e;
 
 	m->retry_at = INT64_MAX;
+	/* Started without the store from what was known last: no other subnet will do. */
+	if (m->was_held) {
+		manager_set_state(m, MANAGER_LOST, "the store has not confirmed the lease yet");
+		manager_watch_from_list(m, now_ms);
+		manager_retry(m, now_ms);
+		return;
+	}
 	if (manager_choose_family(m, &m->config.v4, false, ours, &s.v4, &e) < 0 ||
 	    manager_choose_family(m, &m->config.v6, true, ours, &s.v6, &e) < 0) {
 		manager_complain(m, LOG_LEVEL_ERROR, "out-of-subnets", e.text);

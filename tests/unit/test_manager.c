@@ -1552,6 +1552,50 @@ static void test_adopted_lease_is_dead(void **unused)
 	assert_int_equal(state(r), MANAGER_HELD);
 }
 
+/* Containers run on the subnet of the last known state; when the store is back it is another's. */
+static void test_restored_subnet_is_not_given_up(void **unused)
+{
+	(void)unused;
+	auto_rig r = rig_new(NULL);
+	struct last_known known = { .config = xstrdup(CONFIG) };
+
+	known.own = mine("10.5.1.0-24", 50, 50, 5);
+	manager_set_last_known(r->m, &known, INT64_MAX);
+	answer_status(r, STORE_CONFIG, STORE_UNAVAILABLE);
+	assert_int_equal(r->configs, 1);
+	manager_claim(r->m, r->now, r->attributes);
+	assert_int_equal(r->owns, 1);
+	assert_true(view(r).stale);
+	until(r, STORE_LIST, 11000);
+	answer_list(r, (uint64_t)100, theirs("10.5.1.0-24", 90, 90, 9), END);
+	assert_false(view(r).stale);
+	assert_subnet(waiting(r, STORE_CREATE)->lease, "10.5.1.0-24");
+	answer_conflict(r, STORE_CREATE, theirs("10.5.1.0-24", 90, 90, 9));
+	assert_int_equal(state(r), MANAGER_CONFLICT);
+	assert_int_equal(r->watch_from, 101);
+	deleted(r, "10.5.1.0-24", 101);
+	until(r, STORE_CREATE, 100);
+	answer_written(r, STORE_CREATE, 102, 11);
+	put(r, mine("10.5.1.0-24", 102, 102, 11));
+	assert_int_equal(state(r), MANAGER_HELD);
+}
+
+static void test_restored_subnet_is_still_ours(void **unused)
+{
+	(void)unused;
+	auto_rig r = rig_new(NULL);
+	struct last_known known = { .config = xstrdup(CONFIG) };
+
+	known.own = mine("10.5.1.0-24", 50, 50, 5);
+	manager_set_last_known(r->m, &known, INT64_MAX);
+	answer_status(r, STORE_CONFIG, STORE_UNAVAILABLE);
+	manager_claim(r->m, r->now, r->attributes);
+	answer_list(r, (uint64_t)100, mine("10.5.1.0-24", 50, 50, 5), END);
+	answer_conflict(r, STORE_CREATE, mine("10.5.1.0-24", 50, 50, 5));
+	answer_keepalive(r, STORE_OK);
+	assert_int_equal(state(r), MANAGER_HELD);
+}
+
 static void test_nothing_to_do_when_idle(void **unused)
 {
 	(void)unused;
@@ -1640,6 +1684,8 @@ int main(void)
 		cmocka_unit_test(test_original_takes_it_back),
 		cmocka_unit_test(test_own_address_changed),
 		cmocka_unit_test(test_adopted_lease_is_dead),
+		cmocka_unit_test(test_restored_subnet_is_not_given_up),
+		cmocka_unit_test(test_restored_subnet_is_still_ours),
 		cmocka_unit_test(test_nothing_to_do_when_idle),
 	};
 
