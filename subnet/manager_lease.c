@@ -372,9 +372,9 @@ static const struct ip_addr *public_address(const struct lease *l)
 	return ip_addr_is_set(&l->public_v4) ? &l->public_v4 : &l->public_v6;
 }
 
-void manager_remember_address(struct manager *m)
+void manager_remember_address(struct manager *m, const struct lease *published)
 {
-	const struct ip_addr *address = public_address(m->attributes);
+	const struct ip_addr *address = public_address(published);
 
 	for (unsigned i = 0; i < ARRAY_LEN(m->published); i++) {
 		if (ip_addr_equal(&m->published[i], address))
