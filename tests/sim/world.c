@@ -130,6 +130,10 @@ static void step(struct world *w)
 {
 	struct item item = pop(w);
 
+	if (item.at > w->now)
+		w->steps_at_once = 0;
+	else if (++w->steps_at_once > 200 * w->hosts_len + 10000)
+		world_violation(w, item.host, "P9: time stands still");
 	w->now = MAX(w->now, item.at);
 	w->steps++;
 	if (item.host && item.host->life != item.life) {

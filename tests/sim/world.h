@@ -105,6 +105,7 @@ struct world {
 	size_t queue_cap;
 	uint64_t planned;
 	uint64_t steps;
+	uint64_t steps_at_once; /* without time going on */
 	/* the store */
 	struct mem_db *db;
 	struct mem_db *snapshot;
