@@ -15,7 +15,7 @@
 #include "lib/file.h"
 #include "lib/http.h"
 #include "lib/log.h"
-#include "subnet/etcd_store.h"
+#include "subnet/store_open.h"
 #include "subnet/subnet_env.h"
 
 #define SUBNET_ENV_RETRY_S 5
@@ -524,14 +524,18 @@ static void load_last_known(struct daemon *d)
 static int start(struct daemon *d, struct err *e)
 {
 	const struct flanneld_options *o = d->options;
-	struct etcd_options etcd = {
-		.endpoints = o->etcd_endpoints,
-		.ca_file = o->etcd_cafile,
-		.cert_file = o->etcd_certfile,
-		.key_file = o->etcd_keyfile,
-		.username = o->etcd_username,
-		.password = o->etcd_password,
-		.seed = 0, /* the order given: users put the nearest first */
+	struct store_options store = {
+		.store = o->store,
+		.etcd_prefix = o->etcd_prefix,
+		.etcd = {
+			.endpoints = o->etcd_endpoints,
+			.ca_file = o->etcd_cafile,
+			.cert_file = o->etcd_certfile,
+			.key_file = o->etcd_keyfile,
+			.username = o->etcd_username,
+			.password = o->etcd_password,
+			.seed = 0, /* the order given: users put the nearest first */
+		},
 	};
 	struct manager_options manager = {
 		.ttl_s = o->lease_ttl,
@@ -539,6 +543,7 @@ static int start(struct daemon *d, struct err *e)
 		.anti_entropy_s = MANAGER_ANTI_ENTROPY_S,
 		.seed = random_u64(),
 	};
+	char place[300];
 	int rc;
 
 	rc = identity_node_id(o->node_id, o->state_dir, &d->node_id, e);
@@ -552,7 +557,7 @@ static int start(struct daemon *d, struct err *e)
 	d->http = http_client_new(d->base);
 	if (!d->http)
 		return err_set(e, -EIO, "libcurl cannot be started");
-	rc = etcd_store_new(d->base, d->http, o->etcd_prefix, &etcd, random_u64, &d->store, e);
+	rc = store_open(d->base, d->http, &store, random_u64, &d->store, e);
 	if (rc == 0)
 		rc = fabric_new(d->base, &fabric_ops, d, &d->fabric, e);
 	if (rc == 0)
@@ -565,8 +570,8 @@ static int start(struct daemon *d, struct err *e)
 	rc = status_server_new(d, &d->status, e);
 	if (rc < 0)
 		return rc;
-	log_info("starting", "flanneld %s, node %s (%s), store %s %s", VERSION, d->node_name,
-		 d->node_id, o->etcd_endpoints, o->etcd_prefix);
+	log_info("starting", "flanneld %s, node %s (%s), store %s", VERSION, d->node_name,
+		 d->node_id, store_place(&store, place, sizeof(place)));
 	manager_start(d->manager, clock_boot_ms());
 	after(d);
 	return 0;

@@ -18,6 +18,8 @@
 
 /* clang-format off */
 const struct option_spec flanneld_option_specs[] = {
+	{ "store", OPTION_TEXT, AT(store), "etcd", 0, 0, NULL,
+	  "where the leases are: etcd, or file:DIRECTORY for several daemons on one machine", NULL },
 	{ "etcd-endpoints", OPTION_TEXT, AT(etcd_endpoints),
 	  "http://127.0.0.1:4001,http://127.0.0.1:2379", 0, 0, NULL,
 	  "comma list of etcd endpoints, http://host:port or https://host:port", NULL },

@@ -7,6 +7,7 @@
 
 struct flanneld_options {
 	/* the store */
+	char *store;
 	char *etcd_endpoints;
 	char *etcd_prefix;
 	char *etcd_keyfile;

@@ -12,6 +12,12 @@ static char *path_of(const struct flanneld_options *o)
 	return xasprintf("%s/last-known.json", o->state_dir);
 }
 
+/* Which network the state is of: a prefix in etcd, or another store. */
+static char *network_of(const struct flanneld_options *o)
+{
+	return strcmp(o->store, "etcd") == 0 ? o->etcd_prefix : o->store;
+}
+
 int state_file_load(const struct flanneld_options *o, struct last_known *ret, int64_t *ret_left_ms,
 		    struct err *e)
 {
@@ -28,9 +34,9 @@ int state_file_load(const struct flanneld_options *o, struct last_known *ret, in
 	if (last_known_parse(text, size, &k, e) < 0)
 		return err_wrap(e, "%s", path);
 	left_ms = k.expires_wall_s ? k.expires_wall_s * 1000 - clock_wall_ms() : INT64_MAX;
-	if (strcmp(k.network, o->etcd_prefix) != 0)
+	if (strcmp(k.network, network_of(o)) != 0)
 		rc = err_set(e, -EINVAL, "%s is of the network %s, not %s", path, k.network,
-			     o->etcd_prefix);
+			     network_of(o));
 	else if (!k.own)
 		rc = err_set(e, -ENOENT, "%s has no lease of this host", path);
 	else if (left_ms <= 0)
@@ -50,7 +56,7 @@ static char *describe(const struct daemon *d, const struct manager_view *m)
 	const struct manager_member *member;
 	const struct manager_member *tmp;
 	struct last_known k = {
-		.network = d->options->etcd_prefix,
+		.network = network_of(d->options),
 		.config = (char *)m->config_text,
 		.own = (struct lease *)m->own,
 		.peers = peers,

@@ -220,10 +220,13 @@ void manager_claim(struct manager *m, int64_t now_ms, const struct lease *attrib
 	free(m->attributes->node_name);
 	m->attributes->node_id = xstrdup(m->node_id);
 	m->attributes->node_name = xstrdup(m->node_name);
-	manager_remember_address(m);
+	manager_remember_address(m, m->attributes);
 	manager_find_twins(m);
-	if (m->stale && m->own)
+	if (m->stale && m->own) {
+		/* From here on containers use it, as if it had been held. */
+		m->was_held = true;
 		m->ops->own(m->arg, m->own);
+	}
 	if (m->state != MANAGER_LISTING || m->claim_id || m->adopting || m->verifying)
 		return;
 	m->failures = 0;
@@ -418,7 +421,9 @@ void manager_event(struct manager *m, int64_t now_ms, struct store_event *event)
 			on_delete(m, now_ms, event);
 		break;
 	case STORE_EVENT_CONFIG:
-		read_config(m);
+		/* Not everybody at once, and not for every change of a busy hour. */
+		if (m->config_at > now_ms + CONFIG_POLL_MS)
+			m->config_at = now_ms + 1 + (int64_t)(manager_random(m) % CONFIG_POLL_MS);
 		break;
 	case STORE_EVENT_JUNK:
 		if (!is_news(m, event))

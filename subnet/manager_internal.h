@@ -121,8 +121,8 @@ void manager_watch_from_list(struct manager *m, int64_t now_ms);
 bool manager_restore(struct manager *m, int64_t now_ms, const char *reason);
 
 /* manager_lease.c */
-/* To be called when what is published has changed. */
-void manager_remember_address(struct manager *m);
+/* What we publish, or did: a lease with its address is no other host's. */
+void manager_remember_address(struct manager *m, const struct lease *published);
 /* First claim: what is ours already, or a free subnet. */
 void manager_choose(struct manager *m, int64_t now_ms);
 /* The step that the state waits to repeat: retry_at has come. */

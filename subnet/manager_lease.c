@@ -154,6 +154,13 @@ void manager_choose(struct manager *m, int64_t now_ms)
 	struct err e;
 
 	m->retry_at = INT64_MAX;
+	/* Started without the store from what was known last: no other subnet will do. */
+	if (m->was_held) {
+		manager_set_state(m, MANAGER_LOST, "the store has not confirmed the lease yet");
+		manager_watch_from_list(m, now_ms);
+		manager_retry(m, now_ms);
+		return;
+	}
 	if (manager_choose_family(m, &m->config.v4, false, ours, &s.v4, &e) < 0 ||
 	    manager_choose_family(m, &m->config.v6, true, ours, &s.v6, &e) < 0) {
 		manager_complain(m, LOG_LEVEL_ERROR, "out-of-subnets", e.text);
@@ -365,9 +372,9 @@ static const struct ip_addr *public_address(const struct lease *l)
 	return ip_addr_is_set(&l->public_v4) ? &l->public_v4 : &l->public_v6;
 }
 
-void manager_remember_address(struct manager *m)
+void manager_remember_address(struct manager *m, const struct lease *published)
 {
-	const struct ip_addr *address = public_address(m->attributes);
+	const struct ip_addr *address = public_address(published);
 
 	for (unsigned i = 0; i < ARRAY_LEN(m->published); i++) {
 		if (ip_addr_equal(&m->published[i], address))

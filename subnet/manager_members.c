@@ -109,6 +109,7 @@ void manager_upsert(struct manager *m, struct lease *lease)
 	}
 	member->seen = m->list_number;
 	m->newest = MAX(m->newest, member->lease->mod_revision);
+	m->floor = MAX(m->floor, m->newest);
 	mark_twin(m, member);
 	if (changed && !member->own)
 		tell_peer(m, member, false);

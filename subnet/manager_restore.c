@@ -33,6 +33,7 @@ bool manager_restore(struct manager *m, int64_t now_ms, const char *reason)
 	m->previous = k->own->subnet;
 	lease_free(m->own);
 	m->own = lease_copy(k->own);
+	manager_remember_address(m, m->own);
 	if (m->last_known_expires_ms != INT64_MAX)
 		m->expires_ms = m->last_known_expires_ms;
 	for (size_t i = 0; i < k->peers_len; i++)

@@ -29,6 +29,8 @@ struct mem_db {
 	size_t history_len;
 	size_t history_cap;
 	uint64_t history_base; /* position of history[0] */
+	void (*on_step)(void *arg, const struct mem_op *op);
+	void *on_step_arg;
 };
 
 static struct mem_entry *ref(struct mem_entry *e)
@@ -153,6 +155,41 @@ void mem_db_compact(struct mem_db *db, uint64_t revision)
 	db->history_base += n;
 }
 
+/* ---- steps ---- */
+
+void mem_db_on_step(struct mem_db *db, void (*fn)(void *arg, const struct mem_op *op), void *arg)
+{
+	db->on_step = fn;
+	db->on_step_arg = arg;
+}
+
+static void tell_step(struct mem_db *db, const struct mem_op *op)
+{
+	if (db->on_step)
+		db->on_step(db->on_step_arg, op);
+}
+
+void mem_db_apply(struct mem_db *db, const struct mem_op *op)
+{
+	switch (op->type) {
+	case MEM_PUT:
+		mem_db_put(db, op->key, op->value, op->size, op->handle);
+		break;
+	case MEM_DELETE:
+		mem_db_delete(db, op->key);
+		break;
+	case MEM_GRANT:
+		mem_db_grant(db, op->at_ms, op->handle, op->ttl_s);
+		break;
+	case MEM_REVOKE:
+		mem_db_revoke(db, op->handle);
+		break;
+	case MEM_ALIVE:
+		mem_db_keep_alive(db, op->at_ms, op->handle);
+		break;
+	}
+}
+
 /* ---- changes ---- */
 
 static void record(struct mem_db *db, struct mem_entry *e)
@@ -228,7 +265,34 @@ const struct mem_entry *mem_db_put(struct mem_db *db, const char *key, const cha
 	}
 	add_key(db, e);
 	record(db, e);
+	tell_step(db, &(struct mem_op){ .type = MEM_PUT,
+					.key = e->key,
+					.value = e->value,
+					.size = size,
+					.handle = handle });
 	return e;
+}
+
+void mem_db_load_key(struct mem_db *db, const char *key, const char *value, size_t size,
+		     uint64_t create_revision, uint64_t mod_revision, int64_t handle)
+{
+	struct mem_entry *e = xcalloc(1, sizeof(*e));
+
+	e->refs = 1;
+	e->key = xstrdup(key);
+	e->value = xstrndup(value, size);
+	e->value_size = size;
+	e->mod_revision = mod_revision;
+	e->create_revision = create_revision;
+	e->handle = handle;
+	understand(e);
+	add_key(db, e);
+}
+
+void mem_db_load_revision(struct mem_db *db, uint64_t revision)
+{
+	db->revision = revision;
+	db->compact_revision = revision + 1;
 }
 
 bool mem_db_delete(struct mem_db *db, const char *key)
@@ -239,6 +303,7 @@ bool mem_db_delete(struct mem_db *db, const char *key)
 		return false;
 	db->revision++;
 	delete_key(db, k);
+	tell_step(db, &(struct mem_op){ .type = MEM_DELETE, .key = key });
 	return true;
 }
 
@@ -274,6 +339,9 @@ bool mem_db_grant(struct mem_db *db, int64_t now_ms, int64_t handle, int64_t ttl
 	if (find_handle(db, handle))
 		return false;
 	add_handle(db, handle, ttl_s, now_ms + ttl_s * 1000);
+	tell_step(db,
+		  &(struct mem_op){
+			  .type = MEM_GRANT, .handle = handle, .ttl_s = ttl_s, .at_ms = now_ms });
 	return true;
 }
 
@@ -295,6 +363,7 @@ bool mem_db_revoke(struct mem_db *db, int64_t handle)
 		first = false;
 		delete_key(db, k);
 	}
+	tell_step(db, &(struct mem_op){ .type = MEM_REVOKE, .handle = handle });
 	return true;
 }
 
@@ -305,6 +374,7 @@ int64_t mem_db_keep_alive(struct mem_db *db, int64_t now_ms, int64_t handle)
 	if (!h)
 		return 0;
 	h->expires_ms = now_ms + h->ttl_s * 1000;
+	tell_step(db, &(struct mem_op){ .type = MEM_ALIVE, .handle = handle, .at_ms = now_ms });
 	return h->ttl_s;
 }
 
@@ -322,6 +392,16 @@ void mem_db_renew_all(struct mem_db *db, int64_t now_ms)
 
 	HASH_ITER (hh, db->handles, h, tmp)
 		h->expires_ms = now_ms + h->ttl_s * 1000;
+}
+
+void mem_db_each_handle(const struct mem_db *db,
+			void (*visit)(void *arg, int64_t handle, int64_t ttl_s, int64_t expires_ms),
+			void *arg)
+{
+	const struct mem_handle *h;
+
+	for (h = db->handles; h; h = h->hh.next)
+		visit(arg, h->id, h->ttl_s, h->expires_ms);
 }
 
 int64_t mem_db_next_expiry(const struct mem_db *db)

@@ -34,11 +34,37 @@ struct mem_entry {
 
 struct mem_db;
 
+/* A step that changed something; the same steps in the same order make the same store. */
+enum mem_op_type { MEM_PUT, MEM_DELETE, MEM_GRANT, MEM_REVOKE, MEM_ALIVE };
+struct mem_op {
+	enum mem_op_type type;
+	const char *key;   /* PUT, DELETE */
+	const char *value; /* PUT */
+	size_t size;
+	int64_t handle; /* all but DELETE */
+	int64_t ttl_s;  /* GRANT */
+	int64_t at_ms;  /* GRANT, ALIVE */
+};
+
 /* Empty, at revision 1. */
 struct mem_db *mem_db_new(void);
 /* As it is now; entries are shared. What a snapshot is. */
 struct mem_db *mem_db_copy(const struct mem_db *db);
 void mem_db_free(struct mem_db *db);
+
+/* From now on every step is told to `fn` once it is done; NULL: to nobody. */
+void mem_db_on_step(struct mem_db *db, void (*fn)(void *arg, const struct mem_op *op), void *arg);
+void mem_db_apply(struct mem_db *db, const struct mem_op *op);
+/*
+ * Building a store from what was written down: keys as they were, then the revision it was at.
+ * Changes up to it are forgotten.
+ */
+void mem_db_load_key(struct mem_db *db, const char *key, const char *value, size_t size,
+		     uint64_t create_revision, uint64_t mod_revision, int64_t handle);
+void mem_db_load_revision(struct mem_db *db, uint64_t revision);
+void mem_db_each_handle(const struct mem_db *db,
+			void (*visit)(void *arg, int64_t handle, int64_t ttl_s, int64_t expires_ms),
+			void *arg);
 
 uint64_t mem_db_revision(const struct mem_db *db);
 /* Changes before this revision are forgotten. */

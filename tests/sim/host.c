@@ -436,6 +436,8 @@ void host_start(struct host *h)
 
 	world_trace(w, h, "starts");
 	h->m = manager_new(&o, &host_ops, h);
+	if (h->known.config && w->now < h->known_expires_ms)
+		manager_set_last_known(h->m, &h->known, h->known_expires_ms);
 	h->tick_at = NEVER;
 	h->in_flight = 0;
 	h->cluster = 0;
@@ -444,8 +446,38 @@ void host_start(struct host *h)
 	after(h);
 }
 
+static struct last_known what_is_known(const struct manager_view *v)
+{
+	struct last_known k = { 0 };
+	const struct manager_member *member;
+
+	k.config = xstrdup(v->config_text);
+	k.own = lease_copy(v->own);
+	k.peers = xmalloc((v->members_len + 1) * sizeof(*k.peers));
+	for (member = v->members; member; member = member->hh.next) {
+		if (!member->own)
+			k.peers[k.peers_len++] = lease_copy(member->lease);
+	}
+	return k;
+}
+
+/* What the daemon keeps in its state directory. */
+static void keep_state(struct host *h)
+{
+	struct manager_view v;
+
+	manager_view(h->m, &v);
+	if (v.state != MANAGER_HELD)
+		return;
+	last_known_fini(&h->known);
+	h->known = what_is_known(&v);
+	h->known_expires_ms = v.expires_ms ? v.expires_ms : NEVER;
+}
+
 void host_crash(struct host *h)
 {
+	if (h->w->keeps_state)
+		keep_state(h);
 	world_trace(h->w, h, "crashes");
 	h->life++;
 	h->paused_until = 0;

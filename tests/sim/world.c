@@ -130,6 +130,10 @@ static void step(struct world *w)
 {
 	struct item item = pop(w);
 
+	if (item.at > w->now)
+		w->steps_at_once = 0;
+	else if (++w->steps_at_once > 200 * w->hosts_len + 10000)
+		world_violation(w, item.host, "P9: time stands still");
 	w->now = MAX(w->now, item.at);
 	w->steps++;
 	if (item.host && item.host->life != item.life) {
@@ -202,8 +206,12 @@ static void choose_kind(struct world *w, unsigned hosts)
 	w->loss_permille = world_chance(w, 500) ? 0 : (unsigned)world_below(w, 60);
 	w->zombie_permille = world_chance(w, 700) ? 0 : (unsigned)world_below(w, 30);
 	w->tight = hosts <= 100 && world_chance(w, 150);
+	w->keeps_state = world_chance(w, 500);
 	fault_choose(w);
-	if (w->tight)
+	if (w->tight && world_chance(w, 500)) {
+		w->config = xstrdup("{\"Network\":\"10.1.0.0/18\",\"SubnetLen\":24}");
+		w->other_config = xstrdup("{\"Network\":\"10.1.0.0/18\",\"SubnetLen\":22}");
+	} else if (w->tight)
 		w->config = xasprintf("{\"Network\":\"10.0.0.0/8\",\"SubnetLen\":24,"
 				      "\"SubnetMin\":\"10.1.0.0\",\"SubnetMax\":\"10.1.%u.0\"}",
 				      hosts + 2);
@@ -214,8 +222,31 @@ static void choose_kind(struct world *w, unsigned hosts)
 		w->config = xasprintf("{\"Network\":\"10.0.0.0/%d\"}", hosts > 100 ? 8 : 16);
 }
 
+/* Hosts that start now learn another length of subnets than those before them. */
+static void alternate(struct world *w, struct item *item)
+{
+	char *other = w->other_config;
+
+	w->other_config = w->config;
+	w->config = other;
+	world_write_config(w);
+	if (w->now < MINUTE + 5 * SECOND)
+		world_plan(w, w->now + 20, NULL, item->run, 0);
+}
+
+static void first_start(struct world *w UNUSED, struct item *item)
+{
+	struct host *h = item->host;
+
+	if (h->flannel)
+		flannel_start(h);
+	else if (!h->m)
+		host_start(h);
+}
+
 static void make_hosts(struct world *w, unsigned hosts)
 {
+	bool at_once = world_chance(w, 500);
 	bool flannels = w->unsafe && world_chance(w, 300);
 
 	w->hosts = xcalloc(hosts, sizeof(*w->hosts));
@@ -231,10 +262,8 @@ static void make_hosts(struct world *w, unsigned hosts)
 		snprintf(h->node_id, sizeof(h->node_id), "id-%u", i);
 		snprintf(h->name, sizeof(h->name), "host-%u", i);
 		h->address = ip_addr_from_u128(AF_INET, ((u128)192 << 24 | 168 << 16) + 256 + i);
-		if (h->flannel)
-			flannel_start(h);
-		else
-			host_start(h);
+		world_plan(w, w->now + (at_once ? 0 : (int64_t)world_below(w, 5 * SECOND)), h,
+			   first_start, 0);
 	}
 }
 
@@ -250,6 +279,8 @@ bool world_run(struct world *w, uint64_t seed, unsigned hosts, int64_t minutes, 
 	choose_kind(w, hosts);
 	world_write_config(w);
 	make_hosts(w, hosts);
+	if (w->other_config)
+		world_plan(w, w->now, NULL, alternate, 0);
 	world_plan(w, w->now, NULL, expire, 0);
 	world_plan(w, w->now, NULL, look, 0);
 	world_plan(w, w->now + world_delay(w), NULL, fault_happens, 0);
@@ -271,11 +302,13 @@ void world_fini(struct world *w)
 	for (unsigned i = 0; i < w->hosts_len; i++) {
 		manager_free(w->hosts[i].m);
 		lease_free(w->hosts[i].plan);
+		last_known_fini(&w->hosts[i].known);
 	}
 	free(w->hosts);
 	free(w->overlaps);
 	mem_db_free(w->db);
 	mem_db_free(w->snapshot);
 	free(w->config);
+	free(w->other_config);
 	free(w->violation);
 }

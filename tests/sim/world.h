@@ -50,10 +50,12 @@ struct host {
 	char node_id[40];
 	char name[40];
 	struct ip_addr address;
-	unsigned attributes;    /* number of what is published */
-	struct subnet previous; /* what subnet.env says */
-	bool cut;               /* no packet from or to the store */
-	bool same_as_other;     /* made with another host's id or address */
+	unsigned attributes;     /* number of what is published */
+	struct subnet previous;  /* what subnet.env says */
+	struct last_known known; /* what the state directory says */
+	int64_t known_expires_ms;
+	bool cut;           /* no packet from or to the store */
+	bool same_as_other; /* made with another host's id or address */
 	int64_t paused_until;
 	int64_t disturbed_at; /* when something last kept it from the store */
 	int64_t tick_at;
@@ -103,6 +105,7 @@ struct world {
 	size_t queue_cap;
 	uint64_t planned;
 	uint64_t steps;
+	uint64_t steps_at_once; /* without time going on */
 	/* the store */
 	struct mem_db *db;
 	struct mem_db *snapshot;
@@ -121,7 +124,9 @@ struct world {
 	unsigned loss_permille;
 	unsigned zombie_permille;
 	bool unsafe; /* something in it breaks leases that were kept as they should be */
-	bool tight;  /* hardly more subnets than hosts */
+	bool keeps_state;
+	char *other_config; /* of which some hosts know, others not; NULL: none */
+	bool tight;         /* hardly more subnets than hosts */
 	bool lost_deletes;
 	bool duplicates;
 	bool dead_keepalives;

@@ -413,6 +413,7 @@ static void test_config_changed_while_in_use(void **unused)
 	auto_rig r = holding();
 
 	event(r, STORE_EVENT_CONFIG, 110, NULL);
+	until(r, STORE_CONFIG, 1100);
 	/* The read fails: it is read again, nothing is forgotten. */
 	answer_status(r, STORE_CONFIG, STORE_UNAVAILABLE);
 	until(r, STORE_CONFIG, 20000);
@@ -421,9 +422,11 @@ static void test_config_changed_while_in_use(void **unused)
 	assert_true(noted(r, "config-changed"));
 	assert_int_equal(state(r), MANAGER_HELD);
 	event(r, STORE_EVENT_CONFIG, 111, NULL);
+	until(r, STORE_CONFIG, 1100);
 	answer_config(r, CONFIG);
 	assert_false(view(r).config_changed);
 	event(r, STORE_EVENT_CONFIG, 112, NULL);
+	until(r, STORE_CONFIG, 1100);
 	answer_config(r, NULL);
 	assert_true(view(r).config_changed);
 }
@@ -1552,6 +1555,85 @@ static void test_adopted_lease_is_dead(void **unused)
 	assert_int_equal(state(r), MANAGER_HELD);
 }
 
+/* Containers run on the subnet of the last known state; when the store is back it is another's. */
+static void test_restored_subnet_is_not_given_up(void **unused)
+{
+	(void)unused;
+	auto_rig r = rig_new(NULL);
+	struct last_known known = { .config = xstrdup(CONFIG) };
+
+	known.own = mine("10.5.1.0-24", 50, 50, 5);
+	manager_set_last_known(r->m, &known, INT64_MAX);
+	answer_status(r, STORE_CONFIG, STORE_UNAVAILABLE);
+	assert_int_equal(r->configs, 1);
+	manager_claim(r->m, r->now, r->attributes);
+	assert_int_equal(r->owns, 1);
+	assert_true(view(r).stale);
+	until(r, STORE_LIST, 11000);
+	answer_list(r, (uint64_t)100, theirs("10.5.1.0-24", 90, 90, 9), END);
+	assert_false(view(r).stale);
+	assert_subnet(waiting(r, STORE_CREATE)->lease, "10.5.1.0-24");
+	answer_conflict(r, STORE_CREATE, theirs("10.5.1.0-24", 90, 90, 9));
+	assert_int_equal(state(r), MANAGER_CONFLICT);
+	assert_int_equal(r->watch_from, 101);
+	deleted(r, "10.5.1.0-24", 101);
+	until(r, STORE_CREATE, 100);
+	answer_written(r, STORE_CREATE, 102, 11);
+	put(r, mine("10.5.1.0-24", 102, 102, 11));
+	assert_int_equal(state(r), MANAGER_HELD);
+}
+
+static void test_restored_subnet_is_still_ours(void **unused)
+{
+	(void)unused;
+	auto_rig r = rig_new(NULL);
+	struct last_known known = { .config = xstrdup(CONFIG) };
+
+	known.own = mine("10.5.1.0-24", 50, 50, 5);
+	manager_set_last_known(r->m, &known, INT64_MAX);
+	answer_status(r, STORE_CONFIG, STORE_UNAVAILABLE);
+	manager_claim(r->m, r->now, r->attributes);
+	answer_list(r, (uint64_t)100, mine("10.5.1.0-24", 50, 50, 5), END);
+	answer_conflict(r, STORE_CREATE, mine("10.5.1.0-24", 50, 50, 5));
+	answer_keepalive(r, STORE_OK);
+	assert_int_equal(state(r), MANAGER_HELD);
+}
+
+/* The store was wiped while we were down, and our address is another now. */
+static void test_restored_from_a_store_that_is_no_more(void **unused)
+{
+	(void)unused;
+	auto_rig r = rig_new(NULL);
+	struct last_known known = { .config = xstrdup(CONFIG) };
+
+	known.own = lease("10.5.1.0-24", "192.0.2.8", ME, "me", 50, 50, 5);
+	manager_set_last_known(r->m, &known, INT64_MAX);
+	answer_status(r, STORE_CONFIG, STORE_UNAVAILABLE);
+	manager_claim(r->m, r->now, r->attributes);
+	answer_list(r, (uint64_t)20, theirs("10.5.7.0-24", 10, 10, 9),
+		    lease("10.5.1.0-24", "192.0.2.8", ME, "me", 15, 15, 5), END);
+	assert_int_equal(view(r).members_len, 2);
+	answer_conflict(r, STORE_CREATE, lease("10.5.1.0-24", "192.0.2.8", ME, "me", 15, 15, 5));
+	answer_written(r, STORE_UPDATE, 21, 0);
+	answer_keepalive(r, STORE_OK);
+	assert_int_equal(state(r), MANAGER_HELD);
+}
+
+static void test_config_that_changes_all_the_time(void **unused)
+{
+	(void)unused;
+	auto_rig r = holding();
+	size_t before = count(r, STORE_CONFIG);
+
+	for (unsigned i = 0; i < 1000; i++) {
+		event(r, STORE_EVENT_CONFIG, 110 + i, NULL);
+		tick(r, 10);
+		if (waiting(r, STORE_CONFIG))
+			answer_config(r, CONFIG);
+	}
+	assert_in_range(count(r, STORE_CONFIG) - before, 5, 40);
+}
+
 static void test_nothing_to_do_when_idle(void **unused)
 {
 	(void)unused;
@@ -1640,6 +1722,10 @@ int main(void)
 		cmocka_unit_test(test_original_takes_it_back),
 		cmocka_unit_test(test_own_address_changed),
 		cmocka_unit_test(test_adopted_lease_is_dead),
+		cmocka_unit_test(test_restored_subnet_is_not_given_up),
+		cmocka_unit_test(test_restored_subnet_is_still_ours),
+		cmocka_unit_test(test_restored_from_a_store_that_is_no_more),
+		cmocka_unit_test(test_config_that_changes_all_the_time),
 		cmocka_unit_test(test_nothing_to_do_when_idle),
 	};
 
