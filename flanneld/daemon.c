@@ -534,6 +534,7 @@ static int start(struct daemon *d, struct err *e)
 			.key_file = o->etcd_keyfile,
 			.username = o->etcd_username,
 			.password = o->etcd_password,
+		.password_file = o->etcd_password_file,
 			.seed = 0, /* the order given: users put the nearest first */
 		},
 	};

@@ -4,11 +4,14 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "lib/file.h"
+
 #define CONNECT_TIMEOUT_MS 3000
 /* etcd itself gives up after 7 s without a quorum; longer silence means a stopped or unreachable
  * member. */
-#define CALL_TIMEOUT_MS 10000
-#define REPLY_MAX_SIZE  ((size_t)64 << 20)
+#define CALL_TIMEOUT_MS   10000
+#define PASSWORD_MAX_SIZE 4096
+#define REPLY_MAX_SIZE    ((size_t)64 << 20)
 
 /* The gateway's prefix by server version: 3.4 and later, 3.3, 3.2. */
 static const char *const api_prefixes[] = { "/v3", "/v3beta", "/v3alpha" };
@@ -31,6 +34,7 @@ struct etcd_client {
 	char *key_file;
 	char *username;
 	char *password;
+	char *password_file;
 	char *token;
 	bool auth_disabled; /* the server says that it has no users */
 	struct etcd_call *login;
@@ -128,6 +132,7 @@ int etcd_client_new(struct http_client *http, const struct etcd_options *options
 	c->key_file = copy_if_set(options->key_file);
 	c->username = copy_if_set(options->username);
 	c->password = copy_if_set(options->password);
+	c->password_file = copy_if_set(options->password_file);
 	rc = add_endpoints(c, options->endpoints, e);
 	/* A file that was asked for and cannot be read must not end in a connection that checks
 	 * less. */
@@ -182,6 +187,7 @@ void etcd_client_free(struct etcd_client *c)
 	if (c->password)
 		explicit_bzero(c->password, strlen(c->password));
 	free(c->password);
+	free(c->password_file);
 	free(c->token);
 	free(c);
 }
@@ -316,14 +322,31 @@ static struct etcd_call *new_call(struct etcd_client *c, const char *path, const
 	return call;
 }
 
+/* A file that cannot be read leaves the password that was right last. */
+static void read_password(struct etcd_client *c)
+{
+	auto_free char *text = NULL;
+
+	if (!c->password_file ||
+	    file_read(c->password_file, PASSWORD_MAX_SIZE, &text, NULL, NULL) < 0)
+		return;
+	text[strcspn(text, "\r\n")] = '\0';
+	explicit_bzero(c->password, strlen(c->password));
+	free(c->password);
+	c->password = xstrdup(text);
+	explicit_bzero(text, strlen(text));
+}
+
 static void wait_for_login(struct etcd_call *call)
 {
 	struct etcd_client *c = call->client;
 
 	call->waits_for_login = true;
 	if (!c->login) {
-		auto_free char *body = etcd_encode_authenticate(c->username, c->password);
+		auto_free char *body = NULL;
 
+		read_password(c);
+		body = etcd_encode_authenticate(c->username, c->password);
 		c->login = new_call(c, "auth/authenticate", body, false, on_login, c);
 		c->login->is_login = true;
 		call_send(c->login);

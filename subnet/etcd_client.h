@@ -23,7 +23,9 @@ struct etcd_options {
 	const char *key_file;
 	const char *username; /* "" or NULL: no login */
 	const char *password;
-	uint64_t seed; /* for the order in which endpoints are tried */
+	const char
+		*password_file; /* "" or NULL; read again at every login, so that it may change */
+	uint64_t seed;          /* for the order in which endpoints are tried */
 };
 
 struct etcd_client;

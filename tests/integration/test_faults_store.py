@@ -227,7 +227,6 @@ def test_authentication_switched_on(lab):
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="the password file is read at the start only")
 def test_password_changed(lab):
     """The daemons' password is no longer right; the file they read it from is changed, and no restart is needed."""
     etcd = lab.start_etcd()
