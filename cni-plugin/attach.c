@@ -423,15 +423,12 @@ static int attach_to_bridge(const struct attach *a, struct result *result, struc
 	struct device vlan_gateway;
 	bool has_vlan_gateway = false;
 	struct device bridge;
-	struct device port;
 
 	if (bridge_ensure(a->host, c, &bridge, e) < 0 ||
 	    setup_gateways(a, &bridge, &vlan_gateway, &has_vlan_gateway, e) < 0 ||
 	    create_veth(a, bridge.ifindex, e) < 0)
 		return e->code;
-	if (device_get(a->host->nl, a->record->host_ifname, &port, e) < 0)
-		return cni_classify(e, CNI_KERNEL);
-	if (bridge_setup_port(a->host, c, &bridge, port.ifindex, e) < 0)
+	if (bridge_setup_port(a->host, c, &bridge, a->record->host_ifname, e) < 0)
 		return e->code;
 	if (!c->interface_down &&
 	    (enter_and_set_switches(a, e) < 0 || setup_container(a, result, e) < 0 ||

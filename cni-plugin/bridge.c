@@ -100,10 +100,18 @@ static void add_vlans(struct sequence *s, const struct config *c, uint32_t port_
 }
 
 int bridge_setup_port(const struct host *h, const struct config *c, const struct device *bridge,
-		      uint32_t port_ifindex, struct err *e)
+		      const char *port, struct err *e)
 {
-	auto_sequence struct sequence *s = sequence_new();
+	auto_sequence struct sequence *s = NULL;
+	uint32_t port_ifindex;
+	struct device d;
 
+	if (!c->hairpin && !c->isolated && !filters_vlans(c))
+		return 0;
+	if (device_get(h->nl, port, &d, e) < 0)
+		return cni_classify(e, CNI_KERNEL);
+	port_ifindex = d.ifindex;
+	s = sequence_new();
 	if (c->hairpin || c->isolated) {
 		device_encode_port(port_ifindex, c->hairpin, c->isolated, sequence_reserve(s));
 		sequence_commit(s, "set port flags");
@@ -136,7 +144,6 @@ int bridge_ensure_vlan_gateway(const struct host *h, const struct config *c,
 	struct config access = { .vlan = c->vlan, .keep_default_vlan = c->keep_default_vlan };
 	char name[IFNAMSIZ];
 	char peer[IFNAMSIZ];
-	struct device port;
 	int rc;
 
 	if (format_gateway_name(c, name) < 0)
@@ -164,15 +171,13 @@ int bridge_ensure_vlan_gateway(const struct host *h, const struct config *c,
 			rc = refuse_advertisements(name, e);
 		if (rc == 0)
 			rc = device_get(h->nl, name, ret, e);
-		if (rc == 0)
-			rc = device_get(h->nl, peer, &port, e);
 		if (rc == 0) {
 			device_encode_flags(ret->ifindex, IFF_UP, IFF_UP, sequence_reserve(s));
 			sequence_commit(s, "%s: set up", name);
 			rc = sequence_run(s, h->nl, e);
 		}
 		if (rc == 0)
-			rc = bridge_setup_port(h, &access, bridge, port.ifindex, e);
+			rc = bridge_setup_port(h, &access, bridge, peer, e);
 	}
 	return rc < 0 ? cni_classify(e, CNI_KERNEL) : 0;
 }

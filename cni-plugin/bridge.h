@@ -42,9 +42,9 @@ int bridge_ensure_gateways(const struct host *h, const struct config *c,
 			   const struct device *device, const struct ip_net *gateways, size_t len,
 			   struct err *e) MUST_CHECK;
 
-/* Hairpin, isolation and VLANs of a port. */
+/* Hairpin, isolation and VLANs of a port; asks the kernel nothing if there is nothing to set. */
 int bridge_setup_port(const struct host *h, const struct config *c, const struct device *bridge,
-		      uint32_t port_ifindex, struct err *e) MUST_CHECK;
+		      const char *port, struct err *e) MUST_CHECK;
 
 /* Routing between interfaces, for the families of the addresses. */
 int bridge_enable_forwarding(const struct ip_net *gateways, size_t len, struct err *e) MUST_CHECK;
