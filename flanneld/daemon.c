@@ -111,6 +111,11 @@ size_t daemon_problems(const struct daemon *d,
 	if (f.ignored)
 		add(ret, &len, "peers-ignored",
 		    "%zu of %zu peers have a lease that is of no use here", f.ignored, f.peers);
+	if (m.kept)
+		add(ret, &len, "peers-kept",
+		    "%zu peers are not in the store, which was restored or wiped; their objects stay for "
+		    "some seconds, in case their hosts claim them again",
+		    m.kept);
 	if (m.junk_len)
 		add(ret, &len, "junk-keys", "%zu key%s among the leases cannot be read", m.junk_len,
 		    m.junk_len == 1 ? "" : "s");

@@ -9,6 +9,8 @@
 #define RETRY_MAX_MS       10000
 #define CONFIG_POLL_MS     1000
 #define CONFIG_POLL_MAX_MS 5000
+/* Longer than the longest pause before a host asks its store again. */
+#define DOUBT_MS           15000
 #define RESYNC_CALM_MS     10000 /* history that breaks again within this is listed less eagerly */
 
 const char *manager_state_name(enum manager_state state)
@@ -271,7 +273,8 @@ void manager_watch_from_list(struct manager *m, int64_t now_ms)
 /*
  * The store is another one than we knew, or the same at an earlier time, or has forgotten how it
  * came to what it is. Revisions of before mean nothing any more; what we know stays until a list
- * replaces it.
+ * replaces it. Peers that a store of the past does not know have hardly left all at once: they will
+ * claim their subnets again like us, and until they had time to, their objects stay.
  */
 void manager_break_history(struct manager *m, uint64_t revision, uint64_t before)
 {
@@ -282,6 +285,7 @@ void manager_break_history(struct manager *m, uint64_t revision, uint64_t before
 			     revision, before);
 	m->watching = false;
 	m->watch_live = false;
+	m->before_break = MAX(m->before_break, m->newest);
 	m->revision = m->newest = m->list_revision = m->floor = m->list_floor = 0;
 	m->list_id = 0;
 	if (m->own)
@@ -305,7 +309,10 @@ static void on_list(struct manager *m, int64_t now_ms, struct store_reply *reply
 		m->anti_entropy_at = now_ms + 1000 + (int64_t)(manager_random(m) % 1000);
 		return;
 	}
-	manager_take_list(m, reply);
+	if (reply->revision < m->before_break)
+		m->doubt_until_ms = now_ms + DOUBT_MS;
+	m->before_break = 0;
+	manager_take_list(m, reply, now_ms < m->doubt_until_ms);
 	if (m->stale) {
 		m->stale = false;
 		last_known_fini(&m->last_known);
@@ -314,7 +321,7 @@ static void on_list(struct manager *m, int64_t now_ms, struct store_reply *reply
 		/* What the store has now decides, also about the configuration. */
 		m->config_at = now_ms;
 	}
-	m->anti_entropy_at = next_anti_entropy(m, now_ms);
+	m->anti_entropy_at = m->kept ? m->doubt_until_ms : next_anti_entropy(m, now_ms);
 	if (m->state <= MANAGER_CLAIMING && !m->claim_id && !m->adopting && !m->verifying) {
 		if (m->attributes)
 			manager_choose(m, now_ms);
@@ -537,6 +544,7 @@ void manager_view(const struct manager *m, struct manager_view *ret)
 	ret->members = m->members;
 	ret->members_len = HASH_COUNT(m->members);
 	ret->unreadable = m->unreadable;
+	ret->kept = m->kept;
 	ret->twins = m->twins;
 	ret->junk = m->junk;
 	ret->junk_len = m->junk_len;

@@ -54,6 +54,7 @@ struct manager_member {
 	bool twin; /* another host's, though it has our node id or our public address */
 	void *user;
 	uint32_t seen; /* number of the list that last had it */
+	bool kept;     /* not in the store, which went back in time: its host may claim it again */
 	UT_hash_handle hh;
 };
 
@@ -143,6 +144,7 @@ struct manager_view {
 	const struct manager_member *members; /* uthash, all leases, our own too */
 	size_t members_len;
 	size_t unreadable; /* members with a problem */
+	size_t kept;
 	size_t twins;      /* members marked so */
 	const struct manager_junk *junk;
 	size_t junk_len; /* may be more than are remembered */

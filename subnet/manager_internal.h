@@ -62,6 +62,9 @@ struct manager {
 	uint64_t list_floor;    /* the floor when the list under way was asked for: a store that
 				   answers with less went back in time */
 	int64_t resync_ms;      /* when history broke last */
+	uint64_t before_break;  /* the newest revision before it broke; 0 once a list was taken in */
+	int64_t doubt_until_ms; /* until then who is missing from the store is not taken for gone */
+	size_t kept;            /* members of that kind */
 	int64_t held_ms;        /* when the lease became HELD last */
 	bool watching;
 	bool watch_live;
@@ -157,7 +160,8 @@ void manager_set_own(struct manager *m, const struct subnet *own);
 void manager_upsert(struct manager *m, struct lease *lease);
 void manager_forget(struct manager *m, struct manager_member *member);
 /* A list replaces the picture; its leases are taken out of the reply. */
-void manager_take_list(struct manager *m, struct store_reply *reply);
+/* `keep`: peers that are missing stay, see manager_break_history. */
+void manager_take_list(struct manager *m, struct store_reply *reply, bool keep);
 void manager_add_junk(struct manager *m, const char *key, const char *reason);
 void manager_remove_junk(struct manager *m, const char *key);
 /* All of it, or what the last list did not have. */

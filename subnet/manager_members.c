@@ -108,6 +108,8 @@ void manager_upsert(struct manager *m, struct lease *lease)
 				member);
 	}
 	member->seen = m->list_number;
+	m->kept -= member->kept;
+	member->kept = false;
 	m->newest = MAX(m->newest, member->lease->mod_revision);
 	m->floor = MAX(m->floor, m->newest);
 	mark_twin(m, member);
@@ -122,6 +124,7 @@ void manager_forget(struct manager *m, struct manager_member *member)
 	HASH_DEL(m->members, member);
 	m->unreadable -= member->lease->problem != NULL;
 	m->twins -= member->twin;
+	m->kept -= member->kept;
 	lease_free(member->lease);
 	free(member);
 }
@@ -187,7 +190,16 @@ static int by_age(const void *a, const void *b)
 						       : x->create_revision > y->create_revision;
 }
 
-void manager_take_list(struct manager *m, struct store_reply *reply)
+/* Stays as it is for a while; whatever the store says of it is newer, and it is nobody's elder. */
+static void keep_member(struct manager *m, struct manager_member *member)
+{
+	m->kept += !member->kept;
+	member->kept = true;
+	member->lease->mod_revision = 0;
+	member->lease->create_revision = UINT64_MAX;
+}
+
+void manager_take_list(struct manager *m, struct store_reply *reply, bool keep)
 {
 	struct manager_member *member;
 	struct manager_member *tmp;
@@ -211,7 +223,11 @@ void manager_take_list(struct manager *m, struct store_reply *reply)
 			MIN(member->lease->mod_revision, reply->leases[i]->mod_revision);
 	}
 	HASH_ITER (hh, m->members, member, tmp) {
-		if (member->seen != m->list_number)
+		if (member->seen == m->list_number)
+			continue;
+		if (keep && !member->own)
+			keep_member(m, member);
+		else
 			manager_forget(m, member);
 	}
 	for (size_t i = 0; i < reply->leases_len; i++)
