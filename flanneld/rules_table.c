@@ -168,7 +168,7 @@ static void survey_chain(void *arg, const struct nftables_chain_info *c)
 	if (is_leftover(s->r, c) && s->leftovers_len < RULES_FOREIGN_MAX)
 		s->leftovers[s->leftovers_len++] = *c;
 	if (c->family == NFPROTO_INET && strcmp(c->table, s->r->table) == 0)
-		s->table_is_full |= c->hook != traffic_chains[TRAFFIC_GUARD].hook;
+		s->table_is_full |= c->base && c->hook != traffic_chains[TRAFFIC_GUARD].hook;
 	if (!c->base || c->hook != NF_INET_FORWARD || !c->drops ||
 	    (c->family == NFPROTO_IPV4 && !ip_net_is_set(&place->network[0])) ||
 	    (c->family == NFPROTO_IPV6 && !ip_net_is_set(&place->network[1])))
