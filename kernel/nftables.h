@@ -172,6 +172,7 @@ struct nftables_change_info {
 	uint8_t message; /* NFT_MSG_ */
 	const char *table;
 	const char *chain; /* "" for tables, sets and counters; for a chain, its own name */
+	bool base;         /* a chain, and one that packets enter by itself */
 };
 
 struct nftables_monitor_ops {
