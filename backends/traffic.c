@@ -10,6 +10,8 @@
 const struct nftables_chain traffic_chains[TRAFFIC_CHAINS] = {
 	/* Before connection tracking: what is dropped here costs no entry there. */
 	[TRAFFIC_GUARD] = { "guard", "filter", NF_INET_PRE_ROUTING, NF_IP_PRI_RAW },
+	[TRAFFIC_TUNNEL] = { "tunnel", NULL, 0, 0 },
+	[TRAFFIC_INNER] = { "inner", NULL, 0, 0 },
 	[TRAFFIC_FORWARD] = { "forward", "filter", NF_INET_FORWARD, NF_IP_PRI_FILTER },
 	[TRAFFIC_MASQUERADE] = { "postrtg", "nat", NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC },
 };
@@ -100,13 +102,22 @@ static void forward_rules(const struct traffic_place *place, size_t f, struct tr
 
 /* ---- guard ---- */
 
-static struct nftables_rule *drop(struct traffic_rules *r, uint8_t family, const char *counter,
-				  const char *comment)
+static struct nftables_rule *drop(struct traffic_rules *r, enum traffic_chain chain, uint8_t family,
+				  const char *counter, const char *comment)
 {
-	struct nftables_rule *rule = add(r, TRAFFIC_GUARD, family, NFTABLES_DROP);
+	struct nftables_rule *rule = add(r, chain, family, NFTABLES_DROP);
 
 	rule->counter = counter;
 	rule->comment = comment;
+	return rule;
+}
+
+/* Most packets have nothing to do with the tunnel: they meet these rules and no others. */
+static struct nftables_rule *jump(struct traffic_rules *r, enum traffic_chain to)
+{
+	struct nftables_rule *rule = add(r, TRAFFIC_GUARD, 0, NFTABLES_JUMP);
+
+	rule->jump = traffic_chains[to].name;
 	return rule;
 }
 
@@ -116,41 +127,38 @@ static struct nftables_rule *drop(struct traffic_rules *r, uint8_t family, const
  * device, and not by the device they come in from, whatever address they write into them. Tunnel
  * packets that merely pass through, of somebody else's overlay, are none of our concern.
  */
-static void guard_rules(const struct traffic_place *place, uint16_t port, struct traffic_rules *ret)
+static void tunnel_rules(const struct traffic_place *place, struct traffic_rules *ret)
 {
 	static const char *const sets[2] = { TRAFFIC_SET_PEERS, TRAFFIC_SET_PEERS_V6 };
+	static const char from_container[] = "tunnel packet of a container";
 	struct nftables_rule *rule;
 
-	rule = drop(ret, 0, TRAFFIC_COUNTER_GUARD, "tunnel packet of a container");
+	rule = drop(ret, TRAFFIC_TUNNEL, 0, TRAFFIC_COUNTER_GUARD, from_container);
 	rule->in_device_set = TRAFFIC_SET_CONTAINERS;
-	rule->udp_port = port;
 	for (size_t f = 0; f < ARRAY_LEN(families); f++) {
 		if (ip_net_is_set(&place->network[f])) {
-			rule = drop(ret, families[f], TRAFFIC_COUNTER_GUARD,
-				    "tunnel packet of a container");
-			rule->udp_port = port;
+			rule = drop(ret, TRAFFIC_TUNNEL, families[f], TRAFFIC_COUNTER_GUARD,
+				    from_container);
 			rule->source = place->network[f];
 		}
-		rule = drop(ret, families[f], TRAFFIC_COUNTER_GUARD, "tunnel packet of no peer");
-		rule->udp_port = port;
+		rule = drop(ret, TRAFFIC_TUNNEL, families[f], TRAFFIC_COUNTER_GUARD,
+			    "tunnel packet of no peer");
 		rule->source_set = sets[f];
 		rule->source_set_not = true;
 		rule->to_this_host = true;
 	}
 }
 
-static void tunnel_drop(struct traffic_rules *ret, const char *device, struct ip_net source)
+static void impossible_source(struct traffic_rules *ret, struct ip_net source)
 {
-	struct nftables_rule *rule =
-		drop(ret, source.addr.family, TRAFFIC_COUNTER_SPOOF, "impossible source");
+	struct nftables_rule *rule = drop(ret, TRAFFIC_INNER, source.addr.family,
+					  TRAFFIC_COUNTER_SPOOF, "impossible source");
 
-	memcpy(rule->in_device, device, sizeof(rule->in_device));
 	rule->source = source;
 }
 
 /* What comes out of the tunnel comes from another host's containers. */
-static void anti_spoof_rules(const struct traffic_place *place, const char *device,
-			     struct traffic_rules *ret)
+static void inner_rules(const struct traffic_place *place, struct traffic_rules *ret)
 {
 	/* 224.0.0.0/3: multicast, reserved and broadcast. */
 	static const char *const impossible[] = { "0.0.0.0/8",   "127.0.0.0/8", "169.254.0.0/16",
@@ -160,15 +168,14 @@ static void anti_spoof_rules(const struct traffic_place *place, const char *devi
 
 	for (size_t f = 0; f < ARRAY_LEN(families); f++) {
 		if (ip_net_is_set(&place->own[f]))
-			tunnel_drop(ret, device, place->own[f]);
+			impossible_source(ret, place->own[f]);
 	}
 	for (size_t i = 0; i < ARRAY_LEN(impossible); i++)
-		tunnel_drop(ret, device, net(impossible[i]));
+		impossible_source(ret, net(impossible[i]));
 	for (size_t f = 0; f < ARRAY_LEN(families); f++) {
-		struct nftables_rule *rule =
-			drop(ret, families[f], TRAFFIC_COUNTER_SPOOF, "unicast to many");
+		struct nftables_rule *rule = drop(ret, TRAFFIC_INNER, families[f],
+						  TRAFFIC_COUNTER_SPOOF, "unicast to many");
 
-		memcpy(rule->in_device, device, sizeof(rule->in_device));
 		rule->not_to_this_mac = true;
 		rule->destination = net(many[f]);
 		rule->destination_not = true;
@@ -184,17 +191,32 @@ static bool port_before(const struct traffic_place *place, size_t device)
 	return false;
 }
 
+static void guard_rules(const struct traffic_options *o, const struct traffic_place *place,
+			struct traffic_rules *ret)
+{
+	bool guarded = false;
+
+	for (size_t i = 0; i < place->devices_len; i++) {
+		const struct backend_device *d = &place->devices[i];
+
+		if (o->guard && d->vxlan.port && !port_before(place, i)) {
+			jump(ret, TRAFFIC_TUNNEL)->udp_port = d->vxlan.port;
+			guarded = true;
+		}
+		if (o->anti_spoof)
+			memcpy(jump(ret, TRAFFIC_INNER)->in_device, d->name, sizeof(d->name));
+	}
+	if (guarded)
+		tunnel_rules(place, ret);
+	if (o->anti_spoof && place->devices_len)
+		inner_rules(place, ret);
+}
+
 void traffic_rules(const struct traffic_options *o, const struct traffic_place *place,
 		   unsigned chains, struct traffic_rules *ret)
 {
-	for (size_t i = 0; i < place->devices_len && (chains & 1u << TRAFFIC_GUARD); i++) {
-		const struct backend_device *d = &place->devices[i];
-
-		if (o->guard && d->vxlan.port && !port_before(place, i))
-			guard_rules(place, d->vxlan.port, ret);
-		if (o->anti_spoof)
-			anti_spoof_rules(place, d->name, ret);
-	}
+	if (chains & 1u << TRAFFIC_GUARD)
+		guard_rules(o, place, ret);
 	for (size_t f = 0; f < ARRAY_LEN(families); f++) {
 		if (!ip_net_is_set(&place->network[f]))
 			continue;
@@ -221,7 +243,7 @@ struct nftables_ruleset traffic_ruleset(const char *table, const struct traffic_
 		{ TRAFFIC_SET_CONTAINERS, NFTABLES_IFINDEX },
 	};
 
-	size_t chains_len = 1;
+	size_t chains_len = TRAFFIC_INNER + 1;
 
 	for (size_t i = 0; i < rules->len; i++)
 		chains_len = MAX(chains_len, (size_t)rules->items[i].chain + 1);

@@ -31,7 +31,15 @@
 /* kube-proxy's mark of packets that it masquerades itself. */
 #define TRAFFIC_KUBE_MARK 0x4000u
 
-enum traffic_chain { TRAFFIC_GUARD, TRAFFIC_FORWARD, TRAFFIC_MASQUERADE, TRAFFIC_CHAINS };
+/* The first three go together: guard sends what concerns them to the others. */
+enum traffic_chain {
+	TRAFFIC_GUARD,
+	TRAFFIC_TUNNEL, /* tunnel packets */
+	TRAFFIC_INNER,  /* what comes out of the tunnel */
+	TRAFFIC_FORWARD,
+	TRAFFIC_MASQUERADE,
+	TRAFFIC_CHAINS
+};
 /* In the order of enum traffic_chain. */
 extern const struct nftables_chain traffic_chains[TRAFFIC_CHAINS];
 
@@ -59,7 +67,8 @@ struct traffic_rules {
 	size_t cap;
 };
 
-/* The rules of these chains (mask of 1 << enum traffic_chain), appended to *ret, which the caller
+/* The rules of these chains (mask of 1 << enum traffic_chain; TRAFFIC_GUARD stands for the first
+ * three), appended to *ret, which the caller
  * frees with traffic_rules_fini. Rules borrow nothing from the arguments. */
 void traffic_rules(const struct traffic_options *o, const struct traffic_place *place,
 		   unsigned chains, struct traffic_rules *ret);

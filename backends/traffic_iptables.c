@@ -60,6 +60,8 @@ static const char *target(enum nftables_verdict verdict)
 		return "MASQUERADE";
 	case NFTABLES_MASQUERADE_RANDOM:
 		return "MASQUERADE --random-fully";
+	case NFTABLES_JUMP:
+		break; /* only in chains that iptables has nothing of */
 	}
 	abort();
 }

@@ -174,10 +174,9 @@ static void on_changed(void *arg, const struct nftables_change_info *change)
 {
 	struct rules *r = arg;
 	bool ours = change->family == NFPROTO_INET && strcmp(change->table, r->table) == 0;
-	/* A chain that may drop what is forwarded, or one of flannel's. */
-	bool chain = change->message == NFT_MSG_NEWCHAIN || change->message == NFT_MSG_DELCHAIN;
 
-	if (ours || chain)
+	/* A chain that packets enter may drop what is forwarded. */
+	if (ours || change->base)
 		heal(r);
 	if (r->mode == RULES_IPTABLES && concerns_iptables(r, change)) {
 		r->iptables_dirty = true;

@@ -96,8 +96,9 @@ unsigned rules_mode_chains(const struct rules *r, const struct rules_survey *s)
 
 	if (r->mode == RULES_NFTABLES)
 		return all;
-	/* What masquerades goes on doing so until iptables does. */
-	return r->iptables_stands || !s->table_is_full ? guard : all;
+	/* What masquerades goes on doing so until iptables does; if iptables cannot be told, our
+	 * table is better than nothing. */
+	return !r->iptables_stands && (s->table_is_full || r->iptables_error.code) ? all : guard;
 }
 
 static void remember(struct rules *r, const struct rules_survey *s)

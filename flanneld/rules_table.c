@@ -168,7 +168,7 @@ static void survey_chain(void *arg, const struct nftables_chain_info *c)
 	if (is_leftover(s->r, c) && s->leftovers_len < RULES_FOREIGN_MAX)
 		s->leftovers[s->leftovers_len++] = *c;
 	if (c->family == NFPROTO_INET && strcmp(c->table, s->r->table) == 0)
-		s->table_is_full |= c->hook != traffic_chains[TRAFFIC_GUARD].hook;
+		s->table_is_full |= c->base && c->hook != traffic_chains[TRAFFIC_GUARD].hook;
 	if (!c->base || c->hook != NF_INET_FORWARD || !c->drops ||
 	    (c->family == NFPROTO_IPV4 && !ip_net_is_set(&place->network[0])) ||
 	    (c->family == NFPROTO_IPV6 && !ip_net_is_set(&place->network[1])))
@@ -286,22 +286,17 @@ static void note_block(struct rules *r, const struct rules_survey *s)
 			 "one of them to ACCEPT");
 }
 
-int rules_table_settle(struct rules *r, struct err *e)
+/* The table is made equal to what is wanted, or found equal. */
+static int settle(struct rules *r, const struct rules_survey *s, struct err *e)
 {
 	struct traffic_rules wanted = { 0 };
 	struct nftables_ruleset set;
-	struct rules_survey survey;
 	char why[128];
-	int rc = take_survey(r, &survey, e);
+	int rc;
 
-	if (rc < 0) {
-		if (!r->stands && strcmp(r->options->traffic_mode, "nftables") != 0)
-			rules_mode_without_nftables(r, &survey);
-		return rc;
-	}
-	rules_mode_choose(r, &survey);
-	note_block(r, &survey);
-	traffic_rules(&r->traffic, &r->place, rules_mode_chains(r, &survey), &wanted);
+	rules_mode_choose(r, s);
+	note_block(r, s);
+	traffic_rules(&r->traffic, &r->place, rules_mode_chains(r, s), &wanted);
 	set = traffic_ruleset(r->table, &wanted, r->counters);
 	rc = nftables_compare(r->nl, &set, why, sizeof(why), e);
 	if (rc == 0 && !why[0])
@@ -309,6 +304,25 @@ int rules_table_settle(struct rules *r, struct err *e)
 	if (rc == 0 && why[0])
 		rc = replace(r, &wanted, why, e);
 	traffic_rules_fini(&wanted);
+	return rc;
+}
+
+/* The kernel has no nf_tables, or lacks a part of it that we need. */
+static bool is_unsupported(int code)
+{
+	return code == -EOPNOTSUPP || code == -EPROTONOSUPPORT || code == -ENOENT ||
+	       code == -EINVAL;
+}
+
+int rules_table_settle(struct rules *r, struct err *e)
+{
+	struct rules_survey survey;
+	int rc = take_survey(r, &survey, e);
+
+	if (rc == 0)
+		rc = settle(r, &survey, e);
+	if (is_unsupported(rc) && !r->stands && strcmp(r->options->traffic_mode, "nftables") != 0)
+		rules_mode_without_nftables(r, &survey);
 	if (rc < 0)
 		return rc;
 	r->dirty = false;

@@ -142,6 +142,8 @@ static void encode_chain(const struct nftables_chain *c, const char *table, stru
 
 	mnl_attr_put_strz(hdr, NFTA_CHAIN_TABLE, table);
 	mnl_attr_put_strz(hdr, NFTA_CHAIN_NAME, c->name);
+	if (!c->type)
+		return;
 	hook = mnl_attr_nest_start(hdr, NFTA_CHAIN_HOOK);
 	put_be32(hdr, NFTA_HOOK_HOOKNUM, c->hook);
 	put_be32(hdr, NFTA_HOOK_PRIORITY, (uint32_t)c->priority);
@@ -429,7 +431,8 @@ static void compare_chain(void *arg, const struct nlmsghdr *hdr)
 			continue;
 		want = message_init(buffer, nft_type(NFT_MSG_NEWCHAIN), 0, NFPROTO_INET);
 		encode_chain(&c->ruleset->chains[i], c->ruleset->table, want);
-		if (!message_matches(want, hdr))
+		if (!message_matches(want, hdr) ||
+		    (!c->ruleset->chains[i].type && find(hdr, NFTA_CHAIN_HOOK)))
 			differs(c, "chain", name, "is altered");
 		c->seen[i] = true;
 		return;

@@ -27,6 +27,7 @@ enum nftables_verdict {
 	NFTABLES_MASQUERADE,
 	NFTABLES_MASQUERADE_RANDOM, /* ports chosen at random: no collisions between hosts' tables
 				     */
+	NFTABLES_JUMP,              /* to the chain named in `jump` */
 };
 
 /* A rule: all conditions that are set must hold. Zero means "any". */
@@ -44,6 +45,7 @@ struct nftables_rule {
 	bool to_this_host;    /* the destination is an address of this host */
 	uint32_t mark;        /* packet mark under mark_mask, host order */
 	uint32_t mark_mask;
+	const char *jump;       /* for NFTABLES_JUMP: a chain of the table */
 	const char *source_set; /* name of a set of the table, or NULL */
 	bool source_set_not;
 	const char *in_device_set; /* likewise, a set of interface indexes */
@@ -53,7 +55,7 @@ struct nftables_rule {
 
 struct nftables_chain {
 	const char *name;
-	const char *type; /* "filter", "nat" */
+	const char *type; /* "filter", "nat"; NULL if the chain is only jumped to */
 	uint32_t hook;    /* NF_INET_ */
 	int32_t priority; /* the lower, the earlier */
 };
@@ -170,6 +172,7 @@ struct nftables_change_info {
 	uint8_t message; /* NFT_MSG_ */
 	const char *table;
 	const char *chain; /* "" for tables, sets and counters; for a chain, its own name */
+	bool base;         /* a chain, and one that packets enter by itself */
 };
 
 struct nftables_monitor_ops {

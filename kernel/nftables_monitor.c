@@ -93,6 +93,18 @@ static const char *text_at(const struct nlmsghdr *hdr, uint16_t type)
 	return "";
 }
 
+static bool has(const struct nlmsghdr *hdr, uint16_t type)
+{
+	const struct nlattr *attr;
+
+	mnl_attr_for_each(attr, hdr, sizeof(struct nfgenmsg))
+	{
+		if (mnl_attr_get_type(attr) == type)
+			return true;
+	}
+	return false;
+}
+
 _Static_assert(NFTA_TABLE_NAME == 1 && NFTA_CHAIN_TABLE == 1 && NFTA_RULE_TABLE == 1 &&
 		       NFTA_SET_TABLE == 1 && NFTA_SET_ELEM_LIST_TABLE == 1 && NFTA_OBJ_TABLE == 1,
 	       "the table's name comes first in all messages");
@@ -107,9 +119,10 @@ static void deliver(const struct nlmsghdr *hdr, const struct nftables_monitor_op
 		return;
 	change.family = gen->nfgen_family;
 	change.table = text_at(hdr, NFTA_TABLE_NAME);
-	if (change.message == NFT_MSG_NEWCHAIN || change.message == NFT_MSG_DELCHAIN)
+	if (change.message == NFT_MSG_NEWCHAIN || change.message == NFT_MSG_DELCHAIN) {
 		change.chain = text_at(hdr, NFTA_CHAIN_NAME);
-	else if (change.message == NFT_MSG_NEWRULE || change.message == NFT_MSG_DELRULE)
+		change.base = has(hdr, NFTA_CHAIN_HOOK);
+	} else if (change.message == NFT_MSG_NEWRULE || change.message == NFT_MSG_DELRULE)
 		change.chain = text_at(hdr, NFTA_RULE_CHAIN);
 	ops->changed(arg, &change);
 }

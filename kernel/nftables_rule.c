@@ -135,7 +135,7 @@ static void put_net(struct nlmsghdr *hdr, const struct ip_net *net, bool source,
 	put_cmp(hdr, not, masked.addr.b, size);
 }
 
-static void put_verdict(struct nlmsghdr *hdr, int32_t code)
+static void put_verdict(struct nlmsghdr *hdr, int32_t code, const char *chain)
 {
 	struct expr x = expr_start(hdr, "immediate");
 	struct nlattr *data;
@@ -145,31 +145,36 @@ static void put_verdict(struct nlmsghdr *hdr, int32_t code)
 	data = mnl_attr_nest_start(hdr, NFTA_IMMEDIATE_DATA);
 	verdict = mnl_attr_nest_start(hdr, NFTA_DATA_VERDICT);
 	put_be32(hdr, NFTA_VERDICT_CODE, (uint32_t)code);
+	if (chain)
+		mnl_attr_put_strz(hdr, NFTA_VERDICT_CHAIN, chain);
 	mnl_attr_nest_end(hdr, verdict);
 	mnl_attr_nest_end(hdr, data);
 	expr_end(hdr, x);
 }
 
-static void put_statement(struct nlmsghdr *hdr, enum nftables_verdict verdict)
+static void put_statement(struct nlmsghdr *hdr, const struct nftables_rule *r)
 {
 	struct expr x;
 
-	switch (verdict) {
+	switch (r->verdict) {
 	case NFTABLES_RETURN:
-		put_verdict(hdr, NFT_RETURN);
+		put_verdict(hdr, NFT_RETURN, NULL);
 		break;
 	case NFTABLES_ACCEPT:
-		put_verdict(hdr, NF_ACCEPT);
+		put_verdict(hdr, NF_ACCEPT, NULL);
 		break;
 	case NFTABLES_DROP:
-		put_verdict(hdr, NF_DROP);
+		put_verdict(hdr, NF_DROP, NULL);
+		break;
+	case NFTABLES_JUMP:
+		put_verdict(hdr, NFT_JUMP, r->jump);
 		break;
 	case NFTABLES_MASQUERADE:
 	case NFTABLES_MASQUERADE_RANDOM:
 		x = expr_start(hdr, "masq");
 		put_be32(hdr, NFTA_MASQ_FLAGS,
-			 verdict == NFTABLES_MASQUERADE_RANDOM ? NF_NAT_RANGE_PROTO_RANDOM_FULLY
-							       : 0);
+			 r->verdict == NFTABLES_MASQUERADE_RANDOM ? NF_NAT_RANGE_PROTO_RANDOM_FULLY
+								  : 0);
 		expr_end(hdr, x);
 		break;
 	}
@@ -251,7 +256,7 @@ void nftables_rule_encode(const struct nftables_rule *r, struct nlmsghdr *hdr)
 		mnl_attr_put_strz(hdr, NFTA_OBJREF_IMM_NAME, r->counter);
 		expr_end(hdr, x);
 	}
-	put_statement(hdr, r->verdict);
+	put_statement(hdr, r);
 	mnl_attr_nest_end(hdr, list);
 	if (r->comment) {
 		uint8_t data[2 + NFTABLES_COMMENT_SIZE] = { UDATA_RULE_COMMENT };

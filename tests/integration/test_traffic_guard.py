@@ -5,6 +5,7 @@ That every attack is delivered with the guard off shows that these are attacks.
 """
 
 import pathlib
+import shutil
 import socket
 
 import pytest
@@ -302,3 +303,25 @@ def test_pings_flow_while_peers_come_and_go(lab):
         wait_for(lambda: set_elements(s.h1, "peers") == {s.h2.address}, 5, "all are out")
     assert pinger.lost == 0, pinger.report()
     assert stays(lambda: s.h1.daemon.metric("flannel_rules_healed_total") == 0, 0.2, "nothing was healed") is None
+
+
+def test_a_peer_is_let_in_before_its_route_and_out_after_it(lab):
+    """In the order of the daemon's own system calls."""
+    if not shutil.which("strace"):
+        pytest.skip("strace is not installed")
+    lab.start_etcd()
+    lab.configure()
+    host = lab.host()
+    daemon = host.make_daemon()
+    trace = lab.directory / "trace"
+    daemon.wrapper = ["strace", "-D", "-qq", "-v", "-s", "65536", "-e", "trace=sendto", "-o", trace]
+    daemon.start().wait_ready()
+    key, value = made_up_lease(7)
+    lab.etcd.put(PREFIX + key, value)
+    wait_for(lambda: len(set_elements(host, "peers")) == 1, 5, "the peer is in")
+    daemon.wait_peers(1)
+    lab.etcd.delete(PREFIX + key)
+    wait_for(lambda: not set_elements(host, "peers"), 5, "the peer is out")
+    words = ("NEWSETELEM", "RTM_NEWROUTE", "RTM_DELROUTE", "DELSETELEM")
+    found = [word for line in trace.read_text().splitlines() for word in words if word in line]
+    assert found == list(words)
