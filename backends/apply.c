@@ -176,7 +176,7 @@ static void refuse_router_advertisements(const char *name)
 	}
 }
 
-static bool same_tunnel(const struct link_info *link, const struct backend_device *d)
+bool apply_is_tunnel(const struct link_info *link, const struct backend_device *d)
 {
 	const struct link_vxlan *have = &link->vxlan;
 	const struct link_vxlan *want = &d->vxlan;
@@ -191,7 +191,7 @@ bool apply_find_device(struct netlink *nl, const struct backend_device *d, struc
 	struct link_info link;
 
 	if (link_get_by_name(nl, d->name, &link, NULL) < 0 || strcmp(link.kind, "vxlan") != 0 ||
-	    !same_tunnel(&link, d))
+	    !apply_is_tunnel(&link, d))
 		return false;
 	*ret_mac = link.mac;
 	return true;
@@ -217,7 +217,7 @@ static int find_renamed(struct netlink *nl, const struct backend_device *d, uint
 	if (!known_ifindex)
 		return -ENODEV;
 	rc = link_get_by_index(nl, known_ifindex, ret, e);
-	if (rc == 0 && (strcmp(ret->kind, "vxlan") != 0 || !same_tunnel(ret, d)))
+	if (rc == 0 && (strcmp(ret->kind, "vxlan") != 0 || !apply_is_tunnel(ret, d)))
 		rc = -ENODEV;
 	return rc == 0 ? link_set_name(nl, known_ifindex, d->name, e) : rc;
 }
@@ -235,7 +235,7 @@ int apply_device(struct netlink *nl, const struct backend_device *d, uint32_t kn
 	if (rc == 0 && strcmp(link.kind, "vxlan") != 0)
 		return err_set(e, -EEXIST, "device %s exists and is of kind \"%s\", not vxlan",
 			       d->name, link.kind);
-	if (rc == 0 && !same_tunnel(&link, d)) {
+	if (rc == 0 && !apply_is_tunnel(&link, d)) {
 		rc = link_delete(nl, link.ifindex, e);
 		if (rc < 0)
 			return rc;

@@ -378,7 +378,7 @@ static void move(struct daemon *d, const struct external *x, const struct networ
 	manager_publish(d->manager, clock_boot_ms(), attributes);
 }
 
-static void on_underlay_changed(void *arg)
+static bool on_underlay_changed(void *arg)
 {
 	struct daemon *d = arg;
 	struct external x;
@@ -401,6 +401,7 @@ static void on_underlay_changed(void *arg)
 			move(d, &x, m.config);
 	}
 	after(d);
+	return !d->underlay_error.code;
 }
 
 static void on_rules(void *arg)
