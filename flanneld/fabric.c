@@ -465,6 +465,7 @@ static void want_underlay(struct fabric *f);
 static void on_work(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 {
 	struct fabric *f = arg;
+	uint64_t strays = reconcile_counts(f->reconcile)->strays;
 	bool more = false;
 	struct err e;
 
@@ -486,6 +487,10 @@ static void on_work(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 		f->dirty = APPLY_ALL_KINDS;
 		retry_later(f);
 		return;
+	}
+	if (reconcile_counts(f->reconcile)->strays > strays) {
+		f->dirty |= 1u << KERNEL_ROUTE | 1u << KERNEL_FDB;
+		want_work(f, HEAL_DELAY_MS);
 	}
 	if (more) {
 		want_work(f, 0);
