@@ -108,6 +108,34 @@ static void on_refused(void *arg, void *cookie, int code, const char *text)
 	reconcile_refused(arg, cookie, code, text);
 }
 
+static void commit_put(struct netlink_batch *batch, const struct kernel_object *o, bool replace,
+		       void *cookie)
+{
+	kernel_object_encode_put(o, replace, netlink_batch_reserve(batch));
+	netlink_batch_commit(batch, cookie);
+}
+
+/*
+ * Linux takes an IPv6 gateway "onlink" only if the routes that there are do not lead to it over
+ * another device (ip6_route_check_nh_onlink). Our gateway is the first address of the route's own
+ * destination: a route that is to be replaced and leads over another device is in its own way. To
+ * delete it first would leave a moment without a path, so a route to the gateway alone stands there
+ * for the time of the replacement.
+ */
+static void replace_onlink_v6(struct netlink_batch *batch, const struct kernel_object *o,
+			      void *cookie)
+{
+	struct ip_net gateway = { kernel_object_gateway(o), 128 };
+	struct kernel_object helper =
+		kernel_route(&gateway, NULL, o->value.ifindex, false, o->value.protocol);
+
+	/* Refused if it is there already, and then it is of use as well. */
+	commit_put(batch, &helper, false, NULL);
+	commit_put(batch, o, true, cookie);
+	kernel_object_encode_drop(&helper, netlink_batch_reserve(batch));
+	netlink_batch_commit(batch, NULL);
+}
+
 int apply_flush(struct reconcile *r, struct netlink *nl, size_t max, bool *ret_more, struct err *e)
 {
 	struct netlink_batch *batch = netlink_batch_new(nl, on_refused, r);
@@ -119,13 +147,15 @@ int apply_flush(struct reconcile *r, struct netlink *nl, size_t max, bool *ret_m
 	int rc;
 
 	while (count < max && (more = reconcile_next(r, &action, &object, &entry))) {
-		struct nlmsghdr *hdr = netlink_batch_reserve(batch);
-
-		if (action == RECONCILE_DROP)
-			kernel_object_encode_drop(object, hdr);
-		else
-			kernel_object_encode_put(object, action == RECONCILE_REPLACE, hdr);
-		netlink_batch_commit(batch, entry);
+		if (action == RECONCILE_DROP) {
+			kernel_object_encode_drop(object, netlink_batch_reserve(batch));
+			netlink_batch_commit(batch, entry);
+		} else if (action == RECONCILE_REPLACE && object->key.kind == KERNEL_ROUTE &&
+			   object->key.family == AF_INET6 && object->value.onlink) {
+			replace_onlink_v6(batch, object, entry);
+		} else {
+			commit_put(batch, object, action == RECONCILE_REPLACE, entry);
+		}
 		count++;
 	}
 	rc = netlink_batch_flush(batch, e);
@@ -146,7 +176,7 @@ static void refuse_router_advertisements(const char *name)
 	}
 }
 
-static bool same_tunnel(const struct link_info *link, const struct backend_device *d)
+bool apply_is_tunnel(const struct link_info *link, const struct backend_device *d)
 {
 	const struct link_vxlan *have = &link->vxlan;
 	const struct link_vxlan *want = &d->vxlan;
@@ -161,7 +191,7 @@ bool apply_find_device(struct netlink *nl, const struct backend_device *d, struc
 	struct link_info link;
 
 	if (link_get_by_name(nl, d->name, &link, NULL) < 0 || strcmp(link.kind, "vxlan") != 0 ||
-	    !same_tunnel(&link, d))
+	    !apply_is_tunnel(&link, d))
 		return false;
 	*ret_mac = link.mac;
 	return true;
@@ -187,7 +217,7 @@ static int find_renamed(struct netlink *nl, const struct backend_device *d, uint
 	if (!known_ifindex)
 		return -ENODEV;
 	rc = link_get_by_index(nl, known_ifindex, ret, e);
-	if (rc == 0 && (strcmp(ret->kind, "vxlan") != 0 || !same_tunnel(ret, d)))
+	if (rc == 0 && (strcmp(ret->kind, "vxlan") != 0 || !apply_is_tunnel(ret, d)))
 		rc = -ENODEV;
 	return rc == 0 ? link_set_name(nl, known_ifindex, d->name, e) : rc;
 }
@@ -205,7 +235,7 @@ int apply_device(struct netlink *nl, const struct backend_device *d, uint32_t kn
 	if (rc == 0 && strcmp(link.kind, "vxlan") != 0)
 		return err_set(e, -EEXIST, "device %s exists and is of kind \"%s\", not vxlan",
 			       d->name, link.kind);
-	if (rc == 0 && !same_tunnel(&link, d)) {
+	if (rc == 0 && !apply_is_tunnel(&link, d)) {
 		rc = link_delete(nl, link.ifindex, e);
 		if (rc < 0)
 			return rc;

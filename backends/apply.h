@@ -38,6 +38,10 @@ int apply_flush(struct reconcile *r, struct netlink *nl, size_t max, bool *ret_m
 int apply_device(struct netlink *nl, const struct backend_device *d, uint32_t known_ifindex,
 		 uint32_t *ret_ifindex, bool *ret_changed, struct err *e) MUST_CHECK;
 
+/* Whether a VXLAN device is the wanted tunnel by what cannot be changed in place. Name, MAC and MTU
+ * do not count. */
+bool apply_is_tunnel(const struct link_info *link, const struct backend_device *d);
+
 /*
  * True if the wanted device exists already as this tunnel, made by an earlier run or by flannel;
  * then *ret_mac is its MAC, which peers know.

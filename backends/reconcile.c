@@ -136,6 +136,9 @@ static bool owns_route(const struct reconcile_scope *scope, const struct kernel_
 
 	if (o->value.type != RTN_UNICAST && o->value.type != RTN_BLACKHOLE)
 		return false;
+	/* We make none with several gateways, and could not name one well enough to delete it. */
+	if (o->value.extra & KERNEL_EXTRA_PATHS)
+		return false;
 	if (on_our_device(scope, o->value.ifindex))
 		return o->value.protocol != RTPROT_KERNEL && !ip_addr_is_link_local(&dst.addr) &&
 		       !ip_addr_is_multicast(&dst.addr);
@@ -419,6 +422,10 @@ static void settle_rivals(struct reconcile *r)
 	for (size_t i = 0; i < r->rivals_len; i++) {
 		struct reconcile_entry *entry = r->rivals[i].entry;
 
+		/* What is on our device and has our number is in two dumps. */
+		if (entry->seen == r->pass && entry->other &&
+		    memcmp(entry->other, &r->rivals[i].actual.value, sizeof(*entry->other)) == 0)
+			continue;
 		if (entry->seen == r->pass) {
 			GROW(r->strays, r->strays_len, r->strays_cap);
 			r->strays[r->strays_len++] = r->rivals[i].actual;
@@ -514,6 +521,7 @@ bool reconcile_next(struct reconcile *r, enum reconcile_action *ret_action,
 	*ret_entry = NULL;
 	if (r->strays_len > 0) {
 		r->stray = r->strays[--r->strays_len];
+		r->counts.strays++;
 	} else {
 		for (unsigned k = KERNEL_KINDS; k-- > 0 && !entry;)
 			entry = TAILQ_FIRST(&r->drops[k]);

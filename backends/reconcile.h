@@ -65,6 +65,9 @@ struct reconcile_counts {
 	uint64_t drops[KERNEL_KINDS];
 	uint64_t drift[KERNEL_KINDS]; /* objects found missing or altered after they had been right
 				       */
+	/* Drops of what stood beside a wanted object in its slot. The kernel may take the one for
+	 * the other if they differ in little: observe again after them. */
+	uint64_t strays;
 	size_t wanted[KERNEL_KINDS];
 	size_t unsettled; /* wanted objects not (yet) right in the kernel */
 	size_t failed;

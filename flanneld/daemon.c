@@ -383,7 +383,7 @@ static void move(struct daemon *d, const struct external *x, const struct networ
 	manager_publish(d->manager, clock_boot_ms(), attributes);
 }
 
-static void on_underlay_changed(void *arg)
+static bool on_underlay_changed(void *arg)
 {
 	struct daemon *d = arg;
 	struct external x;
@@ -392,9 +392,9 @@ static void on_underlay_changed(void *arg)
 
 	manager_view(d->manager, &m);
 	if (!m.config)
-		return;
+		return true;
 	if (external_choose(fabric_netlink(d->fabric), d->options, m.config->v4.enabled,
-			    m.config->v6.enabled, &x, &e) < 0) {
+			    m.config->v6.enabled, &d->external, &x, &e) < 0) {
 		if (!d->underlay_error.code)
 			log_warn("underlay-lost", "%s; everything stays as it is", e.text);
 		d->underlay_error = e;
@@ -406,6 +406,7 @@ static void on_underlay_changed(void *arg)
 			move(d, &x, m.config);
 	}
 	after(d);
+	return !d->underlay_error.code;
 }
 
 static void on_rules(void *arg)
@@ -436,7 +437,7 @@ static void set_up(struct daemon *d)
 	if (!m.config)
 		return;
 	rc = external_choose(fabric_netlink(d->fabric), d->options, m.config->v4.enabled,
-			     m.config->v6.enabled, &external, &e);
+			     m.config->v6.enabled, &d->external, &external, &e);
 	if (rc == 0)
 		rc = fabric_setup(d->fabric, m.config, &external, &d->previous, d->node_id, &e);
 	if (rc < 0) {
@@ -518,6 +519,16 @@ static void load_last_known(struct daemon *d)
 	struct err e;
 	int rc = state_file_load(d->options, &known, &left_ms, &e);
 
+	if (rc == 0 && known.own) {
+		const struct lease *own = known.own;
+
+		/* Only addresses: which interface they are on, if any, is seen when it is chosen.
+		 */
+		d->external.local_v4 =
+			ip_addr_is_set(&own->source_v4) ? own->source_v4 : own->public_v4;
+		d->external.local_v6 =
+			ip_addr_is_set(&own->source_v6) ? own->source_v6 : own->public_v6;
+	}
 	if (rc == 0)
 		manager_set_last_known(d->manager, &known,
 				       left_ms == INT64_MAX ? INT64_MAX

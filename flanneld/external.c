@@ -16,6 +16,7 @@ struct facts {
 	size_t addresses_len;
 	bool want_v4;
 	bool want_v6;
+	const struct external *before; /* or NULL */
 };
 
 /* What a way of choosing found: the interface and, if it named them, addresses. */
@@ -54,6 +55,25 @@ static unsigned rank(const struct underlay_address *a)
 {
 	return (ip_addr_is_link_local(&a->net.addr) ? 4u : 0u) + (a->dynamic ? 2u : 0u) +
 	       (a->temporary ? 1u : 0u);
+}
+
+/*
+ * The address in use, if the interface still has it. Another that is as good must not move the
+ * fabric: Linux lists the IPv6 address that was added last first.
+ */
+static struct ip_addr kept_address(const struct facts *f, uint32_t ifindex, int family)
+{
+	const struct ip_addr *before;
+
+	if (!f->before)
+		return (struct ip_addr){ 0 };
+	before = family == AF_INET ? &f->before->local_v4 : &f->before->local_v6;
+	for (size_t i = 0; i < f->addresses_len && ip_addr_is_set(before); i++) {
+		if (f->addresses[i].ifindex == ifindex && usable(&f->addresses[i]) &&
+		    ip_addr_equal(&f->addresses[i].net.addr, before))
+			return *before;
+	}
+	return (struct ip_addr){ 0 };
 }
 
 /* The best address of one family on an interface; unset if there is none. */
@@ -111,8 +131,11 @@ static int match_iface(const struct facts *f, const char *value, struct match *r
 static struct ip_addr matching_address(const struct facts *f, uint32_t ifindex, int family,
 				       const regex_t *re)
 {
+	struct ip_addr kept = kept_address(f, ifindex, family);
 	char text[IP_ADDR_TEXT];
 
+	if (ip_addr_is_set(&kept) && regexec(re, ip_addr_format(&kept, text), 0, NULL, 0) == 0)
+		return kept;
 	for (size_t i = 0; i < f->addresses_len; i++) {
 		const struct underlay_address *a = &f->addresses[i];
 
@@ -249,6 +272,8 @@ static int settle(const struct facts *f, const struct link_info *link, int famil
 	if (!ip_addr_is_set(&local) && ip_addr_is_set(&public) && owns(f, link->ifindex, &public))
 		local = public;
 	if (!ip_addr_is_set(&local))
+		local = kept_address(f, link->ifindex, family);
+	if (!ip_addr_is_set(&local))
 		local = best_address(f, link->ifindex, family);
 	if (!ip_addr_is_set(&local))
 		return err_set(e, -ENODEV, "interface %s has no %s address", link->name,
@@ -287,9 +312,10 @@ static int from_facts(const struct facts *f, const struct flanneld_options *o, s
 }
 
 int external_choose(struct netlink *nl, const struct flanneld_options *o, bool want_v4,
-		    bool want_v6, struct external *ret, struct err *e)
+		    bool want_v6, const struct external *before, struct external *ret,
+		    struct err *e)
 {
-	struct facts f = { .nl = nl, .want_v4 = want_v4, .want_v6 = want_v6 };
+	struct facts f = { .nl = nl, .want_v4 = want_v4, .want_v6 = want_v6, .before = before };
 	int rc;
 
 	rc = link_list(nl, &f.links, &f.links_len, e);

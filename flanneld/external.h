@@ -26,8 +26,12 @@ struct external {
 	struct ip_addr public_v6;
 };
 
-/* -ENODEV if nothing matched; the sentence lists what was tried. */
+/*
+ * -ENODEV if nothing matched; the sentence lists what was tried. before (may be NULL): what was in
+ * use; of several addresses that would do, its are kept. Only its local addresses count.
+ */
 int external_choose(struct netlink *nl, const struct flanneld_options *o, bool want_v4,
-		    bool want_v6, struct external *ret, struct err *e) MUST_CHECK;
+		    bool want_v6, const struct external *before, struct external *ret,
+		    struct err *e) MUST_CHECK;
 
 #endif

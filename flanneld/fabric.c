@@ -58,6 +58,7 @@ struct fabric {
 	bool settled_once;
 	bool devices_dirty;
 	bool paths_dirty; /* peers may be reached another way now */
+	bool underlay_lost;
 	bool devices_ok;
 	uint32_t obsolete[OBSOLETE_MAX]; /* devices to remove once all is settled */
 	size_t obsolete_len;
@@ -459,10 +460,12 @@ static void report_refused(struct fabric *f)
 }
 
 static void remove_obsolete(struct fabric *f);
+static void want_underlay(struct fabric *f);
 
 static void on_work(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 {
 	struct fabric *f = arg;
+	uint64_t strays = reconcile_counts(f->reconcile)->strays;
 	bool more = false;
 	struct err e;
 
@@ -484,6 +487,10 @@ static void on_work(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 		f->dirty = APPLY_ALL_KINDS;
 		retry_later(f);
 		return;
+	}
+	if (reconcile_counts(f->reconcile)->strays > strays) {
+		f->dirty |= 1u << KERNEL_ROUTE | 1u << KERNEL_FDB;
+		want_work(f, HEAL_DELAY_MS);
 	}
 	if (more) {
 		want_work(f, 0);
@@ -512,6 +519,7 @@ static void on_slow(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 	struct fabric *f = arg;
 
 	fabric_sync(f);
+	want_underlay(f);
 	arm_slow(f);
 }
 
@@ -568,10 +576,22 @@ static void on_underlay(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 {
 	struct fabric *f = arg;
 
-	f->paths_dirty |= f->backend->needs_paths;
-	if (f->paths_dirty)
+	/* An interface that goes down takes routes along, IPv4 ones without a word. */
+	if (f->backend->needs_paths) {
+		f->paths_dirty = true;
+		f->dirty |= 1u << KERNEL_ROUTE;
 		want_work(f, 0);
-	f->ops->underlay_changed(f->arg);
+	}
+	f->underlay_lost = !f->ops->underlay_changed(f->arg);
+}
+
+static bool on_our_device(const struct fabric *f, uint32_t ifindex)
+{
+	for (size_t i = 0; i < f->devices_len; i++) {
+		if (ifindex && ifindex == f->ifindexes[i])
+			return true;
+	}
+	return false;
 }
 
 static void on_link(void *arg, const struct link_info *link, bool gone)
@@ -587,25 +607,21 @@ static void on_link(void *arg, const struct link_info *link, bool gone)
 		if (gone && ours)
 			log_warn("device-gone", "%s was deleted; making it again", d->name);
 		if (gone || !ours || !link->up || strcmp(link->name, d->name) != 0 ||
-		    link->mtu_bytes != d->mtu_bytes ||
+		    link->mtu_bytes != d->mtu_bytes || !apply_is_tunnel(link, d) ||
 		    memcmp(&link->mac, &d->mac, sizeof(d->mac)) != 0) {
 			f->devices_dirty = true;
 			want_work(f, 0);
 		}
+		/* It may be up again by the time we look, but its IPv4 routes went without a word.
+		 */
+		if (ours && !link->up)
+			f->dirty = APPLY_ALL_KINDS;
 	}
 	if (gone)
 		rules_device_gone(f->rules, link->ifindex);
-	if (link->ifindex == f->external.ifindex || strcmp(link->name, f->external.name) == 0)
+	if (link->ifindex == f->external.ifindex || strcmp(link->name, f->external.name) == 0 ||
+	    (f->underlay_lost && !on_our_device(f, link->ifindex)))
 		want_underlay(f);
-}
-
-static bool on_our_device(const struct fabric *f, uint32_t ifindex)
-{
-	for (size_t i = 0; i < f->devices_len; i++) {
-		if (ifindex && ifindex == f->ifindexes[i])
-			return true;
-	}
-	return false;
 }
 
 /* Whether this object of somebody else may change where we stand, or how peers are reached. */
@@ -613,11 +629,12 @@ static bool concerns_underlay(const struct fabric *f, const struct kernel_object
 {
 	if (o->key.kind == KERNEL_ADDRESS)
 		return !on_our_device(f, o->key.ifindex) &&
-		       (o->key.ifindex == f->external.ifindex || f->backend->needs_paths);
+		       (o->key.ifindex == f->external.ifindex || f->backend->needs_paths ||
+			f->underlay_lost);
 	if (o->key.kind != KERNEL_ROUTE || on_our_device(f, o->value.ifindex) ||
 	    fabric_is_our_protocol(o->value.protocol))
 		return false;
-	return o->key.len == 0 || f->backend->needs_paths;
+	return o->key.len == 0 || f->backend->needs_paths || f->underlay_lost;
 }
 
 static void on_object(void *arg, const struct kernel_object *object, bool gone)
@@ -851,6 +868,10 @@ int fabric_move(struct fabric *f, const struct external *external, const char *n
 		return rc;
 	f->devices_dirty = true;
 	f->paths_dirty = true;
+	/* With devices they are placed again once those have moved. */
+	if (f->started && f->devices_len == 0)
+		rules_place(f->rules, &f->config, &f->own, f->devices, f->ifindexes, f->devices_len,
+			    f->external.ifindex);
 	want_work(f, 0);
 	f->ops->mtu_changed(f->arg);
 	return 0;

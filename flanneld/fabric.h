@@ -24,8 +24,12 @@ struct fabric_ops {
 	void (*settled)(void *arg);
 	/* The MTU for containers may be another now. */
 	void (*mtu_changed)(void *arg);
-	/* Something about the host's own interfaces, addresses or default route has changed. */
-	void (*underlay_changed)(void *arg);
+	/*
+	 * Something about the host's own interfaces, addresses or default route has changed. False
+	 * if the host has no place in the underlay now: then any change of an interface or an
+	 * address may give it one, and is told.
+	 */
+	bool (*underlay_changed)(void *arg);
 };
 
 /* Opens the netlink sockets in the current network namespace. */

@@ -282,6 +282,15 @@ static bool copy_attr(const struct attrs *a, unsigned type, size_t size, void *r
 	return true;
 }
 
+static bool has_any(const struct attrs *a, const uint8_t *types, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		if (a->by_type[types[i]])
+			return true;
+	}
+	return false;
+}
+
 static bool decode_address(const struct nlmsghdr *hdr, struct kernel_object *o)
 {
 	const struct ifaddrmsg *m = mnl_nlmsg_get_payload(hdr);
@@ -305,6 +314,8 @@ static bool decode_address(const struct nlmsghdr *hdr, struct kernel_object *o)
 
 static bool decode_neighbour(const struct nlmsghdr *hdr, struct kernel_object *o)
 {
+	/* The kernel shows them only if they differ from the device's. */
+	static const uint8_t extras[] = { NDA_PORT, NDA_VNI, NDA_IFINDEX, NDA_NH_ID };
 	const struct ndmsg *m = mnl_nlmsg_get_payload(hdr);
 	struct attrs a;
 
@@ -328,6 +339,8 @@ static bool decode_neighbour(const struct nlmsghdr *hdr, struct kernel_object *o
 		if (o->value.gateway_family)
 			memcpy(o->value.gateway, mnl_attr_get_payload(dst),
 			       mnl_attr_get_payload_len(dst));
+		if (has_any(&a, extras, ARRAY_LEN(extras)))
+			o->value.extra = KERNEL_EXTRA_ATTRIBUTES;
 		return true;
 	}
 	if (m->ndm_family != AF_INET && m->ndm_family != AF_INET6)
@@ -339,6 +352,8 @@ static bool decode_neighbour(const struct nlmsghdr *hdr, struct kernel_object *o
 
 static bool decode_route(const struct nlmsghdr *hdr, struct kernel_object *o)
 {
+	static const uint8_t paths[] = { RTA_MULTIPATH, RTA_NH_ID };
+	static const uint8_t extras[] = { RTA_METRICS, RTA_PREFSRC, RTA_ENCAP, RTA_VIA };
 	const struct rtmsg *m = mnl_nlmsg_get_payload(hdr);
 	struct attrs a;
 
@@ -351,8 +366,6 @@ static bool decode_route(const struct nlmsghdr *hdr, struct kernel_object *o)
 	if ((m->rtm_flags & RTM_F_CLONED) || m->rtm_src_len || m->rtm_tos)
 		return false;
 	collect_attrs(hdr, sizeof(*m), &a);
-	if (a.by_type[RTA_MULTIPATH])
-		return false;
 	o->key.kind = KERNEL_ROUTE;
 	o->key.family = m->rtm_family;
 	o->key.len = m->rtm_dst_len;
@@ -368,6 +381,10 @@ static bool decode_route(const struct nlmsghdr *hdr, struct kernel_object *o)
 	o->value.type = m->rtm_type;
 	o->value.scope = m->rtm_scope;
 	o->value.onlink = !!(m->rtm_flags & RTNH_F_ONLINK);
+	if (has_any(&a, paths, ARRAY_LEN(paths)))
+		o->value.extra |= KERNEL_EXTRA_PATHS;
+	if (has_any(&a, extras, ARRAY_LEN(extras)))
+		o->value.extra |= KERNEL_EXTRA_ATTRIBUTES;
 	/* IPv6 hangs blackholes on lo; to us they have no device. */
 	if (m->rtm_type == RTN_BLACKHOLE)
 		o->value.ifindex = 0;

@@ -46,8 +46,12 @@ struct kernel_value {
 	uint32_t ifindex;       /* routes: output device, 0 for blackhole */
 	uint8_t gateway[16];    /* routes: gateway; FDB: remote underlay address */
 	struct mac_addr mac;    /* neighbour */
-	uint16_t zero;
+	uint8_t extra; /* KERNEL_EXTRA_: what others may add to an object and we never do */
+	uint8_t zero;
 };
+
+#define KERNEL_EXTRA_PATHS      0x01 /* routes: several gateways, or a nexthop object */
+#define KERNEL_EXTRA_ATTRIBUTES 0x02 /* routes: metrics, source; FDB: port, VNI, interface */
 
 struct kernel_object {
 	struct kernel_key key;
@@ -92,8 +96,8 @@ void kernel_object_encode_dump(enum kernel_kind kind, int family, uint32_t ifind
 
 /*
  * Reads a dumped object or a notification. True if it is one of the four kinds and well formed;
- * *ret_gone says whether it is a deletion. Multipath routes, cloned routes and other tables than
- * main give false.
+ * *ret_gone says whether it is a deletion. Cloned routes and other tables than main give false.
+ * Routes with several gateways have neither gateway nor device.
  */
 bool kernel_object_decode(const struct nlmsghdr *hdr, struct kernel_object *ret, bool *ret_gone);
 

@@ -15,6 +15,7 @@ The underlay is 192.0.2.0/24 and 2001:db8:1::/64 on a bridge br0; host n is .n a
 to .203, the default gateway .254. `lab` ends all processes and deletes all namespaces, whatever happened.
 """
 
+import collections
 import contextlib
 import ipaddress
 import json
@@ -44,6 +45,10 @@ READY_S = 10
 CONFIG = {"Network": "10.5.0.0/16", "Backend": {"Type": "vxlan"}}
 # Hosts lease 10.5.150.0 to 10.5.239.0, so that leases which a test makes up do not meet them by chance.
 APART = CONFIG | {"SubnetMin": "10.5.150.0", "SubnetMax": "10.5.239.0"}
+IPV6 = {"EnableIPv6": True, "IPv6Network": "fd10:5::/48"}
+DUAL = APART | IPV6
+Segment = collections.namedtuple("Segment", "bridge v4 v6")
+SEGMENTS = {1: Segment("br0", "192.0.2.", "2001:db8:1::"), 2: Segment("br1", "198.51.100.", "2001:db8:2::")}
 
 
 class Daemon:
@@ -242,12 +247,21 @@ class Daemon:
         lines = self.subnet_file.read_text().splitlines()
         return dict(line.split("=", 1) for line in lines if line)
 
+    def _network(self, line):
+        environment = self.environment_file()
+        return str(ipaddress.ip_interface(environment[line]).network) if line in environment else None
+
     def subnet(self):
-        """The own subnet, 10.5.4.0/24, as subnet.env tells it."""
-        return str(ipaddress.ip_interface(self.environment_file()["FLANNEL_SUBNET"]).network)
+        """The own subnet, 10.5.4.0/24, as subnet.env tells it; the IPv6 one where there is no other."""
+        return self._network("FLANNEL_SUBNET") or self.subnet6()
+
+    def subnet6(self):
+        return self._network("FLANNEL_IPV6_SUBNET")
 
     def key(self):
-        return f"{self.flags.get('etcd_prefix', PREFIX)}/subnets/{witness.key_of(self.subnet())}"
+        v4, v6 = self._network("FLANNEL_SUBNET") or "0.0.0.0-0", self.subnet6()
+        last = witness.key_of(v4) + (f"&{witness.key_of(v6)}" if v6 else "")
+        return f"{self.flags.get('etcd_prefix', PREFIX)}/subnets/{last}"
 
 
 class Container:
@@ -258,9 +272,7 @@ class Container:
         self.name = f"{host.name}-c{number}"
         self.namespace = Namespace(self.name)
         host.lab.namespaces.append(self.namespace)
-        gateway = ipaddress.ip_interface(environment["FLANNEL_SUBNET"])
         mtu = environment["FLANNEL_MTU"]
-        self.address = str(gateway.ip + number)
         bridge = host.bridge_for(environment)
         port = f"c{number}"
         host.namespace.ip_batch(
@@ -269,12 +281,15 @@ class Container:
                 f"link set {port} master {bridge} up",
             ]
         )
-        lines = [
-            f"addr add {self.address}/{gateway.network.prefixlen} dev eth0",
-            "link set eth0 up",
-            f"route add default via {gateway.ip}",
-        ]
-        self.address6 = None
+        lines = ["link set eth0 up"]
+        self.address = self.address6 = None
+        if "FLANNEL_SUBNET" in environment:
+            gateway = ipaddress.ip_interface(environment["FLANNEL_SUBNET"])
+            self.address = str(gateway.ip + number)
+            lines += [
+                f"addr add {self.address}/{gateway.network.prefixlen} dev eth0",
+                f"route add default via {gateway.ip}",
+            ]
         if "FLANNEL_IPV6_SUBNET" in environment:
             gateway6 = ipaddress.ip_interface(environment["FLANNEL_IPV6_SUBNET"])
             self.address6 = str(gateway6.ip + number)
@@ -284,17 +299,23 @@ class Container:
             ]
         self.namespace.ip_batch(lines)
 
+    @property
+    def addresses(self):
+        return [a for a in (self.address, self.address6) if a]
+
 
 class Host:
-    """A machine: a namespace with eth0 in the underlay."""
+    """A machine: a namespace with eth0 in the underlay, in one of its two segments."""
 
-    def __init__(self, lab, number):
+    def __init__(self, lab, number, segment=1):
         self.lab = lab
         self.number = number
         self.name = f"{lab.prefix}-h{number}"
-        self.address = f"192.0.2.{number}"
-        self.address6 = f"2001:db8:1::{number:x}"
-        self.namespace = lab.plug(f"h{number}", self.address, f"addr add {self.address6}/64 dev eth0 nodad")
+        self.segment = SEGMENTS[segment]
+        self.address = f"{self.segment.v4}{number}"
+        self.address6 = f"{self.segment.v6}{number:x}"
+        more = f"addr add {self.address6}/64 dev eth0 nodad"
+        self.namespace = lab.plug(f"h{number}", self.address, more, bridge=self.segment.bridge)
         self.daemons = {}
         self.containers = []
         self.bridges = set()
@@ -304,7 +325,9 @@ class Host:
             ("net.ipv6.conf.default.accept_dad", 0),
         ):
             self.namespace.sysctl(key, value)
-        self.namespace.ip_batch(["route add default via 192.0.2.254", "route add default via 2001:db8:1::fe"])
+        self.namespace.ip_batch(
+            [f"route add default via {self.segment.v4}254", f"route add default via {self.segment.v6}fe"]
+        )
 
     def make_daemon(self, name="", **flags):
         """A daemon that is not started yet; `name` tells several on one host apart."""
@@ -320,6 +343,18 @@ class Host:
     def daemon(self):
         return self.daemons[""]
 
+    def fill_eth0(self):
+        """What eth0 loses when it is set down or made anew: IPv6 address and default routes."""
+        self.namespace.ip_batch(
+            [
+                f"addr replace {self.address}/24 dev eth0",
+                f"addr replace {self.address6}/64 dev eth0 nodad",
+                "link set eth0 up",
+                f"route replace default via {self.segment.v4}254",
+                f"route replace default via {self.segment.v6}fe",
+            ]
+        )
+
     def subnet_of_file(self):
         return self.daemon.subnet()
 
@@ -329,9 +364,10 @@ class Host:
             self.bridges.add(name)
             lines = [
                 f"link add {name} mtu {environment['FLANNEL_MTU']} type bridge",
-                f"addr add {environment['FLANNEL_SUBNET']} dev {name}",
                 f"link set {name} up",
             ]
+            if "FLANNEL_SUBNET" in environment:
+                lines.append(f"addr add {environment['FLANNEL_SUBNET']} dev {name}")
             if "FLANNEL_IPV6_SUBNET" in environment:
                 lines.append(f"addr add {environment['FLANNEL_IPV6_SUBNET']} dev {name} nodad")
             self.namespace.ip_batch(lines)
@@ -407,12 +443,12 @@ class Lab:
             ]
         )
 
-    def plug(self, name, address, *more):
+    def plug(self, name, address, *more, bridge="br0"):
         """A namespace with eth0 in the underlay and this address; further lines for `ip -batch` before it is up."""
         namespace = Namespace(f"{self.prefix}-{name}")
         self.namespaces.append(namespace)
         self.underlay.ip_batch(
-            [f"link add {name} type veth peer name eth0 netns {namespace.name}", f"link set {name} master br0 up"]
+            [f"link add {name} type veth peer name eth0 netns {namespace.name}", f"link set {name} master {bridge} up"]
         )
         namespace.ip_batch([f"addr add {address}/24 dev eth0", *more, "link set eth0 up"])
         return namespace
@@ -434,8 +470,24 @@ class Lab:
     def configure(self, config=None, prefix=PREFIX):
         self.etcd.set_config(config or CONFIG, prefix)
 
-    def host(self):
-        host = Host(self, len(self.all_hosts) + 1)
+    def second_segment(self):
+        """198.51.100.0/24 and 2001:db8:2::/64 on br1, joined with the first by a router, .254 and ::fe in both."""
+        for key in ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"):
+            self.underlay.sysctl(key, 1)
+        # A router that tells hosts of shorter ways would change what is tested.
+        for key in ("net.ipv4.conf.all.send_redirects", "net.ipv4.conf.br0.send_redirects"):
+            self.underlay.sysctl(key, 0)
+        self.underlay.ip_batch(
+            [
+                "link add br1 type bridge",
+                "addr add 198.51.100.254/24 dev br1",
+                "addr add 2001:db8:2::fe/64 dev br1 nodad",
+                "link set br1 up",
+            ]
+        )
+
+    def host(self, segment=1):
+        host = Host(self, len(self.all_hosts) + 1, segment)
         self.all_hosts.append(host)
         return host
 
@@ -452,9 +504,9 @@ class Lab:
         return hosts
 
     def pinger(self, *containers, rate=100):
-        """Every one of these pings every other, both ways."""
+        """Every one of these pings every other, both ways, in all families that they have."""
         return Pinger(
-            [(a.namespace, b.address) for a in containers for b in containers if a is not b],
+            [(a.namespace, address) for a in containers for b in containers if a is not b for address in b.addresses],
             rate,
         )
 

@@ -89,8 +89,8 @@ def wanted(leases, own_subnet, vni=1):
     return objects
 
 
-def found(namespace, vni=1):
-    """Kernel objects on the tunnel devices, and routes that carry our protocol elsewhere."""
+def found(namespace, vni=1, everywhere=True):
+    """Kernel objects on the tunnel devices and, if everywhere, routes that carry our protocol on others."""
     objects = set()
     for link in namespace.ip("addr", "show"):
         device = link.get("ifname")
@@ -104,10 +104,20 @@ def found(namespace, vni=1):
                 objects.add(("neighbour", device, n["dst"], n.get("lladdr")))
         for f in namespace.bridge("fdb", "show", "dev", device):
             objects.add(("fdb", device, f["mac"], f.get("dst")))
+    devices = (f"flannel.{vni}", f"flannel-v6.{vni}")
+    present = {link["ifname"] for link in namespace.ip("link", "show")}
     for family in ("-4", "-6"):
-        for r in namespace.ip(family, "route", "show"):
+        if everywhere:
+            routes = namespace.ip(family, "route", "show")
+        else:
+            routes = [
+                r | {"dev": device}
+                for device in present.intersection(devices)
+                for r in namespace.ip(family, "route", "show", "dev", device)
+            ]
+        for r in routes:
             ours = str(r.get("protocol")) in map(str, ROUTE_PROTOCOLS)
-            if r.get("dev") in (f"flannel.{vni}", f"flannel-v6.{vni}") and r.get("protocol") != "kernel" or (
+            if r.get("dev") in devices and r.get("protocol") != "kernel" or (
                 ours and not str(r.get("dev")).startswith("flannel")
             ):
                 objects.add(("route", r.get("dev"), _with_length(r["dst"]), r.get("gateway")))

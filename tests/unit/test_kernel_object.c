@@ -195,8 +195,7 @@ static void test_a_foreign_default_route_is_read(void **state)
 static void test_other_things_are_not_objects(void **state)
 {
 	(void)state;
-	static const char *const names[] = { "not multipath route", "not local table",
-					     "not fdb of a bridge" };
+	static const char *const names[] = { "not local table", "not fdb of a bridge" };
 	static const uint16_t types[] = { NLMSG_NOOP,  NLMSG_ERROR,  NLMSG_DONE,
 					  RTM_NEWLINK, RTM_DELLINK,  RTM_GETROUTE,
 					  RTM_NEWRULE, RTM_NEWQDISC, UINT16_MAX };
@@ -218,6 +217,31 @@ static void test_other_things_are_not_objects(void **state)
 		assert_false(kernel_object_decode((void *)g.bytes, &o, &gone));
 	}
 	assert_true(same(&o, &untouched));
+}
+
+/* What others made of an object of ours differs from it. */
+static void test_extras_are_noticed(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *name;
+		uint8_t extra;
+		uint32_t ifindex;
+	} rows[] = {
+		{ "multipath route", KERNEL_EXTRA_PATHS, 0 },
+		{ "route with an MTU", KERNEL_EXTRA_ATTRIBUTES, 7 },
+		{ "fdb with a port", KERNEL_EXTRA_ATTRIBUTES, 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct golden g = golden_read(GOLDEN, rows[i].name);
+		struct kernel_object o;
+		bool gone;
+
+		assert_row(kernel_object_decode((void *)g.bytes, &o, &gone) && !gone, rows[i].name);
+		assert_int_equal(o.value.extra, rows[i].extra);
+		assert_int_equal(o.value.ifindex, rows[i].ifindex);
+	}
 }
 
 static const char *const dumped[] = {
@@ -447,6 +471,7 @@ int main(void)
 				       skip_on_big_endian),
 		cmocka_unit_test_setup(test_a_foreign_default_route_is_read, skip_on_big_endian),
 		cmocka_unit_test_setup(test_other_things_are_not_objects, skip_on_big_endian),
+		cmocka_unit_test_setup(test_extras_are_noticed, skip_on_big_endian),
 		cmocka_unit_test_setup(test_deletions_are_told_apart, skip_on_big_endian),
 		cmocka_unit_test_setup(test_messages_cut_short, skip_on_big_endian),
 		cmocka_unit_test_setup(test_attributes_of_the_wrong_size, skip_on_big_endian),

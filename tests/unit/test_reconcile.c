@@ -568,6 +568,39 @@ static void test_routes_beside_the_wanted_one(void **state)
 	expect_nothing();
 }
 
+/* Two dumps show the same route: dropping it after the replacement could take ours for it. */
+static void test_an_altered_route_seen_twice_is_replaced_once(void **state)
+{
+	(void)state;
+	struct kernel_object ours = route("10.5.3.0/24", "10.5.3.0");
+	struct kernel_object altered = ours;
+
+	altered.value.extra = KERNEL_EXTRA_ATTRIBUTES;
+	want(&owners[0], &ours, 1);
+	drain();
+	observe((struct kernel_object[]){ altered, altered }, 2);
+	expect("replace", "route 10.5.3.0/24 via 10.5.3.0 dev 7 onlink proto 102");
+	expect_nothing();
+}
+
+/* It belongs to nobody that could be named, but ours takes its place. */
+static void test_a_route_with_several_gateways_is_replaced_not_dropped(void **state)
+{
+	(void)state;
+	struct kernel_object ours = route("10.5.3.0/24", "10.5.3.0");
+	struct kernel_object paths = ours;
+	struct kernel_object elsewhere = route("10.5.9.0/24", "10.5.9.0");
+
+	paths.value.extra = elsewhere.value.extra = KERNEL_EXTRA_PATHS;
+	paths.value.ifindex = elsewhere.value.ifindex = 0;
+	want(&owners[0], &ours, 1);
+	drain();
+	assert_true(reconcile_contradicts(r, &paths, false));
+	observe((struct kernel_object[]){ paths, elsewhere, paths }, 3);
+	expect("replace", "route 10.5.3.0/24 via 10.5.3.0 dev 7 onlink proto 102");
+	expect_nothing();
+}
+
 static void test_a_stray_seen_twice_is_dropped_once(void **state)
 {
 	(void)state;
@@ -814,6 +847,8 @@ int main(void)
 		TEST(test_a_refused_create_is_never_tried_as_replace),
 		TEST(test_our_slot_is_taken_back),
 		TEST(test_routes_beside_the_wanted_one),
+		TEST(test_an_altered_route_seen_twice_is_replaced_once),
+		TEST(test_a_route_with_several_gateways_is_replaced_not_dropped),
 		TEST(test_a_stray_seen_twice_is_dropped_once),
 		TEST(test_two_owners_cannot_have_one_slot),
 		TEST(test_a_refused_write_waits_for_the_next_look),

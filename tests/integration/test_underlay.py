@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The network below changes: devices, peers and what is published follow, the subnet stays."""
+
+import pytest
+
+from fabric import DUAL
+from netns import stays, wait_for
+
+
+@pytest.fixture
+def pair(lab):
+    """Two hosts of a dual-stack fabric with a container each."""
+    lab.start_etcd()
+    lab.configure(DUAL)
+    h1, h2 = lab.hosts(2, daemons=True)
+    return h1, h2, h1.container(), h2.container()
+
+
+def enough(pinger, each=15):
+    target = pinger.sent + each * len(pinger.flows)
+    wait_for(lambda: pinger.sent >= target, 10, "pings")
+
+
+def reach(lab, *containers):
+    """Both ways and in all families, without a loss."""
+    with lab.pinger(*containers) as pinger:
+        enough(pinger)
+    assert pinger.lost == 0, pinger.report()
+
+
+def tunnel(host, device="flannel.1"):
+    link = host.link(device)
+    data = link["linkinfo"]["info_data"] if link else {}
+    return data.get("link"), data.get("local", data.get("local6"))
+
+
+def default_route(host, interface):
+    host.namespace.ip_do(f"route replace default via 192.0.2.254 dev {interface}")
+    host.namespace.ip_do("-6 route del default")
+    host.namespace.ip_do(f"-6 route add default via 2001:db8:1::fe dev {interface}")
+
+
+def published(lab, host):
+    value = lab.etcd.get(host.daemon.key()).json
+    return value["PublicIP"], value["PublicIPv6"]
+
+
+def follows(lab, host, address, address6, interface="eth0"):
+    wait_for(lambda: published(lab, host) == (address, address6), 5, f"{address} and {address6} are published")
+    wait_for(lambda: tunnel(host) == (interface, address), 3, f"flannel.1 is on {interface} with {address}")
+    wait_for(lambda: tunnel(host, "flannel-v6.1") == (interface, address6), 3, f"the same with {address6}")
+
+
+@pytest.fixture
+def unmoved(pair):
+    """Fails if any host has another subnet at the end."""
+    before = [(host.daemon.subnet(), host.daemon.subnet6()) for host in pair[:2]]
+    yield
+    assert [(host.daemon.subnet(), host.daemon.subnet6()) for host in pair[:2]] == before
+
+
+def test_another_address_moves_nothing(lab, pair):
+    """Linux lists the newest IPv6 address first; neither a running daemon nor the next start must fall for it."""
+    h1, h2, c1, c2 = pair
+    monitor = h1.monitor()
+    with lab.pinger(c1, c2) as pinger:
+        h1.namespace.ip_batch(["addr add 192.0.2.77/24 dev eth0", "addr add 2001:db8:1::77/64 dev eth0 nodad"])
+        enough(pinger, 30)
+        h1.daemon.restart()
+        h1.daemon.wait_peers(1)
+        enough(pinger)
+    assert pinger.lost == 0, pinger.report()
+    assert published(lab, h1) == (h1.address, h1.address6)
+    assert h1.daemon.metric("flannel_netlink_writes_total") == 0
+    assert monitor.tunnel_events() == []
+
+
+def test_changed_addresses(lab, pair, unmoved):
+    """First the new, then the old is taken away; and once the other way round."""
+    h1, h2, c1, c2 = pair
+    h1.namespace.ip_batch(
+        [
+            "addr add 192.0.2.81/24 dev eth0",
+            "addr add 2001:db8:1::81/64 dev eth0 nodad",
+            f"addr del {h1.address}/24 dev eth0",
+            f"addr del {h1.address6}/64 dev eth0",
+            "addr replace 192.0.2.81/24 dev eth0",
+            "route replace default via 192.0.2.254",
+        ]
+    )
+    follows(lab, h1, "192.0.2.81", "2001:db8:1::81")
+    lab.wait_equal()
+    reach(lab, c1, c2)
+    h1.namespace.ip_batch(["addr del 192.0.2.81/24 dev eth0", "addr del 2001:db8:1::81/64 dev eth0"])
+    wait_for(lambda: "underlay-lost" in h1.daemon.problems(), 5, "the loss is shown")
+    h1.fill_eth0()
+    follows(lab, h1, h1.address, h1.address6)
+    lab.wait_equal()
+    reach(lab, c1, c2)
+    h1.daemon.wait_ok()
+
+
+def second_interface(lab, host, name="eth1"):
+    """Another leg in the same segment, up and without addresses."""
+    lab.underlay.ip_batch([f"link add {name}h type veth peer name {name} netns {host.name}", f"link set {name}h master br0 up"])
+    host.namespace.ip_do(f"link set {name} up")
+
+
+MOVES = [
+    "addr del 192.0.2.1/24 dev eth0",
+    "addr del 2001:db8:1::1/64 dev eth0",
+    "addr add 192.0.2.1/24 dev eth1",
+    "addr add 2001:db8:1::1/64 dev eth1 nodad",
+]
+
+
+@pytest.mark.parametrize("way", ["default route", "iface-regex for the address", "iface-regex for names", "iface"])
+def test_addresses_that_move_to_another_interface(lab, way):
+    lab.start_etcd()
+    lab.configure(DUAL)
+    flags = {
+        "default route": {},
+        "iface-regex for the address": {"iface_regex": "^192\\.0\\.2\\.|^2001:db8:1:"},
+        "iface-regex for names": {"iface_regex": ["^lan[0-9]$", "^eth[0-9]$"]},
+        "iface": {"iface": ["lan0", "eth0", "eth1"]},
+    }[way]
+    h1, h2 = lab.hosts(2)
+    h1.start_daemon(**flags)
+    h2.start_daemon()
+    h1.daemon.wait_peers(1)
+    c1, c2 = h1.container(), h2.container()
+    subnets = h1.daemon.subnet(), h1.daemon.subnet6()
+    second_interface(lab, h1)
+    h1.namespace.ip_batch(MOVES)
+    if way == "default route":
+        default_route(h1, "eth1")
+    if "names" in way or way == "iface":
+        # An interface that has lost its addresses still has its name: only its going makes room for the next.
+        wait_for(lambda: "underlay-lost" in h1.daemon.problems(), 5, "the loss is shown")
+        h1.namespace.ip_do("link set eth0 name gone0")
+    follows(lab, h1, h1.address, h1.address6, "eth1")
+    lab.wait_equal()
+    reach(lab, c1, c2)
+    assert (h1.daemon.subnet(), h1.daemon.subnet6()) == subnets
+    h1.daemon.wait_ok()
+
+
+def test_an_interface_that_is_deleted_and_made_again(lab, pair, unmoved):
+    """The kernel takes the tunnel devices along."""
+    h1, h2, c1, c2 = pair
+    macs = h1.vtep_mac(), h1.vtep_mac("flannel-v6.1")
+    h1.namespace.ip_do("link del eth0")
+    wait_for(lambda: {"underlay-lost", "device-failed"} <= h1.daemon.problems(), 5, "both are shown")
+    assert h1.daemon.request("/readyz")[0] == 503
+    lab.underlay.ip_batch([f"link add h1 type veth peer name eth0 netns {h1.name}", "link set h1 master br0 up"])
+    h1.fill_eth0()
+    lab.wait_equal(10)
+    assert (h1.vtep_mac(), h1.vtep_mac("flannel-v6.1")) == macs
+    reach(lab, c1, c2)
+    h1.daemon.wait_ok()
+
+
+def test_an_interface_that_comes_back_under_another_name(lab):
+    """With iface-regex on the address, and no default route whose change would tell."""
+    lab.start_etcd()
+    lab.configure()
+    h1, h2 = lab.hosts(2)
+    for host in (h1, h2):
+        host.namespace.ip_do("route del default")
+        host.start_daemon(iface_regex="^192\\.0\\.2\\.")
+    h1.daemon.wait_peers(1)
+    c1, c2 = h1.container(), h2.container()
+    h1.namespace.ip_do("link del eth0")
+    wait_for(lambda: "underlay-lost" in h1.daemon.problems(), 5, "the loss is shown")
+    second_interface(lab, h1, "lan7")
+    h1.namespace.ip_do("addr add 192.0.2.1/24 dev lan7")
+    wait_for(lambda: tunnel(h1) == ("lan7", "192.0.2.1"), 5, "flannel.1 is on lan7")
+    lab.wait_equal()
+    reach(lab, c1, c2)
+    h1.daemon.wait_ok()
+
+
+def test_mtu_down_and_up(lab, pair, unmoved):
+    h1, h2, c1, c2 = pair
+    with lab.pinger(c1, c2) as pinger:
+        for lower in (1400, 9000, 1350, 1500):
+            h1.namespace.ip_do(f"link set eth0 mtu {lower}")
+            wait_for(lambda m=lower: h1.link()["mtu"] == m - 50, 3, f"flannel.1 follows {lower}")
+            wait_for(lambda m=lower: h1.link("flannel-v6.1")["mtu"] == m - 70, 3, f"flannel-v6.1 follows {lower}")
+            wait_for(
+                lambda m=lower: h1.daemon.environment_file()["FLANNEL_MTU"] == str(m - 70), 3, "subnet.env follows"
+            )
+            enough(pinger, 5)
+    assert pinger.lost == 0, pinger.report()
+    lab.wait_equal()
+    h1.daemon.wait_ok()
+
+
+def test_an_mtu_too_small_for_ipv6_costs_nothing_for_good(lab, pair, unmoved):
+    """Below 1280 the kernel switches IPv6 off, on the underlay too: shown, and healed when it is over."""
+    h1, h2, c1, c2 = pair
+    with lab.pinger(c1, c2) as pinger:
+        flows = [f for f in pinger.flows if f.family == 4]
+        h1.namespace.ip_do("link set eth0 mtu 1340")
+        wait_for(lambda: h1.daemon.status()["verdict"] != "ok", 3, "it is shown")
+        enough(pinger, 10)
+        h1.namespace.ip_do("link set eth0 mtu 1500")
+        wait_for(lambda: h1.link("flannel-v6.1")["mtu"] == 1430, 3, "flannel-v6.1 follows")
+        lab.wait_equal(5)
+        h1.daemon.wait_ok()
+    assert not any(f.lost() for f in flows), pinger.report()
+    reach(lab, c1, c2)
+
+
+def test_the_default_route_moves(lab, pair, unmoved):
+    h1, h2, c1, c2 = pair
+    second_interface(lab, h1)
+    h1.namespace.ip_batch(["addr add 192.0.2.91/24 dev eth1", "addr add 2001:db8:1::91/64 dev eth1 nodad"])
+    stays(lambda: tunnel(h1) == ("eth0", h1.address), 0.4, "the tunnel is on eth0")
+    default_route(h1, "eth1")
+    follows(lab, h1, "192.0.2.91", "2001:db8:1::91", "eth1")
+    lab.wait_equal()
+    reach(lab, c1, c2)
+
+
+def test_a_flap_of_the_underlay_interface(lab, pair, unmoved):
+    """IPv6 addresses go when an interface is set down. They come back by whoever configures it, the rest by us."""
+    h1, h2, c1, c2 = pair
+    before = [h1.link(name)["ifindex"] for name in ("flannel.1", "flannel-v6.1")]
+    for _ in range(3):
+        h1.namespace.ip_do("link set eth0 down")
+        h1.fill_eth0()
+    lab.wait_equal()
+    reach(lab, c1, c2)
+    assert [h1.link(name)["ifindex"] for name in ("flannel.1", "flannel-v6.1")] == before
+    h1.daemon.wait_ok()
+
+
+def test_public_addresses_behind_nat_stay_while_the_real_ones_change(lab):
+    """The router translates; the host's own address changes below that, and what is published does not."""
+    lab.start_etcd()
+    lab.configure()
+    lab.underlay.sysctl("net.ipv4.ip_forward", 1)
+    lab.underlay.ip_do("addr add 203.0.113.2/32 dev br0")
+    # Without connection tracking, which would remember where packets went before.
+    rule = """table ip nat {
+        chain pre { type filter hook prerouting priority -300; ip daddr 203.0.113.2 ip daddr set %s; }
+    }"""
+    lab.underlay.nft(rule % "192.0.2.2")
+    h1, h2 = lab.hosts(2)
+    h1.start_daemon()
+    h2.start_daemon(public_ip="203.0.113.2")
+    h1.daemon.wait_peers(1)
+    c1, c2 = h1.container(), h2.container()
+    subnet = h2.daemon.subnet()
+    reach(lab, c1, c2)
+    h2.namespace.ip_batch(
+        ["addr add 192.0.2.82/24 dev eth0", "addr del 192.0.2.2/24 dev eth0", "addr replace 192.0.2.82/24 dev eth0",
+         "route replace default via 192.0.2.254"]
+    )  # fmt: skip
+    lab.underlay.nft("flush table ip nat\n" + rule % "192.0.2.82")
+    wait_for(lambda: tunnel(h2) == ("eth0", "192.0.2.82"), 5, "packets leave with the new address")
+    wait_for(lambda: lab.etcd.get(h2.daemon.key()).json["Node"].get("Source") == "192.0.2.82", 5, "peers are told")
+    assert lab.etcd.get(h2.daemon.key()).json["PublicIP"] == "203.0.113.2"
+    lab.wait_equal()
+    reach(lab, c1, c2)
+    assert h2.daemon.subnet() == subnet
