@@ -537,16 +537,20 @@ bool reconcile_next(struct reconcile *r, enum reconcile_action *ret_action,
 	return true;
 }
 
-void reconcile_pending_visit(const struct reconcile *r,
-			     void (*visit)(void *arg, enum reconcile_action action,
-					   const struct kernel_object *o),
-			     void *arg)
+/* `differences`: by what stands there, not by how it will be written. */
+static void visit_pending(const struct reconcile *r, bool differences,
+			  void (*visit)(void *arg, enum reconcile_action action,
+					const struct kernel_object *o),
+			  void *arg)
 {
 	const struct reconcile_entry *entry;
 
 	for (unsigned k = 0; k < KERNEL_KINDS; k++) {
 		TAILQ_FOREACH(entry, &r->puts[k], queue_link)
-		visit(arg, put_action(entry), &entry->object);
+		visit(arg,
+		      differences && entry->presence == ABSENT ? RECONCILE_CREATE
+							       : put_action(entry),
+		      &entry->object);
 	}
 	for (size_t i = r->strays_len; i-- > 0;)
 		visit(arg, RECONCILE_DROP, &r->strays[i]);
@@ -558,6 +562,22 @@ void reconcile_pending_visit(const struct reconcile *r,
 			visit(arg, RECONCILE_DROP, &o);
 		}
 	}
+}
+
+void reconcile_pending_visit(const struct reconcile *r,
+			     void (*visit)(void *arg, enum reconcile_action action,
+					   const struct kernel_object *o),
+			     void *arg)
+{
+	visit_pending(r, false, visit, arg);
+}
+
+void reconcile_difference_visit(const struct reconcile *r,
+				void (*visit)(void *arg, enum reconcile_action action,
+					      const struct kernel_object *o),
+				void *arg)
+{
+	visit_pending(r, true, visit, arg);
 }
 
 void reconcile_refused(struct reconcile *r, struct reconcile_entry *entry, int code,

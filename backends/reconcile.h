@@ -128,6 +128,12 @@ void reconcile_pending_visit(const struct reconcile *r,
 					   const struct kernel_object *o),
 			     void *arg);
 
+/* The same for people: CREATE is what is missing, REPLACE what is otherwise than wanted. */
+void reconcile_difference_visit(const struct reconcile *r,
+				void (*visit)(void *arg, enum reconcile_action action,
+					      const struct kernel_object *o),
+				void *arg);
+
 const struct reconcile_counts *reconcile_counts(const struct reconcile *r);
 
 /* Shows the entries of an owner: the object, whether the kernel has it as wanted, and the last

@@ -14,11 +14,16 @@
 /* Which commands take an option: those whose `options` has one of its groups. */
 enum option_group {
 	GROUP_ALL = 1,
-	GROUP_STORE = 2,  /* asks the store itself */
-	GROUP_LIST = 4,   /* prints a list */
+	GROUP_STORE = 2,  /* may ask the store instead of the daemon */
+	GROUP_LIST = 4,   /* prints a list that is sorted and filtered */
 	GROUP_STATUS = 8, /* says how it is */
 	GROUP_LEASES = 16,
-	GROUP_OUTPUT = 32, /* has more than one format */
+	GROUP_OUTPUT = 32,  /* has more than one format */
+	GROUP_ETCD = 64,    /* talks to the store */
+	GROUP_TABLE = 128,  /* prints a table */
+	GROUP_CHANGE = 256, /* changes something */
+	GROUP_ASK = 512,    /* ... that may break what runs */
+	GROUP_LEASE = 1024, /* the one lease of this host, or one to be */
 };
 
 enum ctl_option_kind {

@@ -18,6 +18,7 @@
 struct exchange {
 	struct event_base *base;
 	const char *kind;
+	bool post;
 	client_document_fn *fn;
 	void *arg;
 	char *line; /* begun, not ended yet */
@@ -75,6 +76,16 @@ static void end(struct exchange *x, int rc)
 	event_base_loopbreak(x->base);
 }
 
+/* The reason that the daemon gives is plain text. */
+static bool is_sentence(const char *text)
+{
+	for (; *text; text++) {
+		if ((unsigned char)*text < ' ' && *text != '\n')
+			return false;
+	}
+	return true;
+}
+
 static void on_done(void *arg, const struct http_reply *reply)
 {
 	struct exchange *x = arg;
@@ -86,6 +97,10 @@ static void on_done(void *arg, const struct http_reply *reply)
 		end(x, err_set(x->e, -ECONNRESET, "the daemon ended the connection"));
 	else if (reply->code)
 		end(x, err_set(x->e, reply->code, "%s", reply->error));
+	else if (reply->status == 403)
+		end(x, err_set(x->e, -EPERM, "%.200s", reply->body));
+	else if (reply->status == 503 && is_sentence(reply->body))
+		end(x, err_set(x->e, -EAGAIN, "%.200s", reply->body));
 	else if (reply->status != 200)
 		end(x, err_set(x->e, -EPROTO, "status %ld: %.200s", reply->status, reply->body));
 	else if (x->fn)
@@ -154,6 +169,7 @@ static int exchange(struct exchange *x, const char *socket, const char *path, in
 		closed = loop_watch_reader(x->base, out);
 	call = http_call_start(http, &(struct http_request){
 					     .url = url,
+					     .body = x->post ? "" : NULL,
 					     .unix_socket = socket,
 					     .connect_timeout_ms = CONNECT_TIMEOUT_MS,
 					     .timeout_ms = timeout_ms,
@@ -184,6 +200,17 @@ int client_get(const char *socket, const char *path, const char *kind, int64_t t
 	return rc;
 }
 
+int client_post(const char *socket, const char *path, const char *kind, int64_t timeout_ms,
+		json_t **ret, struct err *e)
+{
+	struct exchange x = { .kind = kind, .post = true, .e = e };
+	int rc = exchange(&x, socket, path, timeout_ms, NULL);
+
+	if (rc == 0)
+		*ret = x.document;
+	return rc;
+}
+
 int client_follow(const char *socket, const char *path, const char *kind, FILE *out,
 		  client_document_fn *fn, void *arg, struct err *e)
 {
@@ -197,8 +224,12 @@ int client_fail(const struct ctl *c, const char *socket, const struct err *e, co
 	const char *reason = e->text;
 
 	switch (e->code) {
-	case -EACCES:
 	case -EPERM:
+		return ctl_fail(c, CTL_DENIED, reason, "sudo", "flanneld at %s refuses", socket);
+	case -EAGAIN:
+		return ctl_fail(c, CTL_FAILED, reason, "fabricctl status",
+				"flanneld at %s cannot do this now", socket);
+	case -EACCES:
 		return ctl_fail(c, CTL_DENIED, "the socket is for root and its group", "sudo",
 				"cannot reach flanneld at %s: Permission denied", socket);
 	case -ETIMEDOUT:

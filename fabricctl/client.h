@@ -8,10 +8,15 @@
 /*
  * Gets the document of `kind` under `path`; blocks for at most timeout_ms. Caller owns *ret.
  * -EACCES: not allowed to use the socket; -ETIMEDOUT: no answer in time; -EPROTO: an answer that is
- * none; anything else: nobody is there.
+ * none; -EAGAIN: the daemon cannot answer this now, the text says why; anything else: nobody is
+ * there.
  */
 int client_get(const char *socket, const char *path, const char *kind, int64_t timeout_ms,
 	       json_t **ret, struct err *e) MUST_CHECK;
+
+/* The same for what the daemon is to do. -EPERM: it does this for root only. */
+int client_post(const char *socket, const char *path, const char *kind, int64_t timeout_ms,
+		json_t **ret, struct err *e) MUST_CHECK;
 
 /* What client_follow tells; false ends it. The document is borrowed. */
 typedef bool client_document_fn(void *arg, json_t *document);

@@ -11,7 +11,7 @@
 /* clang-format off */
 const struct command commands[] = {
 	{ "subnets", "", "", 0,
-	  GROUP_OUTPUT | GROUP_STORE | GROUP_LIST | GROUP_LEASES,
+	  GROUP_OUTPUT | GROUP_STORE | GROUP_ETCD | GROUP_LIST | GROUP_TABLE | GROUP_LEASES,
 	  FORMAT_BIT(FORMAT_TABLE) | FORMAT_BIT(FORMAT_WIDE) | FORMAT_BIT(FORMAT_JSON) |
 	  FORMAT_BIT(FORMAT_JSONL) | FORMAT_BIT(FORMAT_RAW) | FORMAT_BIT(FORMAT_NAME),
 	  "all leases: who has which subnet, and whether the kernel agrees",
@@ -25,7 +25,36 @@ const struct command commands[] = {
 	  "Exit status 0 if all is well, 3 if it is starting or degraded, 4 if the daemon does not\n"
 	  "answer, 7 if --wait waited in vain.\n",
 	  status_run },
-	{ "config", "check FILE|show", "check show", 2, GROUP_OUTPUT | GROUP_STORE,
+	{ "peers", "", "", 0, GROUP_OUTPUT | GROUP_TABLE,
+	  FORMAT_BIT(FORMAT_TABLE) | FORMAT_BIT(FORMAT_WIDE) | FORMAT_BIT(FORMAT_JSON) |
+	  FORMAT_BIT(FORMAT_JSONL) | FORMAT_BIT(FORMAT_RAW) | FORMAT_BIT(FORMAT_NAME),
+	  "what the kernel has for every peer: route, neighbour, FDB entry",
+	  "Each is ok, pending or failed; a dash: this backend needs none. There are columns for IPv6\n"
+	  "if a peer has it. -o wide shows the objects themselves, json each with its error.\n",
+	  peers_run },
+	{ "diff", "", "", 0, GROUP_OUTPUT, FORMAT_BIT(FORMAT_TABLE) | FORMAT_BIT(FORMAT_JSON),
+	  "what the kernel has too little, too much and otherwise than the leases want",
+	  "+ is missing, - is too much, ~ is another than it should be. The daemon reads the kernel for\n"
+	  "this, and puts right what it finds. Exit status 3 if there was anything.\n",
+	  diff_run },
+	{ "sync", "", "", 0, GROUP_OUTPUT | GROUP_CHANGE,
+	  FORMAT_BIT(FORMAT_TABLE) | FORMAT_BIT(FORMAT_JSON),
+	  "compare the kernel with the leases and put it right, now", 
+	  "The daemon does so by itself; this waits until it is done. With --dry-run as diff.\n",
+	  sync_run },
+	{ "lease", "show|renew|release|reserve SUBNET", "show renew release reserve", 2,
+	  GROUP_OUTPUT | GROUP_STORE | GROUP_ETCD | GROUP_CHANGE | GROUP_ASK | GROUP_LEASE,
+	  FORMAT_BIT(FORMAT_TABLE) | FORMAT_BIT(FORMAT_JSON),
+	  "the lease of this host: look at it, prolong it, give it back; and reservations",
+	  "show            what the daemon holds; with --store what the store has\n"
+	  "renew           prolongs it now; the daemon does so by itself\n"
+	  "release         gives the subnet back to the store, for good. Not while the daemon runs, which\n"
+	  "                would claim it again; addresses of this host's containers are free then\n"
+	  "reserve SUBNET  keeps a subnet for a host, without end: 10.5.50.0/24, or with both families\n"
+	  "                10.5.50.0/24,fd10:5:0:50::/64\n"
+	  "release and reserve go to the store. What is done already is no error.\n",
+	  lease_run },
+	{ "config", "check FILE|show", "check show", 2, GROUP_OUTPUT | GROUP_STORE | GROUP_ETCD,
 	  FORMAT_BIT(FORMAT_TABLE) | FORMAT_BIT(FORMAT_JSON) | FORMAT_BIT(FORMAT_RAW),
 	  "check a network configuration, or show the one in use",
 	  "check FILE  reads a network configuration (\"-\": standard input) and says what it means, or\n"

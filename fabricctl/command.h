@@ -40,6 +40,10 @@ int command_run(struct ctl *c);
 
 int subnets_run(struct ctl *c);
 int status_run(struct ctl *c);
+int peers_run(struct ctl *c);
+int diff_run(struct ctl *c);
+int sync_run(struct ctl *c);
+int lease_run(struct ctl *c);
 int config_run(struct ctl *c);
 int version_run(struct ctl *c);
 int help_run(struct ctl *c);

@@ -2,6 +2,7 @@
 #include "fabricctl/ctl.h"
 
 #include <stdarg.h>
+#include <string.h>
 
 #include "fabricctl/text.h"
 #include "lib/clock.h"
@@ -40,6 +41,28 @@ int ctl_fail(const struct ctl *c, enum ctl_status status, const char *why, const
 	if (hint)
 		print_line(c, "  try: ", hint);
 	return status;
+}
+
+int ctl_confirm(const struct ctl *c, const char *what)
+{
+	auto_free char *safe = text_escape(what, c->utf8);
+	char answer[16] = "";
+
+	if (c->options.yes)
+		return CTL_OK;
+	if (!isatty(STDIN_FILENO))
+		return ctl_fail(c, CTL_USAGE, "standard input is no terminal: nobody can be asked",
+				"--yes, or --dry-run to see what would be done",
+				"%s: this needs --yes", what);
+	fflush(c->out);
+	fprintf(c->err, "%s? [y/N] ", safe);
+	fflush(c->err);
+	if (fgets(answer, sizeof(answer), stdin)) {
+		answer[strcspn(answer, "\n")] = '\0';
+		if (strcasecmp(answer, "y") == 0 || strcasecmp(answer, "yes") == 0)
+			return CTL_OK;
+	}
+	return ctl_fail(c, CTL_FAILED, NULL, NULL, "nothing was changed");
 }
 
 json_t *ctl_document(const char *kind)

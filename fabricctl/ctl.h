@@ -61,6 +61,12 @@ struct ctl_options {
 	bool time_left;
 	bool wait;
 	bool brief;
+	bool dry_run;
+	bool yes;
+	bool force;
+	const char *node;
+	const char *public_ip;
+	const char *public_ipv6;
 	/* Options that the daemon has too, as "--name=value", for settings_read. Owned. */
 	char **settings;
 	int settings_len;
@@ -88,6 +94,13 @@ const char *ctl_format_name(enum ctl_format format);
  */
 int ctl_fail(const struct ctl *c, enum ctl_status status, const char *why, const char *hint,
 	     const char *what, ...) PRINTF(5, 6);
+
+/*
+ * To be called before something that runs may break; `what` says what, as a question without its
+ * end: "give back 10.5.1.0/24". CTL_OK if --yes was given or the person at the terminal agrees;
+ * otherwise complains and returns the exit status.
+ */
+int ctl_confirm(const struct ctl *c, const char *what);
 
 /* An object with apiVersion, kind and generated. */
 json_t *ctl_document(const char *kind);

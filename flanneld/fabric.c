@@ -164,18 +164,26 @@ static void find_paths(const struct fabric *f, const struct lease *l, struct bac
 	}
 }
 
+/* A subnet that is kept for a host which has not come yet: there is nobody to send packets to. */
+static bool is_vacant(const struct lease *l)
+{
+	return l->handle == 0 && !l->node_id && !l->backend_type && !l->problem;
+}
+
 static void want_peer(struct fabric *f, struct peer *p)
 {
 	struct backend_objects objects = { .len = 0 };
 	struct backend_path paths[2];
 	struct reconcile_owner *other;
 	const char *ignored = NULL;
+	bool vacant = is_vacant(p->member->lease);
 	bool in_the_way = false;
 	struct err e;
 
 	find_paths(f, p->member->lease, paths);
 	if (check_peer(f, p->member->lease, &e) < 0 ||
-	    f->backend->type->peer_objects(f->backend, p->member->lease, paths, &objects, &e) < 0) {
+	    (!vacant && f->backend->type->peer_objects(f->backend, p->member->lease, paths,
+						       &objects, &e) < 0)) {
 		objects.len = 0;
 		ignored = e.text;
 	}
@@ -194,7 +202,7 @@ static void want_peer(struct fabric *f, struct peer *p)
 			abort(); /* nothing can be in the way of nothing */
 	}
 	set_ignored(f, p, ignored, in_the_way);
-	rules_peer(f->rules, &p->guard, ignored ? NULL : p->member->lease);
+	rules_peer(f->rules, &p->guard, ignored || vacant ? NULL : p->member->lease);
 	/* Nothing to write is right for some backends, but not while a device is missing. */
 	p->wanted = objects.len > 0 || f->devices_ok || f->devices_len == 0;
 }
@@ -301,6 +309,17 @@ const char *fabric_peer_state(const struct manager_member *member, const char **
 		return "failed";
 	}
 	return p->owner.unsettled || !p->wanted ? "pending" : "ok";
+}
+
+void fabric_peer_visit(const struct manager_member *member,
+		       void (*visit)(void *arg, const struct kernel_object *o, bool settled,
+				     const char *error),
+		       void *arg)
+{
+	const struct peer *p = member->user;
+
+	if (p)
+		reconcile_owner_visit(&p->owner, visit, arg);
 }
 
 const char *fabric_own_state(const struct fabric *f, const char **ret_reason)
@@ -559,7 +578,7 @@ int fabric_diff(struct fabric *f,
 		return err_set(e, -EAGAIN, "there is no lease yet");
 	rc = apply_observe(f->reconcile, f->nl, &f->scope, APPLY_ALL_KINDS, e);
 	if (rc == 0)
-		reconcile_pending_visit(f->reconcile, visit, arg);
+		reconcile_difference_visit(f->reconcile, visit, arg);
 	want_work(f, 0);
 	return rc;
 }

@@ -102,7 +102,13 @@ void fabric_view(const struct fabric *f, struct fabric_view *ret);
 /* "ok", "pending", "failed" or "ignored", and in *ret_reason why (borrowed, "" if there is nothing
  * to say). */
 const char *fabric_peer_state(const struct manager_member *member, const char **ret_reason);
-/* The same for our own objects: address and devices. */
+/* Shows the kernel objects that a peer's lease means here: whether the kernel has each as wanted,
+ * and its last error (or NULL). */
+void fabric_peer_visit(const struct manager_member *member,
+		       void (*visit)(void *arg, const struct kernel_object *o, bool settled,
+				     const char *error),
+		       void *arg);
+/* The state of our own objects: address and devices. */
 const char *fabric_own_state(const struct fabric *f, const char **ret_reason);
 
 #endif

@@ -133,6 +133,43 @@ json_t *report_subnets(const struct daemon *d)
 	return root;
 }
 
+static void add_object(void *arg, const struct kernel_object *o, bool settled, const char *error)
+{
+	/* An FDB entry belongs to the family in which its packets travel. */
+	int family = o->key.kind == KERNEL_FDB ? o->value.gateway_family : o->key.family;
+	char text[KERNEL_OBJECT_TEXT];
+
+	json_array_append_new(arg, json_pack("{s:s,s:s,s:s,s:b,s:o}", "kind",
+					     kernel_kind_name(o->key.kind), "family",
+					     family == AF_INET6 ? "ipv6" : "ipv4", "object",
+					     kernel_object_format(o, text), "settled", settled,
+					     "error", text_or_null(settled ? NULL : error)));
+}
+
+json_t *report_peers(const struct daemon *d)
+{
+	auto_free const struct manager_member **sorted = NULL;
+	json_t *root = document("PeerList");
+	json_t *items = json_array();
+	size_t len = 0;
+
+	sorted = report_members(d, &len);
+	for (size_t i = 0; i < len; i++) {
+		json_t *objects;
+		json_t *item;
+
+		if (sorted[i]->own)
+			continue;
+		item = report_subnet(d, sorted[i]);
+		objects = json_array();
+		fabric_peer_visit(sorted[i], add_object, objects);
+		json_object_set_new(item, "objects", objects);
+		json_array_append_new(items, item);
+	}
+	json_object_set_new(root, "items", items);
+	return root;
+}
+
 static json_t *report_family(const struct network_family *f)
 {
 	return json_pack("{s:o,s:i,s:o,s:o}", "network", net_or_null(&f->network), "subnetLen",
@@ -162,6 +199,7 @@ static json_t *report_lease(const struct manager_view *m)
 {
 	json_t *lease = json_object();
 	char handle[32];
+	char revision[24];
 	char key[SUBNET_KEY_TEXT];
 
 	json_object_set_new(lease, "state", json_string(manager_state_name(m->state)));
@@ -173,7 +211,9 @@ static json_t *report_lease(const struct manager_view *m)
 	json_object_set_new(lease, "subnet", json_string(subnet_format(&m->own->subnet, key)));
 	json_object_set_new(lease, "publicIP", addr_or_null(&m->own->public_v4));
 	json_object_set_new(lease, "publicIPv6", addr_or_null(&m->own->public_v6));
+	snprintf(revision, sizeof(revision), "%llu", (unsigned long long)m->own->mod_revision);
 	json_object_set_new(lease, "handle", json_string(handle));
+	json_object_set_new(lease, "revision", json_string(revision));
 	json_object_set_new(lease, "reservation", json_boolean(m->own->handle == 0));
 	if (m->expires_ms)
 		json_object_set_new(
@@ -183,6 +223,19 @@ static json_t *report_lease(const struct manager_view *m)
 		json_object_set_new(lease, "renewedSecondsAgo",
 				    json_integer((clock_boot_ms() - m->renewed_ms) / 1000));
 	return lease;
+}
+
+json_t *report_own_lease(const struct daemon *d)
+{
+	json_t *root = document("Lease");
+	struct manager_view m;
+
+	manager_view(d->manager, &m);
+	json_object_set_new(root, "source", json_string("daemon"));
+	json_object_set_new(root, "node", json_string(d->node_name));
+	json_object_set_new(root, "nodeID", json_string(d->node_id));
+	json_object_set_new(root, "lease", report_lease(&m));
+	return root;
 }
 
 static json_t *report_kernel(const struct fabric_view *f)

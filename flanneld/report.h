@@ -22,6 +22,11 @@ json_t *report_subnets(const struct daemon *d);
 const struct manager_member **report_members(const struct daemon *d, size_t *ret_len);
 /* One item of it. */
 json_t *report_subnet(const struct daemon *d, const struct manager_member *member);
+/*
+ * {"apiVersion","kind":"PeerList","items":[...]}: the items of the list of subnets but our own,
+ * each with "objects":[{"kind","family":"ipv4|ipv6","object":"route ...","settled","error"}].
+ */
+json_t *report_peers(const struct daemon *d);
 /* {"apiVersion","kind":"NetworkConfig",...} as it is in use, defaults filled in. */
 json_t *report_config(const struct daemon *d);
 /*
@@ -31,6 +36,8 @@ json_t *report_config(const struct daemon *d);
 json_t *report_diff(struct daemon *d, struct err *e);
 /* {"apiVersion","kind":"Sync","writes":n,"seconds":s} after having compared and written. */
 json_t *report_sync(struct daemon *d);
+/* {"apiVersion","kind":"Lease","lease":{...}}: that part of the status alone. */
+json_t *report_own_lease(const struct daemon *d);
 /* Prometheus text format 0.0.4. */
 void report_metrics(const struct daemon *d, FILE *out);
 

@@ -14,6 +14,7 @@
 
 #include "flanneld/daemon.h"
 #include "flanneld/report.h"
+#include "lib/clock.h"
 #include "lib/file.h"
 
 #define REQUEST_MAX_SIZE       4096
@@ -48,6 +49,15 @@ struct time_left_item {
 	TAILQ_ENTRY(time_left_item) link;
 };
 
+/* A /v1/lease/renew that waits for the store. */
+struct renewal {
+	struct status_server *server;
+	struct evhttp_request *request;
+	uint64_t ok; /* renewals before it */
+	uint64_t failed;
+	TAILQ_ENTRY(renewal) link;
+};
+
 struct status_server {
 	struct daemon *daemon;
 	struct evhttp *local;
@@ -58,6 +68,7 @@ struct status_server {
 	size_t watchers_len;
 	TAILQ_HEAD(, time_left_query) queries;
 	TAILQ_HEAD(, time_left_item) items;
+	TAILQ_HEAD(, renewal) renewals;
 };
 
 /* ---- replies ---- */
@@ -120,6 +131,13 @@ static void on_status(struct evhttp_request *request, void *arg)
 	reply_json(request, report_status(s->daemon));
 }
 
+static void on_peers(struct evhttp_request *request, void *arg)
+{
+	struct status_server *s = arg;
+
+	reply_json(request, report_peers(s->daemon));
+}
+
 static void on_config(struct evhttp_request *request, void *arg)
 {
 	struct status_server *s = arg;
@@ -151,16 +169,95 @@ static bool is_root(struct evhttp_request *request)
 	       (peer.uid == 0 || peer.uid == geteuid());
 }
 
-static void on_sync(struct evhttp_request *request, void *arg)
+/* Answers those that may not act. */
+static bool may_act(struct evhttp_request *request)
 {
-	struct status_server *s = arg;
-
 	if (evhttp_request_get_command(request) != EVHTTP_REQ_POST)
 		reply_text(request, 405, "text/plain", "POST only\n");
 	else if (!is_root(request))
 		reply_text(request, 403, "text/plain", "only root may do this\n");
 	else
+		return true;
+	return false;
+}
+
+static void on_sync(struct evhttp_request *request, void *arg)
+{
+	struct status_server *s = arg;
+
+	if (may_act(request))
 		reply_json(request, report_sync(s->daemon));
+}
+
+/* ---- the own lease ---- */
+
+static void on_lease(struct evhttp_request *request, void *arg)
+{
+	struct status_server *s = arg;
+
+	reply_json(request, report_own_lease(s->daemon));
+}
+
+static void renewal_free(struct renewal *r)
+{
+	TAILQ_REMOVE(&r->server->renewals, r, link);
+	free(r);
+}
+
+static void renewal_client_gone(struct evhttp_connection *connection UNUSED, void *arg)
+{
+	renewal_free(arg);
+}
+
+static void not_renewed(struct evhttp_request *request, const struct manager_view *m)
+{
+	reply_text(request, 503, "text/plain",
+		   m->reason[0] ? m->reason : "there is no lease to renew yet");
+}
+
+static void answer_renewals(struct status_server *s)
+{
+	struct renewal *next;
+	struct manager_view m;
+
+	manager_view(s->daemon->manager, &m);
+	for (struct renewal *r = TAILQ_FIRST(&s->renewals); r; r = next) {
+		struct evhttp_request *request = r->request;
+		bool ok = m.renewals_ok != r->ok;
+
+		next = TAILQ_NEXT(r, link);
+		if (!ok && m.renewals_failed == r->failed && m.state == MANAGER_HELD)
+			continue;
+		evhttp_connection_set_closecb(evhttp_request_get_connection(request), NULL, NULL);
+		renewal_free(r);
+		if (ok)
+			reply_json(request, report_own_lease(s->daemon));
+		else
+			not_renewed(request, &m);
+	}
+}
+
+static void on_renew(struct evhttp_request *request, void *arg)
+{
+	struct status_server *s = arg;
+	struct manager_view m;
+	struct renewal *r;
+
+	if (!may_act(request))
+		return;
+	manager_view(s->daemon->manager, &m);
+	if (!manager_renew(s->daemon->manager, clock_boot_ms())) {
+		if (m.state == MANAGER_HELD)
+			reply_json(request, report_own_lease(s->daemon));
+		else
+			not_renewed(request, &m);
+		return;
+	}
+	r = xcalloc(1, sizeof(*r));
+	*r = (struct renewal){ s, request, m.renewals_ok, m.renewals_failed, { 0 } };
+	TAILQ_INSERT_TAIL(&s->renewals, r, link);
+	evhttp_connection_set_closecb(evhttp_request_get_connection(request), renewal_client_gone,
+				      r);
 }
 
 /* ---- /v1/subnets ---- */
@@ -247,6 +344,8 @@ void status_server_changed(struct status_server *s)
 {
 	static const struct timeval gap = { 0, WATCH_GAP_MS * 1000 };
 
+	if (s)
+		answer_renewals(s);
 	if (s && s->watchers_len > 0 && !event_pending(s->tell, EV_TIMEOUT, NULL))
 		event_add(s->tell, &gap);
 }
@@ -425,13 +524,17 @@ int status_server_new(struct daemon *d, struct status_server **ret, struct err *
 	TAILQ_INIT(&s->watchers);
 	TAILQ_INIT(&s->queries);
 	TAILQ_INIT(&s->items);
+	TAILQ_INIT(&s->renewals);
 	s->tell = evtimer_new(d->base, on_tell, s);
 	s->local = new_server(s);
 	evhttp_set_cb(s->local, "/v1/status", on_status, s);
 	evhttp_set_cb(s->local, "/v1/subnets", on_subnets, s);
+	evhttp_set_cb(s->local, "/v1/peers", on_peers, s);
 	evhttp_set_cb(s->local, "/v1/config", on_config, s);
 	evhttp_set_cb(s->local, "/v1/diff", on_diff, s);
 	evhttp_set_cb(s->local, "/v1/sync", on_sync, s);
+	evhttp_set_cb(s->local, "/v1/lease", on_lease, s);
+	evhttp_set_cb(s->local, "/v1/lease/renew", on_renew, s);
 	evhttp_set_allowed_methods(s->local, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST);
 	rc = listen_local(s, d->options->socket, e);
 	if (rc == 0 && port) {

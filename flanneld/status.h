@@ -5,9 +5,11 @@
  *   /healthz  /livez      200 while the loop turns
  *   /readyz               200 or 503 with the reason
  *   /metrics              Prometheus text
- *   /v1/status /v1/subnets /v1/config   JSON for fabricctl; on the unix socket only
+ *   /v1/status /v1/subnets /v1/peers /v1/config   JSON for fabricctl; on the unix socket only
  *   /v1/diff              what differs between kernel and leases at this instant
  *   POST /v1/sync         compare and write now; root only
+ *   /v1/lease             this host's own
+ *   POST /v1/lease/renew  prolong it now, answered when the store has; root only
  *   /v1/subnets?watch=1   the list, then again after every change, one JSON object a line
  */
 #ifndef FLANNELD_STATUS_H
@@ -22,7 +24,8 @@ struct status_server;
  * replaced. */
 int status_server_new(struct daemon *d, struct status_server **ret, struct err *e) MUST_CHECK;
 void status_server_free(struct status_server *s);
-/* Something that /v1/subnets shows may be different now. Cheap if nobody watches. */
+/* Something that /v1/subnets shows may be different now, or a renewal has ended. Cheap if nobody
+ * waits. */
 void status_server_changed(struct status_server *s);
 
 #endif

@@ -514,6 +514,14 @@ void manager_tick(struct manager *m, int64_t now_ms)
 	}
 }
 
+bool manager_renew(struct manager *m, int64_t now_ms)
+{
+	if (m->state != MANAGER_HELD || !m->own->handle)
+		return false;
+	manager_keep_alive(m, now_ms);
+	return true;
+}
+
 int64_t manager_deadline(const struct manager *m)
 {
 	int64_t step = MIN(m->retry_at, m->config_at);

@@ -118,6 +118,10 @@ void manager_reject_config(struct manager *m, int64_t now_ms, const char *reason
 /* What we publish has changed. Copied; written as soon as the lease is held. */
 void manager_publish(struct manager *m, int64_t now_ms, const struct lease *attributes);
 
+/* Prolongs the lease now instead of later. False if it is not held, or cannot expire. What comes of
+ * it is counted in the view: renewals_ok, renewals_failed. */
+bool manager_renew(struct manager *m, int64_t now_ms);
+
 void manager_reply(struct manager *m, int64_t now_ms, uint64_t id, struct store_reply *reply);
 void manager_event(struct manager *m, int64_t now_ms, struct store_event *event);
 /* To be called at or after manager_deadline. */

@@ -26,6 +26,10 @@ bool manager_is_ours(const struct manager *m, const struct lease *l)
 
 	if (l->problem)
 		return false;
+	/* A reservation that names its host and no address. */
+	if (!l->node_id && !l->handle && !ip_addr_is_set(&l->public_v4) &&
+	    !ip_addr_is_set(&l->public_v6))
+		return same_name;
 	if (manager_same_text(l->node_id, m->node_id))
 		return same_public || same_name || subnet_equal(&l->subnet, &m->previous);
 	return same_public && (!l->node_id || same_name);

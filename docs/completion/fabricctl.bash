@@ -5,7 +5,7 @@ _fabricctl()
 {
 	local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
 	local command= options= formats= words= i
-	local commands="subnets status config version help completion"
+	local commands="subnets status peers diff sync lease config version help completion"
 
 	COMPREPLY=()
 	for ((i = 1; i < COMP_CWORD; i++)); do
@@ -29,6 +29,23 @@ _fabricctl()
 		options="-o --output --wait --timeout --brief --socket --config-file --color --version -h --help"
 		formats="table json"
 		;;
+	peers)
+		options="-o --output --no-headers --socket --config-file --color --version -h --help"
+		formats="table wide json jsonl raw name"
+		;;
+	diff)
+		options="-o --output --socket --config-file --color --version -h --help"
+		formats="table json"
+		;;
+	sync)
+		options="-o --output --dry-run --socket --config-file --color --version -h --help"
+		formats="table json"
+		;;
+	lease)
+		options="-o --output --dry-run -y --yes --force --node --public-ip --public-ipv6 --store --etcd-endpoints --etcd-prefix --etcd-cafile --etcd-certfile --etcd-keyfile --etcd-username --etcd-password-file --state-dir --socket --config-file --color --version -h --help"
+		formats="table json"
+		words="show renew release reserve"
+		;;
 	config)
 		options="-o --output --store --etcd-endpoints --etcd-prefix --etcd-cafile --etcd-certfile --etcd-keyfile --etcd-username --etcd-password-file --state-dir --socket --config-file --color --version -h --help"
 		formats="table json raw"
@@ -48,7 +65,7 @@ _fabricctl()
 		;;
 	esac
 	case $previous in
-	--columns|--filter|--timeout|--etcd-endpoints|--etcd-prefix|--etcd-username)
+	--columns|--filter|--timeout|--node|--public-ip|--public-ipv6|--etcd-endpoints|--etcd-prefix|--etcd-username)
 		return
 		;;
 	--etcd-cafile|--etcd-certfile|--etcd-keyfile|--etcd-password-file|--state-dir|--socket|--config-file)

@@ -1,0 +1,518 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fabricctl lease: this host's lease, and reservations for others. */
+#include "fabricctl/lease.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "fabricctl/client.h"
+#include "fabricctl/command.h"
+#include "fabricctl/session.h"
+#include "fabricctl/text.h"
+#include "lib/clock.h"
+
+#define ANSWER_TIMEOUT_MS 5000
+#define RENEW_TIMEOUT_MS  30000 /* the daemon may have to try several endpoints */
+
+/* ---- show and renew ---- */
+
+static char *safe_text(const struct ctl *c, const json_t *object, const char *key)
+{
+	const char *text = ctl_text(object, key);
+
+	return text_escape(text && *text ? text : "-", c->utf8);
+}
+
+static void print_duration(const struct ctl *c, const char *before, const json_t *lease,
+			   const char *key, const char *after)
+{
+	int64_t seconds = ctl_int(lease, key, -1);
+	char text[CLOCK_TEXT];
+
+	if (seconds >= 0)
+		fprintf(c->out, "  %s%s%s", before, clock_format_duration(seconds, text), after);
+}
+
+/* One line, as far as things are known. */
+static int print_lease(const struct ctl *c, const json_t *document)
+{
+	const json_t *lease = json_object_get(document, "lease");
+	auto_free char *subnet = safe_text(c, lease, "subnet");
+	auto_free char *node = safe_text(c, document, "node");
+	auto_free char *state = safe_text(c, lease, "state");
+	auto_free char *reason = safe_text(c, lease, "reason");
+	auto_free char *handle = safe_text(c, lease, "handle");
+	auto_free char *revision = safe_text(c, lease, "revision");
+
+	if (c->format == FORMAT_JSON) {
+		ctl_print_json(c, json_incref((json_t *)document));
+		return ctl_text(lease, "subnet") ? CTL_OK : CTL_NOT_FOUND;
+	}
+	if (!ctl_text(lease, "subnet"))
+		return ctl_fail(c, CTL_NOT_FOUND, reason, "fabricctl status",
+				"this host has no lease: %s", state);
+	fprintf(c->out, "%s  %s  %s", subnet, node, state);
+	if (json_is_true(json_object_get(lease, "reservation"))) {
+		fputs("  reserved, never ends", c->out);
+	} else {
+		fprintf(c->out, "  lease %s", handle);
+		print_duration(c, "left ", lease, "expiresSeconds", "");
+		print_duration(c, "renewed ", lease, "renewedSecondsAgo", " ago");
+	}
+	fprintf(c->out, "  revision %s\n", revision);
+	if (ctl_text(lease, "reason") && *ctl_text(lease, "reason"))
+		fprintf(c->out, "%s%s%s\n", ctl_color_on(c, COLOR_WARN), reason,
+			ctl_color_off(c, COLOR_WARN));
+	return CTL_OK;
+}
+
+static int ask_daemon(struct ctl *c, bool renew)
+{
+	auto_settings struct settings settings = { 0 };
+	auto_json json_t *document = NULL;
+	struct err e;
+	int status = settings_read(c, false, &settings);
+	int rc;
+
+	if (status)
+		return status;
+	if (renew)
+		rc = client_post(settings.socket, "/v1/lease/renew", "Lease", RENEW_TIMEOUT_MS,
+				 &document, &e);
+	else
+		rc = client_get(settings.socket, "/v1/lease", "Lease", ANSWER_TIMEOUT_MS, &document,
+				&e);
+	if (rc < 0)
+		return client_fail(c, settings.socket, &e, "fabricctl lease show --store");
+	return print_lease(c, document);
+}
+
+/* ---- the own lease in the store ---- */
+
+/*
+ * Lists the leases and finds ours among them by the identity of this host. *ret_own is borrowed
+ * from the list, NULL if there is none. Two with one identity: a machine was cloned, and it cannot
+ * be told from here which is whose.
+ */
+static int find_own(const struct ctl *c, struct session *s, struct store_reply *ret_list,
+		    const struct lease **ret_own)
+{
+	const char *id = s->settings.node_id;
+	size_t found = 0;
+
+	*ret_own = NULL;
+	if (!*id) {
+		auto_free char *why = xasprintf("there is nothing in %s/node-id that can be read",
+						s->settings.state_dir);
+
+		return ctl_fail(c, CTL_NOT_FOUND, why, "sudo, or --state-dir",
+				"it is not known which host this is");
+	}
+	session_ask(s, &(struct store_request){ .op = STORE_LIST }, ret_list);
+	if (ret_list->status != STORE_OK)
+		return session_fail(c, s, ret_list);
+	for (size_t i = 0; i < ret_list->leases_len; i++) {
+		const struct lease *l = ret_list->leases[i];
+
+		if (l->node_id && strcmp(l->node_id, id) == 0) {
+			*ret_own = l;
+			found++;
+		}
+	}
+	if (found > 1)
+		return ctl_fail(c, CTL_CONFLICT, "another host has a copy of this one's identity",
+				"fabricctl subnets --store -o wide",
+				"%zu leases carry the identity of this host", found);
+	return CTL_OK;
+}
+
+static json_t *addr_or_null(const struct ip_addr *addr)
+{
+	char text[IP_ADDR_TEXT];
+
+	return ip_addr_is_set(addr) ? json_string(ip_addr_format(addr, text)) : json_null();
+}
+
+/* The same shape as the daemon's. */
+static json_t *lease_document(const struct session *s, const struct lease *own, int64_t left_s)
+{
+	json_t *document = ctl_document("Lease");
+	json_t *lease = json_object();
+	char subnet[SUBNET_KEY_TEXT];
+
+	json_object_set_new(lease, "state", json_string(own ? "held" : "absent"));
+	json_object_set_new(lease, "reason",
+			    json_string(own ? "" : "the store has none with its identity"));
+	if (own) {
+		json_object_set_new(lease, "subnet",
+				    json_string(subnet_format(&own->subnet, subnet)));
+		json_object_set_new(lease, "publicIP", addr_or_null(&own->public_v4));
+		json_object_set_new(lease, "publicIPv6", addr_or_null(&own->public_v6));
+		json_object_set_new(lease, "handle",
+				    json_sprintf("%llx", (unsigned long long)own->handle));
+		json_object_set_new(lease, "revision",
+				    json_sprintf("%llu", (unsigned long long)own->mod_revision));
+		json_object_set_new(lease, "reservation", json_boolean(own->handle == 0));
+		if (left_s >= 0)
+			json_object_set_new(lease, "expiresSeconds", json_integer(left_s));
+	}
+	json_object_set_new(document, "source", json_string("store"));
+	json_object_set_new(document, "node",
+			    own && own->node_name ? json_string(own->node_name) : json_null());
+	json_object_set_new(document, "nodeID", json_string(s->settings.node_id));
+	json_object_set_new(document, "lease", lease);
+	return document;
+}
+
+static int show_from_store(struct ctl *c)
+{
+	auto_session struct session s;
+	auto_json json_t *document = NULL;
+	struct store_reply list = { 0 };
+	const struct lease *own;
+	int64_t left_s = -1;
+	int status = session_open(c, &s);
+
+	if (status == CTL_OK)
+		status = find_own(c, &s, &list, &own);
+	if (status == CTL_OK && own && own->handle) {
+		struct store_reply left = { 0 };
+
+		session_ask(&s, &(struct store_request){ .op = STORE_TIME_LEFT, .lease = own },
+			    &left);
+		if (left.status == STORE_OK)
+			left_s = left.ttl_s;
+		store_reply_fini(&left);
+	}
+	if (status == CTL_OK) {
+		document = lease_document(&s, own, left_s);
+		status = print_lease(c, document);
+	}
+	store_reply_fini(&list);
+	return status;
+}
+
+/* ---- release and reserve ---- */
+
+/* What was done, or would be. */
+static int print_change(const struct ctl *c, const char *action, const struct lease *lease,
+			bool changed, uint64_t revision)
+{
+	const char *past = strcmp(action, "release") == 0 ? "released" : "reserved";
+	bool dry = c->options.dry_run && changed;
+	const char *name = lease && lease->node_name ? lease->node_name : "";
+	auto_free char *node = text_escape(name, c->utf8);
+	char subnet[SUBNET_KEY_TEXT] = "";
+
+	if (lease)
+		subnet_format(&lease->subnet, subnet);
+	if (c->format == FORMAT_JSON) {
+		json_t *document = ctl_document("LeaseChange");
+
+		json_object_set_new(document, "action", json_string(action));
+		json_object_set_new(document, "subnet", lease ? json_string(subnet) : json_null());
+		json_object_set_new(document, "node", *name ? json_string(name) : json_null());
+		json_object_set_new(document, "changed", json_boolean(changed && !dry));
+		json_object_set_new(document, "dryRun", json_boolean(c->options.dry_run));
+		json_object_set_new(document, "revision",
+				    revision ? json_sprintf("%llu", (unsigned long long)revision)
+					     : json_null());
+		ctl_print_json(c, document);
+	} else if (!lease) {
+		fputs("nothing to do: the store has no lease of this host\n", c->out);
+	} else if (!changed) {
+		fprintf(c->out, "nothing to do: %s is %s for %s already\n", subnet, past, node);
+	} else if (dry) {
+		fprintf(c->out, "would %s %s%s%s\n", action, subnet, *node ? " for " : "", node);
+	} else {
+		fprintf(c->out, "%s %s%s%s (revision %llu)\n", past, subnet, *node ? " for " : "",
+			node, (unsigned long long)revision);
+	}
+	return CTL_OK;
+}
+
+/* A daemon would claim again at once what is taken from it. */
+static bool daemon_runs(const char *socket)
+{
+	auto_json json_t *document = NULL;
+	struct err e;
+	int rc = client_get(socket, "/v1/lease", "Lease", ANSWER_TIMEOUT_MS, &document, &e);
+
+	return rc != -ENOENT && rc != -ECONNREFUSED && rc != -ENOTDIR;
+}
+
+static int release_own(const struct ctl *c, struct session *s, const struct lease *own)
+{
+	struct store_reply reply = { 0 };
+	char subnet[SUBNET_KEY_TEXT];
+	char address[IP_ADDR_TEXT];
+	auto_free char *what = NULL;
+	int status;
+
+	what = xasprintf(
+		"give back %s of %s at %s, so that another host may get it",
+		subnet_format(&own->subnet, subnet), own->node_name ? own->node_name : "this host",
+		ip_addr_format(ip_addr_is_set(&own->public_v4) ? &own->public_v4 : &own->public_v6,
+			       address));
+	status = ctl_confirm(c, what);
+	if (status)
+		return status;
+	session_ask(s, &(struct store_request){ .op = STORE_REMOVE, .lease = own }, &reply);
+	/* Gone meanwhile is gone. */
+	if (reply.status == STORE_OK || (reply.status == STORE_CONFLICT && !reply.holder))
+		status = print_change(c, "release", own, true, reply.revision);
+	else
+		status = session_fail(c, s, &reply);
+	store_reply_fini(&reply);
+	return status;
+}
+
+static int release(struct ctl *c)
+{
+	auto_session struct session s;
+	struct store_reply list = { 0 };
+	const struct lease *own = NULL;
+	int status = session_open(c, &s);
+
+	if (status == CTL_OK && !c->options.force && !c->options.dry_run &&
+	    daemon_runs(s.settings.socket))
+		status = ctl_fail(c, CTL_FAILED, "it would claim the subnet again at once",
+				  "systemctl stop flanneld, or --force",
+				  "flanneld is running at %s", s.settings.socket);
+	if (status == CTL_OK)
+		status = find_own(c, &s, &list, &own);
+	if (status == CTL_OK && (!own || c->options.dry_run))
+		status = print_change(c, "release", own, own != NULL, 0);
+	else if (status == CTL_OK)
+		status = release_own(c, &s, own);
+	store_reply_fini(&list);
+	return status;
+}
+
+int lease_parse_subnet(const char *text, struct subnet *ret, struct err *e)
+{
+	auto_free char *copy = xstrdup(text);
+	struct subnet s = { 0 };
+	char *rest = copy;
+
+	while (rest) {
+		const char *part = strsep(&rest, ",");
+		struct ip_net net;
+		struct ip_net *place;
+
+		if (ip_net_parse(part, AF_UNSPEC, &net, e) < 0)
+			return e->code;
+		if (ip_net_has_host_bits(&net))
+			return err_set(e, -EINVAL, "\"%.60s\" has host bits", part);
+		place = net.addr.family == AF_INET ? &s.v4 : &s.v6;
+		if (ip_net_is_set(place))
+			return err_set(e, -EINVAL, "two subnets of one family");
+		*place = net;
+	}
+	*ret = s;
+	return 0;
+}
+
+static int check_family(const struct network_family *f, const struct ip_net *net, const char *name,
+			struct err *e)
+{
+	char text[IP_NET_TEXT];
+	char min[IP_ADDR_TEXT];
+	char max[IP_ADDR_TEXT];
+
+	if (!f->enabled && ip_net_is_set(net))
+		return err_set(e, -EINVAL, "the network has no %s", name);
+	if (f->enabled && !ip_net_is_set(net))
+		return err_set(e, -EINVAL, "the network has %s: name a subnet of it, too", name);
+	if (f->enabled && !network_family_allows(f, net))
+		return err_set(e, -EINVAL, "%s leases /%u each from %s to %s",
+			       ip_net_format(&f->network, text), f->subnet_len,
+			       ip_addr_format(&f->subnet_min, min),
+			       ip_addr_format(&f->subnet_max, max));
+	return 0;
+}
+
+int lease_check_subnet(const struct network_config *config, const struct subnet *subnet,
+		       struct err *e)
+{
+	int rc = check_family(&config->v4, &subnet->v4, "IPv4", e);
+
+	return rc < 0 ? rc : check_family(&config->v6, &subnet->v6, "IPv6", e);
+}
+
+static bool is_done(const struct lease *l, const struct lease *reservation)
+{
+	if (l->handle || l->problem || !subnet_equal(&l->subnet, &reservation->subnet) ||
+	    !l->node_name || strcmp(l->node_name, reservation->node_name) != 0)
+		return false;
+	/* Who uses it publishes what is right. */
+	return l->node_id || (ip_addr_equal(&l->public_v4, &reservation->public_v4) &&
+			      ip_addr_equal(&l->public_v6, &reservation->public_v6));
+}
+
+const struct lease *lease_in_the_way(struct lease *const *leases, size_t len,
+				     const struct lease *reservation, bool *ret_done)
+{
+	*ret_done = false;
+	for (size_t i = 0; i < len; i++) {
+		if (!subnet_overlaps(&leases[i]->subnet, &reservation->subnet))
+			continue;
+		if (!is_done(leases[i], reservation))
+			return leases[i];
+		*ret_done = true;
+	}
+	return NULL;
+}
+
+static int taken(const struct ctl *c, const struct lease *lease, const struct lease *by)
+{
+	char wanted[SUBNET_KEY_TEXT];
+	char theirs[SUBNET_KEY_TEXT];
+	char address[IP_ADDR_TEXT] = "no address";
+	auto_free char *why = NULL;
+
+	if (!by)
+		return ctl_fail(c, CTL_CONFLICT, "somebody took it this moment",
+				"fabricctl subnets --store", "%s is not free",
+				subnet_format(&lease->subnet, wanted));
+	if (ip_addr_is_set(&by->public_v4))
+		ip_addr_format(&by->public_v4, address);
+	else if (ip_addr_is_set(&by->public_v6))
+		ip_addr_format(&by->public_v6, address);
+	why = xasprintf("%s is %s %s (%s)", subnet_format(&by->subnet, theirs),
+			by->handle ? "leased to" : "reserved for",
+			by->node_name ? by->node_name : "a host without a name", address);
+	return ctl_fail(c, CTL_CONFLICT, why, "fabricctl subnets --store", "%s is not free",
+			subnet_format(&lease->subnet, wanted));
+}
+
+/* Reads the configuration: only what the network would lease can be reserved, so that two leases
+ * overlap only if they have the same key. */
+static int check_network(const struct ctl *c, struct session *s, const struct lease *lease)
+{
+	auto_network_config struct network_config config = { 0 };
+	struct store_reply reply = { 0 };
+	int status = CTL_OK;
+	struct err e;
+
+	session_ask(s, &(struct store_request){ .op = STORE_CONFIG }, &reply);
+	if (reply.status != STORE_OK)
+		status = session_fail(c, s, &reply);
+	else if (network_config_parse(reply.config, reply.config_size, &config, &e) < 0)
+		status = ctl_fail(c, CTL_FOUND, e.text, "fabricctl config show --store",
+				  "the network configuration in the store is not valid");
+	else if (lease_check_subnet(&config, &lease->subnet, &e) < 0)
+		status = ctl_fail(c, CTL_USAGE, e.text, "fabricctl config show --store",
+				  "no host could have this subnet");
+	store_reply_fini(&reply);
+	return status;
+}
+
+static int create(const struct ctl *c, struct session *s, const struct lease *lease)
+{
+	struct store_reply reply = { 0 };
+	int status;
+
+	/* Nobody is told to change anything by this, so nobody is asked. */
+	session_ask(s, &(struct store_request){ .op = STORE_CREATE, .lease = lease }, &reply);
+	if (reply.status == STORE_OK)
+		status = print_change(c, "reserve", lease, true, reply.revision);
+	else if (reply.status == STORE_CONFLICT)
+		status = taken(c, lease, reply.holder);
+	else
+		status = session_fail(c, s, &reply);
+	store_reply_fini(&reply);
+	return status;
+}
+
+static int read_reservation(const struct ctl *c, struct lease *ret)
+{
+	const char *name = c->options.node;
+	struct err e;
+	int rc;
+
+	if (!name || !*name)
+		return ctl_fail(c, CTL_USAGE, "somebody must be the one that it is kept for",
+				"fabricctl lease reserve SUBNET --node NAME", "--node is missing");
+	if (strlen(name) > LEASE_TEXT_MAX)
+		return ctl_fail(c, CTL_USAGE, NULL, NULL, "--node is longer than %d bytes",
+				LEASE_TEXT_MAX);
+	rc = lease_parse_subnet(c->operands[1], &ret->subnet, &e);
+	if (rc == 0 && c->options.public_ip)
+		rc = ip_addr_parse(c->options.public_ip, AF_INET, &ret->public_v4, &e);
+	if (rc == 0 && c->options.public_ipv6)
+		rc = ip_addr_parse(c->options.public_ipv6, AF_INET6, &ret->public_v6, &e);
+	if (rc < 0)
+		return ctl_fail(c, CTL_USAGE, NULL, command_help_hint(c->command), "%s", e.text);
+	/* Empty: a name is written only with an identity, and that the host has yet to bring. */
+	ret->node_id = xstrdup("");
+	ret->node_name = xstrdup(name);
+	return CTL_OK;
+}
+
+static int reserve(struct ctl *c)
+{
+	auto_lease struct lease *lease = lease_new();
+	auto_session struct session s = { 0 };
+	struct store_reply list = { 0 };
+	const struct lease *other;
+	bool done = false;
+	int status = read_reservation(c, lease);
+
+	if (status == CTL_OK)
+		status = session_open(c, &s);
+	if (status == CTL_OK)
+		status = check_network(c, &s, lease);
+	if (status)
+		return status;
+	session_ask(&s, &(struct store_request){ .op = STORE_LIST }, &list);
+	if (list.status != STORE_OK)
+		status = session_fail(c, &s, &list);
+	else if ((other = lease_in_the_way(list.leases, list.leases_len, lease, &done)))
+		status = taken(c, lease, other);
+	else if (done || c->options.dry_run)
+		status = print_change(c, "reserve", lease, !done, 0);
+	else
+		status = create(c, &s, lease);
+	store_reply_fini(&list);
+	return status;
+}
+
+/* ---- which of them ---- */
+
+static int refuse(const struct ctl *c, const char *verb, const char *option)
+{
+	return ctl_fail(c, CTL_USAGE, NULL, command_help_hint(c->command),
+			"fabricctl lease %s has no --%s", verb, option);
+}
+
+int lease_run(struct ctl *c)
+{
+	const struct ctl_options *o = &c->options;
+	const char *verb = c->operands_len > 0 ? c->operands[0] : "";
+	bool show = strcmp(verb, "show") == 0;
+	bool renew = strcmp(verb, "renew") == 0;
+	bool reserving = strcmp(verb, "reserve") == 0;
+	bool releasing = strcmp(verb, "release") == 0;
+
+	if ((!show && !renew && !reserving && !releasing) || c->operands_len != 1 + reserving)
+		return ctl_fail(c, CTL_USAGE, reserving ? "name one subnet" : NULL,
+				command_help_hint(c->command),
+				"usage: fabricctl lease show|renew|release, or fabricctl lease "
+				"reserve SUBNET --node NAME");
+	if (o->force && !releasing)
+		return refuse(c, verb, "force");
+	if (o->yes && !releasing)
+		return refuse(c, verb, "yes");
+	if (o->dry_run && (show || renew))
+		return refuse(c, verb, "dry-run");
+	if ((o->node || o->public_ip || o->public_ipv6) && !reserving)
+		return refuse(c, verb, o->node ? "node" : "public-ip");
+	if (o->store && renew)
+		return refuse(c, verb, "store");
+	if (reserving)
+		return reserve(c);
+	if (releasing)
+		return release(c);
+	return show && o->store ? show_from_store(c) : ask_daemon(c, renew);
+}

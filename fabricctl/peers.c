@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fabricctl peers: what the kernel of this host has for every other host. */
+#include "fabricctl/peers.h"
+
+#include <string.h>
+
+#include "fabricctl/client.h"
+#include "fabricctl/command.h"
+#include "fabricctl/lease_columns.h"
+#include "fabricctl/settings.h"
+#include "fabricctl/table.h"
+#include "fabricctl/text.h"
+#include "lib/json.h"
+
+#define ANSWER_TIMEOUT_MS 10000
+
+enum column {
+	COLUMN_SUBNET,
+	COLUMN_NODE,
+	COLUMN_PUBLIC_IP,
+	COLUMN_ROUTE,
+	COLUMN_NEIGHBOUR,
+	COLUMN_FDB,
+	COLUMN_ROUTE_V6,
+	COLUMN_NEIGHBOUR_V6,
+	COLUMN_FDB_V6,
+	COLUMN_KERNEL,
+	COLUMN_REASON,
+	COLUMN_OBJECTS,
+	COLUMNS
+};
+
+static const char *const headings[COLUMNS] = { "SUBNET",    "NODE",   "PUBLIC IP", "ROUTE",
+					       "NEIGHBOUR", "FDB",    "ROUTE V6",  "NEIGH V6",
+					       "FDB V6",    "KERNEL", "REASON",    "OBJECTS" };
+
+static bool is_text(const json_t *object, const char *key, const char *text)
+{
+	const char *value = ctl_text(object, key);
+
+	return value && strcmp(value, text) == 0;
+}
+
+const char *peers_state(const json_t *peer, const char *kind, const char *family)
+{
+	const char *state = NULL;
+	json_t *object;
+	size_t i;
+
+	json_array_foreach (json_object_get(peer, "objects"), i, object) {
+		if (!is_text(object, "kind", kind) || !is_text(object, "family", family))
+			continue;
+		if (ctl_text(object, "error"))
+			return "failed";
+		if (!json_is_true(json_object_get(object, "settled")))
+			state = "pending";
+		else if (!state)
+			state = "ok";
+	}
+	return state;
+}
+
+static enum ctl_color state_color(const char *state)
+{
+	if (!state)
+		return COLOR_NONE;
+	return strcmp(state, "ok") == 0       ? COLOR_GOOD
+	       : strcmp(state, "failed") == 0 ? COLOR_BAD
+					      : COLOR_WARN;
+}
+
+static bool has_family(const json_t *items, const char *family)
+{
+	json_t *object;
+	json_t *item;
+	size_t i;
+	size_t n;
+
+	json_array_foreach (items, i, item) {
+		json_array_foreach (json_object_get(item, "objects"), n, object) {
+			if (is_text(object, "family", family))
+				return true;
+		}
+	}
+	return false;
+}
+
+static char *describe_objects(const json_t *item)
+{
+	char *text = xstrdup("");
+	json_t *object;
+	size_t i;
+
+	json_array_foreach (json_object_get(item, "objects"), i, object) {
+		auto_free char *before = text;
+		const char *name = ctl_text(object, "object");
+
+		text = xasprintf("%s%s%s", before, *before ? "; " : "", name ? name : "?");
+	}
+	return text;
+}
+
+static char *describe_address(const json_t *item)
+{
+	const char *v4 = ctl_text(item, "publicIP");
+	const char *v6 = ctl_text(item, "publicIPv6");
+
+	return xasprintf("%s%s%s", v4 ? v4 : "", v4 && v6 ? "," : "", v6 ? v6 : "");
+}
+
+static void set_cell(struct table *t, size_t cell, enum column column, const json_t *item)
+{
+	static const char *const kinds[] = { "route", "neighbour", "fdb" };
+	auto_free char *text = NULL;
+	const char *state;
+
+	switch (column) {
+	case COLUMN_SUBNET:
+		text = lease_name(item);
+		table_set(t, cell, text, COLOR_NONE);
+		break;
+	case COLUMN_NODE:
+		table_set(t, cell, ctl_text(item, "node"), COLOR_NONE);
+		break;
+	case COLUMN_PUBLIC_IP:
+		text = describe_address(item);
+		table_set(t, cell, text, COLOR_NONE);
+		break;
+	case COLUMN_KERNEL:
+		state = ctl_text(item, "kernel");
+		table_set(t, cell, state, state_color(state));
+		break;
+	case COLUMN_REASON:
+		table_set(t, cell, ctl_text(item, "reason"), COLOR_NONE);
+		break;
+	case COLUMN_OBJECTS:
+		text = describe_objects(item);
+		table_set(t, cell, text, COLOR_NONE);
+		break;
+	default:
+		state = peers_state(item, kinds[(column - COLUMN_ROUTE) % ARRAY_LEN(kinds)],
+				    column < COLUMN_ROUTE_V6 ? "ipv4" : "ipv6");
+		table_set(t, cell, state, state_color(state));
+		break;
+	}
+}
+
+static void print_table(const struct ctl *c, const json_t *items)
+{
+	bool all = c->format == FORMAT_RAW;
+	bool v4 = all || has_family(items, "ipv4") || !has_family(items, "ipv6");
+	bool v6 = all || has_family(items, "ipv6");
+	struct table_column columns[COLUMNS];
+	enum column shown[COLUMNS];
+	auto_table struct table *table = NULL;
+	size_t len = 0;
+	json_t *item;
+	size_t i;
+
+	for (enum column column = 0; column < COLUMNS; column++) {
+		bool state_v4 = column >= COLUMN_ROUTE && column <= COLUMN_FDB;
+		bool state_v6 = column >= COLUMN_ROUTE_V6 && column <= COLUMN_FDB_V6;
+
+		if ((state_v4 && !v4) || (state_v6 && !v6) ||
+		    (column == COLUMN_OBJECTS && !all && c->format != FORMAT_WIDE))
+			continue;
+		columns[len] = (struct table_column){ headings[column], false,
+						      c->format != FORMAT_WIDE &&
+							      (column == COLUMN_NODE ||
+							       column == COLUMN_REASON) };
+		shown[len++] = column;
+	}
+	table = table_new(columns, len);
+	json_array_foreach (items, i, item) {
+		table_add_row(table);
+		for (size_t n = 0; n < len; n++)
+			set_cell(table, n, shown[n], item);
+	}
+	if (c->format == FORMAT_RAW)
+		table_print_raw(table, c);
+	else
+		table_print(table, c, !c->options.no_headers);
+}
+
+void peers_print(const struct ctl *c, const json_t *document)
+{
+	const json_t *items = json_object_get(document, "items");
+	json_t *item;
+	size_t i;
+
+	switch (c->format) {
+	case FORMAT_JSON:
+		ctl_print_json(c, json_incref((json_t *)document));
+		break;
+	case FORMAT_JSONL:
+		json_array_foreach (items, i, item)
+			ctl_print_json(c, json_incref(item));
+		break;
+	case FORMAT_NAME:
+		json_array_foreach (items, i, item) {
+			auto_free char *name = lease_name(item);
+			auto_free char *safe = text_escape(name ? name : "-", c->utf8);
+
+			fprintf(c->out, "%s\n", safe);
+		}
+		break;
+	default:
+		print_table(c, items);
+		break;
+	}
+}
+
+int peers_run(struct ctl *c)
+{
+	auto_settings struct settings settings = { 0 };
+	auto_json json_t *document = NULL;
+	struct err e;
+	int status = settings_read(c, false, &settings);
+
+	if (status)
+		return status;
+	if (client_get(settings.socket, "/v1/peers", "PeerList", ANSWER_TIMEOUT_MS, &document, &e) <
+	    0)
+		return client_fail(c, settings.socket, &e, "fabricctl subnets --store");
+	peers_print(c, document);
+	return CTL_OK;
+}
