@@ -113,7 +113,8 @@ size_t daemon_problems(const struct daemon *d,
 		    "%zu of %zu peers have a lease that is of no use here", f.ignored, f.peers);
 	if (m.kept)
 		add(ret, &len, "peers-kept",
-		    "%zu peers are not in the store, which was restored or wiped; their objects stay for "
+		    "%zu peers are not in the store, which was restored or wiped; their objects "
+		    "stay for "
 		    "some seconds, in case their hosts claim them again",
 		    m.kept);
 	if (m.junk_len)

@@ -10,8 +10,8 @@
 #define CONFIG_POLL_MS     1000
 #define CONFIG_POLL_MAX_MS 5000
 /* Longer than the longest pause before a host asks its store again. */
-#define DOUBT_MS           15000
-#define RESYNC_CALM_MS     10000 /* history that breaks again within this is listed less eagerly */
+#define DOUBT_MS       15000
+#define RESYNC_CALM_MS 10000 /* history that breaks again within this is listed less eagerly */
 
 const char *manager_state_name(enum manager_state state)
 {

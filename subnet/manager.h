@@ -149,7 +149,7 @@ struct manager_view {
 	size_t members_len;
 	size_t unreadable; /* members with a problem */
 	size_t kept;
-	size_t twins;      /* members marked so */
+	size_t twins; /* members marked so */
 	const struct manager_junk *junk;
 	size_t junk_len; /* may be more than are remembered */
 	uint64_t renewals_ok;

@@ -62,7 +62,7 @@ struct manager {
 	uint64_t list_floor;    /* the floor when the list under way was asked for: a store that
 				   answers with less went back in time */
 	int64_t resync_ms;      /* when history broke last */
-	uint64_t before_break;  /* the newest revision before it broke; 0 once a list was taken in */
+	uint64_t before_break; /* the newest revision before it broke; 0 once a list was taken in */
 	int64_t doubt_until_ms; /* until then who is missing from the store is not taken for gone */
 	size_t kept;            /* members of that kind */
 	int64_t held_ms;        /* when the lease became HELD last */
