@@ -292,10 +292,16 @@ static void follow_config(struct file_store *s)
 
 	if (rc == -ENOENT) {
 		mem_db_delete(s->db, MEM_DB_CONFIG_KEY);
-	} else if (rc == 0 && (!e || e->value_size != size || memcmp(e->value, text, size) != 0)) {
-		util_make_printable(text);
-		if (!e || strcmp(e->value, text) != 0)
-			mem_db_put(s->db, MEM_DB_CONFIG_KEY, text, strlen(text), 0);
+	} else if (rc == 0) {
+		auto_json json_t *as_text = json_stringn(text, size);
+
+		/* The journal is text: what is not becomes a configuration that nobody can read. */
+		if (!as_text || strlen(text) != size) {
+			util_make_printable(text);
+			size = strlen(text);
+		}
+		if (!e || e->value_size != size || memcmp(e->value, text, size) != 0)
+			mem_db_put(s->db, MEM_DB_CONFIG_KEY, text, size, 0);
 	}
 }
 

@@ -35,6 +35,12 @@ bool manager_is_ours(const struct manager *m, const struct lease *l)
 	return same_public && (!l->node_id || same_name);
 }
 
+bool manager_is_surely_ours(const struct manager *m, const struct lease *l)
+{
+	return !l->problem && manager_same_public(m->attributes, l) &&
+	       (!l->node_id || strcmp(l->node_id, m->node_id) == 0);
+}
+
 bool manager_is_twin(const struct manager *m, const struct lease *l)
 {
 	return !l->problem && l->node_id && !manager_is_ours(m, l) &&
@@ -73,7 +79,7 @@ const struct manager_member *manager_overlapping(const struct manager *m, const 
 
 	HASH_ITER (hh, m->members, member, tmp) {
 		if (member != except && member->lease->create_revision < before &&
-		    !manager_is_ours(m, member->lease) &&
+		    !manager_is_surely_ours(m, member->lease) &&
 		    subnet_overlaps(&member->lease->subnet, s))
 			return member;
 	}

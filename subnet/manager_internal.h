@@ -94,6 +94,7 @@ struct manager {
 	bool write_failed;   /* the last update */
 	bool taken_over;     /* `own` had another public address when it was adopted */
 	struct subnet claiming;              /* what the create under way asks for */
+	uint64_t taken_revision;             /* of the write that was there then */
 	char complaint[MANAGER_REASON_SIZE]; /* the failure said last, so that it is said once */
 
 	struct manager_view counts; /* only the totals are used */
@@ -179,6 +180,8 @@ bool manager_same_public(const struct lease *a, const struct lease *b);
  * With another id: by address and name together, a host that was installed anew.
  */
 bool manager_is_ours(const struct manager *m, const struct lease *l);
+/* Ours beyond doubt: it may be overlapped by another claim of ours, and deleted. */
+bool manager_is_surely_ours(const struct manager *m, const struct lease *l);
 /* Whether a lease that is not ours names this host all the same: by id or by public address. */
 bool manager_is_twin(const struct manager *m, const struct lease *l);
 /* The best of the leases that are ours, NULL if there is none. */

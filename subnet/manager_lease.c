@@ -136,6 +136,7 @@ static void adopt(struct manager *m, int64_t now_ms, const struct lease *in_stor
 	m->adopting = true;
 	m->taken_over = manager_same_text(in_store->node_id, m->node_id) &&
 			!manager_same_public(in_store, m->attributes) && !m->was_held;
+	m->taken_revision = in_store->mod_revision;
 	lease_free(m->own);
 	m->own = l;
 	manager_set_own(m, &l->subnet);
@@ -147,11 +148,20 @@ static void adopt(struct manager *m, int64_t now_ms, const struct lease *in_stor
 		alive(m, now_ms);
 }
 
+static int choose_subnet(struct manager *m, const struct manager_member *ours, struct subnet *ret,
+			 struct err *e)
+{
+	int rc = manager_choose_family(m, &m->config.v4, false, ours, &ret->v4, e);
+
+	return rc < 0 ? rc : manager_choose_family(m, &m->config.v6, true, ours, &ret->v6, e);
+}
+
 void manager_choose(struct manager *m, int64_t now_ms)
 {
 	struct manager_member *ours = manager_find_ours(m);
-	struct subnet s = { 0 };
+	struct subnet s;
 	struct err e;
+	int rc;
 
 	m->retry_at = INT64_MAX;
 	/* Started without the store from what was known last: no other subnet will do. */
@@ -161,8 +171,12 @@ void manager_choose(struct manager *m, int64_t now_ms)
 		manager_retry(m, now_ms);
 		return;
 	}
-	if (manager_choose_family(m, &m->config.v4, false, ours, &s.v4, &e) < 0 ||
-	    manager_choose_family(m, &m->config.v6, true, ours, &s.v6, &e) < 0) {
+	rc = choose_subnet(m, ours, &s, &e);
+	/* What may be a copied disk image's is taken over as it is, or not at all. */
+	if (rc == 0 && ours && !manager_is_surely_ours(m, ours->lease) &&
+	    !subnet_equal(&ours->lease->subnet, &s))
+		rc = choose_subnet(m, NULL, &s, &e);
+	if (rc < 0) {
 		manager_complain(m, LOG_LEVEL_ERROR, "out-of-subnets", e.text);
 		manager_set_state(m, MANAGER_CLAIMING, e.text);
 		schedule_retry(m, now_ms);
@@ -390,6 +404,9 @@ static bool is_our_address(const struct manager *m, const struct lease *l)
 
 	if (manager_same_public(l, m->attributes))
 		return true;
+	/* The very write that we took over: it came back with a snapshot, nobody speaks. */
+	if (m->taken_over && l->mod_revision == m->taken_revision)
+		return true;
 	for (unsigned i = 0; i < ARRAY_LEN(m->published); i++) {
 		if (ip_addr_is_set(address) && ip_addr_equal(&m->published[i], address))
 			return true;
@@ -429,10 +446,11 @@ void manager_check_own(struct manager *m, int64_t now_ms)
 		lost(m, now_ms, "its key is no longer in the store");
 		return;
 	}
-	/* A write of ours is on its way into the picture, or on its way at all. */
-	if (l->mod_revision < m->own->mod_revision || m->claim_id)
+	/* A write of ours is on its way into the picture, or on its way at all. Not so if the
+	 * picture is past it and still has less: that is of another history. */
+	if (m->own->mod_revision > m->revision || m->claim_id)
 		return;
-	if (is_foreign(m, l) || (l->mod_revision > m->own->mod_revision && is_contested(m, l))) {
+	if (is_foreign(m, l) || (l->mod_revision != m->own->mod_revision && is_contested(m, l))) {
 		conflict(m, now_ms, l);
 		return;
 	}
@@ -467,10 +485,9 @@ void manager_remove_leftover(struct manager *m, const struct manager_member *mem
 	 * happened after all. Only what surely is this host's: id and address, or flannel's rule
 	 * for one that is in the way. Never a reservation.
 	 */
-	if (member->own || l->problem || !l->handle || !manager_same_public(l, m->attributes))
+	if (member->own || !l->handle || !manager_is_surely_ours(m, l))
 		return;
-	if (l->node_id ? strcmp(l->node_id, m->node_id) == 0
-		       : subnet_overlaps(&l->subnet, &m->own->subnet))
+	if (l->node_id || subnet_overlaps(&l->subnet, &m->own->subnet))
 		manager_submit(m, STORE_REMOVE, l);
 }
 

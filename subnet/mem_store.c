@@ -244,6 +244,20 @@ struct mem_db *mem_store_db(struct store *s)
 	return *mem_store_of(s)->db;
 }
 
+int mem_store_edit(struct store *store, void (*edit)(struct mem_db *db, void *arg), void *arg,
+		   struct err *e)
+{
+	struct mem_store *s = mem_store_of(store);
+	int rc = begin(s, e);
+
+	if (rc < 0)
+		return rc;
+	edit(*s->db, arg);
+	rc = end(s, e);
+	mem_store_changed(store);
+	return rc;
+}
+
 static void describe(struct store *store, void *json_object)
 {
 	struct mem_store *s = mem_store_of(store);

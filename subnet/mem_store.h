@@ -31,8 +31,11 @@ struct store *mem_store_new(struct event_base *base, uint64_t (*random)(void));
 struct store *mem_store_new_backed(struct event_base *base, uint64_t (*random)(void),
 				   const struct mem_store_backing *backing, void *arg,
 				   struct mem_db **db);
-/* The data, to look at and to change by hand; tell mem_store_changed then. */
+/* The data, to look at. */
 struct mem_db *mem_store_db(struct store *s);
+/* Changes the data by hand, as somebody else would. -EAGAIN: somebody is just changing them. */
+int mem_store_edit(struct store *s, void (*edit)(struct mem_db *db, void *arg), void *arg,
+		   struct err *e) MUST_CHECK;
 /* The data have changed, or may have: whoever watches is told from the loop. */
 void mem_store_changed(struct store *s);
 

@@ -193,7 +193,10 @@ static void compare_entry(void *arg, const struct mem_entry *e)
 		world_violation(p->h->w, p->h, "P3: has not told of the peer %s", e->key);
 	if (p->view.own && subnet_overlaps(&e->lease->subnet, &p->view.own->subnet) &&
 	    (!e->lease->node_id || strcmp(e->lease->node_id, p->h->node_id) != 0 ||
-	     p->h->same_as_other))
+	     p->h->same_as_other ||
+	     /* A snapshot of before it moved, in an earlier life: it cannot know that this is its
+	      * own and not a copied disk image's, and waits until it runs out. */
+	     (p->h->w->restored && !ip_addr_equal(&e->lease->public_v4, &p->h->address))))
 		p->in_the_way = true;
 }
 

@@ -286,6 +286,7 @@ static void restore(struct world *w)
 		return;
 	world_trace(w, NULL, "the store is restored from revision %llu",
 		    (unsigned long long)mem_db_revision(w->snapshot));
+	w->restored = true;
 	replace_store(w, mem_db_copy(w->snapshot));
 }
 

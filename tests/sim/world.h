@@ -126,7 +126,8 @@ struct world {
 	bool unsafe; /* something in it breaks leases that were kept as they should be */
 	bool keeps_state;
 	char *other_config; /* of which some hosts know, others not; NULL: none */
-	bool tight;         /* hardly more subnets than hosts */
+	bool restored;
+	bool tight; /* hardly more subnets than hosts */
 	bool lost_deletes;
 	bool duplicates;
 	bool dead_keepalives;

@@ -1238,6 +1238,33 @@ static void test_restored(void **unused)
 	assert_int_equal(waiting(r, STORE_KEEPALIVE)->lease->handle, 8);
 }
 
+/* We slept while the store was wiped, and another host has our subnet at a lower revision. */
+static void test_taken_in_another_history(void **unused)
+{
+	(void)unused;
+	auto_rig r = holding();
+
+	until(r, STORE_LIST, 400000);
+	answer_list(r, (uint64_t)150, theirs("10.5.1.0-24", 40, 40, 9), END);
+	assert_int_equal(state(r), MANAGER_CONFLICT);
+}
+
+/* Our address is another than when the snapshot was taken that the store now has again. */
+static void test_restored_to_before_we_moved(void **unused)
+{
+	(void)unused;
+	auto_rig r = started("10.5.5.0-24");
+
+	answer_list(r, (uint64_t)100, lease("10.5.5.0-24", "192.0.2.8", ME, "me", 43, 43, 7), END);
+	answer_written(r, STORE_UPDATE, 101, 0);
+	answer_keepalive(r, STORE_OK);
+	assert_int_equal(state(r), MANAGER_HELD);
+	event(r, STORE_EVENT_RESYNC, 0, NULL);
+	answer_list(r, (uint64_t)60, lease("10.5.5.0-24", "192.0.2.8", ME, "me", 43, 43, 7), END);
+	assert_int_equal(state(r), MANAGER_HELD);
+	assert_int_equal(waiting(r, STORE_UPDATE)->lease->public_v4.b[3], 1);
+}
+
 /* The watch is silent on a store that went back; only the periodic list can tell. */
 static void test_list_of_an_earlier_time(void **unused)
 {
@@ -1486,6 +1513,25 @@ static void test_copied_disk_image(void **unused)
 	assert_true(noted(r, "node-id-twice"));
 }
 
+/* Its lease is of no use under our configuration: it is not overlapped all the same. */
+static void test_copy_keeps_away_from_the_original(void **unused)
+{
+	(void)unused;
+	auto_rig r = rig_new(NULL);
+	struct subnet original;
+
+	assert_int_equal(subnet_key_parse("10.5.4.0-24", &original, NULL), 0);
+	answer_config(r, "{\"Network\":\"10.5.0.0/20\",\"SubnetLen\":22}");
+	manager_claim(r->m, r->now, r->attributes);
+	for (unsigned i = 0; i < 30; i++) {
+		answer_list(r, (uint64_t)100,
+			    lease("10.5.4.0-24", "192.0.2.8", ME, "me", 43, 43, 7), END);
+		assert_false(subnet_overlaps(&waiting(r, STORE_CREATE)->lease->subnet, &original));
+		answer_status(r, STORE_CREATE, STORE_UNAVAILABLE);
+		until(r, STORE_LIST, 11000);
+	}
+}
+
 /* With the same name too there is nothing to tell them apart before the other one speaks. */
 static void test_copy_that_took_over_gives_back(void **unused)
 {
@@ -1714,6 +1760,8 @@ int main(void)
 		cmocka_unit_test(test_resync_again_and_again_is_slowed),
 		cmocka_unit_test(test_wiped),
 		cmocka_unit_test(test_restored),
+		cmocka_unit_test(test_taken_in_another_history),
+		cmocka_unit_test(test_restored_to_before_we_moved),
 		cmocka_unit_test(test_list_of_an_earlier_time),
 		cmocka_unit_test(test_wiped_before_verified),
 		cmocka_unit_test(test_list_overtaken_by_events),
@@ -1726,6 +1774,7 @@ int main(void)
 		cmocka_unit_test(test_leftovers_of_own),
 		cmocka_unit_test(test_address_twice),
 		cmocka_unit_test(test_copied_disk_image),
+		cmocka_unit_test(test_copy_keeps_away_from_the_original),
 		cmocka_unit_test(test_copy_that_took_over_gives_back),
 		cmocka_unit_test(test_original_takes_it_back),
 		cmocka_unit_test(test_own_address_changed),
