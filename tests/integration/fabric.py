@@ -485,6 +485,8 @@ class Lab:
                 "link set br1 up",
             ]
         )
+        for member in self.etcd.members:
+            member.namespace.ip_do("route add 198.51.100.0/24 via 192.0.2.254")
 
     def host(self, segment=1):
         host = Host(self, len(self.all_hosts) + 1, segment)

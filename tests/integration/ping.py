@@ -71,7 +71,7 @@ class Pinger:
             ...
         assert pinger.lost == 0, pinger.report()
 
-    Counting begins when every flow had its first reply, so that address resolution is over.
+    Counting begins when every flow had a reply in the same round, so that address resolution is over.
     """
 
     def __init__(self, flows, rate=100):
@@ -97,13 +97,19 @@ class Pinger:
                 flow.receive()
 
     def _warm_up(self):
+        """Until everybody answered everybody in one round: IPv6 may lose a packet while neighbours are looked for."""
         end = time.monotonic() + FIRST_REPLY_WAIT_S
-        while any(not f.answered for f in self.flows):
+        while True:
             assert time.monotonic() < end, "no first reply: " + ", ".join(f.label for f in self.flows if not f.answered)
             for flow in self.flows:
-                if not flow.answered:
-                    flow.send()
-            self._receive(0.05)
+                flow.sent.clear()
+                flow.answered.clear()
+                flow.send()
+            round_end = min(end, time.monotonic() + 0.2)
+            while any(f.lost() for f in self.flows) and time.monotonic() < round_end:
+                self._receive(0.02)
+            if not any(f.lost() for f in self.flows):
+                break
         for flow in self.flows:
             flow.sent.clear()
             flow.answered.clear()

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from etcd import PREFIX
-from fabric import CONFIG, DUAL
+from fabric import CONFIG, DUAL, IPV6
 from netns import wait_for
 from witness import KernelMonitor, lease_value
 
@@ -95,7 +95,7 @@ def test_turning_ipv6_on_and_off_keeps_ipv4(lab, fabric3):
     macs = [host.vtep_mac() for host in fabric3]
     containers = [host.container() for host in fabric3]
     with lab.pinger(*containers) as pinger:
-        lab.configure(DUAL)
+        lab.configure(CONFIG | IPV6)
         for host in fabric3:
             host.daemon.wait_status(lambda s: any(p["name"] == "config-changed" for p in s["problems"]))
             host.daemon.restart()

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from etcd import PREFIX
-from fabric import CONFIG, DUAL
+from fabric import APART, DUAL
 from netns import stays, wait_for
 
 HOST_GW = {"Backend": {"Type": "host-gw"}}
@@ -26,9 +26,9 @@ def enough(pinger, each=15):
 
 
 def routes(host):
-    """{(destination, gateway, device)} of the routes with our protocol, both families."""
+    """{(destination, gateway, device)} of the routes with our protocol, both families; altered ones have more."""
     return {
-        (r["dst"], r.get("gateway"), r["dev"])
+        (r["dst"], r.get("gateway"), r.get("dev"), *map(str, r.get("metrics", [])))
         for family in ("-4", "-6")
         for r in host.namespace.ip(family, "route", "show")
         if str(r.get("protocol")) == "102"
@@ -96,8 +96,7 @@ def test_deleted_altered_and_stray_routes_heal(gw3):
     ):
         h1.namespace.ip_do(line)
         heals(gw3, h1)
-        plain = h1.namespace.ip("route", "show", subnet)
-        assert len(plain) == 1 and not plain[0].get("metrics"), line
+        assert len(h1.namespace.ip("route", "show", subnet)) == 1, line
     h1.daemon.wait_ok()
 
 
@@ -115,7 +114,7 @@ def test_a_flap_of_the_underlay_interface_takes_no_route_for_long(gw3):
 
 def test_a_peer_behind_a_router_is_ignored_until_it_is_on_the_link(lab):
     lab.start_etcd()
-    lab.configure(CONFIG | HOST_GW)
+    lab.configure(APART | HOST_GW)
     lab.second_segment()
     h1, h2, h3 = lab.host(), lab.host(), lab.host(segment=2)
     for host in (h1, h2, h3):
@@ -143,7 +142,7 @@ def test_a_peer_behind_a_router_is_ignored_until_it_is_on_the_link(lab):
 
 def test_an_address_that_is_not_the_hosts_own_is_refused(lab):
     lab.start_etcd()
-    lab.configure(CONFIG | HOST_GW)
+    lab.configure(APART | HOST_GW)
     daemon = lab.host().start_daemon(ready=False, public_ip="203.0.113.9")
     wait_for(lambda: "public-ip is 203.0.113.9" in daemon.request("/readyz")[1], 5, "/readyz says why")
     assert not lab.etcd.leases()
@@ -168,7 +167,7 @@ def test_alloc_leases_and_leaves_the_kernel_alone(lab):
 
 def test_a_backend_that_we_do_not_have(lab):
     lab.start_etcd()
-    lab.configure(CONFIG | {"Backend": {"Type": "WireGuard"}})
+    lab.configure(APART | {"Backend": {"Type": "WireGuard"}})
     host = lab.host()
     daemon = host.start_daemon(ready=False)
     expected = 'Backend.Type is "wireguard", must be one of: vxlan, host-gw, alloc'
@@ -176,7 +175,7 @@ def test_a_backend_that_we_do_not_have(lab):
     assert re.search(re.escape(expected), daemon.log())
     stays(lambda: not lab.etcd.leases(), 0.3, "nothing is leased")
     # It waits for a configuration that it can use.
-    lab.configure(CONFIG | HOST_GW)
+    lab.configure(APART | HOST_GW)
     daemon.wait_ready()
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import witness
 from etcd import PREFIX
-from fabric import CONFIG, DUAL
+from fabric import CONFIG, DUAL, IPV6
 from netns import wait_for
 from witness import lease_value
 
@@ -124,7 +124,7 @@ def routes_by(host, protocol):
 @pytest.mark.parametrize("dual", [False, True], ids=["IPv4", "dual-stack"])
 def test_from_flannel_and_back_without_a_loss(lab, dual):
     lab.start_etcd()
-    lab.configure(DUAL if dual else CONFIG)
+    lab.configure(CONFIG | IPV6 if dual else CONFIG)
     hosts = lab.hosts(2)
     for host in hosts:
         host.make_daemon()
