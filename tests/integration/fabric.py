@@ -450,9 +450,7 @@ class Lab:
         self.underlay.ip_batch(
             [f"link add {name} type veth peer name eth0 netns {namespace.name}", f"link set {name} master {bridge} up"]
         )
-        namespace.ip_batch(
-            [f"addr add {address}/24 dev eth0", *more, "link set eth0 up", "route add default via 192.0.2.254"]
-        )
+        namespace.ip_batch([f"addr add {address}/24 dev eth0", *more, "link set eth0 up"])
         return namespace
 
     def start_etcd(self, members=1, arguments=(), tls=None, wait=True):
