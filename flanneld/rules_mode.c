@@ -21,16 +21,22 @@ static const char REASON_LEGACY[] =
 static const char REASON_NO_NFTABLES[] = "the kernel's nf_tables cannot be used";
 static const char REASON_DEFAULT[] = "no rules of iptables stand in the way";
 
-void rules_mode_survey(struct rules_survey *s)
+/* Tables from number `first` on. */
+static void look_at_legacy(struct rules_survey *s, size_t first)
 {
 	struct err e;
 
 	for (size_t f = 0; f < ARRAY_LEN(families); f++) {
-		for (size_t t = 0; t < ARRAY_LEN(tables); t++) {
+		for (size_t t = first; t < ARRAY_LEN(tables); t++) {
 			if (iptables_read(families[f], tables[t], &s->legacy[f][t], &e) < 0)
 				log_warn("iptables", "%s", e.text);
 		}
 	}
+}
+
+void rules_mode_survey(struct rules_survey *s)
+{
+	look_at_legacy(s, 0);
 }
 
 static bool legacy_drops(const struct rules_survey *s)
@@ -184,19 +190,23 @@ void rules_mode_iptables_done(void *arg, int rc, unsigned writes, const struct e
 
 void rules_mode_tick(struct rules *r)
 {
+	bool ours = r->mode == RULES_IPTABLES && r->iptables_kind != RULES_IPTABLES_NFT;
+	/* nat, which others fill, is of interest only with rules of ours in it. */
+	size_t first = ours ? 0 : 1;
 	struct rules_survey now = { .r = r };
 	bool changed = false;
 
 	if (rules_iptables_busy(r->iptables))
 		return;
-	rules_mode_survey(&now);
+	look_at_legacy(&now, first);
 	for (size_t f = 0; f < ARRAY_LEN(families); f++) {
-		for (size_t t = 0; t < ARRAY_LEN(tables); t++)
+		for (size_t t = first; t < ARRAY_LEN(tables); t++) {
 			changed |= r->digests[f][t] != now.legacy[f][t].digest;
+			r->digests[f][t] = now.legacy[f][t].digest;
+		}
 	}
 	if (!changed)
 		return;
-	remember(r, &now);
 	r->iptables_dirty |= r->mode == RULES_IPTABLES;
 	r->dirty = true;
 	rules_want_work(r, 0);

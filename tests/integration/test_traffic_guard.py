@@ -141,6 +141,14 @@ def test_a_container_with_a_peers_address_sends_no_tunnel_packets(lab, guarded):
         )
 
 
+def test_the_guard_stands_in_iptables_mode_too(lab, guarded):
+    s = Scene(lab, peer_guard=guarded, traffic_mode="iptables")
+    assert s.h1.daemon.status()["traffic"]["mode"] == "iptables"
+    frame = vxlan(s.mac, udp(s.c2.address, s.c1.address, PORT, b"evil"))
+    with Inbox(s.c1.namespace, PORT) as inbox:
+        check(s.h1, inbox, lambda: send_tunnel(s.outsider.namespace, s.h1.address, frame), GUARD, guarded)
+
+
 def test_ipv6_tunnels_are_guarded_alike(lab, guarded):
     s = Scene(lab, BOTH, peer_guard=guarded)
     mac = s.h1.vtep_mac("flannel-v6.1")
