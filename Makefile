@@ -167,7 +167,7 @@ uninstall:
 	rm -rf $(DESTDIR)$(docdir)
 
 format:
-	clang-format -i $(foreach d,$(LAYERS) tests/unit tests/fuzz tests/bench,$(wildcard $(d)/*.c $(d)/*.h))
+	clang-format -i $(foreach d,$(LAYERS) tests/unit tests/sim tests/fuzz tests/bench,$(wildcard $(d)/*.c $(d)/*.h))
 
 clean:
 	rm -rf $(BUILD)

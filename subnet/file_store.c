@@ -16,7 +16,7 @@
 
 #define FORMAT           1
 #define JOURNAL_MAX_SIZE ((size_t)256 << 20)
-#define STEPS_MAX        4000 /* lines after which the journal is written anew */
+#define STEPS_MAX        1000 /* lines after which the journal is written anew */
 #define BOOT_ID_FILE     "/proc/sys/kernel/random/boot_id"
 #define WATCH_RETRY_US   20000
 

@@ -549,9 +549,11 @@ static void test_expiry(void **state)
 	(void)state;
 	auto_rig r = rig_new();
 	int64_t before = clock_boot_ms();
-	auto_lease struct lease *l = created(r, "10.5.1.0-24", 2);
+	auto_lease struct lease *dying = created(r, "10.5.1.0-24", 2);
 	auto_lease struct lease *kept = created(r, "10.5.2.0-24", 60);
 	const struct told *t;
+
+	assert_true(dying->handle != kept->handle);
 
 	watch(r, kept->mod_revision + 1);
 	t = await(r, STORE_EVENT_DELETE, "10.5.1.0-24");
