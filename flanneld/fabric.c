@@ -11,6 +11,7 @@
 #include "kernel/underlay.h"
 #include "lib/clock.h"
 #include "lib/log.h"
+#include "subnet/claims.h"
 
 #define WRITES_PER_TURN 4096 /* then the loop gets its turn */
 #define HEAL_DELAY_MS   10   /* lets a burst of notifications become one dump */
@@ -30,8 +31,8 @@ struct peer {
 	bool wanted; /* its objects were stated to the reconciler */
 	struct rules_peer guard;
 	char *ignored;   /* why its lease is of no use; NULL if it is used */
-	bool in_the_way; /* ignored because another peer has the same object: try again when peers
-			    change */
+	bool in_the_way; /* ignored because of another peer: try again when peers change */
+	struct claim claims[2];
 	TAILQ_ENTRY(peer) link;
 };
 
@@ -71,6 +72,7 @@ struct fabric {
 	int64_t last_observation_ms;
 	double last_observation_s;
 	TAILQ_HEAD(, peer) peers;
+	struct claims claims; /* of the peers, by subnet */
 	size_t peers_len;
 	size_t ignored_len;
 	size_t in_the_way_len;
@@ -121,26 +123,93 @@ static void set_ignored(struct fabric *f, struct peer *p, const char *reason, bo
 	p->in_the_way = in_the_way;
 }
 
+/* One family's part of a peer's subnet. Lengths are those that a valid configuration may have. */
+static int check_subnet(const struct network_family *n, const struct ip_net *subnet,
+			const struct ip_addr *local, struct err *e)
+{
+	bool v4 = subnet->addr.family == AF_INET;
+	unsigned longest = v4 ? 30 : 126;
+	char text[IP_NET_TEXT];
+
+	if (!ip_net_is_set(subnet) || !n->enabled)
+		return 0;
+	if (!ip_net_contains_net(&n->network, subnet))
+		return err_set(e, -EINVAL, "subnet is outside %s %s",
+			       v4 ? "Network" : "IPv6Network", ip_net_format(&n->network, text));
+	if (subnet->len < n->network.len + 2 || subnet->len > longest)
+		return err_set(e, -EINVAL, "subnet's length is %u, must be from %u to %u",
+			       subnet->len, n->network.len + 2, longest);
+	if (ip_net_contains(subnet, local))
+		return err_set(e, -EINVAL, "contains this host's own address in the underlay");
+	return 0;
+}
+
 /* Rules that hold for every backend: a lease must not take what the network or this host has. */
 static int check_peer(const struct fabric *f, const struct lease *l, struct err *e)
 {
 	char text[SUBNET_KEY_TEXT];
-	char net[IP_NET_TEXT];
 
 	if (l->problem)
 		return err_set(e, -EINVAL, "%s", l->problem);
-	if (ip_net_is_set(&l->subnet.v4) && f->config.v4.enabled &&
-	    !ip_net_contains_net(&f->config.v4.network, &l->subnet.v4))
-		return err_set(e, -EINVAL, "subnet is outside Network %s",
-			       ip_net_format(&f->config.v4.network, net));
-	if (ip_net_is_set(&l->subnet.v6) && f->config.v6.enabled &&
-	    !ip_net_contains_net(&f->config.v6.network, &l->subnet.v6))
-		return err_set(e, -EINVAL, "subnet is outside IPv6Network %s",
-			       ip_net_format(&f->config.v6.network, net));
+	if (check_subnet(&f->config.v4, &l->subnet.v4, &f->external.local_v4, e) < 0 ||
+	    check_subnet(&f->config.v6, &l->subnet.v6, &f->external.local_v6, e) < 0)
+		return e->code;
 	if (subnet_overlaps(&l->subnet, &f->own))
 		return err_set(e, -EEXIST, "overlaps this host's own subnet %s",
 			       subnet_format(&f->own, text));
 	return 0;
+}
+
+/* A subnet that is kept for a host which has not come yet: there is nobody to send packets to. */
+static bool is_vacant(const struct lease *l)
+{
+	return l->handle == 0 && !l->node_id && !l->backend_type && !l->problem;
+}
+
+static bool is_older(const struct peer *a, const struct peer *b)
+{
+	const struct lease *x = a->member->lease;
+	const struct lease *y = b->member->lease;
+
+	return x->create_revision != y->create_revision
+		       ? x->create_revision < y->create_revision
+		       : memcmp(&x->subnet, &y->subnet, sizeof(x->subnet)) < 0;
+}
+
+struct overlap {
+	struct fabric *f;
+	struct peer *peer;
+	struct peer *oldest; /* of those before it */
+	bool younger;        /* there are some */
+};
+
+static void find_overlap(void *arg, void *owner)
+{
+	struct overlap *o = arg;
+	struct peer *p = owner;
+	struct err e;
+
+	/*
+	 * What breaks a rule by itself is nobody's claim: one bad lease must not cost others. Nor
+	 * is what waits for its host, who may come with another key.
+	 */
+	if (p == o->peer || is_vacant(p->member->lease) ||
+	    check_peer(o->f, p->member->lease, &e) < 0)
+		return;
+	if (is_older(o->peer, p))
+		o->younger = true;
+	else if (!o->oldest || is_older(p, o->oldest))
+		o->oldest = p;
+}
+
+static struct overlap overlapping(struct fabric *f, struct peer *p)
+{
+	const struct subnet *subnet = &p->member->lease->subnet;
+	struct overlap o = { .f = f, .peer = p };
+
+	claims_overlapping(&f->claims, &subnet->v4, find_overlap, &o);
+	claims_overlapping(&f->claims, &subnet->v6, find_overlap, &o);
+	return o;
 }
 
 /* How the kernel reaches a peer without us: what our own routes say must not count. */
@@ -164,47 +233,95 @@ static void find_paths(const struct fabric *f, const struct lease *l, struct bac
 	}
 }
 
-/* A subnet that is kept for a host which has not come yet: there is nobody to send packets to. */
-static bool is_vacant(const struct lease *l)
+/*
+ * A slot in the kernel is the older lease's, so that a latecomer cannot take another's traffic.
+ * Who gives way is told by the caller's next look at it.
+ */
+static int want_objects(struct fabric *f, struct peer *p, const struct backend_objects *objects,
+			struct peer **ret_gave_way, struct err *e)
 {
-	return l->handle == 0 && !l->node_id && !l->backend_type && !l->problem;
+	char text[SUBNET_KEY_TEXT];
+	struct reconcile_owner *other;
+	struct reconcile_owner *nobody;
+
+	*ret_gave_way = NULL;
+	if (reconcile_want(f->reconcile, &p->owner, objects->items, objects->len, &other) == 0)
+		return 0;
+	if (other != &f->own_owner && is_older(p, (struct peer *)other)) {
+		if (reconcile_want(f->reconcile, other, NULL, 0, &nobody) < 0)
+			abort(); /* nothing can be in the way of nothing */
+		*ret_gave_way = (struct peer *)other;
+		if (reconcile_want(f->reconcile, &p->owner, objects->items, objects->len, &other) ==
+		    0)
+			return 0;
+	}
+	if (reconcile_want(f->reconcile, &p->owner, NULL, 0, &nobody) < 0)
+		abort();
+	return err_set(
+		e, -EEXIST, "uses the same MAC, address or route as %s",
+		other == &f->own_owner
+			? "this host"
+			: subnet_format(&((struct peer *)other)->member->lease->subnet, text));
 }
 
 static void want_peer(struct fabric *f, struct peer *p)
 {
 	struct backend_objects objects = { .len = 0 };
+	struct overlap overlap = overlapping(f, p);
 	struct backend_path paths[2];
-	struct reconcile_owner *other;
+	struct peer *gave_way = NULL;
 	const char *ignored = NULL;
 	bool vacant = is_vacant(p->member->lease);
 	bool in_the_way = false;
 	struct err e;
 
 	find_paths(f, p->member->lease, paths);
-	if (check_peer(f, p->member->lease, &e) < 0 ||
-	    (!vacant && f->backend->type->peer_objects(f->backend, p->member->lease, paths,
-						       &objects, &e) < 0)) {
+	if (check_peer(f, p->member->lease, &e) < 0) {
+		ignored = e.text;
+	} else if (overlap.oldest) {
+		char text[SUBNET_KEY_TEXT];
+
+		err_set(&e, -EEXIST, "overlaps the older lease %s",
+			subnet_format(&overlap.oldest->member->lease->subnet, text));
+		ignored = e.text;
+		in_the_way = true;
+	} else if (!vacant && f->backend->type->peer_objects(f->backend, p->member->lease, paths,
+							     &objects, &e) < 0) {
 		objects.len = 0;
 		ignored = e.text;
 	}
-	if (reconcile_want(f->reconcile, &p->owner, objects.items, objects.len, &other) < 0) {
-		char text[SUBNET_KEY_TEXT];
-
-		err_set(&e, -EEXIST, "uses the same MAC, address or route as %s",
-			other == &f->own_owner
-				? "this host"
-				: subnet_format(&((struct peer *)other)->member->lease->subnet,
-						text));
+	if (want_objects(f, p, &objects, &gave_way, &e) < 0) {
+		objects.len = 0;
 		ignored = e.text;
 		in_the_way = true;
-		objects.len = 0;
-		if (reconcile_want(f->reconcile, &p->owner, NULL, 0, &other) < 0)
-			abort(); /* nothing can be in the way of nothing */
 	}
 	set_ignored(f, p, ignored, in_the_way);
 	rules_peer(f->rules, &p->guard, ignored || vacant ? NULL : p->member->lease);
 	/* Nothing to write is right for some backends, but not while a device is missing. */
 	p->wanted = objects.len > 0 || f->devices_ok || f->devices_len == 0;
+	if (gave_way)
+		want_peer(f, gave_way);
+}
+
+static void yield_to(void *arg, void *owner)
+{
+	struct overlap *o = arg;
+	struct peer *p = owner;
+
+	if (p != o->peer && is_older(o->peer, p))
+		want_peer(o->f, p);
+}
+
+/* Younger leases that overlap this one give up what they have before it asks for it. */
+static void clear_the_way(struct fabric *f, struct peer *p)
+{
+	const struct subnet *subnet = &p->member->lease->subnet;
+	struct overlap o = overlapping(f, p);
+
+	if (!o.younger)
+		return;
+	claims_overlapping(&f->claims, &subnet->v4, yield_to, &o);
+	claims_overlapping(&f->claims, &subnet->v6, yield_to, &o);
 }
 
 /* Something was given up: those that it stood in the way of may have it now. */
@@ -266,6 +383,8 @@ void fabric_peer(struct fabric *f, struct manager_member *member, bool gone)
 			abort();
 		TAILQ_REMOVE(&f->peers, p, link);
 		f->peers_len--;
+		claims_remove(&f->claims, &p->claims[0]);
+		claims_remove(&f->claims, &p->claims[1]);
 		member->user = NULL;
 		free(p);
 	} else {
@@ -275,9 +394,13 @@ void fabric_peer(struct fabric *f, struct manager_member *member, bool gone)
 			member->user = p;
 			TAILQ_INSERT_TAIL(&f->peers, p, link);
 			f->peers_len++;
+			claims_add(&f->claims, &p->claims[0], &member->lease->subnet.v4, p);
+			claims_add(&f->claims, &p->claims[1], &member->lease->subnet.v6, p);
 		}
-		if (f->started)
+		if (f->started) {
+			clear_the_way(f, p);
 			want_peer(f, p);
+		}
 	}
 	if (f->started)
 		retry_in_the_way(f);
@@ -734,6 +857,8 @@ void fabric_free(struct fabric *f)
 	while ((p = TAILQ_FIRST(&f->peers))) {
 		TAILQ_REMOVE(&f->peers, p, link);
 		p->member->user = NULL;
+		claims_remove(&f->claims, &p->claims[0]);
+		claims_remove(&f->claims, &p->claims[1]);
 		free(p->ignored);
 		free(p);
 	}

@@ -5,11 +5,33 @@
 #include <inttypes.h>
 #include <strings.h>
 
+/* Counts brackets outside of strings; what is no JSON anyway is the parser's to refuse. */
+static bool too_deep(const char *text, size_t size)
+{
+	unsigned depth = 0;
+	bool quoted = false;
+
+	for (size_t i = 0; i < size; i++) {
+		if (quoted && text[i] == '\\')
+			i++;
+		else if (text[i] == '"')
+			quoted = !quoted;
+		else if (!quoted && (text[i] == '{' || text[i] == '[') && ++depth > JSON_DEPTH_MAX)
+			return true;
+		else if (!quoted && (text[i] == '}' || text[i] == ']') && depth > 0)
+			depth--;
+	}
+	return false;
+}
+
 int json_parse_object(const char *text, size_t size, json_t **ret, struct err *e)
 {
 	json_error_t error;
-	json_t *j = json_loadb(text, size, 0, &error);
+	json_t *j;
 
+	if (too_deep(text, size))
+		return err_set(e, -EINVAL, "more than %d levels deep", JSON_DEPTH_MAX);
+	j = json_loadb(text, size, 0, &error);
 	if (!j)
 		return err_set(e, -EINVAL, "not valid JSON at line %d, column %d: %s", error.line,
 			       error.column, error.text);

@@ -16,8 +16,10 @@ static inline void json_free_ref(json_t **j)
 }
 #define auto_json __attribute__((cleanup(json_free_ref)))
 
-/* Parses `size` bytes that must be one object. Caller owns the result. -EINVAL with line and
- * column. */
+#define JSON_DEPTH_MAX 16
+
+/* Parses `size` bytes that must be one object, JSON_DEPTH_MAX levels deep at most. Caller owns the
+ * result. -EINVAL with line and column. */
 int json_parse_object(const char *text, size_t size, json_t **ret, struct err *e) MUST_CHECK;
 
 /* The value of the last key that equals `key` without regard to case; NULL if there is none or it

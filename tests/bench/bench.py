@@ -241,7 +241,8 @@ def wait_until(predicate, timeout=60, step=0.002):
 
 
 def reset_host(ns):
-    subprocess.run(["ip", "-n", ns.name, "link", "del", "flannel.1"], capture_output=True)
+    for device in ("flannel.1", "flannel-v6.1"):
+        subprocess.run(["ip", "-n", ns.name, "link", "del", device], capture_output=True)
 
 
 def bench_start(etcd, ns, directory, n):
@@ -272,6 +273,42 @@ def bench_start(etcd, ns, directory, n):
     print(f"                 second start: ready after {ready:.3f} s, CPU {m['process_cpu_seconds_total']:.3f} s, "
           f"{m['flannel_netlink_writes_total']:.0f} netlink writes", flush=True)
     d.stop()
+
+
+def dual_peer(i):
+    """The same with an IPv6 half: key, value."""
+    _, _, mac, subnet, public = peer(i)
+    key = f"{PREFIX}/subnets/{subnet}-24&fd10:0:{i:x}::-64"
+    value = ('{"PublicIP":"%s","PublicIPv6":"2001:db8:2::%x","BackendType":"vxlan",'
+             '"BackendData":{"VNI":1,"VtepMAC":"%s"},"BackendV6Data":{"VNI":1,"VtepMAC":"0a%s"}}'
+             % (public, i + 1, mac, mac[2:]))
+    return key, value
+
+
+def bench_dual(etcd, ns, directory, n):
+    """Peers with both families, from nothing and on a second start. CPU is the daemon's, kernel included."""
+    config = etcd.call("kv/range", {"key": b64(PREFIX + "/config")})["kvs"][0]["value"]
+    etcd.put(PREFIX + "/config", '{"Network":"10.64.0.0/10","SubnetLen":24,"EnableIPv6":true,'
+             '"IPv6Network":"fd10::/32","IPv6SubnetMin":"fd10:0:ffff::","Backend":{"Type":"vxlan"}}')
+    etcd.delete_prefix(PREFIX + "/subnets/")
+    etcd.batch([{"requestPut": {"key": b64(dual_peer(i)[0]), "value": b64(dual_peer(i)[1])}} for i in range(n)])
+    reset_host(ns)
+    for name in ("subnet.env", "state.json"):
+        if os.path.exists(f"{directory}/{name}"):
+            os.unlink(f"{directory}/{name}")
+    for start in ("from nothing", "second start"):
+        d = Daemon(ns, directory)
+        took = wait_until(lambda: is_ready(d), step=0.001) - d.started
+        m = d.metrics()
+        programmed = m['flannel_kernel_objects{object="route"}'] == 2 * n and m["flannel_kernel_objects_unsettled"] == 0
+        print(f"  {n:6d} dual-stack leases, {start}: ready after {took:.3f} s, "
+              f"CPU {m['process_cpu_seconds_total']:.3f} s, RSS {d.memory()['VmRSS']:.1f} MB, "
+              f"{m['flannel_netlink_writes_total']:.0f} netlink writes, "
+              f"{'all programmed' if programmed else 'WRONG STATE'}", flush=True)
+        d.stop()
+    reset_host(ns)
+    os.unlink(f"{directory}/subnet.env")
+    etcd.call("kv/put", {"key": b64(PREFIX + "/config"), "value": config})
 
 
 def is_ready(d):
@@ -368,9 +405,10 @@ def context_switches(d):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", default="100,1000,5000,10000")
+    parser.add_argument("--dual", type=int, default=5000)
     parser.add_argument("--puts", type=int, default=500)
     parser.add_argument("--idle", type=int, default=30)
-    parser.add_argument("--only", default="start,latency,burst,idle")
+    parser.add_argument("--only", default="start,dual,latency,burst,idle")
     o = parser.parse_args()
     only = o.only.split(",")
     directory = tempfile.mkdtemp(prefix=NAME)
@@ -381,15 +419,20 @@ def main():
             "netns", host.name)
         for ns, address in ((hub, "192.0.2.1"), (host, "192.0.2.2")):
             run("ip", "-n", ns.name, "addr", "add", address + "/24", "dev", "eth0")
+            run("ip", "-n", ns.name, "addr", "add", f"2001:db8:1::{address[-1]}/64", "dev", "eth0", "nodad")
             run("ip", "-n", ns.name, "link", "set", "eth0", "up")
         # The neighbour table's limits are those of the first namespace and count permanent entries too.
         run("ip", "-n", host.name, "route", "add", "default", "via", "192.0.2.1")
+        run("ip", "-n", host.name, "route", "add", "default", "via", "2001:db8:1::1")
         etcd = Etcd(hub, directory)
         etcd.put(PREFIX + "/config", '{"Network":"10.64.0.0/10","SubnetLen":24,"Backend":{"Type":"vxlan"}}')
         if "start" in only:
             print("from start to kernel:")
             for n in o.sizes.split(","):
                 bench_start(etcd, host, directory, int(n))
+        if "dual" in only:
+            print("both families:")
+            bench_dual(etcd, host, directory, o.dual)
         print("changes:")
         reset_host(host)
         if "latency" in only:

@@ -257,9 +257,26 @@ static void test_lenient_numbers(void **state)
 	assert_true(json_int64_lenient(NULL) == 0);
 }
 
+static void test_depth_is_bounded(void **state)
+{
+	(void)state;
+	static const char good[] =
+		"{\"a\":[[[[[[[[[[[[[[[]]]]]]]]]]]]]]],\"b\":\"[[[\\\"[[[[[[[[[[[[[[[[[\"}";
+	static const char bad[] = "{\"a\":[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]}";
+	auto_json json_t *object = NULL;
+	struct err e;
+
+	assert_int_equal(json_parse_object(good, strlen(good), &object, &e), 0);
+	json_decref(object);
+	object = NULL;
+	assert_int_equal(json_parse_object(bad, strlen(bad), &object, &e), -EINVAL);
+	assert_contains(e.text, "more than 16 levels deep");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_depth_is_bounded),
 		cmocka_unit_test(test_only_objects_are_documents),
 		cmocka_unit_test(test_syntax_errors_say_where),
 		cmocka_unit_test(test_size_rules_not_the_terminator),

@@ -190,8 +190,15 @@ static const struct value_row {
 	  "\"Port\":51820}}",
 	  "10.99.0.11", "-", "wireguard",
 	  "{\"PublicKey\":\"hb0dCjHZtaHLFmBAcEFzbqT8IEMNMMR7WQlNzfPBnnA=\",\"Port\":51820}", NULL },
+	{ "{\"PublicIP\":\"10.99.0.11\",\"PublicIPv6\":\"fd99::11\",\"BackendType\":\"wireguard\","
+	  "\"BackendData\":{\"PublicKey\":\"k=\",\"Port\":51820},"
+	  "\"BackendV6Data\":{\"PublicKey\":\"k=\",\"Port\":51821}}",
+	  "10.99.0.11", "fd99::11", "wireguard", "{\"PublicKey\":\"k=\",\"Port\":51820}",
+	  "{\"PublicKey\":\"k=\",\"Port\":51821}" },
 	{ "{\"PublicIP\":\"10.99.0.11\",\"PublicIPv6\":null,\"BackendType\":\"ipip\"}",
 	  "10.99.0.11", "-", "ipip", NULL, NULL },
+	{ "{\"PublicIP\":\"10.99.0.11\",\"PublicIPv6\":null,\"BackendType\":\"ipsec\"}",
+	  "10.99.0.11", "-", "ipsec", NULL, NULL },
 	{ "{\"PublicIP\":\"1.2.3.4\",\"PublicIPv6\":null}", "1.2.3.4", "-", NULL, NULL, NULL },
 	{ "{\"PublicIP\":\"10.99.0.11\",\"PublicIPv6\":null,\"BackendType\":\"extension\","
 	  "\"BackendData\":\"any <text> \\\"quoted\\\"\"}",

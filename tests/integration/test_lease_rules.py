@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a lease must not say. Each bad one is set aside with the reason, and costs nobody but its owner."""
+
+import json
+
+from etcd import PREFIX
+from fabric import CONFIG, DUAL
+from netns import wait_for
+from witness import lease_value
+
+MAC = "0e:00:00:00:70:%02x"
+
+
+def vxlan(ip="192.0.2.70", mac=MAC % 0, **more):
+    return json.dumps(json.loads(lease_value(ip, mac)) | more)
+
+
+def data(**more):
+    return vxlan(BackendData={"VNI": 1, "VtepMAC": MAC % 1} | more)
+
+
+OWN, OWN_MAC = object(), object()
+RULES = {
+    "outside the network": ("10.6.1.0-24", vxlan(), "subnet is outside Network 10.5.0.0/16"),
+    "outside in IPv6": ("10.5.9.0-24&fd11::-64", vxlan(), "subnet is outside IPv6Network fd10:5::/48"),
+    "half of the network": ("10.5.0.0-17", vxlan(), "subnet's length is 17, must be from 18 to 30"),
+    "too short": ("10.5.9.0-31", vxlan(), "subnet's length is 31, must be from 18 to 30"),
+    "ours, a part of it": (OWN, vxlan(), "overlaps this host's own subnet"),
+    "an older one, around it": ("10.5.128.0-20", vxlan(), "overlaps the older lease 10.5.130.0/24"),
+    "an older one, in it": ("10.5.130.128-25", vxlan(), "overlaps the older lease 10.5.130.0/24"),
+    "an older one, in one family": ("10.5.130.0-24&fd10:5:0:9::-64", vxlan(), "overlaps the older lease 10.5.130.0/24"),
+    "loopback": ("10.5.10.0-24", vxlan("127.0.0.1"), "PublicIP is 127.0.0.1, must be a unicast address"),
+    "multicast": ("10.5.11.0-24", vxlan("224.0.0.5"), "PublicIP is 224.0.0.5, must be a unicast address"),
+    "unspecified": ("10.5.12.0-24", vxlan("0.0.0.0"), "PublicIP is missing"),
+    "our address": ("10.5.13.0-24", vxlan("192.0.2.1"), "PublicIP is 192.0.2.1, which is this host's own"),
+    "in the overlay": ("10.5.14.0-24", vxlan("10.5.130.5"), "PublicIP is 10.5.130.5, inside the overlay network"),
+    "no address": ("10.5.15.0-24", vxlan("nonsense"), "PublicIP"),
+    "zero MAC": ("10.5.16.0-24", data(VtepMAC="00:00:00:00:00:00"), "must be a unicast address"),
+    "multicast MAC": ("10.5.17.0-24", data(VtepMAC="01:00:5e:00:00:01"), "must be a unicast address"),
+    "no MAC": ("10.5.18.0-24", data(VtepMAC="$(reboot)"), "is not a MAC address"),
+    "our MAC": ("10.5.19.0-24", OWN_MAC, "VtepMAC is this host's own"),
+    "an older one's MAC": ("10.5.20.0-24", vxlan(mac=MAC % 0xFF), "uses the same MAC, address or route as 10.5.130.0/24"),
+    "another VNI": ("10.5.21.0-24", data(VNI=2), "VNI is 2, ours is 1"),
+    "a VNI that is none": ("10.5.22.0-24", data(VNI=1 << 24), "VNI"),
+    "a VNI that is a text": ("10.5.23.0-24", data(VNI="1"), "VNI"),
+    "another backend": ("10.5.24.0-24", vxlan(BackendType="ipip"), 'BackendType is "ipip", ours is "vxlan"'),
+    "a backend that nobody has": ("10.5.25.0-24", vxlan(BackendType="$(id)"), 'BackendType is "$(id)"'),
+    "a type that is a number": ("10.5.26.0-24", vxlan(BackendType=7), "BackendType"),
+    "deep": ("10.5.27.0-24", vxlan(More="@").replace('"@"', "[" * 17 + "]" * 17), "deep"),
+    "large": ("10.5.28.0-24", vxlan(More="x" * 70000), "bytes"),
+    "not an object": ("10.5.29.0-24", "7", ""),
+    "IPv6 without data": ("10.5.30.0-24&fd10:5:0:30::-64", vxlan(mac=MAC % 3, PublicIPv6="2001:db8:1::70"), "BackendV6Data"),
+    "IPv6 loopback": ("0.0.0.0-0&fd10:5:0:31::-64", vxlan(PublicIPv6="::1", BackendV6Data={"VNI": 1, "VtepMAC": MAC % 4}),
+                      "PublicIPv6 is ::1, must be a unicast address"),
+}  # fmt: skip
+JUNK = {"10.5.40.1-24": "host bits", "10.5.41.0-24&fd10:5:0:41::1-64": "host bits", "10.5.42.0-33": ""}
+
+
+def test_every_rule(lab):
+    etcd = lab.start_etcd()
+    lab.configure(DUAL)
+    h1, h2 = lab.hosts(2)
+    for host in (h1, h2):
+        host.start_daemon()
+    etcd.put(f"{PREFIX}/subnets/10.5.130.0-24", vxlan("192.0.2.130", MAC % 0xFF))
+    h1.daemon.wait_peers(2)
+    rules = {}
+    for name, (key, value, reason) in RULES.items():
+        key = h1.daemon.subnet().replace("0/24", "128-25") if key is OWN else key
+        rules[name] = key, vxlan(mac=h1.vtep_mac()) if value is OWN_MAC else value, reason
+    before = h1.objects()
+    with lab.pinger(h1.container(), h2.container()) as pinger:
+        for key, value, _ in rules.values():
+            etcd.put(f"{PREFIX}/subnets/{key}", value)
+        for key in JUNK:
+            etcd.put(f"{PREFIX}/subnets/{key}", vxlan())
+        h1.daemon.wait_status(lambda s: s["peersIgnored"] == len(rules) and s["junkKeys"] == len(JUNK))
+
+        def check():
+            document = h1.daemon.json("/v1/subnets")
+            items = {(item["subnet"], item["subnetV6"]): item for item in document["items"]}
+            for name, (key, _, reason) in rules.items():
+                v4, _, v6 = key.replace("-", "/").partition("&")
+                item = items[None if v4 == "0.0.0.0/0" else v4, v6 or None]
+                assert item["kernel"] == "ignored", name
+                assert reason in item["reason"] and item["reason"], (name, item["reason"])
+            assert {j["key"].rsplit("/", 1)[-1] for j in document["junk"]} == set(JUNK)
+            assert h1.objects() == before
+
+        check()
+        # The next start judges the same, though it sees all of them at once.
+        h1.daemon.restart()
+        h1.daemon.wait_status(lambda s: s["peersIgnored"] == len(rules) and s["junkKeys"] == len(JUNK))
+        check()
+        assert h1.daemon.metric("flannel_netlink_writes_total") == 0
+    assert pinger.lost == 0, pinger.report()
+    etcd.delete_many(f"{PREFIX}/subnets/{key}" for key in [*JUNK, *(key for key, _, _ in rules.values())])
+    h1.daemon.wait_ok()
+    assert h1.objects() == before
+
+
+def test_the_older_lease_has_the_right_and_the_younger_waits(lab, fabric3):
+    """Whatever changes in between: a lease that could not be used comes into its right when it can."""
+    h1 = fabric3[0]
+    old, young = f"{PREFIX}/subnets/10.5.0.0-22", f"{PREFIX}/subnets/10.5.1.0-24"
+
+    def reason(subnet):
+        return next(i["reason"] for i in h1.daemon.subnets() if i["subnet"] == subnet)
+
+    def has(subnet):
+        return any(o[:1] == ("route",) and o[2] == subnet for o in h1.objects())
+
+    lab.etcd.put(old, "unreadable")
+    lab.etcd.put(young, vxlan("192.0.2.71", MAC % 1))
+    wait_for(lambda: has("10.5.1.0/24"), 3, "what nobody can read is no claim")
+    lab.etcd.put(old, vxlan("192.0.2.72", MAC % 2))
+    wait_for(lambda: has("10.5.0.0/22") and not has("10.5.1.0/24"), 3, "the older is used")
+    assert "older lease 10.5.0.0/22" in reason("10.5.1.0/24")
+    # The younger takes the older's MAC, then the older is gone.
+    lab.etcd.put(young, vxlan("192.0.2.71", MAC % 2))
+    lab.etcd.delete(old)
+    wait_for(lambda: has("10.5.1.0/24") and not has("10.5.0.0/22"), 3, "the younger is used")
+    # Put again, what was older is younger.
+    lab.etcd.put(old, vxlan("192.0.2.72", MAC % 3))
+    wait_for(lambda: "older lease 10.5.1.0/24" in reason("10.5.0.0/22"), 3, "it waits")
+    lab.etcd.delete_many([old, young])
+    lab.wait_equal()
+
+
+def test_leases_with_one_public_address_are_both_used(lab, fabric3):
+    """The lease of a host that is no more may stand for a day; whoever got its address since must not suffer for it."""
+    for number in (1, 2):
+        lab.etcd.put(f"{PREFIX}/subnets/10.5.{number}.0-24", vxlan("192.0.2.99", MAC % number))
+    lab.wait_equal(5, [fabric3[0]])
+    fabric3[0].daemon.wait_ok()
+
+
+def test_a_subnet_that_the_underlay_is_in(lab):
+    """A network that was laid over the underlay: the hosts are not cut off from it."""
+    etcd = lab.start_etcd()
+    lab.configure(CONFIG | {"Network": "192.0.0.0/16", "SubnetMin": "192.0.64.0"})
+    host = lab.host()
+    host.start_daemon()
+    etcd.put(f"{PREFIX}/subnets/192.0.2.0-25", vxlan("198.51.100.70"))
+    item = wait_for(lambda: next(i for i in host.daemon.subnets() if not i["own"]), 3, "it is shown")
+    assert item["reason"] == "contains this host's own address in the underlay"
+    assert not [o for o in host.objects() if o[0] == "route"]
