@@ -54,14 +54,26 @@ const struct command commands[] = {
 	  "                10.5.50.0/24,fd10:5:0:50::/64\n"
 	  "release and reserve go to the store. What is done already is no error.\n",
 	  lease_run },
-	{ "config", "check FILE|show", "check show", 2, GROUP_OUTPUT | GROUP_STORE | GROUP_ETCD,
+	{ "config", "check|set FILE, or show", "check set show", 2,
+	  GROUP_OUTPUT | GROUP_STORE | GROUP_ETCD | GROUP_CHANGE | GROUP_ASK,
 	  FORMAT_BIT(FORMAT_TABLE) | FORMAT_BIT(FORMAT_JSON) | FORMAT_BIT(FORMAT_RAW),
-	  "check a network configuration, or show the one in use",
+	  "check a network configuration, show the one in use, write another",
 	  "check FILE  reads a network configuration (\"-\": standard input) and says what it means, or\n"
 	  "            what is wrong with it\n"
+	  "set FILE    checks it, shows what changes, and writes it to the store, unless somebody else\n"
+	  "            changed it meanwhile (exit status 9). Daemons use it when they start again\n"
 	  "show        the configuration that the daemon uses; with --store the document in the\n"
 	  "            store, and whether it is valid; -o raw prints its bytes alone\n",
 	  config_run },
+	{ "store", "ping|dump", "ping dump", 1, GROUP_OUTPUT | GROUP_ETCD | GROUP_TABLE,
+	  FORMAT_BIT(FORMAT_TABLE) | FORMAT_BIT(FORMAT_JSON) | FORMAT_BIT(FORMAT_JSONL) |
+	  FORMAT_BIT(FORMAT_RAW),
+	  "ask every endpoint of the store how it is; print what it has",
+	  "ping  whether each endpoint answers, how quickly it reads what all members agree on, which\n"
+	  "      member leads, version, revision, size. Exit status 3 if one does not answer, 5 if none\n"
+	  "dump  every key under the prefix, an object a line, all at one revision; values called PSK,\n"
+	  "      password or the like are left out\n",
+	  store_run },
 	{ "version", "", "", 0, GROUP_OUTPUT, FORMAT_BIT(FORMAT_TABLE) | FORMAT_BIT(FORMAT_JSON),
 	  "versions of fabricctl and of the daemon", "", version_run },
 	{ "help", "[COMMAND]", "COMMAND", 1, 0, FORMAT_BIT(FORMAT_TABLE),

@@ -45,6 +45,7 @@ int diff_run(struct ctl *c);
 int sync_run(struct ctl *c);
 int lease_run(struct ctl *c);
 int config_run(struct ctl *c);
+int store_run(struct ctl *c);
 int version_run(struct ctl *c);
 int help_run(struct ctl *c);
 int completion_run(struct ctl *c);

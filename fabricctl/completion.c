@@ -108,7 +108,7 @@ static void print_bash(FILE *out)
 	print_values(out);
 	fputs("\tif [[ $word == -* ]]; then\n"
 	      "\t\tCOMPREPLY=($(compgen -W \"$options\" -- \"$word\"))\n"
-	      "\telif [[ $command == config && $previous == check ]]; then\n"
+	      "\telif [[ $command == config && $previous =~ ^(check|set)$ ]]; then\n"
 	      "\t\tCOMPREPLY=($(compgen -f -- \"$word\"))\n"
 	      "\telse\n"
 	      "\t\tCOMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n"

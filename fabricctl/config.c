@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* fabricctl config: whether a network configuration is valid and what it means; which one is in
- * use. */
+ * use. Writing one is config_set.c's. */
+#include "fabricctl/config.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -11,7 +13,6 @@
 #include "fabricctl/text.h"
 #include "lib/file.h"
 #include "lib/json.h"
-#include "subnet/config.h"
 
 #define ANSWER_TIMEOUT_MS 5000
 
@@ -44,8 +45,7 @@ static char *describe_family(const struct network_family *f)
 			 hosts);
 }
 
-/* "10.5.0.0/16, /24 each, 255 hosts, vxlan vni 1 port 8472". Caller frees. */
-static char *describe(const struct network_config *config)
+char *config_describe(const struct network_config *config)
 {
 	auto_free char *backend = describe_backend(config);
 	auto_free char *v4 = config->v4.enabled ? describe_family(&config->v4) : xstrdup("");
@@ -68,8 +68,7 @@ static json_t *family_json(const struct network_family *f)
 			 ip_addr_format(&f->subnet_max, max));
 }
 
-/* Syntax and rules, then the backend's own. On success the result is to be released. */
-static int validate(const char *text, size_t size, struct network_config *ret, struct err *e)
+int config_validate(const char *text, size_t size, struct network_config *ret, struct err *e)
 {
 	struct backend *backend = NULL;
 	int rc = network_config_parse(text, size, ret, e);
@@ -86,7 +85,7 @@ static int validate(const char *text, size_t size, struct network_config *ret, s
 /* Adds what a document means, or what is wrong with it. */
 static void add_verdict(json_t *document, const struct network_config *config, const struct err *e)
 {
-	auto_free char *summary = config ? describe(config) : NULL;
+	auto_free char *summary = config ? config_describe(config) : NULL;
 
 	json_object_set_new(document, "valid", json_boolean(config));
 	json_object_set_new(document, "error", config ? json_null() : json_string(e->text));
@@ -101,7 +100,7 @@ static void add_verdict(json_t *document, const struct network_config *config, c
 
 /* ---- check ---- */
 
-static int read_input(const struct ctl *c, const char *name, char **ret, size_t *ret_size)
+int config_read(const struct ctl *c, const char *name, char **ret, size_t *ret_size)
 {
 	bool is_stdin = strcmp(name, "-") == 0;
 	struct err e;
@@ -121,6 +120,13 @@ static int read_input(const struct ctl *c, const char *name, char **ret, size_t 
 	return CTL_OK;
 }
 
+int config_fail(const struct ctl *c, const char *name, const struct err *e)
+{
+	return ctl_fail(c, CTL_FOUND, e->text, "correct it and check again",
+			"%s is no valid network configuration",
+			strcmp(name, "-") == 0 ? "standard input" : name);
+}
+
 static int check(struct ctl *c, const char *name)
 {
 	struct network_config config;
@@ -128,24 +134,22 @@ static int check(struct ctl *c, const char *name)
 	size_t size = 0;
 	bool valid;
 	struct err e;
-	int status = read_input(c, name, &text, &size);
+	int status = config_read(c, name, &text, &size);
 
 	if (status)
 		return status;
-	valid = validate(text, size, &config, &e) == 0;
+	valid = config_validate(text, size, &config, &e) == 0;
 	if (c->format == FORMAT_JSON) {
 		json_t *document = ctl_document("ConfigCheck");
 
 		add_verdict(document, valid ? &config : NULL, &e);
 		ctl_print_json(c, document);
 	} else if (valid) {
-		auto_free char *summary = describe(&config);
+		auto_free char *summary = config_describe(&config);
 
 		fprintf(c->out, "config ok: %s\n", summary);
 	} else {
-		ctl_fail(c, CTL_FOUND, e.text, "correct it and check again",
-			 "%s is no valid network configuration",
-			 strcmp(name, "-") == 0 ? "standard input" : name);
+		config_fail(c, name, &e);
 	}
 	if (valid)
 		network_config_fini(&config);
@@ -189,7 +193,7 @@ static int show_from_store(struct ctl *c)
 		store_reply_fini(&reply);
 		return status;
 	}
-	valid = validate(reply.config, reply.config_size, &config, &e) == 0;
+	valid = config_validate(reply.config, reply.config_size, &config, &e) == 0;
 	if (c->format == FORMAT_RAW) {
 		fwrite(reply.config, 1, reply.config_size, c->out);
 	} else if (c->format == FORMAT_JSON) {
@@ -208,14 +212,13 @@ static int show_from_store(struct ctl *c)
 	} else {
 		print_document(c, reply.config);
 		if (valid) {
-			auto_free char *summary = describe(&config);
+			auto_free char *summary = config_describe(&config);
 
 			fprintf(c->out, "config ok: %s\n", summary);
 		}
 	}
 	if (!valid)
-		ctl_fail(c, CTL_FOUND, e.text,
-			 "fabricctl config check FILE, then write it to the store",
+		ctl_fail(c, CTL_FOUND, e.text, "fabricctl config set FILE",
 			 "the network configuration in the store is not valid");
 	if (valid)
 		network_config_fini(&config);
@@ -285,6 +288,16 @@ int config_run(struct ctl *c)
 {
 	const char *verb = c->operands_len > 0 ? c->operands[0] : "";
 
+	if (strcmp(verb, "set") == 0 && c->operands_len == 2) {
+		if (c->format == FORMAT_RAW)
+			return ctl_fail(c, CTL_USAGE, NULL, command_help_hint(c->command),
+					"fabricctl config set has no --output raw");
+		return config_set(c, c->operands[1]);
+	}
+	if (c->options.dry_run || c->options.yes)
+		return ctl_fail(c, CTL_USAGE, NULL, command_help_hint(c->command),
+				"only fabricctl config set has --%s",
+				c->options.yes ? "yes" : "dry-run");
 	if (strcmp(verb, "check") == 0 && c->operands_len == 2) {
 		if (c->format == FORMAT_RAW || c->options.store)
 			return ctl_fail(c, CTL_USAGE, NULL, command_help_hint(c->command),
@@ -295,8 +308,9 @@ int config_run(struct ctl *c)
 	if (strcmp(verb, "show") == 0 && c->operands_len == 1)
 		return c->options.store ? show_from_store(c) : show_from_daemon(c);
 	return ctl_fail(c, CTL_USAGE,
-			strcmp(verb, "check") == 0 ? "name one file, or - for standard input"
-						   : NULL,
+			strcmp(verb, "check") == 0 || strcmp(verb, "set") == 0
+				? "name one file, or - for standard input"
+				: NULL,
 			command_help_hint(c->command),
-			"usage: fabricctl config check FILE, or fabricctl config show");
+			"usage: fabricctl config check|set FILE, or fabricctl config show");
 }

@@ -18,11 +18,10 @@ static uint64_t random_u64(void)
 	return value;
 }
 
-int session_open(const struct ctl *c, struct session *ret)
+/* Everything but the store. */
+static int start(const struct ctl *c, struct session *ret, struct etcd_options *ret_options)
 {
-	struct etcd_options options;
 	struct settings *s = &ret->settings;
-	struct err e;
 	int status;
 
 	*ret = (struct session){ 0 };
@@ -34,7 +33,7 @@ int session_open(const struct ctl *c, struct session *ret)
 	if (!ret->http)
 		return ctl_fail(c, CTL_FAILED, NULL, NULL, "libcurl does not start");
 	/* Always the first endpoint first: who asks by hand wants the same answer twice. */
-	options = (struct etcd_options){
+	*ret_options = (struct etcd_options){
 		.endpoints = s->etcd_endpoints,
 		.ca_file = s->etcd_cafile,
 		.cert_file = s->etcd_certfile,
@@ -42,20 +41,77 @@ int session_open(const struct ctl *c, struct session *ret)
 		.username = s->etcd_username,
 		.password = s->etcd_password,
 	};
-	if (etcd_store_new(ret->base, ret->http, s->etcd_prefix, &options, random_u64, &ret->store,
-			   &e) < 0)
-		return ctl_fail(c, e.code == -EACCES ? CTL_DENIED : CTL_USAGE, NULL, NULL,
-				"the store cannot be used: %s", e.text);
 	return CTL_OK;
+}
+
+static int unusable(const struct ctl *c, const struct err *e)
+{
+	return ctl_fail(c, e->code == -EACCES ? CTL_DENIED : CTL_USAGE, NULL, NULL,
+			"the store cannot be used: %s", e->text);
+}
+
+int session_open(const struct ctl *c, struct session *ret)
+{
+	struct etcd_options options;
+	struct err e;
+	int status = start(c, ret, &options);
+
+	if (status == CTL_OK && etcd_store_new(ret->base, ret->http, ret->settings.etcd_prefix,
+					       &options, random_u64, &ret->store, &e) < 0)
+		status = unusable(c, &e);
+	return status;
+}
+
+int session_connect(const struct ctl *c, struct session *ret)
+{
+	struct etcd_options options;
+	struct err e;
+	int status = start(c, ret, &options);
+
+	if (status == CTL_OK && etcd_client_new(ret->http, &options, &ret->client, &e) < 0)
+		status = unusable(c, &e);
+	return status;
 }
 
 void session_close(struct session *s)
 {
 	store_free(s->store);
+	etcd_client_free(s->client);
 	http_client_free(s->http);
 	if (s->base)
 		event_base_free(s->base);
 	settings_fini(&s->settings);
+}
+
+struct call {
+	struct event_base *base;
+	json_t *reply;
+	struct err *e;
+	int code;
+};
+
+static void on_result(void *arg, const struct etcd_result *result)
+{
+	struct call *call = arg;
+
+	call->code = result->code;
+	if (result->code == ETCD_OK)
+		call->reply = json_incref((json_t *)result->reply);
+	else
+		err_set(call->e, -EIO, "%s", result->text);
+	event_base_loopbreak(call->base);
+}
+
+int session_call(struct session *s, const char *path, char *body, json_t **ret_reply, struct err *e)
+{
+	auto_free char *owned = body;
+	struct call call = { .base = s->base, .e = e };
+
+	etcd_client_call(s->client, path, owned, false, on_result, &call);
+	event_base_dispatch(s->base);
+	if (call.code == ETCD_OK)
+		*ret_reply = call.reply;
+	return call.code;
 }
 
 struct question {
@@ -80,6 +136,33 @@ void session_ask(struct session *s, const struct store_request *request, struct 
 	event_base_dispatch(s->base);
 }
 
+static int refused(const struct ctl *c, const char *what, const char *why)
+{
+	return ctl_fail(c, CTL_DENIED, why, "--etcd-username and --etcd-password-file",
+			"%s refuses us", what);
+}
+
+static int unreachable(const struct ctl *c, const char *what, const char *why)
+{
+	return ctl_fail(c, CTL_NO_STORE, why,
+			"--etcd-endpoints; FLANNELD_ETCD_ENDPOINTS sets them too",
+			"cannot reach %s", what);
+}
+
+int session_fail_call(const struct ctl *c, const struct session *s, int code, const char *why)
+{
+	auto_free char *what = xasprintf("the store at %s", s->settings.etcd_endpoints);
+
+	switch (code) {
+	case ETCD_PERMISSION_DENIED:
+	case ETCD_UNAUTHENTICATED:
+	case ETCD_INVALID_ARGUMENT:
+		return refused(c, what, why);
+	default:
+		return unreachable(c, what, why);
+	}
+}
+
 int session_fail(const struct ctl *c, const struct session *s, const struct store_reply *reply)
 {
 	auto_free char *what = xasprintf("the store at %s", s->settings.etcd_endpoints);
@@ -91,13 +174,10 @@ int session_fail(const struct ctl *c, const struct session *s, const struct stor
 				"another --etcd-prefix; FLANNELD_ETCD_PREFIX sets it too",
 				"%s has no network configuration", what);
 	case STORE_DENIED:
-		return ctl_fail(c, CTL_DENIED, why, "--etcd-username and --etcd-password-file",
-				"%s refuses us", what);
+		return refused(c, what, why);
 	case STORE_UNAVAILABLE:
 	case STORE_UNKNOWN:
-		return ctl_fail(c, CTL_NO_STORE, why,
-				"--etcd-endpoints; FLANNELD_ETCD_ENDPOINTS sets them too",
-				"cannot reach %s", what);
+		return unreachable(c, what, why);
 	case STORE_CONFLICT:
 		return ctl_fail(c, CTL_CONFLICT, why, NULL, "%s was changed meanwhile", what);
 	default:

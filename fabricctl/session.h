@@ -4,18 +4,22 @@
 #define FABRICCTL_SESSION_H
 
 #include "fabricctl/settings.h"
+#include "subnet/etcd_client.h"
 #include "subnet/store.h"
 
 struct session {
 	struct settings settings;
 	struct event_base *base;
 	struct http_client *http;
-	struct store *store;
+	struct store *store;        /* session_open */
+	struct etcd_client *client; /* session_connect */
 };
 
 /* Complains with ctl_fail and returns its status; *ret must be released with session_close in any
  * case. */
 int session_open(const struct ctl *c, struct session *ret);
+/* The same for questions that only etcd understands: has a client and no store. */
+int session_connect(const struct ctl *c, struct session *ret);
 void session_close(struct session *s);
 
 /* Asks and runs the loop until the answer is there. *ret is to be released with store_reply_fini.
@@ -24,6 +28,16 @@ void session_ask(struct session *s, const struct store_request *request, struct 
 
 /* Complains about an answer other than STORE_OK, and returns the exit status. */
 int session_fail(const struct ctl *c, const struct session *s, const struct store_reply *reply);
+
+/*
+ * Posts `body`, which is released, to an API path of etcd and waits. 0 and *ret_reply, which the
+ * caller owns, or a gRPC code and a sentence.
+ */
+int session_call(struct session *s, const char *path, char *body, json_t **ret_reply,
+		 struct err *e) MUST_CHECK;
+
+/* Complains that etcd answered with this gRPC code, and returns the exit status. */
+int session_fail_call(const struct ctl *c, const struct session *s, int code, const char *why);
 
 #define auto_session __attribute__((cleanup(session_close)))
 

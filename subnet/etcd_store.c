@@ -26,6 +26,7 @@ struct etcd_request {
 	char *value;
 	int64_t ttl_s;
 	int64_t handle;
+	uint64_t config_revision; /* CONFIG_SET */
 	unsigned attempts;
 	uint64_t list_revision;
 	size_t leases_cap;
@@ -253,7 +254,9 @@ static void answer_written(struct etcd_request *r, uint64_t revision)
 {
 	r->reply.revision = revision;
 	r->reply.ttl_s = r->ttl_s;
-	if (r->op != STORE_REMOVE) {
+	if (r->op == STORE_CONFIG_SET) {
+		r->reply.config_revision = revision;
+	} else if (r->op != STORE_REMOVE) {
 		r->reply.holder = lease_copy(r->lease);
 		r->reply.holder->mod_revision = revision;
 		if (r->op == STORE_CREATE) {
@@ -281,7 +284,7 @@ static void answer_conflict(struct etcd_request *r, const struct etcd_kvs *kvs)
 {
 	char *reason = NULL;
 
-	if (kvs->len > 0) {
+	if (kvs->len > 0 && r->op != STORE_CONFIG_SET) {
 		r->reply.holder = etcd_read_lease(r->store, &kvs->items[0], &reason);
 		free(reason);
 	}
@@ -293,6 +296,16 @@ static void answer_conflict(struct etcd_request *r, const struct etcd_kvs *kvs)
 }
 
 static void send_txn(struct etcd_request *r);
+
+/* Whether the compare of the transaction still holds. */
+static bool is_unchanged(const struct etcd_request *r, const struct etcd_kv *kv)
+{
+	if (r->op == STORE_CREATE)
+		return !kv;
+	if (r->op == STORE_CONFIG_SET)
+		return (kv ? kv->mod_revision : 0) == r->config_revision;
+	return kv && kv->mod_revision == r->lease->mod_revision;
+}
 
 /* What stands under the key decides what a write of unknown outcome has done. */
 static void on_read_back(void *arg, const struct etcd_result *result)
@@ -316,14 +329,14 @@ static void on_read_back(void *arg, const struct etcd_result *result)
 	kv = kvs.len ? &kvs.items[0] : NULL;
 	if (kv && r->op == STORE_CREATE)
 		ours = kv->lease == r->handle;
-	else if (kv && r->op == STORE_UPDATE)
+	else if (kv && (r->op == STORE_UPDATE || r->op == STORE_CONFIG_SET))
 		ours = strcmp(kv->value, r->value) == 0;
 	if (r->op == STORE_REMOVE && !kv) {
 		r->reply.revision = header.revision;
 		answer(r, STORE_OK);
 	} else if (ours) {
 		answer_written(r, kv->mod_revision);
-	} else if (r->op == STORE_CREATE ? !kv : kv && kv->mod_revision == r->lease->mod_revision) {
+	} else if (is_unchanged(r, kv)) {
 		/* It has not happened, or not yet: the compare makes a second try safe. */
 		send_txn(r);
 	} else {
@@ -381,6 +394,10 @@ static void send_txn(struct etcd_request *r)
 		body = etcd_encode_txn_create(r->key, r->value, r->handle);
 	else if (r->op == STORE_UPDATE)
 		body = etcd_encode_txn_update(r->key, r->value, r->lease->mod_revision);
+	else if (r->op == STORE_CONFIG_SET && r->config_revision)
+		body = etcd_encode_txn_update(r->key, r->value, r->config_revision);
+	else if (r->op == STORE_CONFIG_SET)
+		body = etcd_encode_txn_create(r->key, r->value, 0);
 	else
 		body = etcd_encode_txn_delete(r->key, r->lease->mod_revision);
 	call(r, "kv/txn", body, true, on_txn);
@@ -454,6 +471,11 @@ static void etcd_submit(struct store *store, const struct store_request *request
 				   subnet_key_format(&request->lease->subnet, key));
 		r->value = lease_value_format(request->lease);
 	}
+	if (request->op == STORE_CONFIG_SET) {
+		r->key = xstrdup(s->config_key);
+		r->value = xstrdup(request->config);
+		r->config_revision = request->config_revision;
+	}
 	switch (request->op) {
 	case STORE_CONFIG:
 		call(r, "kv/range", etcd_encode_range(s->config_key, NULL, 0, 0), false, on_config);
@@ -472,6 +494,7 @@ static void etcd_submit(struct store *store, const struct store_request *request
 		break;
 	case STORE_UPDATE:
 	case STORE_REMOVE:
+	case STORE_CONFIG_SET:
 		send_txn(r);
 		break;
 	case STORE_KEEPALIVE:

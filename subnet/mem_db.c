@@ -537,6 +537,20 @@ static void execute_write(struct mem_db *db, int64_t now_ms, const struct store_
 	ret->ttl_s = request->op == STORE_CREATE ? request->ttl_s : 0;
 }
 
+static void execute_config_set(struct mem_db *db, const struct store_request *request,
+			       struct store_reply *ret)
+{
+	const struct mem_entry *e = mem_db_get(db, MEM_DB_CONFIG_KEY);
+
+	if ((e ? e->mod_revision : 0) != request->config_revision) {
+		ret->status = STORE_CONFLICT;
+		err_set(&ret->err, -EEXIST, "%s was changed by somebody else", MEM_DB_CONFIG_KEY);
+		return;
+	}
+	e = mem_db_put(db, MEM_DB_CONFIG_KEY, request->config, strlen(request->config), 0);
+	ret->config_revision = e->mod_revision;
+}
+
 void mem_db_execute(struct mem_db *db, int64_t now_ms, const struct store_request *request,
 		    int64_t handle, struct store_reply *ret)
 {
@@ -563,6 +577,9 @@ void mem_db_execute(struct mem_db *db, int64_t now_ms, const struct store_reques
 	case STORE_UPDATE:
 	case STORE_REMOVE:
 		execute_write(db, now_ms, request, handle, ret);
+		break;
+	case STORE_CONFIG_SET:
+		execute_config_set(db, request, ret);
 		break;
 	case STORE_KEEPALIVE:
 	case STORE_TIME_LEFT:

@@ -18,14 +18,16 @@
 struct store;
 
 enum store_op {
-	STORE_CONFIG,    /* read the network configuration */
-	STORE_LIST,      /* read all leases at one revision */
-	STORE_CREATE,    /* make `lease` if nobody has its subnet; the handle is made with it */
-	STORE_UPDATE,    /* replace the value of `lease` if its mod_revision is still the same; the
-			    handle stays */
-	STORE_KEEPALIVE, /* prolong lease->handle */
-	STORE_REMOVE,    /* delete `lease` if its mod_revision is still the same */
-	STORE_TIME_LEFT, /* seconds until lease->handle expires */
+	STORE_CONFIG,     /* read the network configuration */
+	STORE_LIST,       /* read all leases at one revision */
+	STORE_CREATE,     /* make `lease` if nobody has its subnet; the handle is made with it */
+	STORE_UPDATE,     /* replace the value of `lease` if its mod_revision is still the same; the
+			     handle stays */
+	STORE_KEEPALIVE,  /* prolong lease->handle */
+	STORE_REMOVE,     /* delete `lease` if its mod_revision is still the same */
+	STORE_TIME_LEFT,  /* seconds until lease->handle expires */
+	STORE_CONFIG_SET, /* replace the network configuration if its revision is still
+			     config_revision */
 	STORE_OPS
 };
 
@@ -33,8 +35,8 @@ enum store_op {
 enum store_status {
 	STORE_OK,
 	STORE_ABSENT,   /* CONFIG: there is none. KEEPALIVE, TIME_LEFT: the handle has expired */
-	STORE_CONFLICT, /* CREATE, UPDATE, REMOVE: somebody else was there; reply->holder says who,
-			   if known */
+	STORE_CONFLICT, /* CREATE, UPDATE, REMOVE, CONFIG_SET: somebody else was there;
+			   reply->holder says who, if known */
 	STORE_DENIED,   /* the store refuses us: credentials or permissions */
 	STORE_INVALID, /* the store does not understand or accept the request: retrying is of no use
 			*/
@@ -46,6 +48,8 @@ struct store_request {
 	enum store_op op;
 	const struct lease *lease; /* borrowed until store_submit returns */
 	int64_t ttl_s;             /* CREATE: life of the handle without KEEPALIVE; 0: for ever */
+	const char *config;        /* CONFIG_SET; borrowed as well */
+	uint64_t config_revision;  /* CONFIG_SET: 0: there must be none */
 };
 
 /* A key among the leases that cannot be read as one. */
@@ -60,8 +64,8 @@ struct store_reply {
 	uint64_t revision; /* of the store when it answered; LIST: the one the list is of */
 	char *config;      /* CONFIG: NUL-terminated */
 	size_t config_size;
-	uint64_t config_revision;
-	struct lease **leases; /* LIST; entries may be taken out (set to NULL) */
+	uint64_t config_revision; /* CONFIG, CONFIG_SET */
+	struct lease **leases;    /* LIST; entries may be taken out (set to NULL) */
 	size_t leases_len;
 	struct store_junk *junk; /* LIST */
 	size_t junk_len;

@@ -5,7 +5,7 @@ _fabricctl()
 {
 	local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
 	local command= options= formats= words= i
-	local commands="subnets status peers diff sync lease config version help completion"
+	local commands="subnets status peers diff sync lease config store version help completion"
 
 	COMPREPLY=()
 	for ((i = 1; i < COMP_CWORD; i++)); do
@@ -47,9 +47,14 @@ _fabricctl()
 		words="show renew release reserve"
 		;;
 	config)
-		options="-o --output --store --etcd-endpoints --etcd-prefix --etcd-cafile --etcd-certfile --etcd-keyfile --etcd-username --etcd-password-file --state-dir --socket --config-file --color --version -h --help"
+		options="-o --output --dry-run -y --yes --store --etcd-endpoints --etcd-prefix --etcd-cafile --etcd-certfile --etcd-keyfile --etcd-username --etcd-password-file --state-dir --socket --config-file --color --version -h --help"
 		formats="table json raw"
-		words="check show"
+		words="check set show"
+		;;
+	store)
+		options="-o --output --no-headers --etcd-endpoints --etcd-prefix --etcd-cafile --etcd-certfile --etcd-keyfile --etcd-username --etcd-password-file --state-dir --socket --config-file --color --version -h --help"
+		formats="table json jsonl raw"
+		words="ping dump"
 		;;
 	version)
 		options="-o --output --socket --config-file --color --version -h --help"
@@ -87,7 +92,7 @@ _fabricctl()
 	esac
 	if [[ $word == -* ]]; then
 		COMPREPLY=($(compgen -W "$options" -- "$word"))
-	elif [[ $command == config && $previous == check ]]; then
+	elif [[ $command == config && $previous =~ ^(check|set)$ ]]; then
 		COMPREPLY=($(compgen -f -- "$word"))
 	else
 		COMPREPLY=($(compgen -W "$words" -- "$word"))

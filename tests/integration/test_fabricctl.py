@@ -26,7 +26,7 @@ from netns import end_process, wait_for
 OK, FAILED, USAGE, FOUND, NO_DAEMON, NO_STORE, DENIED, TIMEOUT, NOT_FOUND = range(9)
 # Daemons choose at random, but not the subnets from 10.5.200.0 on, of which the leases made up here are.
 CONFIG = {"Network": "10.5.0.0/16", "SubnetMax": "10.5.199.0", "Backend": {"Type": "vxlan"}}
-COMMANDS = "subnets status peers diff sync lease config version help completion".split()
+COMMANDS = "subnets status peers diff sync lease config store version help completion".split()
 HOSTILE = "evil\x1b[31m\u202eeman\x07\n\\"
 HOSTILE_SHOWN = "evil\\033[31m\\u202eeman\\007\\n\\\\"
 ENVIRONMENT = {
@@ -713,13 +713,15 @@ def test_completion_is_the_shipped_one():
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("fabricctl sta", {"status"}),
+        ("fabricctl st", {"status", "store"}),
         ("fabricctl ", set(COMMANDS)),
         ("fabricctl subnets -o ", {"table", "wide", "json", "jsonl", "raw", "name"}),
         ("fabricctl status -o ", {"table", "json"}),
         ("fabricctl subnets --etcd-pa", {"--etcd-password-file"}),
         ("fabricctl status --etcd-pa", set()),
-        ("fabricctl config ", {"check", "show"}),
+        ("fabricctl config ", {"check", "set", "show"}),
+        ("fabricctl lease re", {"renew", "release", "reserve"}),
+        ("fabricctl store ", {"ping", "dump"}),
         ("fabricctl --color ", {"auto", "always", "never"}),
         ("fabricctl help con", {"config"}),
         ("fabricctl subnets --sort no", {"node", "node-id"}),
@@ -833,6 +835,16 @@ def test_permission_denied(lab, two):
         ["config", "check"],
         ["config", "show", "it"],
         ["config", "frobnicate"],
+        ["config", "set"],
+        ["config", "show", "--yes"],
+        ["config", "check", "-", "--dry-run"],
+        ["store"],
+        ["store", "frobnicate"],
+        ["store", "dump", "-o", "raw"],
+        ["store", "ping", "--store"],
+        ["peers", "it"],
+        ["diff", "--dry-run"],
+        ["sync", "-o", "raw"],
         ["completion"],
         ["version", "--socket"],
         ["--color", "pink", "version"],

@@ -499,6 +499,32 @@ static void test_adopt_reservation(void **unused)
 	assert_int_equal(count(r, STORE_KEEPALIVE), 0);
 }
 
+/* One that was made for this host by name, before its address was known. */
+static void test_adopt_reservation_by_name(void **unused)
+{
+	(void)unused;
+	auto_rig r = started(NULL);
+
+	answer_list(r, (uint64_t)100, lease("10.5.2.0-24", NULL, NULL, "other", 19, 19, 0),
+		    lease("10.5.3.0-24", NULL, NULL, "me", 20, 25, 0), END);
+	assert_subnet(waiting(r, STORE_UPDATE)->lease, "10.5.3.0-24");
+	answer_written(r, STORE_UPDATE, 101, 0);
+	assert_int_equal(state(r), MANAGER_HELD);
+	assert_int_equal(view(r).twins, 0);
+}
+
+/* A name is no claim on what expires, or on what has an address. */
+static void test_a_name_alone_is_no_lease(void **unused)
+{
+	(void)unused;
+	auto_rig r = started(NULL);
+
+	answer_list(r, (uint64_t)100, lease("10.5.3.0-24", NULL, NULL, "me", 20, 25, 7),
+		    lease("10.5.4.0-24", "192.0.2.9", NULL, "me", 21, 21, 0), END);
+	assert_null(waiting(r, STORE_UPDATE));
+	assert_non_null(waiting(r, STORE_CREATE));
+}
+
 static void test_previous_subnet(void **unused)
 {
 	(void)unused;
@@ -773,6 +799,24 @@ static void test_renewal(void **unused)
 	answer_keepalive(r, STORE_OK);
 	assert_string_equal(view(r).reason, "");
 	assert_true(noted(r, "lease-renewed"));
+}
+
+static void test_renewal_on_demand(void **unused)
+{
+	(void)unused;
+	auto_rig r = holding();
+
+	tick(r, 1000);
+	assert_true(manager_renew(r->m, r->now));
+	/* One is under way already. */
+	assert_true(manager_renew(r->m, r->now));
+	answer_keepalive(r, STORE_OK);
+	assert_null(waiting(r, STORE_KEEPALIVE));
+	assert_true(view(r).expires_ms == r->now + 600 * 1000);
+	until(r, STORE_KEEPALIVE, 201000);
+	answer_keepalive(r, STORE_ABSENT);
+	assert_int_equal(state(r), MANAGER_LOST);
+	assert_false(manager_renew(r->m, r->now));
 }
 
 /* It expired at the store, which cannot be reached to say so. */
@@ -1720,6 +1764,8 @@ int main(void)
 		cmocka_unit_test(test_reuse_by_node_id),
 		cmocka_unit_test(test_adopt_flannels),
 		cmocka_unit_test(test_adopt_reservation),
+		cmocka_unit_test(test_adopt_reservation_by_name),
+		cmocka_unit_test(test_a_name_alone_is_no_lease),
 		cmocka_unit_test(test_previous_subnet),
 		cmocka_unit_test(test_previous_subnet_taken),
 		cmocka_unit_test(test_previous_subnet_of_another_network),
@@ -1737,6 +1783,7 @@ int main(void)
 		cmocka_unit_test(test_created_and_deleted_before_it_was_seen),
 		cmocka_unit_test(test_resync_before_verified),
 		cmocka_unit_test(test_renewal),
+		cmocka_unit_test(test_renewal_on_demand),
 		cmocka_unit_test(test_runs_out_while_the_store_is_away),
 		cmocka_unit_test(test_deleted_and_claimed_again),
 		cmocka_unit_test(test_expired_says_the_keepalive),

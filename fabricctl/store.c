@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fabricctl store: how every endpoint is, and what stands there. */
+#include "fabricctl/store.h"
+
+#include <event2/event.h>
+#include <string.h>
+#include <time.h>
+
+#include "fabricctl/command.h"
+#include "fabricctl/session.h"
+#include "fabricctl/table.h"
+#include "lib/base64.h"
+#include "subnet/etcd_store.h"
+
+#define PAGE_LEN 500
+
+/* ---- ping ---- */
+
+struct ping {
+	struct session *session;
+	const char *config_key;
+	json_t *items; /* one for each endpoint */
+	size_t outstanding;
+	int code; /* of the last failure */
+};
+
+struct probe {
+	struct ping *ping;
+	size_t endpoint;
+	struct timespec start;
+};
+
+static json_t *id_text(const json_t *id)
+{
+	return json_sprintf("%llx", (unsigned long long)json_uint64_lenient(id));
+}
+
+void store_add_status(json_t *item, const json_t *reply)
+{
+	const json_t *header = json_object_get(reply, "header");
+	const json_t *snake = json_object_get(header, "member_id");
+	const json_t *id = snake ? snake : json_object_get(header, "memberId");
+	const json_t *version = json_object_get(reply, "version");
+	uint64_t leader = json_uint64_lenient(json_object_get(reply, "leader"));
+	const char *role = "follower";
+
+	if (json_is_true(json_object_get(reply, "isLearner")))
+		role = "learner";
+	else if (!leader)
+		role = "no leader";
+	else if (leader == json_uint64_lenient(id))
+		role = "leader";
+	json_object_set_new(item, "role", json_string(role));
+	json_object_set_new(item, "version",
+			    json_is_string(version) ? json_incref((json_t *)version) : json_null());
+	json_object_set_new(
+		item, "revision",
+		json_sprintf("%llu", (unsigned long long)etcd_decode_header(reply).revision));
+	json_object_set_new(
+		item, "dbSizeBytes",
+		json_integer((json_int_t)json_uint64_lenient(json_object_get(reply, "dbSize"))));
+	json_object_set_new(item, "memberID", id_text(id));
+}
+
+static void probe_done(struct probe *p, const struct etcd_result *result)
+{
+	struct ping *ping = p->ping;
+	json_t *item = json_array_get(ping->items, p->endpoint);
+
+	if (result->code != ETCD_OK) {
+		auto_free char *text = xstrdup(result->text);
+
+		util_make_printable(text);
+		ping->code = result->code;
+		json_object_set_new(item, "reason", json_string(text));
+	}
+	json_object_set_new(item, "ok", json_boolean(result->code == ETCD_OK));
+	free(p);
+	if (--ping->outstanding == 0)
+		event_base_loopbreak(ping->session->base);
+}
+
+static void on_read(void *arg, const struct etcd_result *result)
+{
+	struct probe *p = arg;
+	json_t *item = json_array_get(p->ping->items, p->endpoint);
+	struct timespec end;
+
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	if (result->code == ETCD_OK)
+		json_object_set_new(item, "latencySeconds",
+				    json_real((double)(end.tv_sec - p->start.tv_sec) +
+					      (double)(end.tv_nsec - p->start.tv_nsec) / 1e9));
+	probe_done(p, result);
+}
+
+/* Now that the connection stands: how long does it take to read what a majority agrees on? */
+static void on_status(void *arg, const struct etcd_result *result)
+{
+	struct probe *p = arg;
+	auto_free char *body = NULL;
+
+	if (result->code != ETCD_OK) {
+		probe_done(p, result);
+		return;
+	}
+	store_add_status(json_array_get(p->ping->items, p->endpoint), result->reply);
+	body = etcd_encode_range(p->ping->config_key, NULL, 1, 0);
+	clock_gettime(CLOCK_MONOTONIC, &p->start);
+	etcd_client_call_at(p->ping->session->client, p->endpoint, "kv/range", body, on_read, p);
+}
+
+static void ask_all(struct ping *ping)
+{
+	auto_json json_t *description = json_object();
+	const json_t *endpoints;
+	json_t *endpoint;
+	size_t i;
+
+	etcd_client_describe(ping->session->client, description);
+	endpoints = json_object_get(description, "endpoints");
+	ping->outstanding = json_array_size(endpoints);
+	json_array_foreach (endpoints, i, endpoint)
+		json_array_append_new(ping->items,
+				      json_pack("{s:O,s:b,s:n,s:n,s:n,s:n,s:n,s:n,s:s}", "endpoint",
+						json_object_get(endpoint, "url"), "ok", 0, "role",
+						"version", "revision", "dbSizeBytes", "memberID",
+						"latencySeconds", "reason", ""));
+	for (i = 0; i < json_array_size(ping->items); i++) {
+		struct probe *p = xcalloc(1, sizeof(*p));
+
+		p->ping = ping;
+		p->endpoint = i;
+		etcd_client_call_at(ping->session->client, i, "maintenance/status", "{}", on_status,
+				    p);
+	}
+	event_base_dispatch(ping->session->base);
+}
+
+static char *size_text(const json_t *item, bool people)
+{
+	int64_t size = ctl_int(item, "dbSizeBytes", -1);
+
+	if (size < 0)
+		return NULL;
+	return people ? xasprintf("%.1f MiB", (double)size / (1 << 20))
+		      : xasprintf("%lld", (long long)size);
+}
+
+static char *latency_text(const json_t *item, bool people)
+{
+	const json_t *latency = json_object_get(item, "latencySeconds");
+
+	if (!json_is_real(latency))
+		return NULL;
+	return people ? xasprintf("%.1f ms", 1000 * json_real_value(latency))
+		      : xasprintf("%.6f", json_real_value(latency));
+}
+
+static void print_ping(const struct ctl *c, const json_t *items)
+{
+	static const struct table_column columns[] = {
+		{ "ENDPOINT", false, false }, { "STATE", false, false },
+		{ "ROLE", false, false },     { "VERSION", false, false },
+		{ "REVISION", true, false },  { "DB SIZE", true, false },
+		{ "LATENCY", true, false },   { "REASON", false, true },
+	};
+	auto_table struct table *table = table_new(columns, ARRAY_LEN(columns));
+	bool people = c->format != FORMAT_RAW;
+	json_t *item;
+	size_t i;
+
+	json_array_foreach (items, i, item) {
+		auto_free char *size = size_text(item, people);
+		auto_free char *latency = latency_text(item, people);
+		bool ok = json_is_true(json_object_get(item, "ok"));
+
+		table_add_row(table);
+		table_set(table, 0, ctl_text(item, "endpoint"), COLOR_NONE);
+		table_set(table, 1, ok ? "ok" : "failed", ok ? COLOR_GOOD : COLOR_BAD);
+		table_set(table, 2, ctl_text(item, "role"), COLOR_NONE);
+		table_set(table, 3, ctl_text(item, "version"), COLOR_NONE);
+		table_set(table, 4, ctl_text(item, "revision"), COLOR_NONE);
+		table_set(table, 5, size, COLOR_NONE);
+		table_set(table, 6, latency, COLOR_NONE);
+		table_set(table, 7, ctl_text(item, "reason"), COLOR_NONE);
+	}
+	if (people)
+		table_print(table, c, !c->options.no_headers);
+	else
+		table_print_raw(table, c);
+}
+
+static int ping(struct ctl *c)
+{
+	auto_session struct session s;
+	auto_json json_t *items = json_array();
+	auto_free char *prefix = NULL;
+	auto_free char *key = NULL;
+	struct ping p = { .session = &s, .items = items };
+	size_t failed = 0;
+	json_t *item;
+	size_t i;
+	int status = session_connect(c, &s);
+
+	if (status)
+		return status;
+	prefix = etcd_clean_prefix(s.settings.etcd_prefix);
+	key = xasprintf("%s%sconfig", prefix, strcmp(prefix, "/") == 0 ? "" : "/");
+	p.config_key = key;
+	ask_all(&p);
+	json_array_foreach (items, i, item)
+		failed += !json_is_true(json_object_get(item, "ok"));
+	if (c->format == FORMAT_JSON || c->format == FORMAT_JSONL) {
+		json_t *document = ctl_document("StorePing");
+
+		json_object_set(document, "items", items);
+		ctl_print_json(c, document);
+	} else {
+		print_ping(c, items);
+	}
+	if (failed && failed == json_array_size(items))
+		return session_fail_call(c, &s, p.code,
+					 ctl_text(json_array_get(items, 0), "reason"));
+	return failed ? CTL_FOUND : CTL_OK;
+}
+
+/* ---- dump ---- */
+
+static bool is_secret(const char *key)
+{
+	static const char *const names[] = { "psk", "password", "privatekey", "secret", "token" };
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		if (strcasecmp(key, names[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void leave_out_secrets(json_t *value)
+{
+	const char *key;
+	json_t *member;
+	size_t i;
+
+	json_array_foreach (value, i, member)
+		leave_out_secrets(member);
+	json_object_foreach (value, key, member) {
+		if (is_secret(key))
+			json_object_set_new(value, key, json_string("(left out)"));
+		else
+			leave_out_secrets(member);
+	}
+}
+
+static json_t *printable_text(const char *text)
+{
+	json_t *value = json_string(text);
+	auto_free char *printable = NULL;
+
+	if (value)
+		return value;
+	printable = xstrdup(text);
+	util_make_printable(printable);
+	return json_string(printable);
+}
+
+json_t *store_key(const struct etcd_kv *kv)
+{
+	json_t *item = json_object();
+	json_t *value = NULL;
+
+	json_object_set_new(item, "key", printable_text(kv->key));
+	if (json_parse_object(kv->value, kv->value_size, &value, NULL) == 0)
+		leave_out_secrets(value);
+	else
+		value = json_stringn(kv->value, kv->value_size);
+	if (value) {
+		json_object_set_new(item, "value", value);
+	} else {
+		auto_free char *base64 = base64_encode(kv->value, kv->value_size);
+
+		json_object_set_new(item, "valueBase64", json_string(base64));
+	}
+	json_object_set_new(item, "createRevision",
+			    json_sprintf("%llu", (unsigned long long)kv->create_revision));
+	json_object_set_new(item, "modRevision",
+			    json_sprintf("%llu", (unsigned long long)kv->mod_revision));
+	json_object_set_new(item, "lease",
+			    kv->lease ? json_sprintf("%llx", (unsigned long long)kv->lease)
+				      : json_null());
+	return item;
+}
+
+/* One page, printed or added to *items. *ret_next is where the next one begins, NULL after the
+ * last. */
+static int dump_page(const struct ctl *c, struct session *s, const char *from, const char *end,
+		     uint64_t *revision, json_t *items, char **ret_next)
+{
+	auto_json json_t *reply = NULL;
+	struct etcd_header header;
+	struct etcd_kvs kvs = { 0 };
+	struct ctl line = *c;
+	struct err e;
+	bool more = false;
+	int code = session_call(s, "kv/range", etcd_encode_range(from, end, PAGE_LEN, *revision),
+				&reply, &e);
+
+	*ret_next = NULL;
+	if (code != ETCD_OK)
+		return session_fail_call(c, s, code, e.text);
+	if (etcd_decode_range(reply, &header, &kvs, &more, &e) < 0) {
+		etcd_kvs_fini(&kvs);
+		return ctl_fail(c, CTL_FAILED, e.text, NULL, "the store's answer cannot be read");
+	}
+	if (!*revision)
+		*revision = header.revision;
+	line.format = FORMAT_JSONL;
+	for (size_t i = 0; i < kvs.len; i++) {
+		if (items)
+			json_array_append_new(items, store_key(&kvs.items[i]));
+		else
+			ctl_print_json(&line, store_key(&kvs.items[i]));
+	}
+	if (more && kvs.len > 0)
+		*ret_next = xasprintf("%s\x01", kvs.items[kvs.len - 1].key);
+	etcd_kvs_fini(&kvs);
+	return CTL_OK;
+}
+
+static int dump(struct ctl *c)
+{
+	auto_session struct session s;
+	auto_json json_t *items = c->format == FORMAT_JSON ? json_array() : NULL;
+	auto_free char *clean = NULL;
+	auto_free char *prefix = NULL;
+	auto_free char *end = NULL;
+	char *from = NULL;
+	uint64_t revision = 0;
+	int status = session_connect(c, &s);
+
+	if (status)
+		return status;
+	clean = etcd_clean_prefix(s.settings.etcd_prefix);
+	prefix = xasprintf("%s%s", clean, strcmp(clean, "/") == 0 ? "" : "/");
+	end = etcd_prefix_end(prefix);
+	from = xstrdup(prefix);
+	while (status == CTL_OK && from && !ferror(c->out)) {
+		char *next;
+
+		status = dump_page(c, &s, from, end, &revision, items, &next);
+		free(from);
+		from = next;
+	}
+	free(from);
+	if (status == CTL_OK && items) {
+		json_t *document = ctl_document("StoreDump");
+
+		json_object_set_new(document, "prefix", json_string(prefix));
+		json_object_set_new(document, "revision",
+				    json_sprintf("%llu", (unsigned long long)revision));
+		json_object_set(document, "items", items);
+		ctl_print_json(c, document);
+	}
+	return status;
+}
+
+int store_run(struct ctl *c)
+{
+	const char *verb = c->operands_len > 0 ? c->operands[0] : "";
+
+	if (strcmp(verb, "ping") == 0)
+		return ping(c);
+	if (strcmp(verb, "dump") == 0) {
+		if (c->format == FORMAT_RAW || c->options.no_headers)
+			return ctl_fail(c, CTL_USAGE, NULL, command_help_hint(c->command),
+					"fabricctl store dump has no --%s",
+					c->options.no_headers ? "no-headers" : "output raw");
+		return dump(c);
+	}
+	return ctl_fail(c, CTL_USAGE, NULL, command_help_hint(c->command),
+			"usage: fabricctl store ping, or fabricctl store dump");
+}

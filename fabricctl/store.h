@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the store command makes of etcd's answers. Pure. */
+#ifndef FABRICCTL_STORE_H
+#define FABRICCTL_STORE_H
+
+#include "fabricctl/ctl.h"
+#include "subnet/etcd_codec.h"
+
+/* What etcd says of one member: adds "role", "version", "revision", "dbSizeBytes", "memberID" to
+ * *item. */
+void store_add_status(json_t *item, const json_t *reply);
+
+/* One key as the dump shows it: its value as JSON if it is an object, without secrets; else as
+ * text; else as base64. */
+json_t *store_key(const struct etcd_kv *kv);
+
+#endif
