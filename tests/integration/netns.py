@@ -27,6 +27,7 @@ NAMES = pathlib.Path("/run/netns")
 POLL_S = 0.01
 CLONE_NEWNET = 0x40000000
 PR_SET_PDEATHSIG = 1
+DIRECTORY_PATTERN = re.compile(r"^fabric-(\d+)-")
 NAME_PATTERN = re.compile(r"^f(\d+)x[0-9a-f]{6}-")
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -207,18 +208,29 @@ def unique_prefix():
     return f"f{os.getpid()}x{secrets.token_hex(3)}"
 
 
-def temporary_directory():
+def temporary_root():
     """On a tmpfs if there is one: etcd syncs every write."""
     shm = pathlib.Path("/dev/shm")
-    return pathlib.Path(tempfile.mkdtemp(prefix="fabric-", dir=shm if os.access(shm, os.W_OK) else None))
+    return shm if os.access(shm, os.W_OK) else pathlib.Path(tempfile.gettempdir())
+
+
+def temporary_directory():
+    return pathlib.Path(tempfile.mkdtemp(prefix=f"fabric-{os.getpid()}-", dir=temporary_root()))
 
 
 def sweep():
-    """Removes namespaces that a killed test run left behind. Those of live runs are known by their process."""
+    """Removes what a killed test run left behind. What belongs to a live one is known by its process."""
+
+    def of_dead(name, pattern):
+        match = pattern.match(name)
+        return match and not pathlib.Path("/proc", match[1]).exists()
+
     for name in os.listdir(NAMES) if NAMES.is_dir() else []:
-        match = NAME_PATTERN.match(name)
-        if match and not pathlib.Path("/proc", match[1]).exists():
+        if of_dead(name, NAME_PATTERN):
             run("ip", "netns", "del", name, check=False)
+    for name in os.listdir(temporary_root()):
+        if of_dead(name, DIRECTORY_PATTERN):
+            shutil.rmtree(temporary_root() / name, ignore_errors=True)
 
 
 @functools.cache
