@@ -311,7 +311,8 @@ static void on_list(struct manager *m, int64_t now_ms, struct store_reply *reply
 	}
 	if (reply->revision < m->before_break)
 		m->doubt_until_ms = now_ms + DOUBT_MS;
-	/* What was read of it meanwhile may be older than the list, and the watch tells what is newer. */
+	/* What was read of it meanwhile may be older than the list, and the watch tells what is
+	 * newer. */
 	if (m->before_break)
 		m->config_at = now_ms;
 	m->before_break = 0;
