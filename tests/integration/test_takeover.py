@@ -207,8 +207,7 @@ def test_leases_of_every_backend_of_flannel_are_told_apart(lab):
     """Used, or ignored one by one with the reason; nobody else suffers."""
     etcd = lab.start_etcd()
     lab.configure(DUAL)
-    for key, value, _ in LEASES.values():
-        etcd.put(f"{PREFIX}/subnets/{key}", value)
+    etcd.put_many(((f"{PREFIX}/subnets/{key}", value) for key, value, _ in LEASES.values()), etcd.grant(86400))
     h1, h2 = lab.hosts(2)
     for host in (h1, h2):
         host.start_daemon()
