@@ -2,12 +2,13 @@
 #include "fabricctl/session.h"
 
 #include <errno.h>
+#include <string.h>
 #include <event2/event.h>
 #include <sys/random.h>
 
 #include "fabricctl/loop.h"
 #include "lib/http.h"
-#include "subnet/etcd_store.h"
+#include "subnet/store_open.h"
 
 static uint64_t random_u64(void)
 {
@@ -18,29 +19,36 @@ static uint64_t random_u64(void)
 	return value;
 }
 
-/* Everything but the store. */
-static int start(const struct ctl *c, struct session *ret, struct etcd_options *ret_options)
+static struct store_options options_of(const struct settings *s)
 {
-	struct settings *s = &ret->settings;
+	/* Always the first endpoint first: who asks by hand wants the same answer twice. */
+	return (struct store_options){
+		.store = s->store,
+		.etcd_prefix = s->etcd_prefix,
+		.etcd = {
+			.endpoints = s->etcd_endpoints,
+			.ca_file = s->etcd_cafile,
+			.cert_file = s->etcd_certfile,
+			.key_file = s->etcd_keyfile,
+			.username = s->etcd_username,
+			.password = s->etcd_password,
+		},
+	};
+}
+
+/* Everything but the store. */
+static int start(const struct ctl *c, struct session *ret)
+{
 	int status;
 
 	*ret = (struct session){ 0 };
-	status = settings_read(c, true, s);
+	status = settings_read(c, true, &ret->settings);
 	if (status)
 		return status;
 	ret->base = loop_new();
 	ret->http = http_client_new(ret->base);
 	if (!ret->http)
 		return ctl_fail(c, CTL_FAILED, NULL, NULL, "libcurl does not start");
-	/* Always the first endpoint first: who asks by hand wants the same answer twice. */
-	*ret_options = (struct etcd_options){
-		.endpoints = s->etcd_endpoints,
-		.ca_file = s->etcd_cafile,
-		.cert_file = s->etcd_certfile,
-		.key_file = s->etcd_keyfile,
-		.username = s->etcd_username,
-		.password = s->etcd_password,
-	};
 	return CTL_OK;
 }
 
@@ -52,25 +60,33 @@ static int unusable(const struct ctl *c, const struct err *e)
 
 int session_open(const struct ctl *c, struct session *ret)
 {
-	struct etcd_options options;
+	int status = start(c, ret);
+	struct store_options options;
 	struct err e;
-	int status = start(c, ret, &options);
 
-	if (status == CTL_OK && etcd_store_new(ret->base, ret->http, ret->settings.etcd_prefix,
-					       &options, random_u64, &ret->store, &e) < 0)
-		status = unusable(c, &e);
-	return status;
+	if (status)
+		return status;
+	options = options_of(&ret->settings);
+	if (store_open(ret->base, ret->http, &options, random_u64, &ret->store, &e) < 0)
+		return unusable(c, &e);
+	return CTL_OK;
 }
 
 int session_connect(const struct ctl *c, struct session *ret)
 {
-	struct etcd_options options;
+	int status = start(c, ret);
+	struct store_options options;
 	struct err e;
-	int status = start(c, ret, &options);
 
-	if (status == CTL_OK && etcd_client_new(ret->http, &options, &ret->client, &e) < 0)
-		status = unusable(c, &e);
-	return status;
+	if (status)
+		return status;
+	options = options_of(&ret->settings);
+	if (strcmp(options.store, "etcd") != 0)
+		return ctl_fail(c, CTL_USAGE, "only etcd can be asked this",
+				"fabricctl subnets --store", "the store is %s", options.store);
+	if (etcd_client_new(ret->http, &options.etcd, &ret->client, &e) < 0)
+		return unusable(c, &e);
+	return CTL_OK;
 }
 
 void session_close(struct session *s)
@@ -165,7 +181,9 @@ int session_fail_call(const struct ctl *c, const struct session *s, int code, co
 
 int session_fail(const struct ctl *c, const struct session *s, const struct store_reply *reply)
 {
-	auto_free char *what = xasprintf("the store at %s", s->settings.etcd_endpoints);
+	bool etcd = strcmp(s->settings.store, "etcd") == 0;
+	auto_free char *what =
+		xasprintf("the store at %s", etcd ? s->settings.etcd_endpoints : s->settings.store);
 	const char *why = reply->err.text;
 
 	switch (reply->status) {

@@ -19,6 +19,7 @@
 /* clang-format off */
 static const struct option_spec specs[] = {
 	{ "socket", OPTION_TEXT, AT(socket), "/run/flannel/flanneld.sock", 0, 0, NULL, NULL, NULL },
+	{ "store", OPTION_TEXT, AT(store), "etcd", 0, 0, NULL, NULL, NULL },
 	{ "etcd-endpoints", OPTION_TEXT, AT(etcd_endpoints),
 	  "http://127.0.0.1:4001,http://127.0.0.1:2379", 0, 0, NULL, NULL, NULL },
 	{ "etcd-prefix", OPTION_TEXT, AT(etcd_prefix), "/coreos.com/network", 0, 0, NULL, NULL, NULL },

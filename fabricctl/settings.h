@@ -11,6 +11,7 @@
 
 struct settings {
 	char *socket;
+	char *store;
 	char *etcd_endpoints;
 	char *etcd_prefix;
 	char *etcd_keyfile;

@@ -25,6 +25,7 @@ struct file_store {
 	char *directory;
 	char *journal;
 	char *config;
+	uint64_t config_revision; /* when the step began */
 	int lock_fd;
 	int notify_fd;
 	struct event *notify;
@@ -305,6 +306,24 @@ static void follow_config(struct file_store *s)
 	}
 }
 
+static uint64_t config_revision(const struct file_store *s)
+{
+	const struct mem_entry *e = mem_db_get(s->db, MEM_DB_CONFIG_KEY);
+
+	return e ? e->mod_revision : 0;
+}
+
+/* The other way round: what was just set in the store becomes the file. Before the journal says so,
+ * since the file is what counts. */
+static int write_config(struct file_store *s, struct err *e)
+{
+	const struct mem_entry *entry = mem_db_get(s->db, MEM_DB_CONFIG_KEY);
+
+	if (!entry || entry->mod_revision == s->config_revision)
+		return 0;
+	return file_replace(s->config, entry->value, entry->value_size, 0644, e);
+}
+
 /* ---- what mem_store asks ---- */
 
 static int file_end(void *arg, struct err *e);
@@ -335,18 +354,20 @@ static int file_begin(void *arg, struct err *e)
 		abort();
 	mem_db_on_step(s->db, on_step, s);
 	follow_config(s);
+	s->config_revision = config_revision(s);
 	return 0;
 }
 
 static int file_end(void *arg, struct err *e)
 {
 	struct file_store *s = arg;
-	int rc = 0;
+	int rc;
 
 	mem_db_on_step(s->db, NULL, NULL);
 	if (fclose(STEAL(s->out)) != 0)
 		abort();
-	if (s->lines_size > 0)
+	rc = write_config(s, e);
+	if (rc == 0 && s->lines_size > 0)
 		rc = append(s, s->lines, s->lines_size, e);
 	free(STEAL(s->lines));
 	if (rc < 0)

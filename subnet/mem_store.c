@@ -18,6 +18,7 @@ struct mem_request {
 	struct mem_store *store;
 	struct event *event;
 	struct store_request request;
+	char *config;
 	struct lease *lease;
 	store_reply_fn *fn;
 	void *arg;
@@ -98,6 +99,7 @@ static void request_free(struct mem_request *r)
 	LIST_REMOVE(r, link);
 	event_free(r->event);
 	lease_free(r->lease);
+	free(r->config);
 	free(r);
 }
 
@@ -144,6 +146,8 @@ static void submit(struct store *store, const struct store_request *request, sto
 	*r = (struct mem_request){ .store = s, .request = *request, .fn = fn, .arg = arg };
 	r->lease = request->lease ? lease_copy(request->lease) : NULL;
 	r->request.lease = r->lease;
+	r->config = request->config ? xstrdup(request->config) : NULL;
+	r->request.config = r->config;
 	r->asked_ms = clock_boot_ms();
 	r->event = evtimer_new(s->loop, on_request, r);
 	LIST_INSERT_HEAD(&s->requests, r, link);

@@ -265,3 +265,24 @@ def test_config_set_without_a_store(lab):
         status=NO_STORE,
     )  # fmt: skip
     assert_three_lines(done.stderr, "cannot reach the store", "192.0.2.254", "--etcd-endpoints")
+
+
+# ---- a store that is a directory
+
+
+def test_a_directory(tmp_path):
+    environment = {"FLANNELD_STORE": f"file:{tmp_path / 'store'}"}
+
+    def ctl(*args, status=OK, **options):
+        done = fabricctl(*args, "--config-file", "/dev/null", env=environment, **options)
+        assert done.returncode == status, done.stdout + done.stderr
+        return done.stdout if status == OK else done.stderr
+
+    assert "config set" in ctl("config", "set", "-", input='{"Network": "10.5.0.0/16"}')
+    assert (tmp_path / "store" / "config").read_text() == '{"Network": "10.5.0.0/16"}'
+    assert "10.5.0.0/16, /24 each" in ctl("config", "show", "--store")
+    assert "reserved 10.5.3.0/24 for x" in ctl("lease", "reserve", "10.5.3.0/24", "--node", "x")
+    assert ctl("subnets", "--store", "-o", "name") == "10.5.3.0/24\n"
+    assert "1 of 1 leases" in ctl("config", "set", "-", "--yes", input='{"Network": "10.6.0.0/16"}')
+    assert (tmp_path / "store" / "config").read_text() == '{"Network": "10.6.0.0/16"}'
+    assert_three_lines(ctl("store", "ping", status=USAGE), "the store is file:", "only etcd", "fabricctl subnets --store")

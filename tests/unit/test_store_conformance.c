@@ -414,6 +414,51 @@ static void test_config(void **state)
 	assert_int_equal(gone.status, STORE_ABSENT);
 }
 
+static enum store_status set_config(struct rig *r, const char *text, uint64_t revision,
+				    struct store_reply *ret)
+{
+	auto_free char *copy = xstrdup(text);
+	struct store_request request = { .op = STORE_CONFIG_SET,
+					 .config = copy,
+					 .config_revision = revision };
+
+	r->answered = false;
+	r->reply = ret;
+	store_submit(r->store, &request, on_reply, r);
+	memset(copy, 'x', strlen(copy)); /* borrowed only for the call */
+	while (!r->answered)
+		turn(r, store_op_name(STORE_CONFIG_SET));
+	return ret->status;
+}
+
+static void test_config_set(void **state)
+{
+	(void)state;
+	auto_rig r = rig_new();
+	auto_reply first = { 0 };
+	auto_reply again = { 0 };
+	auto_reply there = { 0 };
+	auto_reply stale = { 0 };
+	auto_reply next = { 0 };
+	auto_reply gone = { 0 };
+
+	assert_int_equal(set_config(r, CONFIG, 7, &gone), STORE_CONFLICT);
+	assert_int_equal(set_config(r, CONFIG, 0, &first), STORE_OK);
+	assert_true(first.config_revision > 0);
+	assert_int_equal(set_config(r, "{}", 0, &again), STORE_CONFLICT);
+	assert_true(again.err.text[0] != '\0');
+	ask(r, STORE_CONFIG, NULL, 0, &there);
+	assert_string_equal(there.config, CONFIG);
+	assert_int_equal(there.config_revision, first.config_revision);
+	assert_int_equal(set_config(r, "{\"a\":1}", first.config_revision, &next), STORE_OK);
+	assert_true(next.config_revision > first.config_revision);
+	assert_int_equal(set_config(r, "{\"b\":2}", first.config_revision, &stale), STORE_CONFLICT);
+	store_reply_fini(&there);
+	ask(r, STORE_CONFIG, NULL, 0, &there);
+	assert_string_equal(there.config, "{\"a\":1}");
+	assert_int_equal(there.config_revision, next.config_revision);
+}
+
 static void test_create_and_list(void **state)
 {
 	(void)state;
@@ -700,7 +745,8 @@ static void test_freed_with_questions_open(void **state)
 	(void)state;
 	auto_rig r = rig_new();
 	auto_lease struct lease *l = lease("10.5.1.0-24", "vxlan");
-	struct store_request requests[] = { { STORE_LIST, NULL, 0 }, { STORE_CREATE, l, 60 } };
+	struct store_request requests[] = { { .op = STORE_LIST },
+					    { .op = STORE_CREATE, .lease = l, .ttl_s = 60 } };
 
 	for (size_t i = 0; i < ARRAY_LEN(requests); i++)
 		store_submit(r->store, &requests[i], on_never, r);
@@ -910,6 +956,7 @@ static int run(enum kind k, const char *name)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_config),
+		cmocka_unit_test(test_config_set),
 		cmocka_unit_test(test_create_and_list),
 		cmocka_unit_test(test_create_taken),
 		cmocka_unit_test(test_update),
