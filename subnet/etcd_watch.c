@@ -33,7 +33,11 @@ struct store_watch {
 	struct store *store; /* first: store_watch_stop finds its store here */
 	store_event_fn *fn;
 	void *arg;
-	uint64_t next_revision; /* everything before it has been told */
+	/*
+	 * Of leases (0) and configuration (1): everything before it has been told. Each has a watch
+	 * of its own, and after a reconnect the history of one may come before that of the other.
+	 */
+	uint64_t next[WATCHES];
 	uint64_t cluster_id;
 	struct etcd_call *check;
 	struct etcd_call *probe;
@@ -151,6 +155,7 @@ static void tell_kv(struct store_watch *w, const struct etcd_kv *kv)
 static void take_events(struct store_watch *w, struct etcd_watch_message *m)
 {
 	struct etcd_kvs whole;
+	uint64_t from[WATCHES];
 
 	for (size_t i = 0; i < m->events.len; i++) {
 		GROW(w->pending.items, w->pending.len, w->pending.cap);
@@ -161,14 +166,16 @@ static void take_events(struct store_watch *w, struct etcd_watch_message *m)
 		return;
 	whole = w->pending;
 	w->pending = (struct etcd_kvs){ 0 };
+	memcpy(from, w->next, sizeof(from));
 	for (size_t i = 0; i < whole.len && !w->stopped; i++) {
+		const struct etcd_kv *kv = &whole.items[i];
+		size_t which = strcmp(kv->key, store_of(w)->config_key) == 0;
+
+		w->next[which] = MAX(w->next[which], kv->mod_revision + 1);
 		/* Servers have been seen to repeat events. */
-		if (whole.items[i].mod_revision >= w->next_revision)
-			tell_kv(w, &whole.items[i]);
+		if (kv->mod_revision >= from[which])
+			tell_kv(w, kv);
 	}
-	if (whole.len > 0)
-		w->next_revision =
-			MAX(w->next_revision, whole.items[whole.len - 1].mod_revision + 1);
 	etcd_kvs_fini(&whole);
 }
 
@@ -280,9 +287,8 @@ static void open_stream(struct store_watch *w)
 {
 	static const struct timeval interval = { PROBE_INTERVAL_S, 0 };
 	struct etcd_store *s = store_of(w);
-	auto_free char *leases =
-		etcd_encode_watch(s->subnets_prefix, s->subnets_end, w->next_revision);
-	auto_free char *config = etcd_encode_watch(s->config_key, NULL, w->next_revision);
+	auto_free char *leases = etcd_encode_watch(s->subnets_prefix, s->subnets_end, w->next[0]);
+	auto_free char *config = etcd_encode_watch(s->config_key, NULL, w->next[1]);
 	auto_free char *body = xasprintf("%s%s", leases, config);
 
 	w->opened_ms = clock_boot_ms();
@@ -299,7 +305,7 @@ static bool same_store(struct store_watch *w, const struct etcd_header *header)
 		end_with_resync(w, "the store is another cluster than before");
 		return false;
 	}
-	if (header->revision + 1 < w->next_revision) {
+	if (header->revision + 1 < MAX(w->next[0], w->next[1])) {
 		end_with_resync(w, "the store's revision went back: it was restored or wiped");
 		return false;
 	}
@@ -345,7 +351,7 @@ static void on_probe(void *arg, const struct etcd_result *result)
 		/* One member's own view may lag behind what another told us: only the cluster is
 		 * compared. */
 		header = etcd_decode_header(result->reply);
-		header.revision = w->next_revision;
+		header.revision = MAX(w->next[0], w->next[1]);
 		same_store(w, &header);
 	}
 	if (--w->depth == 0 && w->stopped)
@@ -379,7 +385,7 @@ struct store_watch *etcd_watch_start(struct store *s, uint64_t from_revision, st
 	w->store = s;
 	w->fn = fn;
 	w->arg = arg;
-	w->next_revision = from_revision;
+	w->next[0] = w->next[1] = from_revision;
 	w->cluster_id = store_of(w)->cluster_id;
 	w->retry = evtimer_new(store_of(w)->loop, on_retry, w);
 	w->tick = event_new(store_of(w)->loop, -1, EV_PERSIST, on_tick, w);
