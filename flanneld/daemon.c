@@ -72,8 +72,10 @@ static void rules_problems(const struct daemon *d, struct daemon_problem *list, 
 size_t daemon_problems(const struct daemon *d,
 		       struct daemon_problem ret[static DAEMON_PROBLEMS_MAX])
 {
+	char text[MANAGER_REASON_SIZE];
 	struct manager_view m;
 	struct fabric_view f;
+	const char *twin;
 	size_t len = 0;
 
 	manager_view(d->manager, &m);
@@ -113,10 +115,12 @@ size_t daemon_problems(const struct daemon *d,
 		    "%zu of %zu peers have a lease that is of no use here", f.ignored, f.peers);
 	if (m.kept)
 		add(ret, &len, "peers-kept",
-		    "%zu peers are not in the store, which was restored or wiped; their objects "
-		    "stay for "
-		    "some seconds, in case their hosts claim them again",
-		    m.kept);
+		    "%zu peer%s gone from the store; what leads there stays for some seconds, in "
+		    "case the lease is claimed again",
+		    m.kept, m.kept == 1 ? " is" : "s are");
+	twin = manager_describe_twin(d->manager, text);
+	if (twin)
+		add(ret, &len, twin, "%s%s", text, m.twins > 1 ? "; and there are more" : "");
 	if (m.junk_len)
 		add(ret, &len, "junk-keys", "%zu key%s among the leases cannot be read", m.junk_len,
 		    m.junk_len == 1 ? "" : "s");

@@ -52,6 +52,8 @@ json_t *report_subnet(const struct daemon *d, const struct manager_member *membe
 	char revision[24];
 
 	manager_view(d->manager, &m);
+	if (member->kept_until_ms && !*reason)
+		reason = "gone from the store, kept for a moment in case it is claimed again";
 	snprintf(revision, sizeof(revision), "%llu", (unsigned long long)l->mod_revision);
 	json_object_set_new(item, "subnet", net_or_null(&l->subnet.v4));
 	json_object_set_new(item, "subnetV6", net_or_null(&l->subnet.v6));

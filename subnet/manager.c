@@ -72,7 +72,7 @@ struct manager *manager_new(const struct manager_options *options, const struct 
 	m->random = options->seed;
 	m->ops = ops;
 	m->arg = arg;
-	m->retry_at = m->keepalive_at = m->anti_entropy_at = m->config_at = INT64_MAX;
+	m->retry_at = m->keepalive_at = m->anti_entropy_at = m->config_at = m->kept_at = INT64_MAX;
 	manager_set_state(m, MANAGER_WAIT_CONFIG, "no answer from the store yet");
 	return m;
 }
@@ -316,7 +316,7 @@ static void on_list(struct manager *m, int64_t now_ms, struct store_reply *reply
 	if (m->before_break)
 		m->config_at = now_ms;
 	m->before_break = 0;
-	manager_take_list(m, reply, now_ms < m->doubt_until_ms);
+	manager_take_list(m, now_ms, reply);
 	if (m->stale) {
 		m->stale = false;
 		last_known_fini(&m->last_known);
@@ -325,7 +325,7 @@ static void on_list(struct manager *m, int64_t now_ms, struct store_reply *reply
 		/* What the store has now decides, also about the configuration. */
 		m->config_at = now_ms;
 	}
-	m->anti_entropy_at = m->kept ? m->doubt_until_ms : next_anti_entropy(m, now_ms);
+	m->anti_entropy_at = next_anti_entropy(m, now_ms);
 	if (m->state <= MANAGER_CLAIMING && !m->claim_id && !m->adopting && !m->verifying) {
 		if (m->attributes)
 			manager_choose(m, now_ms);
@@ -371,7 +371,7 @@ static void on_delete(struct manager *m, int64_t now_ms, const struct store_even
 
 	if (!member || member->lease->mod_revision > event->revision)
 		return;
-	manager_forget(m, member);
+	manager_depart(m, now_ms, member, event->revision);
 	if (own)
 		manager_own_deleted(m, now_ms);
 	else if (m->state == MANAGER_CONFLICT &&
@@ -511,6 +511,8 @@ void manager_tick(struct manager *m, int64_t now_ms)
 		manager_retry(m, now_ms);
 	if (now_ms >= m->keepalive_at)
 		manager_keep_alive(m, now_ms);
+	if (now_ms >= m->kept_at)
+		manager_forget_departed(m, now_ms);
 	if (now_ms >= m->anti_entropy_at) {
 		m->anti_entropy_at = INT64_MAX;
 		manager_list(m);
@@ -533,6 +535,7 @@ int64_t manager_deadline(const struct manager *m)
 	int64_t expiry = m->state == MANAGER_HELD && m->expires_ms ? m->expires_ms : INT64_MAX;
 
 	step = MIN(step, upkeep);
+	step = MIN(step, m->kept_at);
 	return MIN(step, expiry);
 }
 

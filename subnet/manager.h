@@ -53,8 +53,9 @@ struct manager_member {
 	bool own;
 	bool twin; /* another host's, though it has our node id or our public address */
 	void *user;
-	uint32_t seen; /* number of the list that last had it */
-	bool kept;     /* not in the store, which went back in time: its host may claim it again */
+	uint32_t seen;         /* number of the list that last had it */
+	int64_t kept_until_ms; /* gone from the store, but its host may claim it again until then;
+				  0: it is in the store */
 	UT_hash_handle hh;
 };
 
@@ -148,8 +149,8 @@ struct manager_view {
 	const struct manager_member *members; /* uthash, all leases, our own too */
 	size_t members_len;
 	size_t unreadable; /* members with a problem */
-	size_t kept;
-	size_t twins; /* members marked so */
+	size_t kept;       /* members that are gone from the store */
+	size_t twins;      /* members marked so */
 	const struct manager_junk *junk;
 	size_t junk_len; /* may be more than are remembered */
 	uint64_t renewals_ok;
@@ -160,5 +161,7 @@ struct manager_view {
 	uint64_t watch_restarts_total;
 };
 void manager_view(const struct manager *m, struct manager_view *ret);
+/* One of the twins, in a sentence; returns what the problem is called, NULL if there are none. */
+const char *manager_describe_twin(const struct manager *m, char text[static MANAGER_REASON_SIZE]);
 
 #endif

@@ -56,7 +56,7 @@ struct manager_member *manager_find_ours(const struct manager *m)
 	HASH_ITER (hh, m->members, member, tmp) {
 		bool by_id;
 
-		if (!manager_is_ours(m, member->lease))
+		if (member->kept_until_ms || !manager_is_ours(m, member->lease))
 			continue;
 		by_id = manager_same_text(member->lease->node_id, m->node_id);
 		/* By id before by address, then the one we used last, then the oldest. */

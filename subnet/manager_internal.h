@@ -54,6 +54,7 @@ struct manager {
 	size_t junk_len;
 	size_t unreadable;
 	size_t twins;
+	const struct manager_member *twin; /* one of them */
 	uint32_t list_number;
 	uint64_t revision;      /* up to here the picture is whole: lists, and events in order */
 	uint64_t newest;        /* of anything in the picture, single leases in replies too */
@@ -64,7 +65,7 @@ struct manager {
 	int64_t resync_ms;      /* when history broke last */
 	uint64_t before_break; /* the newest revision before it broke; 0 once a list was taken in */
 	int64_t doubt_until_ms; /* until then who is missing from the store is not taken for gone */
-	size_t kept;            /* members of that kind */
+	size_t kept;            /* members with kept_until_ms */
 	int64_t held_ms;        /* when the lease became HELD last */
 	bool watching;
 	bool watch_live;
@@ -74,6 +75,7 @@ struct manager {
 	int64_t keepalive_at;
 	int64_t anti_entropy_at;
 	int64_t config_at;
+	int64_t kept_at; /* the first of the kept members is to be forgotten */
 	unsigned failures;
 	unsigned races;     /* lost in a row since the last list */
 	unsigned contested; /* times that another host with our id wrote over our lease */
@@ -160,9 +162,17 @@ void manager_set_own(struct manager *m, const struct subnet *own);
 /* Takes `lease` in, unless what is known is newer. */
 void manager_upsert(struct manager *m, struct lease *lease);
 void manager_forget(struct manager *m, struct manager_member *member);
+/*
+ * The store does not have it any more, as of `revision`. A host that runs this daemon claims its
+ * lost lease again at once, so that what leads to it stays for a moment; after the store went back
+ * in time that holds for everybody, and for longer.
+ */
+void manager_depart(struct manager *m, int64_t now_ms, struct manager_member *member,
+		    uint64_t revision);
+/* Forgets those that did not come back in time. */
+void manager_forget_departed(struct manager *m, int64_t now_ms);
 /* A list replaces the picture; its leases are taken out of the reply. */
-/* `keep`: peers that are missing stay, see manager_break_history. */
-void manager_take_list(struct manager *m, struct store_reply *reply, bool keep);
+void manager_take_list(struct manager *m, int64_t now_ms, struct store_reply *reply);
 void manager_add_junk(struct manager *m, const char *key, const char *reason);
 void manager_remove_junk(struct manager *m, const char *key);
 /* All of it, or what the last list did not have. */

@@ -485,7 +485,7 @@ void manager_remove_leftover(struct manager *m, const struct manager_member *mem
 	 * happened after all. Only what surely is this host's: id and address, or flannel's rule
 	 * for one that is in the way. Never a reservation.
 	 */
-	if (member->own || !l->handle || !manager_is_surely_ours(m, l))
+	if (member->own || member->kept_until_ms || !l->handle || !manager_is_surely_ours(m, l))
 		return;
 	if (l->node_id || subnet_overlaps(&l->subnet, &m->own->subnet))
 		manager_submit(m, STORE_REMOVE, l);

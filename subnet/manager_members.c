@@ -5,6 +5,10 @@
  */
 #include "subnet/manager_internal.h"
 
+/* A host is told of its loss as soon as we are, and needs a round trip or two, or the election of a
+ * leader. */
+#define CLAIM_AGAIN_MS 3000
+
 struct manager_member *manager_find(const struct manager *m, const struct subnet *s)
 {
 	struct manager_member *member;
@@ -18,32 +22,60 @@ static void tell_peer(struct manager *m, struct manager_member *member, bool gon
 	m->ops->peer(m->arg, member, gone);
 }
 
-static void mark_twin(struct manager *m, struct manager_member *member)
+/* What two hosts have that only one may have. Returns its name. */
+static const char *describe_twin(const struct manager *m, const struct lease *l,
+				 char text[static MANAGER_REASON_SIZE])
 {
-	const struct lease *l = member->lease;
-	bool twin = m->attributes && !member->own && manager_is_twin(m, l);
 	char address[IP_ADDR_TEXT];
 	char key[SUBNET_KEY_TEXT];
+
+	subnet_format(&l->subnet, key);
+	ip_addr_format(ip_addr_is_set(&l->public_v4) ? &l->public_v4 : &l->public_v6, address);
+	if (manager_same_text(l->node_id, m->node_id)) {
+		snprintf(text, MANAGER_REASON_SIZE,
+			 "%s, the lease of %s with public address %s, has this host's node id %s; "
+			 "a copied disk image? Give one of them another id",
+			 key, l->node_name ? l->node_name : "a host without a name", address,
+			 m->node_id);
+		return "node-id-twice";
+	}
+	snprintf(text, MANAGER_REASON_SIZE,
+		 "%s, the lease of %s, publishes the same address %s as this host", key,
+		 l->node_name ? l->node_name : l->node_id, address);
+	return "public-address-twice";
+}
+
+static void set_twin(struct manager *m, struct manager_member *member, bool twin)
+{
+	char text[MANAGER_REASON_SIZE];
+	struct manager_member *other;
 
 	if (twin == member->twin)
 		return;
 	member->twin = twin;
 	m->twins += twin ? 1 : -1;
-	if (!twin)
-		return;
-	ip_addr_format(ip_addr_is_set(&l->public_v4) ? &l->public_v4 : &l->public_v6, address);
-	if (manager_same_text(l->node_id, m->node_id))
-		manager_note(m, LOG_LEVEL_ERROR, "node-id-twice",
-			     "%s, the lease of %s with public address %s, has this host's node id "
-			     "%s; a copied disk image? Give one of them another id",
-			     subnet_format(&l->subnet, key),
-			     l->node_name ? l->node_name : "a host without a name", address,
-			     m->node_id);
-	else
-		manager_note(m, LOG_LEVEL_ERROR, "public-address-twice",
-			     "%s, the lease of %s, publishes the same address %s as this host",
-			     subnet_format(&l->subnet, key),
-			     l->node_name ? l->node_name : l->node_id, address);
+	if (twin) {
+		const char *name = describe_twin(m, member->lease, text);
+
+		manager_note(m, LOG_LEVEL_ERROR, name, "%s", text);
+		if (!m->twin)
+			m->twin = member;
+	} else if (m->twin == member) {
+		other = m->twins ? m->members : NULL;
+		while (other && !other->twin)
+			other = other->hh.next;
+		m->twin = other;
+	}
+}
+
+static void mark_twin(struct manager *m, struct manager_member *member)
+{
+	set_twin(m, member, m->attributes && !member->own && manager_is_twin(m, member->lease));
+}
+
+const char *manager_describe_twin(const struct manager *m, char text[static MANAGER_REASON_SIZE])
+{
+	return m->twin ? describe_twin(m, m->twin->lease, text) : NULL;
 }
 
 void manager_set_own(struct manager *m, const struct subnet *own)
@@ -108,8 +140,8 @@ void manager_upsert(struct manager *m, struct lease *lease)
 				member);
 	}
 	member->seen = m->list_number;
-	m->kept -= member->kept;
-	member->kept = false;
+	m->kept -= member->kept_until_ms != 0;
+	member->kept_until_ms = 0;
 	m->newest = MAX(m->newest, member->lease->mod_revision);
 	m->floor = MAX(m->floor, m->newest);
 	mark_twin(m, member);
@@ -122,9 +154,9 @@ void manager_forget(struct manager *m, struct manager_member *member)
 	if (!member->own)
 		tell_peer(m, member, true);
 	HASH_DEL(m->members, member);
+	set_twin(m, member, false);
 	m->unreadable -= member->lease->problem != NULL;
-	m->twins -= member->twin;
-	m->kept -= member->kept;
+	m->kept -= member->kept_until_ms != 0;
 	lease_free(member->lease);
 	free(member);
 }
@@ -190,16 +222,46 @@ static int by_age(const void *a, const void *b)
 						       : x->create_revision > y->create_revision;
 }
 
-/* Stays as it is for a while; whatever the store says of it is newer, and it is nobody's elder. */
-static void keep_member(struct manager *m, struct manager_member *member)
+void manager_depart(struct manager *m, int64_t now_ms, struct manager_member *member,
+		    uint64_t revision)
 {
-	m->kept += !member->kept;
-	member->kept = true;
-	member->lease->mod_revision = 0;
+	int64_t until = member->kept_until_ms;
+
+	if (now_ms < m->doubt_until_ms)
+		until = m->doubt_until_ms;
+	else if (!until && member->lease->node_id)
+		until = now_ms + CLAIM_AGAIN_MS;
+	if (member->own || !until) {
+		manager_forget(m, member);
+		return;
+	}
+	m->kept += member->kept_until_ms == 0;
+	member->kept_until_ms = until;
+	m->kept_at = MIN(m->kept_at, until);
+	/* Whatever the store says of it is newer, and it is nobody's elder. */
+	member->lease->mod_revision = revision;
 	member->lease->create_revision = UINT64_MAX;
 }
 
-void manager_take_list(struct manager *m, struct store_reply *reply, bool keep)
+void manager_forget_departed(struct manager *m, int64_t now_ms)
+{
+	struct manager_member *member;
+	struct manager_member *tmp;
+
+	m->kept_at = INT64_MAX;
+	if (m->kept == 0)
+		return;
+	HASH_ITER (hh, m->members, member, tmp) {
+		if (!member->kept_until_ms)
+			continue;
+		if (member->kept_until_ms <= now_ms)
+			manager_forget(m, member);
+		else
+			m->kept_at = MIN(m->kept_at, member->kept_until_ms);
+	}
+}
+
+void manager_take_list(struct manager *m, int64_t now_ms, struct store_reply *reply)
 {
 	struct manager_member *member;
 	struct manager_member *tmp;
@@ -223,12 +285,8 @@ void manager_take_list(struct manager *m, struct store_reply *reply, bool keep)
 			MIN(member->lease->mod_revision, reply->leases[i]->mod_revision);
 	}
 	HASH_ITER (hh, m->members, member, tmp) {
-		if (member->seen == m->list_number)
-			continue;
-		if (keep && !member->own)
-			keep_member(m, member);
-		else
-			manager_forget(m, member);
+		if (member->seen != m->list_number)
+			manager_depart(m, now_ms, member, reply->revision);
 	}
 	for (size_t i = 0; i < reply->leases_len; i++)
 		manager_upsert(m, STEAL(reply->leases[i]));

@@ -42,6 +42,7 @@ FLANNELD = BUILD / "flanneld"
 FABRICCTL = BUILD / "fabricctl"
 CNI_PLUGIN = BUILD / "flannel"
 READY_S = 10
+DEPARTED_S = 4  # what leads to a host whose lease is gone stays for 3 s, in case it is claimed again
 CONFIG = {"Network": "10.5.0.0/16", "Backend": {"Type": "vxlan"}}
 # Hosts lease 10.5.150.0 to 10.5.239.0, so that leases which a test makes up do not meet them by chance.
 APART = CONFIG | {"SubnetMin": "10.5.150.0", "SubnetMax": "10.5.239.0"}

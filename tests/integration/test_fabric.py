@@ -3,6 +3,7 @@
 
 import signal
 
+from fabric import DEPARTED_S
 from netns import stays, wait_for
 from ping import Pinger
 from witness import lease_value, made_up_lease
@@ -98,10 +99,14 @@ def test_restart_with_many_peers_writes_nothing(lab):
 
 def test_a_peer_that_leaves_leaves_nothing_behind(lab, fabric3):
     h1, h2, h3 = fabric3
+    before = h1.objects()
     h3.daemon.stop()
     lab.etcd.delete(h3.daemon.key())
+    h1.daemon.wait_status(lambda s: "peers-kept" in {p["name"] for p in s["problems"]}, 1, "that a peer is gone")
+    assert h1.objects() == before, "its host might claim the lease again"
     for host in (h1, h2):
-        host.daemon.wait_peers(1)
+        host.daemon.wait_peers(1, DEPARTED_S)
+        host.daemon.wait_ok(1)
     lab.wait_equal(1, [h1, h2])
     assert not any(h3.daemon.subnet().split("/")[0] in str(o) for o in h1.objects())
 
@@ -112,7 +117,8 @@ def test_a_peer_that_left_while_the_daemon_was_away_leaves_nothing_behind(lab, f
     h3.daemon.kill()
     lab.etcd.delete(h3.daemon.key())
     h1.daemon.start().wait_ready()
-    lab.wait_equal(1, [h1, h2])
+    lab.wait_equal(1, [h1])
+    lab.wait_equal(DEPARTED_S, [h2])
     assert len([o for o in h1.objects() if o[0] == "route"]) == 1
 
 

@@ -9,11 +9,12 @@
 
 #include "subnet/manager.h"
 
-#define SENT_MAX 512
-#define CONFIG   "{\"Network\":\"10.5.0.0/16\"}"
-#define ME       "me-id"
-#define OTHER    "other-id"
-#define END      ((struct lease *)NULL) /* of a list of leases */
+#define SENT_MAX       512
+#define CONFIG         "{\"Network\":\"10.5.0.0/16\"}"
+#define ME             "me-id"
+#define OTHER          "other-id"
+#define END            ((struct lease *)NULL) /* of a list of leases */
+#define CLAIM_AGAIN_MS 3000                   /* a host that lost its lease has it again by then */
 
 struct sent {
 	uint64_t id;
@@ -570,6 +571,8 @@ static void test_out_of_subnets(void **unused)
 		answer_list(r, (uint64_t)(101 + i), theirs("10.5.0.0-16", 50, 50, 9), END);
 	}
 	assert_int_equal(r->notes, 1);
+	until(r, STORE_LIST, 11000);
+	answer_list(r, (uint64_t)120, END);
 	until(r, STORE_LIST, 11000);
 	answer_list(r, (uint64_t)120, END);
 	assert_non_null(waiting(r, STORE_CREATE));
@@ -1205,6 +1208,88 @@ static void test_lost_during_update(void **unused)
 	assert_int_equal(state(r), MANAGER_HELD);
 }
 
+/* ---- departures ---- */
+
+/* Its daemon runs and claims the lost lease again: nothing that leads there is touched meanwhile.
+ */
+static void test_departed_and_back(void **unused)
+{
+	(void)unused;
+	auto_rig r = holding();
+	unsigned told = r->peers_told;
+
+	deleted(r, "10.5.9.0-24", 120);
+	assert_int_equal(view(r).kept, 1);
+	assert_int_equal(view(r).members_len, 2);
+	tick(r, CLAIM_AGAIN_MS - 1);
+	/* Not even a list that does not have it yet. */
+	event(r, STORE_EVENT_RESYNC, 0, NULL);
+	answer_list(r, (uint64_t)121, mine("10.5.1.0-24", 101, 101, 11), END);
+	put(r, theirs("10.5.9.0-24", 130, 130, 19));
+	assert_int_equal(view(r).kept, 0);
+	tick(r, 10 * CLAIM_AGAIN_MS);
+	assert_int_equal(view(r).members_len, 2);
+	assert_int_equal(r->peers_gone, 0);
+	assert_int_equal(r->peers_told, told);
+}
+
+static void test_departed_for_good(void **unused)
+{
+	(void)unused;
+	auto_rig r = holding();
+
+	put(r, theirs("10.5.7.0-24", 110, 110, 9));
+	deleted(r, "10.5.9.0-24", 120);
+	tick(r, 1000);
+	deleted(r, "10.5.7.0-24", 121);
+	/* Told twice, as servers have been seen to do: its time does not begin anew. */
+	deleted(r, "10.5.9.0-24", 120);
+	assert_int_equal(manager_deadline(r->m), r->now + CLAIM_AGAIN_MS - 1000);
+	assert_int_equal(view(r).kept, 2);
+	tick(r, CLAIM_AGAIN_MS - 1000);
+	assert_int_equal(r->peers_gone, 1);
+	assert_int_equal(view(r).kept, 1);
+	tick(r, 1000);
+	assert_int_equal(r->peers_gone, 2);
+	assert_int_equal(view(r).members_len, 1);
+	assert_true(manager_deadline(r->m) > r->now + CLAIM_AGAIN_MS);
+}
+
+/* Told late of a time before it left. */
+static void test_departed_is_not_revived_by_old_news(void **unused)
+{
+	(void)unused;
+	auto_rig r = holding();
+
+	deleted(r, "10.5.9.0-24", 120);
+	put(r, theirs("10.5.9.0-24", 100, 119, 9));
+	assert_int_equal(view(r).kept, 1);
+	tick(r, CLAIM_AGAIN_MS);
+	assert_int_equal(r->peers_gone, 1);
+}
+
+/* flannel ends itself when its lease is gone, and a subnet may be another's at once. */
+static void test_departed_of_flannel_and_of_who_is_replaced(void **unused)
+{
+	(void)unused;
+	auto_rig r = holding();
+	unsigned told;
+
+	put(r, lease("10.5.7.0-24", "192.0.2.7", NULL, NULL, 110, 110, 9));
+	deleted(r, "10.5.7.0-24", 111);
+	assert_int_equal(r->peers_gone, 1);
+	assert_int_equal(view(r).kept, 0);
+	deleted(r, "10.5.9.0-24", 120);
+	told = r->peers_told;
+	put(r, lease("10.5.9.0-24", "192.0.2.77", "third-id", "third", 121, 121, 9));
+	assert_int_equal(r->peers_told, told + 1);
+	assert_int_equal(view(r).kept, 0);
+	/* Who was there before is not in the way of who comes. */
+	deleted(r, "10.5.9.0-24", 130);
+	for (const struct manager_member *m = view(r).members; m; m = m->hh.next)
+		assert_true(m->own || m->lease->create_revision == UINT64_MAX);
+}
+
 /* ---- history ---- */
 
 static void test_resync(void **unused)
@@ -1225,6 +1310,7 @@ static void test_resync(void **unused)
 		    theirs("10.5.7.0-24", 400, 400, 9), END);
 	assert_int_equal(r->watch_from, 501);
 	assert_int_equal(state(r), MANAGER_HELD);
+	tick(r, CLAIM_AGAIN_MS);
 	assert_int_equal(view(r).members_len, 2);
 	assert_int_equal(r->peers_gone, 1);
 }
@@ -1326,8 +1412,9 @@ static void test_list_of_an_earlier_time(void **unused)
 	assert_int_equal(view(r).kept, 2);
 	put(r, theirs("10.5.7.0-24", 32, 32, 9));
 	assert_int_equal(view(r).kept, 1);
-	until(r, STORE_LIST, 20000);
-	answer_list(r, (uint64_t)32, theirs("10.5.7.0-24", 32, 32, 9), END);
+	tick(r, 14000);
+	assert_int_equal(view(r).kept, 1);
+	tick(r, 1000);
 	assert_int_equal(view(r).members_len, 1);
 	assert_int_equal(view(r).kept, 0);
 }
@@ -1364,6 +1451,7 @@ static void test_list_overtaken_by_events(void **unused)
 	until(r, STORE_LIST, 2100);
 	answer_list(r, (uint64_t)210, mine("10.5.1.0-24", 101, 101, 11),
 		    theirs("10.5.7.0-24", 210, 210, 9), END);
+	tick(r, CLAIM_AGAIN_MS);
 	assert_int_equal(view(r).members_len, 2);
 	assert_int_equal(r->peers_gone, 1);
 }
@@ -1400,9 +1488,11 @@ static void test_anti_entropy(void **unused)
 	assert_true(r->now - before >= 240000 && r->now - before <= 361000);
 	/* A delete that was lost, a put that was lost, our own key lost. */
 	answer_list(r, (uint64_t)300, theirs("10.5.8.0-24", 290, 290, 9), END);
+	assert_int_equal(state(r), MANAGER_LOST);
+	assert_int_equal(view(r).kept, 1);
+	tick(r, CLAIM_AGAIN_MS);
 	assert_int_equal(r->peers_gone, 1);
 	assert_int_equal(view(r).members_len, 1);
-	assert_int_equal(state(r), MANAGER_LOST);
 }
 
 static void test_list_fails_and_comes_back(void **unused)
@@ -1530,17 +1620,34 @@ static void test_address_twice(void **unused)
 {
 	(void)unused;
 	auto_rig r = holding();
+	char text[MANAGER_REASON_SIZE];
 
 	put(r, lease("10.5.6.0-24", "192.0.2.1", OTHER, "other", 110, 110, 8));
 	assert_true(noted(r, "public-address-twice"));
 	assert_int_equal(view(r).twins, 1);
+	assert_string_equal(manager_describe_twin(r->m, text), "public-address-twice");
+	assert_contains(text, "10.5.6.0/24, the lease of other, publishes the same address "
+			      "192.0.2.1");
 	assert_int_equal(r->notes, 1);
-	put(r, lease("10.5.6.0-24", "192.0.2.1", OTHER, "other", 110, 111, 8));
+	/* Another one is told of as well; when the first is gone the second is what is shown. */
+	put(r, lease("10.5.16.0-24", "192.0.2.8", ME, "copy", 110, 110, 9));
+	assert_int_equal(view(r).twins, 2);
+	put(r, lease("10.5.6.0-24", "192.0.2.6", OTHER, "other", 110, 111, 8));
+	assert_string_equal(manager_describe_twin(r->m, text), "node-id-twice");
+	deleted(r, "10.5.16.0-24", 112);
+	tick(r, CLAIM_AGAIN_MS);
+	assert_int_equal(view(r).twins, 0);
+	forget_notes(r);
+	put(r, lease("10.5.6.0-24", "192.0.2.1", OTHER, "other", 110, 113, 8));
+	assert_int_equal(r->notes, 1);
+	put(r, lease("10.5.6.0-24", "192.0.2.1", OTHER, "other", 110, 114, 8));
 	assert_int_equal(r->notes, 1);
 	assert_null(waiting(r, STORE_REMOVE));
 	assert_null(waiting(r, STORE_UPDATE));
-	deleted(r, "10.5.6.0-24", 112);
+	deleted(r, "10.5.6.0-24", 115);
+	tick(r, CLAIM_AGAIN_MS);
 	assert_int_equal(view(r).twins, 0);
+	assert_null(manager_describe_twin(r->m, text));
 	assert_int_equal(state(r), MANAGER_HELD);
 }
 
@@ -1805,6 +1912,10 @@ int main(void)
 		cmocka_unit_test(test_lost_during_update),
 		cmocka_unit_test(test_resync),
 		cmocka_unit_test(test_resync_again_and_again_is_slowed),
+		cmocka_unit_test(test_departed_and_back),
+		cmocka_unit_test(test_departed_for_good),
+		cmocka_unit_test(test_departed_is_not_revived_by_old_news),
+		cmocka_unit_test(test_departed_of_flannel_and_of_who_is_replaced),
 		cmocka_unit_test(test_wiped),
 		cmocka_unit_test(test_restored),
 		cmocka_unit_test(test_taken_in_another_history),
