@@ -225,10 +225,8 @@ static void after(struct daemon *d)
 		event_add(d->timer, &tv);
 	if (!event_pending(d->save, EV_TIMEOUT, NULL)) {
 		struct timeval gap = { SAVE_DELAY_S, 0 };
-		struct manager_view m;
 
-		manager_view(d->manager, &m);
-		if (m.state == MANAGER_HELD && m.newest != d->saved_changes)
+		if (state_file_is_due(d))
 			event_add(d->save, &gap);
 	}
 	tell_systemd(d);

@@ -32,7 +32,8 @@ struct daemon {
 	char *node_name;
 	int64_t started_ms;
 	struct event *save;     /* the last known state, some time after a change */
-	uint64_t saved_changes; /* manager_view.newest when it was saved last */
+	uint64_t saved_changes; /* manager_view.newest and .expires_ms when it was saved last */
+	int64_t saved_expires_ms;
 	bool save_failed;
 	bool claim_pending; /* a configuration has come, see deferred */
 	bool settled;       /* the kernel was equal to the leases at least once */

@@ -33,7 +33,7 @@ int state_file_load(const struct flanneld_options *o, struct last_known *ret, in
 		return rc;
 	if (last_known_parse(text, size, &k, e) < 0)
 		return err_wrap(e, "%s", path);
-	left_ms = k.expires_wall_s ? k.expires_wall_s * 1000 - clock_wall_ms() : INT64_MAX;
+	left_ms = last_known_left_ms(&k, clock_wall_ms());
 	if (strcmp(k.network, network_of(o)) != 0)
 		rc = err_set(e, -EINVAL, "%s is of the network %s, not %s", path, k.network,
 			     network_of(o));
@@ -60,15 +60,26 @@ static char *describe(const struct daemon *d, const struct manager_view *m)
 		.config = (char *)m->config_text,
 		.own = (struct lease *)m->own,
 		.peers = peers,
+		.written_wall_s = clock_wall_ms() / 1000,
 	};
 
 	if (m->expires_ms)
 		k.expires_wall_s = (clock_wall_ms() + m->expires_ms - clock_boot_ms()) / 1000;
 	HASH_ITER (hh, m->members, member, tmp) {
-		if (!member->own && !member->lease->problem)
+		if (!member->own && !member->kept_until_ms && !member->lease->problem)
 			peers[k.peers_len++] = member->lease;
 	}
 	return last_known_format(&k);
+}
+
+/* A renewal counts: in a network where nothing changes the lease in the file would run out. */
+bool state_file_is_due(const struct daemon *d)
+{
+	struct manager_view m;
+
+	manager_view(d->manager, &m);
+	return m.state == MANAGER_HELD && m.config_text &&
+	       (m.newest != d->saved_changes || m.expires_ms != d->saved_expires_ms);
 }
 
 void state_file_save(struct daemon *d)
@@ -79,7 +90,7 @@ void state_file_save(struct daemon *d)
 	struct err e;
 
 	manager_view(d->manager, &m);
-	if (m.state != MANAGER_HELD || !m.config_text || d->saved_changes == m.newest)
+	if (!state_file_is_due(d))
 		return;
 	text = describe(d, &m);
 	if (file_replace(path, text, strlen(text), 0600, &e) < 0) {
@@ -91,6 +102,7 @@ void state_file_save(struct daemon *d)
 	}
 	d->save_failed = false;
 	d->saved_changes = m.newest;
+	d->saved_expires_ms = m.expires_ms;
 	/* The document was as large as all leases together. */
 	free(STEAL(text));
 	malloc_trim(0);

@@ -18,7 +18,9 @@
 int state_file_load(const struct flanneld_options *o, struct last_known *ret, int64_t *ret_left_ms,
 		    struct err *e) MUST_CHECK;
 
-/* Writes it if the leases have changed since. Logs a failure once. */
+/* Whether the leases, or the end of our own, have changed since it was written. */
+bool state_file_is_due(const struct daemon *d);
+/* Writes it if it is due. Logs a failure once. */
 void state_file_save(struct daemon *d);
 
 #endif

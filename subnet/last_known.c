@@ -28,6 +28,18 @@ static void put_lease(FILE *out, const struct lease *l)
 		(unsigned long long)l->create_revision);
 }
 
+int64_t last_known_left_ms(const struct last_known *k, int64_t wall_ms)
+{
+	__int128 left_ms = ((__int128)k->expires_wall_s * 1000) - wall_ms;
+	__int128 then_ms = ((__int128)k->expires_wall_s - k->written_wall_s) * 1000;
+
+	if (!k->expires_wall_s)
+		return INT64_MAX;
+	if (k->written_wall_s)
+		left_ms = MIN(left_ms, then_ms);
+	return (int64_t)MAX((__int128)0, MIN(left_ms, (__int128)INT64_MAX - 1));
+}
+
 /* Written piece by piece: as one tree it would be several times as large as all leases. */
 char *last_known_format(const struct last_known *k)
 {
@@ -41,7 +53,8 @@ char *last_known_format(const struct last_known *k)
 	put_text(out, "network", k->network);
 	fputc(',', out);
 	put_text(out, "config", k->config);
-	fprintf(out, ",\"expires\":%lld", (long long)k->expires_wall_s);
+	fprintf(out, ",\"written\":%lld,\"expires\":%lld", (long long)k->written_wall_s,
+		(long long)k->expires_wall_s);
 	if (k->own) {
 		fputs(",\"own\":", out);
 		put_lease(out, k->own);
@@ -118,6 +131,7 @@ int last_known_parse(const char *text, size_t size, struct last_known *ret, stru
 	k.network = xstrdup(network);
 	k.config = xstrdup(config);
 	k.expires_wall_s = json_int64_lenient(json_object_get(root, "expires"));
+	k.written_wall_s = json_int64_lenient(json_object_get(root, "written"));
 	rc = own ? lease_from_json(own, &k.own, e) : 0;
 	if (rc == 0)
 		rc = read_peers(json_object_get(root, "peers"), &k, e);

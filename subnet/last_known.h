@@ -17,9 +17,16 @@ struct last_known {
 	char *config;      /* the network configuration's text */
 	struct lease *own; /* NULL if there was none */
 	int64_t expires_wall_s; /* of our lease, Unix time; 0: never */
+	int64_t written_wall_s; /* when this was written; 0: unknown */
 	struct lease **peers;
 	size_t peers_len;
 };
+
+/*
+ * How long our lease still lives, INT64_MAX: for ever. If the clock was set back since the state
+ * was written, nobody knows how long ago that was: no longer than what was left then.
+ */
+int64_t last_known_left_ms(const struct last_known *k, int64_t wall_ms);
 
 /* Text of the file; caller frees. */
 char *last_known_format(const struct last_known *k);

@@ -31,6 +31,7 @@ static void test_round_trip(void **state)
 		.config = (char *)"{\"Network\":\"10.5.0.0/16\"}",
 		.own = lease("10.5.1.0-24", "{\"PublicIP\":\"192.0.2.1\",\"Node\":{\"ID\":\"a\"}}"),
 		.expires_wall_s = 1767225600,
+		.written_wall_s = 1767139200,
 		.peers = peers,
 		.peers_len = 2,
 	};
@@ -49,6 +50,7 @@ static void test_round_trip(void **state)
 	assert_int_equal(back.own->handle, k.own->handle);
 	assert_int_equal(back.own->create_revision, 12);
 	assert_int_equal(back.expires_wall_s, k.expires_wall_s);
+	assert_int_equal(back.written_wall_s, k.written_wall_s);
 	assert_int_equal(back.peers_len, 2);
 	assert_true(lease_equal(back.peers[0], peers[0]));
 	assert_true(lease_equal(back.peers[1], peers[1]));
@@ -56,6 +58,29 @@ static void test_round_trip(void **state)
 	lease_free(k.own);
 	lease_free(peers[0]);
 	lease_free(peers[1]);
+}
+
+static void test_time_left(void **state)
+{
+	(void)state;
+	const int64_t day = 86400;
+	struct last_known k = { .written_wall_s = 1000 * day, .expires_wall_s = 1001 * day };
+
+	assert_int_equal(last_known_left_ms(&k, 1000 * day * 1000), day * 1000);
+	assert_int_equal(last_known_left_ms(&k, (1001 * day - 1) * 1000), 1000);
+	assert_int_equal(last_known_left_ms(&k, 1001 * day * 1000), 0);
+	assert_int_equal(last_known_left_ms(&k, 5000 * day * 1000), 0);
+	/* The clock was set back, by an hour and to where it starts without a battery. */
+	assert_int_equal(last_known_left_ms(&k, (1000 * day - 3600) * 1000), day * 1000);
+	assert_int_equal(last_known_left_ms(&k, 0), day * 1000);
+	/* Nonsense in the file is bounded. */
+	k.expires_wall_s = INT64_MAX;
+	k.written_wall_s = INT64_MIN;
+	assert_int_equal(last_known_left_ms(&k, 0), INT64_MAX - 1);
+	k.written_wall_s = INT64_MAX;
+	assert_int_equal(last_known_left_ms(&k, 0), 0);
+	k.expires_wall_s = 0;
+	assert_int_equal(last_known_left_ms(&k, 0), INT64_MAX);
 }
 
 static void test_refused(void **state)
@@ -93,6 +118,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_time_left),
 		cmocka_unit_test(test_refused),
 	};
 
