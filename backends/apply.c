@@ -176,22 +176,36 @@ static void refuse_router_advertisements(const char *name)
 	}
 }
 
-bool apply_is_tunnel(const struct link_info *link, const struct backend_device *d)
+/* By what cannot be changed. */
+static bool is_tunnel(const struct link_info *link, const struct backend_device *d)
 {
 	const struct link_vxlan *have = &link->vxlan;
 	const struct link_vxlan *want = &d->vxlan;
 
-	return have->vni == want->vni && have->lower_ifindex == want->lower_ifindex &&
-	       ip_addr_equal(&have->local, &want->local) && have->port == want->port &&
-	       have->learning == want->learning && have->gbp == want->gbp && !have->l2miss;
+	return strcmp(link->kind, "vxlan") == 0 && have->vni == want->vni &&
+	       have->port == want->port && have->gbp == want->gbp && !have->l2miss &&
+	       have->local.family == want->local.family;
+}
+
+static bool is_at_its_place(const struct link_info *link, const struct backend_device *d)
+{
+	return link->vxlan.lower_ifindex == d->vxlan.lower_ifindex &&
+	       ip_addr_equal(&link->vxlan.local, &d->vxlan.local) &&
+	       link->vxlan.learning == d->vxlan.learning;
+}
+
+bool apply_is_as_wanted(const struct link_info *link, const struct backend_device *d)
+{
+	return strcmp(link->name, d->name) == 0 && is_tunnel(link, d) && is_at_its_place(link, d) &&
+	       link->up && (!d->mtu_bytes || link->mtu_bytes == d->mtu_bytes) &&
+	       memcmp(&link->mac, &d->mac, sizeof(d->mac)) == 0;
 }
 
 bool apply_find_device(struct netlink *nl, const struct backend_device *d, struct mac_addr *ret_mac)
 {
 	struct link_info link;
 
-	if (link_get_by_name(nl, d->name, &link, NULL) < 0 || strcmp(link.kind, "vxlan") != 0 ||
-	    !apply_is_tunnel(&link, d))
+	if (link_get_by_name(nl, d->name, &link, NULL) < 0 || !is_tunnel(&link, d))
 		return false;
 	*ret_mac = link.mac;
 	return true;
@@ -208,6 +222,20 @@ static int create_device(struct netlink *nl, const struct backend_device *d, str
 	return link_get_by_name(nl, d->name, ret, e);
 }
 
+/*
+ * The host has another place in the underlay. The device stays, and with it everything that is on
+ * it: no packet is lost for the move itself. A kernel that cannot do that gets a new one: -ENODEV.
+ */
+static int move_device(struct netlink *nl, const struct backend_device *d, struct link_info *link,
+		       struct err *e)
+{
+	if (link_move_vxlan(nl, link->ifindex, &d->vxlan, e) == 0)
+		return link_get_by_name(nl, d->name, link, e);
+	if (link_delete(nl, link->ifindex, e) < 0)
+		return e->code;
+	return -ENODEV;
+}
+
 /* -ENODEV if it is not there under another name either. */
 static int find_renamed(struct netlink *nl, const struct backend_device *d, uint32_t known_ifindex,
 			struct link_info *ret, struct err *e)
@@ -217,7 +245,7 @@ static int find_renamed(struct netlink *nl, const struct backend_device *d, uint
 	if (!known_ifindex)
 		return -ENODEV;
 	rc = link_get_by_index(nl, known_ifindex, ret, e);
-	if (rc == 0 && (strcmp(ret->kind, "vxlan") != 0 || !apply_is_tunnel(ret, d)))
+	if (rc == 0 && !is_tunnel(ret, d))
 		rc = -ENODEV;
 	return rc == 0 ? link_set_name(nl, known_ifindex, d->name, e) : rc;
 }
@@ -235,7 +263,7 @@ int apply_device(struct netlink *nl, const struct backend_device *d, uint32_t kn
 	if (rc == 0 && strcmp(link.kind, "vxlan") != 0)
 		return err_set(e, -EEXIST, "device %s exists and is of kind \"%s\", not vxlan",
 			       d->name, link.kind);
-	if (rc == 0 && !apply_is_tunnel(&link, d)) {
+	if (rc == 0 && !is_tunnel(&link, d)) {
 		rc = link_delete(nl, link.ifindex, e);
 		if (rc < 0)
 			return rc;
@@ -245,12 +273,16 @@ int apply_device(struct netlink *nl, const struct backend_device *d, uint32_t kn
 		changed = true;
 		rc = link_get_by_name(nl, d->name, &link, e);
 	}
+	if (rc == 0 && !is_at_its_place(&link, d)) {
+		changed = true;
+		rc = move_device(nl, d, &link, e);
+	}
 	if (rc == -ENODEV) {
 		changed = true;
 		rc = create_device(nl, d, &link, e);
-		if (rc < 0)
-			return rc;
 	}
+	if (rc < 0)
+		return rc;
 	if (memcmp(&link.mac, &d->mac, sizeof(d->mac)) != 0) {
 		changed = true;
 		rc = link_set_mac(nl, link.ifindex, &d->mac, e);

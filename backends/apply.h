@@ -28,9 +28,10 @@ int apply_flush(struct reconcile *r, struct netlink *nl, size_t max, bool *ret_m
 
 /*
  * Makes the device exist with the wanted attributes and up, changing as little as possible;
- * *ret_ifindex is its index. An existing device is kept, with index, if it is the same tunnel; MTU
- * and MAC are changed in place; one that is another tunnel under our name is replaced; one of
- * another kind is an error, since it is not ours. *ret_changed: made or altered.
+ * *ret_ifindex is its index. An existing device is kept, with index, if it is the same tunnel; its
+ * place in the underlay, MTU and MAC are changed in place; one that is another tunnel under our
+ * name is replaced; one of another kind is an error, since it is not ours. *ret_changed: made or
+ * altered.
  *
  * known_ifindex: the index it had last, 0 if none. Somebody may have renamed it: then it is given
  * its name back, since it would stand in the way of another one.
@@ -38,13 +39,12 @@ int apply_flush(struct reconcile *r, struct netlink *nl, size_t max, bool *ret_m
 int apply_device(struct netlink *nl, const struct backend_device *d, uint32_t known_ifindex,
 		 uint32_t *ret_ifindex, bool *ret_changed, struct err *e) MUST_CHECK;
 
-/* Whether a VXLAN device is the wanted tunnel by what cannot be changed in place. Name, MAC and MTU
- * do not count. */
-bool apply_is_tunnel(const struct link_info *link, const struct backend_device *d);
+/* Whether a device is as wanted in everything. */
+bool apply_is_as_wanted(const struct link_info *link, const struct backend_device *d);
 
 /*
- * True if the wanted device exists already as this tunnel, made by an earlier run or by flannel;
- * then *ret_mac is its MAC, which peers know.
+ * True if the wanted device exists already as this tunnel, made by an earlier run or by flannel,
+ * or can be changed into it; then *ret_mac is its MAC, which peers know.
  */
 bool apply_find_device(struct netlink *nl, const struct backend_device *d,
 		       struct mac_addr *ret_mac);

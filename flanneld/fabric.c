@@ -748,9 +748,7 @@ static void on_link(void *arg, const struct link_info *link, bool gone)
 			continue;
 		if (gone && ours)
 			log_warn("device-gone", "%s was deleted; making it again", d->name);
-		if (gone || !ours || !link->up || strcmp(link->name, d->name) != 0 ||
-		    link->mtu_bytes != d->mtu_bytes || !apply_is_tunnel(link, d) ||
-		    memcmp(&link->mac, &d->mac, sizeof(d->mac)) != 0) {
+		if (gone || !ours || !apply_is_as_wanted(link, d)) {
 			f->devices_dirty = true;
 			want_work(f, 0);
 		}
@@ -1012,8 +1010,8 @@ int fabric_move(struct fabric *f, const struct external *external, const char *n
 		return rc;
 	f->devices_dirty = true;
 	f->paths_dirty = true;
-	/* With devices they are placed again once those have moved. */
-	if (f->started && f->devices_len == 0)
+	/* Again, if the devices are others after that. */
+	if (f->started)
 		rules_place(f->rules, &f->config, &f->own, f->devices, f->ifindexes, f->devices_len,
 			    f->external.ifindex);
 	want_work(f, 0);

@@ -283,6 +283,21 @@ static int set(struct netlink *nl, uint32_t ifindex, struct rtnl_link *change, c
 	return 0;
 }
 
+int link_move_vxlan(struct netlink *nl, uint32_t ifindex, const struct link_vxlan *v, struct err *e)
+{
+	auto_link struct rtnl_link *change = rtnl_link_vxlan_alloc();
+	int rc;
+
+	if (!change)
+		return err_set(e, -ENOMEM, "device %u: out of memory", ifindex);
+	rtnl_link_vxlan_set_link(change, v->lower_ifindex);
+	rtnl_link_vxlan_set_learning(change, v->learning);
+	rc = set_local(change, &v->local);
+	if (rc < 0)
+		return from_libnl(e, rc, "source address");
+	return set(nl, ifindex, change, "lower device and source address", e);
+}
+
 int link_set_up(struct netlink *nl, uint32_t ifindex, struct err *e)
 {
 	auto_link struct rtnl_link *change = rtnl_link_alloc();

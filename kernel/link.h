@@ -11,15 +11,15 @@
 #include "kernel/netlink.h"
 #include "lib/addr.h"
 
-/* What makes a VXLAN device that device: differing in any of these means making it anew. */
 struct link_vxlan {
 	uint32_t vni;
-	uint32_t lower_ifindex; /* device the tunnel runs over; 0 for none */
-	struct ip_addr local;   /* source address; unset: the kernel chooses per route */
-	uint16_t port;          /* UDP destination port, host order */
-	bool learning;
+	uint16_t port; /* UDP destination port, host order */
 	bool gbp;
 	bool l2miss;
+	/* Only these can be changed while the device is there, see link_move_vxlan. */
+	uint32_t lower_ifindex; /* device the tunnel runs over; 0 for none */
+	struct ip_addr local;   /* source address; unset: the kernel chooses per route */
+	bool learning;
 };
 
 struct link_info {
@@ -48,6 +48,13 @@ int link_list(struct netlink *nl, struct link_info **ret, size_t *ret_len,
  * kernel's choice. */
 int link_create_vxlan(struct netlink *nl, const char *name, const struct link_vxlan *v,
 		      const struct mac_addr *mac, uint32_t mtu_bytes, struct err *e) MUST_CHECK;
+/*
+ * Gives an existing VXLAN device another lower device, source address and learning; it keeps its
+ * index, routes, neighbours and FDB. -EOPNOTSUPP if the kernel cannot (before Linux 4.13, or the
+ * address is of another family than before).
+ */
+int link_move_vxlan(struct netlink *nl, uint32_t ifindex, const struct link_vxlan *v,
+		    struct err *e) MUST_CHECK;
 int link_delete(struct netlink *nl, uint32_t ifindex, struct err *e) MUST_CHECK;
 
 int link_set_up(struct netlink *nl, uint32_t ifindex, struct err *e) MUST_CHECK;

@@ -28,6 +28,15 @@ def reach(lab, *containers):
     assert pinger.lost == 0, pinger.report()
 
 
+@pytest.fixture
+def untouched(pair):
+    """Fails if a tunnel device of any host is another one at the end, or has another MAC address."""
+    devices = ("flannel.1", "flannel-v6.1")
+    before = [[(l["ifindex"], l["address"]) for l in map(host.link, devices)] for host in pair[:2]]
+    yield
+    assert [[(l["ifindex"], l["address"]) for l in map(host.link, devices)] for host in pair[:2]] == before
+
+
 def tunnel(host, device="flannel.1"):
     link = host.link(device)
     data = link["linkinfo"]["info_data"] if link else {}
@@ -75,7 +84,7 @@ def test_another_address_moves_nothing(lab, pair):
     assert monitor.tunnel_events() == []
 
 
-def test_changed_addresses(lab, pair, unmoved):
+def test_changed_addresses(lab, pair, unmoved, untouched):
     """First the new, then the old is taken away; and once the other way round."""
     h1, h2, c1, c2 = pair
     h1.namespace.ip_batch(
@@ -98,6 +107,19 @@ def test_changed_addresses(lab, pair, unmoved):
     lab.wait_equal()
     reach(lab, c1, c2)
     h1.daemon.wait_ok()
+
+
+def test_a_new_source_address_is_not_a_new_device(lab, pair, unmoved, untouched):
+    """What the tunnel's own end is called changes nothing of what is on it: no route, no neighbour, no FDB entry."""
+    h1, h2, c1, c2 = pair
+    monitor = h1.monitor()
+    h1.namespace.ip_batch(["addr add 192.0.2.81/24 dev eth0", f"addr del {h1.address}/24 dev eth0",
+                           "addr replace 192.0.2.81/24 dev eth0", "route replace default via 192.0.2.254"])
+    follows(lab, h1, "192.0.2.81", h1.address6)
+    lab.wait_equal()
+    reach(lab, c1, c2)
+    events = monitor.tunnel_events()
+    assert not [e for e in events if e[0] != "link"], events
 
 
 def second_interface(lab, host, name="eth1"):
