@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures of the integration tests. `lab` is the one that most tests need, see fabric.py."""
 
+import signal
+
 import pytest
 
 import fabric
@@ -8,6 +10,8 @@ import netns
 
 
 def pytest_configure(config):
+    # A shell starts background jobs with SIGINT ignored, and what we start would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "slow: takes more than ten seconds by its nature")
 
 
