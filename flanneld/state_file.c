@@ -61,6 +61,7 @@ static char *describe(const struct daemon *d, const struct manager_view *m)
 		.own = (struct lease *)m->own,
 		.peers = peers,
 		.written_wall_s = clock_wall_ms() / 1000,
+		.revision = m->newest,
 	};
 
 	if (m->expires_ms)

@@ -53,8 +53,9 @@ char *last_known_format(const struct last_known *k)
 	put_text(out, "network", k->network);
 	fputc(',', out);
 	put_text(out, "config", k->config);
-	fprintf(out, ",\"written\":%lld,\"expires\":%lld", (long long)k->written_wall_s,
-		(long long)k->expires_wall_s);
+	fprintf(out, ",\"written\":%lld,\"expires\":%lld,\"revision\":\"%llu\"",
+		(long long)k->written_wall_s, (long long)k->expires_wall_s,
+		(unsigned long long)k->revision);
 	if (k->own) {
 		fputs(",\"own\":", out);
 		put_lease(out, k->own);
@@ -132,6 +133,7 @@ int last_known_parse(const char *text, size_t size, struct last_known *ret, stru
 	k.config = xstrdup(config);
 	k.expires_wall_s = json_int64_lenient(json_object_get(root, "expires"));
 	k.written_wall_s = json_int64_lenient(json_object_get(root, "written"));
+	k.revision = json_uint64_lenient(json_object_get(root, "revision"));
 	rc = own ? lease_from_json(own, &k.own, e) : 0;
 	if (rc == 0)
 		rc = read_peers(json_object_get(root, "peers"), &k, e);

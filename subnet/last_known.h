@@ -18,6 +18,7 @@ struct last_known {
 	struct lease *own; /* NULL if there was none */
 	int64_t expires_wall_s; /* of our lease, Unix time; 0: never */
 	int64_t written_wall_s; /* when this was written; 0: unknown */
+	uint64_t revision;      /* of the store, as far as this goes; 0: unknown */
 	struct lease **peers;
 	size_t peers_len;
 };

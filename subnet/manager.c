@@ -287,6 +287,7 @@ void manager_break_history(struct manager *m, uint64_t revision, uint64_t before
 	m->watch_live = false;
 	m->before_break = MAX(m->before_break, m->newest);
 	m->revision = m->newest = m->list_revision = m->floor = m->list_floor = 0;
+	m->past_revision = 0;
 	m->list_id = 0;
 	if (m->own)
 		m->own->create_revision = m->own->mod_revision = 0;
@@ -309,8 +310,11 @@ static void on_list(struct manager *m, int64_t now_ms, struct store_reply *reply
 		m->anti_entropy_at = now_ms + 1000 + (int64_t)(manager_random(m) % 1000);
 		return;
 	}
-	if (reply->revision < m->before_break)
+	if (reply->revision < m->before_break) {
 		m->doubt_until_ms = now_ms + DOUBT_MS;
+		m->past_revision = reply->revision;
+		m->contested = 0;
+	}
 	/* What was read of it meanwhile may be older than the list, and the watch tells what is
 	 * newer. */
 	if (m->before_break)

@@ -64,6 +64,8 @@ struct manager {
 				   answers with less went back in time */
 	int64_t resync_ms;      /* when history broke last */
 	uint64_t before_break; /* the newest revision before it broke; 0 once a list was taken in */
+	uint64_t past_revision; /* what is no newer was there when we took our lease over, or came
+				   back with a store of the past: nobody is writing it now */
 	int64_t doubt_until_ms; /* until then who is missing from the store is not taken for gone */
 	size_t kept;            /* members with kept_until_ms */
 	int64_t held_ms;        /* when the lease became HELD last */
@@ -96,7 +98,6 @@ struct manager {
 	bool write_failed;   /* the last update */
 	bool taken_over;     /* `own` had another public address when it was adopted */
 	struct subnet claiming;              /* what the create under way asks for */
-	uint64_t taken_revision;             /* of the write that was there then */
 	char complaint[MANAGER_REASON_SIZE]; /* the failure said last, so that it is said once */
 
 	struct manager_view counts; /* only the totals are used */

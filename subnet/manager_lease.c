@@ -136,7 +136,7 @@ static void adopt(struct manager *m, int64_t now_ms, const struct lease *in_stor
 	m->adopting = true;
 	m->taken_over = manager_same_text(in_store->node_id, m->node_id) &&
 			!manager_same_public(in_store, m->attributes) && !m->was_held;
-	m->taken_revision = in_store->mod_revision;
+	m->past_revision = in_store->mod_revision;
 	lease_free(m->own);
 	m->own = l;
 	manager_set_own(m, &l->subnet);
@@ -404,8 +404,8 @@ static bool is_our_address(const struct manager *m, const struct lease *l)
 
 	if (manager_same_public(l, m->attributes))
 		return true;
-	/* The very write that we took over: it came back with a snapshot, nobody speaks. */
-	if (m->taken_over && l->mod_revision == m->taken_revision)
+	/* Before we moved, since we have had its place after that. */
+	if (manager_same_text(l->node_id, m->node_id) && l->mod_revision <= m->past_revision)
 		return true;
 	for (unsigned i = 0; i < ARRAY_LEN(m->published); i++) {
 		if (ip_addr_is_set(address) && ip_addr_equal(&m->published[i], address))

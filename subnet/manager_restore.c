@@ -31,6 +31,8 @@ bool manager_restore(struct manager *m, int64_t now_ms, const char *reason)
 	m->config = config;
 	m->config_text = xstrdup(k->config);
 	m->previous = k->own->subnet;
+	/* The store may be one of the past when it comes back. */
+	m->before_break = k->revision;
 	lease_free(m->own);
 	m->own = lease_copy(k->own);
 	manager_remember_address(m, m->own);

@@ -194,9 +194,9 @@ static void compare_entry(void *arg, const struct mem_entry *e)
 	if (p->view.own && subnet_overlaps(&e->lease->subnet, &p->view.own->subnet) &&
 	    (!e->lease->node_id || strcmp(e->lease->node_id, p->h->node_id) != 0 ||
 	     p->h->same_as_other ||
-	     /* A snapshot of before it moved, in an earlier life: it cannot know that this is its
-	      * own and not a copied disk image's, and waits until it runs out. */
-	     (p->h->w->restored && !ip_addr_equal(&e->lease->public_v4, &p->h->address))))
+	     /* Its own of before it moved, in an earlier life; but that the store is another it
+	      * cannot see, and so it may be a copied disk image's: it waits until it runs out. */
+	     (p->h->w->restored_unseen && !ip_addr_equal(&e->lease->public_v4, &p->h->address))))
 		p->in_the_way = true;
 }
 

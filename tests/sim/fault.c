@@ -209,6 +209,18 @@ static void copy_image(struct world *w)
 	world_trace(w, h, "is a copy of host-%u now", original->index);
 }
 
+/* An hour or ten years, forward or back, also of a host that is down: leases must be kept by the
+ * time that passes, and what was written on disk be read with care. */
+static void clock_jumps(struct world *w)
+{
+	static const int64_t jumps_ms[] = { 60 * MINUTE, 3652 * INT64_C(24) * 60 * MINUTE };
+	struct host *h = any_host(w);
+	int64_t jump_ms = jumps_ms[world_below(w, ARRAY_LEN(jumps_ms))];
+
+	h->clock_ms = world_chance(w, 500) ? jump_ms : -jump_ms;
+	world_trace(w, h, "has a clock that is wrong by %lld s", (long long)(h->clock_ms / SECOND));
+}
+
 /* ---- the store ---- */
 
 static void store_streams_die(struct world *w, int64_t within_ms)
@@ -248,6 +260,8 @@ static void compact(struct world *w)
 	uint64_t oldest = mem_db_compact_revision(w->db);
 
 	mem_db_compact(w->db, oldest + 1 + world_below(w, revision - oldest));
+	for (unsigned i = 0; i < w->hosts_len; i++)
+		host_watch_news(&w->hosts[i]);
 }
 
 static void snapshot(struct world *w)
@@ -286,7 +300,7 @@ static void restore(struct world *w)
 		return;
 	world_trace(w, NULL, "the store is restored from revision %llu",
 		    (unsigned long long)mem_db_revision(w->snapshot));
-	w->restored = true;
+	w->restored_unseen |= mem_db_revision(w->snapshot) > mem_db_revision(w->db);
 	replace_store(w, mem_db_copy(w->snapshot));
 }
 
@@ -386,13 +400,28 @@ static const struct fault {
 	void (*happen)(struct world *w);
 	bool unsafe; /* leases that were kept as they should be can be lost by it */
 } faults[] = {
-	{ cut_one, false },      { cut_many, false },        { pause_one, false },
-	{ half_open, false },    { crash, false },           { crash_all, false },
-	{ reboot, false },       { reinstall, false },       { move, false },
-	{ publish, false },      { store_down, false },      { compact, false },
-	{ snapshot, false },     { config_changes, false },  { junk, false },
-	{ wipe, true },          { restore, true },          { copy_image, true },
-	{ admin_deletes, true }, { admin_overwrites, true }, { paused_leader, true },
+	{ cut_one, false },
+	{ cut_many, false },
+	{ pause_one, false },
+	{ half_open, false },
+	{ crash, false },
+	{ crash_all, false },
+	{ reboot, false },
+	{ reinstall, false },
+	{ move, false },
+	{ publish, false },
+	{ store_down, false },
+	{ compact, false },
+	{ snapshot, false },
+	{ config_changes, false },
+	{ junk, false },
+	{ clock_jumps, false },
+	{ wipe, true },
+	{ restore, true },
+	{ copy_image, true },
+	{ admin_deletes, true },
+	{ admin_overwrites, true },
+	{ paused_leader, true },
 };
 
 void fault_choose(struct world *w)

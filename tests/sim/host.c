@@ -220,6 +220,11 @@ static void told(struct world *w, struct item *item)
 	h->watch.planned = false;
 	if (h->watch.silent || !host_reachable(h))
 		return;
+	/* Too slow: what it has not been told yet is not there any more. */
+	if (h->watch.position < mem_db_seek(w->db, 0)) {
+		resync(h, "history is compacted");
+		return;
+	}
 	if (w->duplicates && world_chance(w, 200) && h->watch.position > 0 &&
 	    mem_db_change(w->db, h->watch.position - 1))
 		h->watch.position--;
@@ -243,7 +248,8 @@ static void told(struct world *w, struct item *item)
 void host_watch_news(struct host *h)
 {
 	if (!h->watch.connected || h->watch.planned || h->watch.silent ||
-	    !mem_db_change(h->w->db, h->watch.position))
+	    (!mem_db_change(h->w->db, h->watch.position) &&
+	     h->watch.position >= mem_db_seek(h->w->db, 0)))
 		return;
 	h->watch.planned = true;
 	world_plan(h->w, h->w->now + world_delay(h->w), h, told, h->watch.epoch);
@@ -400,6 +406,12 @@ static const struct manager_ops host_ops = {
 	.note = on_note,
 };
 
+/* What its clock on the wall says. Time that passes is another clock, and that one is right. */
+static int64_t wall_ms(const struct host *h)
+{
+	return INT64_C(1767225600000) + h->w->now + h->clock_ms;
+}
+
 static void tick(struct world *w, struct item *item)
 {
 	struct host *h = item->host;
@@ -433,11 +445,14 @@ void host_start(struct host *h)
 		.anti_entropy_s = MANAGER_ANTI_ENTROPY_S,
 		.seed = world_random(w),
 	};
+	int64_t left_ms;
 
 	world_trace(w, h, "starts");
 	h->m = manager_new(&o, &host_ops, h);
-	if (h->known.config && w->now < h->known_expires_ms)
-		manager_set_last_known(h->m, &h->known, h->known_expires_ms);
+	left_ms = last_known_left_ms(&h->known, wall_ms(h));
+	if (h->known.config && left_ms > 0)
+		manager_set_last_known(h->m, &h->known,
+				       left_ms == NEVER ? NEVER : w->now + left_ms);
 	h->tick_at = NEVER;
 	h->in_flight = 0;
 	h->cluster = 0;
@@ -453,6 +468,7 @@ static struct last_known what_is_known(const struct manager_view *v)
 
 	k.config = xstrdup(v->config_text);
 	k.own = lease_copy(v->own);
+	k.revision = v->newest;
 	k.peers = xmalloc((v->members_len + 1) * sizeof(*k.peers));
 	for (member = v->members; member; member = member->hh.next) {
 		if (!member->own)
@@ -471,7 +487,9 @@ static void keep_state(struct host *h)
 		return;
 	last_known_fini(&h->known);
 	h->known = what_is_known(&v);
-	h->known_expires_ms = v.expires_ms ? v.expires_ms : NEVER;
+	h->known.written_wall_s = wall_ms(h) / SECOND;
+	if (v.expires_ms)
+		h->known.expires_wall_s = (wall_ms(h) + v.expires_ms - h->w->now) / SECOND;
 }
 
 void host_crash(struct host *h)

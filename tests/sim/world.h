@@ -53,9 +53,9 @@ struct host {
 	unsigned attributes;     /* number of what is published */
 	struct subnet previous;  /* what subnet.env says */
 	struct last_known known; /* what the state directory says */
-	int64_t known_expires_ms;
-	bool cut;           /* no packet from or to the store */
-	bool same_as_other; /* made with another host's id or address */
+	int64_t clock_ms;        /* by how much its wall clock is wrong */
+	bool cut;                /* no packet from or to the store */
+	bool same_as_other;      /* made with another host's id or address */
 	int64_t paused_until;
 	int64_t disturbed_at; /* when something last kept it from the store */
 	int64_t tick_at;
@@ -125,9 +125,10 @@ struct world {
 	unsigned zombie_permille;
 	bool unsafe; /* something in it breaks leases that were kept as they should be */
 	bool keeps_state;
-	char *other_config; /* of which some hosts know, others not; NULL: none */
-	bool restored;
-	bool tight; /* hardly more subnets than hosts */
+	char *other_config;   /* of which some hosts know, others not; NULL: none */
+	bool restored_unseen; /* to a state with a greater revision: of another history, and nobody
+				 can see that */
+	bool tight;           /* hardly more subnets than hosts */
 	bool lost_deletes;
 	bool duplicates;
 	bool dead_keepalives;

@@ -32,6 +32,7 @@ static void test_round_trip(void **state)
 		.own = lease("10.5.1.0-24", "{\"PublicIP\":\"192.0.2.1\",\"Node\":{\"ID\":\"a\"}}"),
 		.expires_wall_s = 1767225600,
 		.written_wall_s = 1767139200,
+		.revision = 117,
 		.peers = peers,
 		.peers_len = 2,
 	};
@@ -51,6 +52,7 @@ static void test_round_trip(void **state)
 	assert_int_equal(back.own->create_revision, 12);
 	assert_int_equal(back.expires_wall_s, k.expires_wall_s);
 	assert_int_equal(back.written_wall_s, k.written_wall_s);
+	assert_int_equal(back.revision, 117);
 	assert_int_equal(back.peers_len, 2);
 	assert_true(lease_equal(back.peers[0], peers[0]));
 	assert_true(lease_equal(back.peers[1], peers[1]));

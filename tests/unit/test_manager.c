@@ -1395,6 +1395,28 @@ static void test_restored_to_before_we_moved(void **unused)
 	assert_int_equal(waiting(r, STORE_UPDATE)->lease->public_v4.b[3], 1);
 }
 
+/* An older state than that in which we took it over; and the same old write again and again. */
+static void test_restored_again_and_again(void **unused)
+{
+	(void)unused;
+	auto_rig r = started("10.5.5.0-24");
+
+	answer_list(r, (uint64_t)100, lease("10.5.5.0-24", "192.0.2.8", ME, "me", 90, 90, 7), END);
+	answer_written(r, STORE_UPDATE, 101, 0);
+	answer_keepalive(r, STORE_OK);
+	for (unsigned i = 0; i < 10; i++) {
+		event(r, STORE_EVENT_RESYNC, 0, NULL);
+		until(r, STORE_LIST, 11000);
+		answer_list(r, (uint64_t)60, lease("10.5.5.0-24", "192.0.2.8", ME, "me", 43, 43, 7),
+			    END);
+		assert_int_equal(state(r), MANAGER_HELD);
+		answer_written(r, STORE_UPDATE, 61, 0);
+	}
+	/* But what comes now is written by somebody, and we came later than our id. */
+	put(r, lease("10.5.5.0-24", "192.0.2.8", ME, "me", 43, 62, 7));
+	assert_int_equal(state(r), MANAGER_CONFLICT);
+}
+
 /* The watch is silent on a store that went back; only the periodic list can tell. */
 static void test_list_of_an_earlier_time(void **unused)
 {
@@ -1824,6 +1846,28 @@ static void test_restored_from_a_store_that_is_no_more(void **unused)
 	assert_int_equal(state(r), MANAGER_HELD);
 }
 
+/* All was without power; etcd came back later than we, and from a snapshot of before we moved. */
+static void test_restored_and_the_store_too(void **unused)
+{
+	(void)unused;
+	auto_rig r = rig_new(NULL);
+	struct last_known known = { .config = xstrdup(CONFIG), .revision = 120 };
+
+	known.own = mine("10.5.1.0-24", 50, 110, 5);
+	known.peers = xmalloc(sizeof(*known.peers));
+	known.peers[known.peers_len++] = lease("10.5.8.0-24", "192.0.2.7", NULL, NULL, 60, 60, 6);
+	manager_set_last_known(r->m, &known, INT64_MAX);
+	answer_status(r, STORE_CONFIG, STORE_UNAVAILABLE);
+	manager_claim(r->m, r->now, r->attributes);
+	answer_list(r, (uint64_t)117, lease("10.5.1.0-24", "192.0.2.8", ME, "me", 50, 50, 5), END);
+	/* Its host will be heard of soon, whatever runs there. */
+	assert_int_equal(view(r).kept, 1);
+	answer_conflict(r, STORE_CREATE, lease("10.5.1.0-24", "192.0.2.8", ME, "me", 50, 50, 5));
+	answer_written(r, STORE_UPDATE, 118, 0);
+	answer_keepalive(r, STORE_OK);
+	assert_int_equal(state(r), MANAGER_HELD);
+}
+
 static void test_config_that_changes_all_the_time(void **unused)
 {
 	(void)unused;
@@ -1920,6 +1964,7 @@ int main(void)
 		cmocka_unit_test(test_restored),
 		cmocka_unit_test(test_taken_in_another_history),
 		cmocka_unit_test(test_restored_to_before_we_moved),
+		cmocka_unit_test(test_restored_again_and_again),
 		cmocka_unit_test(test_list_of_an_earlier_time),
 		cmocka_unit_test(test_wiped_before_verified),
 		cmocka_unit_test(test_list_overtaken_by_events),
@@ -1940,6 +1985,7 @@ int main(void)
 		cmocka_unit_test(test_restored_subnet_is_not_given_up),
 		cmocka_unit_test(test_restored_subnet_is_still_ours),
 		cmocka_unit_test(test_restored_from_a_store_that_is_no_more),
+		cmocka_unit_test(test_restored_and_the_store_too),
 		cmocka_unit_test(test_config_that_changes_all_the_time),
 		cmocka_unit_test(test_nothing_to_do_when_idle),
 	};
