@@ -2,7 +2,7 @@
 #
 # make            build flanneld, fabricctl and flannel (the CNI plugin) into build/
 # make deps       install what is missing, Debian packages (needs root)
-# make demo       three hosts on this machine, pinging each other (needs root)
+# make demo       three hosts on this machine, pinging each other (needs root); STORE=file: without etcd
 # make check      lint, unit, fuzz corpora and integration tests (needs root)
 # make bench      measure (needs root)
 # make install    DESTDIR, prefix, bindir, sbindir, libexecdir, cnidir, sysconfdir, ...
