@@ -2,9 +2,9 @@
 #
 # make            build flanneld, fabricctl and flannel (the CNI plugin) into build/
 # make deps       install what is missing, Debian packages (needs root)
-# make demo       three hosts on this machine, pinging each other (needs root)
+# make demo       three hosts on this machine, pinging each other (needs root); STORE=file: without etcd
 # make check      lint, unit, fuzz corpora and integration tests (needs root)
-# make bench      measure (needs root)
+# make bench      measure (needs root); bench-events: a million changes of leases
 # make install    DESTDIR, prefix, bindir, sbindir, libexecdir, cnidir, sysconfdir, ...
 #
 # Switches: V=1 shows commands, WERROR=1, SANITIZE=address,undefined, CC=clang, BUILD=directory.
@@ -91,7 +91,7 @@ archive = $(foreach d,$(1),$(OBJ)/$(d).a)
 
 PROGRAMS := $(BUILD)/flanneld $(BUILD)/fabricctl $(BUILD)/flannel
 
-.PHONY: all deps demo check lint unit fuzz integration bench install uninstall clean format
+.PHONY: all deps demo check lint unit fuzz integration bench bench-events install uninstall clean format
 all: $(PROGRAMS)
 
 $(BUILD)/flanneld: $(call objs,flanneld) $(call archive,backends subnet kernel lib)
@@ -136,6 +136,10 @@ deps:
 bench: all
 	@FLANNEL_BUILD='$(abspath $(BUILD))' /usr/bin/python3 tests/bench/bench.py $(BENCH)
 	@FLANNEL_BUILD='$(abspath $(BUILD))' /usr/bin/python3 tests/bench/bench_traffic.py $(BENCH_TRAFFIC)
+
+# A million lease events: does anything grow? Takes minutes. BENCH_EVENTS='--events 100000' for less.
+bench-events: all
+	@FLANNEL_BUILD='$(abspath $(BUILD))' /usr/bin/python3 tests/bench/bench_events.py $(BENCH_EVENTS)
 
 INSTALLED = $(sbindir)/flanneld $(bindir)/fabricctl $(cnidir)/flannel $(unitdir)/flanneld.service \
 	$(prefix)/lib/sysctl.d/60-flannel.conf $(datarootdir)/bash-completion/completions/fabricctl \

@@ -32,6 +32,7 @@ struct http_call {
 	CURL *easy;
 	struct curl_slist *headers;
 	struct http_request request;
+	char *cert_file; /* shown to the server; NULL: none */
 	char *in;
 	size_t in_size;
 	size_t in_cap;
@@ -45,6 +46,7 @@ static void call_free(struct http_call *call)
 {
 	curl_easy_cleanup(call->easy);
 	curl_slist_free_all(call->headers);
+	free(call->cert_file);
 	free(call->in);
 	free(call);
 }
@@ -70,8 +72,35 @@ static int code_of(CURLcode result)
 	}
 }
 
+/*
+ * There are two certificates, and libcurl's sentences do not say which one is meant. An alert about
+ * one is the server's word about ours, and comes with OpenSSL's version and number of the error.
+ * Returns NULL if the failure is another; Go's servers say no more than "bad certificate" of one
+ * that has expired.
+ */
+static char *explain_certificate(const struct http_call *call)
+{
+	static const char theirs[] = "SSL certificate problem: ";
+	const char *alert = strstr(call->error, " alert ");
+	int size;
+
+	if (strncmp(call->error, theirs, sizeof(theirs) - 1) == 0)
+		return xasprintf("the server's certificate is not accepted: %s",
+				 call->error + sizeof(theirs) - 1);
+	if (!alert || (!strstr(alert, "certificate") && !strstr(alert, "unknown ca")))
+		return NULL;
+	alert += strlen(" alert ");
+	size = (int)strcspn(alert, ",");
+	if (!call->cert_file)
+		return xasprintf("the server wants a certificate and we have none (%.*s)", size,
+				 alert);
+	return xasprintf("the server refuses our certificate (%.*s; has it expired?): %s", size,
+			 alert, call->cert_file);
+}
+
 static void finish(struct http_call *call, CURLcode result)
 {
+	auto_free char *explained = result == CURLE_OK ? NULL : explain_certificate(call);
 	struct http_reply reply = { 0 };
 	long os_errno = 0;
 
@@ -83,6 +112,8 @@ static void finish(struct http_call *call, CURLcode result)
 	if (result == CURLE_COULDNT_CONNECT &&
 	    curl_easy_getinfo(call->easy, CURLINFO_OS_ERRNO, &os_errno) == CURLE_OK && os_errno)
 		reply.error = strerror((int)os_errno);
+	if (explained)
+		reply.error = explained;
 	if (call->too_large)
 		reply.error = "the answer is larger than allowed";
 	reply.body = call->in ? call->in : "";
@@ -322,6 +353,8 @@ struct http_call *http_call_start(struct http_client *client, const struct http_
 	if (request->unix_socket)
 		curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, request->unix_socket);
 	set_tls(easy, request->tls);
+	if (request->tls && request->tls->cert_file)
+		call->cert_file = xstrdup(request->tls->cert_file);
 	if (request->body) {
 		curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_size);
 		curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, request->body);

@@ -1,16 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# make demo         three hosts on this machine that ping each other; leaves nothing behind
-# make demo KEEP=1  the same, left running, and says how to look around
-# make demo-stop    ends what KEEP=1 left
+# make demo             three hosts on this machine that ping each other; leaves nothing behind
+# make demo STORE=file  the same without etcd: the leases are kept in a directory
+# make demo KEEP=1      left running, and says how to look around
+# make demo-stop        ends what KEEP=1 left
+#
+# DEMO_NAME=other       of both: another beside the first, with namespaces and a directory of its own
 
-KEEP ?= 0
+STORE     ?= etcd
+KEEP      ?= 0
+DEMO_NAME ?=
+DEMO_DIR  ?=
+
+DEMO := STORE='$(STORE)' KEEP='$(KEEP)' DEMO_NAME='$(DEMO_NAME)' DEMO_DIR='$(DEMO_DIR)' bash tests/demo/demo.sh
 
 .PHONY: demo demo-stop
-# The packages come first: without them the flags that pkg-config gives would be empty. Hence the inner make.
-demo: deps
+# The packages come first: without them the flags that pkg-config gives would be empty. Hence the inner makes.
+demo:
+	@$(DEMO) check '$(BUILD)'
+	@$(MAKE) --no-print-directory -s deps $(if $(filter file,$(STORE)),DEPS_TEST='$(filter-out etcd-%,$(DEPS_TEST))')
 	@$(MAKE) --no-print-directory -s all
-	@KEEP='$(KEEP)' bash tests/demo/demo.sh run '$(BUILD)'
+	@$(DEMO) run '$(BUILD)'
 
 demo-stop:
-	@bash tests/demo/demo.sh stop '$(BUILD)'
+	@$(DEMO) stop '$(BUILD)'

@@ -4,29 +4,46 @@
 # Three hosts on one machine: network namespaces on an underlay of their own, a flanneld in each, a container behind
 # each. Shows the leases, pings every container from every other, measures, draws what happened, and removes it all.
 #
-#   demo.sh run BUILD    KEEP=1: leave it running
+#   demo.sh check BUILD  only say whether it could be run
+#   demo.sh run BUILD    STORE=etcd: leases in an etcd; STORE=file: in a directory. KEEP=1: leave it running
 #   demo.sh stop BUILD   end what KEEP=1 left
 #
-# Nothing of the machine's own network is touched: no interface, route or rule outside the namespaces made here.
+# Nothing of the machine's own network is touched: no interface, route or rule outside the namespaces made here. Their
+# names begin with DEMO_NAME, and so several demos may run at the same time.
 
 set -euo pipefail
 
-VERB=${1:?run or stop}
-BUILD=$(realpath "${2:?directory with the programs}")
+VERB=${1:?check, run or stop}
+BUILD=$(realpath -m "${2:?directory with the programs}")
+STORE=${STORE-etcd}
 KEEP=${KEEP:-0}
-DIR=${DEMO_DIR:-/run/fabric-demo}
+NAME=${DEMO_NAME:-fabric}
+DIR=$(realpath -m "${DEMO_DIR:-/run/$NAME-demo}")
 HOSTS=(1 2 3)
-ETCD=192.0.2.254
-NET=fabric-net
+UNDERLAY=192.0.2.254
+ETCD=http://$UNDERLAY:2379
+NET=$NAME-net
 PINGS=20
-IPERF_SECONDS=3
-export ETCDCTL_API=3
+IPERF_SECONDS=${DEMO_IPERF_SECONDS:-3}
+# What ends this one, and not another.
+STOP="make demo-stop${DEMO_NAME:+ DEMO_NAME=$DEMO_NAME}${DEMO_DIR:+ DEMO_DIR=$DEMO_DIR}"
 
-host() { echo "fabric-h$1"; }
-container() { echo "fabric-c$1"; }
+host() { echo "$NAME-h$1"; }
+container() { echo "$NAME-c$1"; }
 on() { ip netns exec "$@"; }
 on_host() { local n=$1; shift; on "$(host "$n")" "$@"; }
 ctl() { local n=$1; shift; on_host "$n" "$BUILD/fabricctl" "$@" --socket "$DIR/h$n/flanneld.sock"; }
+
+# Nothing is taken from a flannel that this machine itself may run, neither its environment nor its file.
+unset "${!FLANNELD_@}"
+CONFIG_FILE=(--config-file /dev/null)
+
+# The store, as flags of a daemon and as a word of the environment for fabricctl, whose --store is another flag.
+case $STORE in
+etcd) STORE_FLAGS=(--etcd-endpoints "$ETCD") STORE_ENV="FLANNELD_ETCD_ENDPOINTS=$ETCD" ;;
+file) STORE_FLAGS=(--store "file:$DIR/store") STORE_ENV="FLANNELD_STORE=file:$DIR/store" ;;
+esac
+ctl_store() { on "$NET" env "$STORE_ENV" "$BUILD/fabricctl" "$@" "${CONFIG_FILE[@]}"; }
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 [[ -t 1 ]] || say() { printf '\n%s\n' "$*"; }
@@ -114,19 +131,24 @@ make_underlay() {
 	ip -n "$NET" -batch - <<-END
 		link set lo up
 		link add br0 type bridge
-		addr add $ETCD/24 dev br0
+		addr add $UNDERLAY/24 dev br0
 		link set br0 up
 	END
 }
 
-start_store() {
+start_etcd() {
 	mkdir "$DIR/etcd"
 	start_process etcd "$DIR/etcd/log" "$NET" etcd --data-dir "$DIR/etcd/data" \
-		--listen-client-urls "http://$ETCD:2379" --advertise-client-urls "http://$ETCD:2379" \
+		--listen-client-urls "$ETCD" --advertise-client-urls "$ETCD" \
 		--listen-peer-urls http://127.0.0.1:2380 --log-level warn
-	wait_until 20 "etcd serves" on "$NET" etcdctl --endpoints "http://$ETCD:2379" endpoint health
-	on "$NET" etcdctl --endpoints "http://$ETCD:2379" put /coreos.com/network/config \
-		'{"Network": "10.5.0.0/16", "Backend": {"Type": "vxlan"}}' >/dev/null
+	wait_until 20 "etcd serves" ctl_store store ping
+}
+
+# The directory needs no process: whoever opens it first makes it.
+start_store() {
+	[[ $STORE != etcd ]] || start_etcd
+	ctl_store config set - >/dev/null <<<'{"Network": "10.5.0.0/16", "Backend": {"Type": "vxlan"}}' ||
+		die "the network configuration cannot be written into the store"
 }
 
 start_host() {
@@ -142,10 +164,10 @@ start_host() {
 		link set lo up
 		addr add 192.0.2.$n/24 dev eth0
 		link set eth0 up
-		route add default via $ETCD
+		route add default via $UNDERLAY
 	END
 	on "$h" sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'
-	start_process flanneld "$DIR/h$n/log" "$h" "$BUILD/flanneld" --etcd-endpoints "http://$ETCD:2379" \
+	start_process flanneld "$DIR/h$n/log" "$h" "$BUILD/flanneld" "${STORE_FLAGS[@]}" "${CONFIG_FILE[@]}" \
 		--node-name "h$n" --state-dir "$DIR/h$n/state" --subnet-file "$DIR/h$n/subnet.env" \
 		--socket "$DIR/h$n/flanneld.sock"
 }
@@ -247,6 +269,13 @@ vtep() { subnet_file "$1" FLANNEL_SUBNET | sed 's|\.[0-9]*/.*|.0|'; }
 gateway() { subnet_file "$1" FLANNEL_SUBNET; }
 underlay() { echo "192.0.2.$1"; }
 
+store_for_people() {
+	case $STORE in
+	etcd) echo "etcd at ${ETCD#http://}" ;;
+	file) echo "leases in the directory $DIR/store" ;;
+	esac
+}
+
 draw() {
 	local n from to lost problem=0
 	say "What you see"
@@ -263,7 +292,7 @@ draw() {
 	printf ' '
 	for n in "${HOSTS[@]}"; do printf ' └─────┬─────────────────────┘'; done
 	printf '\n        └─────────────────────────────┴─────────────────────────────┘\n'
-	printf '             underlay 192.0.2.0/24, UDP port 8472; etcd at %s:2379\n\n' "$ETCD"
+	printf '             underlay 192.0.2.0/24, UDP port 8472; %s\n\n' "$(store_for_people)"
 	printf '  %-39s %-12s %s\n' 'between the containers' 'round trip' 'lost'
 	for from in "${HOSTS[@]}"; do
 		for to in "${HOSTS[@]}"; do
@@ -279,12 +308,18 @@ draw() {
 }
 
 say_how_to_look_around() {
+	local store
+	case $STORE in
+	etcd) store="ip netns exec $NET env ETCDCTL_API=3 etcdctl --endpoints $ETCD get --prefix /coreos.com" ;;
+	file) store="cat $DIR/store/config $DIR/store/journal" ;;
+	esac
 	say "It is left running"
 	cat <<-END
 
 		  the leases              ip netns exec $(host 1) $BUILD/fabricctl subnets --socket $DIR/h1/flanneld.sock
 		  is all well             ip netns exec $(host 1) $BUILD/fabricctl status --socket $DIR/h1/flanneld.sock
-		  the store               ip netns exec $NET env ETCDCTL_API=3 etcdctl --endpoints http://$ETCD:2379 get --prefix /coreos.com
+		  the store               $store
+		  read without a daemon   ip netns exec $NET env $STORE_ENV $BUILD/fabricctl subnets --store ${CONFIG_FILE[*]}
 		  a container             ip netns exec $(container 1) ping $(address 2)
 		  the kernel              ip -n $(host 1) route; bridge -n $(host 1) fdb show dev flannel.1
 		  what a daemon says      tail -f $DIR/h1/log
@@ -292,25 +327,36 @@ say_how_to_look_around() {
 		  break something and look again: it comes back at once
 		                          ip -n $(host 1) link del flannel.1
 
-		  end it                  make demo-stop
+		  end it                  $STOP
 	END
+}
+
+# Whether it could be run, before anything is installed, built or made.
+check() {
+	local name
+	[[ $STORE == etcd || $STORE == file ]] || die "STORE is \"$STORE\", must be etcd or file"
+	((EUID == 0)) || die "must be run as root: it makes network namespaces"
+	[[ ! -e $DIR/processes ]] || die "$DIR is there: a demo is still running or was broken off; end it with $STOP"
+	[[ ! -e $DIR ]] || die "$DIR is there, and is not of a demo"
+	while read -r name; do
+		[[ ! -e /run/netns/$name ]] || die "there is a network namespace $name already; end an earlier demo with $STOP"
+	done < <(names)
 }
 
 run() {
 	local n how=cni
 	local began=$EPOCHREALTIME
-	((EUID == 0)) || die "must be run as root: it makes network namespaces"
-	[[ -e $DIR ]] && die "$DIR is there: a demo is still running or was broken off; end it with make demo-stop"
-	while read -r n; do
-		[[ -e /run/netns/$n ]] && die "there is a network namespace $n already; end an earlier demo with make demo-stop"
-	done < <(names)
+	check
 	mkdir -p "$DIR"
 	: >"$DIR/processes"
 	trap on_exit EXIT
 	trap 'exit 130' INT
 	trap 'exit 143' TERM HUP
 
-	say "Starting etcd and three hosts, a flanneld on each"
+	case $STORE in
+	etcd) say "Starting etcd and three hosts, a flanneld on each" ;;
+	file) say "Starting three hosts, a flanneld on each; no etcd, the leases are in $DIR/store" ;;
+	esac
 	make_underlay
 	start_store
 	for n in "${HOSTS[@]}"; do start_host "$n"; done
@@ -344,21 +390,27 @@ run() {
 	if [[ $KEEP == 1 ]]; then
 		say_how_to_look_around
 	else
-		say "All of it is removed again; make demo KEEP=1 leaves it running"
+		say "All of it is removed again; make demo$([[ $STORE == etcd ]] || echo " STORE=$STORE") KEEP=1 leaves it running"
 	fi
 }
 
+# It becomes a part of paths, and those of sockets must be short.
+[[ $NAME =~ ^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$ ]] || die "DEMO_NAME is \"$NAME\", must be up to 32 letters, digits, - and _"
+
 case $VERB in
+check)
+	check
+	;;
 run)
 	run
 	;;
 stop)
 	((EUID == 0)) || die "must be run as root"
-	[[ -e $DIR ]] || die "no demo is running"
+	[[ -e $DIR/processes ]] || die "no demo is running: there is no $DIR/processes"
 	clean_up
 	echo "demo: ended, nothing is left"
 	;;
 *)
-	die "run or stop"
+	die "check, run or stop"
 	;;
 esac

@@ -353,9 +353,17 @@ class Certificates:
         self.server_cert, self.server_key = directory / "server.pem", directory / "server.key"
         self.client_cert, self.client_key = directory / "client.pem", directory / "client.key"
         self._request("ca", "/O=fabric tests", ["-x509", "-days", "2"], directory / "ca.key", self.ca)
+        self.issue_server()
+        self.issue_client()
+
+    def issue_server(self, ends_in_s=2 * 86400):
+        """A certificate in the place of the one that is there. It has expired already if ends_in_s is negative."""
         addresses = ",".join(f"IP:192.0.2.{FIRST_HOST + n}" for n in (1, 2, 3))
-        self.issue("server", self.server_cert, self.server_key, f"subjectAltName={addresses}", "serverAuth,clientAuth")
-        self.issue("client", self.client_cert, self.client_key, "subjectAltName=DNS:host", "clientAuth")
+        names = f"subjectAltName={addresses}"
+        self.issue("server", self.server_cert, self.server_key, names, "serverAuth,clientAuth", ends_in_s)
+
+    def issue_client(self, ends_in_s=2 * 86400):
+        self.issue("client", self.client_cert, self.client_key, "subjectAltName=DNS:host", "clientAuth", ends_in_s)
 
     def _request(self, name, subject, extra, key, out):
         run(
@@ -364,12 +372,24 @@ class Certificates:
         )  # fmt: skip
         return name
 
-    def issue(self, name, cert, key, names, usage):
+    def issue(self, name, cert, key, names, usage, ends_in_s):
+        """By `openssl ca`, which takes dates: of `openssl x509` a certificate lives for a day at least."""
         request = self.directory / f"{name}.csr"
         extensions = self.directory / f"{name}.ext"
+        config = self.directory / "ca.conf"
         self._request(name, f"/O={name}", [], key, request)
         extensions.write_text(f"{names}\nextendedKeyUsage={usage}\n")
+        config.write_text(
+            f"[ca]\ndefault_ca = lab\n[lab]\ndatabase = {self.directory}/issued\nnew_certs_dir = {self.directory}\n"
+            "rand_serial = yes\nunique_subject = no\ndefault_md = sha256\npolicy = any\n[any]\n"
+            "organizationName = optional\n"
+        )
+        (self.directory / "issued").write_text("")
+        end = time.time() + ends_in_s
+        date = "%y%m%d%H%M%SZ"
         run(
-            "openssl", "x509", "-req", "-in", request, "-CA", self.ca, "-CAkey", self.directory / "ca.key",
-            "-set_serial", str(time.monotonic_ns()), "-days", "2", "-extfile", extensions, "-out", cert,
+            "openssl", "ca", "-batch", "-notext", "-config", config, "-cert", self.ca,
+            "-keyfile", self.directory / "ca.key", "-in", request, "-extfile", extensions,
+            "-startdate", time.strftime(date, time.gmtime(end - 7 * 86400)),
+            "-enddate", time.strftime(date, time.gmtime(end)), "-out", cert,
         )  # fmt: skip

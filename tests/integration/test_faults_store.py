@@ -5,13 +5,15 @@ Promises: the data plane outlives the control plane; when the fault ends every k
 says ok while it does not know.
 """
 
+import re
 import shutil
 import signal
+import time
 
 import pytest
 
 from etcd import PREFIX, EtcdError
-from fabric import APART
+from fabric import APART, FABRICCTL
 from faults import Talking
 from netns import stays, wait_for
 from test_store import enable_auth
@@ -273,6 +275,67 @@ def test_certificates_replaced(lab):
         etcd.restart()
         t.converge_s = 20
         t.new_lease()
+
+
+def wait_shown(t, pattern):
+    """Every host's `fabricctl status` comes to say this, in words and not in numbers of a library's errors."""
+    for host in t.hosts:
+
+        def shown(host=host):
+            argv = (FABRICCTL, "status", "--socket", host.daemon.socket_path)
+            done = host.namespace.run(*argv, check=False)
+            assert done.returncode == 3 and re.search(pattern, done.stdout), done.stdout
+            return done.stdout
+
+        assert "error:" not in wait_for(shown, 15, f"fabricctl status says {pattern}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["past when it is put there", "passes while it is in use"])
+def test_certificate_of_the_server_expires(lab, when):
+    """Open connections live on, new ones fail, which is told. A new certificate in the place of the old one helps."""
+    tls = lab.certificates()
+    etcd = lab.start_etcd(tls=tls)
+    lab.configure(APART)
+    with Talking(lab, etcd_cafile=tls.ca, etcd_certfile=tls.client_cert, etcd_keyfile=tls.client_key) as t:
+        if when == "passes while it is in use":
+            seconds = 8
+            end = time.monotonic() + seconds
+            tls.issue_server(seconds)
+            etcd.restart()
+            t.new_lease()
+            t.well_again()
+            wait_for(lambda: time.monotonic() > end + 1, seconds + 2, "the certificate has expired")
+            assert all(d.status()["verdict"] == "ok" for d in t.daemons), "nothing of it is noticed yet"
+        else:
+            tls.issue_server(-3600)
+        for member in etcd.members:
+            member.stop()
+        etcd.start(wait=False)
+        wait_shown(t, r"watch-lost .*server's certificate is not accepted: certificate has expired")
+        t.told("watch-lost")
+        t.wait_pings(200)
+        tls.issue_server()
+        # etcd's gateway is its own client: it dials itself anew after a while, longer after each failure.
+        wait_for(t.new_lease, 60, "the store takes a write")
+        t.converge_s = 15
+
+
+@pytest.mark.slow
+def test_certificate_of_the_client_expires(lab):
+    """The server refuses the daemons: which file is to be renewed is told, and once it is the daemons are well."""
+    tls = lab.certificates()
+    etcd = lab.start_etcd(tls=tls)
+    lab.configure(APART)
+    with Talking(lab, etcd_cafile=tls.ca, etcd_certfile=tls.client_cert, etcd_keyfile=tls.client_key) as t:
+        tls.issue_client(-3600)
+        etcd.restart()
+        wait_shown(t, rf"watch-lost .*server refuses our certificate \(.*expired.*\): {tls.client_cert}")
+        t.told("watch-lost")
+        t.new_lease()
+        t.wait_pings(200)
+        tls.issue_client()
+        t.converge_s = 20
 
 
 @pytest.mark.slow
