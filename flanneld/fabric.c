@@ -480,11 +480,13 @@ void fabric_set_own(struct fabric *f, const struct subnet *own)
 		fabric_look_after_devices(f);
 		f->devices_dirty = !f->devices_ok;
 	}
+	/* Before the rules are placed: who is let in through the guard must be known by then. */
+	f->wants_dirty = true;
+	fabric_want_all(f);
 	rules_place(f->rules, &f->config, &f->own, f->devices, f->ifindexes, f->devices_len,
 		    f->external.ifindex);
 	if (first)
 		rules_look_around(f->rules, f->nl);
-	f->wants_dirty = true;
 	f->dirty = APPLY_ALL_KINDS;
 	fabric_want_work(f, 0);
 }
