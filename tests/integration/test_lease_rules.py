@@ -226,3 +226,23 @@ def test_a_subnet_that_the_underlay_is_in(lab):
     item = wait_for(lambda: next(i for i in host.daemon.subnets() if not i["own"]), 3, "it is shown")
     assert item["reason"] == "contains this host's own address in the underlay"
     assert not [o for o in host.objects() if o[0] == "route"]
+
+
+LEASES_MAX = 65536
+
+
+@pytest.mark.slow
+def test_no_more_than_65536_leases(lab):
+    """One too many is said, and nothing is done by a list that is cut; with one less all is well."""
+    etcd = lab.start_etcd()
+    lab.configure({"Network": "10.0.0.0/8", "SubnetLen": 26, "SubnetMin": "10.200.0.0", "Backend": {"Type": "alloc"}})
+    keys = [f"{PREFIX}/subnets/{ipaddress.ip_address((10 << 24) + n * 64)}-26" for n in range(LEASES_MAX + 1)]
+    etcd.put_many((key, '{"PublicIP":"192.0.2.70","PublicIPv6":null}') for key in keys)
+    daemon = lab.host().start_daemon(ready=False)
+    sentence = f"more than {LEASES_MAX} leases"
+    wait_for(lambda: sentence in daemon.request("/readyz")[1], 30, "/readyz says why")
+    assert sentence in daemon.log()
+    assert not daemon.subnet_file.exists()
+    etcd.delete_many(keys[-2:])
+    daemon.wait_ready(60)
+    daemon.wait_status(lambda s: s["peers"] == LEASES_MAX - 1, 30)
