@@ -267,6 +267,7 @@ def test_the_vandal(lab, victims):
     foreign_routes(crowded)
     victims[0].heals("the foreign routes", 5)
     before = [foreign(victim.namespace) for victim in victims]
+    assert sum("dev lan0 proto static" in line for line in before[0][0]) == FOREIGN_ROUTES
     times, kinds = [], []
     with contextlib.closing(witness.KernelMonitor(crowded)) as monitor:
         untouched = {index_of(crowded, "lan0"), index_of(crowded, "vxlan9")}
