@@ -336,7 +336,9 @@ def deafen(daemon):
     pidfd = os.pidfd_open(daemon.pid)
     found = 0
     for name in os.listdir(f"/proc/{daemon.pid}/fd"):
-        match = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(f"/proc/{daemon.pid}/fd/{name}"))
+        match = None
+        with contextlib.suppress(FileNotFoundError):  # a request of ours that has just ended
+            match = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(f"/proc/{daemon.pid}/fd/{name}"))
         if not match or match[1] not in inodes:
             continue
         fd = libc.syscall(PIDFD_GETFD, pidfd, int(name), 0)
