@@ -43,6 +43,14 @@ int backend_check_type(const struct lease *peer, const struct backend_type *type
 	return err_set(e, -EINVAL, "BackendType is \"%.40s\", ours is \"%s\"", theirs, type->name);
 }
 
+/* IPv4's "this network" (RFC 1122) and IPv4 in IPv6's clothes (RFC 4291) go over no wire. */
+static bool is_no_destination(const struct ip_addr *a)
+{
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+
+	return a->family == AF_INET ? a->b[0] == 0 : memcmp(a->b, mapped, sizeof(mapped)) == 0;
+}
+
 int backend_check_public(const struct lease *peer, int family, const struct ip_net *network,
 			 const struct backend_host *host, struct err *e)
 {
@@ -53,7 +61,8 @@ int backend_check_public(const struct lease *peer, int family, const struct ip_n
 	if (!ip_addr_is_set(address))
 		return err_set(e, -EINVAL, "%s is missing", key);
 	ip_addr_format(address, text);
-	if (ip_addr_is_loopback(address) || ip_addr_is_multicast(address))
+	if (ip_addr_is_loopback(address) || ip_addr_is_multicast(address) ||
+	    is_no_destination(address))
 		return err_set(e, -EINVAL, "%s is %s, must be a unicast address", key, text);
 	if (ip_addr_equal(address, family == AF_INET ? &host->public_v4 : &host->public_v6) ||
 	    ip_addr_equal(address, family == AF_INET ? &host->local_v4 : &host->local_v6))

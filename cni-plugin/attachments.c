@@ -40,12 +40,13 @@ static int append(const json_t *item, struct attachments *a, struct err *e)
 int attachments_parse(const json_t *config, struct attachments *ret, struct err *e)
 {
 	auto_attachments struct attachments a = { 0 };
-	const json_t *list = json_get_any_case(config, "cni.dev/valid-attachments");
+	json_t *list = NULL;
 	const json_t *item;
 	size_t i;
 
-	if (!list)
-		list = json_get_any_case(config, "cni.dev/attachments");
+	if (json_find(config, "cni.dev/valid-attachments", &list, e) < 0 ||
+	    (!list && json_find(config, "cni.dev/attachments", &list, e) < 0))
+		return cni_classify(e, CNI_CONFIG);
 	if (list && !json_is_array(list))
 		return cni_error(e, CNI_CONFIG, "cni.dev/valid-attachments must be a list");
 	a.known = list != NULL;

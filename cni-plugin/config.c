@@ -21,9 +21,9 @@ void config_fini(struct config *c)
 }
 
 /* args.cni, an object of conventional arguments; NULL if there is none. */
-static json_t *read_args_cni(const struct netconf *n)
+static int read_args_cni(const struct netconf *n, json_t **ret, struct err *e)
 {
-	return json_get_any_case(json_get_any_case(n->json, "args"), "cni");
+	return json_find(json_get_any_case(n->json, "args"), "cni", ret, e);
 }
 
 static int parse_flags(const json_t *object, struct config *c, struct err *e)
@@ -73,10 +73,11 @@ static int parse_masquerade_backend(const json_t *object, struct err *e)
 static int parse_vlan_id(const json_t *json, const char *key, int64_t min, int64_t *ret,
 			 struct err *e)
 {
-	const json_t *v = json_get_any_case(json, key);
+	json_t *v = NULL;
+	int rc = json_find(json, key, &v, e);
 
-	if (!v)
-		return 0;
+	if (rc < 0 || !v)
+		return rc;
 	if (!json_is_integer(v) || json_integer_value(v) < min ||
 	    json_integer_value(v) > DEVICE_VLAN_MAX)
 		return err_set(e, -EINVAL, "%s: invalid VLAN ID %lld (must be between %lld and %d)",
@@ -122,12 +123,13 @@ static int parse_trunk_entry(const json_t *entry, struct config *c, struct err *
 
 static int parse_vlans(const json_t *object, struct config *c, struct err *e)
 {
-	const json_t *trunk = json_get_any_case(object, "vlanTrunk");
+	json_t *trunk = NULL;
 	const json_t *entry;
 	int64_t vlan = 0;
 	size_t i;
 
-	if (parse_vlan_id(object, "vlan", 0, &vlan, e) < 0)
+	if (parse_vlan_id(object, "vlan", 0, &vlan, e) < 0 ||
+	    json_find(object, "vlanTrunk", &trunk, e) < 0)
 		return e->code;
 	c->vlan = (uint16_t)vlan;
 	if (!trunk)
@@ -145,8 +147,10 @@ static int parse_vlans(const json_t *object, struct config *c, struct err *e)
 static int parse_mac(const struct netconf *n, const json_t *object, const struct cni_args *args,
 		     struct config *c, struct err *e)
 {
-	const json_t *places[] = { json_get_any_case(object, "runtimeConfig"), read_args_cni(n) };
+	json_t *places[] = { json_get_any_case(object, "runtimeConfig"), NULL };
 
+	if (read_args_cni(n, &places[1], e) < 0)
+		return err_wrap(e, "args");
 	for (unsigned i = 0; i < ARRAY_LEN(places); i++) {
 		const char *text = NULL;
 
@@ -179,10 +183,12 @@ static void copy_texts(const json_t *from, const char *from_key, json_t *to, con
 
 static int check_texts(const json_t *dns, const char *key, struct err *e)
 {
-	const json_t *list = json_get_any_case(dns, key);
+	json_t *list = NULL;
 	const json_t *item;
 	size_t i;
 
+	if (json_find(dns, key, &list, e) < 0)
+		return err_wrap(e, "dns");
 	if (list && !json_is_array(list))
 		return err_set(e, -EINVAL, "dns.%s must be a list", key);
 	json_array_foreach (list, i, item) {
@@ -198,19 +204,21 @@ static int check_texts(const json_t *dns, const char *key, struct err *e)
  */
 static int parse_dns(const struct netconf *n, const json_t *object, struct config *c, struct err *e)
 {
-	const json_t *runtime =
-		json_get_any_case(json_get_any_case(object, "runtimeConfig"), "dns");
-	const json_t *dns = json_get_any_case(object, "dns");
-	const char *domain = NULL;
-	const struct {
-		const json_t *dns;
+	struct {
+		json_t *dns;
 		const char *keys[3];
 	} places[] = {
-		{ runtime, { "servers", "searches", "options" } },
-		{ dns ? dns : json_get_any_case(n->json, "dns"),
-		  { "nameservers", "search", "options" } },
+		{ NULL, { "servers", "searches", "options" } },
+		{ NULL, { "nameservers", "search", "options" } },
 	};
+	const char *domain = NULL;
 
+	if (json_find(json_get_any_case(object, "runtimeConfig"), "dns", &places[0].dns, e) < 0)
+		return err_wrap(e, "runtimeConfig");
+	if (json_find(object, "dns", &places[1].dns, e) < 0)
+		return e->code;
+	if (!places[1].dns)
+		places[1].dns = json_get_any_case(n->json, "dns");
 	for (unsigned i = 0; i < ARRAY_LEN(places); i++) {
 		const char *const *keys = places[i].keys;
 		const json_t *d = places[i].dns;
@@ -261,13 +269,15 @@ static int append_requested(struct config *c, const char *text, struct err *e)
 static int parse_requested(const struct netconf *n, const json_t *object,
 			   const struct cni_args *args, struct config *c, struct err *e)
 {
-	const json_t *lists[] = {
-		json_get_any_case(read_args_cni(n), "ips"),
-		json_get_any_case(json_get_any_case(object, "runtimeConfig"), "ips"),
-	};
+	json_t *lists[2] = { NULL };
+	json_t *args_cni = NULL;
 	const json_t *item;
 	size_t i;
 
+	if (read_args_cni(n, &args_cni, e) < 0 || json_find(args_cni, "ips", &lists[0], e) < 0)
+		return err_wrap(e, "args");
+	if (json_find(json_get_any_case(object, "runtimeConfig"), "ips", &lists[1], e) < 0)
+		return err_wrap(e, "runtimeConfig");
 	if (ip_addr_is_set(&args->ip))
 		c->requested[c->requested_len++] = args->ip;
 	for (unsigned k = 0; k < ARRAY_LEN(lists); k++) {
@@ -291,10 +301,12 @@ static bool same_route(const struct result_route *a, const struct result_route *
 
 static int parse_routes(const json_t *ipam, struct config *c, struct err *e)
 {
-	const json_t *list = json_get_any_case(ipam, "routes");
+	json_t *list = NULL;
 	const json_t *item;
 	size_t i;
 
+	if (json_find(ipam, "routes", &list, e) < 0)
+		return err_wrap(e, "ipam");
 	if (list && !json_is_array(list))
 		return err_set(e, -EINVAL, "ipam.routes must be a list");
 	json_array_foreach (list, i, item) {

@@ -68,8 +68,10 @@ static bool is_direct(const json_t *json)
 
 static int read_object(const json_t *parent, const char *key, json_t **ret, struct err *e)
 {
-	json_t *v = json_get_any_case(parent, key);
+	json_t *v = NULL;
 
+	if (json_find(parent, key, &v, e) < 0)
+		return cni_classify(e, CNI_CONFIG);
 	if (v && !json_is_object(v))
 		return cni_error(e, CNI_CONFIG, "%s must be an object", key);
 	*ret = v;
@@ -210,9 +212,11 @@ static json_t *fabric_ranges(const struct fabric *f)
 static int append_routes(json_t *ipam, const struct fabric *f, struct err *e)
 {
 	static const int families[] = { AF_INET, AF_INET6 };
-	json_t *given = json_get_any_case(ipam, "routes");
 	auto_json json_t *routes = json_array();
+	json_t *given = NULL;
 
+	if (json_find(ipam, "routes", &given, e) < 0)
+		return cni_classify(e, CNI_CONFIG);
 	if (given && !json_is_array(given))
 		return cni_error(e, CNI_CONFIG, "ipam.routes must be a list");
 	if (given)
@@ -295,6 +299,20 @@ static json_t *copy_wrapped(const struct netconf *n, json_t *delegate)
 	return object;
 }
 
+/* Those that are passed on as they are, or looked into where nothing can be refused any more. */
+static int check_twice(const struct netconf *n, struct err *e)
+{
+	static const char *const keys[] = { "args", "dns", "runtimeConfig", "prevResult" };
+
+	for (unsigned i = 0; i < ARRAY_LEN(keys); i++) {
+		json_t *ignored;
+
+		if (json_find(n->json, keys[i], &ignored, e) < 0)
+			return cni_classify(e, CNI_CONFIG);
+	}
+	return 0;
+}
+
 int netconf_generate(const struct netconf *n, const struct fabric *fabric, json_t **ret,
 		     struct err *e)
 {
@@ -304,7 +322,8 @@ int netconf_generate(const struct netconf *n, const struct fabric *fabric, json_
 	json_t *given = NULL;
 	json_t *ipam;
 
-	if (netconf_read_type(n, &type, e) < 0 || read_object(n->json, "ipam", &given, e) < 0)
+	if (netconf_read_type(n, &type, e) < 0 || read_object(n->json, "ipam", &given, e) < 0 ||
+	    check_twice(n, e) < 0)
 		return e->code;
 	if (!n->direct && read_wrapped(n, &delegate, e) < 0)
 		return e->code;

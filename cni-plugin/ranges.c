@@ -185,12 +185,17 @@ static int append_sets(struct ranges *all, const json_t *list, const char *key, 
 int ranges_parse(const json_t *ipam, const json_t *runtime, struct ranges *ret, struct err *e)
 {
 	auto_ranges struct ranges all = { 0 };
+	json_t *at_run = NULL;
+	json_t *sets = NULL;
 
-	if (append_sets(&all, json_get_any_case(runtime, "ipRanges"), "ipRanges", e) < 0)
+	if (json_find(runtime, "ipRanges", &at_run, e) < 0 ||
+	    json_find(ipam, "ranges", &sets, e) < 0)
+		return e->code;
+	if (append_sets(&all, at_run, "ipRanges", e) < 0)
 		return e->code;
 	if (json_get_any_case(ipam, "subnet") && append_set(&all, ipam, true, e) < 0)
 		return e->code;
-	if (append_sets(&all, json_get_any_case(ipam, "ranges"), "ranges", e) < 0)
+	if (append_sets(&all, sets, "ranges", e) < 0)
 		return e->code;
 	if (all.len == 0)
 		return err_set(e, -EINVAL, "no address ranges are configured");

@@ -125,10 +125,12 @@ static int read_mac(const json_t *j, const char *key, struct mac_addr *ret, stru
 
 static int read_addresses(const json_t *j, struct record *r, struct err *e)
 {
-	const json_t *list = json_get_any_case(j, "addresses");
+	json_t *list = NULL;
 	const json_t *item;
 	size_t i;
 
+	if (json_find(j, "addresses", &list, e) < 0)
+		return e->code;
 	if (json_array_size(list) > RECORD_ADDRESSES_MAX)
 		return err_set(e, -EINVAL, "more than %d addresses", RECORD_ADDRESSES_MAX);
 	json_array_foreach (list, i, item) {
@@ -144,10 +146,12 @@ static int read_addresses(const json_t *j, struct record *r, struct err *e)
 
 static int read_gateways(const json_t *j, struct record *r, struct err *e)
 {
-	const json_t *list = json_get_any_case(j, "gateways");
+	json_t *list = NULL;
 	const json_t *item;
 	size_t i;
 
+	if (json_find(j, "gateways", &list, e) < 0)
+		return e->code;
 	if (json_array_size(list) > RECORD_ADDRESSES_MAX)
 		return err_set(e, -EINVAL, "more than %d gateways", RECORD_ADDRESSES_MAX);
 	json_array_foreach (list, i, item) {
@@ -178,6 +182,7 @@ static int check_names(const struct record *r, struct err *e)
 static int parse(const json_t *j, struct record *r, struct err *e)
 {
 	const char *kind = "native";
+	json_t *delegate = NULL;
 	uint64_t version = 0;
 	uint64_t mtu = 0;
 
@@ -202,11 +207,12 @@ static int parse(const json_t *j, struct record *r, struct err *e)
 	    json_read_bool(j, "promiscuous", &r->promiscuous, e) < 0 ||
 	    json_read_uint(j, "mtu", 0, 65535, &mtu, e) < 0 ||
 	    read_ifname(j, "gatewayDevice", r->gateway_device, e) < 0 ||
-	    read_addresses(j, r, e) < 0 || read_gateways(j, r, e) < 0)
+	    read_addresses(j, r, e) < 0 || read_gateways(j, r, e) < 0 ||
+	    json_find(j, "delegate", &delegate, e) < 0)
 		return e->code;
 	r->kind = strcmp(kind, "delegate") == 0 ? RECORD_DELEGATE : RECORD_NATIVE;
 	r->mtu_bytes = (uint32_t)mtu;
-	r->delegate = json_incref(json_get_any_case(j, "delegate"));
+	r->delegate = json_incref(delegate);
 	return check_names(r, e);
 }
 

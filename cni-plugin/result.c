@@ -216,12 +216,13 @@ static int parse_list(const json_t *parent, const char *key, struct result *r,
 		      int (*read)(const json_t *item, struct result *r, struct err *e),
 		      struct err *e)
 {
-	const json_t *list = json_get_any_case(parent, key);
+	json_t *list = NULL;
 	const json_t *item;
 	size_t i;
+	int rc = json_find(parent, key, &list, e);
 
-	if (!list)
-		return 0;
+	if (rc < 0 || !list)
+		return rc;
 	if (!json_is_array(list) || json_array_size(list) > RESULT_LEN_MAX)
 		return err_set(e, -EINVAL, "%s must be a list of at most %d", key, RESULT_LEN_MAX);
 	json_array_foreach (list, i, item) {
@@ -257,11 +258,12 @@ static int parse_interface(const json_t *item, struct result *r, struct err *e)
 
 static int parse_address(const json_t *item, struct result *r, struct err *e)
 {
-	const json_t *index = json_get_any_case(item, "interface");
 	struct ip_addr gateway = { 0 };
 	struct ip_net net = { 0 };
+	json_t *index = NULL;
 
-	if (json_read_ip_net(item, "address", AF_UNSPEC, &net, e) < 0 ||
+	if (json_find(item, "interface", &index, e) < 0 ||
+	    json_read_ip_net(item, "address", AF_UNSPEC, &net, e) < 0 ||
 	    json_read_ip_addr(item, "gateway", AF_UNSPEC, &gateway, e) < 0)
 		return e->code;
 	if (!ip_net_is_set(&net))
@@ -326,12 +328,13 @@ static int parse_route(const json_t *item, struct result *r, struct err *e)
 static int parse_family(const json_t *json, const char *key, int family, struct result *r,
 			struct err *e)
 {
-	const json_t *j = json_get_any_case(json, key);
 	struct ip_addr gateway = { 0 };
 	struct ip_net net = { 0 };
+	json_t *j = NULL;
+	int rc = json_find(json, key, &j, e);
 
-	if (!j)
-		return 0;
+	if (rc < 0 || !j)
+		return rc;
 	if (!json_is_object(j))
 		return err_set(e, -EINVAL, "%s must be an object", key);
 	if (json_read_ip_net(j, "ip", family, &net, e) < 0 ||
@@ -353,11 +356,12 @@ static unsigned shape_family(enum version_shape shape)
 static int parse_body(const json_t *json, const char *version, struct result *r, struct err *e)
 {
 	const char *own = version;
-	json_t *dns;
+	json_t *dns = NULL;
 
 	if (!json_is_object(json))
 		return err_set(e, -EINVAL, "not an object");
-	if (json_read_string(json, "cniVersion", &own, e) < 0)
+	if (json_read_string(json, "cniVersion", &own, e) < 0 ||
+	    json_find(json, "dns", &dns, e) < 0)
 		return e->code;
 	if (!own[0])
 		own = version;
@@ -365,7 +369,6 @@ static int parse_body(const json_t *json, const char *version, struct result *r,
 	    shape_family(version_shape(own)) != shape_family(version_shape(version)))
 		return err_set(e, -EINVAL, "a result of version %.40s does not go with %s", own,
 			       version);
-	dns = json_get_any_case(json, "dns");
 	if (json_is_object(dns))
 		r->dns = json_incref(dns);
 	if (version_shape(own) == VERSION_SHAPE_IP4_IP6) {

@@ -5,6 +5,8 @@
 #include <inttypes.h>
 #include <strings.h>
 
+#define KEY_SHOWN_MAX 80
+
 /* Counts brackets outside of strings; what is no JSON anyway is the parser's to refuse. */
 static bool too_deep(const char *text, size_t size)
 {
@@ -24,6 +26,33 @@ static bool too_deep(const char *text, size_t size)
 	return false;
 }
 
+/* Where the string begins whose last quote is the byte before `end`. */
+static size_t string_start(const char *text, size_t end)
+{
+	for (size_t i = end - 1; i-- > 0;) {
+		size_t backslashes = 0;
+
+		if (text[i] != '"')
+			continue;
+		while (backslashes < i && text[i - 1 - backslashes] == '\\')
+			backslashes++;
+		if (backslashes % 2 == 0)
+			return i;
+	}
+	return 0;
+}
+
+/* The parser has stopped behind the second of them; its own sentence does not name long ones. */
+static int refuse_duplicate(const char *text, const json_error_t *error, struct err *e)
+{
+	size_t end = (size_t)error->position;
+	size_t start = string_start(text, end);
+
+	return err_set(e, -EINVAL, "%.*s is given twice, again at line %d, column %d",
+		       (int)MIN(end - start, (size_t)KEY_SHOWN_MAX), text + start, error->line,
+		       error->column);
+}
+
 int json_parse_object(const char *text, size_t size, json_t **ret, struct err *e)
 {
 	json_error_t error;
@@ -31,7 +60,9 @@ int json_parse_object(const char *text, size_t size, json_t **ret, struct err *e
 
 	if (too_deep(text, size))
 		return err_set(e, -EINVAL, "more than %d levels deep", JSON_DEPTH_MAX);
-	j = json_loadb(text, size, 0, &error);
+	j = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
+	if (!j && json_error_code(&error) == json_error_duplicate_key)
+		return refuse_duplicate(text, &error, e);
 	if (!j)
 		return err_set(e, -EINVAL, "not valid JSON at line %d, column %d: %s", error.line,
 			       error.column, error.text);
@@ -40,6 +71,27 @@ int json_parse_object(const char *text, size_t size, json_t **ret, struct err *e
 		return err_set(e, -EINVAL, "not a JSON object");
 	}
 	*ret = j;
+	return 0;
+}
+
+int json_find(const json_t *object, const char *key, json_t **ret, struct err *e)
+{
+	const char *first = NULL;
+	json_t *found = NULL;
+	const char *k;
+	json_t *v;
+
+	json_object_foreach ((json_t *)object, k, v) {
+		if (strcasecmp(k, key) != 0)
+			continue;
+		if (first)
+			return err_set(e, -EINVAL,
+				       "%s is given twice, as \"%.80s\" and as \"%.80s\"", key,
+				       first, k);
+		first = k;
+		found = v;
+	}
+	*ret = json_is_null(found) ? NULL : found;
 	return 0;
 }
 
@@ -67,11 +119,12 @@ static const char *shown(const json_t *v, char buf[static 64])
 
 int json_read_bool(const json_t *object, const char *key, bool *ret, struct err *e)
 {
-	const json_t *v = json_get_any_case(object, key);
+	json_t *v = NULL;
 	char text[64];
+	int rc = json_find(object, key, &v, e);
 
-	if (!v)
-		return 0;
+	if (rc < 0 || !v)
+		return rc;
 	if (!json_is_boolean(v))
 		return err_set(e, -EINVAL, "%s is %s, must be true or false", key, shown(v, text));
 	*ret = json_is_true(v);
@@ -81,11 +134,12 @@ int json_read_bool(const json_t *object, const char *key, bool *ret, struct err 
 int json_read_uint(const json_t *object, const char *key, uint64_t min, uint64_t max, uint64_t *ret,
 		   struct err *e)
 {
-	const json_t *v = json_get_any_case(object, key);
+	json_t *v = NULL;
 	char text[64];
+	int rc = json_find(object, key, &v, e);
 
-	if (!v)
-		return 0;
+	if (rc < 0 || !v)
+		return rc;
 	if (!json_is_integer(v) || json_integer_value(v) < 0 ||
 	    (uint64_t)json_integer_value(v) < min || (uint64_t)json_integer_value(v) > max)
 		return err_set(e, -EINVAL,
@@ -97,11 +151,12 @@ int json_read_uint(const json_t *object, const char *key, uint64_t min, uint64_t
 
 int json_read_string(const json_t *object, const char *key, const char **ret, struct err *e)
 {
-	const json_t *v = json_get_any_case(object, key);
+	json_t *v = NULL;
 	char text[64];
+	int rc = json_find(object, key, &v, e);
 
-	if (!v)
-		return 0;
+	if (rc < 0 || !v)
+		return rc;
 	if (!json_is_string(v))
 		return err_set(e, -EINVAL, "%s is %s, must be a string", key, shown(v, text));
 	*ret = json_string_value(v);

@@ -125,11 +125,14 @@ static int read_family(const json_t *object, const struct family_rules *r, struc
 
 static int read_backend(const json_t *object, struct network_config *c, struct err *e)
 {
-	json_t *backend = json_get_any_case(object, "Backend");
+	json_t *backend = NULL;
 	const char *type = NULL;
 	size_t i;
 	int rc;
 
+	rc = json_find(object, "Backend", &backend, e);
+	if (rc < 0)
+		return rc;
 	if (!backend) {
 		c->backend = json_object();
 		snprintf(c->backend_type, sizeof(c->backend_type), NETWORK_DEFAULT_BACKEND);
@@ -139,8 +142,10 @@ static int read_backend(const json_t *object, struct network_config *c, struct e
 		return err_set(e, -EINVAL,
 			       "Backend must be an object such as {\"Type\": \"vxlan\"}");
 	rc = json_read_string(backend, "Type", &type, e);
-	if (rc < 0)
-		return err_wrap(e, "Backend");
+	if (rc < 0) {
+		err_wrap(e, "Backend");
+		return rc;
+	}
 	if (!type || !*type)
 		return err_set(e, -EINVAL,
 			       "Backend.Type is missing, must name a backend such as \"vxlan\"");

@@ -113,18 +113,38 @@ static int read_text(const json_t *object, const char *key, char **ret, struct e
 	return 0;
 }
 
-static char *read_raw(const json_t *object, const char *key)
+static int read_raw(const json_t *object, const char *key, char **ret, struct err *e)
 {
-	const json_t *v = json_get_any_case(object, key);
+	json_t *v = NULL;
+	int rc = json_find(object, key, &v, e);
 
-	return v ? json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+	if (rc == 0 && v)
+		*ret = json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY);
+	return rc;
+}
+
+/* Ours; somebody else's Node does not spoil the lease. */
+static int read_node(const json_t *object, struct lease *l, struct err *e)
+{
+	json_t *node = NULL;
+	int rc = json_find(object, "Node", &node, e);
+
+	if (rc < 0 || !json_is_object(node))
+		return rc;
+	rc = read_text(node, "ID", &l->node_id, e);
+	if (rc == 0)
+		rc = read_text(node, "Name", &l->node_name, e);
+	if (rc == 0)
+		rc = read_public(node, "Source", AF_INET, &l->source_v4, e);
+	if (rc == 0)
+		rc = read_public(node, "SourceIPv6", AF_INET6, &l->source_v6, e);
+	return rc;
 }
 
 int lease_value_parse(const char *text, size_t size, struct lease *ret, struct err *e)
 {
 	auto_json json_t *object = NULL;
 	struct lease l = { 0 };
-	const json_t *node;
 	int rc;
 
 	if (size > LEASE_VALUE_MAX_SIZE)
@@ -138,22 +158,16 @@ int lease_value_parse(const char *text, size_t size, struct lease *ret, struct e
 		rc = read_public(object, "PublicIPv6", AF_INET6, &l.public_v6, e);
 	if (rc == 0)
 		rc = read_text(object, "BackendType", &l.backend_type, e);
-	node = json_get_any_case(object, "Node");
-	if (rc == 0 && json_is_object(node)) {
-		rc = read_text(node, "ID", &l.node_id, e);
-		if (rc == 0)
-			rc = read_text(node, "Name", &l.node_name, e);
-		if (rc == 0)
-			rc = read_public(node, "Source", AF_INET, &l.source_v4, e);
-		if (rc == 0)
-			rc = read_public(node, "SourceIPv6", AF_INET6, &l.source_v6, e);
-	}
+	if (rc == 0)
+		rc = read_raw(object, "BackendData", &l.backend_data, e);
+	if (rc == 0)
+		rc = read_raw(object, "BackendV6Data", &l.backend_v6_data, e);
+	if (rc == 0)
+		rc = read_node(object, &l, e);
 	if (rc < 0) {
 		lease_fini(&l);
 		return rc;
 	}
-	l.backend_data = read_raw(object, "BackendData");
-	l.backend_v6_data = read_raw(object, "BackendV6Data");
 	l.subnet = ret->subnet;
 	l.create_revision = ret->create_revision;
 	l.mod_revision = ret->mod_revision;

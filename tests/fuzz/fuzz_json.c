@@ -5,6 +5,8 @@
 
 #include "lib/json.h"
 
+#include <strings.h>
+
 static void check_error(int rc, const struct err *e)
 {
 	json_t *text;
@@ -15,6 +17,23 @@ static void check_error(int rc, const struct err *e)
 	text = json_string(e->text);
 	FUZZ_CHECK(text);
 	json_decref(text);
+}
+
+/* Found but for one reason: that it is there twice. */
+static void check_find(const json_t *object, const char *key)
+{
+	json_t *found = NULL;
+	unsigned times = 0;
+	struct err e = { 0 };
+	int rc = json_find(object, key, &found, &e);
+	const char *k;
+	json_t *v;
+
+	check_error(rc, &e);
+	json_object_foreach ((json_t *)object, k, v)
+		times += strcasecmp(k, key) == 0;
+	FUZZ_CHECK((rc == 0) == (times == 1));
+	FUZZ_CHECK(rc < 0 || found == json_get_any_case(object, key));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -44,6 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		json_uint64_lenient(value);
 		json_int64_lenient(value);
 		FUZZ_CHECK(json_is_null(value) || json_get_any_case(j, key));
+		check_find(j, key);
 	}
 	return 0;
 }

@@ -10,6 +10,8 @@ import time
 
 ECHO_REQUEST, ECHO_REPLY = {4: 8, 6: 128}, {4: 0, 6: 129}
 REPLY_WAIT_S = 2.0
+FLOOD_WINDOW = 4  # unanswered pings of a flow; more would overflow the queues of the kernel
+FLOOD_PATIENCE_S = 0.001  # then the next is sent all the same
 FIRST_REPLY_WAIT_S = 10.0
 
 
@@ -35,13 +37,14 @@ class Flow:
         self.sent = {}  # number -> time of sending, or the error
         self.answered = {}  # number -> seconds
         self.next = 0
+        self.last = 0.0
 
     def send(self):
         number, self.next = self.next, self.next + 1
         body = struct.pack("!HHQ", self.id, number & 0xFFFF, number)
         kind = ECHO_REQUEST[self.family]
         packet = struct.pack("!BBH", kind, 0, checksum(struct.pack("!BBH", kind, 0, 0) + body)) + body
-        self.sent[number] = time.monotonic()
+        self.sent[number] = self.last = time.monotonic()
         try:
             self.socket.sendto(packet, (self.address, 0))
         except OSError:
@@ -71,12 +74,13 @@ class Pinger:
             ...
         assert pinger.lost == 0, pinger.report()
 
-    Counting begins when every flow had a reply in the same round, so that address resolution is over.
+    Counting begins when every flow had a reply in the same round, so that address resolution is over. Without a rate it
+    is a flood: each flow sends its next as soon as one is answered, or a millisecond later.
     """
 
     def __init__(self, flows, rate=100):
         self.flows = [Flow(namespace, address, f"{namespace.name} to {address}") for namespace, address in flows]
-        self.interval_s = 1 / rate
+        self.interval_s = 1 / rate if rate else None
         self.ending = threading.Event()
         self.began = None
         self.thread = threading.Thread(target=self._run, daemon=True)
@@ -114,7 +118,7 @@ class Pinger:
             flow.sent.clear()
             flow.answered.clear()
 
-    def _run(self):
+    def _send_by_rate(self):
         due = time.monotonic()
         while not self.ending.is_set():
             for flow in self.flows:
@@ -123,6 +127,20 @@ class Pinger:
             due = max(due + self.interval_s, time.monotonic())
             while (left := due - time.monotonic()) > 0:
                 self._receive(left)
+
+    def _flood(self):
+        while not self.ending.is_set():
+            now = time.monotonic()
+            for flow in self.flows:
+                if len(flow.sent) - len(flow.answered) < FLOOD_WINDOW or now - flow.last > FLOOD_PATIENCE_S:
+                    flow.send()
+            self._receive(FLOOD_PATIENCE_S / 2)
+
+    def _run(self):
+        if self.interval_s:
+            self._send_by_rate()
+        else:
+            self._flood()
         end = time.monotonic() + REPLY_WAIT_S
         while any(f.lost() for f in self.flows) and time.monotonic() < end:
             self._receive(0.05)

@@ -66,6 +66,9 @@ def test_unknown_command(host, verb):
         (b"[]", 6),
         (b'{"cniVersion":', 6),
         (b"{} trailing", 6),
+        (b'{"name":"n","name":"n"}', 6),
+        (b'{"name":"n","more":' + b"[" * 16 + b"]" * 16 + b"}", 6),
+        (b'{"name":"n","Name":"n"}', 7),
         (b'{"cniVersion":"1.0.0"}', 7),
         (b'{"name":""}', 7),
         (b'{"name":"a/b"}', 7),
@@ -112,6 +115,28 @@ def test_bad_values_are_refused_by_name(host, delegate):
     ns = host.namespace()
     outcome = host.run("ADD", host.flannel(delegate=delegate), ns)
     assert outcome.code == 7 and sorted(delegate)[0] in outcome.message or "delegate" in outcome.message, outcome
+    assert host.leftovers() == {}
+
+
+def test_a_key_twice_is_refused_by_name(host):
+    ns = host.namespace()
+    text = json.dumps(host.flannel())
+    outcome = host.run("ADD", f'{text[:-1]},"x":[{{"y":1,"y":1}}]}}'.encode(), ns)
+    assert outcome.code == 6 and '"y" is given twice' in outcome.message, outcome
+    outcome = host.run("ADD", host.flannel() | {"runtimeConfig": {"ips": [], "IPs": []}}, ns)
+    assert outcome.code == 7 and 'ips is given twice, as "ips" and as "IPs"' in outcome.message, outcome
+    assert host.leftovers() == {}
+
+
+def test_keys_that_are_not_read_may_come_in_two_cases(host):
+    """Whatever a runtime or another plugin has put in; and DEL minds nothing that only ADD reads."""
+    ns = host.namespace()
+    conf = host.flannel() | {"labels": {"a": 1, "A": 2}, "Labels": 1, "args": {"other": {"mac": 1, "MAC": 2}}}
+    conf["prevResult"] = host.add(conf, ns) | {"more": {"b": 1, "B": 2}, "More": 1}
+    outcome = host.run("CHECK", conf, ns)
+    assert outcome.ok, outcome
+    outcome = host.run("DEL", conf | {"delegate": {"mtu": 1400, "Mtu": 1400}, "runtimeConfig": {}, "RuntimeConfig": {}}, ns)
+    assert outcome.ok, outcome
     assert host.leftovers() == {}
 
 

@@ -89,6 +89,19 @@ static void test_damage(void **state)
 		"\"delegate\"}",
 		"{\"version\":1,\"containerID\":\"c\",\"ifname\":\"e\",\"network\":\"n\","
 		"\"complete\":1}",
+		/* Which of two is the container's? */
+		"{\"version\":1,\"containerID\":\"c\",\"ifname\":\"e\",\"network\":\"n\","
+		"\"ifname\":\"e\"}",
+		"{\"version\":1,\"containerID\":\"c\",\"ifname\":\"e\",\"network\":\"n\","
+		"\"IfName\":\"e\"}",
+		"{\"version\":1,\"containerID\":\"c\",\"ifname\":\"e\",\"network\":\"n\","
+		"\"addresses\":[],\"Addresses\":[]}",
+		"{\"version\":1,\"containerID\":\"c\",\"ifname\":\"e\",\"network\":\"n\","
+		"\"gateways\":[],\"Gateways\":[]}",
+		"{\"version\":1,\"containerID\":\"c\",\"ifname\":\"e\",\"network\":\"n\","
+		"\"delegate\":{},\"Delegate\":{}}",
+		"{\"version\":1,\"containerID\":\"c\",\"ifname\":\"e\",\"network\":\"n\","
+		"\"delegate\":{\"x\":{\"y\":1,\"y\":2}}}",
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -205,6 +218,12 @@ static void test_attachments(void **state)
 		  false },
 		{ "{\"cni.dev/valid-attachments\":[\"c1\"]}", false, false, false },
 		{ "{\"cni.dev/valid-attachments\":{}}", false, false, false },
+		{ "{\"cni.dev/valid-attachments\":[],\"CNI.dev/valid-attachments\":[]}", false,
+		  false, false },
+		{ "{\"cni.dev/attachments\":[],\"CNI.dev/attachments\":[]}", false, false, false },
+		{ "{\"cni.dev/"
+		  "attachments\":[{\"containerID\":\"c1\",\"ifname\":\"e\",\"IfName\":\"e\"}]}",
+		  false, false, false },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {

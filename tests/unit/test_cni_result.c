@@ -188,6 +188,18 @@ static void test_parsing_by_version(void **state)
 		{ "{\"ip4\":{\"ip\":\"fd00::1/64\"}}", "0.1.0", false },
 		{ "{\"ip6\":{}}", "0.1.0", false },
 		{ "{\"ip4\":null}", "0.1.0", true },
+		/* A key in two cases, read and not read. */
+		{ "{\"ips\":[],\"IPs\":[]}", "1.0.0", false },
+		{ "{\"ips\":[{\"address\":\"10.1.2.3/24\",\"Address\":\"10.1.2.3/24\"}]}", "1.0.0",
+		  false },
+		{ "{\"ips\":[{\"address\":\"10.1.2.3/24\",\"interface\":0,\"Interface\":0}],"
+		  "\"interfaces\":[{}]}",
+		  "1.0.0", false },
+		{ "{\"ip4\":{\"ip\":\"10.1.2.3/24\"},\"IP4\":null}", "0.1.0", false },
+		{ "{\"dns\":{},\"DNS\":{}}", "1.0.0", false },
+		{ "{\"x\":1,\"X\":2,\"ips\":[{\"address\":\"10.1.2.3/24\",\"version\":\"4\","
+		  "\"Version\":4}],\"dns\":{\"a\":1,\"A\":2}}",
+		  "1.0.0", true },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {

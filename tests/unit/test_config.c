@@ -237,6 +237,25 @@ static void test_errors(void **state)
 		{ "{\"Network\":\"10.3.0.0/16\",\"SubnetMin\":\"10.3.1.0/24\"}", "SubnetMin",
 		  "IPv4 address" },
 		{ "{\"Network\":\"10.3.0.0/16\",\"SubnetMin\":7}", "SubnetMin", "string" },
+		{ "{\"Network\":\"10.3.0.0/16\",\"Network\":\"10.4.0.0/16\"}", "\"Network\"",
+		  "given twice" },
+		{ "{\"Network\":\"10.3.0.0/16\",\"network\":\"10.3.0.0/16\"}",
+		  "Network is given twice", "as \"network\"" },
+		{ "{\"Network\":\"10.3.0.0/16\",\"SubnetLen\":24,\"subnetlen\":25}", "SubnetLen",
+		  "given twice" },
+		{ "{\"Network\":\"10.3.0.0/16\",\"SubnetMin\":null,\"subnetMin\":null}",
+		  "SubnetMin", "given twice" },
+		{ "{\"Network\":\"10.3.0.0/16\",\"SubnetMax\":null,\"subnetMax\":null}",
+		  "SubnetMax", "given twice" },
+		{ "{\"Network\":\"10.3.0.0/16\",\"EnableIPv6\":false,\"EnableIPV6\":true}",
+		  "EnableIPv6", "given twice" },
+		{ "{\"Network\":\"10.3.0.0/16\",\"Backend\":{\"Type\":\"vxlan\"},\"backend\":null}",
+		  "Backend", "given twice" },
+		{ "{\"Network\":\"10.3.0.0/"
+		  "16\",\"Backend\":{\"Type\":\"vxlan\",\"type\":\"alloc\"}}",
+		  "Backend: Type", "given twice" },
+		{ "{\"Network\":\"10.3.0.0/16\",\"unknown\":[{\"x\":1,\"x\":2}]}", "\"x\"",
+		  "given twice" },
 		{ "{\"Network\":\"10.3.0.0/"
 		  "16\",\"SubnetMin\":\"10.3.9.0\",\"SubnetMax\":\"10.3.8.0\"}",
 		  "SubnetMin 10.3.9.0", "SubnetMax 10.3.8.0" },
@@ -282,6 +301,7 @@ static void test_disabled_family_is_not_read(void **state)
 	(void)state;
 	auto_network_config struct network_config a;
 	auto_network_config struct network_config b;
+	auto_network_config struct network_config c;
 
 	parse_ok("{\"Network\":\"10.3.0.0/16\",\"IPv6Network\":\"nonsense\"}", &a);
 	assert_false(a.v6.enabled);
@@ -289,6 +309,10 @@ static void test_disabled_family_is_not_read(void **state)
 		 "\"IPv6Network\":\"fd10::/48\"}",
 		 &b);
 	assert_false(b.v4.enabled);
+	/* Nor what no backend and no family reads, in whatever case. */
+	parse_ok("{\"Network\":\"10.3.0.0/16\",\"IPv6Network\":1,\"ipv6network\":2,\"x\":1,"
+		 "\"X\":2}",
+		 &c);
 }
 
 static void test_size_is_bounded(void **state)

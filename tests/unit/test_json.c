@@ -94,17 +94,91 @@ static void test_keys_in_any_case(void **state)
 	assert_null(json_get_any_case(j, "nothing"));
 }
 
-static void test_last_of_several_keys_wins(void **state)
+/* Word for word, at any depth, wherever the two stand; the error shows the key as it is written. */
+static void test_a_member_twice_is_an_error(void **state)
 {
 	(void)state;
-	auto_json json_t *same = parse("{\"VNI\":1,\"VNI\":2}");
-	auto_json json_t *mixed = parse("{\"VNI\":1,\"vni\":2,\"Vni\":3}");
-	auto_json json_t *null = parse("{\"VNI\":1,\"vni\":null}");
+	static const struct {
+		const char *text;
+		const char *says;
+	} rows[] = {
+		{ "{\"VNI\":1,\"VNI\":2}", "\"VNI\" is given twice, again at line 1, column 14" },
+		{ "{\"VNI\":1,\"VNI\":1}", "\"VNI\" is given twice" },
+		{ "{\"VNI\":1,\"VNI\":null}", "\"VNI\" is given twice" },
+		{ "{\"a\":1,\n \"b\":[{\"c\":{\"Port\":1,\n\"x\":2 , \"Port\" : 2}}]}",
+		  "\"Port\" is given twice, again at line 3, column 14" },
+		{ "{\"PersistentKeepaliveInterval\":1,\"PersistentKeepaliveInterval\":2}",
+		  "\"PersistentKeepaliveInterval\" is given twice" },
+		{ "{\"V\\u004eI\":1,\"VNI\":2}", "\"VNI\" is given twice" },
+		{ "{\"x\\\"y\":1,\"x\\\"y\":2}", "\"x\\\"y\" is given twice" },
+		{ "{\"x\\\\\":1,\"x\\\\\":2}", "\"x\\\\\" is given twice" },
+		{ "{\"\":1,\"\":2}", "\"\" is given twice" },
+	};
 
-	assert_int_equal(json_integer_value(json_get_any_case(same, "VNI")), 2);
-	assert_int_equal(json_integer_value(json_get_any_case(mixed, "VNI")), 3);
-	/* null is as good as absent: it does not take anything back. */
-	assert_int_equal(json_integer_value(json_get_any_case(null, "VNI")), 1);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		json_t *j = NULL;
+		struct err e = { 0 };
+
+		assert_row(json_parse_object(rows[i].text, strlen(rows[i].text), &j, &e) == -EINVAL,
+			   rows[i].text);
+		assert_null(j);
+		if (strncmp(e.text, rows[i].says, strlen(rows[i].says)) != 0)
+			fail_msg("%s: %s", rows[i].text, e.text);
+	}
+}
+
+/* In another case only where the key is read: what is not read may be as it likes. */
+static void test_a_key_twice_in_another_case_is_an_error_when_read(void **state)
+{
+	(void)state;
+	static const char *const texts[] = {
+		"{\"Key\":1,\"key\":2}",
+		"{\"key\":2,\"other\":1,\"KEY\":2}",
+		"{\"KEY\":null,\"key\":2}",
+		"{\"key\":2,\"kEy\":null}",
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		auto_json json_t *j = parse(texts[i]);
+		struct ip_addr addr;
+		struct ip_net net;
+		uint64_t number = 77;
+		const char *text;
+		json_t *value = j;
+		bool flag;
+		struct err e = { 0 };
+
+		assert_row(json_find(j, "Key", &value, &e) == -EINVAL, texts[i]);
+		assert_contains(e.text, "Key is given twice, as \"");
+		assert_contains(e.text, "\" and as \"");
+		assert_ptr_equal(value, j);
+		assert_row(json_read_uint(j, "Key", 0, 9, &number, &e) == -EINVAL, texts[i]);
+		assert_contains(e.text, "Key is given twice");
+		assert_row(json_read_bool(j, "Key", &flag, NULL) == -EINVAL, texts[i]);
+		assert_row(json_read_string(j, "Key", &text, NULL) == -EINVAL, texts[i]);
+		assert_row(json_read_ip_addr(j, "Key", AF_INET, &addr, NULL) == -EINVAL, texts[i]);
+		assert_row(json_read_ip_net(j, "Key", AF_INET, &net, NULL) == -EINVAL, texts[i]);
+		assert_row(number == 77, texts[i]);
+		assert_int_equal(json_find(j, "nothing", &value, &e), 0);
+		assert_null(value);
+		/* Where nothing can be refused: the last that says something. */
+		assert_int_equal(json_integer_value(json_get_any_case(j, "Key")), 2);
+	}
+}
+
+static void test_find(void **state)
+{
+	(void)state;
+	auto_json json_t *j = parse("{\"One\":1,\"none\":null,\"x\":1,\"X\":2}");
+	json_t *value = NULL;
+	struct err e;
+
+	assert_int_equal(json_find(j, "ONE", &value, &e), 0);
+	assert_int_equal(json_integer_value(value), 1);
+	assert_int_equal(json_find(j, "None", &value, &e), 0);
+	assert_null(value);
+	assert_int_equal(json_find(NULL, "One", &value, &e), 0);
+	assert_null(value);
 }
 
 static void test_bool(void **state)
@@ -282,7 +356,9 @@ int main(void)
 		cmocka_unit_test(test_size_rules_not_the_terminator),
 		cmocka_unit_test(test_deep_nesting_is_an_error_not_a_crash),
 		cmocka_unit_test(test_keys_in_any_case),
-		cmocka_unit_test(test_last_of_several_keys_wins),
+		cmocka_unit_test(test_a_member_twice_is_an_error),
+		cmocka_unit_test(test_a_key_twice_in_another_case_is_an_error_when_read),
+		cmocka_unit_test(test_find),
 		cmocka_unit_test(test_bool),
 		cmocka_unit_test(test_uint),
 		cmocka_unit_test(test_string),

@@ -96,6 +96,11 @@ static void test_refused(void **state)
 		{ "[]", "object" },
 		{ "{\"version\":2,\"network\":\"a\",\"config\":\"b\"}", "version is 2" },
 		{ "{\"version\":1,\"config\":\"b\"}", "network" },
+		{ "{\"version\":1,\"network\":\"a\",\"config\":\"b\",\"config\":\"c\"}",
+		  "\"config\" is given twice" },
+		{ "{\"version\":1,\"network\":\"a\",\"config\":\"b\",\"peers\":[{\"key\":\"10.5.1."
+		  "0-24\",\"value\":\"{\\\"PublicIP\\\":null,\\\"publicip\\\":null}\"}]}",
+		  "PublicIP is given twice" },
 		{ "{\"version\":1,\"network\":\"a\",\"config\":\"b\",\"own\":{}}", "without key" },
 		{ "{\"version\":1,\"network\":\"a\",\"config\":\"b\",\"peers\":[{\"key\":\"x\","
 		  "\"value\":\"{}\"}]}",

@@ -293,6 +293,12 @@ static void test_values_of_others_are_read_with_tolerance(void **state)
 		  NULL, NULL },
 		{ "{\"PublicIP\":\"10.99.0.11\",\"Node\":{}}", "10.99.0.11", "-", NULL, NULL,
 		  NULL },
+		/* What nobody reads may be there in any case; what a backend reads is its business.
+		 */
+		{ "{\"PublicIP\":\"10.99.0.11\",\"New\":1,\"new\":2,\"BackendData\":{\"x\":1,\"X\":"
+		  "2},"
+		  "\"Node\":{\"More\":1,\"more\":2}}",
+		  "10.99.0.11", "-", NULL, "{\"x\":1,\"X\":2}", NULL },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -329,6 +335,25 @@ static void test_values_refused(void **state)
 		{ "{\"BackendType\":7,\"PublicIP\":\"10.99.0.11\"}", "BackendType is 7" },
 		{ "{\"BackendType\":\"vxlan\",\"Node\":{\"ID\":5}}", "ID is 5" },
 		{ "{\"Node\":{\"ID\":\"x\",\"Name\":[]}}", "Name is []" },
+		/* Twice: word for word wherever it is, in another case where it is read. */
+		{ "{\"PublicIP\":\"10.99.0.11\",\"PublicIP\":\"10.99.0.12\"}",
+		  "\"PublicIP\" is given twice" },
+		{ "{\"New\":{\"x\":1,\"x\":1}}", "\"x\" is given twice" },
+		{ "{\"BackendData\":{\"VNI\":1,\"VNI\":2}}", "\"VNI\" is given twice" },
+		{ "{\"PublicIP\":\"10.99.0.11\",\"publicip\":null}",
+		  "PublicIP is given twice, as \"PublicIP\" and as \"publicip\"" },
+		{ "{\"PublicIPv6\":null,\"PublicIPV6\":null}", "PublicIPv6 is given twice" },
+		{ "{\"backendtype\":\"a\",\"BackendType\":\"b\"}", "BackendType is given twice" },
+		{ "{\"backenddata\":{},\"BackendData\":{}}", "BackendData is given twice" },
+		{ "{\"BackendV6data\":{},\"BackendV6Data\":{}}", "BackendV6Data is given twice" },
+		{ "{\"Node\":{},\"node\":{}}", "Node is given twice" },
+		{ "{\"Node\":{\"ID\":\"x\",\"id\":\"y\"}}", "ID is given twice" },
+		{ "{\"Node\":{\"ID\":\"x\",\"Name\":\"a\",\"name\":\"b\"}}",
+		  "Name is given twice" },
+		{ "{\"Node\":{\"Source\":\"192.0.2.1\",\"source\":\"192.0.2.2\"}}",
+		  "Source is given twice" },
+		{ "{\"Node\":{\"SourceIPv6\":\"fd99::1\",\"SourceIPV6\":\"fd99::2\"}}",
+		  "SourceIPv6 is given twice" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {

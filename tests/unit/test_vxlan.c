@@ -262,13 +262,19 @@ static void test_configuration_errors(void **state)
 		{ "\"VNI\":0", "VNI is 0", "from 1 to 16777215" },
 		{ "\"VNI\":16777216", "VNI is 16777216", "from 1 to 16777215" },
 		{ "\"VNI\":\"1\"", "VNI is \"1\"", "integer" },
+		{ "\"VNI\":1,\"vni\":1", "VNI is given twice", "as \"vni\"" },
+		{ "\"Port\":0,\"port\":null", "Port is given twice", "as \"port\"" },
+		{ "\"MTU\":0,\"Mtu\":1400", "MTU is given twice", "as \"Mtu\"" },
 		{ "\"vni\":-1", "VNI is -1", "integer" },
 		{ "\"Port\":65536", "Port is 65536", "to 65535" },
+		{ "\"Port\":-1", "Port is -1", "to 65535" },
 		{ "\"Port\":true", "Port is true", "integer" },
 		{ "\"GBP\":1", "GBP is 1", "true or false" },
 		{ "\"Learning\":\"no\"", "Learning", "true or false" },
 		{ "\"DirectRouting\":\"x\"", "DirectRouting", "true or false" },
 		{ "\"MTU\":100", "MTU is 100", "65535" },
+		/* Inside the tunnel IPv4 needs 576 bytes. */
+		{ "\"MTU\":625", "MTU is 625", "must be 0 or from 626 to 65535" },
 		{ "\"MTU\":65536", "MTU is 65536", "65535" },
 		{ "\"MTU\":-1", "MTU is -1", "65535" },
 	};
@@ -285,6 +291,41 @@ static void test_configuration_errors(void **state)
 		assert_contains(e.text, rows[i].key);
 		assert_contains(e.text, rows[i].says);
 		assert_null(b);
+	}
+}
+
+/* The least and the most that is allowed: what lies beyond is in the test above. */
+static void test_bounds_of_the_configuration(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *fields;
+		const char *says; /* NULL: accepted */
+	} rows[] = {
+		{ NETWORK_V4 ",\"Backend\":{\"Type\":\"vxlan\",\"VNI\":1}", NULL },
+		{ NETWORK_V4 ",\"Backend\":{\"Type\":\"vxlan\",\"Port\":0}", NULL },
+		{ NETWORK_V4 ",\"Backend\":{\"Type\":\"vxlan\",\"Port\":1}", NULL },
+		{ NETWORK_V4 ",\"Backend\":{\"Type\":\"vxlan\",\"Port\":65535}", NULL },
+		{ NETWORK_V4 ",\"Backend\":{\"Type\":\"vxlan\",\"MTU\":626}", NULL },
+		{ NETWORK_V4 ",\"Backend\":{\"Type\":\"vxlan\",\"MTU\":65535}", NULL },
+		/* IPv6 needs 1280 bytes in the tunnel, whose headers are larger. */
+		{ NETWORK_DUAL ",\"Backend\":{\"Type\":\"vxlan\",\"MTU\":1350}", NULL },
+		{ NETWORK_DUAL ",\"Backend\":{\"Type\":\"vxlan\",\"MTU\":1349}",
+		  "from 1350 to 65535" },
+		{ NETWORK_V6 ",\"Backend\":{\"Type\":\"vxlan\",\"MTU\":1349}",
+		  "from 1350 to 65535" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		auto_network_config struct network_config c = config(rows[i].fields);
+		struct backend *b = NULL;
+		struct err e = { 0 };
+
+		assert_row(backend_create(&c, &b, &e) == (rows[i].says ? -EINVAL : 0),
+			   rows[i].fields);
+		if (rows[i].says)
+			assert_contains(e.text, rows[i].says);
+		backend_free(b);
 	}
 }
 
@@ -570,6 +611,8 @@ static void test_peers_refused(void **state)
 		{ V4_VALUE("127.0.0.1", GOOD_DATA), "PublicIP is 127.0.0.1", "unicast" },
 		{ V4_VALUE("224.0.0.1", GOOD_DATA), "PublicIP is 224.0.0.1", "unicast" },
 		{ V4_VALUE("255.255.255.255", GOOD_DATA), "PublicIP", "unicast" },
+		{ V4_VALUE("240.0.0.1", GOOD_DATA), "PublicIP is 240.0.0.1", "unicast" },
+		{ V4_VALUE("0.0.0.9", GOOD_DATA), "PublicIP is 0.0.0.9", "unicast" },
 		{ V4_VALUE("198.51.100.1", GOOD_DATA), "PublicIP is 198.51.100.1", "own" },
 		{ V4_VALUE("192.0.2.1", GOOD_DATA), "PublicIP is 192.0.2.1", "own" },
 		/* It would be sent through the tunnel that it is the end of. */
@@ -586,6 +629,10 @@ static void test_peers_refused(void **state)
 		{ V4_VALUE("192.0.2.3", "{\"VNI\":\"1\",\"VtepMAC\":\"02:00:0a:05:03:00\"}"),
 		  "BackendData", "VNI" },
 		{ V4_VALUE("192.0.2.3", "{\"VNI\":1,\"VtepMAC\":7}"), "BackendData", "VtepMAC" },
+		{ V4_VALUE("192.0.2.3", "{\"VNI\":1,\"vni\":1,\"VtepMAC\":\"02:00:0a:05:03:00\"}"),
+		  "BackendData", "VNI is given twice, as \"VNI\" and as \"vni\"" },
+		{ V4_VALUE("192.0.2.3", "{\"VtepMac\":null,\"VtepMAC\":\"02:00:0a:05:03:00\"}"),
+		  "BackendData", "VtepMAC is given twice" },
 		{ V4_VALUE("192.0.2.3", "{\"VNI\":1,\"VtepMAC\":\"02:00:0a:05:03\"}"),
 		  "BackendData", "MAC" },
 		{ V4_VALUE("192.0.2.3", "{\"VNI\":1,\"VtepMAC\":\"00:00:00:00:00:00\"}"),
@@ -609,6 +656,53 @@ static void test_peers_refused(void **state)
 			   rows[i].value);
 		assert_contains(e.text, rows[i].key);
 		assert_contains(e.text, rows[i].says);
+	}
+}
+
+/* The same rules for the IPv6 half, whose address, MAC and network are others. */
+static void test_peers_refused_for_their_ipv6_half(void **state)
+{
+	(void)state;
+	const struct backend_host h = host();
+	auto_fixture struct fixture f = fixture(NETWORK_DUAL, &h);
+	struct mac_addr own6 = backend_derive_mac("node-1", 1, AF_INET6);
+	char own_mac[MAC_TEXT];
+	const struct {
+		const char *public;
+		unsigned vni;
+		const char *mac;
+		const char *says; /* NULL: all is well */
+	} rows[] = {
+		{ "2001:db8::3", 1, "02:00:0a:05:03:01", NULL },
+		{ "fe80::3", 1, "02:00:0a:05:03:01", NULL },
+		{ "::", 1, "02:00:0a:05:03:01", "PublicIPv6 is missing" },
+		{ "::1", 1, "02:00:0a:05:03:01", "PublicIPv6 is ::1, must be a unicast address" },
+		{ "ff02::1", 1, "02:00:0a:05:03:01", "ff02::1, must be a unicast address" },
+		{ "::ffff:192.0.2.3", 1, "02:00:0a:05:03:01", "must be a unicast address" },
+		{ "2001:db8::1", 1, "02:00:0a:05:03:01", "which is this host's own" },
+		{ "2001:db8:1::1", 1, "02:00:0a:05:03:01", "which is this host's own" },
+		{ "fd10:244:0:7::1", 1, "02:00:0a:05:03:01", "inside the overlay network" },
+		{ "2001:db8::3", 2, "02:00:0a:05:03:01", "BackendV6Data: VNI is 2, ours is 1" },
+		{ "2001:db8::3", 1, "00:00:00:00:00:00", "BackendV6Data: VtepMAC is 00:00" },
+		{ "2001:db8::3", 1, "33:33:00:00:00:01", "must be a unicast address" },
+		{ "2001:db8::3", 1, mac_addr_format(&own6, own_mac), "this host's own" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		auto_free char *value =
+			xasprintf("{\"PublicIP\":\"192.0.2.3\",\"PublicIPv6\":\"%s\","
+				  "\"BackendType\":\"vxlan\","
+				  "\"BackendData\":" GOOD_DATA
+				  ",\"BackendV6Data\":{\"VNI\":%u,\"VtepMAC\":\"%s\"}}",
+				  rows[i].public, rows[i].vni, rows[i].mac);
+		auto_lease struct lease *l = lease("10.5.3.0-24&fd10:244:0:56::-64", value);
+		struct backend_objects objects;
+		struct err e = { 0 };
+		int rc = f.backend->type->peer_objects(f.backend, l, no_paths, &objects, &e);
+
+		assert_row(rc == (rows[i].says ? -EINVAL : 0), value);
+		if (rows[i].says)
+			assert_contains(e.text, rows[i].says);
 	}
 }
 
@@ -687,6 +781,7 @@ int main(void)
 		cmocka_unit_test(test_mtu),
 		cmocka_unit_test(test_mtu_follows_the_underlay),
 		cmocka_unit_test(test_configuration_errors),
+		cmocka_unit_test(test_bounds_of_the_configuration),
 		cmocka_unit_test(test_unknown_type_lists_the_known),
 		cmocka_unit_test(test_direct_routing_follows_the_path),
 		cmocka_unit_test(test_an_existing_device_keeps_its_mac),
@@ -698,6 +793,7 @@ int main(void)
 		cmocka_unit_test(test_objects_are_ours_by_scope),
 		cmocka_unit_test(test_values_that_are_tolerated),
 		cmocka_unit_test(test_peers_refused),
+		cmocka_unit_test(test_peers_refused_for_their_ipv6_half),
 		cmocka_unit_test(test_the_bad_half_is_named),
 		cmocka_unit_test(test_a_peer_in_no_family_of_ours),
 		cmocka_unit_test(test_description),
