@@ -5,11 +5,8 @@
 #include <unistd.h>
 
 #include "lib/file.h"
+#include "subnet/etcd_internal.h"
 
-#define CONNECT_TIMEOUT_MS 3000
-/* etcd itself gives up after 7 s without a quorum; longer silence means a stopped or unreachable
- * member. */
-#define CALL_TIMEOUT_MS   10000
 #define PASSWORD_MAX_SIZE 4096
 #define REPLY_MAX_SIZE    ((size_t)64 << 20)
 
@@ -37,6 +34,8 @@ struct etcd_client {
 	char *password_file;
 	char *token;
 	bool auth_disabled; /* the server says that it has no users */
+	int64_t connect_timeout_ms;
+	int64_t call_timeout_ms;
 	struct etcd_call *login;
 	struct etcd_call *calls; /* all, linked by next */
 };
@@ -127,6 +126,7 @@ int etcd_client_new(struct http_client *http, const struct etcd_options *options
 	int rc;
 
 	c->http = http;
+	etcd_client_set_timeouts(c, ETCD_CONNECT_TIMEOUT_MS, ETCD_CALL_TIMEOUT_MS);
 	c->ca_file = copy_if_set(options->ca_file);
 	c->cert_file = copy_if_set(options->cert_file);
 	c->key_file = copy_if_set(options->key_file);
@@ -154,6 +154,12 @@ int etcd_client_new(struct http_client *http, const struct etcd_options *options
 	c->current = options->seed % c->endpoints_len;
 	*ret = c;
 	return 0;
+}
+
+void etcd_client_set_timeouts(struct etcd_client *c, int64_t connect_ms, int64_t call_ms)
+{
+	c->connect_timeout_ms = connect_ms;
+	c->call_timeout_ms = call_ms;
 }
 
 static void call_free(struct etcd_call *call)
@@ -433,8 +439,8 @@ static void call_send(struct etcd_call *call)
 		.body = call->body,
 		.body_size = strlen(call->body),
 		.tls = &c->tls,
-		.connect_timeout_ms = CONNECT_TIMEOUT_MS,
-		.timeout_ms = CALL_TIMEOUT_MS,
+		.connect_timeout_ms = c->connect_timeout_ms,
+		.timeout_ms = c->call_timeout_ms,
 		.max_reply_size = REPLY_MAX_SIZE,
 		.on_done = on_answer,
 		.arg = call,
@@ -487,7 +493,7 @@ struct http_call *etcd_client_stream(struct etcd_client *c, const char *path, co
 		.body = body,
 		.body_size = strlen(body),
 		.tls = &c->tls,
-		.connect_timeout_ms = CONNECT_TIMEOUT_MS,
+		.connect_timeout_ms = c->connect_timeout_ms,
 		.max_reply_size = REPLY_MAX_SIZE,
 		.on_data = on_data,
 		.on_done = on_done,

@@ -557,6 +557,8 @@ int etcd_store_new(struct event_base *base, struct http_client *http, const char
 	s->loop = base;
 	s->client = client;
 	s->random = random;
+	s->probe_ms = ETCD_PROBE_MS;
+	s->message_max = ETCD_MESSAGE_MAX;
 	s->config_key = xasprintf("%s%sconfig", clean, strcmp(clean, "/") == 0 ? "" : "/");
 	s->subnets_prefix = xasprintf("%s%ssubnets/", clean, strcmp(clean, "/") == 0 ? "" : "/");
 	s->subnets_end = etcd_prefix_end(s->subnets_prefix);

@@ -22,12 +22,7 @@
 #include <errno.h>
 #include <event2/event.h>
 
-#include "lib/clock.h"
-
-#define PROBE_INTERVAL_S   10
-#define CREATED_TIMEOUT_MS 10000
-#define LINE_MAX_SIZE      ((size_t)64 << 20)
-#define WATCHES            2 /* leases and configuration */
+#define WATCHES 2 /* leases and configuration */
 
 struct store_watch {
 	struct store *store; /* first: store_watch_stop finds its store here */
@@ -45,7 +40,6 @@ struct store_watch {
 	size_t endpoint; /* the stream's */
 	struct event *retry;
 	struct event *tick;
-	int64_t opened_ms;
 	unsigned created; /* watches the server has confirmed on this stream */
 	bool live;
 	bool ended; /* RESYNC was told */
@@ -109,23 +103,27 @@ static void end_with_resync(struct store_watch *w, const char *reason)
 	tell(w, &event);
 }
 
+int64_t etcd_retry_delay_ms(unsigned failures, uint64_t random)
+{
+	int64_t limit = ETCD_RETRY_MIN_MS;
+
+	for (unsigned i = 0; i < failures && limit < ETCD_RETRY_MAX_MS; i++)
+		limit *= 2;
+	limit = MIN(limit, (int64_t)ETCD_RETRY_MAX_MS);
+	return failures == 0 ? 0 : (int64_t)(random % (uint64_t)limit) + 1;
+}
+
 /* The stream is of no more use: come back after a while that grows with every failure, at random
  * within it. */
 static void fail(struct store_watch *w, const char *reason)
 {
 	struct store_event event = { .type = STORE_EVENT_LOST, .reason = reason };
-	int64_t limit = ETCD_RETRY_MIN_MS;
-	int64_t delay;
-	struct timeval tv;
+	int64_t delay = etcd_retry_delay_ms(w->failures, store_of(w)->random());
+	struct timeval tv = { delay / 1000, delay % 1000 * 1000 };
 
 	close_stream(w);
 	event_del(w->tick);
-	for (unsigned i = 0; i < w->failures && limit < ETCD_RETRY_MAX_MS; i++)
-		limit *= 2;
-	limit = MIN(limit, (int64_t)ETCD_RETRY_MAX_MS);
-	delay = w->failures == 0 ? 0 : (int64_t)(store_of(w)->random() % (uint64_t)limit) + 1;
 	w->failures++;
-	tv = (struct timeval){ delay / 1000, delay % 1000 * 1000 };
 	event_add(w->retry, &tv);
 	w->live = false;
 	tell(w, &event);
@@ -233,7 +231,7 @@ static void on_data(void *arg, const char *data, size_t size)
 		struct etcd_watch_message m;
 		struct err e;
 
-		if (w->line_size + n > LINE_MAX_SIZE) {
+		if (w->line_size + n > store_of(w)->message_max) {
 			fail(w, "a message is longer than 64 MiB");
 			break;
 		}
@@ -285,13 +283,12 @@ static void on_stream_end(void *arg, const struct http_reply *reply)
 
 static void open_stream(struct store_watch *w)
 {
-	static const struct timeval interval = { PROBE_INTERVAL_S, 0 };
 	struct etcd_store *s = store_of(w);
+	struct timeval interval = { s->probe_ms / 1000, s->probe_ms % 1000 * 1000 };
 	auto_free char *leases = etcd_encode_watch(s->subnets_prefix, s->subnets_end, w->next[0]);
 	auto_free char *config = etcd_encode_watch(s->config_key, NULL, w->next[1]);
 	auto_free char *body = xasprintf("%s%s", leases, config);
 
-	w->opened_ms = clock_boot_ms();
 	event_add(w->tick, &interval);
 	w->stream = etcd_client_stream(s->client, "watch", body, on_data, on_stream_end, w,
 				       &w->endpoint);
@@ -365,7 +362,8 @@ static void on_tick(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 
 	if (!w->stream || w->probe)
 		return;
-	if (!w->live && clock_boot_ms() - w->opened_ms >= CREATED_TIMEOUT_MS) {
+	/* The tick is wound when the stream is opened. */
+	if (!w->live) {
 		etcd_client_rotate(store_of(w)->client);
 		w->depth++;
 		fail(w, "the watch was not confirmed within 10 s");
