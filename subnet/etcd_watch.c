@@ -184,7 +184,7 @@ static void take_message(struct store_watch *w, struct etcd_watch_message *m)
 	if (m->error != ETCD_OK) {
 		if (m->error == ETCD_UNAUTHENTICATED)
 			etcd_client_forget_token(store_of(w)->client);
-		etcd_client_rotate(store_of(w)->client);
+		etcd_client_leave(store_of(w)->client, w->endpoint);
 		fail(w, m->reason);
 		return;
 	}
@@ -269,12 +269,12 @@ static void on_stream_end(void *arg, const struct http_reply *reply)
 
 	w->stream = NULL;
 	if (reply->code)
-		snprintf(text, sizeof(text), "%s: %s", etcd_client_endpoint(store_of(w)->client),
-			 reply->error);
+		snprintf(text, sizeof(text), "%s: %s",
+			 etcd_client_url(store_of(w)->client, w->endpoint), reply->error);
 	else
 		snprintf(text, sizeof(text), "%s: the stream ended (HTTP %ld)",
-			 etcd_client_endpoint(store_of(w)->client), reply->status);
-	etcd_client_rotate(store_of(w)->client);
+			 etcd_client_url(store_of(w)->client, w->endpoint), reply->status);
+	etcd_client_leave(store_of(w)->client, w->endpoint);
 	w->depth++;
 	fail(w, text);
 	if (--w->depth == 0 && w->stopped)
@@ -364,7 +364,7 @@ static void on_tick(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 		return;
 	/* The tick is wound when the stream is opened. */
 	if (!w->live) {
-		etcd_client_rotate(store_of(w)->client);
+		etcd_client_leave(store_of(w)->client, w->endpoint);
 		w->depth++;
 		fail(w, "the watch was not confirmed within 10 s");
 		if (--w->depth == 0 && w->stopped)
