@@ -45,5 +45,7 @@ void etcd_client_set_timeouts(struct etcd_client *c, int64_t connect_ms, int64_t
 struct store_watch *etcd_watch_start(struct store *s, uint64_t from_revision, store_event_fn *fn,
 				     void *arg);
 void etcd_watch_stop(struct store_watch *w);
+/* For tests: what happens every ETCD_PROBE_MS happens in the next turn of the loop. */
+void etcd_watch_tick(struct store_watch *w);
 
 #endif

@@ -238,19 +238,24 @@ static UNUSED void fake_kill(struct fake *f)
 	}
 }
 
+/* The oldest request that nobody expected yet, NULL if there is none. */
+static UNUSED struct asked *next_asked(const struct rig *r)
+{
+	struct asked *q;
+
+	for (q = r->asked; q && q->expected; q = q->next)
+		;
+	return q;
+}
+
 /* The next request that came. `path` and `body` must be its; NULL: any. */
 static UNUSED struct asked *expect(struct rig *r, unsigned endpoint, const char *path,
 				   const char *body)
 {
 	struct asked *q;
 
-	for (;;) {
-		for (q = r->asked; q && q->expected; q = q->next)
-			;
-		if (q)
-			break;
+	while (!(q = next_asked(r)))
 		turn(r, path ? path : "a request");
-	}
 	q->expected = true;
 	if (q->conn->fake != &r->fakes[endpoint] || (path && strcmp(q->path, path) != 0) ||
 	    (body && strcmp(q->body, body) != 0))
@@ -404,7 +409,7 @@ static UNUSED struct etcd_store *store_of_rig(struct rig *r)
 
 static UNUSED void rig_free(struct rig *r)
 {
-	struct asked *left = NULL;
+	const struct asked *left = next_asked(r);
 
 	store_watch_stop(r->watch);
 	store_free(r->store);
@@ -431,8 +436,6 @@ static UNUSED void rig_free(struct rig *r)
 	}
 	event_free(r->deadline);
 	event_base_free(r->base);
-	for (struct asked *q = r->asked; q && !left; q = q->next)
-		left = q->expected ? NULL : q;
 	if (left)
 		fail_msg("nobody expected %s %s", left->path, left->body);
 	for (struct asked *q = r->asked, *next; q; q = next) {
