@@ -541,6 +541,25 @@ static void test_unknown_outcome_somebody_else_was_there(void **state)
 	}
 }
 
+/* A write that was answered has no excuse: what stands there is not its doing, like it or not. */
+static void test_lost_compare_is_a_conflict(void **state)
+{
+	(void)state;
+
+	for (size_t i = 0; i < ARRAY_LEN(writes); i++) {
+		auto_rig r = rig_new(1, NULL);
+		enum store_op op = writes[i];
+		auto_text after = standing(op, op == STORE_CREATE ? OTHER : AFTER, true);
+		struct question *q = ask_write(r, op);
+
+		print_message("%s\n", store_op_name(op));
+		reply(expect(r, 0, TXN, NULL), 200, after);
+		if (op == STORE_CREATE)
+			expect(r, 0, REVOKE, NULL);
+		assert_int_equal(answered(q, STORE_CONFLICT)->revision, 9);
+	}
+}
+
 /* Whatever keeps us from looking, "nothing was changed" is not what we know. */
 static void test_unknown_outcome_stays_unknown(void **state)
 {
@@ -1205,6 +1224,7 @@ int main(void)
 		cmocka_unit_test(test_unknown_outcome_it_did_not_happen),
 		cmocka_unit_test(test_unknown_outcome_it_happened_late),
 		cmocka_unit_test(test_unknown_outcome_somebody_else_was_there),
+		cmocka_unit_test(test_lost_compare_is_a_conflict),
 		cmocka_unit_test(test_unknown_outcome_stays_unknown),
 		cmocka_unit_test(test_unknown_outcome_is_not_forgotten),
 		cmocka_unit_test(test_looking_ends),
