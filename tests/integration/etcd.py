@@ -364,10 +364,10 @@ class Certificates:
         )  # fmt: skip
         return name
 
-    def issue(self, name, cert, key, names, usage):
+    def issue(self, name, cert, key, names, usage, subject=None):
         request = self.directory / f"{name}.csr"
         extensions = self.directory / f"{name}.ext"
-        self._request(name, f"/O={name}", [], key, request)
+        self._request(name, subject or f"/O={name}", [], key, request)
         extensions.write_text(f"{names}\nextendedKeyUsage={usage}\n")
         run(
             "openssl", "x509", "-req", "-in", request, "-CA", self.ca, "-CAkey", self.directory / "ca.key",

@@ -757,6 +757,7 @@ static void test_back_off(void **state)
 	for (unsigned i = 0; i < ARRAY_LEN(limits); i++) {
 		assert_int_equal(etcd_retry_delay_ms(i + 1, 0), 1);
 		assert_int_equal(etcd_retry_delay_ms(i + 1, (uint64_t)limits[i] - 1), limits[i]);
+		assert_int_equal(etcd_retry_delay_ms(i + 1, (uint64_t)limits[i]), 1);
 		assert_int_equal(etcd_retry_delay_ms(i + 1, (uint64_t)limits[i] / 2),
 				 limits[i] / 2 + 1);
 	}
@@ -784,7 +785,7 @@ static void test_back_off_is_used(void **state)
 
 	chance = 149;
 	since(&time);
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 4; i++) {
 		stream_end(a);
 		tells(r, STORE_EVENT_LOST, NULL);
 		checks(r, 0, HEAD(4) "}");
@@ -796,14 +797,16 @@ static void test_back_off_is_used(void **state)
 			assert_true(since(&time) >= 150);
 		since(&time);
 	}
-	/* One that lasted makes up for it: `chance` would be a whole minute of waiting. */
+	/* One that lasted makes up for it: it would else be 1.6 s of waiting now. */
 	reply(probes(r, 0), 200, HEAD(4) "}");
 	probes(r, 0);
-	chance = 9999;
+	chance = 1599;
+	since(&time);
 	stream_end(a);
 	tells(r, STORE_EVENT_LOST, NULL);
 	checks(r, 0, HEAD(4) "}");
 	opens(r, 0, 5, 5);
+	assert_true(since(&time) < 1500);
 }
 
 static void test_check_that_fails(void **state)
