@@ -16,11 +16,10 @@
 #define KEEPALIVE_COUNT      3
 #define USER_TIMEOUT_MS      20000
 
-#define CONNECTIONS_MAX 64
-
 struct http_client {
-	curl_socket_t sockets[CONNECTIONS_MAX]; /* open ones, for http_client_reset */
+	curl_socket_t *sockets; /* open ones, for http_client_reset */
 	size_t sockets_len;
+	size_t sockets_cap;
 	struct event_base *base;
 	CURLM *multi;
 	struct event *timer;
@@ -103,9 +102,12 @@ static void finish(struct http_call *call, CURLcode result)
 	auto_free char *explained = result == CURLE_OK ? NULL : explain_certificate(call);
 	struct http_reply reply = { 0 };
 	long os_errno = 0;
+	long sent = 0;
 
 	curl_multi_remove_handle(call->client->multi, call->easy);
 	curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &reply.status);
+	curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &sent);
+	reply.sent = sent > 0;
 	reply.code = call->too_large ? -EFBIG : code_of(result);
 	reply.error = call->error[0] ? call->error : curl_easy_strerror(result);
 	/* libcurl's own sentence has the milliseconds in it, so that no two failures read alike. */
@@ -231,6 +233,7 @@ void http_client_free(struct http_client *client)
 		return;
 	curl_multi_cleanup(client->multi);
 	event_free(client->timer);
+	free(client->sockets);
 	free(client);
 	curl_global_cleanup();
 }
@@ -259,10 +262,11 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose UNUSED, struct 
 	struct http_client *client = arg;
 	int fd = socket(addr->family, addr->socktype | SOCK_CLOEXEC, addr->protocol);
 
-	/* More than fit are few and short-lived; they end by their time-outs. */
-	if (fd >= 0 && client->sockets_len < CONNECTIONS_MAX)
-		client->sockets[client->sockets_len++] = fd;
-	return fd < 0 ? CURL_SOCKET_BAD : fd;
+	if (fd < 0)
+		return CURL_SOCKET_BAD;
+	GROW(client->sockets, client->sockets_len, client->sockets_cap);
+	client->sockets[client->sockets_len++] = fd;
+	return fd;
 }
 
 static int close_socket(void *arg, curl_socket_t fd)
@@ -312,8 +316,16 @@ static void set_tls(CURL *easy, const struct http_tls *tls)
 	curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 	if (!tls)
 		return;
-	if (tls->ca_file)
+	if (tls->ca_file) {
 		curl_easy_setopt(easy, CURLOPT_CAINFO, tls->ca_file);
+		/* This authority and no other: the directory of the system's would count as well.
+		 */
+		curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+	}
+#if LIBCURL_VERSION_NUM >= 0x075700
+	/* libcurl would keep what it read for a day; files may be replaced at any time. */
+	curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 0L);
+#endif
 	if (tls->cert_file)
 		curl_easy_setopt(easy, CURLOPT_SSLCERT, tls->cert_file);
 	if (tls->key_file)
@@ -352,6 +364,7 @@ struct http_call *http_call_start(struct http_client *client, const struct http_
 	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)request->timeout_ms);
 	if (request->unix_socket)
 		curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, request->unix_socket);
+	curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, (long)request->fresh);
 	set_tls(easy, request->tls);
 	if (request->tls && request->tls->cert_file)
 		call->cert_file = xstrdup(request->tls->cert_file);

@@ -29,6 +29,7 @@ struct http_reply {
 	const char *body; /* NUL-terminated; empty when streamed */
 	size_t body_size;
 	const char *error; /* sentence if code is not 0 */
+	bool sent;         /* false: not one byte of the request left, so nobody has acted on it */
 };
 
 struct http_request {
@@ -41,6 +42,11 @@ struct http_request {
 	int64_t connect_timeout_ms;
 	int64_t timeout_ms;    /* of the whole call; 0: none */
 	size_t max_reply_size; /* of a stream: between two deliveries */
+	/*
+	 * A connection of its own. On one that was kept open and turns out to be closed libcurl
+	 * sends the request again by itself, and the first may have been acted on.
+	 */
+	bool fresh;
 	/* If set, the reply body comes in pieces as it arrives, only for status 200; others are
 	 * collected. */
 	void (*on_data)(void *arg, const char *data, size_t size);

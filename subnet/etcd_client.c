@@ -5,11 +5,8 @@
 #include <unistd.h>
 
 #include "lib/file.h"
+#include "subnet/etcd_internal.h"
 
-#define CONNECT_TIMEOUT_MS 3000
-/* etcd itself gives up after 7 s without a quorum; longer silence means a stopped or unreachable
- * member. */
-#define CALL_TIMEOUT_MS   10000
 #define PASSWORD_MAX_SIZE 4096
 #define REPLY_MAX_SIZE    ((size_t)64 << 20)
 
@@ -37,6 +34,8 @@ struct etcd_client {
 	char *password_file;
 	char *token;
 	bool auth_disabled; /* the server says that it has no users */
+	int64_t connect_timeout_ms;
+	int64_t call_timeout_ms;
 	struct etcd_call *login;
 	struct etcd_call *calls; /* all, linked by next */
 };
@@ -49,11 +48,13 @@ struct etcd_call {
 	bool write;
 	bool is_login;
 	bool waits_for_login;
+	bool login_is_over; /* the one it waited for */
 	bool logged_in_again;
 	bool pinned; /* to endpoint, see etcd_client_call_at */
 	size_t endpoint;
-	unsigned attempts; /* endpoints tried */
-	unsigned prefixes; /* API prefixes tried */
+	unsigned attempts; /* endpoints left behind */
+	size_t api_prefix; /* of the last try */
+	unsigned prefixes; /* tried at this endpoint */
 	struct http_call *http;
 	etcd_call_fn *fn;
 	void *arg;
@@ -62,6 +63,14 @@ struct etcd_call {
 static char *copy_if_set(const char *text)
 {
 	return text && *text ? xstrdup(text) : NULL;
+}
+
+/* What may be shown of an endpoint that is refused: in front of the "@" may stand a password. */
+static const char *without_user(const char *given)
+{
+	const char *at = strrchr(given, '@');
+
+	return at ? at + 1 : given;
 }
 
 /* host:port or scheme://host:port, nothing behind it. */
@@ -79,13 +88,15 @@ static int add_endpoint(struct etcd_client *c, const char *text, size_t size, st
 		scheme = "https";
 		host += 8;
 	} else if (strstr(given, "://")) {
-		return err_set(e, -EINVAL, "\"%.100s\": the scheme must be http or https", given);
+		return err_set(e, -EINVAL, "\"%.100s\": the scheme must be http or https",
+			       without_user(given));
 	}
 	host_size = strcspn(host, "/?#");
 	if (host_size == 0 || strcspn(host, " \t@") < host_size ||
 	    (host[host_size] && strcmp(host + host_size, "/") != 0))
 		return err_set(e, -EINVAL,
-			       "\"%.100s\" must be http://host:port or https://host:port", given);
+			       "\"%.100s\" must be http://host:port or https://host:port",
+			       without_user(given));
 	if (c->endpoints_len == ETCD_ENDPOINTS_MAX)
 		return err_set(e, -EINVAL, "more than %d endpoints", ETCD_ENDPOINTS_MAX);
 	c->endpoints[c->endpoints_len++].url = xasprintf("%s://%.*s", scheme, (int)host_size, host);
@@ -127,6 +138,7 @@ int etcd_client_new(struct http_client *http, const struct etcd_options *options
 	int rc;
 
 	c->http = http;
+	etcd_client_set_timeouts(c, ETCD_CONNECT_TIMEOUT_MS, ETCD_CALL_TIMEOUT_MS);
 	c->ca_file = copy_if_set(options->ca_file);
 	c->cert_file = copy_if_set(options->cert_file);
 	c->key_file = copy_if_set(options->key_file);
@@ -154,6 +166,12 @@ int etcd_client_new(struct http_client *http, const struct etcd_options *options
 	c->current = options->seed % c->endpoints_len;
 	*ret = c;
 	return 0;
+}
+
+void etcd_client_set_timeouts(struct etcd_client *c, int64_t connect_ms, int64_t call_ms)
+{
+	c->connect_timeout_ms = connect_ms;
+	c->call_timeout_ms = call_ms;
 }
 
 static void call_free(struct etcd_call *call)
@@ -200,9 +218,11 @@ void etcd_call_cancel(struct etcd_call *call)
 	call_free(call);
 }
 
-void etcd_client_rotate(struct etcd_client *c)
+/* Calls that were under way together move on together, not one endpoint each. */
+void etcd_client_leave(struct etcd_client *c, size_t endpoint)
 {
-	c->current = (c->current + 1) % c->endpoints_len;
+	if (endpoint == c->current)
+		c->current = (c->current + 1) % c->endpoints_len;
 }
 
 void etcd_client_forget_token(struct etcd_client *c)
@@ -215,9 +235,9 @@ bool etcd_client_needs_login(const struct etcd_client *c)
 	return c->username && !c->token && !c->auth_disabled;
 }
 
-const char *etcd_client_endpoint(const struct etcd_client *c)
+const char *etcd_client_url(const struct etcd_client *c, size_t endpoint)
 {
-	return c->endpoints[c->current].url;
+	return c->endpoints[endpoint].url;
 }
 
 void etcd_client_describe(const struct etcd_client *c, json_t *object)
@@ -283,20 +303,31 @@ static void on_login(void *arg, const struct etcd_result *result)
 	struct etcd_client *c = arg;
 	struct etcd_result not_sent = *result;
 	struct etcd_call *next;
+	bool failed;
 
 	not_sent.reached = false;
+	not_sent.reply = NULL;
 	if (result->code == ETCD_OK && etcd_decode_token(result->reply)) {
 		free(c->token);
 		c->token = xstrdup(etcd_decode_token(result->reply));
 	} else if (result->code == ETCD_FAILED_PRECONDITION) {
 		c->auth_disabled = true;
+	} else if (result->code == ETCD_OK) {
+		not_sent.code = ETCD_NOT_GRPC;
+		snprintf(not_sent.text, sizeof(not_sent.text), "no token came of the login");
+	}
+	failed = etcd_client_needs_login(c);
+	/* Those who ask from now on, also from inside the callbacks below, wait for another. */
+	for (struct etcd_call *call = c->calls; call; call = call->next) {
+		call->login_is_over = call->waits_for_login;
+		call->waits_for_login = false;
 	}
 	for (struct etcd_call *call = c->calls; call; call = next) {
 		next = call->next;
-		if (!call->waits_for_login)
+		if (!call->login_is_over)
 			continue;
-		call->waits_for_login = false;
-		if (etcd_client_needs_login(c)) {
+		call->login_is_over = false;
+		if (failed) {
 			finish(call, &not_sent);
 			/* The callback may have cancelled others: start over. */
 			next = c->calls;
@@ -355,18 +386,19 @@ static void wait_for_login(struct etcd_call *call)
 }
 
 /* Whether another member might answer what this one could not. */
-static bool worth_another_endpoint(const struct etcd_call *call, const struct http_reply *http,
-				   int code)
+static bool worth_another_endpoint(const struct etcd_call *call, const struct etcd_result *result)
 {
-	bool transport = http->code != 0;
-	bool not_sent = http->code == -ECONNREFUSED;
+	return etcd_code_is_transient(result->code) && (!call->write || !result->reached) &&
+	       !call->pinned && call->attempts + 1 < call->client->endpoints_len;
+}
 
-	if (call->pinned || call->attempts >= call->client->endpoints_len)
-		return false;
-	if (transport)
-		return not_sent || !call->write;
-	return !call->write && (code == ETCD_UNAVAILABLE || code == ETCD_UNKNOWN ||
-				code == ETCD_DEADLINE_EXCEEDED || code == ETCD_NOT_GRPC);
+/* Whether it was refused for the lack of a token that is good now. */
+static bool is_about_the_token(const struct etcd_result *result)
+{
+	return result->code == ETCD_UNAUTHENTICATED ||
+	       (result->code == ETCD_INVALID_ARGUMENT &&
+		(strstr(result->text, "user name is empty") ||
+		 strstr(result->text, "revision of auth store is old")));
 }
 
 static void on_answer(void *arg, const struct http_reply *http)
@@ -378,7 +410,7 @@ static void on_answer(void *arg, const struct http_reply *http)
 
 	call->http = NULL;
 	if (http->code) {
-		result.reached = http->code != -ECONNREFUSED;
+		result.reached = http->sent;
 		snprintf(result.text, sizeof(result.text), "%s: %s",
 			 c->endpoints[call->endpoint].url, http->error);
 	} else {
@@ -391,15 +423,17 @@ static void on_answer(void *arg, const struct http_reply *http)
 	}
 	result.reply = reply;
 	/* An older server: "404 page not found" in plain text. */
-	if (result.code == ETCD_NOT_GRPC && http->status == 404 &&
-	    ++call->prefixes < ARRAY_LEN(api_prefixes)) {
-		c->api_prefix = (c->api_prefix + 1) % ARRAY_LEN(api_prefixes);
-		call_send(call);
-		return;
+	if (result.code == ETCD_NOT_GRPC && http->status == 404) {
+		result.reached = false;
+		if (call->api_prefix == c->api_prefix)
+			c->api_prefix = (c->api_prefix + 1) % ARRAY_LEN(api_prefixes);
+		if (++call->prefixes < ARRAY_LEN(api_prefixes)) {
+			call_send(call);
+			return;
+		}
 	}
-	if ((result.code == ETCD_UNAUTHENTICATED ||
-	     (result.code == ETCD_INVALID_ARGUMENT && strstr(result.text, "user name is empty"))) &&
-	    c->username && !call->logged_in_again && !call->is_login) {
+	if (is_about_the_token(&result) && c->username && !call->logged_in_again &&
+	    !call->is_login) {
 		call->logged_in_again = true;
 		c->auth_disabled = false;
 		etcd_client_forget_token(c);
@@ -409,11 +443,11 @@ static void on_answer(void *arg, const struct http_reply *http)
 	if (result.code != ETCD_OK)
 		note_failure(c, c->endpoints[call->endpoint].url,
 			     http->code ? http->error : result.text);
-	/* Calls that were under way together move on together, not one endpoint each. */
-	if ((http->code || result.code == ETCD_UNAVAILABLE || result.code == ETCD_NOT_GRPC) &&
-	    call->endpoint == c->current)
-		etcd_client_rotate(c);
-	if (worth_another_endpoint(call, http, result.code)) {
+	if (etcd_code_is_transient(result.code))
+		etcd_client_leave(c, call->endpoint);
+	if (worth_another_endpoint(call, &result)) {
+		call->attempts++;
+		call->prefixes = 0;
 		call_send(call);
 		return;
 	}
@@ -433,16 +467,17 @@ static void call_send(struct etcd_call *call)
 		.body = call->body,
 		.body_size = strlen(call->body),
 		.tls = &c->tls,
-		.connect_timeout_ms = CONNECT_TIMEOUT_MS,
-		.timeout_ms = CALL_TIMEOUT_MS,
+		.connect_timeout_ms = c->connect_timeout_ms,
+		.timeout_ms = c->call_timeout_ms,
 		.max_reply_size = REPLY_MAX_SIZE,
+		.fresh = call->write,
 		.on_done = on_answer,
 		.arg = call,
 	};
 
 	headers_init(&headers, c);
 	call->endpoint = endpoint;
-	call->attempts++;
+	call->api_prefix = c->api_prefix;
 	call->http = http_call_start(c->http, &request);
 	free(headers.token_line);
 }
@@ -478,8 +513,8 @@ struct http_call *etcd_client_stream(struct etcd_client *c, const char *path, co
 				     void (*on_done)(void *arg, const struct http_reply *reply),
 				     void *arg, size_t *ret_endpoint)
 {
-	auto_free char *url =
-		xasprintf("%s%s/%s", etcd_client_endpoint(c), api_prefixes[c->api_prefix], path);
+	auto_free char *url = xasprintf("%s%s/%s", etcd_client_url(c, c->current),
+					api_prefixes[c->api_prefix], path);
 	struct headers headers;
 	struct http_request request = {
 		.url = url,
@@ -487,7 +522,7 @@ struct http_call *etcd_client_stream(struct etcd_client *c, const char *path, co
 		.body = body,
 		.body_size = strlen(body),
 		.tls = &c->tls,
-		.connect_timeout_ms = CONNECT_TIMEOUT_MS,
+		.connect_timeout_ms = c->connect_timeout_ms,
 		.max_reply_size = REPLY_MAX_SIZE,
 		.on_data = on_data,
 		.on_done = on_done,

@@ -33,7 +33,7 @@ struct etcd_call;
 
 struct etcd_result {
 	int code;            /* ETCD_OK, a gRPC code, ETCD_NOT_GRPC */
-	bool reached;        /* false: no endpoint took the request, so nothing can have happened */
+	bool reached;        /* false: nobody acted on the request, so nothing can have happened */
 	const json_t *reply; /* if OK; borrowed */
 	char text[300];      /* otherwise */
 };
@@ -48,7 +48,7 @@ void etcd_client_free(struct etcd_client *c);
 
 /*
  * Posts `body` (copied) to an API path such as "kv/range". `write`: an outcome that is not known is
- * reported, never repeated on another endpoint.
+ * reported, never repeated, neither on another endpoint nor by libcurl.
  */
 struct etcd_call *etcd_client_call(struct etcd_client *c, const char *path, const char *body,
 				   bool write, etcd_call_fn *fn, void *arg);
@@ -65,12 +65,12 @@ struct http_call *etcd_client_stream(struct etcd_client *c, const char *path, co
 /* As etcd_client_call for a read, but this endpoint must answer it or nobody. */
 struct etcd_call *etcd_client_call_at(struct etcd_client *c, size_t endpoint, const char *path,
 				      const char *body, etcd_call_fn *fn, void *arg);
-/* Makes the next endpoint the current one. */
-void etcd_client_rotate(struct etcd_client *c);
+/* This endpoint is of no use now: if it is the current one, the next becomes it. */
+void etcd_client_leave(struct etcd_client *c, size_t endpoint);
 /* Forgets the token, so that the next call logs in again. */
 void etcd_client_forget_token(struct etcd_client *c);
 bool etcd_client_needs_login(const struct etcd_client *c);
-const char *etcd_client_endpoint(const struct etcd_client *c);
+const char *etcd_client_url(const struct etcd_client *c, size_t endpoint);
 /* {"endpoints":[{"url":...,"current":true,"errors":n,"last_error":...}], ...} */
 void etcd_client_describe(const struct etcd_client *c, json_t *object);
 

@@ -16,6 +16,21 @@ void etcd_kvs_fini(struct etcd_kvs *kvs)
 	*kvs = (struct etcd_kvs){ 0 };
 }
 
+bool etcd_code_is_transient(int code)
+{
+	switch (code) {
+	case ETCD_CANCELLED:
+	case ETCD_UNKNOWN:
+	case ETCD_DEADLINE_EXCEEDED:
+	case ETCD_ABORTED:
+	case ETCD_INTERNAL:
+	case ETCD_UNAVAILABLE:
+	case ETCD_NOT_GRPC:
+		return true;
+	}
+	return false;
+}
+
 static char *encode_text(const char *text)
 {
 	return base64_encode(text, strlen(text));
@@ -177,8 +192,11 @@ int etcd_decode_range(const json_t *reply, struct etcd_header *ret_header, struc
 		if (decode_kv(item, false, kvs, e) < 0)
 			return e->code;
 	}
-	if (ret_header)
+	if (ret_header) {
 		*ret_header = etcd_decode_header(reply);
+		if (ret_header->revision == 0)
+			return err_set(e, -EINVAL, "etcd: an answer without a revision");
+	}
 	if (ret_more)
 		*ret_more = json_is_true(json_object_get(reply, "more"));
 	return 0;
@@ -192,6 +210,8 @@ int etcd_decode_txn(const json_t *reply, struct etcd_header *ret_header, bool *r
 
 	*ret_header = etcd_decode_header(reply);
 	*ret_succeeded = json_is_true(json_object_get(reply, "succeeded"));
+	if (ret_header->revision == 0)
+		return err_set(e, -EINVAL, "etcd: an answer without a revision");
 	return range ? etcd_decode_range(range, NULL, kvs, NULL, e) : 0;
 }
 
@@ -230,10 +250,21 @@ int etcd_decode_answer(long http_status, const char *body, size_t body_size, jso
 		       char *text, size_t text_size)
 {
 	auto_json json_t *object = NULL;
+	const json_t *result;
 	struct err e;
 	int code;
 
 	if (json_parse_object(body, body_size, &object, &e) < 0) {
+		/* The sentence of etcd does not say what to do. */
+		if (http_status == 400 && strstr(body, "CommonName of client")) {
+			snprintf(text, text_size,
+				 "a client certificate with a CommonName cannot be used through "
+				 "etcd's "
+				 "gateway while authentication is on: use a certificate without "
+				 "one, and "
+				 "user name and password");
+			return ETCD_PERMISSION_DENIED;
+		}
 		snprintf(text, text_size, "HTTP %ld: %.*s", http_status,
 			 (int)MIN(strcspn(body, "\r\n"), (size_t)160), body);
 		return ETCD_NOT_GRPC;
@@ -243,6 +274,11 @@ int etcd_decode_answer(long http_status, const char *body, size_t body_size, jso
 		return code;
 	if (http_status != 200) {
 		snprintf(text, text_size, "HTTP %ld without an error in it", http_status);
+		return ETCD_NOT_GRPC;
+	}
+	result = json_object_get(object, "result");
+	if (!json_is_object(json_object_get(result ? result : object, "header"))) {
+		snprintf(text, text_size, "HTTP 200, but not an answer of etcd: no header in it");
 		return ETCD_NOT_GRPC;
 	}
 	*ret_reply = STEAL(object);

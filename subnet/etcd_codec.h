@@ -14,6 +14,7 @@
 /* gRPC status codes that callers act on. */
 enum etcd_code {
 	ETCD_OK = 0,
+	ETCD_CANCELLED = 1,
 	ETCD_UNKNOWN = 2,
 	ETCD_INVALID_ARGUMENT = 3,
 	ETCD_DEADLINE_EXCEEDED = 4,
@@ -21,12 +22,18 @@ enum etcd_code {
 	ETCD_PERMISSION_DENIED = 7,
 	ETCD_RESOURCE_EXHAUSTED = 8,
 	ETCD_FAILED_PRECONDITION = 9,
+	ETCD_ABORTED = 10,
 	ETCD_OUT_OF_RANGE = 11,
 	ETCD_UNIMPLEMENTED = 12,
+	ETCD_INTERNAL = 13,
 	ETCD_UNAVAILABLE = 14,
 	ETCD_UNAUTHENTICATED = 16,
 	ETCD_NOT_GRPC = -1, /* an answer that etcd's gateway would not give */
 };
+
+/* Whether it is about the server's state, not about the request: another server or another time may
+ * answer differently, and what was asked may have been done. */
+bool etcd_code_is_transient(int code);
 
 struct etcd_kv {
 	char *key; /* NUL-terminated; a key with a NUL inside is cut there and so becomes
@@ -72,7 +79,8 @@ char *etcd_encode_watch(const char *key, const char *range_end, uint64_t revisio
  */
 char *etcd_prefix_end(const char *prefix);
 
-/* Reply to range; *ret_more: there are keys beyond the limit. kvs are appended. */
+/* Reply to range; *ret_more: there are keys beyond the limit. kvs are appended. With ret_header an
+ * answer without a revision is refused. */
 int etcd_decode_range(const json_t *reply, struct etcd_header *ret_header, struct etcd_kvs *kvs,
 		      bool *ret_more, struct err *e) MUST_CHECK;
 /* Reply to one of the transactions above; on failure of the compare kvs has what was read. */
@@ -86,7 +94,8 @@ struct etcd_header etcd_decode_header(const json_t *reply);
 
 /*
  * Turns an HTTP answer into a code: ETCD_OK, a gRPC code, or ETCD_NOT_GRPC. *ret_reply is the
- * parsed object if OK, otherwise *text gets a sentence.
+ * parsed object if OK, otherwise *text gets a sentence. What has no header is not etcd's answer: an
+ * object without anything in it would else be an empty store, or a lease that is lost.
  */
 int etcd_decode_answer(long http_status, const char *body, size_t body_size, json_t **ret_reply,
 		       char *text, size_t text_size);

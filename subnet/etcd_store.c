@@ -12,6 +12,8 @@
 #define LEASES_MAX    65536
 /* How often an unknown outcome is looked into before it is given back as unknown. */
 #define READ_BACK_ATTEMPTS 3
+/* Handles that one create asks for: an id may be taken, a handle be lost before it is used. */
+#define GRANT_ATTEMPTS 3
 
 /* One store request on its way: a chain of etcd calls that ends in one reply. */
 struct etcd_request {
@@ -28,7 +30,12 @@ struct etcd_request {
 	int64_t handle;
 	uint64_t config_revision; /* CONFIG_SET */
 	unsigned attempts;
+	unsigned grants;      /* handles asked for */
+	bool grant_uncertain; /* this one may have been granted before */
+	bool granted;
+	bool uncertain; /* the write was sent and its end not seen */
 	uint64_t list_revision;
+	uint64_t list_cluster;
 	size_t leases_cap;
 	size_t junk_cap;
 	struct store_reply reply;
@@ -103,8 +110,20 @@ static void answer(struct etcd_request *r, enum store_status status)
 	store_reply_fini(&reply);
 }
 
+static void ignore_result(void *arg UNUSED, const struct etcd_result *result UNUSED)
+{
+}
+
+/* Gives back a handle that holds nothing. If this fails it expires by itself. */
+static void drop_handle(struct etcd_request *r)
+{
+	auto_free char *body = etcd_encode_lease_id(r->handle);
+
+	etcd_client_call(r->store->client, "lease/revoke", body, true, ignore_result, NULL);
+}
+
 /* A failure that needs no more thought than its gRPC code. */
-static void answer_failure(struct etcd_request *r, const struct etcd_result *result, bool write)
+static void answer_failure(struct etcd_request *r, const struct etcd_result *result)
 {
 	enum store_status status = STORE_INVALID;
 
@@ -116,19 +135,22 @@ static void answer_failure(struct etcd_request *r, const struct etcd_result *res
 		break;
 	case ETCD_INVALID_ARGUMENT:
 		if (strstr(result->text, "authentication failed") ||
-		    strstr(result->text, "user name is empty"))
+		    strstr(result->text, "user name is empty") ||
+		    strstr(result->text, "revision of auth store is old"))
 			status = STORE_DENIED;
-		break;
-	case ETCD_UNAVAILABLE:
-	case ETCD_UNKNOWN:
-	case ETCD_DEADLINE_EXCEEDED:
-	case ETCD_NOT_GRPC:
-		status = write && result->reached ? STORE_UNKNOWN : STORE_UNAVAILABLE;
 		break;
 	case ETCD_RESOURCE_EXHAUSTED:
 		status = STORE_UNAVAILABLE;
 		break;
+	default:
+		if (etcd_code_is_transient(result->code))
+			status = STORE_UNAVAILABLE;
 	}
+	/* Why it was not seen does not change that it may have happened. */
+	if (r->uncertain)
+		status = STORE_UNKNOWN;
+	else if (r->granted)
+		drop_handle(r);
 	answer(r, status);
 }
 
@@ -154,12 +176,12 @@ static void on_config(void *arg, const struct etcd_result *result)
 
 	r->call = NULL;
 	if (result->code != ETCD_OK) {
-		answer_failure(r, result, false);
+		answer_failure(r, result);
 		return;
 	}
 	if (etcd_decode_range(result->reply, &header, &kvs, NULL, &r->reply.err) < 0) {
 		etcd_kvs_fini(&kvs);
-		answer(r, STORE_INVALID);
+		answer(r, STORE_UNAVAILABLE);
 		return;
 	}
 	note_header(r->store, &header);
@@ -194,6 +216,20 @@ static void list_add(struct etcd_request *r, const struct etcd_kv *kv)
 
 static void list_page(struct etcd_request *r, const char *from);
 
+/* What the pages so far were of is gone. */
+static void list_again(struct etcd_request *r, const char *why)
+{
+	store_reply_fini(&r->reply);
+	r->leases_cap = r->junk_cap = 0;
+	r->list_revision = 0;
+	if (++r->attempts < LIST_ATTEMPTS) {
+		list_page(r, r->store->subnets_prefix);
+		return;
+	}
+	err_set(&r->reply.err, -EAGAIN, "etcd: list: %s", why);
+	answer(r, STORE_UNAVAILABLE);
+}
+
 static void on_page(void *arg, const struct etcd_result *result)
 {
 	struct etcd_request *r = arg;
@@ -203,26 +239,29 @@ static void on_page(void *arg, const struct etcd_result *result)
 	bool more;
 
 	r->call = NULL;
-	if (result->code == ETCD_OUT_OF_RANGE && r->list_revision &&
-	    ++r->attempts < LIST_ATTEMPTS) {
-		store_reply_fini(&r->reply);
-		r->leases_cap = r->junk_cap = 0;
-		r->list_revision = 0;
-		list_page(r, r->store->subnets_prefix);
+	if (result->code == ETCD_OUT_OF_RANGE && r->list_revision) {
+		list_again(r, result->text);
 		return;
 	}
 	if (result->code != ETCD_OK) {
-		answer_failure(r, result, false);
+		answer_failure(r, result);
 		return;
 	}
 	if (etcd_decode_range(result->reply, &header, &kvs, &more, &r->reply.err) < 0) {
 		etcd_kvs_fini(&kvs);
-		answer(r, STORE_INVALID);
+		answer(r, STORE_UNAVAILABLE);
 		return;
 	}
 	note_header(r->store, &header);
-	if (!r->list_revision)
+	if (r->list_revision && header.cluster_id != r->list_cluster) {
+		etcd_kvs_fini(&kvs);
+		list_again(r, "another cluster has answered the next page");
+		return;
+	}
+	if (!r->list_revision) {
 		r->list_revision = header.revision;
+		r->list_cluster = header.cluster_id;
+	}
 	for (size_t i = 0; i < kvs.len; i++)
 		list_add(r, &kvs.items[i]);
 	/* The smallest key above the last one is the same with a byte behind it; \x01 since our
@@ -249,10 +288,10 @@ static void list_page(struct etcd_request *r, const char *from)
 	     on_page);
 }
 
-/* The lease as it stands in the store after a write of ours at `revision`. */
-static void answer_written(struct etcd_request *r, uint64_t revision)
+/* The lease as it stands in the store after a write of ours at `revision`; `now` is the store's. */
+static void answer_written(struct etcd_request *r, uint64_t revision, uint64_t now)
 {
-	r->reply.revision = revision;
+	r->reply.revision = now;
 	r->reply.ttl_s = r->ttl_s;
 	if (r->op == STORE_CONFIG_SET) {
 		r->reply.config_revision = revision;
@@ -267,18 +306,6 @@ static void answer_written(struct etcd_request *r, uint64_t revision)
 	answer(r, STORE_OK);
 }
 
-static void ignore_result(void *arg UNUSED, const struct etcd_result *result UNUSED)
-{
-}
-
-/* Gives back a handle that holds nothing. If this fails it expires by itself. */
-static void drop_handle(struct etcd_store *s, int64_t handle)
-{
-	auto_free char *body = etcd_encode_lease_id(handle);
-
-	etcd_client_call(s->client, "lease/revoke", body, true, ignore_result, NULL);
-}
-
 /* Somebody else's value stands there: say whose, and leave nothing of ours behind. */
 static void answer_conflict(struct etcd_request *r, const struct etcd_kvs *kvs)
 {
@@ -288,8 +315,8 @@ static void answer_conflict(struct etcd_request *r, const struct etcd_kvs *kvs)
 		r->reply.holder = etcd_read_lease(r->store, &kvs->items[0], &reason);
 		free(reason);
 	}
-	if (r->op == STORE_CREATE && r->handle)
-		drop_handle(r->store, r->handle);
+	if (r->granted)
+		drop_handle(r);
 	err_set(&r->reply.err, -EEXIST, "etcd: %s: %s %s", store_op_name(r->op), r->key,
 		kvs->len > 0 ? "was changed by somebody else" : "is gone");
 	answer(r, STORE_CONFLICT);
@@ -307,6 +334,16 @@ static bool is_unchanged(const struct etcd_request *r, const struct etcd_kv *kv)
 	return kv && kv->mod_revision == r->lease->mod_revision;
 }
 
+/* Whether what stands under the key is what this write, sent before, would have left there. */
+static bool is_done(const struct etcd_request *r, const struct etcd_kv *kv)
+{
+	if (r->op == STORE_REMOVE)
+		return !kv;
+	if (r->op == STORE_CREATE && r->handle)
+		return kv && kv->lease == r->handle;
+	return kv && strcmp(kv->value, r->value) == 0;
+}
+
 /* What stands under the key decides what a write of unknown outcome has done. */
 static void on_read_back(void *arg, const struct etcd_result *result)
 {
@@ -314,11 +351,10 @@ static void on_read_back(void *arg, const struct etcd_result *result)
 	struct etcd_header header;
 	struct etcd_kvs kvs = { 0 };
 	const struct etcd_kv *kv;
-	bool ours = false;
 
 	r->call = NULL;
 	if (result->code != ETCD_OK) {
-		answer_failure(r, result, true);
+		answer_failure(r, result);
 		return;
 	}
 	if (etcd_decode_range(result->reply, &header, &kvs, NULL, &r->reply.err) < 0) {
@@ -327,15 +363,8 @@ static void on_read_back(void *arg, const struct etcd_result *result)
 		return;
 	}
 	kv = kvs.len ? &kvs.items[0] : NULL;
-	if (kv && r->op == STORE_CREATE)
-		ours = kv->lease == r->handle;
-	else if (kv && (r->op == STORE_UPDATE || r->op == STORE_CONFIG_SET))
-		ours = strcmp(kv->value, r->value) == 0;
-	if (r->op == STORE_REMOVE && !kv) {
-		r->reply.revision = header.revision;
-		answer(r, STORE_OK);
-	} else if (ours) {
-		answer_written(r, kv->mod_revision);
+	if (is_done(r, kv)) {
+		answer_written(r, kv ? kv->mod_revision : header.revision, header.revision);
 	} else if (is_unchanged(r, kv)) {
 		/* It has not happened, or not yet: the compare makes a second try safe. */
 		send_txn(r);
@@ -346,40 +375,46 @@ static void on_read_back(void *arg, const struct etcd_result *result)
 	etcd_kvs_fini(&kvs);
 }
 
+static void grant(struct etcd_request *r);
+
 static void on_txn(void *arg, const struct etcd_result *result)
 {
 	struct etcd_request *r = arg;
 	struct etcd_header header;
 	struct etcd_kvs kvs = { 0 };
+	const struct etcd_kv *kv;
 	bool succeeded;
 
 	r->call = NULL;
-	switch (result->code) {
-	case ETCD_OK:
-		break;
-	case ETCD_UNAVAILABLE:
-	case ETCD_UNKNOWN:
-	case ETCD_DEADLINE_EXCEEDED:
-	case ETCD_NOT_GRPC:
-		if (result->reached && r->attempts++ < READ_BACK_ATTEMPTS) {
+	if (etcd_code_is_transient(result->code) && result->reached) {
+		r->uncertain = true;
+		if (r->attempts++ < READ_BACK_ATTEMPTS) {
 			call(r, "kv/range", etcd_encode_range(r->key, NULL, 0, 0), false,
 			     on_read_back);
 			return;
 		}
-		answer_failure(r, result, true);
-		return;
-	default:
-		answer_failure(r, result, true);
+	}
+	/* The store forgot the handle before the key was bound to it. */
+	if (result->code == ETCD_NOT_FOUND && r->granted && r->grants < GRANT_ATTEMPTS) {
+		grant(r);
 		return;
 	}
-	if (etcd_decode_txn(result->reply, &header, &succeeded, &kvs, &r->reply.err) < 0)
+	if (result->code != ETCD_OK) {
+		answer_failure(r, result);
+		return;
+	}
+	if (etcd_decode_txn(result->reply, &header, &succeeded, &kvs, &r->reply.err) < 0) {
+		etcd_kvs_fini(&kvs);
 		answer(r, STORE_UNKNOWN);
-	else if (succeeded)
-		answer_written(r, header.revision);
-	/* Our own write may have been the one that is in the way of its repetition. */
-	else if (r->op == STORE_CREATE && kvs.len > 0 && kvs.items[0].lease == r->handle)
-		answer_written(r, kvs.items[0].mod_revision);
-	else {
+		return;
+	}
+	kv = kvs.len ? &kvs.items[0] : NULL;
+	if (succeeded) {
+		answer_written(r, header.revision, header.revision);
+	} else if (r->uncertain && is_done(r, kv)) {
+		/* Our own write is what is in the way of its repetition. */
+		answer_written(r, kv ? kv->mod_revision : header.revision, header.revision);
+	} else {
 		r->reply.revision = header.revision;
 		answer_conflict(r, &kvs);
 	}
@@ -403,24 +438,45 @@ static void send_txn(struct etcd_request *r)
 	call(r, "kv/txn", body, true, on_txn);
 }
 
+static void send_grant(struct etcd_request *r);
+
 static void on_grant(void *arg, const struct etcd_result *result)
 {
 	struct etcd_request *r = arg;
 
 	r->call = NULL;
 	/* We chose the id, so a repeated grant that finds it taken finds our own. */
-	if (result->code == ETCD_OK || (result->code == ETCD_FAILED_PRECONDITION && r->attempts)) {
+	if (result->code == ETCD_OK ||
+	    (result->code == ETCD_FAILED_PRECONDITION && r->grant_uncertain)) {
 		if (result->code == ETCD_OK)
 			r->ttl_s = etcd_decode_ttl(result->reply);
+		r->granted = true;
 		send_txn(r);
-	} else if (result->code != ETCD_RESOURCE_EXHAUSTED && result->reached &&
-		   (result->code == ETCD_UNAVAILABLE || result->code == ETCD_UNKNOWN) &&
+	} else if (result->code == ETCD_FAILED_PRECONDITION && r->grants < GRANT_ATTEMPTS) {
+		grant(r);
+	} else if (etcd_code_is_transient(result->code) && result->reached &&
 		   r->attempts++ < READ_BACK_ATTEMPTS) {
-		call(r, "lease/grant", etcd_encode_grant(r->handle, r->ttl_s), true, on_grant);
+		r->grant_uncertain = true;
+		send_grant(r);
 	} else {
 		/* Nothing but an empty handle can be left behind. */
-		answer_failure(r, result, false);
+		answer_failure(r, result);
 	}
+}
+
+static void send_grant(struct etcd_request *r)
+{
+	call(r, "lease/grant", etcd_encode_grant(r->handle, r->ttl_s), true, on_grant);
+}
+
+/* Asks for a handle that nobody has. */
+static void grant(struct etcd_request *r)
+{
+	r->grants++;
+	r->granted = r->grant_uncertain = false;
+	/* Positive and not zero: servers mishandle negative ids. */
+	r->handle = (int64_t)(r->store->random() >> 1) | 1;
+	send_grant(r);
 }
 
 static void on_ttl(void *arg, const struct etcd_result *result)
@@ -447,7 +503,7 @@ static void on_ttl(void *arg, const struct etcd_result *result)
 		err_set(&r->reply.err, -ENOENT, "etcd: the lease has expired or was revoked");
 		answer(r, STORE_ABSENT);
 	} else {
-		answer_failure(r, result, false);
+		answer_failure(r, result);
 	}
 }
 
@@ -488,9 +544,7 @@ static void etcd_submit(struct store *store, const struct store_request *request
 			send_txn(r);
 			break;
 		}
-		/* Positive and not zero: servers mishandle negative ids. */
-		r->handle = (int64_t)(s->random() >> 1) | 1;
-		call(r, "lease/grant", etcd_encode_grant(r->handle, r->ttl_s), true, on_grant);
+		grant(r);
 		break;
 	case STORE_UPDATE:
 	case STORE_REMOVE:
@@ -557,6 +611,8 @@ int etcd_store_new(struct event_base *base, struct http_client *http, const char
 	s->loop = base;
 	s->client = client;
 	s->random = random;
+	s->probe_ms = ETCD_PROBE_MS;
+	s->message_max = ETCD_MESSAGE_MAX;
 	s->config_key = xasprintf("%s%sconfig", clean, strcmp(clean, "/") == 0 ? "" : "/");
 	s->subnets_prefix = xasprintf("%s%ssubnets/", clean, strcmp(clean, "/") == 0 ? "" : "/");
 	s->subnets_end = etcd_prefix_end(s->subnets_prefix);

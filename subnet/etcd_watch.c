@@ -7,9 +7,10 @@
  *     ^                         └─> stream ended, or its member does not answer: LOST
  *     └───────── back-off ────────────────────────────────┘
  *
- * The check is a linearizable read before every stream but the first: it logs in, moves on from
- * members that cannot answer, and its revision shows a store that was wiped or restored, on which a
- * watch would wait in silence for a revision of the past to come again.
+ * The check is a linearizable read before every stream but the first of a watch, and before that
+ * one too if nobody has logged in: it does, moves on from members that cannot answer, and its
+ * revision shows a store that was wiped or restored, on which a watch would wait in silence for a
+ * revision of the past to come again.
  *
  * A stream says nothing for hours when nothing changes, also when its member has stopped, or is cut
  * off from the others and does not know it; TCP does not notice that. So every 10 s the same member
@@ -22,12 +23,10 @@
 #include <errno.h>
 #include <event2/event.h>
 
-#include "lib/clock.h"
-
-#define PROBE_INTERVAL_S   10
-#define CREATED_TIMEOUT_MS 10000
-#define LINE_MAX_SIZE      ((size_t)64 << 20)
-#define WATCHES            2 /* leases and configuration */
+#define WATCHES 2 /* leases and configuration */
+/* A stream that is confirmed and ends before it has lasted counts as a failure, but as no more than
+ * this many in a row: it may be a new trouble each time. */
+#define SHORT_LIVED_MAX 4u
 
 struct store_watch {
 	struct store *store; /* first: store_watch_stop finds its store here */
@@ -41,11 +40,11 @@ struct store_watch {
 	uint64_t cluster_id;
 	struct etcd_call *check;
 	struct etcd_call *probe;
+	uint64_t probe_floor; /* the store's revision was at least this when the probe was sent */
 	struct http_call *stream;
 	size_t endpoint; /* the stream's */
 	struct event *retry;
 	struct event *tick;
-	int64_t opened_ms;
 	unsigned created; /* watches the server has confirmed on this stream */
 	bool live;
 	bool ended; /* RESYNC was told */
@@ -54,6 +53,7 @@ struct store_watch {
 	size_t line_size;
 	size_t line_cap;
 	struct etcd_kvs pending; /* events of a revision whose last fragment has not come */
+	size_t pending_size;     /* of the messages they came in */
 	unsigned depth;          /* inside the user's callback */
 	bool stopped;
 };
@@ -61,6 +61,12 @@ struct store_watch {
 static struct etcd_store *store_of(struct store_watch *w)
 {
 	return (struct etcd_store *)w->store;
+}
+
+/* The store has been at the revision before this. */
+static uint64_t newest(const struct store_watch *w)
+{
+	return MAX(w->next[0], w->next[1]);
 }
 
 static void tell(struct store_watch *w, struct store_event *event)
@@ -79,6 +85,7 @@ static void close_stream(struct store_watch *w)
 	etcd_call_cancel(STEAL(w->probe));
 	w->line_size = 0;
 	w->created = 0;
+	w->pending_size = 0;
 	etcd_kvs_fini(&w->pending);
 }
 
@@ -109,26 +116,47 @@ static void end_with_resync(struct store_watch *w, const char *reason)
 	tell(w, &event);
 }
 
+int64_t etcd_retry_delay_ms(unsigned failures, uint64_t random)
+{
+	int64_t limit = ETCD_RETRY_MIN_MS;
+
+	for (unsigned i = 0; i < failures && limit < ETCD_RETRY_MAX_MS; i++)
+		limit *= 2;
+	limit = MIN(limit, (int64_t)ETCD_RETRY_MAX_MS);
+	return failures == 0 ? 0 : (int64_t)(random % (uint64_t)limit) + 1;
+}
+
 /* The stream is of no more use: come back after a while that grows with every failure, at random
  * within it. */
 static void fail(struct store_watch *w, const char *reason)
 {
 	struct store_event event = { .type = STORE_EVENT_LOST, .reason = reason };
-	int64_t limit = ETCD_RETRY_MIN_MS;
-	int64_t delay;
-	struct timeval tv;
+	int64_t delay = etcd_retry_delay_ms(w->failures, store_of(w)->random());
+	struct timeval tv = { delay / 1000, delay % 1000 * 1000 };
 
 	close_stream(w);
 	event_del(w->tick);
-	for (unsigned i = 0; i < w->failures && limit < ETCD_RETRY_MAX_MS; i++)
-		limit *= 2;
-	limit = MIN(limit, (int64_t)ETCD_RETRY_MAX_MS);
-	delay = w->failures == 0 ? 0 : (int64_t)(store_of(w)->random() % (uint64_t)limit) + 1;
 	w->failures++;
-	tv = (struct timeval){ delay / 1000, delay % 1000 * 1000 };
 	event_add(w->retry, &tv);
 	w->live = false;
 	tell(w, &event);
+}
+
+/* The same, where what was said is the word of the stream's member. */
+static void fail_at(struct store_watch *w, const char *reason)
+{
+	char text[400];
+
+	snprintf(text, sizeof(text), "%s: %s", etcd_client_url(store_of(w)->client, w->endpoint),
+		 reason);
+	etcd_client_leave(store_of(w)->client, w->endpoint);
+	fail(w, text);
+}
+
+/* What we cannot hold would come again and again; the list is shorter than its history. */
+static void end_with_too_much(struct store_watch *w)
+{
+	end_with_resync(w, "the history is too long to be told in one message");
 }
 
 static void tell_kv(struct store_watch *w, const struct etcd_kv *kv)
@@ -164,6 +192,7 @@ static void take_events(struct store_watch *w, struct etcd_watch_message *m)
 	m->events.len = 0;
 	if (m->fragment)
 		return;
+	w->pending_size = 0;
 	whole = w->pending;
 	w->pending = (struct etcd_kvs){ 0 };
 	memcpy(from, w->next, sizeof(from));
@@ -179,15 +208,20 @@ static void take_events(struct store_watch *w, struct etcd_watch_message *m)
 	etcd_kvs_fini(&whole);
 }
 
+static void send_probe(struct store_watch *w);
+
 static void take_message(struct store_watch *w, struct etcd_watch_message *m)
 {
 	struct store_event live = { .type = STORE_EVENT_LIVE, .revision = m->header.revision };
 
+	if (m->error == ETCD_OUT_OF_RANGE) {
+		end_with_resync(w, m->reason);
+		return;
+	}
 	if (m->error != ETCD_OK) {
 		if (m->error == ETCD_UNAUTHENTICATED)
 			etcd_client_forget_token(store_of(w)->client);
-		etcd_client_rotate(store_of(w)->client);
-		fail(w, m->reason);
+		fail_at(w, m->reason);
 		return;
 	}
 	/* First of all, since a refused watch is created and canceled in one message. */
@@ -202,7 +236,7 @@ static void take_message(struct store_watch *w, struct etcd_watch_message *m)
 			return;
 		}
 		etcd_client_forget_token(store_of(w)->client);
-		fail(w, m->reason);
+		fail_at(w, m->reason);
 		return;
 	}
 	if (m->header.cluster_id && m->header.cluster_id != w->cluster_id) {
@@ -212,11 +246,17 @@ static void take_message(struct store_watch *w, struct etcd_watch_message *m)
 		}
 		w->cluster_id = m->header.cluster_id;
 	}
-	if (m->created && ++w->created == WATCHES) {
-		w->failures = 0;
-		w->live = true;
-		tell(w, &live);
-		return;
+	if (m->created) {
+		/* A watch from the future is accepted, and silent. The member may only lag behind:
+		 * a read that needs a quorum tells. */
+		if (m->header.revision + 1 < newest(w))
+			send_probe(w);
+		if (++w->created == WATCHES) {
+			w->failures = MIN(w->failures, SHORT_LIVED_MAX);
+			w->live = true;
+			tell(w, &live);
+			return;
+		}
 	}
 	take_events(w, m);
 }
@@ -233,8 +273,8 @@ static void on_data(void *arg, const char *data, size_t size)
 		struct etcd_watch_message m;
 		struct err e;
 
-		if (w->line_size + n > LINE_MAX_SIZE) {
-			fail(w, "a message is longer than 64 MiB");
+		if (w->line_size + n > store_of(w)->message_max) {
+			end_with_too_much(w);
 			break;
 		}
 		if (w->line_size + n > w->line_cap) {
@@ -248,7 +288,13 @@ static void on_data(void *arg, const char *data, size_t size)
 		if (!newline)
 			break;
 		if (etcd_decode_watch(w->line, w->line_size, &m, &e) < 0) {
-			fail(w, e.text);
+			fail_at(w, e.text);
+			break;
+		}
+		w->pending_size += w->line_size;
+		if (m.fragment && w->pending_size > store_of(w)->message_max) {
+			etcd_watch_message_fini(&m);
+			end_with_too_much(w);
 			break;
 		}
 		w->line_size = 0;
@@ -267,45 +313,48 @@ static void on_data(void *arg, const char *data, size_t size)
 static void on_stream_end(void *arg, const struct http_reply *reply)
 {
 	struct store_watch *w = arg;
-	char text[240];
+	auto_json json_t *object = NULL;
+	char text[240] = "the stream ended";
 
 	w->stream = NULL;
 	if (reply->code)
-		snprintf(text, sizeof(text), "%s: %s", etcd_client_endpoint(store_of(w)->client),
-			 reply->error);
-	else
-		snprintf(text, sizeof(text), "%s: the stream ended (HTTP %ld)",
-			 etcd_client_endpoint(store_of(w)->client), reply->status);
-	etcd_client_rotate(store_of(w)->client);
+		snprintf(text, sizeof(text), "%s", reply->error);
+	/* There was no stream at all, but a word why. */
+	else if (reply->status != 200 &&
+		 etcd_decode_answer(reply->status, reply->body, reply->body_size, &object, text,
+				    sizeof(text)) == ETCD_UNAUTHENTICATED)
+		etcd_client_forget_token(store_of(w)->client);
 	w->depth++;
-	fail(w, text);
+	fail_at(w, text);
 	if (--w->depth == 0 && w->stopped)
 		watch_free(w);
 }
 
 static void open_stream(struct store_watch *w)
 {
-	static const struct timeval interval = { PROBE_INTERVAL_S, 0 };
 	struct etcd_store *s = store_of(w);
+	struct timeval interval = { s->probe_ms / 1000, s->probe_ms % 1000 * 1000 };
 	auto_free char *leases = etcd_encode_watch(s->subnets_prefix, s->subnets_end, w->next[0]);
 	auto_free char *config = etcd_encode_watch(s->config_key, NULL, w->next[1]);
 	auto_free char *body = xasprintf("%s%s", leases, config);
 
-	w->opened_ms = clock_boot_ms();
 	event_add(w->tick, &interval);
 	w->stream = etcd_client_stream(s->client, "watch", body, on_data, on_stream_end, w,
 				       &w->endpoint);
 }
 
-/* Whether the store is the one we know, no older than what we know of it; if not, the watch ends.
- */
-static bool same_store(struct store_watch *w, const struct etcd_header *header)
+/* Whether the store is the one we know, and not before `floor`; if not, the watch ends. */
+static bool same_store(struct store_watch *w, const struct etcd_header *header, uint64_t floor)
 {
+	if (header->revision == 0) {
+		fail(w, "etcd: an answer without a revision");
+		return false;
+	}
 	if (w->cluster_id && header->cluster_id != w->cluster_id) {
 		end_with_resync(w, "the store is another cluster than before");
 		return false;
 	}
-	if (header->revision + 1 < MAX(w->next[0], w->next[1])) {
+	if (header->revision + 1 < floor) {
 		end_with_resync(w, "the store's revision went back: it was restored or wiped");
 		return false;
 	}
@@ -323,19 +372,23 @@ static void on_check(void *arg, const struct etcd_result *result)
 		fail(w, result->text);
 	} else {
 		header = etcd_decode_header(result->reply);
-		if (same_store(w, &header))
+		if (same_store(w, &header, newest(w)))
 			open_stream(w);
 	}
 	if (--w->depth == 0 && w->stopped)
 		watch_free(w);
 }
 
-static void on_retry(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+static void check(struct store_watch *w)
 {
-	struct store_watch *w = arg;
 	auto_free char *body = etcd_encode_range(store_of(w)->config_key, NULL, 1, 0);
 
 	w->check = etcd_client_call(store_of(w)->client, "kv/range", body, false, on_check, w);
+}
+
+static void on_retry(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+	check(arg);
 }
 
 static void on_probe(void *arg, const struct etcd_result *result)
@@ -348,33 +401,47 @@ static void on_probe(void *arg, const struct etcd_result *result)
 	if (result->code != ETCD_OK) {
 		fail(w, result->text);
 	} else {
-		/* One member's own view may lag behind what another told us: only the cluster is
-		 * compared. */
 		header = etcd_decode_header(result->reply);
-		header.revision = MAX(w->next[0], w->next[1]);
-		same_store(w, &header);
+		if (same_store(w, &header, w->probe_floor) && w->live)
+			w->failures = 0;
 	}
 	if (--w->depth == 0 && w->stopped)
 		watch_free(w);
 }
 
+/* A member that answers this has a quorum, and has applied all that was told before it was asked.
+ */
+static void send_probe(struct store_watch *w)
+{
+	auto_free char *body = etcd_encode_probe(store_of(w)->config_key);
+
+	if (w->probe)
+		return;
+	w->probe_floor = newest(w);
+	w->probe = etcd_client_call_at(store_of(w)->client, w->endpoint, "kv/range", body, on_probe,
+				       w);
+}
+
 static void on_tick(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 {
 	struct store_watch *w = arg;
-	auto_free char *body = etcd_encode_probe(store_of(w)->config_key);
 
-	if (!w->stream || w->probe)
+	if (!w->stream)
 		return;
-	if (!w->live && clock_boot_ms() - w->opened_ms >= CREATED_TIMEOUT_MS) {
-		etcd_client_rotate(store_of(w)->client);
-		w->depth++;
-		fail(w, "the watch was not confirmed within 10 s");
-		if (--w->depth == 0 && w->stopped)
-			watch_free(w);
+	/* The tick is wound when the stream is opened. */
+	if (w->live) {
+		send_probe(w);
 		return;
 	}
-	w->probe = etcd_client_call_at(store_of(w)->client, w->endpoint, "kv/range", body, on_probe,
-				       w);
+	w->depth++;
+	fail_at(w, "the watch was not confirmed within 10 s");
+	if (--w->depth == 0 && w->stopped)
+		watch_free(w);
+}
+
+void etcd_watch_tick(struct store_watch *w)
+{
+	event_active(w->tick, EV_TIMEOUT, 0);
 }
 
 struct store_watch *etcd_watch_start(struct store *s, uint64_t from_revision, store_event_fn *fn,
@@ -389,7 +456,10 @@ struct store_watch *etcd_watch_start(struct store *s, uint64_t from_revision, st
 	w->cluster_id = store_of(w)->cluster_id;
 	w->retry = evtimer_new(store_of(w)->loop, on_retry, w);
 	w->tick = event_new(store_of(w)->loop, -1, EV_PERSIST, on_tick, w);
-	/* Whoever just listed has just been answered: no probe needed. */
-	open_stream(w);
+	/* Whoever just listed has just been answered: nothing to check. */
+	if (etcd_client_needs_login(store_of(w)->client))
+		check(w);
+	else
+		open_stream(w);
 	return w;
 }

@@ -372,17 +372,17 @@ class Certificates:
         )  # fmt: skip
         return name
 
-    def issue(self, name, cert, key, names, usage, ends_in_s):
+    def issue(self, name, cert, key, names, usage, ends_in_s=2 * 86400, subject=None):
         """By `openssl ca`, which takes dates: of `openssl x509` a certificate lives for a day at least."""
         request = self.directory / f"{name}.csr"
         extensions = self.directory / f"{name}.ext"
         config = self.directory / "ca.conf"
-        self._request(name, f"/O={name}", [], key, request)
+        self._request(name, subject or f"/O={name}", [], key, request)
         extensions.write_text(f"{names}\nextendedKeyUsage={usage}\n")
         config.write_text(
             f"[ca]\ndefault_ca = lab\n[lab]\ndatabase = {self.directory}/issued\nnew_certs_dir = {self.directory}\n"
             "rand_serial = yes\nunique_subject = no\ndefault_md = sha256\npolicy = any\n[any]\n"
-            "organizationName = optional\n"
+            "organizationName = optional\ncommonName = optional\n"
         )
         (self.directory / "issued").write_text("")
         end = time.time() + ends_in_s

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The store and its configuration: missing, wrong, late, down, moved, guarded by password or certificate."""
 
+import shutil
+import subprocess
+
 import pytest
 
 from etcd import PREFIX, b64, range_end
-from fabric import APART
-from netns import stays, wait_for
+from fabric import APART, FABRICCTL
+from netns import run, stays, wait_for
 from witness import made_up_lease
 
 
@@ -257,3 +260,51 @@ def test_https_without_what_it_needs(lab):
         "stranger", ready=False, etcd_certfile=tls.client_cert, etcd_keyfile=tls.client_key
     )
     not_ready_because(stranger, "certificate")
+
+
+def test_certificate_with_a_common_name(lab):
+    """With authentication on etcd's gateway does not take it. The daemon says what to do, at once and on a watch."""
+    tls = lab.certificates()
+    etcd = lab.start_etcd(tls=tls)
+    lab.configure(APART)
+    cert, key = tls.directory / "named.pem", tls.directory / "named.key"
+    tls.issue("named", cert, key, "subjectAltName=DNS:host", "clientAuth", subject="/O=fabric/CN=fabric")
+    flags = {"etcd_cafile": tls.ca, "etcd_certfile": cert, "etcd_keyfile": key}
+    words = "CommonName", "use a certificate without one", "user name and password"
+    early = lab.host().start_daemon(**flags)
+    enable_auth(etcd)
+    not_ready_because(lab.host().start_daemon(ready=False, **flags), *words)
+    user = {"etcd_username": "fabric", "etcd_password": "open sesame"}
+    not_ready_because(lab.host().start_daemon(ready=False, **flags, **user), *words)
+    etcd.restart()
+    early.wait_status(lambda s: any(words[1] in p["text"] for p in s["problems"]), 15, "its status says what to do")
+
+
+def test_ca_file_is_the_only_authority(lab):
+    """What the system trusts is of no account once a CA file is given: its directory is made to trust the server."""
+    tls = lab.certificates()
+    lab.start_etcd(tls=tls)
+    lab.configure(APART)
+    other = lab.directory / "other.pem"
+    run(
+        "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+        "-subj", "/O=others", "-keyout", lab.directory / "other.key", "-out", other,
+    )  # fmt: skip
+    trusted = lab.directory / "trusted"
+    trusted.mkdir()
+    shutil.copy(tls.ca, trusted / "ca.pem")
+    shutil.copy(other, trusted / "ca-certificates.crt")
+    run("openssl", "rehash", trusted)
+
+    def config(ca):
+        # Mounts of a program that `ip netns exec` starts are its own.
+        command = f"mount --bind {trusted} /etc/ssl/certs && exec {FABRICCTL} config show --store -o raw"
+        command += f" --config-file /dev/null --etcd-endpoints {lab.etcd.endpoints} --etcd-certfile {tls.client_cert}"
+        command += f" --etcd-keyfile {tls.client_key}" + (f" --etcd-cafile {ca}" if ca else "")
+        argv = lab.etcd.namespace.argv("sh", "-c", command)
+        return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+
+    assert "10.5" in config(tls.ca).stdout
+    assert "10.5" in config(None).stdout, "the system's authorities count where no file is given"
+    refused = config(other)
+    assert refused.returncode != 0 and "certificate" in refused.stderr, refused

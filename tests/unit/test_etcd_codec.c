@@ -185,7 +185,8 @@ static void test_errors_of_every_shape(void **state)
 		{ "error unknown", 500, ETCD_UNKNOWN, "context deadline exceeded" },
 		{ "error token", 401, ETCD_UNAUTHENTICATED, "invalid auth token" },
 		{ "not found", 404, ETCD_NOT_GRPC, "HTTP 404: 404 page not found" },
-		{ "common name", 400, ETCD_NOT_GRPC, "CommonName of client" },
+		/* What etcd says does not say what to do. */
+		{ "common name", 400, ETCD_PERMISSION_DENIED, "use a certificate without one" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -214,6 +215,10 @@ static void test_answers_of_others(void **state)
 		{ 502, "<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n" },
 		{ 200, "{\"header\":{\"revision\":" },
 		{ 200, "[]" },
+		{ 200, "{}" },
+		{ 200, "{\"header\":[]}" },
+		{ 200, "{\"result\":{\"ID\":\"7\"}}" },
+		{ 400, "this proxy has no CommonName" },
 		{ 500, "{}" },
 		{ 302, "{\"header\":{}}" },
 	};
@@ -367,6 +372,45 @@ static void test_malformed_replies(void **state)
 	}
 }
 
+/* Without a revision nobody can say what is newer: an empty list from nowhere is no list. */
+static void test_replies_without_a_revision(void **state)
+{
+	(void)state;
+	static const char text[] = "{\"header\":{\"cluster_id\":\"5\"}}";
+	auto_json json_t *reply = NULL;
+	struct etcd_header header;
+	struct etcd_kvs kvs = { 0 };
+	struct err e = { 0 };
+	bool succeeded;
+
+	assert_int_equal(json_parse_object(text, sizeof(text) - 1, &reply, NULL), 0);
+	assert_int_equal(etcd_decode_range(reply, &header, &kvs, NULL, &e), -EINVAL);
+	assert_contains(e.text, "without a revision");
+	assert_int_equal(etcd_decode_txn(reply, &header, &succeeded, &kvs, &e), -EINVAL);
+}
+
+static void test_which_failures_pass(void **state)
+{
+	(void)state;
+	static const int pass[] = { ETCD_CANCELLED, ETCD_UNKNOWN,  ETCD_DEADLINE_EXCEEDED,
+				    ETCD_ABORTED,   ETCD_INTERNAL, ETCD_UNAVAILABLE,
+				    ETCD_NOT_GRPC };
+	static const int stay[] = { ETCD_OK,
+				    ETCD_INVALID_ARGUMENT,
+				    ETCD_NOT_FOUND,
+				    ETCD_PERMISSION_DENIED,
+				    ETCD_RESOURCE_EXHAUSTED,
+				    ETCD_FAILED_PRECONDITION,
+				    ETCD_OUT_OF_RANGE,
+				    ETCD_UNIMPLEMENTED,
+				    ETCD_UNAUTHENTICATED };
+
+	for (size_t i = 0; i < ARRAY_LEN(pass); i++)
+		assert_true(etcd_code_is_transient(pass[i]));
+	for (size_t i = 0; i < ARRAY_LEN(stay); i++)
+		assert_false(etcd_code_is_transient(stay[i]));
+}
+
 /* A key with a NUL inside ends there, so that it is no longer under any key of ours. */
 static void test_binary_keys_and_values(void **state)
 {
@@ -399,6 +443,8 @@ int main(void)
 		cmocka_unit_test(test_ends_of_a_watch),
 		cmocka_unit_test(test_the_other_spelling),
 		cmocka_unit_test(test_malformed_replies),
+		cmocka_unit_test(test_replies_without_a_revision),
+		cmocka_unit_test(test_which_failures_pass),
 		cmocka_unit_test(test_binary_keys_and_values),
 	};
 

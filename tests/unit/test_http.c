@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lib/http: what the connections are like, and what is known of a call that failed. */
+#include "tests/unit/fake_etcd.h"
+
+/* More than any bound that one might think of. */
+#define MANY 150
+
+struct end {
+	unsigned done;
+	int code;
+	long status;
+	bool sent;
+	char error[200];
+};
+
+static void on_done(void *arg, const struct http_reply *reply)
+{
+	struct end *end = arg;
+
+	end->done++;
+	end->code = reply->code;
+	end->status = reply->status;
+	end->sent = reply->sent;
+	snprintf(end->error, sizeof(end->error), "%s", reply->code ? reply->error : "");
+}
+
+static struct http_call *post(struct rig *r, struct end *end, const char *scheme, bool fresh,
+			      int64_t connect_timeout_ms, int64_t timeout_ms)
+{
+	auto_free char *url = xasprintf("%s://127.0.0.1:%u/x", scheme, r->fakes[0].port);
+	struct http_request request = { .url = url,
+					.body = "{}",
+					.body_size = 2,
+					.fresh = fresh,
+					.connect_timeout_ms = connect_timeout_ms,
+					.timeout_ms = timeout_ms,
+					.max_reply_size = 4096,
+					.on_done = on_done,
+					.arg = end };
+
+	return http_call_start(r->http, &request);
+}
+
+static const struct end *ended(struct rig *r, const struct end *end)
+{
+	while (!end->done)
+		turn(r, "the end of the call");
+	assert_int_equal(end->done, 1);
+	return end;
+}
+
+/* The client's end of a connection: both ends are in this process. */
+static int client_fd(const struct conn *c)
+{
+	for (int fd = 0; fd < 4096; fd++) {
+		struct sockaddr_in name = { 0 };
+		socklen_t size = sizeof(name);
+
+		if (getsockname(fd, (struct sockaddr *)&name, &size) == 0 &&
+		    name.sin_family == AF_INET && ntohs(name.sin_port) == c->peer_port)
+			return fd;
+	}
+	fail_msg("no socket has port %u", c->peer_port);
+	return -1;
+}
+
+static int option(int fd, int level, int name)
+{
+	int value = -1;
+	socklen_t size = sizeof(value);
+
+	assert_int_equal(getsockopt(fd, level, name, &value, &size), 0);
+	return value;
+}
+
+/* A host that died is noticed after 25 s without, and 20 s with something on its way. */
+static void test_dead_hosts_are_noticed(void **state)
+{
+	(void)state;
+	auto_rig r = rig_new(1, NULL);
+	struct end end = { 0 };
+	struct asked *a;
+	int fd;
+
+	post(r, &end, "http", false, 3000, 0);
+	a = expect(r, 0, "/x", "{}");
+	fd = client_fd(a->conn);
+	assert_int_equal(option(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+	assert_int_equal(option(fd, IPPROTO_TCP, TCP_KEEPIDLE), 10);
+	assert_int_equal(option(fd, IPPROTO_TCP, TCP_KEEPINTVL), 5);
+	assert_int_equal(option(fd, IPPROTO_TCP, TCP_KEEPCNT), 3);
+	assert_int_equal(option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 20000);
+	reply(a, 200, "{}");
+	assert_int_equal(ended(r, &end)->status, 200);
+}
+
+/* All of them, also the one that was opened when many others were. */
+static void test_reset_cuts_every_connection(void **state)
+{
+	(void)state;
+	auto_rig r = rig_new(1, NULL);
+	struct end ends[MANY] = { 0 };
+	struct end after = { 0 };
+
+	for (size_t i = 0; i < MANY; i++)
+		post(r, &ends[i], "http", true, 3000, 0);
+	for (size_t i = 0; i < MANY; i++)
+		expect(r, 0, "/x", NULL);
+	http_client_reset(r->http);
+	for (size_t i = 0; i < MANY; i++) {
+		assert_true(ended(r, &ends[i])->code < 0);
+		assert_true(ends[i].sent);
+	}
+	assert_int_equal(r->fakes[0].accepted, MANY);
+	post(r, &after, "http", false, 3000, 0);
+	reply(expect(r, 0, "/x", NULL), 200, "{}");
+	assert_int_equal(ended(r, &after)->code, 0);
+}
+
+/* Only what was never sent is known not to have been acted on. */
+static void test_sent_or_not(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *name;
+		bool refused, accepted, tls, sent;
+		int code;
+	} rows[] = {
+		{ "refused", .refused = true, .code = -ECONNREFUSED },
+		{ "no handshake of TLS", .accepted = true, .tls = true, .code = -ETIMEDOUT },
+		{ "cut", .accepted = true, .sent = true, .code = -EIO },
+		{ "silent", .sent = true, .code = -ETIMEDOUT },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		auto_rig r = rig_new(1, NULL);
+		struct end end = { 0 };
+
+		if (rows[i].refused)
+			fake_refuse(&r->fakes[0]);
+		post(r, &end, rows[i].tls ? "https" : "http", false, 200, 400);
+		if (rows[i].sent && rows[i].accepted)
+			cut(expect(r, 0, "/x", NULL));
+		else if (rows[i].sent)
+			expect(r, 0, "/x", NULL);
+		ended(r, &end);
+		assert_row(end.sent == rows[i].sent, rows[i].name);
+		assert_row(end.code == rows[i].code, rows[i].name);
+		assert_true(end.error[0]);
+	}
+}
+
+/* Connections are kept and used again, unless the caller wants his own. */
+static void test_fresh_connections(void **state)
+{
+	(void)state;
+	auto_rig r = rig_new(1, NULL);
+
+	for (unsigned i = 0; i < 4; i++) {
+		struct end end = { 0 };
+
+		post(r, &end, "http", i == 3, 3000, 0);
+		reply(expect(r, 0, "/x", NULL), 200, "{}");
+		ended(r, &end);
+		assert_int_equal(r->fakes[0].accepted, i == 3 ? 2 : 1);
+	}
+}
+
+static void test_bounded_answers(void **state)
+{
+	(void)state;
+	auto_rig r = rig_new(1, NULL);
+	auto_free char *much = xcalloc(4098, 1);
+	struct end end = { 0 };
+
+	memset(much, ' ', 4097);
+	post(r, &end, "http", false, 3000, 0);
+	reply(expect(r, 0, "/x", NULL), 200, much);
+	assert_int_equal(ended(r, &end)->code, -EFBIG);
+	assert_contains(end.error, "larger than allowed");
+}
+
+static void test_cancelled_calls_do_not_end(void **state)
+{
+	(void)state;
+	auto_rig r = rig_new(1, NULL);
+	struct end cancelled = { 0 };
+	struct end other = { 0 };
+	struct http_call *call = post(r, &cancelled, "http", false, 3000, 0);
+	struct asked *a = expect(r, 0, "/x", NULL);
+
+	http_call_cancel(call);
+	await_closed(r, a);
+	post(r, &other, "http", false, 3000, 0);
+	reply(expect(r, 0, "/x", NULL), 200, "{}");
+	ended(r, &other);
+	assert_int_equal(cancelled.done, 0);
+	http_call_cancel(NULL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_dead_hosts_are_noticed),
+		cmocka_unit_test(test_reset_cuts_every_connection),
+		cmocka_unit_test(test_sent_or_not),
+		cmocka_unit_test(test_fresh_connections),
+		cmocka_unit_test(test_bounded_answers),
+		cmocka_unit_test(test_cancelled_calls_do_not_end),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
