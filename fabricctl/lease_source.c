@@ -34,7 +34,7 @@ static json_t *addr_or_null(const struct ip_addr *addr)
 static json_t *mac_or_null(const char *data)
 {
 	auto_json json_t *object = data ? json_loads(data, 0, NULL) : NULL;
-	json_t *mac = json_object_get(object, "VtepMAC");
+	json_t *mac = json_get_any_case(object, "VtepMAC");
 
 	return json_is_string(mac) ? json_incref(mac) : json_null();
 }

@@ -359,6 +359,8 @@ static bool same_external(const struct external *a, const struct external *b)
 	return a->ifindex == b->ifindex && a->mtu_bytes == b->mtu_bytes &&
 	       ip_addr_equal(&a->local_v4, &b->local_v4) &&
 	       ip_addr_equal(&a->local_v6, &b->local_v6) &&
+	       ip_net_equal(&a->segment_v4, &b->segment_v4) &&
+	       ip_net_equal(&a->segment_v6, &b->segment_v6) &&
 	       ip_addr_equal(&a->public_v4, &b->public_v4) &&
 	       ip_addr_equal(&a->public_v6, &b->public_v6);
 }
@@ -383,6 +385,7 @@ static void move(struct daemon *d, const struct external *x, const struct networ
 	d->external = *x;
 	http_client_reset(d->http);
 	fabric_publish(d->fabric, attributes);
+	manager_avoid(d->manager, &x->segment_v4, &x->segment_v6);
 	manager_publish(d->manager, clock_boot_ms(), attributes);
 }
 
@@ -453,6 +456,7 @@ static void set_up(struct daemon *d)
 		 external.mtu_bytes, ip_addr_format(&external.public_v4, v4),
 		 m.config->v6.enabled ? ip_addr_format(&external.public_v6, v6) : "");
 	fabric_publish(d->fabric, attributes);
+	manager_avoid(d->manager, &external.segment_v4, &external.segment_v6);
 	manager_claim(d->manager, clock_boot_ms(), attributes);
 }
 

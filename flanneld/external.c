@@ -101,6 +101,17 @@ static bool owns(const struct facts *f, uint32_t ifindex, const struct ip_addr *
 	return false;
 }
 
+/* The prefix that goes with an address of this interface. */
+static struct ip_net segment_of(const struct facts *f, uint32_t ifindex, const struct ip_addr *addr)
+{
+	for (size_t i = 0; i < f->addresses_len; i++) {
+		if (f->addresses[i].ifindex == ifindex &&
+		    ip_addr_equal(&f->addresses[i].net.addr, addr))
+			return ip_net_masked(&f->addresses[i].net);
+	}
+	return (struct ip_net){ 0 };
+}
+
 static int match_address(const struct facts *f, const struct ip_addr *addr, struct match *ret)
 {
 	for (size_t i = 0; i < f->addresses_len; i++) {
@@ -306,9 +317,12 @@ static int from_facts(const struct facts *f, const struct flanneld_options *o, s
 		rc = settle(f, link, AF_INET, &m.v4, o->public_ip, &x.local_v4, &x.public_v4, e);
 	if (rc == 0 && f->want_v6)
 		rc = settle(f, link, AF_INET6, &m.v6, o->public_ipv6, &x.local_v6, &x.public_v6, e);
-	if (rc == 0)
-		*ret = x;
-	return rc;
+	if (rc < 0)
+		return rc;
+	x.segment_v4 = segment_of(f, x.ifindex, &x.local_v4);
+	x.segment_v6 = segment_of(f, x.ifindex, &x.local_v6);
+	*ret = x;
+	return 0;
 }
 
 int external_choose(struct netlink *nl, const struct flanneld_options *o, bool want_v4,

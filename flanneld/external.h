@@ -24,6 +24,8 @@ struct external {
 	struct ip_addr local_v6;
 	struct ip_addr public_v4; /* what peers are told */
 	struct ip_addr public_v6;
+	struct ip_net segment_v4; /* the on-link prefix of the local address; unset as that is */
+	struct ip_net segment_v6;
 };
 
 /*

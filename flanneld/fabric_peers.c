@@ -30,7 +30,7 @@ static void set_ignored(struct fabric *f, struct peer *p, const char *reason, bo
 
 /* One family's part of a peer's subnet. Lengths are those that a valid configuration may have. */
 static int check_subnet(const struct network_family *n, const struct ip_net *subnet,
-			const struct ip_addr *local, struct err *e)
+			const struct ip_addr *local, const struct ip_net *segment, struct err *e)
 {
 	bool v4 = subnet->addr.family == AF_INET;
 	unsigned longest = v4 ? 30 : 126;
@@ -46,6 +46,29 @@ static int check_subnet(const struct network_family *n, const struct ip_net *sub
 			       subnet->len, n->network.len + 2, longest);
 	if (ip_net_contains(subnet, local))
 		return err_set(e, -EINVAL, "contains this host's own address in the underlay");
+	/* A network inside the segment works, as long as nobody there has its addresses; but out of
+	 * one around it no lease may take what this host reaches directly. */
+	if (ip_net_is_set(segment) && ip_net_contains_net(&n->network, segment) &&
+	    ip_net_overlaps(subnet, segment))
+		return err_set(e, -EINVAL, "overlaps this host's segment of the underlay, %s",
+			       ip_net_format(segment, text));
+	return 0;
+}
+
+/* Nobody can be reached at the first and the last address of an IPv4 segment. */
+static int check_unicast(const struct ip_net *segment, const struct ip_addr *addr, struct err *e)
+{
+	char text[IP_ADDR_TEXT];
+	struct ip_net host = { *addr, segment->len };
+	u128 last;
+
+	if (!ip_net_is_set(segment) || segment->len > 30 || !ip_net_contains(segment, addr))
+		return 0;
+	last = ip_addr_to_u128(&segment->addr) + ip_net_size(AF_INET, segment->len) - 1;
+	if (!ip_net_has_host_bits(&host) || ip_addr_to_u128(addr) == last)
+		return err_set(e, -EINVAL, "public address %s is the %s address of the underlay",
+			       ip_addr_format(addr, text),
+			       ip_net_has_host_bits(&host) ? "broadcast" : "network");
 	return 0;
 }
 
@@ -56,8 +79,11 @@ static int check_peer(const struct fabric *f, const struct lease *l, struct err 
 
 	if (l->problem)
 		return err_set(e, -EINVAL, "%s", l->problem);
-	if (check_subnet(&f->config.v4, &l->subnet.v4, &f->external.local_v4, e) < 0 ||
-	    check_subnet(&f->config.v6, &l->subnet.v6, &f->external.local_v6, e) < 0)
+	if (check_subnet(&f->config.v4, &l->subnet.v4, &f->external.local_v4,
+			 &f->external.segment_v4, e) < 0 ||
+	    check_subnet(&f->config.v6, &l->subnet.v6, &f->external.local_v6,
+			 &f->external.segment_v6, e) < 0 ||
+	    check_unicast(&f->external.segment_v4, &l->public_v4, e) < 0)
 		return e->code;
 	if (subnet_overlaps(&l->subnet, &f->own))
 		return err_set(e, -EEXIST, "overlaps this host's own subnet %s",

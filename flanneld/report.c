@@ -34,7 +34,7 @@ static json_t *document(const char *kind)
 static json_t *mac_or_null(const char *data)
 {
 	json_t *object = data ? json_loads(data, 0, NULL) : NULL;
-	json_t *found = json_object_get(object, "VtepMAC");
+	json_t *found = json_get_any_case(object, "VtepMAC");
 	json_t *mac = json_is_string(found) ? json_incref(found) : json_null();
 
 	json_decref(object);

@@ -9,7 +9,6 @@
 #define PAGE_LEN 1000
 /* A page of a list may find its revision compacted; the list then starts again, this often. */
 #define LIST_ATTEMPTS 4
-#define LEASES_MAX    65536
 /* How often an unknown outcome is looked into before it is given back as unknown. */
 #define READ_BACK_ATTEMPTS 3
 /* Handles that one create asks for: an id may be taken, a handle be lost before it is used. */
@@ -269,9 +268,9 @@ static void on_page(void *arg, const struct etcd_result *result)
 	if (more && kvs.len > 0)
 		next = xasprintf("%s\x01", kvs.items[kvs.len - 1].key);
 	etcd_kvs_fini(&kvs);
-	if (r->reply.leases_len > LEASES_MAX) {
-		err_set(&r->reply.err, -EFBIG, "etcd: more than %d leases under %s", LEASES_MAX,
-			r->store->subnets_prefix);
+	if (r->reply.leases_len > STORE_LEASES_MAX) {
+		err_set(&r->reply.err, -EFBIG, "etcd: more than %d leases under %s",
+			STORE_LEASES_MAX, r->store->subnets_prefix);
 		answer(r, STORE_INVALID);
 	} else if (next) {
 		list_page(r, next);

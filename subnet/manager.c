@@ -214,6 +214,12 @@ void manager_reject_config(struct manager *m, int64_t now_ms, const char *reason
 	wait_for_config(m, now_ms, "config-unusable", reason);
 }
 
+void manager_avoid(struct manager *m, const struct ip_net *v4, const struct ip_net *v6)
+{
+	m->avoid[0] = *v4;
+	m->avoid[1] = *v6;
+}
+
 void manager_claim(struct manager *m, int64_t now_ms, const struct lease *attributes)
 {
 	lease_free(m->attributes);
@@ -372,7 +378,10 @@ static void on_delete(struct manager *m, int64_t now_ms, const struct store_even
 {
 	struct manager_member *member = manager_find(m, &event->lease->subnet);
 	bool own = m->own && subnet_equal(&event->lease->subnet, &m->own->subnet);
+	char key[SUBNET_KEY_TEXT];
 
+	if (!member && HASH_COUNT(m->members) >= STORE_LEASES_MAX)
+		manager_remove_junk(m, subnet_key_format(&event->lease->subnet, key));
 	if (!member || member->lease->mod_revision > event->revision)
 		return;
 	manager_depart(m, now_ms, member, event->revision);

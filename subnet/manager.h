@@ -111,6 +111,8 @@ void manager_set_last_known(struct manager *m, struct last_known *known, int64_t
 
 /* Begins: asks for the configuration. */
 void manager_start(struct manager *m, int64_t now_ms);
+/* No subnet is picked that overlaps these: what this host reaches without the fabric. */
+void manager_avoid(struct manager *m, const struct ip_net *v4, const struct ip_net *v6);
 /* The configuration is usable; `attributes` is what our lease publishes (its subnet is ignored).
  * Copied. */
 void manager_claim(struct manager *m, int64_t now_ms, const struct lease *attributes);

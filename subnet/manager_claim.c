@@ -89,7 +89,8 @@ const struct manager_member *manager_overlapping(const struct manager *m, const 
 static int pick(struct manager *m, const struct network_family *f, bool v6,
 		const struct manager_member *except, struct ip_net *ret, struct err *e)
 {
-	auto_free struct ip_net *taken = xmalloc(HASH_COUNT(m->members) * sizeof(*taken));
+	auto_free struct ip_net *taken = xmalloc((HASH_COUNT(m->members) + 1) * sizeof(*taken));
+	const struct ip_net *avoid = &m->avoid[v6];
 	const struct manager_member *member;
 	const struct manager_member *tmp;
 	size_t len = 0;
@@ -101,6 +102,9 @@ static int pick(struct manager *m, const struct network_family *f, bool v6,
 		if (member != except && ip_net_is_set(net))
 			taken[len++] = *net;
 	}
+	/* All of a network inside a segment would be taken; that is what its user wants. */
+	if (ip_net_is_set(avoid) && ip_net_contains_net(&f->network, avoid))
+		taken[len++] = *avoid;
 	return pool_pick(f, taken, len, manager_random(m), ret, e);
 }
 

@@ -41,6 +41,7 @@ struct manager {
 	int64_t last_known_expires_ms;
 	bool stale;
 
+	struct ip_net avoid[2];   /* IPv4, IPv6 */
 	struct lease *attributes; /* what we publish; NULL before manager_claim */
 	/* Addresses this process has published, so that an answer of long ago is known as ours. */
 	struct ip_addr published[MANAGER_PUBLISHED_MAX];
@@ -146,7 +147,7 @@ void manager_check_own(struct manager *m, int64_t now_ms);
 void manager_own_deleted(struct manager *m, int64_t now_ms);
 void manager_expire(struct manager *m, int64_t now_ms);
 void manager_keep_alive(struct manager *m, int64_t now_ms);
-/* While HELD: deletes what is this host's beside the lease it holds, all or one. */
+/* While HELD: deletes what is this host's beside the lease it holds, all or one (NULL: none). */
 void manager_remove_leftovers(struct manager *m);
 void manager_remove_leftover(struct manager *m, const struct manager_member *member);
 void manager_on_created(struct manager *m, int64_t now_ms, struct store_reply *reply);

@@ -478,8 +478,11 @@ void manager_check_own(struct manager *m, int64_t now_ms)
 
 void manager_remove_leftover(struct manager *m, const struct manager_member *member)
 {
-	const struct lease *l = member->lease;
+	const struct lease *l;
 
+	if (!member)
+		return;
+	l = member->lease;
 	/*
 	 * A subnet of another length or of another network, or a create of unknown outcome that
 	 * happened after all. Only what surely is this host's: id and address, or flannel's rule

@@ -116,8 +116,16 @@ static bool is_own_subnet(const struct manager *m, const struct subnet *s)
 void manager_upsert(struct manager *m, struct lease *lease)
 {
 	struct manager_member *member = manager_find(m, &lease->subnet);
+	char key[SUBNET_KEY_TEXT];
 	bool changed = true;
 
+	if (!member && HASH_COUNT(m->members) >= STORE_LEASES_MAX &&
+	    !is_own_subnet(m, &lease->subnet)) {
+		manager_add_junk(m, subnet_key_format(&lease->subnet, key),
+				 "more than 65536 leases");
+		lease_free(lease);
+		return;
+	}
 	if (!member) {
 		member = xcalloc(1, sizeof(*member));
 		member->lease = lease;

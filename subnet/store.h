@@ -15,6 +15,9 @@
 
 #include "subnet/lease.h"
 
+/* So many leases are used; a list of more is an error, and what is told beyond is set aside. */
+#define STORE_LEASES_MAX 65536
+
 struct store;
 
 enum store_op {

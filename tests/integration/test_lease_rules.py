@@ -47,6 +47,8 @@ RULES = {
     "an older one, in it": ("10.5.130.128-25", vxlan(), "overlaps the older lease 10.5.130.0/24"),
     "an older one, in one family": ("10.5.130.0-24&fd10:5:0:9::-64", vxlan(), "overlaps the older lease 10.5.130.0/24"),
     "loopback": ("10.5.10.0-24", vxlan("127.0.0.1"), "PublicIP is 127.0.0.1, must be a unicast address"),
+    "broadcast of the underlay": ("10.5.52.0-24", vxlan("192.0.2.255"), "192.0.2.255 is the broadcast address of the underlay"),
+    "network of the underlay": ("10.5.53.0-24", vxlan("192.0.2.0"), "192.0.2.0 is the network address of the underlay"),
     "multicast": ("10.5.11.0-24", vxlan("224.0.0.5"), "PublicIP is 224.0.0.5, must be a unicast address"),
     "broadcast": ("10.5.32.0-24", vxlan("255.255.255.255"), "PublicIP is 255.255.255.255, must be a unicast address"),
     "no host's": ("10.5.33.0-24", vxlan("0.0.0.9"), "PublicIP is 0.0.0.9, must be a unicast address"),
@@ -219,13 +221,30 @@ def test_leases_with_one_public_address_are_both_used(lab, fabric3):
 def test_a_subnet_that_the_underlay_is_in(lab):
     """A network that was laid over the underlay: the hosts are not cut off from it."""
     etcd = lab.start_etcd()
-    lab.configure(CONFIG | {"Network": "192.0.0.0/16", "SubnetMin": "192.0.64.0"})
+    lab.configure(CONFIG | {"Network": "192.0.0.0/16", "SubnetMin": "192.0.2.0", "SubnetMax": "192.0.3.0"})
     host = lab.host()
     host.start_daemon()
-    etcd.put(f"{PREFIX}/subnets/192.0.2.0-25", vxlan("198.51.100.70"))
-    item = wait_for(lambda: next(i for i in host.daemon.subnets() if not i["own"]), 3, "it is shown")
-    assert item["reason"] == "contains this host's own address in the underlay"
+    assert host.daemon.subnet() == "192.0.3.0/24", "of two subnets the one that the underlay is not in"
+    reasons = {
+        "192.0.2.0/25": "contains this host's own address in the underlay",
+        "192.0.2.128/25": "overlaps this host's segment of the underlay, 192.0.2.0/24",
+        "192.0.0.0/18": "contains this host's own address in the underlay",
+    }
+    for subnet in reasons:
+        etcd.put(f"{PREFIX}/subnets/{subnet.replace('/', '-')}", vxlan("198.51.100.70"))
+    wait_for(lambda: len(host.daemon.subnets()) == 1 + len(reasons), 3, "they are shown")
+    assert {i["subnet"]: i["reason"] for i in host.daemon.subnets() if not i["own"]} == reasons
     assert not [o for o in host.objects() if o[0] == "route"]
+
+
+def test_a_network_inside_the_segment_of_the_underlay_is_used(lab):
+    """The administrator gave a part of it to the fabric: that works as it does with flannel."""
+    lab.start_etcd()
+    lab.configure(CONFIG | {"Network": "192.0.2.128/25", "SubnetLen": 28})
+    h1, h2 = lab.hosts(2, daemons=True)
+    with lab.pinger(h1.container(), h2.container()) as pinger:
+        wait_for(lambda: pinger.sent > 20, 5, "pings")
+    assert pinger.lost == 0, pinger.report()
 
 
 LEASES_MAX = 65536
@@ -246,3 +265,9 @@ def test_no_more_than_65536_leases(lab):
     etcd.delete_many(keys[-2:])
     daemon.wait_ready(60)
     daemon.wait_status(lambda s: s["peers"] == LEASES_MAX - 1, 30)
+    # Told while it runs: set aside by name, and forgotten when it goes.
+    etcd.put(keys[-1], '{"PublicIP":"192.0.2.70"}')
+    daemon.wait_status(lambda s: s["junkKeys"] == 1 and s["peers"] == LEASES_MAX - 1, 5)
+    assert sentence in daemon.log()
+    etcd.delete(keys[-1])
+    daemon.wait_status(lambda s: s["junkKeys"] == 0, 5)

@@ -578,6 +578,22 @@ static void test_out_of_subnets(void **unused)
 	assert_non_null(waiting(r, STORE_CREATE));
 }
 
+/* A network around the segment of the underlay: of all its subnets never the one it is in. */
+static void test_the_segment_of_the_underlay_is_avoided(void **unused)
+{
+	(void)unused;
+	auto_rig r = rig_new(NULL);
+	const struct ip_net v4 = test_net("10.5.2.0/24");
+	const struct ip_net v6 = { 0 };
+
+	answer_config(r, "{\"Network\":\"10.5.0.0/16\",\"SubnetMin\":\"10.5.2.0\","
+			 "\"SubnetMax\":\"10.5.3.0\"}");
+	manager_avoid(r->m, &v4, &v6);
+	manager_claim(r->m, r->now, r->attributes);
+	answer_list(r, (uint64_t)100, END);
+	assert_subnet(waiting(r, STORE_CREATE)->lease, "10.5.3.0-24");
+}
+
 static void test_lost_races(void **unused)
 {
 	(void)unused;
@@ -1921,6 +1937,7 @@ int main(void)
 		cmocka_unit_test(test_previous_subnet_taken),
 		cmocka_unit_test(test_previous_subnet_of_another_network),
 		cmocka_unit_test(test_out_of_subnets),
+		cmocka_unit_test(test_the_segment_of_the_underlay_is_avoided),
 		cmocka_unit_test(test_lost_races),
 		cmocka_unit_test(test_created),
 		cmocka_unit_test(test_event_before_the_reply),
