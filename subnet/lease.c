@@ -135,6 +135,8 @@ static int read_node(const json_t *object, struct lease *l, struct err *e)
 	if (rc == 0)
 		rc = read_text(node, "Name", &l->node_name, e);
 	if (rc == 0)
+		rc = read_text(node, "Claim", &l->claim, e);
+	if (rc == 0)
 		rc = read_public(node, "Source", AF_INET, &l->source_v4, e);
 	if (rc == 0)
 		rc = read_public(node, "SourceIPv6", AF_INET6, &l->source_v6, e);
@@ -216,6 +218,10 @@ char *lease_value_format(const struct lease *l)
 			fprintf(out, ",\"Source\":\"%s\"", ip_addr_format(&l->source_v4, addr));
 		if (ip_addr_is_set(&l->source_v6))
 			fprintf(out, ",\"SourceIPv6\":\"%s\"", ip_addr_format(&l->source_v6, addr));
+		if (l->claim) {
+			fputs(",\"Claim\":", out);
+			put_string(out, l->claim);
+		}
 		fputc('}', out);
 	}
 	fputc('}', out);
@@ -244,6 +250,7 @@ struct lease *lease_copy(const struct lease *l)
 	copy->backend_v6_data = copy_text(l->backend_v6_data);
 	copy->node_id = copy_text(l->node_id);
 	copy->node_name = copy_text(l->node_name);
+	copy->claim = copy_text(l->claim);
 	copy->problem = copy_text(l->problem);
 	return copy;
 }
@@ -255,6 +262,7 @@ void lease_fini(struct lease *l)
 	free(STEAL(l->backend_v6_data));
 	free(STEAL(l->node_id));
 	free(STEAL(l->node_name));
+	free(STEAL(l->claim));
 	free(STEAL(l->problem));
 }
 
@@ -281,5 +289,6 @@ bool lease_equal(const struct lease *a, const struct lease *b)
 	       same_text(a->backend_v6_data, b->backend_v6_data) &&
 	       ip_addr_equal(&a->source_v4, &b->source_v4) &&
 	       ip_addr_equal(&a->source_v6, &b->source_v6) && same_text(a->node_id, b->node_id) &&
-	       same_text(a->node_name, b->node_name) && same_text(a->problem, b->problem);
+	       same_text(a->node_name, b->node_name) && same_text(a->claim, b->claim) &&
+	       same_text(a->problem, b->problem);
 }

@@ -34,6 +34,8 @@ struct lease {
 	char *backend_v6_data;
 	char *node_id; /* NULL on leases that flannel wrote */
 	char *node_name;
+	char *claim; /* where a host is that has this id and asks whether the lease's own host still
+			lives; NULL: nobody asks. Ours only. */
 	/* Where its packets come from, if that is not where they are sent to (NAT); ours only. */
 	struct ip_addr source_v4;
 	struct ip_addr source_v6;

@@ -293,7 +293,7 @@ void manager_break_history(struct manager *m, uint64_t revision, uint64_t before
 	m->watch_live = false;
 	m->before_break = MAX(m->before_break, m->newest);
 	m->revision = m->newest = m->list_revision = m->floor = m->list_floor = 0;
-	m->past_revision = 0;
+	m->past_revision = m->challenged = 0;
 	m->list_id = 0;
 	if (m->own)
 		m->own->create_revision = m->own->mod_revision = 0;

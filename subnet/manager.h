@@ -51,7 +51,8 @@ const char *manager_state_name(enum manager_state state);
 struct manager_member {
 	struct lease *lease;
 	bool own;
-	bool twin; /* another host's, though it has our node id or our public address */
+	bool twin;     /* another host's, though it has our node id or our public address */
+	bool defended; /* it has our id, but its host answered when we asked for it */
 	void *user;
 	uint32_t seen;         /* number of the list that last had it */
 	int64_t kept_until_ms; /* gone from the store, but its host may claim it again until then;

@@ -43,8 +43,19 @@ bool manager_is_surely_ours(const struct manager *m, const struct lease *l)
 
 bool manager_is_twin(const struct manager *m, const struct lease *l)
 {
-	return !l->problem && l->node_id && !manager_is_ours(m, l) &&
-	       (manager_same_text(l->node_id, m->node_id) || manager_same_public(m->attributes, l));
+	if (l->problem || !l->node_id)
+		return false;
+	if (manager_same_text(l->node_id, m->node_id))
+		return !manager_same_public(m->attributes, l);
+	return manager_same_public(m->attributes, l) &&
+	       !manager_same_text(l->node_name, m->node_name);
+}
+
+/* By id before by address, then the one we used last, then the one with our address. */
+static int rank(const struct manager *m, const struct lease *l)
+{
+	return manager_same_text(l->node_id, m->node_id) * 4 +
+	       subnet_equal(&l->subnet, &m->previous) * 2 + manager_same_public(m->attributes, l);
 }
 
 struct manager_member *manager_find_ours(const struct manager *m)
@@ -54,17 +65,13 @@ struct manager_member *manager_find_ours(const struct manager *m)
 	struct manager_member *tmp;
 
 	HASH_ITER (hh, m->members, member, tmp) {
-		bool by_id;
+		int better;
 
-		if (member->kept_until_ms || !manager_is_ours(m, member->lease))
+		if (member->kept_until_ms || member->defended || !manager_is_ours(m, member->lease))
 			continue;
-		by_id = manager_same_text(member->lease->node_id, m->node_id);
-		/* By id before by address, then the one we used last, then the oldest. */
-		if (!best || (by_id && !manager_same_text(best->lease->node_id, m->node_id)) ||
-		    (by_id == manager_same_text(best->lease->node_id, m->node_id) &&
-		     (subnet_equal(&member->lease->subnet, &m->previous) ||
-		      (!subnet_equal(&best->lease->subnet, &m->previous) &&
-		       member->lease->create_revision < best->lease->create_revision))))
+		better = best ? rank(m, member->lease) - rank(m, best->lease) : 1;
+		if (better > 0 ||
+		    (better == 0 && member->lease->create_revision < best->lease->create_revision))
 			best = member;
 	}
 	return best;

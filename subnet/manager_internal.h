@@ -97,8 +97,12 @@ struct manager {
 	bool verifying;      /* our key is in the store; who else is there must become known */
 	bool renewal_failed; /* the last keepalive */
 	bool write_failed;   /* the last update */
-	bool taken_over;     /* `own` had another public address when it was adopted */
-	struct subnet claiming;              /* what the create under way asks for */
+	bool challenging;    /* the claim under way asks whether the lease's host lives */
+	uint64_t challenged; /* revision of that question; 0: none is open */
+	struct subnet challenged_subnet;
+	int64_t challenge_ms;   /* until then its host has time to answer */
+	bool taken_over;        /* `own` had another public address when it was adopted */
+	struct subnet claiming; /* what the create under way asks for */
 	char complaint[MANAGER_REASON_SIZE]; /* the failure said last, so that it is said once */
 
 	struct manager_view counts; /* only the totals are used */

@@ -20,6 +20,7 @@
 #define HELD_CALM_MS      10000 /* a lease that is lost sooner is claimed again less eagerly */
 #define RACES_MAX         3     /* lost in a row before the picture is asked for again */
 #define CONTESTED_MAX     3
+#define CHALLENGE_MS      2000 /* a host that lives is told of a question and answers within this */
 
 static struct lease *wanted(const struct manager *m, const struct subnet *s)
 {
@@ -28,6 +29,13 @@ static struct lease *wanted(const struct manager *m, const struct subnet *s)
 	l->subnet = *s;
 	return l;
 }
+
+static const struct ip_addr *public_address(const struct lease *l)
+{
+	return ip_addr_is_set(&l->public_v4) ? &l->public_v4 : &l->public_v6;
+}
+
+static void conflict(struct manager *m, int64_t now_ms, const struct lease *holder);
 
 static void schedule_retry(struct manager *m, int64_t now_ms)
 {
@@ -47,6 +55,7 @@ static void abandon(struct manager *m)
 {
 	m->claim_id = 0;
 	m->adopting = false;
+	m->challenging = false;
 	m->verifying = false;
 	m->write_failed = false;
 	abandon_keepalive(m);
@@ -123,12 +132,85 @@ static void update(struct manager *m, const struct lease *in_store)
 	m->claim_id = manager_submit(m, STORE_UPDATE, l);
 }
 
+/* Asks the host of this lease, by a mark in it that changes nothing else, whether it lives. */
+static void challenge(struct manager *m, const struct lease *in_store)
+{
+	auto_lease struct lease *l = lease_copy(in_store);
+	char address[IP_ADDR_TEXT];
+	char key[SUBNET_KEY_TEXT];
+
+	free(l->claim);
+	l->claim = xstrdup(ip_addr_format(public_address(m->attributes), address));
+	abandon(m);
+	m->creating = false;
+	m->challenging = true;
+	m->claim_floor = m->floor;
+	m->claim_id = manager_submit(m, STORE_UPDATE, l);
+	manager_note(m, LOG_LEVEL_INFO, "lease-asked-for",
+		     "%s has this host's node id and another public address, %s: this host's of "
+		     "before it moved, unless that host answers within %d s",
+		     subnet_format(&l->subnet, key), ip_addr_format(public_address(l), address),
+		     CHALLENGE_MS / 1000);
+}
+
+static void on_challenged(struct manager *m, int64_t now_ms, struct lease *marked)
+{
+	m->challenging = false;
+	m->challenged = marked->mod_revision;
+	m->challenged_subnet = marked->subnet;
+	m->challenge_ms = m->retry_at = now_ms + CHALLENGE_MS;
+	manager_upsert(m, marked);
+}
+
+static void defended(struct manager *m, int64_t now_ms, const struct lease *in_store)
+{
+	struct manager_member *member = manager_find(m, &in_store->subnet);
+
+	m->challenged = 0;
+	if (member) {
+		member->defended = true;
+		manager_find_twins(m);
+	}
+	if (m->was_held)
+		conflict(m, now_ms, in_store);
+	else
+		manager_choose(m, now_ms);
+}
+
+/*
+ * A lease with our node id and another address is of this host, which has moved; or of a host that
+ * lives, and we are a copy of its disk. A live one writes its lease again when it finds our mark in
+ * it. True if the lease is free to be taken over; else something is under way.
+ */
+static bool is_undefended(struct manager *m, int64_t now_ms, const struct lease *in_store)
+{
+	if (!manager_same_text(in_store->node_id, m->node_id) ||
+	    manager_same_public(in_store, m->attributes) ||
+	    in_store->mod_revision <= m->past_revision)
+		return true;
+	if (!m->challenged || !subnet_equal(&in_store->subnet, &m->challenged_subnet)) {
+		challenge(m, in_store);
+	} else if (in_store->mod_revision != m->challenged) {
+		defended(m, now_ms, in_store);
+	} else if (now_ms < m->challenge_ms) {
+		m->retry_at = m->challenge_ms;
+	} else {
+		m->challenged = 0;
+		return true;
+	}
+	return false;
+}
+
 /* `in_store` is ours, from this or an earlier life. */
 static void adopt(struct manager *m, int64_t now_ms, const struct lease *in_store)
 {
-	struct lease *l = wanted(m, &in_store->subnet);
-	bool same = lease_equal(l, in_store);
+	struct lease *l;
+	bool same;
 
+	if (!is_undefended(m, now_ms, in_store))
+		return;
+	l = wanted(m, &in_store->subnet);
+	same = lease_equal(l, in_store);
 	l->mod_revision = in_store->mod_revision;
 	l->create_revision = in_store->create_revision;
 	l->handle = in_store->handle;
@@ -204,6 +286,7 @@ static void held(struct manager *m, int64_t now_ms)
 	m->retry_at = INT64_MAX;
 	m->previous = m->own->subnet;
 	m->complaint[0] = '\0';
+	manager_find_twins(m);
 	manager_set_state(m, MANAGER_HELD, "");
 	manager_note(m, LOG_LEVEL_INFO, "lease-held", "%s, %s", subnet_format(&m->own->subnet, key),
 		     m->creating ? "newly claimed" : "ours already");
@@ -381,11 +464,6 @@ void manager_retry(struct manager *m, int64_t now_ms)
 
 /* ---- our key once we held it ---- */
 
-static const struct ip_addr *public_address(const struct lease *l)
-{
-	return ip_addr_is_set(&l->public_v4) ? &l->public_v4 : &l->public_v6;
-}
-
 void manager_remember_address(struct manager *m, const struct lease *published)
 {
 	const struct ip_addr *address = public_address(published);
@@ -404,8 +482,9 @@ static bool is_our_address(const struct manager *m, const struct lease *l)
 
 	if (manager_same_public(l, m->attributes))
 		return true;
-	/* Before we moved, since we have had its place after that. */
-	if (manager_same_text(l->node_id, m->node_id) && l->mod_revision <= m->past_revision)
+	/* Before we moved, since we have had its place after that; or our own question. */
+	if (manager_same_text(l->node_id, m->node_id) &&
+	    (l->mod_revision <= m->past_revision || l->mod_revision == m->challenged))
 		return true;
 	for (unsigned i = 0; i < ARRAY_LEN(m->published); i++) {
 		if (ip_addr_is_set(address) && ip_addr_equal(&m->published[i], address))
@@ -464,7 +543,12 @@ void manager_check_own(struct manager *m, int64_t now_ms)
 	}
 	if (!lease_equal(want, l)) {
 		/* Not news if what we publish is what has changed. */
-		if (!lease_equal(l, m->own))
+		if (l->claim && manager_same_text(l->node_id, m->node_id))
+			manager_note(m, LOG_LEVEL_ERROR, "node-id-twice",
+				     "a host at %s has this host's node id %s and asks for its "
+				     "lease; a copied disk image? Give one of them another id",
+				     l->claim, m->node_id);
+		else if (!lease_equal(l, m->own))
 			manager_note(m, LOG_LEVEL_WARN, "lease-overwritten",
 				     "somebody changed our lease in the store; writing it again");
 		update(m, l);
@@ -507,6 +591,8 @@ void manager_remove_leftovers(struct manager *m)
 
 void manager_claim_failed(struct manager *m, int64_t now_ms, const struct err *e)
 {
+	/* Who could not be heard could not answer either. */
+	m->challenged = 0;
 	manager_complain(m, LOG_LEVEL_WARN, "claim-failed", e->text);
 	if (m->state == MANAGER_CLAIMING)
 		m->state = MANAGER_LISTING;
@@ -560,6 +646,10 @@ void manager_on_updated(struct manager *m, int64_t now_ms, struct store_reply *r
 {
 	switch (reply->status) {
 	case STORE_OK:
+		if (m->challenging) {
+			on_challenged(m, now_ms, STEAL(reply->holder));
+			return;
+		}
 		lease_free(m->own);
 		m->own = STEAL(reply->holder);
 		m->newest = MAX(m->newest, m->own->mod_revision);
@@ -584,7 +674,7 @@ void manager_on_updated(struct manager *m, int64_t now_ms, struct store_reply *r
 		m->write_failed = true;
 		manager_claim_failed(m, now_ms, &reply->err);
 	}
-	if (m->adopting)
+	if (m->adopting || m->challenging)
 		abandon(m);
 	schedule_retry(m, now_ms);
 }

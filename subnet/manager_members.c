@@ -70,7 +70,11 @@ static void set_twin(struct manager *m, struct manager_member *member, bool twin
 
 static void mark_twin(struct manager *m, struct manager_member *member)
 {
-	set_twin(m, member, m->attributes && !member->own && manager_is_twin(m, member->lease));
+	/* Before we have a lease, one with our id may be ours, of before we moved. */
+	bool sure = m->was_held || member->defended;
+
+	set_twin(m, member,
+		 sure && m->attributes && !member->own && manager_is_twin(m, member->lease));
 }
 
 const char *manager_describe_twin(const struct manager *m, char text[static MANAGER_REASON_SIZE])

@@ -214,30 +214,47 @@ def test_a_lease_over_our_subnet(scene, what):
     s.lab.wait_equal(5, [h1, h2])
 
 
-def test_a_copied_disk_image(lab):
+def test_a_copied_disk_image(scene):
     """All of h1 but its address: node id, name, last known state. That is how h1 itself looks with a new address.
 
-    So the copy takes the lease over, h1 takes it back at once and keeps it, and the copy takes no subnet at all.
+    So the copy asks whether h1 lives, in a way that changes nothing for anybody; h1 answers, and the copy takes another
+    subnet. Its MAC is that of h1 as well, so that it is of no use to others until it gets an id of its own.
     """
-    s = Scene(lab)
-    h1, h2, h3 = s.h1, s.h2, s.h3
-    copy = h3.make_daemon(node_name=s.node["Name"])
-    h1.daemon.stop()
-    shutil.copytree(h1.daemon.directory / "state", copy.directory / "state")
-    h1.daemon.start().wait_ready()
-    monitor = h2.monitor()
-    with s.pinger as pinger:
-        copy.start()
-        s.says(h3, "conflict", h1.daemon.subnet(), h1.address, s.node["Name"], "a copied disk image?")
-        h1.daemon.wait_log("lease-overwritten")
-        for host in (h1, h2):
-            host.daemon.wait_status(lambda d: d["lease"]["state"] == "held" and d["peers"] == 1)
-        lab.wait_equal(5, [h1, h2])
-        taken = len(monitor.tunnel_events())
-        s.wait_pings(200)
-        assert monitor.tunnel_events() == [], "once, and not again"
-        assert copy.request("/readyz")[0] == 503
-    assert taken <= 2, "there and back"
-    # Milliseconds: the copy's write, then the answer of h1.
-    assert pinger.lost <= 20, pinger.report()
-    assert json.loads(s.etcd.get(h1.daemon.key()).value)["PublicIP"] == h1.address
+    with scene as s:
+        h1, h2, h3 = s.h1, s.h2, s.h3
+        copy = h3.make_daemon(node_name=s.node["Name"])
+        h1.daemon.restart()  # so that the last known state is in the image too
+        assert (h1.daemon.directory / "state" / "last-known.json").exists()
+        shutil.copytree(h1.daemon.directory / "state", copy.directory / "state")
+        copy.start().wait_ready()
+        assert copy.subnet() not in s.subnets
+        assert h1.daemon.logged(f"node-id-twice: a host at {h3.address} has this host's node id")
+        for host, other in ((h1, h3), (h3, h1)):
+            s.says(host, "node-id-twice", other.daemon.subnet(), other.address, s.node["ID"], "a copied disk image?")
+        s.ignores(h2, copy.subnet(), f"uses the same MAC, address or route as {h1.daemon.subnet()}")
+        s.wait_pings(100)
+        assert [monitor.tunnel_events() for monitor in s.monitors.values()] == [[], []]
+        s.start_all_again()
+        copy.restart()
+        s.wait_pings(100)
+        assert s.etcd.get(h1.daemon.key()).json["PublicIP"] == h1.address
+        assert [monitor.tunnel_events() for monitor in s.monitors.values()] == [[], []]
+
+
+def test_a_host_that_moved_while_it_was_down(lab):
+    """The same lease from the other side: nobody answers, and after two seconds it is taken over, with its subnet."""
+    lab.start_etcd()
+    lab.configure(APART)
+    h1, h2 = lab.hosts(2, daemons=True)
+    c1, c2 = h1.container(), h2.container()
+    subnet = h1.daemon.subnet()
+    h1.daemon.kill()
+    h1.namespace.ip_batch(["addr add 192.0.2.91/24 dev eth0", f"addr del {h1.address}/24 dev eth0",
+                           "addr replace 192.0.2.91/24 dev eth0", "route replace default via 192.0.2.254"])
+    h1.daemon.start().wait_ready(6)
+    assert h1.daemon.subnet() == subnet
+    assert h1.daemon.logged("lease-asked-for")
+    lab.wait_equal()
+    with lab.pinger(c1, c2) as pinger:
+        wait_for(lambda: pinger.sent > 20, 5, "pings")
+    assert pinger.lost == 0, pinger.report()

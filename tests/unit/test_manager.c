@@ -359,6 +359,31 @@ static struct rig *holding(void)
 	return r;
 }
 
+/* Our id with another address: its host is asked, by a mark that changes nothing else. Returns the
+ * lease with the mark. */
+static struct lease *asked(struct rig *r, uint64_t revision)
+{
+	const struct sent *s = waiting(r, STORE_UPDATE);
+	struct lease *marked;
+
+	assert_non_null(s);
+	assert_string_equal(s->lease->claim, "192.0.2.1");
+	assert_int_equal(s->lease->public_v4.b[3], 8);
+	marked = written(s, revision, 0);
+	answer_written(r, STORE_UPDATE, revision, 0);
+	assert_null(waiting(r, STORE_UPDATE));
+	assert_true(manager_deadline(r->m) >= r->now + 2000);
+	return marked;
+}
+
+static void nobody_answers(struct rig *r, uint64_t revision)
+{
+	struct lease *marked = asked(r, revision);
+
+	until(r, STORE_LIST, 2100);
+	answer_list(r, revision, marked, END);
+}
+
 /* ---- configuration ---- */
 
 static void test_config_missing_invalid_then_good(void **unused)
@@ -1402,7 +1427,8 @@ static void test_restored_to_before_we_moved(void **unused)
 	auto_rig r = started("10.5.5.0-24");
 
 	answer_list(r, (uint64_t)100, lease("10.5.5.0-24", "192.0.2.8", ME, "me", 43, 43, 7), END);
-	answer_written(r, STORE_UPDATE, 101, 0);
+	nobody_answers(r, 101);
+	answer_written(r, STORE_UPDATE, 102, 0);
 	answer_keepalive(r, STORE_OK);
 	assert_int_equal(state(r), MANAGER_HELD);
 	event(r, STORE_EVENT_RESYNC, 0, NULL);
@@ -1418,7 +1444,8 @@ static void test_restored_again_and_again(void **unused)
 	auto_rig r = started("10.5.5.0-24");
 
 	answer_list(r, (uint64_t)100, lease("10.5.5.0-24", "192.0.2.8", ME, "me", 90, 90, 7), END);
-	answer_written(r, STORE_UPDATE, 101, 0);
+	nobody_answers(r, 101);
+	answer_written(r, STORE_UPDATE, 102, 0);
 	answer_keepalive(r, STORE_OK);
 	for (unsigned i = 0; i < 10; i++) {
 		event(r, STORE_EVENT_RESYNC, 0, NULL);
@@ -1698,8 +1725,84 @@ static void test_copied_disk_image(void **unused)
 	answer_list(r, (uint64_t)100, lease("10.5.5.0-24", "192.0.2.8", ME, "original", 43, 43, 7),
 		    END);
 	assert_null(waiting(r, STORE_UPDATE));
-	assert_non_null(waiting(r, STORE_CREATE));
+	answer_written(r, STORE_CREATE, 101, 11);
+	event(r, STORE_EVENT_LIVE, 101, NULL);
+	put(r, written(&r->sent[r->sent_len - 1], 101, 11));
+	assert_int_equal(state(r), MANAGER_HELD);
 	assert_true(noted(r, "node-id-twice"));
+}
+
+/* The copy has all of the original, its name too. The original writes its lease again. */
+static void test_copied_disk_image_of_a_live_host(void **unused)
+{
+	(void)unused;
+	auto_rig r = started(NULL);
+	char text[MANAGER_REASON_SIZE];
+	struct lease *marked;
+
+	answer_list(r, (uint64_t)100, lease("10.5.5.0-24", "192.0.2.8", ME, "me", 43, 43, 7), END);
+	marked = asked(r, 101);
+	until(r, STORE_LIST, 2100);
+	free(STEAL(marked->claim));
+	marked->mod_revision = 102;
+	answer_list(r, (uint64_t)102, marked, END);
+	assert_true(noted(r, "node-id-twice"));
+	assert_string_equal(manager_describe_twin(r->m, text), "node-id-twice");
+	assert_null(waiting(r, STORE_UPDATE));
+	assert_int_not_equal(waiting(r, STORE_CREATE)->lease->subnet.v4.addr.b[2], 5);
+	answer_status(r, STORE_CREATE, STORE_UNAVAILABLE);
+	/* Nor is it asked again. */
+	until(r, STORE_LIST, 11000);
+	answer_list(r, (uint64_t)103, lease("10.5.5.0-24", "192.0.2.8", ME, "me", 43, 103, 7), END);
+	assert_null(waiting(r, STORE_UPDATE));
+	assert_non_null(waiting(r, STORE_CREATE));
+}
+
+/* Whoever could not be heard could not answer: the question is put again. */
+static void test_store_away_while_the_host_is_asked(void **unused)
+{
+	(void)unused;
+	auto_rig r = started(NULL);
+	struct lease *marked;
+
+	answer_list(r, (uint64_t)100, lease("10.5.5.0-24", "192.0.2.8", ME, "me", 43, 43, 7), END);
+	marked = asked(r, 101);
+	until(r, STORE_LIST, 2100);
+	answer_status(r, STORE_LIST, STORE_UNAVAILABLE);
+	until(r, STORE_LIST, 11000);
+	answer_list(r, (uint64_t)101, marked, END);
+	nobody_answers(r, 102);
+	answer_written(r, STORE_UPDATE, 103, 0);
+	answer_keepalive(r, STORE_OK);
+	assert_int_equal(state(r), MANAGER_HELD);
+}
+
+/* The other side of it: we are asked, and live. */
+static void test_asked_by_a_copy(void **unused)
+{
+	(void)unused;
+	auto_rig r = holding();
+	struct lease *marked = mine("10.5.1.0-24", 101, 120, 11);
+
+	marked->claim = xstrdup("192.0.2.8");
+	put(r, marked);
+	assert_int_equal(state(r), MANAGER_HELD);
+	assert_true(noted(r, "node-id-twice"));
+	assert_false(noted(r, "lease-overwritten"));
+	assert_null(waiting(r, STORE_UPDATE)->lease->claim);
+	answer_written(r, STORE_UPDATE, 121, 0);
+	assert_int_equal(state(r), MANAGER_HELD);
+	/* However often. */
+	for (unsigned i = 0; i < 10; i++) {
+		marked = mine("10.5.1.0-24", 101, 130 + 2 * i, 11);
+		marked->claim = xstrdup("192.0.2.8");
+		put(r, marked);
+		answer_written(r, STORE_UPDATE, 131 + 2 * i, 0);
+	}
+	assert_int_equal(state(r), MANAGER_HELD);
+	/* The copy has a subnet of its own, and a name like ours. */
+	put(r, lease("10.5.8.0-24", "192.0.2.8", ME, "me", 160, 160, 12));
+	assert_int_equal(view(r).twins, 1);
 }
 
 /* Its lease is of no use under our configuration: it is not overlapped all the same. */
@@ -1728,10 +1831,11 @@ static void test_copy_that_took_over_gives_back(void **unused)
 	auto_rig r = started(NULL);
 
 	answer_list(r, (uint64_t)100, lease("10.5.5.0-24", "192.0.2.8", ME, "me", 43, 43, 7), END);
-	answer_written(r, STORE_UPDATE, 101, 0);
+	nobody_answers(r, 101);
+	answer_written(r, STORE_UPDATE, 102, 0);
 	answer_keepalive(r, STORE_OK);
 	assert_int_equal(state(r), MANAGER_HELD);
-	put(r, lease("10.5.5.0-24", "192.0.2.8", ME, "me", 43, 102, 7));
+	put(r, lease("10.5.5.0-24", "192.0.2.8", ME, "me", 43, 103, 7));
 	assert_int_equal(state(r), MANAGER_CONFLICT);
 	assert_contains(view(r).reason, "node id");
 	assert_null(waiting(r, STORE_UPDATE));
@@ -1739,7 +1843,7 @@ static void test_copy_that_took_over_gives_back(void **unused)
 	for (unsigned i = 0; i < 5; i++) {
 		until(r, STORE_CREATE, 50000);
 		answer_conflict(r, STORE_CREATE,
-				lease("10.5.5.0-24", "192.0.2.8", ME, "me", 43, 102, 7));
+				lease("10.5.5.0-24", "192.0.2.8", ME, "me", 43, 103, 7));
 		assert_int_equal(state(r), MANAGER_CONFLICT);
 		assert_null(waiting(r, STORE_UPDATE));
 	}
@@ -1773,8 +1877,10 @@ static void test_own_address_changed(void **unused)
 
 	answer_list(r, (uint64_t)100, lease("10.5.5.0-24", "192.0.2.8", ME, "old-name", 43, 43, 7),
 		    END);
+	nobody_answers(r, 101);
 	assert_int_equal(waiting(r, STORE_UPDATE)->lease->public_v4.b[3], 1);
-	answer_written(r, STORE_UPDATE, 101, 0);
+	assert_null(waiting(r, STORE_UPDATE)->lease->claim);
+	answer_written(r, STORE_UPDATE, 102, 0);
 	answer_keepalive(r, STORE_OK);
 	assert_int_equal(state(r), MANAGER_HELD);
 }
@@ -1994,6 +2100,9 @@ int main(void)
 		cmocka_unit_test(test_leftovers_of_own),
 		cmocka_unit_test(test_address_twice),
 		cmocka_unit_test(test_copied_disk_image),
+		cmocka_unit_test(test_copied_disk_image_of_a_live_host),
+		cmocka_unit_test(test_store_away_while_the_host_is_asked),
+		cmocka_unit_test(test_asked_by_a_copy),
 		cmocka_unit_test(test_copy_keeps_away_from_the_original),
 		cmocka_unit_test(test_copy_that_took_over_gives_back),
 		cmocka_unit_test(test_original_takes_it_back),
