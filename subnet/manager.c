@@ -10,8 +10,9 @@
 #define CONFIG_POLL_MS     1000
 #define CONFIG_POLL_MAX_MS 5000
 /* Longer than the longest pause before a host asks its store again. */
-#define DOUBT_MS       15000
-#define RESYNC_CALM_MS 10000 /* history that breaks again within this is listed less eagerly */
+#define DOUBT_MS        15000
+#define WATCH_NOTES_MAX 4     /* reasons told of one loss of the watch */
+#define RESYNC_CALM_MS  10000 /* history that breaks again within this is listed less eagerly */
 
 const char *manager_state_name(enum manager_state state)
 {
@@ -431,6 +432,22 @@ static void on_live(struct manager *m, int64_t now_ms)
 		m->retry_at = MIN(m->retry_at, now_ms + (int64_t)(manager_random(m) % 1000));
 }
 
+static void on_lost(struct manager *m, const char *reason)
+{
+	if (m->watch_live)
+		m->watch_notes = 0;
+	/* How it ended says less, often, than why it does not come back. */
+	if (m->watch_live ||
+	    (strcmp(reason, m->watch_reason) != 0 && m->watch_notes < WATCH_NOTES_MAX)) {
+		m->watch_notes++;
+		manager_note(m, LOG_LEVEL_WARN, "watch-lost",
+			     "%s; the data plane stays as it is, reconnecting", reason);
+	}
+	m->watch_live = false;
+	m->counts.watch_restarts_total++;
+	snprintf(m->watch_reason, sizeof(m->watch_reason), "%s", reason);
+}
+
 void manager_event(struct manager *m, int64_t now_ms, struct store_event *event)
 {
 	m->counts.events_total++;
@@ -461,13 +478,7 @@ void manager_event(struct manager *m, int64_t now_ms, struct store_event *event)
 		on_live(m, now_ms);
 		break;
 	case STORE_EVENT_LOST:
-		if (m->watch_live)
-			manager_note(m, LOG_LEVEL_WARN, "watch-lost",
-				     "%s; the data plane stays as it is, reconnecting",
-				     event->reason);
-		m->watch_live = false;
-		m->counts.watch_restarts_total++;
-		snprintf(m->watch_reason, sizeof(m->watch_reason), "%s", event->reason);
+		on_lost(m, event->reason);
 		break;
 	case STORE_EVENT_RESYNC:
 		on_resync(m, now_ms, event->reason);
