@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "lib/base64.h"
+#include "lib/clock.h"
 #include "lib/http.h"
 #include "lib/json.h"
 #include "subnet/etcd_internal.h"
@@ -115,10 +116,17 @@ static UNUSED void on_deadline(evutil_socket_t fd UNUSED, short what UNUSED, voi
 	((struct rig *)arg)->late = true;
 }
 
-/* One turn of the loop; fails if nothing comes for too long. */
-static UNUSED void turn(struct rig *r, const char *what)
+/* Until when to wait for what must come. */
+static UNUSED int64_t patience(void)
 {
-	static const struct timeval limit = { DEADLINE_S, 0 };
+	return clock_boot_ms() + DEADLINE_S * 1000;
+}
+
+/* One turn of the loop; fails if it is too late for `what`. */
+static UNUSED void turn(struct rig *r, int64_t until, const char *what)
+{
+	int64_t left = MAX(until - clock_boot_ms(), (int64_t)0);
+	struct timeval limit = { left / 1000, left % 1000 * 1000 };
 
 	r->late = false;
 	event_add(r->deadline, &limit);
@@ -252,10 +260,11 @@ static UNUSED struct asked *next_asked(const struct rig *r)
 static UNUSED struct asked *expect(struct rig *r, unsigned endpoint, const char *path,
 				   const char *body)
 {
+	int64_t until = patience();
 	struct asked *q;
 
 	while (!(q = next_asked(r)))
-		turn(r, path ? path : "a request");
+		turn(r, until, path ? path : "a request");
 	q->expected = true;
 	if (q->conn->fake != &r->fakes[endpoint] || (path && strcmp(q->path, path) != 0) ||
 	    (body && strcmp(q->body, body) != 0))
@@ -334,8 +343,10 @@ static UNUSED void cut(struct asked *q)
 /* Until the client closes what this request came on. */
 static UNUSED void await_closed(struct rig *r, const struct asked *q)
 {
+	int64_t until = patience();
+
 	while (q->conn->bev)
-		turn(r, "the connection to be closed");
+		turn(r, until, "the connection to be closed");
 }
 
 static UNUSED bool has_header(const struct asked *q, const char *line)
@@ -481,8 +492,10 @@ static UNUSED struct question *ask(struct rig *r, enum store_op op, const struct
 /* Waits for the reply, which must have this status. */
 static UNUSED const struct store_reply *answered(struct question *q, enum store_status status)
 {
+	int64_t until = patience();
+
 	while (!q->done)
-		turn(q->rig, "the store's reply");
+		turn(q->rig, until, "the store's reply");
 	if (q->reply.status != status)
 		fail_msg("%s instead of %s: %s", store_status_name(q->reply.status),
 			 store_status_name(status), q->reply.err.text);
@@ -515,10 +528,11 @@ static UNUSED void on_event(void *arg, struct store_event *event)
 /* Waits for the next event, which must be this. `about`: the key, or part of the reason. */
 static UNUSED const struct told *tells(struct rig *r, enum store_event_type type, const char *about)
 {
+	int64_t until = patience();
 	const struct told *t;
 
 	while (r->told_seen == r->told_len)
-		turn(r, "an event");
+		turn(r, until, "an event");
 	t = &r->told[r->told_seen++];
 	if (t->type != type)
 		fail_msg("event %d (%s, %s) instead of %d", t->type, t->key ? t->key : "",

@@ -1056,8 +1056,12 @@ static void test_user_where_there_are_none(void **state)
 	      UNARY_ERROR("etcdserver: authentication is not enabled", 9));
 	a = expect(r, 0, RANGE, NULL);
 	assert_null(strstr(a->head, "Authorization"));
-	/* Then it is switched on. */
+	/* Then it is switched on, with another password. */
 	reply(a, 400, NO_TOKEN);
+	reply(expect(r, 0, LOGIN, NULL), 400,
+	      UNARY_ERROR("etcdserver: authentication failed, invalid user ID or password", 3));
+	assert_contains(answered(q, STORE_DENIED)->err.text, "authentication failed");
+	q = ask(r, STORE_CONFIG, NULL, 0);
 	reply(log_in(r, 0, RANGE), 200, HEAD(1) "}");
 	answered(q, STORE_ABSENT);
 }
@@ -1177,7 +1181,7 @@ static void test_older_prefix_found_together(void **state)
 	answered(two, STORE_ABSENT);
 }
 
-/* A web server among the endpoints. */
+/* A web server among the endpoints, and an older etcd behind it. */
 static void test_endpoint_that_is_no_etcd(void **state)
 {
 	(void)state;
@@ -1186,7 +1190,8 @@ static void test_endpoint_that_is_no_etcd(void **state)
 
 	for (int i = 0; i < 3; i++)
 		reply(expect(r, 0, NULL, NULL), 404, "Not Found");
-	reply(expect(r, 1, "/v3/kv/range", NULL), 200, HEAD(1) "}");
+	reply(expect(r, 1, "/v3/kv/range", NULL), 404, "Not Found");
+	reply(expect(r, 1, "/v3beta/kv/range", NULL), 200, HEAD(1) "}");
 	answered(q, STORE_ABSENT);
 }
 

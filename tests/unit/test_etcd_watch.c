@@ -7,8 +7,6 @@
 
 #include <limits.h>
 
-#include "lib/clock.h"
-
 #define RANGE  "/v3/kv/range"
 #define WATCH  "/v3/watch"
 #define LOGIN  "/v3/auth/authenticate"
@@ -78,13 +76,11 @@ static struct asked *probe(struct rig *r, unsigned endpoint)
  * way. */
 static struct asked *probes(struct rig *r, unsigned endpoint)
 {
-	int64_t until = clock_boot_ms() + DEADLINE_S * 1000;
+	int64_t until = patience();
 
 	while (!next_asked(r)) {
-		if (clock_boot_ms() > until)
-			fail_msg("no probe within %d s", DEADLINE_S);
 		etcd_watch_tick(r->watch);
-		turn(r, "a probe");
+		turn(r, until, "a probe");
 		if (r->told_seen < r->told_len)
 			tells(r, STORE_EVENT_LIVE, "no event while a probe is waited for");
 	}

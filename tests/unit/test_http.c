@@ -43,8 +43,10 @@ static struct http_call *post(struct rig *r, struct end *end, const char *scheme
 
 static const struct end *ended(struct rig *r, const struct end *end)
 {
+	int64_t until = patience();
+
 	while (!end->done)
-		turn(r, "the end of the call");
+		turn(r, until, "the end of the call");
 	assert_int_equal(end->done, 1);
 	return end;
 }
