@@ -365,6 +365,7 @@ struct http_call *http_call_start(struct http_client *client, const struct http_
 	if (request->unix_socket)
 		curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, request->unix_socket);
 	curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, (long)request->fresh);
+	curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, (long)request->fresh);
 	set_tls(easy, request->tls);
 	if (request->tls && request->tls->cert_file)
 		call->cert_file = xstrdup(request->tls->cert_file);

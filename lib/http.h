@@ -43,8 +43,8 @@ struct http_request {
 	int64_t timeout_ms;    /* of the whole call; 0: none */
 	size_t max_reply_size; /* of a stream: between two deliveries */
 	/*
-	 * A connection of its own. On one that was kept open and turns out to be closed libcurl
-	 * sends the request again by itself, and the first may have been acted on.
+	 * A connection of its own, closed afterwards. On one that was kept open and turns out to be
+	 * closed libcurl sends the request again by itself, and the first may have been acted on.
 	 */
 	bool fresh;
 	/* If set, the reply body comes in pieces as it arrives, only for status 200; others are

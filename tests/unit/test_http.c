@@ -152,19 +152,25 @@ static void test_sent_or_not(void **state)
 	}
 }
 
-/* Connections are kept and used again, unless the caller wants his own. */
+/* Connections are kept and used again, unless the caller wants his own: that one ends with the
+ * call. */
 static void test_fresh_connections(void **state)
 {
 	(void)state;
+	static const unsigned accepted[] = { 1, 1, 2, 2, 3 };
 	auto_rig r = rig_new(1, NULL);
 
-	for (unsigned i = 0; i < 4; i++) {
+	for (unsigned i = 0; i < ARRAY_LEN(accepted); i++) {
 		struct end end = { 0 };
+		struct asked *a;
 
-		post(r, &end, "http", i == 3, 3000, 0);
-		reply(expect(r, 0, "/x", NULL), 200, "{}");
+		post(r, &end, "http", i % 2 == 0 && i > 0, 3000, 0);
+		a = expect(r, 0, "/x", NULL);
+		reply(a, 200, "{}");
 		ended(r, &end);
-		assert_int_equal(r->fakes[0].accepted, i == 3 ? 2 : 1);
+		assert_int_equal(r->fakes[0].accepted, accepted[i]);
+		if (i % 2 == 0 && i > 0)
+			await_closed(r, a);
 	}
 }
 
