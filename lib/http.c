@@ -23,6 +23,7 @@ struct http_client {
 	struct event_base *base;
 	CURLM *multi;
 	struct event *timer;
+	struct event *kick; /* looks at what a start has brought about */
 	TAILQ_HEAD(, http_call) streams; /* with data to deliver */
 };
 
@@ -219,6 +220,7 @@ struct http_client *http_client_new(struct event_base *base)
 	TAILQ_INIT(&client->streams);
 	client->multi = curl_multi_init();
 	client->timer = evtimer_new(base, on_timer, client);
+	client->kick = event_new(base, -1, 0, on_timer, client);
 	curl_multi_setopt(client->multi, CURLMOPT_SOCKETFUNCTION, want_socket);
 	curl_multi_setopt(client->multi, CURLMOPT_SOCKETDATA, client);
 	curl_multi_setopt(client->multi, CURLMOPT_TIMERFUNCTION, want_timer);
@@ -233,6 +235,7 @@ void http_client_free(struct http_client *client)
 		return;
 	curl_multi_cleanup(client->multi);
 	event_free(client->timer);
+	event_free(client->kick);
 	free(client->sockets);
 	free(client);
 	curl_global_cleanup();
@@ -336,6 +339,7 @@ struct http_call *http_call_start(struct http_client *client, const struct http_
 {
 	struct http_call *call = xcalloc(1, sizeof(*call));
 	CURL *easy = curl_easy_init();
+	int running;
 
 	if (!easy)
 		abort();
@@ -379,6 +383,10 @@ struct http_call *http_call_start(struct http_client *client, const struct http_
 	call->request.body = NULL;
 	call->request.tls = NULL;
 	curl_multi_add_handle(client->multi, easy);
+	/* On an open connection it leaves now and not in the loop's next turn, so that the server
+	 * works while our caller does. What has ended by this is told in that turn. */
+	curl_multi_socket_action(client->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+	event_active(client->kick, EV_TIMEOUT, 0);
 	return call;
 }
 

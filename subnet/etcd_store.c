@@ -234,8 +234,8 @@ static void on_page(void *arg, const struct etcd_result *result)
 	struct etcd_request *r = arg;
 	struct etcd_header header;
 	struct etcd_kvs kvs = { 0 };
-	auto_free char *next = NULL;
 	bool more;
+	bool last;
 
 	r->call = NULL;
 	if (result->code == ETCD_OUT_OF_RANGE && r->list_revision) {
@@ -261,20 +261,28 @@ static void on_page(void *arg, const struct etcd_result *result)
 		r->list_revision = header.revision;
 		r->list_cluster = header.cluster_id;
 	}
-	for (size_t i = 0; i < kvs.len; i++)
-		list_add(r, &kvs.items[i]);
-	/* The smallest key above the last one is the same with a byte behind it; \x01 since our
-	 * keys are text. */
-	if (more && kvs.len > 0)
-		next = xasprintf("%s\x01", kvs.items[kvs.len - 1].key);
-	etcd_kvs_fini(&kvs);
-	if (r->reply.leases_len > STORE_LEASES_MAX) {
+	if (r->reply.leases_len + kvs.len > STORE_LEASES_MAX) {
 		err_set(&r->reply.err, -EFBIG, "etcd: more than %d leases under %s",
 			STORE_LEASES_MAX, r->store->subnets_prefix);
+		etcd_kvs_fini(&kvs);
 		answer(r, STORE_INVALID);
-	} else if (next) {
+		return;
+	}
+	/*
+	 * The next page is asked for first: the server works on it while we read this one. The
+	 * smallest key above the last one is the same with a byte behind it; \x01 since our keys
+	 * are text.
+	 */
+	last = !more || kvs.len == 0;
+	if (!last) {
+		auto_free char *next = xasprintf("%s\x01", kvs.items[kvs.len - 1].key);
+
 		list_page(r, next);
-	} else {
+	}
+	for (size_t i = 0; i < kvs.len; i++)
+		list_add(r, &kvs.items[i]);
+	etcd_kvs_fini(&kvs);
+	if (last) {
 		r->reply.revision = r->list_revision;
 		answer(r, STORE_OK);
 	}

@@ -134,12 +134,25 @@ class Daemon:
     def __init__(self, ns, directory, *extra, wrapper=()):
         self.socket = directory + "/sock"
         self.log = open(directory + "/log", "a")
+        # READY=1 to systemd is the witness of readiness: to ask for it would cost the daemon more than its work.
+        self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        notify = f"{directory}/notify-{time.monotonic_ns()}"
+        self.notify.bind(notify)
         self.started = time.monotonic()
         self.process = subprocess.Popen(
             ["ip", "netns", "exec", ns.name, *wrapper, BUILD + "/flanneld",
              "--etcd-endpoints", "http://192.0.2.1:2379", "--state-dir", directory,
              "--subnet-file", directory + "/subnet.env", "--socket", self.socket, *extra],
-            stderr=self.log)
+            stderr=self.log, env=os.environ | {"NOTIFY_SOCKET": notify})
+
+    def wait_ready(self, timeout=60):
+        """Seconds from its start until it said that it is ready."""
+        self.notify.settimeout(timeout)
+        while b"READY=1" not in self.notify.recv(4096):
+            pass
+        took = time.monotonic() - self.started
+        self.notify.close()
+        return took
 
     def get(self, path):
         s = socket.socket(socket.AF_UNIX)
@@ -268,7 +281,7 @@ def bench_start(etcd, ns, directory, n):
           f"{'exact' if exact else 'WRONG STATE'}", flush=True)
     d.stop()
     d = Daemon(ns, directory)
-    ready = wait_until(lambda: is_ready(d), step=0.001) - d.started
+    ready = d.wait_ready()
     m = d.metrics()
     print(f"                 second start: ready after {ready:.3f} s, CPU {m['process_cpu_seconds_total']:.3f} s, "
           f"{m['flannel_netlink_writes_total']:.0f} netlink writes", flush=True)
@@ -298,7 +311,7 @@ def bench_dual(etcd, ns, directory, n):
             os.unlink(f"{directory}/{name}")
     for start in ("from nothing", "second start"):
         d = Daemon(ns, directory)
-        took = wait_until(lambda: is_ready(d), step=0.001) - d.started
+        took = d.wait_ready()
         m = d.metrics()
         programmed = m['flannel_kernel_objects{object="route"}'] == 2 * n and m["flannel_kernel_objects_unsettled"] == 0
         print(f"  {n:6d} dual-stack leases, {start}: ready after {took:.3f} s, "
@@ -311,17 +324,10 @@ def bench_dual(etcd, ns, directory, n):
     etcd.call("kv/put", {"key": b64(PREFIX + "/config"), "value": config})
 
 
-def is_ready(d):
-    try:
-        return d.metrics()["flannel_ready"] == 1
-    except OSError:
-        return False
-
-
 def bench_latency(etcd, ns, directory, puts):
     etcd.delete_prefix(PREFIX + "/subnets/")
     d = Daemon(ns, directory)
-    wait_until(lambda: is_ready(d))
+    d.wait_ready()
     watch = RouteWatch(ns)
     times = []
     for i in range(puts):
@@ -340,7 +346,7 @@ def bench_burst(etcd, ns, directory):
     """200 puts at full speed, then 1000 deleted and 1000 others added."""
     etcd.delete_prefix(PREFIX + "/subnets/")
     d = Daemon(ns, directory)
-    wait_until(lambda: is_ready(d))
+    d.wait_ready()
     for i in range(200):
         etcd.put(*peer(i)[:2])
     last = time.monotonic()
@@ -383,7 +389,7 @@ def bench_idle(etcd, ns, directory, seconds):
         etcd.batch([{"requestPut": {"key": b64(peer(i)[0]), "value": b64(peer(i)[1])}} for i in range(n)])
         masq = " and --ip-masq" if n == 0 else ""
         d = Daemon(ns, directory, *(["--ip-masq"] if masq else []))
-        wait_until(lambda: is_ready(d))
+        d.wait_ready()
         # Until the last known state is written: what follows is idling.
         wait_until(lambda: os.path.exists(directory + "/last-known.json"))
         time.sleep(1)
