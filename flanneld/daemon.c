@@ -290,6 +290,17 @@ static void on_watch(void *arg, uint64_t from_revision)
 		d->watch = store_watch(d->store, from_revision, on_event, d);
 }
 
+static bool on_recall(void *arg, struct last_known *known)
+{
+	const struct daemon *d = arg;
+	struct err e;
+
+	if (state_file_load_peers(d->options, known, &e) == 0)
+		return true;
+	log_warn("state-file", "%s; it is not used", e.text);
+	return false;
+}
+
 static void on_config(void *arg, const struct network_config *config UNUSED)
 {
 	struct daemon *d = arg;
@@ -323,6 +334,7 @@ static void on_note(void *arg UNUSED, enum log_level level, const char *event, c
 static const struct manager_ops manager_ops = {
 	.submit = on_submit,
 	.watch = on_watch,
+	.recall = on_recall,
 	.config = on_config,
 	.peer = on_peer,
 	.own = on_own,

@@ -31,7 +31,7 @@ int state_file_load(const struct flanneld_options *o, struct last_known *ret, in
 	rc = file_read(path, LAST_KNOWN_MAX_SIZE, &text, &size, e);
 	if (rc < 0)
 		return rc;
-	if (last_known_parse(text, size, &k, e) < 0)
+	if (last_known_parse_head(text, size, &k, e) < 0)
 		return err_wrap(e, "%s", path);
 	left_ms = last_known_left_ms(&k, clock_wall_ms());
 	if (strcmp(k.network, network_of(o)) != 0)
@@ -48,6 +48,30 @@ int state_file_load(const struct flanneld_options *o, struct last_known *ret, in
 	*ret = k;
 	*ret_left_ms = left_ms;
 	return 0;
+}
+
+int state_file_load_peers(const struct flanneld_options *o, struct last_known *known, struct err *e)
+{
+	auto_free char *path = path_of(o);
+	auto_free char *text = NULL;
+	struct last_known k;
+	size_t size;
+	int rc;
+
+	rc = file_read(path, LAST_KNOWN_MAX_SIZE, &text, &size, e);
+	if (rc < 0)
+		return rc;
+	if (last_known_parse(text, size, &k, e) < 0)
+		return err_wrap(e, "%s", path);
+	if (k.revision != known->revision || k.written_wall_s != known->written_wall_s) {
+		rc = err_set(e, -EINVAL, "%s has been replaced", path);
+	} else {
+		known->peers = STEAL(k.peers);
+		known->peers_len = k.peers_len;
+		known->peers_left = k.peers_len = 0;
+	}
+	last_known_fini(&k);
+	return rc;
 }
 
 static char *describe(const struct daemon *d, const struct manager_view *m)

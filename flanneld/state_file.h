@@ -17,6 +17,9 @@
  */
 int state_file_load(const struct flanneld_options *o, struct last_known *ret, int64_t *ret_left_ms,
 		    struct err *e) MUST_CHECK;
+/* Adds the peers, which state_file_load leaves in the file. -EINVAL if it is another file now. */
+int state_file_load_peers(const struct flanneld_options *o, struct last_known *known,
+			  struct err *e) MUST_CHECK;
 
 /* Whether the leases, or the end of our own, have changed since it was written. */
 bool state_file_is_due(const struct daemon *d);

@@ -4,8 +4,9 @@
 #include <errno.h>
 
 #include "lib/json.h"
+#include "subnet/store.h"
 
-#define VERSION_NUMBER 1
+#define VERSION_NUMBER 2
 
 static void put_text(FILE *out, const char *name, const char *text)
 {
@@ -60,12 +61,11 @@ char *last_known_format(const struct last_known *k)
 		fputs(",\"own\":", out);
 		put_lease(out, k->own);
 	}
-	fputs(",\"peers\":[", out);
+	fprintf(out, ",\"peers\":%zu}\n", k->peers_len);
 	for (size_t i = 0; i < k->peers_len; i++) {
-		fputs(i ? ",\n" : "\n", out);
 		put_lease(out, k->peers[i]);
+		fputc('\n', out);
 	}
-	fputs("\n]}\n", out);
 	if (fclose(out) != 0)
 		abort();
 	return text;
@@ -91,23 +91,7 @@ static int lease_from_json(const json_t *object, struct lease **ret, struct err 
 	return 0;
 }
 
-static int read_peers(const json_t *peers, struct last_known *k, struct err *e)
-{
-	json_t *item;
-	size_t i;
-
-	k->peers = xcalloc(json_array_size(peers), sizeof(*k->peers));
-	json_array_foreach (peers, i, item) {
-		int rc = lease_from_json(item, &k->peers[k->peers_len], e);
-
-		if (rc < 0)
-			return rc;
-		k->peers_len++;
-	}
-	return 0;
-}
-
-int last_known_parse(const char *text, size_t size, struct last_known *ret, struct err *e)
+static int parse_head(const char *text, size_t size, struct last_known *ret, struct err *e)
 {
 	auto_json json_t *root = NULL;
 	struct last_known k = { 0 };
@@ -115,6 +99,7 @@ int last_known_parse(const char *text, size_t size, struct last_known *ret, stru
 	const char *config;
 	const json_t *own;
 	json_int_t version;
+	json_int_t peers;
 	int rc;
 
 	rc = json_parse_object(text, size, &root, e);
@@ -124,19 +109,72 @@ int last_known_parse(const char *text, size_t size, struct last_known *ret, stru
 	network = json_string_value(json_object_get(root, "network"));
 	config = json_string_value(json_object_get(root, "config"));
 	own = json_object_get(root, "own");
+	peers = json_integer_value(json_object_get(root, "peers"));
 	if (version != VERSION_NUMBER)
 		return err_set(e, -EINVAL, "version is %lld, this program reads %d",
 			       (long long)version, VERSION_NUMBER);
 	if (!network || !config)
 		return err_set(e, -EINVAL, "network or config is missing");
-	k.network = xstrdup(network);
-	k.config = xstrdup(config);
+	if (peers < 0 || peers > STORE_LEASES_MAX)
+		return err_set(e, -EINVAL, "peers is %lld, must be from 0 to %d", (long long)peers,
+			       STORE_LEASES_MAX);
 	k.expires_wall_s = json_int64_lenient(json_object_get(root, "expires"));
 	k.written_wall_s = json_int64_lenient(json_object_get(root, "written"));
 	k.revision = json_uint64_lenient(json_object_get(root, "revision"));
-	rc = own ? lease_from_json(own, &k.own, e) : 0;
-	if (rc == 0)
-		rc = read_peers(json_object_get(root, "peers"), &k, e);
+	k.peers_left = (size_t)peers;
+	if (own && lease_from_json(own, &k.own, e) < 0)
+		return e->code;
+	k.network = xstrdup(network);
+	k.config = xstrdup(config);
+	*ret = k;
+	return 0;
+}
+
+static int parse_peer(const char *text, size_t size, struct lease **ret, struct err *e)
+{
+	auto_json json_t *object = NULL;
+	int rc = json_parse_object(text, size, &object, e);
+
+	return rc < 0 ? rc : lease_from_json(object, ret, e);
+}
+
+static size_t line_size(const char *text, size_t size)
+{
+	const char *newline = memchr(text, '\n', size);
+
+	return newline ? (size_t)(newline - text) : size;
+}
+
+int last_known_parse_head(const char *text, size_t size, struct last_known *ret, struct err *e)
+{
+	return parse_head(text, line_size(text, size), ret, e);
+}
+
+int last_known_parse(const char *text, size_t size, struct last_known *ret, struct err *e)
+{
+	struct last_known k;
+	size_t at = line_size(text, size);
+	int rc = parse_head(text, at, &k, e);
+
+	if (rc < 0)
+		return rc;
+	k.peers = xcalloc(k.peers_left, sizeof(*k.peers));
+	for (at++; at < size && rc == 0; at++) {
+		size_t n = line_size(text + at, size - at);
+
+		if (k.peers_left == 0)
+			rc = err_set(e, -EINVAL, "more than the %zu leases that it should have",
+				     k.peers_len);
+		else
+			rc = parse_peer(text + at, n, &k.peers[k.peers_len], e);
+		if (rc == 0) {
+			k.peers_len++;
+			k.peers_left--;
+		}
+		at += n;
+	}
+	if (rc == 0 && k.peers_left)
+		rc = err_set(e, -EINVAL, "%zu leases are missing at the end", k.peers_left);
 	if (rc < 0) {
 		last_known_fini(&k);
 		return rc;

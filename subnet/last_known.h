@@ -21,6 +21,7 @@ struct last_known {
 	uint64_t revision;      /* of the store, as far as this goes; 0: unknown */
 	struct lease **peers;
 	size_t peers_len;
+	size_t peers_left; /* of which only the number was read */
 };
 
 /*
@@ -31,7 +32,13 @@ int64_t last_known_left_ms(const struct last_known *k, int64_t wall_ms);
 
 /* Text of the file; caller frees. */
 char *last_known_format(const struct last_known *k);
-/* -EINVAL with the reason. The result is released with last_known_fini. */
+/*
+ * The text is one line of JSON about this host, and then a line for each peer, so that a start with
+ * the store, which needs no peers, need not read them: that is what last_known_parse_head does.
+ * -EINVAL with the reason. The result is released with last_known_fini.
+ */
+int last_known_parse_head(const char *text, size_t size, struct last_known *ret,
+			  struct err *e) MUST_CHECK;
 int last_known_parse(const char *text, size_t size, struct last_known *ret,
 		     struct err *e) MUST_CHECK;
 void last_known_fini(struct last_known *k);

@@ -92,6 +92,9 @@ struct manager_ops {
 	void (*own)(void *arg, const struct lease *own);
 	/* Something a person should read. `event` is a literal. */
 	void (*note)(void *arg, enum log_level level, const char *event, const char *text);
+	/* The peers of the last known state, which are wanted now: filled in if there are
+	 * peers_left. False if they cannot be read, and then it is not used. */
+	bool (*recall)(void *arg, struct last_known *known);
 };
 
 struct manager;

@@ -22,6 +22,10 @@ bool manager_restore(struct manager *m, int64_t now_ms, const char *reason)
 
 	if (!k->config || !k->own || now_ms >= m->last_known_expires_ms)
 		return false;
+	if (k->peers_left && !m->ops->recall(m->arg, k)) {
+		last_known_fini(k);
+		return false;
+	}
 	if (network_config_parse(k->config, strlen(k->config), &config, &e) < 0) {
 		last_known_fini(k);
 		return false;

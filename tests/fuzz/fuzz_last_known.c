@@ -36,6 +36,7 @@ static void drop_bare_name(struct lease *l)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct last_known k = { 0 };
+	struct last_known head;
 	struct err e = { 0 };
 
 	if (last_known_parse((const char *)data, size, &k, &e) < 0) {
@@ -43,6 +44,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		FUZZ_CHECK(!k.network && !k.own && !k.peers);
 		return 0;
 	}
+	FUZZ_CHECK(last_known_parse_head((const char *)data, size, &head, &e) == 0);
+	FUZZ_CHECK(head.peers_left == k.peers_len && !head.own == !k.own);
+	last_known_fini(&head);
 	drop_bare_name(k.own);
 	for (size_t i = 0; i < k.peers_len; i++)
 		drop_bare_name(k.peers[i]);

@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from fabric import APART
+from fabric import APART, DEPARTED_S
 from faults import Talking
 from netns import run, wait_for
 
@@ -40,7 +40,7 @@ def test_stopped_for_longer_than_its_lease(lab):
     before = h1.objects()
     h1.daemon.signal(signal.SIGSTOP)
     wait_for(lambda: not lab.etcd.get(key), 20, "the lease has run out")
-    h2.daemon.wait_peers(0, 2)
+    h2.daemon.wait_peers(0, DEPARTED_S)
     assert h1.objects() == before
     h1.daemon.signal(signal.SIGCONT)
     wait_for(lambda: lab.etcd.get(key), 5, "claimed again")

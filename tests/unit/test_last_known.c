@@ -6,6 +6,9 @@
 
 #include "subnet/last_known.h"
 
+#define HEAD "{\"version\":2,\"network\":\"a\",\"config\":\"b\",\"peers\":1}\n"
+#define PEER "{\"key\":\"10.5.1.0-24\",\"value\":\"{}\"}\n"
+
 static struct lease *lease(const char *key, const char *value)
 {
 	struct lease *l = lease_new();
@@ -56,6 +59,14 @@ static void test_round_trip(void **state)
 	assert_int_equal(back.peers_len, 2);
 	assert_true(lease_equal(back.peers[0], peers[0]));
 	assert_true(lease_equal(back.peers[1], peers[1]));
+	assert_int_equal(back.peers_left, 0);
+	last_known_fini(&back);
+	/* The first line alone: all but the peers. */
+	assert_int_equal(last_known_parse_head(text, strlen(text), &back, &e), 0);
+	assert_true(lease_equal(back.own, k.own));
+	assert_int_equal(back.revision, 117);
+	assert_int_equal(back.peers_len, 0);
+	assert_int_equal(back.peers_left, 2);
 	last_known_fini(&back);
 	lease_free(k.own);
 	lease_free(peers[0]);
@@ -94,20 +105,27 @@ static void test_refused(void **state)
 	} rows[] = {
 		{ "", "JSON" },
 		{ "[]", "object" },
-		{ "{\"version\":2,\"network\":\"a\",\"config\":\"b\"}", "version is 2" },
-		{ "{\"version\":1,\"config\":\"b\"}", "network" },
-		{ "{\"version\":1,\"network\":\"a\",\"config\":\"b\",\"config\":\"c\"}",
+		{ "{\"version\":1,\"network\":\"a\",\"config\":\"b\"}", "version is 1" },
+		{ "{\"version\":3,\"network\":\"a\",\"config\":\"b\"}", "version is 3" },
+		{ "{\"version\":2,\"config\":\"b\"}", "network" },
+		{ "{\"version\":2,\"network\":\"a\",\"config\":\"b\",\"config\":\"c\"}",
 		  "\"config\" is given twice" },
-		{ "{\"version\":1,\"network\":\"a\",\"config\":\"b\",\"peers\":[{\"key\":\"10.5.1."
-		  "0-24\",\"value\":\"{\\\"PublicIP\\\":null,\\\"publicip\\\":null}\"}]}",
+		{ "{\"version\":2,\"network\":\"a\",\"config\":\"b\",\"own\":{}}", "without key" },
+		{ "{\"version\":2,\"network\":\"a\",\"config\":\"b\",\"peers\":-1}",
+		  "peers is -1" },
+		{ "{\"version\":2,\"network\":\"a\",\"config\":\"b\",\"peers\":99999}",
+		  "from 0 to 65536" },
+		{ HEAD "{\"key\":\"10.5.1.0-24\",\"value\":\"{\\\"PublicIP\\\":null,"
+		       "\\\"publicip\\\":null}\"}\n",
 		  "PublicIP is given twice" },
-		{ "{\"version\":1,\"network\":\"a\",\"config\":\"b\",\"own\":{}}", "without key" },
-		{ "{\"version\":1,\"network\":\"a\",\"config\":\"b\",\"peers\":[{\"key\":\"x\","
-		  "\"value\":\"{}\"}]}",
-		  "subnet key" },
-		{ "{\"version\":1,\"network\":\"a\",\"config\":\"b\",\"peers\":[{\"key\":\"10.5.1."
-		  "0-24\",\"value\":\"{\"}]}",
-		  "JSON" },
+		{ HEAD "{\"key\":\"x\",\"value\":\"{}\"}\n", "subnet key" },
+		{ HEAD "{\"key\":\"10.5.1.0-24\",\"value\":\"{\"}\n", "JSON" },
+		{ HEAD "\n", "JSON" },
+		{ HEAD, "1 leases are missing" },
+		{ HEAD PEER PEER, "more than the 1 leases" },
+		{ HEAD PEER "\n", "more than the 1 leases" },
+		/* Cut off. */
+		{ HEAD "{\"key\":\"10.5.1.0-24\",\"val", "JSON" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {

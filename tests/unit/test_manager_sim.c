@@ -397,8 +397,14 @@ static void on_note(void *arg, enum log_level level, const char *event, const ch
 			log_level_name(level), event, text);
 }
 
-static const struct manager_ops node_ops = { on_submit, on_watch, on_config,
-					     on_peer,   on_own,   on_note };
+static const struct manager_ops node_ops = {
+	.submit = on_submit,
+	.watch = on_watch,
+	.config = on_config,
+	.peer = on_peer,
+	.own = on_own,
+	.note = on_note,
+};
 
 static struct lease *attributes(const struct node *n)
 {
