@@ -163,48 +163,29 @@ def run_lint():
     return total
 
 
-# So many failures and no more may be the fault of a busy machine.
-SECOND_CHANCES = 12
-
-
-def pytest(targets, workers, report):
-    """Runs these; returns exit status, output, and the names of the cases by how they ended."""
-    report.unlink(missing_ok=True)
-    command = [
-        sys.executable, "-m", "pytest", *targets, "-n", workers, "-q", "--no-header",
-        "--tb=short", "-rfEs", "-p", "no:cacheprovider", f"--junitxml={report}",
-    ]  # fmt: skip
-    status, output = run_captured(command, INTEGRATION_TIMEOUT_S, FLANNEL_BUILD=str(BUILD))
-    ended = {"passed": set(), "failed": set(), "skipped": set()}
-    if report.exists():
-        for case in ElementTree.parse(report).getroot().iter("testcase"):
-            name = f"{case.get('classname').replace('.', '/')}.py::{case.get('name')}"
-            kinds = {child.tag for child in case}
-            failed = kinds & {"failure", "error"}
-            ended["failed" if failed else "skipped" if "skipped" in kinds else "passed"].add(name)
-    # A case may end twice: passed, and failed while it was cleaned up.
-    ended["passed"] -= ended["failed"]
-    return status, output, ended
-
-
 def run_integration():
-    """Tests run beside each other; what fails so is tried once more alone, and that is said."""
+    """All tests beside each other; a failure is a failure, none is tried again."""
     tests = ROOT / "tests" / "integration"
     if not list(tests.glob("**/test_*.py")):
         return Count()
     RESULTS.mkdir(parents=True, exist_ok=True)
     report = BUILD / "tests" / "integration.xml"
-    status, output, ended = pytest([str(tests)], INTEGRATION_WORKERS, report)
-    if 0 < len(ended["failed"]) <= SECOND_CHANCES:
-        names = sorted(ended["failed"])
-        _, output, again = pytest(names, "0", report.with_suffix(".alone.xml"))
-        for name in names:
-            if name in again["passed"]:
-                print(f"  {name} failed beside others and passed alone")
-        ended["failed"] -= again["passed"]
-        ended["passed"] |= again["passed"]
-        status = 0
-    count = Count(*(len(ended[key]) for key in ("passed", "failed", "skipped")))
+    report.unlink(missing_ok=True)
+    command = [
+        sys.executable, "-m", "pytest", str(tests), "-n", INTEGRATION_WORKERS, "-q", "--no-header",
+        "--tb=short", "-rfEs", "-p", "no:cacheprovider", f"--junitxml={report}",
+    ]  # fmt: skip
+    status, output = run_captured(command, INTEGRATION_TIMEOUT_S, FLANNEL_BUILD=str(BUILD))
+    ended = {}
+    if report.exists():
+        for case in ElementTree.parse(report).getroot().iter("testcase"):
+            name = case.get("classname"), case.get("name")
+            kinds = {child.tag for child in case}
+            how = "failed" if kinds & {"failure", "error"} else "skipped" if "skipped" in kinds else "passed"
+            # A case may end twice: passed, and failed while it was cleaned up.
+            if ended.get(name) != "failed":
+                ended[name] = how
+    count = Count(*(list(ended.values()).count(key) for key in ("passed", "failed", "skipped")))
     if status not in (0, 5) and count.failed == 0:
         count.failed = 1
     if count.failed:
