@@ -23,7 +23,7 @@ struct http_client {
 	struct event_base *base;
 	CURLM *multi;
 	struct event *timer;
-	struct event *kick; /* looks at what a start has brought about */
+	struct event *kick;              /* looks at what a start has brought about */
 	TAILQ_HEAD(, http_call) streams; /* with data to deliver */
 };
 
