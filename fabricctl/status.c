@@ -134,12 +134,15 @@ static void print_store(const struct ctl *c, const json_t *s)
 	const json_t *endpoints = json_object_get(store, "endpoints");
 	auto_free char *type = safe(c, store, "type");
 	auto_free char *watch = safe(c, store, "watchReason");
+	auto_free char *directory = safe(c, store, "directory");
 	bool live = json_is_true(json_object_get(store, "watchLive"));
 	json_t *endpoint;
 	size_t i;
 
 	print_label(c, "store");
 	fputs(type, c->out);
+	if (json_object_get(store, "directory"))
+		fprintf(c->out, " %s", directory);
 	json_array_foreach (endpoints, i, endpoint) {
 		auto_free char *url = safe(c, endpoint, "url");
 		auto_free char *error = safe(c, endpoint, "last_error");

@@ -141,7 +141,10 @@ def test_left_running_it_can_be_looked_at(demo, store):
     subnets = set(re.findall(r"^\s*(10\.5\.\d+\.0/24) +h[123] ", output, re.M))
     for what in ("the leases", "read without a daemon"):
         assert set(re.findall(r"^(10\.5\.\d+\.0/24) +h[123] ", told(what), re.M)) == subnets
-    assert re.search(r"flanneld .* ok ", told("is all well"))
+    well = told("is all well")
+    assert re.search(r"flanneld .* ok ", well)
+    where = rf"store +file {one.directory}/" if store == "file" else r"store +etcd http://192\.0\.2\.254:2379"
+    assert re.search(where, well), well
     stored = told("the store")
     assert '"Network": "10.5.0.0/16"' in stored
     assert {f"10.5.{n}.0/24" for n in re.findall(r"subnets/10\.5\.(\d+)\.0-24", stored)} == subnets
