@@ -59,7 +59,9 @@ def ask(host, *args, status=OK, **options):
 
 
 def ask_store(lab, *args, status=OK, **options):
-    """The same without a daemon, from the underlay's namespace."""
+    """The same without a daemon, from the underlay's namespace, and whatever id the machine itself may have."""
+    if "--state-dir" not in args:
+        args += ("--state-dir", "/nonexistent")
     done = fabricctl(
         *args, "--store", "--etcd-endpoints", lab.etcd.endpoints, "--config-file", "/dev/null", where=Underlay(lab),
         **options,

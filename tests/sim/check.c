@@ -168,6 +168,7 @@ struct picture {
 	struct manager_view view;
 	size_t leases;
 	size_t junk;
+	size_t mine;     /* leases with this host's id that will run out */
 	bool in_the_way; /* another's lease overlaps what this host has */
 	struct ip_net *taken;
 };
@@ -181,6 +182,9 @@ static void compare_entry(void *arg, const struct mem_entry *e)
 	if (!e->lease)
 		return;
 	p->leases++;
+	p->mine += e->handle && e->lease->node_id &&
+		   strcmp(e->lease->node_id, p->h->node_id) == 0 &&
+		   ip_addr_equal(&e->lease->public_v4, &p->h->address);
 	HASH_FIND(hh, p->view.members, &e->lease->subnet, sizeof(e->lease->subnet), member);
 	if (!member)
 		world_violation(p->h->w, p->h, "P3: does not know %s", e->key);
@@ -260,6 +264,8 @@ static void check_at_end(struct host *h)
 		 !(v->state == MANAGER_CLAIMING && is_full(h->w, v)))
 		world_violation(h->w, h, "P3: is still %s: %s", manager_state_name(v->state),
 				v->reason);
+	if (v->state == MANAGER_HELD && p.mine > 1 && !h->same_as_other)
+		world_violation(h->w, h, "P4: has left %zu leases behind", p.mine - 1);
 	if (v->state == MANAGER_HELD && v->reason[0])
 		world_violation(h->w, h, "P10: complains though nothing is wrong: %s", v->reason);
 }
