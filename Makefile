@@ -50,7 +50,7 @@ DEPS := gcc make git pkg-config libnl-3-dev libnl-route-3-dev libmnl-dev libnftn
 	libcurl4-openssl-dev libevent-dev libsmartcols-dev uthash-dev libcmocka-dev
 DEPS_TEST := etcd-server etcd-client iproute2 iputils-ping nftables iptables iperf3 clang clang-format cppcheck \
 	python3 python3-pytest python3-pytest-xdist prometheus strace socat jq containernetworking-plugins procps openssl \
-	podman containerd runc busybox-static
+	podman containerd runc busybox-static mandoc
 
 # Hardening is on by default; sanitizers bring their own checks and dislike fortification.
 HARDEN_C  := -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPIE
