@@ -126,11 +126,15 @@ start_process() {
 
 # ---- begin
 
+# A bridge with a MAC address of its own keeps it. Otherwise it takes the lowest of its ports, changes it when a port
+# comes, and a host that knows the former one reaches nobody until it asks again, half a minute later.
+BRIDGE_MAC=02:00:00:00:00:fe
+
 make_underlay() {
 	ip netns add "$NET"
 	ip -n "$NET" -batch - <<-END
 		link set lo up
-		link add br0 type bridge
+		link add br0 address $BRIDGE_MAC type bridge
 		addr add $UNDERLAY/24 dev br0
 		link set br0 up
 	END
@@ -196,7 +200,7 @@ attach_by_hand() {
 	gateway=$(subnet_file "$n" FLANNEL_SUBNET) mtu=$(subnet_file "$n" FLANNEL_MTU)
 	address=${gateway%.*}.2
 	ip -n "$h" -batch - <<-END
-		link add cni0 mtu $mtu type bridge
+		link add cni0 address $BRIDGE_MAC mtu $mtu type bridge
 		addr add $gateway dev cni0
 		link set cni0 up
 		link add c1 mtu $mtu type veth peer name eth0 mtu $mtu netns $c

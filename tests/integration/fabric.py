@@ -48,6 +48,9 @@ CONFIG = {"Network": "10.5.0.0/16", "Backend": {"Type": "vxlan"}}
 APART = CONFIG | {"SubnetMin": "10.5.150.0", "SubnetMax": "10.5.239.0"}
 IPV6 = {"EnableIPv6": True, "IPv6Network": "fd10:5::/48"}
 DUAL = APART | IPV6
+# A bridge with a MAC address of its own keeps it. Otherwise it takes the lowest of its ports, changes it when a port
+# comes, and a host that knows the former one reaches nobody until it asks again, half a minute later.
+BRIDGE_MAC = "02:00:00:00:00:fe"
 Segment = collections.namedtuple("Segment", "bridge v4 v6")
 SEGMENTS = {1: Segment("br0", "192.0.2.", "2001:db8:1::"), 2: Segment("br1", "198.51.100.", "2001:db8:2::")}
 
@@ -364,7 +367,7 @@ class Host:
         if name not in self.bridges:
             self.bridges.add(name)
             lines = [
-                f"link add {name} mtu {environment['FLANNEL_MTU']} type bridge",
+                f"link add {name} address {BRIDGE_MAC} mtu {environment['FLANNEL_MTU']} type bridge",
                 f"link set {name} up",
             ]
             if "FLANNEL_SUBNET" in environment:
@@ -437,7 +440,7 @@ class Lab:
         self.underlay.sysctl("net.ipv6.conf.default.accept_dad", 0)
         self.underlay.ip_batch(
             [
-                "link add br0 type bridge",
+                f"link add br0 address {BRIDGE_MAC} type bridge",
                 "addr add 192.0.2.254/24 dev br0",
                 "addr add 2001:db8:1::fe/64 dev br0 nodad",
                 "link set br0 up",
@@ -480,7 +483,7 @@ class Lab:
             self.underlay.sysctl(key, 0)
         self.underlay.ip_batch(
             [
-                "link add br1 type bridge",
+                f"link add br1 address {BRIDGE_MAC} type bridge",
                 "addr add 198.51.100.254/24 dev br1",
                 "addr add 2001:db8:2::fe/64 dev br1 nodad",
                 "link set br1 up",

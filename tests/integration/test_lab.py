@@ -28,6 +28,19 @@ def test_etcd_with_certificates(lab):
     assert etcd.get("/a").value == "b"
 
 
+def test_underlay_keeps_its_address_when_hosts_come(lab):
+    """A bridge that took the lowest address of its ports would be lost for those that know the former one."""
+
+    def gateway():
+        return lab.underlay.ip("link", "show", "br0")[0]["address"]
+
+    before = gateway()
+    for number, mac in enumerate(("02:00:00:00:00:33", "02:00:00:00:00:44", "02:00:00:00:00:02"), 1):
+        lab.plug(f"h{number}", f"192.0.2.{number}", f"link set eth0 address {mac}")
+        lab.underlay.ip_do(f"link set h{number} address {mac}")
+        assert gateway() == before
+
+
 def test_pinger_counts_lost_packets(lab, fabric3):
     h1, h2, _ = fabric3
     c1, c2 = h1.container(), h2.container()
