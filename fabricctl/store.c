@@ -303,14 +303,14 @@ static int dump_page(const struct ctl *c, struct session *s, const char *from, c
 	struct etcd_kvs kvs = { 0 };
 	struct ctl line = *c;
 	struct err e;
-	bool more = false;
 	int code = session_call(s, "kv/range", etcd_encode_range(from, end, PAGE_LEN, *revision),
 				&reply, &e);
 
 	*ret_next = NULL;
 	if (code != ETCD_OK)
 		return session_fail_call(c, s, code, e.text);
-	if (etcd_decode_range(reply, &header, &kvs, &more, &e) < 0) {
+	if (etcd_decode_range(reply, &header, &kvs, &e) < 0 ||
+	    etcd_decode_next_key(reply, ret_next, &e) < 0) {
 		etcd_kvs_fini(&kvs);
 		return ctl_fail(c, CTL_FAILED, e.text, NULL, "the store's answer cannot be read");
 	}
@@ -323,8 +323,6 @@ static int dump_page(const struct ctl *c, struct session *s, const char *from, c
 		else
 			ctl_print_json(&line, store_key(&kvs.items[i]));
 	}
-	if (more && kvs.len > 0)
-		*ret_next = xasprintf("%s\x01", kvs.items[kvs.len - 1].key);
 	etcd_kvs_fini(&kvs);
 	return CTL_OK;
 }

@@ -182,7 +182,7 @@ static int decode_kv(const json_t *object, bool deleted, struct etcd_kvs *kvs, s
 }
 
 int etcd_decode_range(const json_t *reply, struct etcd_header *ret_header, struct etcd_kvs *kvs,
-		      bool *ret_more, struct err *e)
+		      struct err *e)
 {
 	const json_t *items = json_object_get(reply, "kvs");
 	size_t i;
@@ -197,8 +197,26 @@ int etcd_decode_range(const json_t *reply, struct etcd_header *ret_header, struc
 		if (ret_header->revision == 0)
 			return err_set(e, -EINVAL, "etcd: an answer without a revision");
 	}
-	if (ret_more)
-		*ret_more = json_is_true(json_object_get(reply, "more"));
+	return 0;
+}
+
+int etcd_decode_next_key(const json_t *reply, char **ret, struct err *e)
+{
+	const json_t *items = json_object_get(reply, "kvs");
+	const json_t *last = json_array_get(items, json_array_size(items) - 1);
+	auto_free char *key = NULL;
+	size_t size;
+
+	if (!json_is_true(json_object_get(reply, "more"))) {
+		*ret = NULL;
+		return 0;
+	}
+	if (decode_bytes(json_object_get(last, "key"), &key, &size, e) < 0)
+		return err_wrap(e, "etcd: key");
+	if (!*key)
+		return err_set(e, -EINVAL, "etcd: there is more, but no key to go on from");
+	/* A zero byte would be the smallest to put behind it; our keys are text. */
+	*ret = xasprintf("%s\x01", key);
 	return 0;
 }
 
@@ -212,7 +230,7 @@ int etcd_decode_txn(const json_t *reply, struct etcd_header *ret_header, bool *r
 	*ret_succeeded = json_is_true(json_object_get(reply, "succeeded"));
 	if (ret_header->revision == 0)
 		return err_set(e, -EINVAL, "etcd: an answer without a revision");
-	return range ? etcd_decode_range(range, NULL, kvs, NULL, e) : 0;
+	return range ? etcd_decode_range(range, NULL, kvs, e) : 0;
 }
 
 int64_t etcd_decode_ttl(const json_t *reply)

@@ -79,10 +79,14 @@ char *etcd_encode_watch(const char *key, const char *range_end, uint64_t revisio
  */
 char *etcd_prefix_end(const char *prefix);
 
-/* Reply to range; *ret_more: there are keys beyond the limit. kvs are appended. With ret_header an
- * answer without a revision is refused. */
+/* Reply to range. kvs are appended. With ret_header an answer without a revision is refused. */
 int etcd_decode_range(const json_t *reply, struct etcd_header *ret_header, struct etcd_kvs *kvs,
-		      bool *ret_more, struct err *e) MUST_CHECK;
+		      struct err *e) MUST_CHECK;
+/*
+ * From where to ask on after a reply to range that its limit has cut: no key of ours lies between
+ * the last one and this. NULL if nothing was cut; -EINVAL if there is no last key. Caller frees.
+ */
+int etcd_decode_next_key(const json_t *reply, char **ret, struct err *e) MUST_CHECK;
 /* Reply to one of the transactions above; on failure of the compare kvs has what was read. */
 int etcd_decode_txn(const json_t *reply, struct etcd_header *ret_header, bool *ret_succeeded,
 		    struct etcd_kvs *kvs, struct err *e) MUST_CHECK;

@@ -178,7 +178,7 @@ static void on_config(void *arg, const struct etcd_result *result)
 		answer_failure(r, result);
 		return;
 	}
-	if (etcd_decode_range(result->reply, &header, &kvs, NULL, &r->reply.err) < 0) {
+	if (etcd_decode_range(result->reply, &header, &kvs, &r->reply.err) < 0) {
 		etcd_kvs_fini(&kvs);
 		answer(r, STORE_UNAVAILABLE);
 		return;
@@ -234,8 +234,7 @@ static void on_page(void *arg, const struct etcd_result *result)
 	struct etcd_request *r = arg;
 	struct etcd_header header;
 	struct etcd_kvs kvs = { 0 };
-	bool more;
-	bool last;
+	auto_free char *next = NULL;
 
 	r->call = NULL;
 	if (result->code == ETCD_OUT_OF_RANGE && r->list_revision) {
@@ -246,14 +245,9 @@ static void on_page(void *arg, const struct etcd_result *result)
 		answer_failure(r, result);
 		return;
 	}
-	if (etcd_decode_range(result->reply, &header, &kvs, &more, &r->reply.err) < 0) {
-		etcd_kvs_fini(&kvs);
-		answer(r, STORE_UNAVAILABLE);
-		return;
-	}
-	note_header(r->store, &header);
+	header = etcd_decode_header(result->reply);
 	if (r->list_revision && header.cluster_id != r->list_cluster) {
-		etcd_kvs_fini(&kvs);
+		note_header(r->store, &header);
 		list_again(r, "another cluster has answered the next page");
 		return;
 	}
@@ -261,6 +255,19 @@ static void on_page(void *arg, const struct etcd_result *result)
 		r->list_revision = header.revision;
 		r->list_cluster = header.cluster_id;
 	}
+	/* Asked for before this page is read, so that the server works on it meanwhile. */
+	if (etcd_decode_next_key(result->reply, &next, &r->reply.err) < 0) {
+		answer(r, STORE_UNAVAILABLE);
+		return;
+	}
+	if (next)
+		list_page(r, next);
+	if (etcd_decode_range(result->reply, &header, &kvs, &r->reply.err) < 0) {
+		etcd_kvs_fini(&kvs);
+		answer(r, STORE_UNAVAILABLE);
+		return;
+	}
+	note_header(r->store, &header);
 	if (r->reply.leases_len + kvs.len > STORE_LEASES_MAX) {
 		err_set(&r->reply.err, -EFBIG, "etcd: more than %d leases under %s",
 			STORE_LEASES_MAX, r->store->subnets_prefix);
@@ -268,21 +275,10 @@ static void on_page(void *arg, const struct etcd_result *result)
 		answer(r, STORE_INVALID);
 		return;
 	}
-	/*
-	 * The next page is asked for first: the server works on it while we read this one. The
-	 * smallest key above the last one is the same with a byte behind it; \x01 since our keys
-	 * are text.
-	 */
-	last = !more || kvs.len == 0;
-	if (!last) {
-		auto_free char *next = xasprintf("%s\x01", kvs.items[kvs.len - 1].key);
-
-		list_page(r, next);
-	}
 	for (size_t i = 0; i < kvs.len; i++)
 		list_add(r, &kvs.items[i]);
 	etcd_kvs_fini(&kvs);
-	if (last) {
+	if (!next) {
 		r->reply.revision = r->list_revision;
 		answer(r, STORE_OK);
 	}
@@ -364,7 +360,7 @@ static void on_read_back(void *arg, const struct etcd_result *result)
 		answer_failure(r, result);
 		return;
 	}
-	if (etcd_decode_range(result->reply, &header, &kvs, NULL, &r->reply.err) < 0) {
+	if (etcd_decode_range(result->reply, &header, &kvs, &r->reply.err) < 0) {
 		etcd_kvs_fini(&kvs);
 		answer(r, STORE_UNKNOWN);
 		return;

@@ -21,6 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static const long statuses[] = { 200, 400, 404, 503 };
 	auto_free char *body = xcalloc(size + 1, 1);
 	auto_json json_t *reply = NULL;
+	auto_free char *next = NULL;
 	struct etcd_header header;
 	struct etcd_kvs kvs = { 0 };
 	char text[200] = "";
@@ -40,11 +41,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	FUZZ_CHECK(json_is_object(reply));
 	header = etcd_decode_header(reply);
-	if (etcd_decode_range(reply, &header, &kvs, &flag, &e) < 0)
+	if (etcd_decode_range(reply, &header, &kvs, &e) < 0)
 		FUZZ_CHECK(e.text[0]);
 	if (etcd_decode_txn(reply, &header, &flag, &kvs, &e) < 0)
 		FUZZ_CHECK(e.text[0]);
 	check_kvs(&kvs);
+	if (etcd_decode_next_key(reply, &next, &e) < 0)
+		FUZZ_CHECK(e.text[0] && !next);
+	FUZZ_CHECK(!next || strlen(next) > 1);
 	etcd_kvs_fini(&kvs);
 	etcd_decode_ttl(reply);
 	etcd_decode_token(reply);

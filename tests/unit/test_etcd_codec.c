@@ -80,16 +80,17 @@ static void test_range(void **state)
 	auto_json json_t *one = answer("range one key");
 	auto_json json_t *more_text = answer("range more");
 	struct etcd_header header;
+	auto_free char *next = NULL;
 	struct etcd_kvs kvs = { 0 };
-	bool more = true;
 
-	assert_int_equal(etcd_decode_range(absent, &header, &kvs, &more, NULL), 0);
+	assert_int_equal(etcd_decode_range(absent, &header, &kvs, NULL), 0);
 	assert_int_equal(kvs.len, 0);
-	assert_false(more);
+	assert_int_equal(etcd_decode_next_key(absent, &next, NULL), 0);
+	assert_null(next);
 	assert_true(header.cluster_id == CLUSTER);
 	assert_int_equal(header.revision, 1);
 
-	assert_int_equal(etcd_decode_range(one, &header, &kvs, &more, NULL), 0);
+	assert_int_equal(etcd_decode_range(one, &header, &kvs, NULL), 0);
 	assert_int_equal(kvs.len, 1);
 	assert_string_equal(kvs.items[0].key, "/f/config");
 	assert_string_equal(kvs.items[0].value, "{\"Network\":\"10.5.0.0/16\"}");
@@ -98,13 +99,17 @@ static void test_range(void **state)
 	assert_int_equal(kvs.items[0].mod_revision, 2);
 	assert_int_equal(kvs.items[0].lease, 0);
 	assert_false(kvs.items[0].deleted);
-	assert_false(more);
+	assert_int_equal(etcd_decode_next_key(one, &next, NULL), 0);
+	assert_null(next);
 
 	/* Pages are appended. A key without value has an empty one. */
-	assert_int_equal(etcd_decode_range(more_text, &header, &kvs, &more, NULL), 0);
+	assert_int_equal(etcd_decode_range(more_text, &header, &kvs, NULL), 0);
 	assert_int_equal(kvs.len, 2);
 	assert_string_equal(kvs.items[1].value, "");
-	assert_true(more);
+	assert_int_equal(etcd_decode_next_key(more_text, &next, NULL), 0);
+	assert_non_null(next);
+	assert_int_equal(strncmp(next, kvs.items[1].key, strlen(kvs.items[1].key)), 0);
+	assert_string_equal(next + strlen(kvs.items[1].key), "\x01");
 	etcd_kvs_fini(&kvs);
 	assert_int_equal(kvs.len, 0);
 }
@@ -315,7 +320,7 @@ static void test_the_other_spelling(void **state)
 	struct etcd_kvs kvs = { 0 };
 	bool flag;
 
-	assert_int_equal(etcd_decode_range(range, &header, &kvs, &flag, NULL), 0);
+	assert_int_equal(etcd_decode_range(range, &header, &kvs, NULL), 0);
 	assert_true(header.cluster_id == CLUSTER);
 	assert_int_equal(kvs.items[0].create_revision, 3);
 	assert_int_equal(kvs.items[0].mod_revision, 4);
@@ -358,7 +363,7 @@ static void test_malformed_replies(void **state)
 		struct err e = { 0 };
 
 		assert_int_equal(json_parse_object(ranges[i], strlen(ranges[i]), &reply, &e), 0);
-		assert_row(etcd_decode_range(reply, NULL, &kvs, NULL, &e) == -EINVAL, ranges[i]);
+		assert_row(etcd_decode_range(reply, NULL, &kvs, &e) == -EINVAL, ranges[i]);
 		assert_contains(e.text, "etcd");
 		etcd_kvs_fini(&kvs);
 	}
@@ -369,6 +374,43 @@ static void test_malformed_replies(void **state)
 		assert_row(etcd_decode_watch(watches[i], strlen(watches[i]), &m, &e) == -EINVAL,
 			   watches[i]);
 		assert_contains(e.text, "etcd");
+	}
+}
+
+/* A list that goes on nobody knows where is no list: it must not be taken for all there is. */
+static void test_no_next_key(void **state)
+{
+	(void)state;
+	static const char *const cut[] = {
+		"{\"more\":true}",
+		"{\"more\":true,\"kvs\":[]}",
+		"{\"more\":true,\"kvs\":{\"key\":\"YQ==\"}}",
+		"{\"more\":true,\"kvs\":[{\"key\":\"!\"}]}",
+		"{\"more\":true,\"kvs\":[{\"key\":\"YQ==\"},7]}",
+		"{\"more\":true,\"kvs\":[{\"key\":\"YQ==\"},{}]}",
+	};
+	static const char *const whole[] = {
+		"{\"more\":\"true\",\"kvs\":[{\"key\":\"YQ==\"}]}",
+		"{\"more\":false,\"kvs\":[{\"key\":\"YQ==\"}]}",
+		"{\"kvs\":[{\"key\":\"YQ==\"}]}",
+		"{}",
+	};
+	char *next = NULL;
+	struct err e;
+
+	for (size_t i = 0; i < ARRAY_LEN(cut); i++) {
+		auto_json json_t *reply = NULL;
+
+		assert_int_equal(json_parse_object(cut[i], strlen(cut[i]), &reply, NULL), 0);
+		assert_row(etcd_decode_next_key(reply, &next, &e) == -EINVAL, cut[i]);
+		assert_contains(e.text, "etcd");
+		assert_null(next);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(whole); i++) {
+		auto_json json_t *reply = NULL;
+
+		assert_int_equal(json_parse_object(whole[i], strlen(whole[i]), &reply, NULL), 0);
+		assert_row(etcd_decode_next_key(reply, &next, &e) == 0 && !next, whole[i]);
 	}
 }
 
@@ -384,7 +426,7 @@ static void test_replies_without_a_revision(void **state)
 	bool succeeded;
 
 	assert_int_equal(json_parse_object(text, sizeof(text) - 1, &reply, NULL), 0);
-	assert_int_equal(etcd_decode_range(reply, &header, &kvs, NULL, &e), -EINVAL);
+	assert_int_equal(etcd_decode_range(reply, &header, &kvs, &e), -EINVAL);
 	assert_contains(e.text, "without a revision");
 	assert_int_equal(etcd_decode_txn(reply, &header, &succeeded, &kvs, &e), -EINVAL);
 }
@@ -420,7 +462,7 @@ static void test_binary_keys_and_values(void **state)
 	struct etcd_kvs kvs = { 0 };
 
 	assert_int_equal(json_parse_object(text, sizeof(text) - 1, &reply, NULL), 0);
-	assert_int_equal(etcd_decode_range(reply, NULL, &kvs, NULL, NULL), 0);
+	assert_int_equal(etcd_decode_range(reply, NULL, &kvs, NULL), 0);
 	assert_string_equal(kvs.items[0].key, "/f");
 	assert_int_equal(kvs.items[0].value_size, 4);
 	assert_memory_equal(kvs.items[0].value, "\x00\x01\x02\xff", 4);
@@ -443,6 +485,7 @@ int main(void)
 		cmocka_unit_test(test_ends_of_a_watch),
 		cmocka_unit_test(test_the_other_spelling),
 		cmocka_unit_test(test_malformed_replies),
+		cmocka_unit_test(test_no_next_key),
 		cmocka_unit_test(test_replies_without_a_revision),
 		cmocka_unit_test(test_which_failures_pass),
 		cmocka_unit_test(test_binary_keys_and_values),

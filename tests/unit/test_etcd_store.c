@@ -150,6 +150,33 @@ static void test_list_of_one_cluster(void **state)
 	assert_int_equal(q->reply.revision, 30);
 }
 
+/* There is more, and nothing says where: what came so far is not all there is. */
+static void test_list_that_cannot_go_on(void **state)
+{
+	(void)state;
+	auto_rig r = rig_new(1, NULL);
+	struct question *q = ask(r, STORE_LIST, NULL, 0);
+
+	reply(expect(r, 0, RANGE, NULL), 200, HEAD(7) ",\"kvs\":[],\"more\":true}");
+	assert_contains(answered(q, STORE_UNAVAILABLE)->err.text, "no key to go on from");
+}
+
+/* The next page is under way when this one turns out to be of no use. */
+static void test_list_with_a_page_that_cannot_be_read(void **state)
+{
+	(void)state;
+	auto_rig r = rig_new(1, NULL);
+	auto_text one = kv("/f/subnets/10.5.1.0-24", "{}", 3, 3, 11);
+	auto_text first = xasprintf(HEAD(7) ",\"kvs\":[{\"key\":\"%%\"},%s],\"more\":true}", one);
+	auto_text from_there =
+		etcd_encode_range("/f/subnets/10.5.1.0-24\x01", "/f/subnets0", 1000, 7);
+	struct question *q = ask(r, STORE_LIST, NULL, 0);
+
+	reply(expect(r, 0, RANGE, NULL), 200, first);
+	assert_contains(answered(q, STORE_UNAVAILABLE)->err.text, "base64");
+	expect(r, 0, RANGE, from_there);
+}
+
 /* Compaction that is faster than we read is a trouble that passes. */
 static void test_list_that_never_ends(void **state)
 {
@@ -1216,6 +1243,8 @@ int main(void)
 		cmocka_unit_test(test_absent_means_zero),
 		cmocka_unit_test(test_list_in_pages_of_one_revision),
 		cmocka_unit_test(test_list_of_one_cluster),
+		cmocka_unit_test(test_list_that_cannot_go_on),
+		cmocka_unit_test(test_list_with_a_page_that_cannot_be_read),
 		cmocka_unit_test(test_list_that_never_ends),
 		cmocka_unit_test(test_answers_of_others),
 		cmocka_unit_test(test_reads_go_to_another_endpoint),
