@@ -28,7 +28,7 @@ int state_file_load(const struct flanneld_options *o, struct last_known *ret, in
 	size_t size;
 	int rc;
 
-	rc = file_read(path, LAST_KNOWN_MAX_SIZE, &text, &size, e);
+	rc = file_read_line(path, LAST_KNOWN_MAX_SIZE, &text, &size, e);
 	if (rc < 0)
 		return rc;
 	if (last_known_parse_head(text, size, &k, e) < 0)

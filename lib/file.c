@@ -6,7 +6,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-int file_read(const char *path, size_t max_size, char **ret, size_t *ret_size, struct err *e)
+/* Up to the first byte `end`, or all of the file if there is none. EOF is no byte: all of it. */
+static int read_until(const char *path, int end, size_t max_size, char **ret, size_t *ret_size,
+		      struct err *e)
 {
 	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
 	auto_free char *data = NULL;
@@ -16,7 +18,7 @@ int file_read(const char *path, size_t max_size, char **ret, size_t *ret_size, s
 	if (fd < 0)
 		return err_sys(e, -errno, "%s", path);
 	data = xmalloc(room + 1);
-	for (;;) {
+	for (const char *found = NULL; !found;) {
 		ssize_t n;
 
 		if (used == room) {
@@ -30,7 +32,9 @@ int file_read(const char *path, size_t max_size, char **ret, size_t *ret_size, s
 			return err_sys(e, -errno, "%s", path);
 		if (n == 0)
 			break;
-		used += (size_t)n;
+		if (end != EOF)
+			found = memchr(data + used, end, (size_t)n);
+		used = found ? (size_t)(found - data) : used + (size_t)n;
 		if (used > max_size)
 			return err_set(e, -EFBIG, "%s: larger than %zu bytes", path, max_size);
 	}
@@ -39,6 +43,16 @@ int file_read(const char *path, size_t max_size, char **ret, size_t *ret_size, s
 	if (ret_size)
 		*ret_size = used;
 	return 0;
+}
+
+int file_read(const char *path, size_t max_size, char **ret, size_t *ret_size, struct err *e)
+{
+	return read_until(path, EOF, max_size, ret, ret_size, e);
+}
+
+int file_read_line(const char *path, size_t max_size, char **ret, size_t *ret_size, struct err *e)
+{
+	return read_until(path, '\n', max_size, ret, ret_size, e);
 }
 
 int file_make_directories(const char *path, mode_t mode, struct err *e)

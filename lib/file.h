@@ -11,6 +11,9 @@
  * larger. */
 int file_read(const char *path, size_t max_size, char **ret, size_t *ret_size,
 	      struct err *e) MUST_CHECK;
+/* The same for the first line alone, without its end, of a file that may be large. */
+int file_read_line(const char *path, size_t max_size, char **ret, size_t *ret_size,
+		   struct err *e) MUST_CHECK;
 
 /*
  * Replaces `path`: temporary file in the same directory, fsync, rename, fsync of the directory, so

@@ -109,6 +109,36 @@ static void test_reading_is_bounded(void **state)
 	assert_int_equal(file_read("/dev/zero", 1 << 20, &back, &size, &e), -EFBIG);
 }
 
+static void test_first_line(void **state)
+{
+	(void)state;
+	/* The end of the line at every place that a read may end at. */
+	static const size_t lengths[] = { 0, 1, 4095, 4096, 4097, 8192, 20000 };
+	char *back = NULL;
+	size_t size = 77;
+	struct err e;
+
+	for (size_t i = 0; i < ARRAY_LEN(lengths); i++) {
+		auto_free char *text = xmalloc(lengths[i] + 6);
+
+		memset(text, 'x', lengths[i]);
+		memcpy(text + lengths[i], "\nrest\n", 6);
+		for (size_t rest = 0; rest <= 6; rest += 3) {
+			assert_int_equal(
+				file_replace(in_dir("l"), text, lengths[i] + rest, 0644, &e), 0);
+			assert_int_equal(file_read_line(in_dir("l"), lengths[i], &back, &size, &e),
+					 0);
+			assert_int_equal(size, lengths[i]);
+			assert_memory_equal(back, text, size);
+			assert_int_equal(back[size], '\0');
+			free(STEAL(back));
+		}
+	}
+	assert_int_equal(file_read_line(in_dir("l"), 19999, &back, &size, &e), -EFBIG);
+	assert_int_equal(file_read_line("/dev/zero", 1 << 20, &back, &size, &e), -EFBIG);
+	assert_null(back);
+}
+
 static void test_errors_name_the_path(void **state)
 {
 	(void)state;
@@ -238,6 +268,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_what_is_written_is_read, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(test_empty_file, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(test_reading_is_bounded, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(test_first_line, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(test_errors_name_the_path, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(test_mode_is_exact_whatever_the_umask, make_dir,
 						remove_dir),
