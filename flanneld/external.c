@@ -210,6 +210,25 @@ static int match_can_reach(const struct facts *f, const char *value, struct matc
 	return 0;
 }
 
+/*
+ * Where the default route in use leads over the interface that has our address, we stay. So nothing
+ * needs a look at all routes, of which there may be a million, but a change.
+ */
+static int default_interface(const struct facts *f, int family, uint32_t *ret, struct err *e)
+{
+	uint32_t ifindex;
+
+	if (underlay_default_in_use(f->nl, family, &ifindex)) {
+		struct ip_addr kept = kept_address(f, ifindex, family);
+
+		if (ip_addr_is_set(&kept)) {
+			*ret = ifindex;
+			return 0;
+		}
+	}
+	return underlay_default_interface(f->nl, family, ret, e);
+}
+
 static int match_default_route(const struct facts *f, struct match *ret, struct err *e)
 {
 	uint32_t v4 = 0;
@@ -217,9 +236,9 @@ static int match_default_route(const struct facts *f, struct match *ret, struct 
 	int rc = 0;
 
 	if (f->want_v4)
-		rc = underlay_default_interface(f->nl, AF_INET, &v4, e);
+		rc = default_interface(f, AF_INET, &v4, e);
 	if (rc == 0 && f->want_v6)
-		rc = underlay_default_interface(f->nl, AF_INET6, &v6, e);
+		rc = default_interface(f, AF_INET6, &v6, e);
 	if (rc < 0)
 		return err_set(e, -ENODEV, "no external interface: %s; choose one with iface",
 			       e->text);

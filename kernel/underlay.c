@@ -89,19 +89,27 @@ static void take_route(void *arg, const struct nlmsghdr *hdr)
 	}
 }
 
-int underlay_route_to(struct netlink *nl, const struct ip_addr *dst, struct underlay_route *ret,
-		      struct err *e)
+static struct nlmsghdr *encode_get_route(void *buffer, const struct ip_addr *dst, unsigned flags)
 {
-	char buffer[NETLINK_MESSAGE_MAX] __attribute__((aligned(8))) = { 0 };
 	struct nlmsghdr *hdr = mnl_nlmsg_put_header(buffer);
 	struct rtmsg *m = mnl_nlmsg_put_extra_header(hdr, sizeof(*m));
-	struct underlay_route route = { 0 };
-	char text[IP_ADDR_TEXT];
 
 	hdr->nlmsg_type = RTM_GETROUTE;
 	m->rtm_family = dst->family;
 	m->rtm_dst_len = (uint8_t)ip_family_bits(dst->family);
+	m->rtm_flags = flags;
 	mnl_attr_put(hdr, RTA_DST, ip_addr_size(dst), dst->b);
+	return hdr;
+}
+
+int underlay_route_to(struct netlink *nl, const struct ip_addr *dst, struct underlay_route *ret,
+		      struct err *e)
+{
+	char buffer[NETLINK_MESSAGE_MAX] __attribute__((aligned(8))) = { 0 };
+	struct nlmsghdr *hdr = encode_get_route(buffer, dst, 0);
+	struct underlay_route route = { 0 };
+	char text[IP_ADDR_TEXT];
+
 	if (netlink_call(nl, hdr, take_route, &route, e) < 0)
 		return err_wrap(e, "route to %s", ip_addr_format(dst, text));
 	if (!route.ifindex)
@@ -131,6 +139,30 @@ static void take_default(void *arg, const struct nlmsghdr *hdr)
 			*ifindex = (uint32_t)hop->rtnh_ifindex;
 		}
 	}
+}
+
+/*
+ * The kernel looks it up, however long its table is, and shows the route itself (Linux 4.13 and
+ * later). To addresses for documentation few have another route; those who do, such as routers that
+ * refuse them, are told false.
+ */
+bool underlay_default_in_use(struct netlink *nl, int family, uint32_t *ret_ifindex)
+{
+	static const char *const documentation[] = { "203.0.113.1", "2001:db8::1" };
+	char buffer[NETLINK_MESSAGE_MAX] __attribute__((aligned(8))) = { 0 };
+	/* IPv6 always names the table, and refuses to be asked for it. */
+	unsigned flags = RTM_F_FIB_MATCH | (family == AF_INET ? RTM_F_LOOKUP_TABLE : 0u);
+	uint32_t ifindex = 0;
+	struct ip_addr dst;
+
+	if (ip_addr_parse(documentation[family != AF_INET], family, &dst, NULL) < 0)
+		abort();
+	if (netlink_call(nl, encode_get_route(buffer, &dst, flags), take_default, &ifindex, NULL) <
+		    0 ||
+	    ifindex == 0)
+		return false;
+	*ret_ifindex = ifindex;
+	return true;
 }
 
 int underlay_default_interface(struct netlink *nl, int family, uint32_t *ret_ifindex, struct err *e)

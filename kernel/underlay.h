@@ -34,7 +34,13 @@ struct underlay_route {
 int underlay_route_to(struct netlink *nl, const struct ip_addr *dst, struct underlay_route *ret,
 		      struct err *e) MUST_CHECK;
 
-/* The interface of the first default route in table main. -ENETUNREACH if there is none. */
+/*
+ * The interface of the default route of table main that packets take now. False if that cannot be
+ * told at once; then underlay_default_interface looks for it.
+ */
+bool underlay_default_in_use(struct netlink *nl, int family, uint32_t *ret_ifindex);
+/* The interface of the first default route in table main, by a look at all routes. -ENETUNREACH if
+ * there is none. */
 int underlay_default_interface(struct netlink *nl, int family, uint32_t *ret_ifindex,
 			       struct err *e) MUST_CHECK;
 

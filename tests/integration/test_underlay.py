@@ -4,7 +4,7 @@
 import pytest
 
 from fabric import DUAL
-from netns import stays, wait_for
+from netns import run, stays, wait_for
 
 
 @pytest.fixture
@@ -287,3 +287,43 @@ def test_public_addresses_behind_nat_stay_while_the_real_ones_change(lab):
     lab.wait_equal()
     reach(lab, c1, c2)
     assert h2.daemon.subnet() == subnet
+
+
+def test_a_change_costs_no_look_at_all_routes(lab, pair):
+    """A router has a million of them; which default route is in use can be asked for."""
+    h1 = pair[0]
+    lines = (f"route add blackhole 172.{16 + (n >> 12)}.{n >> 4 & 255}.{(n & 15) << 4}/28 proto 99" for n in range(40000))
+    run("ip", "-n", h1.namespace.name, "-batch", "-", input="\n".join(lines))
+    h1.daemon.wait_ok()
+
+    def calls():
+        return h1.daemon.metric("flannel_netlink_system_calls_total")
+
+    for number in (1, 2, 3):
+        before = calls()
+        h1.namespace.ip_do(f"addr add 192.0.2.{100 + number}/24 dev eth0")
+        wait_for(lambda: calls() > before, 5, "the daemon looks at the underlay")
+        assert calls() - before < 40, "40000 routes alone would be more"
+    assert tunnel(h1) == ("eth0", h1.address)
+
+
+@pytest.mark.parametrize("table", ["main", "another"])
+def test_routes_that_hide_the_default_route(lab, pair, unmoved, table):
+    """A VPN that takes all traffic leaves the default route in place, and the fabric on it."""
+    h1, h2, c1, c2 = pair
+    second_interface(lab, h1)
+    h1.namespace.ip_batch(["addr add 192.0.2.91/24 dev eth1", "addr add 2001:db8:1::91/64 dev eth1 nodad"])
+    where = "" if table == "main" else "table 77"
+    h1.namespace.ip_batch(
+        [f"route add {half} via 192.0.2.254 dev eth1 {where}" for half in ("0.0.0.0/1", "128.0.0.0/1")]
+        + [f"route add {half} via 2001:db8:1::fe dev eth1 {where}" for half in ("::/1", "8000::/1")]
+    )
+    if table != "main":
+        for family in ("-4", "-6"):
+            h1.namespace.run("ip", family, "rule", "add", "table", "77")
+    stays(lambda: tunnel(h1) == ("eth0", h1.address), 0.4, "the tunnel is on eth0")
+    h1.daemon.restart()
+    h1.daemon.wait_peers(1)
+    assert tunnel(h1) == ("eth0", h1.address)
+    assert published(lab, h1) == (h1.address, h1.address6)
+    assert h1.daemon.metric("flannel_netlink_writes_total") == 0
