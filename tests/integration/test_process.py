@@ -127,8 +127,8 @@ def test_health_over_tcp(lab):
     daemon = host.start_daemon(ready=False, healthz_port=10248)
     wait_for(lambda: daemon.request_tcp("127.0.0.1", 10248, "/healthz")[0] == 200, 5, "healthz")
     assert daemon.request_tcp("127.0.0.1", 10248, "/livez")[0] == 200
-    status, text = daemon.request_tcp("127.0.0.1", 10248, "/readyz")
-    assert status == 503 and "config" in text
+    wait_for(lambda: "config" in daemon.request_tcp("127.0.0.1", 10248, "/readyz")[1], 5, "/readyz says what is missing")
+    assert daemon.request_tcp("127.0.0.1", 10248, "/readyz")[0] == 503
     lab.configure(APART)
     daemon.wait_ready()
     assert daemon.request_tcp("127.0.0.1", 10248, "/readyz")[0] == 200
