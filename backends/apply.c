@@ -201,12 +201,14 @@ bool apply_is_as_wanted(const struct link_info *link, const struct backend_devic
 	       memcmp(&link->mac, &d->mac, sizeof(d->mac)) == 0;
 }
 
-bool apply_find_device(struct netlink *nl, const struct backend_device *d, struct mac_addr *ret_mac)
+bool apply_find_device(struct netlink *nl, const struct backend_device *d, uint32_t *ret_ifindex,
+		       struct mac_addr *ret_mac)
 {
 	struct link_info link;
 
 	if (link_get_by_name(nl, d->name, &link, NULL) < 0 || !is_tunnel(&link, d))
 		return false;
+	*ret_ifindex = link.ifindex;
 	*ret_mac = link.mac;
 	return true;
 }

@@ -44,9 +44,9 @@ bool apply_is_as_wanted(const struct link_info *link, const struct backend_devic
 
 /*
  * True if the wanted device exists already as this tunnel, made by an earlier run or by flannel,
- * or can be changed into it; then *ret_mac is its MAC, which peers know.
+ * or can be changed into it; then *ret_ifindex is its index and *ret_mac its MAC, which peers know.
  */
-bool apply_find_device(struct netlink *nl, const struct backend_device *d,
+bool apply_find_device(struct netlink *nl, const struct backend_device *d, uint32_t *ret_ifindex,
 		       struct mac_addr *ret_mac);
 
 #endif

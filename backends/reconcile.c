@@ -374,19 +374,24 @@ int reconcile_want(struct reconcile *r, struct reconcile_owner *owner,
 	return 0;
 }
 
-void reconcile_observe_begin(struct reconcile *r, enum kernel_kind kind)
+static void forget_strays(struct reconcile *r, unsigned kinds)
 {
 	size_t kept = 0;
 
+	for (size_t i = 0; i < r->strays_len; i++) {
+		if (!(kinds & 1u << r->strays[i].key.kind))
+			r->strays[kept++] = r->strays[i];
+	}
+	r->strays_len = kept;
+}
+
+void reconcile_observe_begin(struct reconcile *r, enum kernel_kind kind)
+{
 	r->observing = kind;
 	r->pass++;
 	r->rivals_len = 0;
 	/* Those still there are found again. */
-	for (size_t i = 0; i < r->strays_len; i++) {
-		if (r->strays[i].key.kind != kind)
-			r->strays[kept++] = r->strays[i];
-	}
-	r->strays_len = kept;
+	forget_strays(r, 1u << kind);
 }
 
 void reconcile_observe(struct reconcile *r, const struct kernel_object *actual)
@@ -459,6 +464,20 @@ void reconcile_observe_end(struct reconcile *r)
 {
 	settle_rivals(r);
 	for_each(r, note_absent, r->observing);
+}
+
+static void forget(struct reconcile *r, struct reconcile_entry *entry, uint32_t kinds)
+{
+	if (!(kinds & 1u << entry->object.key.kind))
+		return;
+	entry->held = false;
+	set_state(r, entry, entry->owner, ABSENT, NULL);
+}
+
+void reconcile_forget_kinds(struct reconcile *r, unsigned kinds)
+{
+	forget_strays(r, kinds);
+	for_each(r, forget, kinds);
 }
 
 static void note_device_gone(struct reconcile *r, struct reconcile_entry *entry, uint32_t ifindex)
@@ -535,6 +554,19 @@ bool reconcile_next(struct reconcile *r, enum reconcile_action *ret_action,
 	r->counts.drops[r->stray.key.kind]++;
 	*ret_object = &r->stray;
 	return true;
+}
+
+unsigned reconcile_pending_kinds(const struct reconcile *r)
+{
+	unsigned kinds = 0;
+
+	for (unsigned k = 0; k < KERNEL_KINDS; k++) {
+		if (!TAILQ_EMPTY(&r->puts[k]) || !TAILQ_EMPTY(&r->drops[k]))
+			kinds |= 1u << k;
+	}
+	for (size_t i = 0; i < r->strays_len; i++)
+		kinds |= 1u << r->strays[i].key.kind;
+	return kinds;
 }
 
 /* `differences`: by what stands there, not by how it will be written. */

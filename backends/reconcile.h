@@ -97,6 +97,12 @@ void reconcile_observe_begin(struct reconcile *r, enum kernel_kind kind);
 void reconcile_observe(struct reconcile *r, const struct kernel_object *actual);
 void reconcile_observe_end(struct reconcile *r);
 
+/*
+ * What was observed of these kinds (a mask, 1 << enum kernel_kind) is no longer believed, nor that
+ * a slot was ours: what is wanted is to be put where nothing stands. Observe before the next write.
+ */
+void reconcile_forget_kinds(struct reconcile *r, unsigned kinds);
+
 /* The device behind this index is gone, and with it every object on it. Queues all of them. */
 void reconcile_forget_device(struct reconcile *r, uint32_t ifindex);
 
@@ -121,6 +127,9 @@ bool reconcile_next(struct reconcile *r, enum reconcile_action *ret_action,
 		    const struct kernel_object **ret_object, struct reconcile_entry **ret_entry);
 void reconcile_refused(struct reconcile *r, struct reconcile_entry *entry, int code,
 		       const char *text);
+
+/* The kinds (a mask, 1 << enum kernel_kind) of which reconcile_next has something to hand out. */
+unsigned reconcile_pending_kinds(const struct reconcile *r);
 
 /* Shows what reconcile_next would hand out, in its order, without taking it. */
 void reconcile_pending_visit(const struct reconcile *r,

@@ -19,6 +19,7 @@
 #define SLOW_COST_FACTOR  2000  /* ... but at most 1/2000 of the time is spent on it */
 #define UNDERLAY_DELAY_MS 100   /* lets an interface come up with all its addresses */
 #define NOTIFICATIONS_MAX 4096  /* read in one turn */
+#define READ_AHEAD_MAX_MS 2000  /* what was read longer than this before its use is read again */
 
 static void arm(struct event *ev, int64_t delay_ms)
 {
@@ -59,37 +60,47 @@ static void report_drift(const uint64_t before[static KERNEL_KINDS],
 	}
 }
 
-/* False if the kernel could not be read. */
-static bool observe(struct fabric *f)
+/* False if the kernel could not be read: what is left stays dirty. */
+static bool observe(struct fabric *f, unsigned kinds)
 {
 	const struct reconcile_counts *counts = reconcile_counts(f->reconcile);
 	struct reconcile_counts before = *counts;
-	unsigned kinds = f->dirty;
-	struct timespec start;
-	struct timespec end;
-	struct err e;
-	int rc;
 
-	f->dirty = 0;
-	clock_gettime(CLOCK_MONOTONIC, &start);
-	rc = apply_observe(f->reconcile, f->nl, &f->scope, kinds, &e);
-	clock_gettime(CLOCK_MONOTONIC, &end);
-	if (rc < 0) {
-		log_warn("kernel-not-read", "%s; trying again", e.text);
-		f->dirty = kinds;
-		return false;
+	for (unsigned k = 0; k < KERNEL_KINDS; k++) {
+		struct timespec start;
+		struct timespec end;
+		struct err e;
+
+		if (!(kinds & 1u << k))
+			continue;
+		clock_gettime(CLOCK_MONOTONIC, &start);
+		if (apply_observe(f->reconcile, f->nl, &f->scope, 1u << k, &e) < 0) {
+			log_warn("kernel-not-read", "%s; trying again", e.text);
+			return false;
+		}
+		clock_gettime(CLOCK_MONOTONIC, &end);
+		f->observation_s[k] = (double)(end.tv_sec - start.tv_sec) +
+				      (double)(end.tv_nsec - start.tv_nsec) / 1e9;
+		f->dirty &= ~(1u << k);
 	}
-	f->observations_total++;
 	f->last_observation_ms = clock_boot_ms();
-	f->last_observation_s =
-		(double)(end.tv_sec - start.tv_sec) + (double)(end.tv_nsec - start.tv_nsec) / 1e9;
 	report_drift(before.drift, counts->drift);
 	return true;
 }
 
+/* What it takes to read all kinds. */
+static double observation_seconds(const struct fabric *f)
+{
+	double seconds = 0;
+
+	for (unsigned k = 0; k < KERNEL_KINDS; k++)
+		seconds += f->observation_s[k];
+	return seconds;
+}
+
 static void arm_slow(struct fabric *f)
 {
-	int64_t by_cost = (int64_t)(f->last_observation_s * 1000 * SLOW_COST_FACTOR);
+	int64_t by_cost = (int64_t)(observation_seconds(f) * 1000 * SLOW_COST_FACTOR);
 
 	arm(f->slow, MAX(by_cost, (int64_t)SLOW_MIN_MS));
 }
@@ -133,6 +144,26 @@ static void report_refused(struct fabric *f)
 
 static void want_underlay(struct fabric *f);
 
+/*
+ * While the store lists the leases there is time to read what an earlier run left in the kernel:
+ * one kind in a turn of the loop, so that no answer has to wait for all of them.
+ */
+static void read_ahead(struct fabric *f)
+{
+	unsigned kind = 0;
+
+	while (kind < KERNEL_KINDS && !(f->dirty & 1u << kind))
+		kind++;
+	if (kind == KERNEL_KINDS)
+		return;
+	if (!observe(f, 1u << kind))
+		arm(f->work, RETRY_MIN_MS);
+	else if (f->dirty)
+		arm(f->work, 0);
+	else
+		f->observations_total++;
+}
+
 static void on_work(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 {
 	struct fabric *f = arg;
@@ -140,14 +171,21 @@ static void on_work(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 	bool more = false;
 	struct err e;
 
+	if (!f->started) {
+		read_ahead(f);
+		return;
+	}
 	if (f->devices_dirty && !fabric_look_after_devices(f)) {
 		f->devices_dirty = true;
 		retry_later(f);
 	}
 	fabric_want_all(f);
-	if (f->dirty && !observe(f)) {
-		retry_later(f);
-		return;
+	if (f->dirty) {
+		if (!observe(f, f->dirty)) {
+			retry_later(f);
+			return;
+		}
+		f->observations_total++;
 	}
 	rules_before_routes(f->rules);
 	if (apply_flush(f->reconcile, f->nl, WRITES_PER_TURN, &more, &e) < 0) {
@@ -335,14 +373,19 @@ static void on_overrun(void *arg)
 	want_underlay(f);
 }
 
-static void on_monitor(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+/* False if there may be more. */
+static bool read_notifications(struct fabric *f)
 {
 	static const struct monitor_ops ops = { .link = on_link,
 						.object = on_object,
 						.overrun = on_overrun };
-	struct fabric *f = arg;
 
-	monitor_read(f->monitor, NOTIFICATIONS_MAX, &ops, f);
+	return monitor_read(f->monitor, NOTIFICATIONS_MAX, &ops, f) < NOTIFICATIONS_MAX;
+}
+
+static void on_monitor(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+	read_notifications(arg);
 }
 
 /* ---- life ---- */
@@ -431,7 +474,7 @@ int fabric_setup(struct fabric *f, const struct network_config *config,
 		rc = set_host(f, external, node_id, e);
 	if (rc < 0)
 		return rc;
-	fabric_keep_macs(f);
+	fabric_find_devices(f);
 	fabric_find_obsolete(f, previous);
 	f->config = *config;
 	f->config.backend = NULL;
@@ -439,6 +482,8 @@ int fabric_setup(struct fabric *f, const struct network_config *config,
 	f->scope.networks[1] = config->v6.enabled ? config->v6.network : (struct ip_net){ 0 };
 	f->scope.networks[2] = previous->networks[0];
 	f->scope.networks[3] = previous->networks[1];
+	f->dirty = APPLY_ALL_KINDS;
+	arm(f->work, 0);
 	return 0;
 }
 
@@ -465,6 +510,29 @@ void fabric_publish(const struct fabric *f, struct lease *ret_attributes)
 	f->backend->type->publish(f->backend, ret_attributes);
 }
 
+/*
+ * Now that it is known what is wanted: which kinds to read again. What was read ahead of a kind
+ * stands if it is just that, for the notifications have told of every change since. Otherwise it is
+ * forgotten, and the kind is judged by what is wanted.
+ */
+static unsigned kinds_to_read_again(struct fabric *f)
+{
+	unsigned kinds;
+
+	while (!read_notifications(f))
+		;
+	kinds = reconcile_pending_kinds(f->reconcile);
+	/* With its last address a device loses its IPv4 routes without a word, as does an interface
+	 * that goes down. */
+	if (kinds & 1u << KERNEL_ADDRESS ||
+	    clock_boot_ms() - f->last_observation_ms > READ_AHEAD_MAX_MS)
+		kinds = APPLY_ALL_KINDS;
+	else if (f->backend->needs_paths)
+		kinds |= 1u << KERNEL_ROUTE;
+	reconcile_forget_kinds(f->reconcile, kinds);
+	return kinds;
+}
+
 void fabric_set_own(struct fabric *f, const struct subnet *own)
 {
 	bool first = !f->started;
@@ -487,7 +555,7 @@ void fabric_set_own(struct fabric *f, const struct subnet *own)
 		    f->external.ifindex);
 	if (first)
 		rules_look_around(f->rules, f->nl);
-	f->dirty = APPLY_ALL_KINDS;
+	f->dirty |= first ? kinds_to_read_again(f) : APPLY_ALL_KINDS;
 	fabric_want_work(f, 0);
 }
 
@@ -516,5 +584,5 @@ void fabric_view(const struct fabric *f, struct fabric_view *ret)
 	ret->peers = f->peers_len;
 	ret->ignored = f->ignored_len;
 	ret->last_observation_ms = f->last_observation_ms;
-	ret->last_observation_s = f->last_observation_s;
+	ret->observation_s = observation_seconds(f);
 }

@@ -2,10 +2,11 @@
 /*
  * The fabric on this host: keeps the kernel equal to the leases.
  *
- * Takes leases from the manager, asks the backend what they mean, and drives the reconciler: after
- * every change of a lease (writes only), after a notification that contradicts what is wanted,
- * after an overrun, after a refusal with growing delay, and on a slow timer (dump, compare, write).
- * Devices are looked after first, since everything hangs on them.
+ * Takes leases from the manager, asks the backend what they mean, and drives the reconciler: at the
+ * start, with what it read while the store listed the leases; after every change of a lease (writes
+ * only), after a notification that contradicts what is wanted, after an overrun, after a refusal
+ * with growing delay, and on a slow timer (dump, compare, write). Devices are looked after first,
+ * since everything hangs on them.
  */
 #ifndef FLANNELD_FABRIC_H
 #define FLANNELD_FABRIC_H
@@ -49,7 +50,8 @@ struct fabric_previous {
 
 /*
  * Reads the backend's configuration and takes this host's place in the underlay. Both are copied as
- * far as needed. What is of the previous run and no longer wanted goes once the new stands.
+ * far as needed. What is of the previous run and no longer wanted goes once the new stands. From
+ * now on the loop reads what the kernel has, until there is a subnet of our own.
  */
 int fabric_setup(struct fabric *f, const struct network_config *config,
 		 const struct external *external, const struct fabric_previous *previous,
@@ -95,7 +97,7 @@ struct fabric_view {
 	size_t peers;
 	size_t ignored; /* peers whose lease is of no use to us */
 	int64_t last_observation_ms;
-	double last_observation_s; /* how long it took */
+	double observation_s; /* how long it takes to read the kernel */
 };
 void fabric_view(const struct fabric *f, struct fabric_view *ret);
 

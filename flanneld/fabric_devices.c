@@ -59,16 +59,18 @@ bool fabric_look_after_devices(struct fabric *f)
 	return all;
 }
 
-void fabric_keep_macs(struct fabric *f)
+void fabric_find_devices(struct fabric *f)
 {
 	struct backend_device devices[BACKEND_DEVICES];
-	size_t len = f->backend->type->devices(f->backend, devices);
 
-	for (size_t i = 0; i < len; i++) {
+	f->scope.ifindexes_len = f->backend->type->devices(f->backend, devices);
+	for (size_t i = 0; i < f->scope.ifindexes_len; i++) {
+		uint32_t ifindex = 0;
 		struct mac_addr mac;
 
-		if (apply_find_device(f->nl, &devices[i], &mac))
+		if (apply_find_device(f->nl, &devices[i], &ifindex, &mac))
 			f->backend->type->keep_mac(f->backend, i, &mac);
+		set_ifindex(f, i, ifindex);
 	}
 }
 

@@ -61,7 +61,7 @@ struct fabric {
 	unsigned dirty; /* kinds to observe */
 	unsigned failures;
 	int64_t last_observation_ms;
-	double last_observation_s;
+	double observation_s[KERNEL_KINDS]; /* how long it took to read each kind last */
 	TAILQ_HEAD(, peer) peers;
 	struct claims claims; /* of the peers, by subnet */
 	size_t peers_len;
@@ -84,8 +84,11 @@ void fabric_release_peers(struct fabric *f);
 /* fabric_devices.c */
 /* Makes the devices as the backend wants them. True if all of them are. */
 bool fabric_look_after_devices(struct fabric *f);
-/* Peers know the MAC of a device that is there already: changing it would cost packets. */
-void fabric_keep_macs(struct fabric *f);
+/*
+ * Looks which of the devices are there already. Those keep their MAC, since peers know it and
+ * changing it would cost packets; and what is on them can be read ahead.
+ */
+void fabric_find_devices(struct fabric *f);
 /* Devices of an earlier configuration: found before ours are made, removed when all is settled. */
 void fabric_find_obsolete(struct fabric *f, const struct fabric_previous *previous);
 void fabric_remove_obsolete(struct fabric *f);

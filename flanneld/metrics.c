@@ -111,8 +111,8 @@ static void kernel_metrics(const struct fabric_view *f, FILE *out)
 		f->overruns_total);
 	counter(out, "observations_total", "Comparisons of the kernel with the leases.",
 		f->observations_total);
-	gauge(out, "observation_seconds", "How long the last comparison took.",
-	      f->last_observation_s);
+	gauge(out, "observation_seconds", "How long it takes to read all that is compared.",
+	      f->observation_s);
 }
 
 static void rules_metrics(const struct daemon *d, FILE *out)

@@ -20,6 +20,7 @@ class Proxy:
         rubbish    answers are replaced by bytes that are not HTTP
         nonsense   answers are HTTP 200 with JSON that means nothing
         endless    answers are HTTP 200 with one line that does not end, `endless_bytes` long
+        hold       who asks for a list waits until the mode is another; all else passes
         refuse     new connections are closed at once, open ones cut
     """
 
@@ -88,6 +89,8 @@ class Proxy:
                 data = client.recv(1 << 16)
                 if not data:
                     return
+                while self.mode == "hold" and b"range_end" in data and not self.ending:
+                    time.sleep(0.01)
                 server.sendall(data)
             if server in ready:
                 data = server.recv(1 << 16)

@@ -192,3 +192,115 @@ def test_foreign_objects_are_left_alone(lab, victim):
     victim.daemon.start().wait_ready()
     lab.wait_equal(3, [victim])
     assert foreign() == before
+
+
+# What may happen to a host before the answer of the store.
+MEANWHILE = {
+    "nothing": lambda h, route, neighbour, fdb: None,
+    "a route is gone": lambda h, route, neighbour, fdb: h.ip_do(f"route del {route[2]}"),
+    "a route of ours leads nowhere": lambda h, route, neighbour, fdb: h.ip_do(f"route replace blackhole {route[2]} proto 102"),
+    "another MAC": lambda h, route, neighbour, fdb: h.ip_do(
+        f"neigh replace {neighbour[2]} lladdr 0e:00:00:00:00:99 nud permanent dev flannel.1"
+    ),
+    "another remote": lambda h, route, neighbour, fdb: h.bridge_do(
+        f"fdb replace {fdb[2]} dev flannel.1 dst 192.0.2.99 self permanent"
+    ),
+    "a second remote": lambda h, route, neighbour, fdb: h.bridge_do(
+        f"fdb append {fdb[2]} dev flannel.1 dst 192.0.2.99 self permanent"
+    ),
+    "one too many": lambda h, route, neighbour, fdb: h.ip_do("route add 10.5.251.0/24 dev flannel.1 proto 102"),
+    "the device is gone": lambda h, route, neighbour, fdb: h.ip_do("link del flannel.1"),
+    "the device was down": lambda h, route, neighbour, fdb: h.ip_batch(
+        ["link set flannel.1 down", "link set flannel.1 up"]
+    ),
+}
+
+
+def start_held(lab, before=lambda host, *objects: None):
+    """A host whose daemon has read the kernel and waits for the store: (host, objects of one peer, proxy)."""
+    lab.start_etcd()
+    lab.configure()
+    proxy = lab.proxy()
+    h1, h2, h3 = lab.hosts(3)
+    h1.start_daemon(etcd_endpoints=proxy.endpoint)
+    for host in (h2, h3):
+        host.start_daemon()
+    for host in (h1, h2, h3):
+        host.daemon.wait_peers(2)
+    lab.wait_equal()
+    objects = peer_objects(h1)
+    assert h1.daemon.stop() == 0
+    proxy.set("hold")
+    before(h1.namespace, *objects)
+    h1.daemon.start()
+    wait_for(lambda: h1.daemon.metric("flannel_observations_total") == 1, 5, "the kernel is read ahead")
+    assert h1.daemon.request("/readyz")[0] == 503
+    return h1, objects, proxy
+
+
+@pytest.mark.parametrize("read", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("what", MEANWHILE)
+def test_what_happens_while_the_daemon_starts(lab, what, read):
+    """The kernel is read while the store still lists; what changed before or changes after that is noticed."""
+    h1, objects, proxy = start_held(lab, MEANWHILE["nothing" if read else what])
+    if read:
+        MEANWHILE[what](h1.namespace, *objects)
+    monitor = h1.monitor()
+    proxy.set("pass")
+    h1.daemon.wait_peers(2)
+    heals(lab, h1)
+    if what == "nothing":
+        assert h1.daemon.metric("flannel_netlink_writes_total") == 0
+        assert h1.daemon.metric("flannel_observations_total") == 1, "nothing was read twice"
+        assert monitor.tunnel_events() == []
+
+
+def test_what_was_read_long_ago_is_read_again(lab):
+    h1, _, proxy = start_held(lab)
+    wait_for(lambda: h1.daemon.status()["kernel"]["comparedSecondsAgo"] >= 3, 10, "time passes")
+    proxy.set("pass")
+    h1.daemon.wait_peers(2)
+    h1.daemon.wait_ok()
+    assert h1.daemon.metric("flannel_observations_total") == 2
+    assert h1.daemon.metric("flannel_netlink_writes_total") == 0
+
+
+def test_the_last_address_goes_while_the_daemon_starts(lab):
+    """One of an earlier subnet: with it the kernel takes all IPv4 routes of the device, and tells nobody."""
+
+    def other_address(h, *_):
+        own = next(a["local"] for a in h.ip("addr", "show", "flannel.1")[0]["addr_info"] if a["family"] == "inet")
+        h.ip_batch(["addr add 10.5.9.9/32 dev flannel.1", f"addr del {own}/32 dev flannel.1"])
+
+    h1, (route, _, _), proxy = start_held(lab, other_address)
+    assert h1.namespace.ip("route", "show", route[2])
+    h1.namespace.ip_do("addr del 10.5.9.9/32 dev flannel.1")
+    assert not h1.namespace.ip("route", "show", route[2])
+    proxy.set("pass")
+    h1.daemon.wait_peers(2)
+    heals(lab, h1)
+
+
+@pytest.mark.parametrize("read", [False, True], ids=["before", "after"])
+def test_a_route_of_somebody_else_that_comes_while_the_daemon_starts(lab, read):
+    """In the place of a route as a former version left it. It stays, and status says why the peer has none."""
+
+    def former(h, route, *_):
+        h.ip_do(f"route replace {route[2]} dev flannel.1")
+
+    def foreign(h, route, *_):
+        h.ip_do(f"route replace {route[2]} via 192.0.2.254 dev eth0")
+
+    def both(h, route, *_):
+        former(h, route)
+        foreign(h, route)
+
+    h1, objects, proxy = start_held(lab, former if read else both)
+    if read:
+        foreign(h1.namespace, *objects)
+    proxy.set("pass")
+    h1.daemon.wait_ready()
+    assert "kernel-refused" in h1.daemon.problems()
+    stands = h1.namespace.ip("route", "show", objects[0][2])
+    assert [(r["dev"], r["gateway"]) for r in stands] == [("eth0", "192.0.2.254")]
+    assert not h1.daemon.logged("drift-healed")

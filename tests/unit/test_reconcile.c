@@ -285,7 +285,10 @@ static void test_start_with_everything_in_place_writes_nothing(void **state)
 	struct peer p = peer(3, "192.0.2.3");
 
 	observe(p.objects, 3);
+	assert_int_equal(reconcile_pending_kinds(r),
+			 1u << KERNEL_FDB | 1u << KERNEL_NEIGHBOUR | 1u << KERNEL_ROUTE);
 	want(&owners[0], p.objects, 3);
+	assert_int_equal(reconcile_pending_kinds(r), 0);
 	expect_nothing();
 	/* In the other order too. */
 	want(&owners[1], peer(4, "192.0.2.4").objects, 3);
@@ -611,6 +614,7 @@ static void test_a_stray_seen_twice_is_dropped_once(void **state)
 	drain();
 	observe((struct kernel_object[]){ ours, stray }, 2);
 	observe((struct kernel_object[]){ ours, stray }, 2);
+	assert_int_equal(reconcile_pending_kinds(r), 1u << KERNEL_ROUTE);
 	expect("drop", "route 10.5.3.0/24 via 10.5.3.9 dev 7 onlink proto 3");
 	expect_nothing();
 	/* Gone by itself before it was dropped. */
@@ -702,6 +706,29 @@ static void test_a_refused_drop_is_found_again(void **state)
 	observe(&p.objects[2], 1);
 	expect("drop", "route 10.5.3.0/24 via 10.5.3.0 dev 7 onlink proto 102");
 	expect_nothing();
+}
+
+/* Somebody else's route has come since what was there before anything was wanted has been seen. */
+static void test_what_was_seen_can_be_forgotten(void **state)
+{
+	(void)state;
+	struct kernel_object ours = route("10.5.3.0/24", "10.5.3.0");
+	struct kernel_object old = route_by("10.5.3.0/24", "10.5.3.8", DEVICE, RTPROT_BOOT);
+	struct kernel_object older = route_by("10.5.3.0/24", "10.5.3.9", DEVICE, RTPROT_BOOT);
+	struct kernel_object foreign = route_by("10.5.3.0/24", "192.0.2.9", OTHER_DEV, RTPROT_BOOT);
+	struct kernel_object objects[] = { old, older, fdb("02:00:00:00:00:03", "192.0.2.3"),
+					   neighbour("10.5.3.0", "02:00:00:00:00:03") };
+	struct kernel_object wanted[] = { ours, objects[2] };
+
+	observe(objects, ARRAY_LEN(objects));
+	want(&owners[0], wanted, ARRAY_LEN(wanted));
+	reconcile_forget_kinds(r, 1u << KERNEL_ROUTE | 1u << KERNEL_NEIGHBOUR);
+	/* Nothing of the FDB is forgotten, and nobody misses the neighbour. */
+	assert_int_equal(reconcile_pending_kinds(r), 1u << KERNEL_ROUTE);
+	observe((struct kernel_object[]){ foreign, objects[2] }, 2);
+	expect("create", "route 10.5.3.0/24 via 10.5.3.0 dev 7 onlink proto 102");
+	expect_nothing();
+	assert_int_equal(reconcile_counts(r)->drift[KERNEL_ROUTE], 0);
 }
 
 static void test_a_lost_device_takes_its_objects_along(void **state)
@@ -854,6 +881,7 @@ int main(void)
 		TEST(test_a_refused_write_waits_for_the_next_look),
 		TEST(test_an_owner_that_fails_can_leave),
 		TEST(test_a_refused_drop_is_found_again),
+		TEST(test_what_was_seen_can_be_forgotten),
 		TEST(test_a_lost_device_takes_its_objects_along),
 		TEST(test_which_notifications_matter),
 		TEST(test_counters),

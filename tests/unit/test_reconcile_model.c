@@ -295,9 +295,13 @@ static unsigned flush(struct world *w, unsigned max)
 	struct reconcile_entry *entry;
 	auto_free struct announced *announced = xcalloc(1, sizeof(*announced));
 	enum reconcile_action action;
+	unsigned kinds = 0;
 	unsigned count = 0;
 
 	reconcile_pending_visit(w->r, announce, announced);
+	for (unsigned i = 0; i < announced->len; i++)
+		kinds |= 1u << announced->object[i].key.kind;
+	assert_int_equal(reconcile_pending_kinds(w->r), kinds);
 	while (count < max && reconcile_next(w->r, &action, &object, &entry)) {
 		struct kernel_object o = *object;
 		int rc;
