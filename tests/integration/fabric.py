@@ -302,6 +302,7 @@ class Container:
                 f"route add default via {gateway6.ip}",
             ]
         self.namespace.ip_batch(lines)
+        host.namespace.wait_forwarding(port)
 
     @property
     def addresses(self):
@@ -358,6 +359,7 @@ class Host:
                 f"route replace default via {self.segment.v6}fe",
             ]
         )
+        self.lab.underlay.wait_forwarding(f"h{self.number}")
 
     def subnet_of_file(self):
         return self.daemon.subnet()
@@ -451,11 +453,16 @@ class Lab:
         """A namespace with eth0 in the underlay and this address; further lines for `ip -batch` before it is up."""
         namespace = Namespace(f"{self.prefix}-{name}")
         self.namespaces.append(namespace)
-        self.underlay.ip_batch(
-            [f"link add {name} type veth peer name eth0 netns {namespace.name}", f"link set {name} master {bridge} up"]
-        )
-        namespace.ip_batch([f"addr add {address}/24 dev eth0", *more, "link set eth0 up"])
+        self.cable(namespace, name, "eth0", f"addr add {address}/24 dev eth0", *more, bridge=bridge)
         return namespace
+
+    def cable(self, namespace, port, interface, *more, bridge="br0"):
+        """A new interface on the underlay, up; further lines for `ip -batch` before it is."""
+        self.underlay.ip_batch(
+            [f"link add {port} type veth peer name {interface} netns {namespace.name}", f"link set {port} master {bridge} up"]
+        )
+        namespace.ip_batch([*more, f"link set {interface} up"])
+        self.underlay.wait_forwarding(port)
 
     def start_etcd(self, members=1, arguments=(), tls=None, wait=True):
         self.etcd = Etcd(self.underlay, self.plug, self.directory / "etcd", members, arguments, tls)

@@ -45,7 +45,7 @@ def wait_for(predicate, deadline_s, what):
             last = predicate()
             if last:
                 return last
-        except (AssertionError, OSError, LookupError, ValueError, http.client.HTTPException) as e:
+        except (AssertionError, OSError, LookupError, StopIteration, ValueError, http.client.HTTPException) as e:
             last = e
         if time.monotonic() > end:
             text = f"{type(last).__name__}: {last}" if isinstance(last, Exception) else repr(last)
@@ -160,6 +160,14 @@ class Namespace:
 
     def bridge_do(self, text):
         run("bridge", "-n", self.name, *text.split())
+
+    def wait_forwarding(self, port):
+        """A port of a bridge takes up to a second after its other end is up. Until then all packets are lost."""
+
+        def state():
+            return self.bridge("link", "show", "dev", port)[0]["state"]
+
+        wait_for(lambda: state() == "forwarding", 5, f"{port} forwards")
 
     def sysctl(self, key, value):
         # /proc/sys/net shows the namespace of the thread that opens the file.

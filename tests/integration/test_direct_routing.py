@@ -103,10 +103,8 @@ def test_a_second_leg_makes_a_distant_peer_a_near_one(lab, joined):
     h1, h2, h3 = joined
     c1, c3 = h1.container(), h3.container()
     with lab.pinger(c1, c3) as pinger:
-        lab.underlay.ip_batch([f"link add leg type veth peer name eth1 netns {h1.name}", "link set leg master br1 up"])
-        h1.namespace.ip_batch(
-            ["link set eth1 up", "addr add 198.51.100.1/24 dev eth1", "addr add 2001:db8:2::1/64 dev eth1 nodad"]
-        )
+        lab.cable(h1.namespace, "leg", "eth1", bridge="br1")
+        h1.namespace.ip_batch(["addr add 198.51.100.1/24 dev eth1", "addr add 2001:db8:2::1/64 dev eth1 nodad"])
         has(h1, (h2, "eth0"), (h3, "eth1"))
         enough(pinger)
         h1.namespace.ip_batch(["addr del 198.51.100.1/24 dev eth1", "addr del 2001:db8:2::1/64 dev eth1"])

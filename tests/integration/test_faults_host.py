@@ -166,10 +166,8 @@ def test_underlay_interface_replaced(lab):
     h2.container()
     h1.namespace.ip_do("link del eth0")
     h1.daemon.wait_status(lambda s: s["verdict"] == "degraded", 10, "degraded")
-    lab.underlay.ip_batch([f"link add h1 type veth peer name eth0 netns {h1.name}", "link set h1 master br0 up"])
-    h1.namespace.ip_batch(
-        ["addr add 192.0.2.1/24 dev eth0", "link set eth0 up", "route add default via 192.0.2.254"]
-    )
+    lab.cable(h1.namespace, "h1", "eth0", "addr add 192.0.2.1/24 dev eth0")
+    h1.namespace.ip_do("route add default via 192.0.2.254")
     h1.daemon.wait_ok(40)
     lab.wait_equal()
     with lab.pinger(h1.containers[0], h2.containers[0]) as pinger:

@@ -129,8 +129,8 @@ def test_a_peer_behind_a_router_is_ignored_until_it_is_on_the_link(lab):
     c1, c2 = h1.container(), h2.container()
     with lab.pinger(c1, c2) as pinger:
         # A second leg puts h1 and h3 on one link, and takes them apart again.
-        lab.underlay.ip_batch([f"link add leg type veth peer name eth1 netns {h1.name}", "link set leg master br1 up"])
-        h1.namespace.ip_batch(["link set eth1 up", "addr add 198.51.100.1/24 dev eth1"])
+        lab.cable(h1.namespace, "leg", "eth1", bridge="br1")
+        h1.namespace.ip_do("addr add 198.51.100.1/24 dev eth1")
         wait_for(lambda: (h3.daemon.subnet(), h3.address, "eth1") in routes(h1), 3, "h3 is used")
         h1.daemon.wait_ok()
         h1.namespace.ip_do("addr del 198.51.100.1/24 dev eth1")

@@ -124,8 +124,7 @@ def test_a_new_source_address_is_not_a_new_device(lab, pair, unmoved, untouched)
 
 def second_interface(lab, host, name="eth1"):
     """Another leg in the same segment, up and without addresses."""
-    lab.underlay.ip_batch([f"link add {name}h type veth peer name {name} netns {host.name}", f"link set {name}h master br0 up"])
-    host.namespace.ip_do(f"link set {name} up")
+    lab.cable(host.namespace, f"{name}h", name)
 
 
 MOVES = [
@@ -174,7 +173,7 @@ def test_an_interface_that_is_deleted_and_made_again(lab, pair, unmoved):
     h1.namespace.ip_do("link del eth0")
     wait_for(lambda: {"underlay-lost", "device-failed"} <= h1.daemon.problems(), 5, "both are shown")
     assert h1.daemon.request("/readyz")[0] == 503
-    lab.underlay.ip_batch([f"link add h1 type veth peer name eth0 netns {h1.name}", "link set h1 master br0 up"])
+    lab.cable(h1.namespace, "h1", "eth0")
     h1.fill_eth0()
     lab.wait_equal(10)
     assert (h1.vtep_mac(), h1.vtep_mac("flannel-v6.1")) == macs
