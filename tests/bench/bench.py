@@ -205,6 +205,12 @@ class Daemon:
             fields = f.read().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def subnets_seconds(self):
+        """What an operator waits for the list of all leases."""
+        start = time.monotonic()
+        run(BUILD + "/fabricctl", "subnets", "--socket", self.socket)
+        return time.monotonic() - start
+
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
         assert self.process.wait(timeout=30) == 0
@@ -298,6 +304,7 @@ def bench_start(etcd, ns, directory, n):
           f"peak RSS {memory['VmHWM']:.1f} MB, RSS {memory['VmRSS']:.1f} MB (anon {memory['RssAnon']:.1f}), "
           f"{m['flannel_netlink_writes_total']:.0f} netlink writes in {calls:.0f} system calls, "
           f"{'exact' if exact else 'WRONG STATE'}", flush=True)
+    print(f"                 fabricctl subnets: {statistics.median(d.subnets_seconds() for _ in range(5)):.3f} s", flush=True)
     d.stop()
     d = Daemon(ns, directory)
     ready = d.wait_ready()
