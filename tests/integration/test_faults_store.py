@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from etcd import PREFIX, EtcdError
+from etcd import EtcdError
 from fabric import APART, FABRICCTL
 from faults import Talking
 from netns import stays, wait_for

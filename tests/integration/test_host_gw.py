@@ -6,7 +6,6 @@ import re
 
 import pytest
 
-from etcd import PREFIX
 from fabric import APART, DUAL
 from netns import stays, wait_for
 
