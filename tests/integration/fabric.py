@@ -38,6 +38,7 @@ from proxy import Proxy
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BUILD = pathlib.Path(os.environ.get("FLANNEL_BUILD", ROOT / "build")).resolve()
+SANITIZED = bool(os.environ.get("FLANNEL_SANITIZE"))
 FLANNELD = BUILD / "flanneld"
 FABRICCTL = BUILD / "fabricctl"
 CNI_PLUGIN = BUILD / "flannel"
