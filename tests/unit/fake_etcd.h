@@ -46,6 +46,11 @@
 	"{\"error\":{\"grpc_code\":" #code ",\"http_code\":503,\"message\":\"" text "\","          \
 	"\"http_status\":\"Service Unavailable\"}}"
 #define NO_LEADER STREAM_ERROR("etcdserver: no leader", 14)
+#define RANGE     "/v3/kv/range"
+#define LOGIN     "/v3/auth/authenticate"
+#define TOKEN     HEAD(4) ",\"token\":\"puDSvQScTYADrcEi.18\"}"
+
+#define auto_text auto_free char *
 
 /* ---- servers ---- */
 

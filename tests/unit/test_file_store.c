@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * subnet/file_store: what is true of the directory alone, such as what a crash leaves of it. What
+ * is true of every store stands in test_store_conformance.c.
+ */
+#include "tests/unit/store_rig.h"
+
+static char *journal_of(const struct rig *r)
+{
+	return xasprintf("%s/journal", r->directory);
+}
+
+static void reopen(struct rig *r)
+{
+	struct err e;
+
+	store_watch_stop(STEAL(r->watch));
+	store_free(STEAL(r->store));
+	store_free(STEAL(r->other));
+	if (file_store_new(r->base, r->directory, random_u64, &r->store, &e) < 0)
+		fail_msg("%s", e.text);
+}
+
+static void test_file_survives(void **state)
+{
+	(void)state;
+	auto_rig r = rig_new();
+	auto_lease struct lease *l = created(r, "10.5.1.0-24", 60);
+	auto_reply reply = { 0 };
+	uint64_t revision = listed(r, 1);
+
+	reopen(r);
+	assert_int_equal(listed(r, 1), revision);
+	ask(r, STORE_KEEPALIVE, l, 0, &reply);
+	assert_int_equal(reply.status, STORE_OK);
+}
+
+/* Whatever a crash leaves of the last line: the step has not happened, and the next one does. */
+static void test_file_torn_line(void **state)
+{
+	(void)state;
+	auto_rig r = rig_new();
+	auto_free char *journal = journal_of(r);
+	auto_free char *whole = NULL;
+	size_t one;
+	size_t size;
+
+	lease_free(created(r, "10.5.1.0-24", 60));
+	assert_int_equal(file_read(journal, 1 << 20, &whole, &one, NULL), 0);
+	free(STEAL(whole));
+	lease_free(created(r, "10.5.2.0-24", 60));
+	assert_int_equal(file_read(journal, 1 << 20, &whole, &size, NULL), 0);
+	for (size_t cut = one; cut < size; cut += 7) {
+		assert_int_equal(file_replace(journal, whole, cut, 0600, NULL), 0);
+		reopen(r);
+		listed(r, 1);
+		lease_free(created(r, "10.5.3.0-24", 60));
+		reopen(r);
+		listed(r, 2);
+	}
+}
+
+static void test_file_damaged(void **state)
+{
+	(void)state;
+	auto_rig r = rig_new();
+	auto_free char *journal = journal_of(r);
+	static const char *const texts[] = { "{}\n", "junk\n", "{\"format\":99,\"revision\":1}\n",
+					     "{\"step\":\"what\"}\n", "{\"step\":\"put\"}\n" };
+	struct store *s = NULL;
+	struct err e;
+
+	listed(r, 0);
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		auto_reply reply = { 0 };
+
+		assert_int_equal(file_replace(journal, texts[i], strlen(texts[i]), 0600, NULL), 0);
+		assert_int_equal(file_store_new(r->base, r->directory, random_u64, &s, &e),
+				 -EBADMSG);
+		assert_contains(e.text, "journal at byte 0");
+		/* Who has it open says so and does not overwrite it. */
+		ask(r, STORE_LIST, NULL, 0, &reply);
+		assert_int_equal(reply.status, STORE_UNAVAILABLE);
+	}
+}
+
+/* A long journal is written anew; who watches goes on, in this process and in the other. */
+static void test_file_written_anew(void **state)
+{
+	(void)state;
+	auto_rig r = rig_new();
+	auto_free char *journal = journal_of(r);
+	auto_lease struct lease *l = created(r, "10.5.1.0-24", 600);
+	auto_free char *text = NULL;
+	size_t size;
+
+	watch(r, listed(r, 1) + 1);
+	for (unsigned i = 0; i < 1200; i++) {
+		auto_reply reply = { 0 };
+
+		ask(r, STORE_KEEPALIVE, l, 0, &reply);
+		assert_int_equal(reply.status, STORE_OK);
+	}
+	assert_int_equal(file_read(journal, 1 << 20, &text, &size, NULL), 0);
+	assert_true(size < 40000); /* 1200 lines would be more */
+	put(r, "subnets/10.5.2.0-24", "{}", 0);
+	await(r, STORE_EVENT_PUT, "10.5.2.0-24");
+	assert_null(find_told(r, STORE_EVENT_RESYNC, NULL));
+	reopen(r);
+	listed(r, 2);
+}
+
+/* Another boot: times of the uptime mean nothing, so every lease starts its time anew. */
+static void test_file_other_boot(void **state)
+{
+	(void)state;
+	auto_rig r = rig_new();
+	auto_free char *journal = journal_of(r);
+	static const char text[] =
+		"{\"format\":1,\"boot\":\"another\",\"revision\":7}\n"
+		"{\"key\":\"subnets/10.5.1.0-24\",\"value\":\"{}\",\"create\":5,\"mod\":6,"
+		"\"handle\":17}\n"
+		"{\"step\":\"grant\",\"handle\":17,\"ttl\":60,\"at\":1}\n";
+	auto_lease struct lease *l = lease("10.5.1.0-24", "vxlan");
+	auto_reply reply = { 0 };
+
+	assert_int_equal(file_replace(journal, text, strlen(text), 0600, NULL), 0);
+	reopen(r);
+	assert_int_equal(listed(r, 1), 7);
+	l->handle = 17;
+	ask(r, STORE_TIME_LEFT, l, 0, &reply);
+	assert_in_range(reply.ttl_s, 59, 60);
+}
+
+static void unlock(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+	flock(*(int *)arg, LOCK_UN);
+}
+
+static void test_file_busy(void **state)
+{
+	(void)state;
+	auto_rig r = rig_new();
+	auto_free char *path = xasprintf("%s/lock", r->directory);
+	auto_close int fd = open(path, O_RDWR | O_CLOEXEC);
+	static const struct timeval later = { 0, 100000 };
+	struct event *timer = evtimer_new(r->base, unlock, &fd);
+	int64_t before = clock_boot_ms();
+
+	assert_int_equal(flock(fd, LOCK_EX), 0);
+	event_add(timer, &later);
+	lease_free(created(r, "10.5.1.0-24", 60));
+	assert_true(clock_boot_ms() - before >= 90);
+	event_free(timer);
+}
+
+/* Two that want the same at the same time: one gets it. */
+static void test_file_race(void **state)
+{
+	(void)state;
+	auto_rig r = rig_new();
+	auto_lease struct lease *l = lease("10.5.1.0-24", "vxlan");
+	struct store_request request = { .op = STORE_CREATE, .lease = l, .ttl_s = 60 };
+	struct rig second = { .kind = FILE_STORE };
+	auto_reply a = { 0 };
+	auto_reply b = { 0 };
+
+	r->reply = &a;
+	second.reply = &b;
+	store_submit(r->store, &request, on_reply, r);
+	store_submit(r->other, &request, on_reply, &second);
+	while (!r->answered || !second.answered)
+		turn(r, "both answers");
+	assert_int_not_equal(a.status == STORE_OK, b.status == STORE_OK);
+	assert_true(a.status == STORE_CONFLICT || b.status == STORE_CONFLICT);
+	listed(r, 1);
+}
+
+static void test_file_deleted_under_us(void **state)
+{
+	(void)state;
+	auto_rig r = rig_new();
+	auto_free char *journal = journal_of(r);
+
+	lease_free(created(r, "10.5.1.0-24", 60));
+	watch(r, listed(r, 1) + 1);
+	await(r, STORE_EVENT_LIVE, NULL);
+	assert_int_equal(unlink(journal), 0);
+	await(r, STORE_EVENT_RESYNC, NULL);
+	listed(r, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_file_survives),
+		cmocka_unit_test(test_file_torn_line),
+		cmocka_unit_test(test_file_damaged),
+		cmocka_unit_test(test_file_written_anew),
+		cmocka_unit_test(test_file_other_boot),
+		cmocka_unit_test(test_file_busy),
+		cmocka_unit_test(test_file_race),
+		cmocka_unit_test(test_file_deleted_under_us),
+	};
+
+	kind = FILE_STORE;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
