@@ -15,6 +15,8 @@ import ctypes
 import http.client
 import json
 import os
+import pathlib
+import select
 import shutil
 import signal
 import socket
@@ -24,6 +26,10 @@ import subprocess
 import sys
 import tempfile
 import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "integration"))
+
+from netns import wait_for  # noqa: E402
 
 BUILD = os.environ.get("FLANNEL_BUILD", "build")
 PREFIX = "/coreos.com/network"
@@ -84,16 +90,11 @@ class Etcd:
              "--advertise-client-urls", "http://192.0.2.1:2379",
              "--listen-peer-urls", "http://127.0.0.1:2380"],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                self.conn = ns.connect("127.0.0.1", 2379)
-                self.call("kv/range", {"key": b64("x")})
-                break
-            except OSError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.05)
+        wait_for(self.serves, 20, "etcd serves")
+
+    def serves(self):
+        self.conn = self.ns.connect("127.0.0.1", 2379)
+        return self.call("kv/range", {"key": b64("x")})
 
     def call(self, path, body):
         self.conn.request("POST", "/v3/" + path, json.dumps(body),
@@ -211,6 +212,14 @@ class Daemon:
         run(BUILD + "/fabricctl", "subnets", "--socket", self.socket)
         return time.monotonic() - start
 
+    def runs_for(self, seconds):
+        """The time goes by, unless the daemon ends: then this fails."""
+        fd = os.pidfd_open(self.process.pid)
+        try:
+            assert not select.select([fd], [], [], seconds)[0], "the daemon has ended"
+        finally:
+            os.close(fd)
+
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
         assert self.process.wait(timeout=30) == 0
@@ -269,12 +278,12 @@ def expected(numbers):
     return routes, neighbours, fdb
 
 
-def wait_until(predicate, timeout=60, step=0.002):
+def moment_of(predicate, timeout=60):
+    """When it became true, to be measured: asked again and again, with no pause in between."""
     deadline = time.monotonic() + timeout
     while not predicate():
         if time.monotonic() > deadline:
             raise TimeoutError
-        time.sleep(step)
     return time.monotonic()
 
 
@@ -294,7 +303,7 @@ def bench_start(etcd, ns, directory, n):
     d = Daemon(ns, directory)
     took = watch.wait_for(n) - d.started
     watch.close()
-    wait_until(lambda: d.metrics()["flannel_ready"] == 1)
+    wait_for(lambda: d.metrics()["flannel_ready"] == 1, 60, "the daemon is ready")
     m = d.metrics()
     exact = dump(ns) == expected(range(n))
     calls = m["flannel_netlink_system_calls_total"]
@@ -378,11 +387,11 @@ def bench_burst(etcd, ns, directory):
     for i in range(200):
         etcd.put(*peer(i)[:2])
     last = time.monotonic()
-    done = wait_until(lambda: len(dump(ns)[0]) == 200, step=0)
+    done = moment_of(lambda: len(dump(ns)[0]) == 200)
     print(f"  200 puts at full speed: 0 lost, right {done - last:.3f} s after the last "
           f"(a dump with ip takes part of that)", flush=True)
     etcd.batch([{"requestPut": {"key": b64(peer(i)[0]), "value": b64(peer(i)[1])}} for i in range(1000)])
-    wait_until(lambda: len(dump(ns)[0]) == 1000)
+    wait_for(lambda: len(dump(ns)[0]) == 1000, 60, "1000 routes")
     second = etcd.ns.connect("127.0.0.1", 2379)
     pid = os.fork()
     if pid == 0:
@@ -401,7 +410,7 @@ def bench_burst(etcd, ns, directory):
         m.update(d.metrics())
         return m["flannel_kernel_objects{object=\"route\"}"] == 1000 and \
             m["flannel_kernel_objects_unsettled"] == 0
-    done = wait_until(right, step=0)
+    done = moment_of(right)
     exact = dump(ns) == want
     print(f"  1000 deleted while 1000 added at full speed: right {done - last:.3f} s after the last write, "
           f"object by object {'exact' if exact else 'WRONG'}, "
@@ -419,10 +428,9 @@ def bench_idle(etcd, ns, directory, seconds):
         d = Daemon(ns, directory, *(["--ip-masq"] if masq else []))
         d.wait_ready()
         # Until the last known state is written: what follows is idling.
-        wait_until(lambda: os.path.exists(directory + "/last-known.json"))
-        time.sleep(1)
+        wait_for(lambda: os.path.exists(directory + "/last-known.json"), 60, "the last known state is written")
         before, switches = d.metrics()["process_cpu_seconds_total"], context_switches(d)
-        time.sleep(seconds)
+        d.runs_for(seconds)
         used = d.metrics()["process_cpu_seconds_total"] - before
         memory = d.memory()
         print(f"  idle for {seconds} s with {n} peers{masq}: {100 * used / seconds:.4f} % of a core, "
