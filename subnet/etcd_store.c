@@ -246,8 +246,8 @@ static void on_page(void *arg, const struct etcd_result *result)
 		return;
 	}
 	header = etcd_decode_header(result->reply);
+	note_header(r->store, &header);
 	if (r->list_revision && header.cluster_id != r->list_cluster) {
-		note_header(r->store, &header);
 		list_again(r, "another cluster has answered the next page");
 		return;
 	}
@@ -267,7 +267,6 @@ static void on_page(void *arg, const struct etcd_result *result)
 		answer(r, STORE_UNAVAILABLE);
 		return;
 	}
-	note_header(r->store, &header);
 	if (r->reply.leases_len + kvs.len > STORE_LEASES_MAX) {
 		err_set(&r->reply.err, -EFBIG, "etcd: more than %d leases under %s",
 			STORE_LEASES_MAX, r->store->subnets_prefix);
