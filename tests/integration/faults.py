@@ -75,9 +75,10 @@ class Talking:
 
     def new_lease(self):
         """Another host appears in the store; every kernel must have it in the end."""
-        self.made_up += 1
-        key, value = made_up_lease(self.made_up)
+        key, value = made_up_lease(self.made_up + 1)
         self.etcd.put(PREFIX + key, value)
+        # Only now: who tries until it is taken must not come to the subnets that hosts lease.
+        self.made_up += 1
         return PREFIX + key
 
     def told(self, *names, deadline_s=SILENCE_S, daemons=None):
