@@ -342,8 +342,8 @@ int reconcile_want(struct reconcile *r, struct reconcile_owner *owner,
 			return -EEXIST;
 		}
 	}
-	LIST_FOREACH(entry, &owner->entries, owner_link)
-	entry->keep = false;
+	LIST_FOREACH (entry, &owner->entries, owner_link)
+		entry->keep = false;
 	for (size_t i = 0; i < len; i++) {
 		enum presence presence;
 
@@ -578,17 +578,16 @@ static void visit_pending(const struct reconcile *r, bool differences,
 	const struct reconcile_entry *entry;
 
 	for (unsigned k = 0; k < KERNEL_KINDS; k++) {
-		TAILQ_FOREACH(entry, &r->puts[k], queue_link)
-		visit(arg,
-		      differences && entry->presence == ABSENT ? RECONCILE_CREATE
-							       : put_action(entry),
-		      &entry->object);
+		TAILQ_FOREACH (entry, &r->puts[k], queue_link)
+			visit(arg,
+			      differences && entry->presence == ABSENT ? RECONCILE_CREATE
+								       : put_action(entry),
+			      &entry->object);
 	}
 	for (size_t i = r->strays_len; i-- > 0;)
 		visit(arg, RECONCILE_DROP, &r->strays[i]);
 	for (unsigned k = KERNEL_KINDS; k-- > 0;) {
-		TAILQ_FOREACH(entry, &r->drops[k], queue_link)
-		{
+		TAILQ_FOREACH (entry, &r->drops[k], queue_link) {
 			struct kernel_object o = to_drop(entry);
 
 			visit(arg, RECONCILE_DROP, &o);
@@ -634,6 +633,6 @@ void reconcile_owner_visit(const struct reconcile_owner *owner,
 {
 	const struct reconcile_entry *entry;
 
-	LIST_FOREACH(entry, &owner->entries, owner_link)
-	visit(arg, &entry->object, entry->presence == PRESENT, entry->error);
+	LIST_FOREACH (entry, &owner->entries, owner_link)
+		visit(arg, &entry->object, entry->presence == PRESENT, entry->error);
 }

@@ -250,8 +250,7 @@ static void set_key(json_t *object, const char *key, json_t *value)
 	json_t *v;
 	void *tmp;
 
-	json_object_foreach_safe(object, tmp, k, v)
-	{
+	json_object_foreach_safe (object, tmp, k, v) {
 		if (strcasecmp(k, key) == 0)
 			json_object_del(object, k);
 	}

@@ -133,8 +133,7 @@ static void report_refused(struct fabric *f)
 	if (f->failures > 0)
 		return;
 	reconcile_owner_visit(&f->own_owner, visit_error, (void *)"own");
-	TAILQ_FOREACH(p, &f->peers, link)
-	{
+	TAILQ_FOREACH (p, &f->peers, link) {
 		if (p->owner.failed)
 			reconcile_owner_visit(
 				&p->owner, visit_error,

@@ -262,8 +262,7 @@ static void retry_in_the_way(struct fabric *f)
 
 	if (f->in_the_way_len == 0)
 		return;
-	TAILQ_FOREACH(p, &f->peers, link)
-	{
+	TAILQ_FOREACH (p, &f->peers, link) {
 		if (p->in_the_way)
 			want_peer(f, p);
 	}
@@ -299,8 +298,8 @@ void fabric_want_all(struct fabric *f)
 		want_blackholes(f, &objects);
 	if (reconcile_want(f->reconcile, &f->own_owner, objects.items, objects.len, &other) < 0)
 		log_error("own-objects", "another lease uses this host's own address");
-	TAILQ_FOREACH(p, &f->peers, link)
-	want_peer(f, p);
+	TAILQ_FOREACH (p, &f->peers, link)
+		want_peer(f, p);
 }
 
 static void free_peer(struct fabric *f, struct peer *p)

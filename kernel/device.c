@@ -45,8 +45,7 @@ static void read_port(const struct nlattr *nest, struct device *d)
 {
 	const struct nlattr *attr;
 
-	mnl_attr_for_each_nested(attr, nest)
-	{
+	mnl_attr_for_each_nested (attr, nest) {
 		switch (mnl_attr_get_type(attr)) {
 		case IFLA_BRPORT_MODE:
 			d->port_hairpin = read_u8(attr);
@@ -64,8 +63,7 @@ static void read_linkinfo(const struct nlattr *nest, struct device *d)
 	const struct nlattr *attr;
 	char slave_kind[16] = "";
 
-	mnl_attr_for_each_nested(attr, nest)
-	{
+	mnl_attr_for_each_nested (attr, nest) {
 		switch (mnl_attr_get_type(attr)) {
 		case IFLA_INFO_KIND:
 			read_text(attr, d->kind, sizeof(d->kind));
@@ -95,8 +93,7 @@ static bool decode(const struct nlmsghdr *hdr, struct device *ret)
 	d.ifindex = (uint32_t)m->ifi_index;
 	d.up = m->ifi_flags & IFF_UP;
 	d.promiscuous = m->ifi_flags & IFF_PROMISC;
-	mnl_attr_for_each(attr, hdr, sizeof(*m))
-	{
+	mnl_attr_for_each (attr, hdr, sizeof(*m)) {
 		switch (mnl_attr_get_type(attr)) {
 		case IFLA_IFNAME:
 			read_text(attr, d.name, sizeof(d.name));

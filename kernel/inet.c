@@ -128,8 +128,7 @@ static bool decode_address(const struct nlmsghdr *hdr, struct inet_address *ret)
 	if (m->ifa_family != AF_INET && m->ifa_family != AF_INET6)
 		return false;
 	flags = m->ifa_flags;
-	mnl_attr_for_each(attr, hdr, sizeof(*m))
-	{
+	mnl_attr_for_each (attr, hdr, sizeof(*m)) {
 		switch (mnl_attr_get_type(attr)) {
 		case IFA_LOCAL:
 			if (!read_ip(attr, m->ifa_family, &local))
@@ -163,8 +162,7 @@ static void read_metrics(const struct nlattr *nest, struct inet_route *r)
 {
 	const struct nlattr *attr;
 
-	mnl_attr_for_each_nested(attr, nest)
-	{
+	mnl_attr_for_each_nested (attr, nest) {
 		if (mnl_attr_get_type(attr) == RTAX_MTU)
 			read_u32(attr, &r->mtu_bytes);
 		else if (mnl_attr_get_type(attr) == RTAX_ADVMSS)
@@ -178,8 +176,7 @@ static void read_next_hop(const struct rtnexthop *hop, int family, struct inet_r
 	const struct nlattr *attr;
 
 	r->ifindex = (uint32_t)hop->rtnh_ifindex;
-	mnl_attr_for_each_payload((const void *)RTNH_DATA(hop), hop->rtnh_len - sizeof(*hop))
-	{
+	mnl_attr_for_each_payload ((const void *)RTNH_DATA(hop), hop->rtnh_len - sizeof(*hop)) {
 		if (mnl_attr_get_type(attr) == RTA_GATEWAY)
 			read_ip(attr, family, &r->gateway);
 	}
@@ -233,8 +230,7 @@ static void on_route(void *arg, const struct nlmsghdr *hdr)
 	r.table = m->rtm_table;
 	r.scope = m->rtm_scope;
 	r.protocol = m->rtm_protocol;
-	mnl_attr_for_each(attr, hdr, sizeof(*m))
-	{
+	mnl_attr_for_each (attr, hdr, sizeof(*m)) {
 		switch (mnl_attr_get_type(attr)) {
 		case RTA_DST:
 			ok &= read_ip(attr, m->rtm_family, &r.dst.addr);

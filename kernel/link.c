@@ -95,15 +95,13 @@ static bool can_be_read(const struct nlmsghdr *hdr)
 	int info_left;
 	int left;
 
-	nlmsg_for_each_attr(info, (struct nlmsghdr *)hdr, sizeof(struct ifinfomsg), info_left)
-	{
+	nlmsg_for_each_attr (info, (struct nlmsghdr *)hdr, sizeof(struct ifinfomsg), info_left) {
 		bool needs_data = false;
 		bool has_data = false;
 
 		if (nla_type(info) != IFLA_LINKINFO)
 			continue;
-		nla_for_each_nested(a, info, left)
-		{
+		nla_for_each_nested (a, info, left) {
 			has_data |= nla_type(a) == IFLA_INFO_DATA;
 			needs_data |= nla_type(a) == IFLA_INFO_XSTATS ||
 				      (nla_type(a) == IFLA_INFO_KIND &&

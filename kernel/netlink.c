@@ -127,8 +127,7 @@ static const char *extended_text(const struct nlmsghdr *hdr)
 		offset += error->msg.nlmsg_len - sizeof(error->msg);
 	if (MNL_ALIGN(offset) >= mnl_nlmsg_get_payload_len(hdr))
 		return NULL;
-	mnl_attr_for_each(attr, hdr, MNL_ALIGN(offset))
-	{
+	mnl_attr_for_each (attr, hdr, MNL_ALIGN(offset)) {
 		if (mnl_attr_get_type(attr) == NLMSGERR_ATTR_MSG &&
 		    mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) == 0)
 			return mnl_attr_get_str(attr);

@@ -317,8 +317,7 @@ static const struct nlattr *find_nested(const struct nlattr *nest, uint16_t type
 {
 	const struct nlattr *attr;
 
-	mnl_attr_for_each_nested(attr, nest)
-	{
+	mnl_attr_for_each_nested (attr, nest) {
 		if (mnl_attr_get_type(attr) == type)
 			return attr;
 	}
@@ -341,8 +340,7 @@ static void read_element(const struct nlattr *item, struct listing *l)
 	const struct nlattr *value = NULL;
 	const struct nlattr *attr;
 
-	mnl_attr_for_each_nested(attr, item)
-	{
+	mnl_attr_for_each_nested (attr, item) {
 		switch (mnl_attr_get_type(attr)) {
 		case NFTA_SET_ELEM_KEY:
 			value = find_nested(attr, NFTA_DATA_VALUE);
@@ -370,11 +368,11 @@ static void on_elements(void *arg, const struct nlmsghdr *hdr)
 
 	if (hdr->nlmsg_type != (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWSETELEM))
 		return;
-	mnl_attr_for_each(attr, hdr, sizeof(struct nfgenmsg))
-	{
+	mnl_attr_for_each (attr, hdr, sizeof(struct nfgenmsg)) {
 		if (mnl_attr_get_type(attr) != NFTA_SET_ELEM_LIST_ELEMENTS)
 			continue;
-		mnl_attr_for_each_nested(item, attr) read_element(item, l);
+		mnl_attr_for_each_nested (item, attr)
+			read_element(item, l);
 	}
 }
 

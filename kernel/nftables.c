@@ -303,8 +303,7 @@ static const struct nlattr *find(const struct nlmsghdr *hdr, uint16_t type)
 {
 	const struct nlattr *attr;
 
-	mnl_attr_for_each(attr, hdr, sizeof(struct nfgenmsg))
-	{
+	mnl_attr_for_each (attr, hdr, sizeof(struct nfgenmsg)) {
 		if (mnl_attr_get_type(attr) == type)
 			return attr;
 	}
@@ -317,8 +316,7 @@ static const struct nlattr *find_in(const struct nlattr *nest, uint16_t type)
 
 	if (!nest)
 		return NULL;
-	mnl_attr_for_each_nested(attr, nest)
-	{
+	mnl_attr_for_each_nested (attr, nest) {
 		if (mnl_attr_get_type(attr) == type)
 			return attr;
 	}
@@ -408,8 +406,7 @@ static bool message_matches(const struct nlmsghdr *want, const struct nlmsghdr *
 {
 	const struct nlattr *attr;
 
-	mnl_attr_for_each(attr, want, sizeof(struct nfgenmsg))
-	{
+	mnl_attr_for_each (attr, want, sizeof(struct nfgenmsg)) {
 		if (!nftables_attrs_match(attr, find(have, mnl_attr_get_type(attr))))
 			return false;
 	}
@@ -561,8 +558,7 @@ static void read_elements(void *arg, const struct nlmsghdr *hdr)
 
 	if (!list)
 		return;
-	mnl_attr_for_each_nested(elem, list)
-	{
+	mnl_attr_for_each_nested (elem, list) {
 		const struct nlattr *value =
 			find_in(find_in(elem, NFTA_SET_ELEM_KEY), NFTA_DATA_VALUE);
 		size_t size = value ? mnl_attr_get_payload_len(value) : 0;
@@ -692,8 +688,7 @@ static void read_jump(void *arg, const struct nlmsghdr *hdr)
 
 	if (!list)
 		return;
-	mnl_attr_for_each_nested(elem, list)
-	{
+	mnl_attr_for_each_nested (elem, list) {
 		const struct nlattr *data = find_in(elem, NFTA_EXPR_DATA);
 		const struct nlattr *verdict;
 

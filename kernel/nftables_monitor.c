@@ -84,8 +84,7 @@ static const char *text_at(const struct nlmsghdr *hdr, uint16_t type)
 {
 	const struct nlattr *attr;
 
-	mnl_attr_for_each(attr, hdr, sizeof(struct nfgenmsg))
-	{
+	mnl_attr_for_each (attr, hdr, sizeof(struct nfgenmsg)) {
 		if (mnl_attr_get_type(attr) == type &&
 		    mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) == 0)
 			return mnl_attr_get_str(attr);
@@ -97,8 +96,7 @@ static bool has(const struct nlmsghdr *hdr, uint16_t type)
 {
 	const struct nlattr *attr;
 
-	mnl_attr_for_each(attr, hdr, sizeof(struct nfgenmsg))
-	{
+	mnl_attr_for_each (attr, hdr, sizeof(struct nfgenmsg)) {
 		if (mnl_attr_get_type(attr) == type)
 			return true;
 	}

@@ -274,8 +274,7 @@ static const struct nlattr *nth(const struct nlattr *nest, uint16_t type, unsign
 {
 	const struct nlattr *a;
 
-	mnl_attr_for_each_nested(a, nest)
-	{
+	mnl_attr_for_each_nested (a, nest) {
 		if (mnl_attr_get_type(a) == type && index-- == 0)
 			return a;
 	}
@@ -286,8 +285,7 @@ static bool children_match(const struct nlattr *want, const struct nlattr *have)
 {
 	const struct nlattr *w;
 
-	mnl_attr_for_each_nested(w, want)
-	{
+	mnl_attr_for_each_nested (w, want) {
 		uint16_t type = mnl_attr_get_type(w);
 		unsigned index = 0;
 

@@ -265,8 +265,7 @@ static void collect_attrs(const struct nlmsghdr *hdr, size_t offset, struct attr
 	const struct nlattr *attr;
 
 	memset(ret, 0, sizeof(*ret));
-	mnl_attr_for_each(attr, hdr, offset)
-	{
+	mnl_attr_for_each (attr, hdr, offset) {
 		if (mnl_attr_get_type(attr) < ARRAY_LEN(ret->by_type))
 			ret->by_type[mnl_attr_get_type(attr)] = attr;
 	}

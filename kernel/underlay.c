@@ -28,8 +28,7 @@ static void collect_address(void *arg, const struct nlmsghdr *hdr)
 	if (!kernel_object_decode(hdr, &o, &gone) || o.key.kind != KERNEL_ADDRESS)
 		return;
 	flags = m->ifa_flags;
-	mnl_attr_for_each(attr, hdr, sizeof(*m))
-	{
+	mnl_attr_for_each (attr, hdr, sizeof(*m)) {
 		if (mnl_attr_get_type(attr) == IFA_FLAGS && mnl_attr_get_payload_len(attr) == 4)
 			flags = mnl_attr_get_u32(attr);
 	}
@@ -75,8 +74,7 @@ static void take_route(void *arg, const struct nlmsghdr *hdr)
 
 	if (hdr->nlmsg_type != RTM_NEWROUTE)
 		return;
-	mnl_attr_for_each(attr, hdr, sizeof(*m))
-	{
+	mnl_attr_for_each (attr, hdr, sizeof(*m)) {
 		size_t size = mnl_attr_get_payload_len(attr);
 		const void *data = mnl_attr_get_payload(attr);
 
@@ -127,8 +125,7 @@ static void take_default(void *arg, const struct nlmsghdr *hdr)
 	if (hdr->nlmsg_type != RTM_NEWROUTE || m->rtm_dst_len != 0 || m->rtm_type != RTN_UNICAST ||
 	    m->rtm_table != RT_TABLE_MAIN || *ifindex)
 		return;
-	mnl_attr_for_each(attr, hdr, sizeof(*m))
-	{
+	mnl_attr_for_each (attr, hdr, sizeof(*m)) {
 		if (mnl_attr_get_type(attr) == RTA_OIF && mnl_attr_get_payload_len(attr) == 4)
 			*ifindex = mnl_attr_get_u32(attr);
 		/* Several ways: the first will do, as it does for flannel. */

@@ -236,8 +236,8 @@ void mem_store_changed(struct store *store)
 {
 	struct store_watch *w;
 
-	LIST_FOREACH(w, &mem_store_of(store)->watches, link)
-	event_active(w->event, 0, 0);
+	LIST_FOREACH (w, &mem_store_of(store)->watches, link)
+		event_active(w->event, 0, 0);
 	plan_expiry(mem_store_of(store));
 }
 

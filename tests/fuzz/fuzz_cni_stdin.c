@@ -17,8 +17,7 @@ static void drop_resolver(json_t *object)
 	json_t *value;
 	void *tmp;
 
-	json_object_foreach_safe(ipam, tmp, key, value)
-	{
+	json_object_foreach_safe (ipam, tmp, key, value) {
 		if (strcasecmp(key, "resolvConf") == 0)
 			json_object_del(ipam, key);
 	}
