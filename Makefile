@@ -82,7 +82,8 @@ Q := @
 say = @printf '  %-7s %s\n'
 endif
 
-LAYERS := lib kernel subnet backends flanneld fabricctl cni-plugin
+LAYERS := lib kernel subnet stores stores/etcd backends traffic fabric flanneld fabricctl cni-plugin
+LIBRARIES := fabric traffic backends stores stores/etcd subnet kernel lib
 SRCS   := $(foreach d,$(LAYERS),$(wildcard $(d)/*.c))
 # Objects have a directory of their own: programs are named like the directories of their sources.
 OBJ     := $(BUILD)/obj
@@ -94,9 +95,9 @@ PROGRAMS := $(BUILD)/flanneld $(BUILD)/fabricctl $(BUILD)/flannel
 .PHONY: all deps demo check lint unit fuzz integration bench bench-events install uninstall clean format
 all: $(PROGRAMS)
 
-$(BUILD)/flanneld: $(call objs,flanneld) $(call archive,backends subnet kernel lib)
+$(BUILD)/flanneld: $(call objs,flanneld) $(call archive,$(LIBRARIES))
 $(BUILD)/flanneld: LIBS = $(LIBS_BASE) $(LIBS_EVENT)
-$(BUILD)/fabricctl: $(call objs,fabricctl) $(call archive,backends subnet kernel lib)
+$(BUILD)/fabricctl: $(call objs,fabricctl) $(call archive,$(LIBRARIES))
 $(BUILD)/fabricctl: LIBS = $(LIBS_BASE) $(LIBS_EVENT) $(shell $(PKG_CONFIG) --libs smartcols)
 $(BUILD)/flannel: $(call objs,cni-plugin) $(call archive,kernel lib)
 $(BUILD)/flannel: LIBS = $(LIBS_BASE) $(shell $(PKG_CONFIG) --libs libnftnl)
@@ -115,7 +116,7 @@ $(OBJ)/$(1).a: $$(call objs,$(1))
 	$$(say) AR $$@
 	$$(Q)rm -f $$@ && $(AR) rcD $$@ $$^
 endef
-$(foreach d,lib kernel subnet backends,$(eval $(call archive_rule,$(d))))
+$(foreach d,$(LIBRARIES),$(eval $(call archive_rule,$(d))))
 
 -include tests/tests.mk
 -include tests/demo/demo.mk

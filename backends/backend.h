@@ -4,7 +4,7 @@
  *
  * A backend is pure. It reads its part of the network configuration, says what this host must
  * publish, which device it needs, and which objects each peer's lease stands for. It never adds or
- * deletes anything itself: devices and objects are made equal to its answer by backends/apply.c. So
+ * deletes anything itself: devices and objects are made equal to its answer by fabric/apply.c. So
  * a backend is one file, tested without root.
  *
  * Order of use: create, set_host (again whenever the underlay changes), publish (before the lease

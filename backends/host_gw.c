@@ -11,7 +11,7 @@
 
 #include <errno.h>
 
-#include "backends/reconcile.h"
+#include "kernel/marks.h"
 
 struct host_gw {
 	struct backend base;

@@ -15,7 +15,7 @@
 #include <errno.h>
 #include <linux/rtnetlink.h>
 
-#include "backends/reconcile.h"
+#include "kernel/marks.h"
 
 #define VNI_MAX 0xffffff
 /* The smallest MTU with which IPv4 (RFC 791) and IPv6 (RFC 8200) still work inside. */

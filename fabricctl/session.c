@@ -8,7 +8,7 @@
 
 #include "fabricctl/loop.h"
 #include "lib/http.h"
-#include "subnet/store_open.h"
+#include "stores/store_open.h"
 
 static uint64_t random_u64(void)
 {

@@ -4,7 +4,7 @@
 #define FABRICCTL_SESSION_H
 
 #include "fabricctl/settings.h"
-#include "subnet/etcd_client.h"
+#include "stores/etcd/etcd_client.h"
 #include "subnet/store.h"
 
 struct session {

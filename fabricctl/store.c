@@ -10,7 +10,7 @@
 #include "fabricctl/session.h"
 #include "fabricctl/table.h"
 #include "lib/base64.h"
-#include "subnet/etcd_store.h"
+#include "stores/etcd/etcd_store.h"
 
 #define PAGE_LEN 500
 

@@ -4,7 +4,7 @@
 #define FABRICCTL_STORE_H
 
 #include "fabricctl/ctl.h"
-#include "subnet/etcd_codec.h"
+#include "stores/etcd/etcd_codec.h"
 
 /* What etcd says of one member: adds "role", "version", "revision", "dbSizeBytes", "memberID" to
  * *item. */

@@ -15,7 +15,7 @@
 #include "lib/file.h"
 #include "lib/http.h"
 #include "lib/log.h"
-#include "subnet/store_open.h"
+#include "stores/store_open.h"
 #include "subnet/subnet_env.h"
 
 #define SUBNET_ENV_RETRY_S 5
@@ -164,7 +164,7 @@ static void write_subnet_env(struct daemon *d)
 	if (!d->env_dirty || !m.own || !m.config)
 		return;
 	text = subnet_env_format(m.config, &m.own->subnet, fabric_pod_mtu(d->fabric),
-				 d->options->ip_masq);
+				 d->options->traffic.ip_masq);
 	d->env_error.code = 0;
 	if (file_read(d->options->subnet_file, SUBNET_ENV_MAX_SIZE, &old, NULL, NULL) == 0 &&
 	    strcmp(old, text) == 0) {
@@ -411,7 +411,7 @@ static bool on_underlay_changed(void *arg)
 	manager_view(d->manager, &m);
 	if (!m.config)
 		return true;
-	if (external_choose(fabric_netlink(d->fabric), d->options, m.config->v4.enabled,
+	if (external_choose(fabric_netlink(d->fabric), &d->options->external, m.config->v4.enabled,
 			    m.config->v6.enabled, &d->external, &x, &e) < 0) {
 		if (!d->underlay_error.code)
 			log_warn("underlay-lost", "%s; everything stays as it is", e.text);
@@ -454,7 +454,7 @@ static void set_up(struct daemon *d)
 	manager_view(d->manager, &m);
 	if (!m.config)
 		return;
-	rc = external_choose(fabric_netlink(d->fabric), d->options, m.config->v4.enabled,
+	rc = external_choose(fabric_netlink(d->fabric), &d->options->external, m.config->v4.enabled,
 			     m.config->v6.enabled, &d->external, &external, &e);
 	if (rc == 0)
 		rc = fabric_setup(d->fabric, m.config, &external, &d->previous, d->node_id, &e);
@@ -597,7 +597,7 @@ static int start(struct daemon *d, struct err *e)
 	if (rc == 0)
 		rc = fabric_new(d->base, &fabric_ops, d, &d->fabric, e);
 	if (rc == 0)
-		rc = rules_new(d->base, o, on_rules, d, &d->rules, e);
+		rc = rules_new(d->base, &o->traffic, on_rules, d, &d->rules, e);
 	if (rc < 0)
 		return rc;
 	fabric_use_rules(d->fabric, d->rules, o->ip_blackhole_route);

@@ -11,7 +11,7 @@
 
 #include <sys/queue.h>
 
-#include "flanneld/fabric.h"
+#include "fabric/fabric.h"
 #include "flanneld/options.h"
 #include "subnet/store.h"
 

@@ -5,7 +5,7 @@
 #include <limits.h>
 #include <string.h>
 
-#include "flanneld/rules.h"
+#include "traffic/rules.h"
 #include "lib/addr.h"
 #include "lib/file.h"
 
@@ -37,15 +37,15 @@ const struct option_spec flanneld_option_specs[] = {
 	  "password for etcd; seen by everybody in the process list, better use etcd-password-file", NULL },
 	{ "etcd-password-file", OPTION_TEXT, AT(etcd_password_file), NULL, 0, 0, NULL,
 	  "file with the password for etcd in its first line", NULL },
-	{ "iface", OPTION_LIST, AT(iface), NULL, 0, 0, NULL,
+	{ "iface", OPTION_LIST, AT(external.iface), NULL, 0, 0, NULL,
 	  "external interface by name or address, tried in the order given", NULL },
-	{ "iface-regex", OPTION_LIST, AT(iface_regex), NULL, 0, 0, NULL,
+	{ "iface-regex", OPTION_LIST, AT(external.iface_regex), NULL, 0, 0, NULL,
 	  "external interface by a POSIX extended regular expression on addresses, then on names; tried after iface", NULL },
-	{ "iface-can-reach", OPTION_TEXT, AT(iface_can_reach), NULL, 0, 0, NULL,
+	{ "iface-can-reach", OPTION_TEXT, AT(external.iface_can_reach), NULL, 0, 0, NULL,
 	  "external interface that the kernel would use to reach this address; tried last", NULL },
-	{ "public-ip", OPTION_TEXT, AT(public_ip), NULL, 0, 0, NULL,
+	{ "public-ip", OPTION_TEXT, AT(external.public_ip), NULL, 0, 0, NULL,
 	  "IPv4 address that peers send to; empty: the external interface's", NULL },
-	{ "public-ipv6", OPTION_TEXT, AT(public_ipv6), NULL, 0, 0, NULL,
+	{ "public-ipv6", OPTION_TEXT, AT(external.public_ipv6), NULL, 0, 0, NULL,
 	  "IPv6 address that peers send to; empty: the external interface's", NULL },
 	{ "node-id", OPTION_TEXT, AT(node_id), NULL, 0, 0, NULL,
 	  "identity of this host in the store; empty: the one kept in state-dir, made at the first start", NULL },
@@ -59,27 +59,27 @@ const struct option_spec flanneld_option_specs[] = {
 	  "seconds that the lease outlives its last renewal", NULL },
 	{ "state-dir", OPTION_TEXT, AT(state_dir), "/var/lib/flannel", 0, 0, NULL,
 	  "directory for what must survive a reboot", NULL },
-	{ "ip-masq", OPTION_BOOL, AT(ip_masq), "false", 0, 0, NULL,
+	{ "ip-masq", OPTION_BOOL, AT(traffic.ip_masq), "false", 0, 0, NULL,
 	  "masquerade what leaves the network", NULL },
-	{ "ip-masq-fully-random-disable", OPTION_BOOL, AT(ip_masq_fully_random_disable), "false", 0, 0, NULL,
+	{ "ip-masq-fully-random-disable", OPTION_BOOL, AT(traffic.ip_masq_fully_random_disable), "false", 0, 0, NULL,
 	  "masquerade without randomised ports", NULL },
-	{ "iptables-resync", OPTION_INT, AT(iptables_resync), "5", 1, 86400, NULL,
+	{ "iptables-resync", OPTION_INT, AT(traffic.iptables_resync), "5", 1, 86400, NULL,
 	  "seconds between looks at what the kernel does not report by itself: rules of iptables-legacy, IP forwarding, counters", NULL },
-	{ "iptables-forward-rules", OPTION_BOOL, AT(iptables_forward_rules), "true", 0, 0, NULL,
+	{ "iptables-forward-rules", OPTION_BOOL, AT(traffic.iptables_forward_rules), "true", 0, 0, NULL,
 	  "accept forwarded packets from and to the network", NULL },
 	{ "ip-blackhole-route", OPTION_BOOL, AT(ip_blackhole_route), "false", 0, 0, NULL,
 	  "drop packets to addresses of the own subnet that no container has", NULL },
-	{ "ip-masq-exclude", OPTION_LIST, AT(ip_masq_exclude), NULL, 0, 0, NULL,
+	{ "ip-masq-exclude", OPTION_LIST, AT(traffic.ip_masq_exclude), NULL, 0, 0, NULL,
 	  "network, as address/length, towards which containers keep their own address; may be repeated", NULL },
-	{ "peer-guard", OPTION_BOOL, AT(peer_guard), "true", 0, 0, NULL,
+	{ "peer-guard", OPTION_BOOL, AT(traffic.peer_guard), "true", 0, 0, NULL,
 	  "take tunnel packets from addresses of peers only, and none from containers", NULL },
-	{ "anti-spoofing", OPTION_BOOL, AT(anti_spoofing), "true", 0, 0, NULL,
+	{ "anti-spoofing", OPTION_BOOL, AT(traffic.anti_spoofing), "true", 0, 0, NULL,
 	  "drop what comes out of the tunnel with a source that cannot be there", NULL },
-	{ "traffic-mode", OPTION_CHOICE, AT(traffic_mode), "auto", 0, 0, "auto,nftables,iptables",
+	{ "traffic-mode", OPTION_CHOICE, AT(traffic.traffic_mode), "auto", 0, 0, "auto,nftables,iptables",
 	  "where masquerade and forwarding rules stand; auto: in iptables if that is what drops forwarded packets", NULL },
-	{ "traffic-table", OPTION_TEXT, AT(traffic_table), NULL, 0, 0, NULL,
+	{ "traffic-table", OPTION_TEXT, AT(traffic.traffic_table), NULL, 0, 0, NULL,
 	  "name of the nftables table; empty: the first tunnel device's, so that two networks have two", NULL },
-	{ "set-sysctls", OPTION_BOOL, AT(set_sysctls), "false", 0, 0, NULL,
+	{ "set-sysctls", OPTION_BOOL, AT(traffic.set_sysctls), "false", 0, 0, NULL,
 	  "turn on IP forwarding if it is off", NULL },
 	{ "healthz-ip", OPTION_TEXT, AT(healthz_ip), "127.0.0.1", 0, 0, NULL,
 	  "address for the health and metrics server", NULL },
@@ -145,16 +145,16 @@ static int read_password(struct flanneld_options *o, struct err *e)
 
 static int check(struct flanneld_options *o, struct err *e)
 {
-	int rc = check_address("public-ip", o->public_ip, AF_INET, e);
+	int rc = check_address("public-ip", o->external.public_ip, AF_INET, e);
 
 	if (rc == 0)
-		rc = check_address("public-ipv6", o->public_ipv6, AF_INET6, e);
+		rc = check_address("public-ipv6", o->external.public_ipv6, AF_INET6, e);
 	if (rc == 0)
-		rc = check_address("iface-can-reach", o->iface_can_reach, AF_UNSPEC, e);
+		rc = check_address("iface-can-reach", o->external.iface_can_reach, AF_UNSPEC, e);
 	if (rc == 0)
 		rc = check_address("healthz-ip", o->healthz_ip, AF_UNSPEC, e);
 	if (rc == 0)
-		rc = rules_check_options(o, e);
+		rc = rules_check_options(&o->traffic, e);
 	if (rc == 0)
 		rc = read_password(o, e);
 	if (rc == 0 && o->subnet_lease_renew_margin * 60 >= o->lease_ttl && o->lease_ttl != 86400 &&

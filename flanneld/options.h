@@ -3,7 +3,8 @@
 #ifndef FLANNELD_OPTIONS_H
 #define FLANNELD_OPTIONS_H
 
-#include "lib/options.h"
+#include "fabric/external.h"
+#include "traffic/rules.h"
 
 struct flanneld_options {
 	/* the store */
@@ -17,11 +18,7 @@ struct flanneld_options {
 	char *etcd_password;
 	char *etcd_password_file;
 	/* this host */
-	struct option_list iface;
-	struct option_list iface_regex;
-	char *iface_can_reach;
-	char *public_ip;
-	char *public_ipv6;
+	struct external_options external;
 	char *node_id;
 	char *node_name;
 	/* the lease */
@@ -30,17 +27,8 @@ struct flanneld_options {
 	int64_t lease_ttl;
 	char *state_dir;
 	/* traffic rules */
-	bool ip_masq;
-	bool ip_masq_fully_random_disable;
-	int64_t iptables_resync;
-	bool iptables_forward_rules;
+	struct rules_options traffic;
 	bool ip_blackhole_route;
-	struct option_list ip_masq_exclude;
-	bool peer_guard;
-	bool anti_spoofing;
-	char *traffic_mode;
-	char *traffic_table;
-	bool set_sysctls;
 	/* status */
 	char *healthz_ip;
 	int64_t healthz_port;

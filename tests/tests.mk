@@ -14,7 +14,7 @@ PYTHON       ?= /usr/bin/python3
 FUZZ_SECONDS ?= 60
 LIBFUZZER    ?=
 
-TEST_ARCHIVES := $(call archive,backends subnet kernel lib)
+TEST_ARCHIVES := $(call archive,$(LIBRARIES))
 TEST_LIBS      = $(LIBS_BASE) $(LIBS_EVENT) $(shell $(PKG_CONFIG) --libs smartcols libnftnl cmocka)
 
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
@@ -45,7 +45,7 @@ SIM_OBJS := $(call objs,tests/sim)
 SIM_CHECK ?= --seeds 2000 --hosts 20 --minutes 60
 SIM_LONG  ?= --seeds 100 --hosts 1000 --minutes 25
 
-$(SIM): $(SIM_OBJS) $(call archive,subnet lib)
+$(SIM): $(SIM_OBJS) $(call archive,stores subnet lib)
 	@mkdir -p $(@D)
 	$(say) LD $@
 	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS_BASE) $(LIBS_EVENT)

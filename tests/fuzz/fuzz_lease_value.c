@@ -6,7 +6,7 @@
 #include "tests/fuzz/fuzz.h"
 
 #include "backends/backend.h"
-#include "backends/reconcile.h"
+#include "fabric/reconcile.h"
 
 #define DEVICE_V4 7
 #define DEVICE_V6 8

@@ -15,7 +15,7 @@
 #define TESTS_SIM_WORLD_H
 
 #include "subnet/manager.h"
-#include "subnet/mem_db.h"
+#include "stores/mem_db.h"
 
 #define SECOND     1000
 #define MINUTE     (60 * SECOND)

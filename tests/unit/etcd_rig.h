@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the tests of subnet/etcd_store and subnet/etcd_client share: their requests and how those
+ * What the tests of stores/etcd/etcd_store and subnet/etcd_client share: their requests and how those
  * end.
  */
 #ifndef TESTS_UNIT_ETCD_RIG_H

@@ -27,7 +27,7 @@
 #include "lib/clock.h"
 #include "lib/http.h"
 #include "lib/json.h"
-#include "subnet/etcd_internal.h"
+#include "stores/etcd/etcd_internal.h"
 #include "tests/unit/test.h"
 
 #define DEADLINE_S    10

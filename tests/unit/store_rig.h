@@ -15,9 +15,9 @@
 #include "lib/file.h"
 #include "lib/http.h"
 #include "lib/json.h"
-#include "subnet/etcd_codec.h"
-#include "subnet/etcd_store.h"
-#include "subnet/file_store.h"
+#include "stores/etcd/etcd_codec.h"
+#include "stores/etcd/etcd_store.h"
+#include "stores/file_store.h"
 
 #define DEADLINE_MS 8000
 #define EVENTS_MAX  64

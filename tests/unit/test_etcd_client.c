@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * subnet/etcd_client against servers that answer what etcd 3.4.23 answered, and what stands
+ * stores/etcd/etcd_client against servers that answer what etcd 3.4.23 answered, and what stands
  * between: which endpoint is asked, as whom, and by which prefix.
  */
 #include "tests/unit/etcd_rig.h"

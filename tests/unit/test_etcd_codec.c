@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* subnet/etcd_codec: requests byte for byte, and answers as servers really gave them. */
+/* stores/etcd/etcd_codec: requests byte for byte, and answers as servers really gave them. */
 #include "tests/unit/golden.h"
 #include "tests/unit/test.h"
 
 #include <errno.h>
 
-#include "subnet/etcd_codec.h"
+#include "stores/etcd/etcd_codec.h"
 
 #define REQUESTS "tests/golden/etcd_requests.txt"
 #define ANSWERS  "tests/golden/etcd_answers.txt"

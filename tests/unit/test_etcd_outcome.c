@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Writes of subnet/etcd_store whose answer never came: what stands under the key says what has
+ * Writes of stores/etcd/etcd_store whose answer never came: what stands under the key says what has
  * happened.
  */
 #include "tests/unit/etcd_rig.h"

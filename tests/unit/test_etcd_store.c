@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * subnet/etcd_store against servers that answer what etcd 3.4.23 answered: what is asked, and what
+ * stores/etcd/etcd_store against servers that answer what etcd 3.4.23 answered: what is asked, and what
  * an answer means.
  */
 #include "tests/unit/etcd_rig.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * subnet/file_store: what is true of the directory alone, such as what a crash leaves of it. What
+ * stores/file_store: what is true of the directory alone, such as what a crash leaves of it. What
  * is true of every store stands in test_store_conformance.c.
  */
 #include "tests/unit/store_rig.h"

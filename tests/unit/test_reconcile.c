@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * backends/reconcile: which writes are asked for, in which order, and what is left alone.
+ * reconcile: which writes are asked for, in which order, and what is left alone.
  *
  * The cases here are single decisions; test_reconcile_model.c lets thousands of random ones loose
  * on a simulated kernel.
@@ -11,7 +11,7 @@
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 
-#include "backends/reconcile.h"
+#include "fabric/reconcile.h"
 
 #define DEVICE        7
 #define OTHER_DEV     3

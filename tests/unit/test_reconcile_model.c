@@ -15,7 +15,7 @@
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 
-#include "backends/reconcile.h"
+#include "fabric/reconcile.h"
 
 #define DEVICE    7
 #define OTHER_DEV 3

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * backends/traffic: the rules as a packet meets them, checked by a small interpreter of rules over
+ * traffic: the rules as a packet meets them, checked by a small interpreter of rules over
  * a table of packets; the sets that follow their holders; the language of iptables; and how a rule
  * in the kernel is told from the one that is wanted.
  */
@@ -9,8 +9,8 @@
 #include <libmnl/libmnl.h>
 #include <linux/netfilter/nf_tables.h>
 
-#include "backends/traffic.h"
-#include "backends/traffic_iptables.h"
+#include "traffic/traffic.h"
+#include "traffic/iptables_text.h"
 
 #define PORT 8472
 

@@ -6,7 +6,7 @@
 #include <net/if.h>
 
 #include "backends/backend.h"
-#include "backends/reconcile.h"
+#include "fabric/reconcile.h"
 #include "backends/vxlan.h"
 
 #define LOWER        3

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One device of the fabric: made equal to what a backend wants of it. */
+#ifndef FABRIC_DEVICE_H
+#define FABRIC_DEVICE_H
+
+#include "backends/backend.h"
+#include "kernel/netlink.h"
+
+/*
+ * Makes the device exist with the wanted attributes and up, changing as little as possible;
+ * *ret_ifindex is its index. An existing device is kept, with index, if it is the same tunnel; its
+ * place in the underlay, MTU and MAC are changed in place; one that is another tunnel under our
+ * name is replaced; one of another kind is an error, since it is not ours. *ret_changed: made or
+ * altered.
+ *
+ * known_ifindex: the index it had last, 0 if none. Somebody may have renamed it: then it is given
+ * its name back, since it would stand in the way of another one.
+ */
+int device_apply(struct netlink *nl, const struct backend_device *d, uint32_t known_ifindex,
+		 uint32_t *ret_ifindex, bool *ret_changed, struct err *e) MUST_CHECK;
+
+/* Whether a device is as wanted in everything. */
+bool device_is_as_wanted(const struct link_info *link, const struct backend_device *d);
+
+/*
+ * True if the wanted device exists already as this tunnel, made by an earlier run or by flannel,
+ * or can be changed into it; then *ret_ifindex is its index and *ret_mac its MAC, which peers know.
+ */
+bool device_find(struct netlink *nl, const struct backend_device *d, uint32_t *ret_ifindex,
+		 struct mac_addr *ret_mac);
+
+#endif

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The devices of the fabric: kept as the backend wants them, by name; and what is obsolete. */
+#include "fabric/apply.h"
+#include "fabric/device.h"
+#include "fabric/fabric_internal.h"
+#include "kernel/underlay.h"
+#include "lib/log.h"
+
+static void set_ifindex(struct fabric *f, size_t i, uint32_t ifindex)
+{
+	if (f->ifindexes[i] == ifindex)
+		return;
+	if (f->ifindexes[i])
+		reconcile_forget_device(f->reconcile, f->ifindexes[i]);
+	f->ifindexes[i] = ifindex;
+	f->scope.ifindexes[i] = ifindex;
+	f->backend->type->set_ifindex(f->backend, i, ifindex);
+}
+
+bool fabric_look_after_devices(struct fabric *f)
+{
+	bool moved = false;
+	bool all = true;
+
+	f->devices_dirty = false;
+	f->devices_len = f->backend->type->devices(f->backend, f->devices);
+	f->scope.ifindexes_len = f->devices_len;
+	for (size_t i = 0; i < f->devices_len; i++) {
+		uint32_t ifindex = 0;
+		bool changed = false;
+		struct err e;
+
+		if (device_apply(f->nl, &f->devices[i], f->ifindexes[i], &ifindex, &changed, &e) <
+		    0) {
+			if (f->devices_ok || strcmp(e.text, f->device_error.text) != 0)
+				log_error("device-failed", "%s; trying again", e.text);
+			f->device_error = e;
+			all = false;
+		}
+		if (changed) {
+			f->device_repairs_total += f->settled_once;
+			log_info(f->settled_once ? "device-repaired" : "device-made",
+				 "%s, index %u", f->devices[i].name, ifindex);
+			f->dirty = APPLY_ALL_KINDS;
+		}
+		moved |= ifindex != f->ifindexes[i];
+		set_ifindex(f, i, ifindex);
+	}
+	if (moved) {
+		f->wants_dirty = true;
+		f->dirty = APPLY_ALL_KINDS;
+		rules_place(f->rules, &f->config, &f->own, f->devices, f->ifindexes, f->devices_len,
+			    f->external.ifindex);
+	}
+	if (all && !f->devices_ok && f->device_error.text[0])
+		log_info("device-ok", "all devices are as they should be again");
+	if (all)
+		f->device_error.text[0] = '\0';
+	f->devices_ok = all;
+	return all;
+}
+
+void fabric_find_devices(struct fabric *f)
+{
+	struct backend_device devices[BACKEND_DEVICES];
+
+	f->scope.ifindexes_len = f->backend->type->devices(f->backend, devices);
+	for (size_t i = 0; i < f->scope.ifindexes_len; i++) {
+		uint32_t ifindex = 0;
+		struct mac_addr mac;
+
+		if (device_find(f->nl, &devices[i], &ifindex, &mac))
+			f->backend->type->keep_mac(f->backend, i, &mac);
+		set_ifindex(f, i, ifindex);
+	}
+}
+
+/*
+ * A tunnel device that an earlier configuration needed: it carries the address of the subnet we
+ * had, and so is nobody else's.
+ */
+static bool is_obsolete(const struct fabric *f, const struct link_info *link,
+			const struct underlay_address *addresses, size_t len,
+			const struct fabric_previous *previous)
+{
+	struct backend_device devices[BACKEND_DEVICES];
+	size_t devices_len = f->backend->type->devices(f->backend, devices);
+
+	if (strcmp(link->kind, "vxlan") != 0)
+		return false;
+	for (size_t i = 0; i < devices_len; i++) {
+		if (strcmp(link->name, devices[i].name) == 0)
+			return false;
+	}
+	for (size_t i = 0; i < len; i++) {
+		const struct ip_addr *addr = &addresses[i].net.addr;
+
+		if (addresses[i].ifindex == link->ifindex &&
+		    addresses[i].net.len == ip_family_bits(addr->family) &&
+		    (ip_addr_equal(addr, &previous->own.v4.addr) ||
+		     ip_addr_equal(addr, &previous->own.v6.addr)))
+			return true;
+	}
+	return false;
+}
+
+void fabric_find_obsolete(struct fabric *f, const struct fabric_previous *previous)
+{
+	struct underlay_address *addresses = NULL;
+	struct link_info *links = NULL;
+	size_t addresses_len = 0;
+	size_t links_len = 0;
+
+	f->obsolete_len = 0;
+	if (link_list(f->nl, &links, &links_len, NULL) == 0 &&
+	    underlay_addresses(f->nl, AF_UNSPEC, &addresses, &addresses_len, NULL) == 0) {
+		for (size_t i = 0; i < links_len && f->obsolete_len < FABRIC_OBSOLETE_MAX; i++) {
+			if (is_obsolete(f, &links[i], addresses, addresses_len, previous))
+				f->obsolete[f->obsolete_len++] = links[i].ifindex;
+		}
+	}
+	free(links);
+	free(addresses);
+}
+
+void fabric_remove_obsolete(struct fabric *f)
+{
+	struct err e;
+
+	for (size_t i = 0; i < f->obsolete_len; i++) {
+		if (link_delete(f->nl, f->obsolete[i], &e) < 0)
+			log_warn("device-obsolete", "%s", e.text);
+		else
+			log_info("device-obsolete",
+				 "device %u of an earlier configuration is removed",
+				 f->obsolete[i]);
+	}
+	f->obsolete_len = 0;
+}

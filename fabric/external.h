@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which interface and addresses of this host face the other hosts.
+ *
+ * Order, as flannel's: every iface, every iface-regex, iface-can-reach, and if none of them was
+ * given public-ip as a local address, then the default route. The address that is published may be
+ * another than the one that packets are sent from: behind NAT the host does not own it, and it
+ * never becomes a source address.
+ */
+#ifndef FABRIC_EXTERNAL_H
+#define FABRIC_EXTERNAL_H
+
+#include <net/if.h>
+
+#include "kernel/netlink.h"
+#include "lib/addr.h"
+#include "lib/options.h"
+
+/* How to choose, as the options of the same names say. Texts are "" if not given. */
+struct external_options {
+	struct option_list iface;
+	struct option_list iface_regex;
+	char *iface_can_reach;
+	char *public_ip;
+	char *public_ipv6;
+};
+
+struct external {
+	uint32_t ifindex;
+	char name[IFNAMSIZ];
+	uint32_t mtu_bytes;
+	struct ip_addr local_v4; /* owned by the interface; unset if the family is off */
+	struct ip_addr local_v6;
+	struct ip_addr public_v4; /* what peers are told */
+	struct ip_addr public_v6;
+	struct ip_net segment_v4; /* the on-link prefix of the local address; unset as that is */
+	struct ip_net segment_v6;
+};
+
+/*
+ * -ENODEV if nothing matched; the sentence lists what was tried. before (may be NULL): what was in
+ * use; of several addresses that would do, its are kept. Only its local addresses count.
+ */
+int external_choose(struct netlink *nl, const struct external_options *o, bool want_v4,
+		    bool want_v6, const struct external *before, struct external *ret,
+		    struct err *e) MUST_CHECK;
+
+#endif

@@ -1,0 +1,588 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fabric/fabric.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <malloc.h>
+
+#include "fabric/apply.h"
+#include "fabric/device.h"
+#include "fabric/fabric_internal.h"
+#include "kernel/monitor.h"
+#include "lib/clock.h"
+#include "lib/log.h"
+
+#define WRITES_PER_TURN   4096 /* then the loop gets its turn */
+#define HEAL_DELAY_MS     10   /* lets a burst of notifications become one dump */
+#define RETRY_MIN_MS      500  /* after refused writes and failed devices */
+#define RETRY_MAX_MS      30000
+#define SLOW_MIN_MS       30000 /* full comparison although nothing was noticed */
+#define SLOW_COST_FACTOR  2000  /* ... but at most 1/2000 of the time is spent on it */
+#define UNDERLAY_DELAY_MS 100   /* lets an interface come up with all its addresses */
+#define NOTIFICATIONS_MAX 4096  /* read in one turn */
+#define READ_AHEAD_MAX_MS 2000  /* what was read longer than this before its use is read again */
+
+static void arm(struct event *ev, int64_t delay_ms)
+{
+	struct timeval tv = { delay_ms / 1000, delay_ms % 1000 * 1000 };
+
+	event_add(ev, &tv);
+}
+
+/* Does not postpone what is due earlier. */
+void fabric_want_work(struct fabric *f, int64_t delay_ms)
+{
+	struct timeval due;
+
+	if (!f->started)
+		return;
+	if (event_pending(f->work, EV_TIMEOUT, &due)) {
+		struct timeval now;
+		int64_t left;
+
+		event_base_gettimeofday_cached(f->base, &now);
+		left = (due.tv_sec - now.tv_sec) * 1000 + (due.tv_usec - now.tv_usec) / 1000;
+		if (left <= delay_ms)
+			return;
+	}
+	arm(f->work, delay_ms);
+}
+
+/* ---- work ---- */
+
+static void report_drift(const uint64_t before[static KERNEL_KINDS],
+			 const uint64_t after[static KERNEL_KINDS])
+{
+	for (unsigned k = 0; k < KERNEL_KINDS; k++) {
+		if (after[k] > before[k])
+			log_warn("drift-healed", "%llu %s%s missing or altered, put back",
+				 (unsigned long long)(after[k] - before[k]), kernel_kind_name(k),
+				 after[k] - before[k] == 1 ? "" : "s");
+	}
+}
+
+/* False if the kernel could not be read: what is left stays dirty. */
+static bool observe(struct fabric *f, unsigned kinds)
+{
+	const struct reconcile_counts *counts = reconcile_counts(f->reconcile);
+	struct reconcile_counts before = *counts;
+
+	for (unsigned k = 0; k < KERNEL_KINDS; k++) {
+		struct timespec start;
+		struct timespec end;
+		struct err e;
+
+		if (!(kinds & 1u << k))
+			continue;
+		clock_gettime(CLOCK_MONOTONIC, &start);
+		if (apply_observe(f->reconcile, f->nl, &f->scope, 1u << k, &e) < 0) {
+			log_warn("kernel-not-read", "%s; trying again", e.text);
+			return false;
+		}
+		clock_gettime(CLOCK_MONOTONIC, &end);
+		f->observation_s[k] = (double)(end.tv_sec - start.tv_sec) +
+				      (double)(end.tv_nsec - start.tv_nsec) / 1e9;
+		f->dirty &= ~(1u << k);
+	}
+	f->last_observation_ms = clock_boot_ms();
+	report_drift(before.drift, counts->drift);
+	return true;
+}
+
+/* What it takes to read all kinds. */
+static double observation_seconds(const struct fabric *f)
+{
+	double seconds = 0;
+
+	for (unsigned k = 0; k < KERNEL_KINDS; k++)
+		seconds += f->observation_s[k];
+	return seconds;
+}
+
+static void arm_slow(struct fabric *f)
+{
+	int64_t by_cost = (int64_t)(observation_seconds(f) * 1000 * SLOW_COST_FACTOR);
+
+	arm(f->slow, MAX(by_cost, (int64_t)SLOW_MIN_MS));
+}
+
+static void retry_later(struct fabric *f)
+{
+	int64_t delay = RETRY_MIN_MS;
+
+	for (unsigned i = 0; i < f->failures && delay < RETRY_MAX_MS; i++)
+		delay *= 2;
+	f->failures++;
+	fabric_want_work(f, MIN(delay, (int64_t)RETRY_MAX_MS));
+}
+
+static void visit_error(void *arg, const struct kernel_object *o, bool settled, const char *error)
+{
+	char text[KERNEL_OBJECT_TEXT];
+
+	if (!settled && error)
+		log_warn("write-refused", "%s: %s: %s", (const char *)arg,
+			 kernel_object_format(o, text), error);
+}
+
+/* One line for every peer that the kernel refused, the first time round. */
+static void report_refused(struct fabric *f)
+{
+	char key[SUBNET_KEY_TEXT];
+	struct peer *p;
+
+	if (f->failures > 0)
+		return;
+	reconcile_owner_visit(&f->own_owner, visit_error, (void *)"own");
+	TAILQ_FOREACH (p, &f->peers, link) {
+		if (p->owner.failed)
+			reconcile_owner_visit(
+				&p->owner, visit_error,
+				(void *)subnet_format(&p->member->lease->subnet, key));
+	}
+}
+
+static void want_underlay(struct fabric *f);
+
+/*
+ * While the store lists the leases there is time to read what an earlier run left in the kernel:
+ * one kind in a turn of the loop, so that no answer has to wait for all of them.
+ */
+static void read_ahead(struct fabric *f)
+{
+	unsigned kind = 0;
+
+	while (kind < KERNEL_KINDS && !(f->dirty & 1u << kind))
+		kind++;
+	if (kind == KERNEL_KINDS)
+		return;
+	if (!observe(f, 1u << kind))
+		arm(f->work, RETRY_MIN_MS);
+	else if (f->dirty)
+		arm(f->work, 0);
+	else
+		f->observations_total++;
+}
+
+static void on_work(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+	struct fabric *f = arg;
+	uint64_t strays = reconcile_counts(f->reconcile)->strays;
+	bool more = false;
+	struct err e;
+
+	if (!f->started) {
+		read_ahead(f);
+		return;
+	}
+	if (f->devices_dirty && !fabric_look_after_devices(f)) {
+		f->devices_dirty = true;
+		retry_later(f);
+	}
+	fabric_want_all(f);
+	if (f->dirty) {
+		if (!observe(f, f->dirty)) {
+			retry_later(f);
+			return;
+		}
+		f->observations_total++;
+	}
+	rules_before_routes(f->rules);
+	if (apply_flush(f->reconcile, f->nl, WRITES_PER_TURN, &more, &e) < 0) {
+		log_warn("kernel-not-written", "%s; comparing again", e.text);
+		f->dirty = APPLY_ALL_KINDS;
+		retry_later(f);
+		return;
+	}
+	if (reconcile_counts(f->reconcile)->strays > strays) {
+		f->dirty |= 1u << KERNEL_ROUTE | 1u << KERNEL_FDB;
+		fabric_want_work(f, HEAL_DELAY_MS);
+	}
+	if (more) {
+		fabric_want_work(f, 0);
+		return;
+	}
+	rules_after_routes(f->rules);
+	if (reconcile_counts(f->reconcile)->failed > 0) {
+		report_refused(f);
+		f->dirty = APPLY_ALL_KINDS;
+		retry_later(f);
+	} else if (f->devices_ok) {
+		f->failures = 0;
+	}
+	if (!f->settled_once && f->devices_ok) {
+		f->settled_once = true;
+		fabric_remove_obsolete(f);
+		arm_slow(f);
+		/* What the first list needed is not needed again. */
+		malloc_trim(0);
+	}
+	f->ops->settled(f->arg);
+}
+
+static void on_slow(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+	struct fabric *f = arg;
+
+	fabric_sync(f);
+	want_underlay(f);
+	arm_slow(f);
+}
+
+void fabric_sync(struct fabric *f)
+{
+	f->dirty = APPLY_ALL_KINDS;
+	f->devices_dirty = true;
+	rules_sync(f->rules);
+	fabric_want_work(f, 0);
+}
+
+uint64_t fabric_sync_now(struct fabric *f)
+{
+	uint64_t before = netlink_counts(f->nl)->writes;
+
+	if (!f->started)
+		return 0;
+	f->dirty = APPLY_ALL_KINDS;
+	f->devices_dirty = true;
+	do {
+		event_del(f->work);
+		on_work(-1, 0, f);
+	} while (reconcile_counts(f->reconcile)->unsettled >
+			 reconcile_counts(f->reconcile)->failed &&
+		 f->devices_ok);
+	return netlink_counts(f->nl)->writes - before;
+}
+
+int fabric_diff(struct fabric *f,
+		void (*visit)(void *arg, enum reconcile_action action,
+			      const struct kernel_object *o),
+		void *arg, struct err *e)
+{
+	int rc = 0;
+
+	if (!f->started)
+		return err_set(e, -EAGAIN, "there is no lease yet");
+	fabric_want_all(f);
+	rc = apply_observe(f->reconcile, f->nl, &f->scope, APPLY_ALL_KINDS, e);
+	if (rc == 0)
+		reconcile_difference_visit(f->reconcile, visit, arg);
+	fabric_want_work(f, 0);
+	return rc;
+}
+
+/* ---- notifications ---- */
+
+static void want_underlay(struct fabric *f)
+{
+	if (!event_pending(f->underlay, EV_TIMEOUT, NULL))
+		arm(f->underlay, UNDERLAY_DELAY_MS);
+}
+
+static void on_underlay(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+	struct fabric *f = arg;
+
+	/* An interface that goes down takes routes along, IPv4 ones without a word. */
+	if (f->backend->needs_paths) {
+		f->wants_dirty = true;
+		f->dirty |= 1u << KERNEL_ROUTE;
+		fabric_want_work(f, 0);
+	}
+	f->underlay_lost = !f->ops->underlay_changed(f->arg);
+}
+
+static bool on_our_device(const struct fabric *f, uint32_t ifindex)
+{
+	for (size_t i = 0; i < f->devices_len; i++) {
+		if (ifindex && ifindex == f->ifindexes[i])
+			return true;
+	}
+	return false;
+}
+
+static void on_link(void *arg, const struct link_info *link, bool gone)
+{
+	struct fabric *f = arg;
+
+	for (size_t i = 0; i < f->devices_len; i++) {
+		const struct backend_device *d = &f->devices[i];
+		bool ours = link->ifindex == f->ifindexes[i];
+
+		if (!ours && strcmp(link->name, d->name) != 0)
+			continue;
+		if (gone && ours)
+			log_warn("device-gone", "%s was deleted; making it again", d->name);
+		if (gone || !ours || !device_is_as_wanted(link, d)) {
+			f->devices_dirty = true;
+			fabric_want_work(f, 0);
+		}
+		/* It may be up again by the time we look, but its IPv4 routes went without a word.
+		 */
+		if (ours && !link->up)
+			f->dirty = APPLY_ALL_KINDS;
+	}
+	if (gone)
+		rules_device_gone(f->rules, link->ifindex);
+	if (link->ifindex == f->external.ifindex || strcmp(link->name, f->external.name) == 0 ||
+	    (f->underlay_lost && !on_our_device(f, link->ifindex)))
+		want_underlay(f);
+}
+
+/* Whether this object of somebody else may change where we stand, or how peers are reached. */
+static bool concerns_underlay(const struct fabric *f, const struct kernel_object *o)
+{
+	if (o->key.kind == KERNEL_ADDRESS)
+		return !on_our_device(f, o->key.ifindex) &&
+		       (o->key.ifindex == f->external.ifindex || f->backend->needs_paths ||
+			f->underlay_lost);
+	if (o->key.kind != KERNEL_ROUTE || on_our_device(f, o->value.ifindex) ||
+	    fabric_is_our_protocol(o->value.protocol))
+		return false;
+	return o->key.len == 0 || f->backend->needs_paths || f->underlay_lost;
+}
+
+static void on_object(void *arg, const struct kernel_object *object, bool gone)
+{
+	struct fabric *f = arg;
+
+	if (!gone)
+		rules_object_seen(f->rules, object);
+	if (concerns_underlay(f, object))
+		want_underlay(f);
+	if (!reconcile_contradicts(f->reconcile, object, gone))
+		return;
+	f->dirty |= 1u << object->key.kind;
+	/* With a device's last address the kernel takes its routes and neighbours, IPv4 routes
+	 * without a word. */
+	if (gone && object->key.kind == KERNEL_ADDRESS)
+		f->dirty = APPLY_ALL_KINDS;
+	fabric_want_work(f, HEAL_DELAY_MS);
+}
+
+static void on_overrun(void *arg)
+{
+	struct fabric *f = arg;
+
+	f->overruns_total++;
+	log_warn("notifications-lost", "the kernel had more to tell than we could read; comparing "
+				       "everything");
+	f->dirty = APPLY_ALL_KINDS;
+	f->devices_dirty = true;
+	fabric_want_work(f, HEAL_DELAY_MS);
+	want_underlay(f);
+}
+
+/* False if there may be more. */
+static bool read_notifications(struct fabric *f)
+{
+	static const struct monitor_ops ops = { .link = on_link,
+						.object = on_object,
+						.overrun = on_overrun };
+
+	return monitor_read(f->monitor, NOTIFICATIONS_MAX, &ops, f) < NOTIFICATIONS_MAX;
+}
+
+static void on_monitor(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+	read_notifications(arg);
+}
+
+/* ---- life ---- */
+
+int fabric_new(struct event_base *base, const struct fabric_ops *ops, void *arg,
+	       struct fabric **ret, struct err *e)
+{
+	struct fabric *f = xcalloc(1, sizeof(*f));
+	int rc;
+
+	f->base = base;
+	f->ops = ops;
+	f->arg = arg;
+	TAILQ_INIT(&f->peers);
+	f->reconcile = reconcile_new();
+	f->work = evtimer_new(base, on_work, f);
+	f->slow = evtimer_new(base, on_slow, f);
+	f->underlay = evtimer_new(base, on_underlay, f);
+	rc = netlink_open(NETLINK_ROUTE, &f->nl, e);
+	/* Before the first dump, so that nothing falls between it and the notifications. */
+	if (rc == 0)
+		rc = monitor_open(netlink_port_id(f->nl), 0, &f->monitor, e);
+	if (rc < 0) {
+		fabric_free(f);
+		return rc;
+	}
+	*ret = f;
+	return 0;
+}
+
+void fabric_free(struct fabric *f)
+{
+	if (!f)
+		return;
+	fabric_release_peers(f);
+	if (f->monitor_event)
+		event_free(f->monitor_event);
+	event_free(f->work);
+	event_free(f->slow);
+	event_free(f->underlay);
+	reconcile_free(f->reconcile);
+	backend_free(f->backend);
+	monitor_close(f->monitor);
+	netlink_close(f->nl);
+	free(f);
+}
+
+void fabric_use_rules(struct fabric *f, struct rules *rules, bool blackhole)
+{
+	f->rules = rules;
+	f->blackhole = blackhole;
+}
+
+struct netlink *fabric_netlink(struct fabric *f)
+{
+	return f->nl;
+}
+
+static int set_host(struct fabric *f, const struct external *x, const char *node_id, struct err *e)
+{
+	struct backend_host host = {
+		.node_id = node_id,
+		.lower_ifindex = x->ifindex,
+		.lower_mtu_bytes = x->mtu_bytes,
+		.local_v4 = x->local_v4,
+		.local_v6 = x->local_v6,
+		.public_v4 = x->public_v4,
+		.public_v6 = x->public_v6,
+	};
+	int rc = f->backend->type->set_host(f->backend, &host, e);
+
+	if (rc == 0)
+		f->external = *x;
+	return rc;
+}
+
+int fabric_setup(struct fabric *f, const struct network_config *config,
+		 const struct external *external, const struct fabric_previous *previous,
+		 const char *node_id, struct err *e)
+{
+	int rc;
+
+	backend_free(STEAL(f->backend));
+	rc = backend_create(config, &f->backend, e);
+	if (rc == 0)
+		rc = set_host(f, external, node_id, e);
+	if (rc < 0)
+		return rc;
+	fabric_find_devices(f);
+	fabric_find_obsolete(f, previous);
+	f->config = *config;
+	f->config.backend = NULL;
+	f->scope.networks[0] = config->v4.enabled ? config->v4.network : (struct ip_net){ 0 };
+	f->scope.networks[1] = config->v6.enabled ? config->v6.network : (struct ip_net){ 0 };
+	f->scope.networks[2] = previous->networks[0];
+	f->scope.networks[3] = previous->networks[1];
+	f->dirty = APPLY_ALL_KINDS;
+	arm(f->work, 0);
+	return 0;
+}
+
+int fabric_move(struct fabric *f, const struct external *external, const char *node_id,
+		struct err *e)
+{
+	int rc = set_host(f, external, node_id, e);
+
+	if (rc < 0)
+		return rc;
+	f->devices_dirty = true;
+	f->wants_dirty = true;
+	/* Again, if the devices are others after that. */
+	if (f->started)
+		rules_place(f->rules, &f->config, &f->own, f->devices, f->ifindexes, f->devices_len,
+			    f->external.ifindex);
+	fabric_want_work(f, 0);
+	f->ops->mtu_changed(f->arg);
+	return 0;
+}
+
+void fabric_publish(const struct fabric *f, struct lease *ret_attributes)
+{
+	f->backend->type->publish(f->backend, ret_attributes);
+}
+
+/*
+ * Now that it is known what is wanted: which kinds to read again. What was read ahead of a kind
+ * stands if it is just that, for the notifications have told of every change since. Otherwise it is
+ * forgotten, and the kind is judged by what is wanted.
+ */
+static unsigned kinds_to_read_again(struct fabric *f)
+{
+	unsigned kinds;
+
+	while (!read_notifications(f))
+		;
+	kinds = reconcile_pending_kinds(f->reconcile);
+	/* With its last address a device loses its IPv4 routes without a word, as does an interface
+	 * that goes down. */
+	if (kinds & 1u << KERNEL_ADDRESS ||
+	    clock_boot_ms() - f->last_observation_ms > READ_AHEAD_MAX_MS)
+		kinds = APPLY_ALL_KINDS;
+	else if (f->backend->needs_paths)
+		kinds |= 1u << KERNEL_ROUTE;
+	reconcile_forget_kinds(f->reconcile, kinds);
+	return kinds;
+}
+
+void fabric_set_own(struct fabric *f, const struct subnet *own)
+{
+	bool first = !f->started;
+
+	if (!first && subnet_equal(own, &f->own))
+		return;
+	f->own = *own;
+	f->started = true;
+	if (first) {
+		f->monitor_event = event_new(f->base, monitor_fd(f->monitor), EV_READ | EV_PERSIST,
+					     on_monitor, f);
+		event_add(f->monitor_event, NULL);
+		fabric_look_after_devices(f);
+		f->devices_dirty = !f->devices_ok;
+	}
+	/* Before the rules are placed: who is let in through the guard must be known by then. */
+	f->wants_dirty = true;
+	fabric_want_all(f);
+	rules_place(f->rules, &f->config, &f->own, f->devices, f->ifindexes, f->devices_len,
+		    f->external.ifindex);
+	if (first)
+		rules_look_around(f->rules, f->nl);
+	f->dirty |= first ? kinds_to_read_again(f) : APPLY_ALL_KINDS;
+	fabric_want_work(f, 0);
+}
+
+uint32_t fabric_pod_mtu(const struct fabric *f)
+{
+	return f->backend->type->pod_mtu(f->backend);
+}
+
+void fabric_view(const struct fabric *f, struct fabric_view *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	ret->started = f->started;
+	ret->devices_ok = f->devices_ok;
+	ret->device_error = f->device_error.text;
+	if (f->backend)
+		f->backend->type->describe(f->backend, ret->backend, sizeof(ret->backend));
+	ret->external = &f->external;
+	memcpy(ret->devices, f->devices, sizeof(ret->devices));
+	memcpy(ret->ifindexes, f->ifindexes, sizeof(ret->ifindexes));
+	ret->devices_len = f->devices_len;
+	ret->reconcile = reconcile_counts(f->reconcile);
+	ret->netlink = netlink_counts(f->nl);
+	ret->overruns_total = f->overruns_total;
+	ret->observations_total = f->observations_total;
+	ret->device_repairs_total = f->device_repairs_total;
+	ret->peers = f->peers_len;
+	ret->ignored = f->ignored_len;
+	ret->last_observation_ms = f->last_observation_ms;
+	ret->observation_s = observation_seconds(f);
+}

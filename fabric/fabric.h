@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The fabric on this host: keeps the kernel equal to the leases.
+ *
+ * Takes leases from the manager, asks the backend what they mean, and drives the reconciler: at the
+ * start, with what it read while the store listed the leases; after every change of a lease (writes
+ * only), after a notification that contradicts what is wanted, after an overrun, after a refusal
+ * with growing delay, and on a slow timer (dump, compare, write). Devices are looked after first,
+ * since everything hangs on them.
+ */
+#ifndef FABRIC_FABRIC_H
+#define FABRIC_FABRIC_H
+
+#include "backends/backend.h"
+#include "fabric/reconcile.h"
+#include "fabric/external.h"
+#include "traffic/rules.h"
+#include "subnet/manager.h"
+
+struct event_base;
+struct fabric;
+
+struct fabric_ops {
+	/* Everything that was wanted has been written; some of it may have been refused. */
+	void (*settled)(void *arg);
+	/* The MTU for containers may be another now. */
+	void (*mtu_changed)(void *arg);
+	/*
+	 * Something about the host's own interfaces, addresses or default route has changed. False
+	 * if the host has no place in the underlay now: then any change of an interface or an
+	 * address may give it one, and is told.
+	 */
+	bool (*underlay_changed)(void *arg);
+};
+
+/* Opens the netlink sockets in the current network namespace. */
+int fabric_new(struct event_base *base, const struct fabric_ops *ops, void *arg,
+	       struct fabric **ret, struct err *e) MUST_CHECK;
+void fabric_free(struct fabric *f);
+/* Before fabric_setup: the traffic rules that go with the objects, or NULL. Borrowed. blackhole:
+ * the own subnet's addresses that no container has lead nowhere. */
+void fabric_use_rules(struct fabric *f, struct rules *rules, bool blackhole);
+struct netlink *fabric_netlink(struct fabric *f);
+
+/* What the last run left behind, from its subnet.env; unset if there was none. */
+struct fabric_previous {
+	struct subnet own;
+	struct ip_net networks[2];
+};
+
+/*
+ * Reads the backend's configuration and takes this host's place in the underlay. Both are copied as
+ * far as needed. What is of the previous run and no longer wanted goes once the new stands. From
+ * now on the loop reads what the kernel has, until there is a subnet of our own.
+ */
+int fabric_setup(struct fabric *f, const struct network_config *config,
+		 const struct external *external, const struct fabric_previous *previous,
+		 const char *node_id, struct err *e) MUST_CHECK;
+/* The host's place in the underlay is another now; what must be published may be so too. */
+int fabric_move(struct fabric *f, const struct external *external, const char *node_id,
+		struct err *e) MUST_CHECK;
+/* What our lease must say. */
+void fabric_publish(const struct fabric *f, struct lease *ret_attributes);
+/* Our subnet. From the first call on the kernel is written to. */
+void fabric_set_own(struct fabric *f, const struct subnet *own);
+/* member->user is the fabric's. */
+void fabric_peer(struct fabric *f, struct manager_member *member, bool gone);
+/* Compare everything soon. */
+void fabric_sync(struct fabric *f);
+/* Compare everything and write now; returns the number of writes. Blocks for as long as that takes.
+ */
+uint64_t fabric_sync_now(struct fabric *f);
+/* Compare everything now and show what would be written. It is written by the next turn of the
+ * loop. */
+int fabric_diff(struct fabric *f,
+		void (*visit)(void *arg, enum reconcile_action action,
+			      const struct kernel_object *o),
+		void *arg, struct err *e) MUST_CHECK;
+
+uint32_t fabric_pod_mtu(const struct fabric *f);
+
+/* What status shows. */
+struct fabric_view {
+	bool started;
+	bool devices_ok;
+	const char *device_error;
+	char backend[64];
+	const struct external *external;
+	struct backend_device devices[BACKEND_DEVICES];
+	uint32_t ifindexes[BACKEND_DEVICES];
+	size_t devices_len;
+	const struct reconcile_counts *reconcile;
+	const struct netlink_counts *netlink;
+	uint64_t overruns_total;
+	uint64_t observations_total;
+	uint64_t device_repairs_total;
+	size_t peers;
+	size_t ignored; /* peers whose lease is of no use to us */
+	int64_t last_observation_ms;
+	double observation_s; /* how long it takes to read the kernel */
+};
+void fabric_view(const struct fabric *f, struct fabric_view *ret);
+
+/* "ok", "pending", "failed" or "ignored", and in *ret_reason why (borrowed, "" if there is nothing
+ * to say). */
+const char *fabric_peer_state(const struct manager_member *member, const char **ret_reason);
+/* Shows the kernel objects that a peer's lease means here: whether the kernel has each as wanted,
+ * and its last error (or NULL). */
+void fabric_peer_visit(const struct manager_member *member,
+		       void (*visit)(void *arg, const struct kernel_object *o, bool settled,
+				     const char *error),
+		       void *arg);
+/* The state of our own objects: address and devices. */
+const char *fabric_own_state(const struct fabric *f, const char **ret_reason);
+
+#endif

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of the fabric share; for nobody else.
+ *
+ *   fabric.c          life, the loop's work, notifications
+ *   peers.c   which leases are of use here, and what they mean in kernel objects
+ *   devices.c the tunnel devices, ours and those of an earlier configuration
+ */
+#ifndef FABRIC_FABRIC_INTERNAL_H
+#define FABRIC_FABRIC_INTERNAL_H
+
+#include <sys/queue.h>
+
+#include "fabric/fabric.h"
+#include "subnet/claims.h"
+
+#define FABRIC_OBSOLETE_MAX 8
+
+struct peer {
+	struct reconcile_owner owner; /* first: an owner found in the way is a peer */
+	struct manager_member *member;
+	bool wanted; /* its objects were stated to the reconciler */
+	struct rules_peer guard;
+	char *ignored;   /* why its lease is of no use; NULL if it is used */
+	bool in_the_way; /* ignored because of another peer: try again when peers change */
+	struct claim claims[2];
+	TAILQ_ENTRY(peer) link;
+};
+
+struct fabric {
+	struct event_base *base;
+	const struct fabric_ops *ops;
+	void *arg;
+	struct netlink *nl;
+	struct monitor *monitor;
+	struct event *monitor_event;
+	struct event *work; /* timer; armed whenever there is something to do */
+	struct event *slow;
+	struct event *underlay;
+	struct reconcile *reconcile;
+	struct rules *rules;
+	bool blackhole;
+	struct reconcile_scope scope;
+	struct backend *backend;
+	struct network_config config; /* only the families; backend is not ours */
+	struct external external;
+	struct subnet own;
+	struct reconcile_owner own_owner;
+	bool started;
+	bool settled_once;
+	bool devices_dirty;
+	bool wants_dirty; /* devices, paths or our own subnet changed: all is to be wanted anew */
+	bool underlay_lost;
+	bool devices_ok;
+	uint32_t obsolete[FABRIC_OBSOLETE_MAX]; /* devices to remove once all is settled */
+	size_t obsolete_len;
+	struct err device_error;
+	struct backend_device devices[BACKEND_DEVICES];
+	uint32_t ifindexes[BACKEND_DEVICES];
+	size_t devices_len;
+	unsigned dirty; /* kinds to observe */
+	unsigned failures;
+	int64_t last_observation_ms;
+	double observation_s[KERNEL_KINDS]; /* how long it took to read each kind last */
+	TAILQ_HEAD(, peer) peers;
+	struct claims claims; /* of the peers, by subnet */
+	size_t peers_len;
+	size_t ignored_len;
+	size_t in_the_way_len;
+	uint64_t overruns_total;
+	uint64_t observations_total;
+	uint64_t device_repairs_total;
+};
+
+/* fabric.c */
+/* The loop's turn within this time at the latest; nothing before the first fabric_set_own. */
+void fabric_want_work(struct fabric *f, int64_t delay_ms);
+
+/* peers.c */
+/* States anew what this host and all peers want, if something that it depends on has changed. */
+void fabric_want_all(struct fabric *f);
+void fabric_release_peers(struct fabric *f);
+
+/* devices.c*/
+/* Makes the devices as the backend wants them. True if all of them are. */
+bool fabric_look_after_devices(struct fabric *f);
+/*
+ * Looks which of the devices are there already. Those keep their MAC, since peers know it and
+ * changing it would cost packets; and what is on them can be read ahead.
+ */
+void fabric_find_devices(struct fabric *f);
+/* Devices of an earlier configuration: found before ours are made, removed when all is settled. */
+void fabric_find_obsolete(struct fabric *f, const struct fabric_previous *previous);
+void fabric_remove_obsolete(struct fabric *f);
+
+#endif

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Desired against actual, and the smallest set of writes that makes them equal. Pure: no netlink,
+ * no clock.
+ *
+ * Desired: each owner (a peer, or this host itself) states the objects it wants; reconcile_want
+ * replaces that list as a whole. Actual: what a dump shows is fed to reconcile_observe. Both lead
+ * to a queue of puts and drops, which fabric/apply.c sends to the kernel and reports failures of.
+ * Latest state wins: whatever happened between two flushes, the queue holds at most one write per
+ * slot in the kernel.
+ *
+ *   want ──┐                      ┌──> apply: addresses, FDB, neighbours, routes put in this order,
+ *          ├──> entries ──> queue ┤            then routes, neighbours, FDB, addresses dropped
+ *  dump ───┘                      └──> reconcile_refused ──> entries
+ */
+#ifndef FABRIC_RECONCILE_H
+#define FABRIC_RECONCILE_H
+
+#include <sys/queue.h>
+
+#include "kernel/marks.h"
+#include "kernel/object.h"
+
+#define RECONCILE_DEVICES 4
+
+/* What is ours in the kernel. Nothing else is ever changed. */
+struct reconcile_scope {
+	uint32_t ifindexes[RECONCILE_DEVICES]; /* devices we made: everything persistent on them */
+	size_t ifindexes_len;
+	struct ip_net networks[4]; /* routes with our protocol into these, on whatever device */
+};
+
+struct reconcile;
+struct reconcile_entry;
+
+/* Embedded in whoever wants objects. Zero-initialised. */
+struct reconcile_owner {
+	LIST_HEAD(, reconcile_entry) entries;
+	/* How many of the entries are not in the kernel as wanted, and how many of those failed. */
+	unsigned unsettled;
+	unsigned failed;
+};
+
+struct reconcile_counts {
+	uint64_t puts[KERNEL_KINDS]; /* writes handed out, by kind */
+	uint64_t drops[KERNEL_KINDS];
+	uint64_t drift[KERNEL_KINDS]; /* objects found missing or altered after they had been right
+				       */
+	/* Drops of what stood beside a wanted object in its slot. The kernel may take the one for
+	 * the other if they differ in little: observe again after them. */
+	uint64_t strays;
+	size_t wanted[KERNEL_KINDS];
+	size_t unsettled; /* wanted objects not (yet) right in the kernel */
+	size_t failed;
+};
+
+struct reconcile *reconcile_new(void);
+void reconcile_free(struct reconcile *r);
+
+/* Takes effect with the next observation. Entries for devices that left the scope are not touched.
+ */
+void reconcile_set_scope(struct reconcile *r, const struct reconcile_scope *scope);
+bool reconcile_owns(const struct reconcile_scope *scope, const struct kernel_object *o);
+
+/*
+ * Replaces what `owner` wants; len 0 when it leaves. -EEXIST if another owner already has one of
+ * the slots: nothing is changed then, and *ret_other is that owner.
+ */
+int reconcile_want(struct reconcile *r, struct reconcile_owner *owner,
+		   const struct kernel_object *objects, size_t len,
+		   struct reconcile_owner **ret_other) MUST_CHECK;
+
+/*
+ * Observation of one kind: begin, then every object of that kind that the kernel has (others may be
+ * among them), then end. Differences are queued. Entries with failures are queued again as well.
+ */
+void reconcile_observe_begin(struct reconcile *r, enum kernel_kind kind);
+void reconcile_observe(struct reconcile *r, const struct kernel_object *actual);
+void reconcile_observe_end(struct reconcile *r);
+
+/*
+ * What was observed of these kinds (a mask, 1 << enum kernel_kind) is no longer believed, nor that
+ * a slot was ours: what is wanted is to be put where nothing stands. Observe before the next write.
+ */
+void reconcile_forget_kinds(struct reconcile *r, unsigned kinds);
+
+/* The device behind this index is gone, and with it every object on it. Queues all of them. */
+void reconcile_forget_device(struct reconcile *r, uint32_t ifindex);
+
+/*
+ * Whether a notification contradicts what we want, so that its kind should be observed: an object
+ * we want is gone or different, or an object that is ours by scope but not wanted has appeared.
+ */
+bool reconcile_contradicts(const struct reconcile *r, const struct kernel_object *o, bool gone);
+
+enum reconcile_action {
+	RECONCILE_CREATE,  /* put, the slot is believed empty: fail if it is not */
+	RECONCILE_REPLACE, /* put over what is there */
+	RECONCILE_DROP,
+};
+
+/*
+ * Takes the next write from the queue; false when empty. *ret_object is valid until the next call
+ * on `r`. The write counts as done; if the kernel refuses it, reconcile_refused says so before any
+ * call but reconcile_next is made. *ret_entry is what to name then; it may be NULL.
+ */
+bool reconcile_next(struct reconcile *r, enum reconcile_action *ret_action,
+		    const struct kernel_object **ret_object, struct reconcile_entry **ret_entry);
+void reconcile_refused(struct reconcile *r, struct reconcile_entry *entry, int code,
+		       const char *text);
+
+/* The kinds (a mask, 1 << enum kernel_kind) of which reconcile_next has something to hand out. */
+unsigned reconcile_pending_kinds(const struct reconcile *r);
+
+/* Shows what reconcile_next would hand out, in its order, without taking it. */
+void reconcile_pending_visit(const struct reconcile *r,
+			     void (*visit)(void *arg, enum reconcile_action action,
+					   const struct kernel_object *o),
+			     void *arg);
+
+/* The same for people: CREATE is what is missing, REPLACE what is otherwise than wanted. */
+void reconcile_difference_visit(const struct reconcile *r,
+				void (*visit)(void *arg, enum reconcile_action action,
+					      const struct kernel_object *o),
+				void *arg);
+
+const struct reconcile_counts *reconcile_counts(const struct reconcile *r);
+
+/* Shows the entries of an owner: the object, whether the kernel has it as wanted, and the last
+ * error (or NULL). */
+void reconcile_owner_visit(const struct reconcile_owner *owner,
+			   void (*visit)(void *arg, const struct kernel_object *o, bool settled,
+					 const char *error),
+			   void *arg);
+
+#endif

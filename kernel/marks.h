@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How this host's fabric marks what it makes in the kernel, so that it knows it again after any restart. */
+#ifndef KERNEL_MARKS_H
+#define KERNEL_MARKS_H
+
+#include "lib/addr.h"
+
+/*
+ * The routes we make carry our number in rtm_protocol, so that after any restart we know them
+ * again.
+ *
+ * It is a range of numbers. Linux keeps all IPv4 routes that agree in protocol, metric and device
+ * in one hash chain (fib_info_hashfn) and walks it for every route added: ten thousand peers on one
+ * device cost 50 million comparisons, about a second. Spread over 16 numbers by subnet they cost 3
+ * million. Routes on devices that are not ours carry the first number, so that a dump can ask for
+ * them.
+ */
+#define FABRIC_ROUTE_PROTOCOL      102
+#define FABRIC_ROUTE_PROTOCOLS_LEN 16
+uint8_t fabric_route_protocol(const struct ip_net *dst);
+
+static inline bool fabric_is_our_protocol(uint8_t protocol)
+{
+	return protocol >= FABRIC_ROUTE_PROTOCOL &&
+	       protocol < FABRIC_ROUTE_PROTOCOL + FABRIC_ROUTE_PROTOCOLS_LEN;
+}
+
+#endif

@@ -1,0 +1,538 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "stores/etcd/etcd_client.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "lib/file.h"
+#include "stores/etcd/etcd_internal.h"
+
+#define PASSWORD_MAX_SIZE 4096
+#define REPLY_MAX_SIZE    ((size_t)64 << 20)
+
+/* The gateway's prefix by server version: 3.4 and later, 3.3, 3.2. */
+static const char *const api_prefixes[] = { "/v3", "/v3beta", "/v3alpha" };
+
+struct endpoint {
+	char *url; /* scheme://host:port */
+	uint64_t errors;
+	char last_error[160];
+};
+
+struct etcd_client {
+	struct http_client *http;
+	struct endpoint endpoints[ETCD_ENDPOINTS_MAX];
+	size_t endpoints_len;
+	size_t current;
+	size_t api_prefix;
+	struct http_tls tls;
+	char *ca_file;
+	char *cert_file;
+	char *key_file;
+	char *username;
+	char *password;
+	char *password_file;
+	char *token;
+	bool auth_disabled; /* the server says that it has no users */
+	int64_t connect_timeout_ms;
+	int64_t call_timeout_ms;
+	struct etcd_call *login;
+	struct etcd_call *calls; /* all, linked by next */
+};
+
+struct etcd_call {
+	struct etcd_client *client;
+	struct etcd_call *next;
+	char *path;
+	char *body;
+	bool write;
+	bool is_login;
+	bool waits_for_login;
+	bool login_is_over; /* the one it waited for */
+	bool logged_in_again;
+	bool pinned; /* to endpoint, see etcd_client_call_at */
+	size_t endpoint;
+	unsigned attempts; /* endpoints left behind */
+	size_t api_prefix; /* of the last try */
+	unsigned prefixes; /* tried at this endpoint */
+	struct http_call *http;
+	etcd_call_fn *fn;
+	void *arg;
+};
+
+static char *copy_if_set(const char *text)
+{
+	return text && *text ? xstrdup(text) : NULL;
+}
+
+/* What may be shown of an endpoint that is refused: in front of the "@" may stand a password. */
+static const char *without_user(const char *given)
+{
+	const char *at = strrchr(given, '@');
+
+	return at ? at + 1 : given;
+}
+
+/* host:port or scheme://host:port, nothing behind it. */
+static int add_endpoint(struct etcd_client *c, const char *text, size_t size, struct err *e)
+{
+	auto_free char *given = xstrndup(text, size);
+	const char *host = given;
+	const char *scheme = c->cert_file && c->key_file ? "https" : "http";
+	size_t host_size;
+
+	if (strncmp(given, "http://", 7) == 0) {
+		scheme = "http";
+		host += 7;
+	} else if (strncmp(given, "https://", 8) == 0) {
+		scheme = "https";
+		host += 8;
+	} else if (strstr(given, "://")) {
+		return err_set(e, -EINVAL, "\"%.100s\": the scheme must be http or https",
+			       without_user(given));
+	}
+	host_size = strcspn(host, "/?#");
+	if (host_size == 0 || strcspn(host, " \t@") < host_size ||
+	    (host[host_size] && strcmp(host + host_size, "/") != 0))
+		return err_set(e, -EINVAL,
+			       "\"%.100s\" must be http://host:port or https://host:port",
+			       without_user(given));
+	if (c->endpoints_len == ETCD_ENDPOINTS_MAX)
+		return err_set(e, -EINVAL, "more than %d endpoints", ETCD_ENDPOINTS_MAX);
+	c->endpoints[c->endpoints_len++].url = xasprintf("%s://%.*s", scheme, (int)host_size, host);
+	return 0;
+}
+
+static int add_endpoints(struct etcd_client *c, const char *list, struct err *e)
+{
+	for (const char *p = list; *p;) {
+		size_t size = strcspn(p, ",");
+		const char *next = p + size + (p[size] == ',');
+		int rc;
+
+		while (size && (*p == ' ' || *p == '\t')) {
+			p++;
+			size--;
+		}
+		while (size && (p[size - 1] == ' ' || p[size - 1] == '\t'))
+			size--;
+		rc = size ? add_endpoint(c, p, size, e) : 0;
+		if (rc < 0)
+			return rc;
+		p = next;
+	}
+	return c->endpoints_len ? 0 : err_set(e, -EINVAL, "the list of endpoints is empty");
+}
+
+static int check_file(const char *path, const char *what, struct err *e)
+{
+	if (path && access(path, R_OK) < 0)
+		return err_sys(e, -errno, "etcd %s %s", what, path);
+	return 0;
+}
+
+int etcd_client_new(struct http_client *http, const struct etcd_options *options,
+		    struct etcd_client **ret, struct err *e)
+{
+	struct etcd_client *c = xcalloc(1, sizeof(*c));
+	int rc;
+
+	c->http = http;
+	etcd_client_set_timeouts(c, ETCD_CONNECT_TIMEOUT_MS, ETCD_CALL_TIMEOUT_MS);
+	c->ca_file = copy_if_set(options->ca_file);
+	c->cert_file = copy_if_set(options->cert_file);
+	c->key_file = copy_if_set(options->key_file);
+	c->username = copy_if_set(options->username);
+	c->password = copy_if_set(options->password);
+	c->password_file = copy_if_set(options->password_file);
+	rc = add_endpoints(c, options->endpoints, e);
+	/* A file that was asked for and cannot be read must not end in a connection that checks
+	 * less. */
+	if (rc == 0)
+		rc = check_file(c->ca_file, "CA file", e);
+	if (rc == 0)
+		rc = check_file(c->cert_file, "certificate", e);
+	if (rc == 0)
+		rc = check_file(c->key_file, "key", e);
+	if (rc == 0 && !c->cert_file != !c->key_file)
+		rc = err_set(e, -EINVAL, "etcd certificate and key must be given together");
+	if (rc == 0 && !c->username != !c->password)
+		rc = err_set(e, -EINVAL, "etcd user name and password must be given together");
+	if (rc < 0) {
+		etcd_client_free(c);
+		return rc;
+	}
+	c->tls = (struct http_tls){ c->ca_file, c->cert_file, c->key_file };
+	c->current = options->seed % c->endpoints_len;
+	*ret = c;
+	return 0;
+}
+
+void etcd_client_set_timeouts(struct etcd_client *c, int64_t connect_ms, int64_t call_ms)
+{
+	c->connect_timeout_ms = connect_ms;
+	c->call_timeout_ms = call_ms;
+}
+
+static void call_free(struct etcd_call *call)
+{
+	struct etcd_call **link = &call->client->calls;
+
+	while (*link != call)
+		link = &(*link)->next;
+	*link = call->next;
+	if (call->client->login == call)
+		call->client->login = NULL;
+	free(call->path);
+	/* May hold a password. */
+	explicit_bzero(call->body, strlen(call->body));
+	free(call->body);
+	free(call);
+}
+
+void etcd_client_free(struct etcd_client *c)
+{
+	if (!c)
+		return;
+	while (c->calls)
+		etcd_call_cancel(c->calls);
+	for (size_t i = 0; i < c->endpoints_len; i++)
+		free(c->endpoints[i].url);
+	free(c->ca_file);
+	free(c->cert_file);
+	free(c->key_file);
+	free(c->username);
+	if (c->password)
+		explicit_bzero(c->password, strlen(c->password));
+	free(c->password);
+	free(c->password_file);
+	free(c->token);
+	free(c);
+}
+
+void etcd_call_cancel(struct etcd_call *call)
+{
+	if (!call)
+		return;
+	http_call_cancel(call->http);
+	call_free(call);
+}
+
+/* Calls that were under way together move on together, not one endpoint each. */
+void etcd_client_leave(struct etcd_client *c, size_t endpoint)
+{
+	if (endpoint == c->current)
+		c->current = (c->current + 1) % c->endpoints_len;
+}
+
+void etcd_client_forget_token(struct etcd_client *c)
+{
+	free(STEAL(c->token));
+}
+
+bool etcd_client_needs_login(const struct etcd_client *c)
+{
+	return c->username && !c->token && !c->auth_disabled;
+}
+
+const char *etcd_client_url(const struct etcd_client *c, size_t endpoint)
+{
+	return c->endpoints[endpoint].url;
+}
+
+void etcd_client_describe(const struct etcd_client *c, json_t *object)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < c->endpoints_len; i++) {
+		const struct endpoint *ep = &c->endpoints[i];
+
+		json_array_append_new(list, json_pack("{s:s,s:b,s:I,s:s}", "url", ep->url,
+						      "current", (int)(i == c->current), "errors",
+						      (json_int_t)ep->errors, "last_error",
+						      ep->last_error));
+	}
+	json_object_set_new(object, "endpoints", list);
+}
+
+static void note_failure(struct etcd_client *c, const char *url, const char *text)
+{
+	for (size_t i = 0; i < c->endpoints_len; i++) {
+		struct endpoint *ep = &c->endpoints[i];
+
+		if (strcmp(ep->url, url) == 0) {
+			ep->errors++;
+			snprintf(ep->last_error, sizeof(ep->last_error), "%.*s",
+				 (int)sizeof(ep->last_error) - 1, text);
+		}
+	}
+}
+
+/* Headers for a request; the array and the token line are the caller's. */
+struct headers {
+	const char *lines[4];
+	char *token_line;
+};
+
+static void headers_init(struct headers *h, const struct etcd_client *c)
+{
+	size_t len = 0;
+
+	h->token_line = c->token ? xasprintf("Authorization: %s", c->token) : NULL;
+	h->lines[len++] = "Content-Type: application/json";
+	/* Without this a member that lost its quorum keeps streams open in silence. */
+	h->lines[len++] = "Grpc-Metadata-hasleader: true";
+	if (h->token_line)
+		h->lines[len++] = h->token_line;
+	h->lines[len] = NULL;
+}
+
+static void call_send(struct etcd_call *call);
+
+static void finish(struct etcd_call *call, const struct etcd_result *result)
+{
+	etcd_call_fn *fn = call->fn;
+	void *arg = call->arg;
+
+	call_free(call);
+	fn(arg, result);
+}
+
+static void on_login(void *arg, const struct etcd_result *result)
+{
+	struct etcd_client *c = arg;
+	struct etcd_result not_sent = *result;
+	struct etcd_call *next;
+	bool failed;
+
+	not_sent.reached = false;
+	not_sent.reply = NULL;
+	if (result->code == ETCD_OK && etcd_decode_token(result->reply)) {
+		free(c->token);
+		c->token = xstrdup(etcd_decode_token(result->reply));
+	} else if (result->code == ETCD_FAILED_PRECONDITION) {
+		c->auth_disabled = true;
+	} else if (result->code == ETCD_OK) {
+		not_sent.code = ETCD_NOT_GRPC;
+		snprintf(not_sent.text, sizeof(not_sent.text), "no token came of the login");
+	}
+	failed = etcd_client_needs_login(c);
+	/* Those who ask from now on, also from inside the callbacks below, wait for another. */
+	for (struct etcd_call *call = c->calls; call; call = call->next) {
+		call->login_is_over = call->waits_for_login;
+		call->waits_for_login = false;
+	}
+	for (struct etcd_call *call = c->calls; call; call = next) {
+		next = call->next;
+		if (!call->login_is_over)
+			continue;
+		call->login_is_over = false;
+		if (failed) {
+			finish(call, &not_sent);
+			/* The callback may have cancelled others: start over. */
+			next = c->calls;
+		} else {
+			call_send(call);
+		}
+	}
+}
+
+static struct etcd_call *new_call(struct etcd_client *c, const char *path, const char *body,
+				  bool write, etcd_call_fn *fn, void *arg)
+{
+	struct etcd_call *call = xcalloc(1, sizeof(*call));
+
+	call->client = c;
+	call->path = xstrdup(path);
+	call->body = xstrdup(body);
+	call->write = write;
+	call->fn = fn;
+	call->arg = arg;
+	call->next = c->calls;
+	c->calls = call;
+	return call;
+}
+
+/* A file that cannot be read leaves the password that was right last. */
+static void read_password(struct etcd_client *c)
+{
+	auto_free char *text = NULL;
+
+	if (!c->password_file ||
+	    file_read(c->password_file, PASSWORD_MAX_SIZE, &text, NULL, NULL) < 0)
+		return;
+	text[strcspn(text, "\r\n")] = '\0';
+	explicit_bzero(c->password, strlen(c->password));
+	free(c->password);
+	c->password = xstrdup(text);
+	explicit_bzero(text, strlen(text));
+}
+
+static void wait_for_login(struct etcd_call *call)
+{
+	struct etcd_client *c = call->client;
+
+	call->waits_for_login = true;
+	if (!c->login) {
+		auto_free char *body = NULL;
+
+		read_password(c);
+		body = etcd_encode_authenticate(c->username, c->password);
+		c->login = new_call(c, "auth/authenticate", body, false, on_login, c);
+		c->login->is_login = true;
+		call_send(c->login);
+		explicit_bzero(body, strlen(body));
+	}
+}
+
+/* Whether another member might answer what this one could not. */
+static bool worth_another_endpoint(const struct etcd_call *call, const struct etcd_result *result)
+{
+	return etcd_code_is_transient(result->code) && (!call->write || !result->reached) &&
+	       !call->pinned && call->attempts + 1 < call->client->endpoints_len;
+}
+
+/* Whether it was refused for the lack of a token that is good now. */
+static bool is_about_the_token(const struct etcd_result *result)
+{
+	return result->code == ETCD_UNAUTHENTICATED ||
+	       (result->code == ETCD_INVALID_ARGUMENT &&
+		(strstr(result->text, "user name is empty") ||
+		 strstr(result->text, "revision of auth store is old")));
+}
+
+static void on_answer(void *arg, const struct http_reply *http)
+{
+	struct etcd_call *call = arg;
+	struct etcd_client *c = call->client;
+	struct etcd_result result = { .code = ETCD_UNAVAILABLE, .reached = true };
+	auto_json json_t *reply = NULL;
+
+	call->http = NULL;
+	if (http->code) {
+		result.reached = http->sent;
+		snprintf(result.text, sizeof(result.text), "%s: %s",
+			 c->endpoints[call->endpoint].url, http->error);
+	} else {
+		char text[240] = "";
+
+		result.code = etcd_decode_answer(http->status, http->body, http->body_size, &reply,
+						 text, sizeof(text));
+		snprintf(result.text, sizeof(result.text), "%s: %s",
+			 c->endpoints[call->endpoint].url, text);
+	}
+	result.reply = reply;
+	/* An older server: "404 page not found" in plain text. */
+	if (result.code == ETCD_NOT_GRPC && http->status == 404) {
+		result.reached = false;
+		if (call->api_prefix == c->api_prefix)
+			c->api_prefix = (c->api_prefix + 1) % ARRAY_LEN(api_prefixes);
+		if (++call->prefixes < ARRAY_LEN(api_prefixes)) {
+			call_send(call);
+			return;
+		}
+	}
+	if (is_about_the_token(&result) && c->username && !call->logged_in_again &&
+	    !call->is_login) {
+		call->logged_in_again = true;
+		c->auth_disabled = false;
+		etcd_client_forget_token(c);
+		wait_for_login(call);
+		return;
+	}
+	if (result.code != ETCD_OK)
+		note_failure(c, c->endpoints[call->endpoint].url,
+			     http->code ? http->error : result.text);
+	if (etcd_code_is_transient(result.code))
+		etcd_client_leave(c, call->endpoint);
+	if (worth_another_endpoint(call, &result)) {
+		call->attempts++;
+		call->prefixes = 0;
+		call_send(call);
+		return;
+	}
+	finish(call, &result);
+}
+
+static void call_send(struct etcd_call *call)
+{
+	struct etcd_client *c = call->client;
+	size_t endpoint = call->pinned ? call->endpoint : c->current;
+	auto_free char *url = xasprintf("%s%s/%s", c->endpoints[endpoint].url,
+					api_prefixes[c->api_prefix], call->path);
+	struct headers headers;
+	struct http_request request = {
+		.url = url,
+		.headers = headers.lines,
+		.body = call->body,
+		.body_size = strlen(call->body),
+		.tls = &c->tls,
+		.connect_timeout_ms = c->connect_timeout_ms,
+		.timeout_ms = c->call_timeout_ms,
+		.max_reply_size = REPLY_MAX_SIZE,
+		.fresh = call->write,
+		.on_done = on_answer,
+		.arg = call,
+	};
+
+	headers_init(&headers, c);
+	call->endpoint = endpoint;
+	call->api_prefix = c->api_prefix;
+	call->http = http_call_start(c->http, &request);
+	free(headers.token_line);
+}
+
+struct etcd_call *etcd_client_call(struct etcd_client *c, const char *path, const char *body,
+				   bool write, etcd_call_fn *fn, void *arg)
+{
+	struct etcd_call *call = new_call(c, path, body, write, fn, arg);
+
+	if (etcd_client_needs_login(c))
+		wait_for_login(call);
+	else
+		call_send(call);
+	return call;
+}
+
+struct etcd_call *etcd_client_call_at(struct etcd_client *c, size_t endpoint, const char *path,
+				      const char *body, etcd_call_fn *fn, void *arg)
+{
+	struct etcd_call *call = new_call(c, path, body, false, fn, arg);
+
+	call->pinned = true;
+	call->endpoint = endpoint;
+	if (etcd_client_needs_login(c))
+		wait_for_login(call);
+	else
+		call_send(call);
+	return call;
+}
+
+struct http_call *etcd_client_stream(struct etcd_client *c, const char *path, const char *body,
+				     void (*on_data)(void *arg, const char *data, size_t size),
+				     void (*on_done)(void *arg, const struct http_reply *reply),
+				     void *arg, size_t *ret_endpoint)
+{
+	auto_free char *url = xasprintf("%s%s/%s", etcd_client_url(c, c->current),
+					api_prefixes[c->api_prefix], path);
+	struct headers headers;
+	struct http_request request = {
+		.url = url,
+		.headers = headers.lines,
+		.body = body,
+		.body_size = strlen(body),
+		.tls = &c->tls,
+		.connect_timeout_ms = c->connect_timeout_ms,
+		.max_reply_size = REPLY_MAX_SIZE,
+		.on_data = on_data,
+		.on_done = on_done,
+		.arg = arg,
+	};
+	struct http_call *call;
+
+	headers_init(&headers, c);
+	*ret_endpoint = c->current;
+	call = http_call_start(c->http, &request);
+	free(headers.token_line);
+	return call;
+}

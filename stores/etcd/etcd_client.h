@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One etcd cluster as seen from here: its endpoints, who is asked next, the token of a logged-in
+ * user.
+ *
+ * A call goes to the current endpoint; one that cannot be reached or cannot answer is left for the
+ * next, each endpoint being tried once. What remains is one of a few outcomes that callers can
+ * decide on, above all whether a write that failed may have happened all the same.
+ */
+#ifndef STORES_ETCD_CLIENT_H
+#define STORES_ETCD_CLIENT_H
+
+#include "lib/http.h"
+#include "lib/json.h"
+#include "stores/etcd/etcd_codec.h"
+
+#define ETCD_ENDPOINTS_MAX 32
+
+struct etcd_options {
+	const char *endpoints; /* comma list of http://host:port, https://host:port or host:port */
+	const char *ca_file;   /* "" or NULL: the system's */
+	const char *cert_file;
+	const char *key_file;
+	const char *username; /* "" or NULL: no login */
+	const char *password;
+	const char
+		*password_file; /* "" or NULL; read again at every login, so that it may change */
+	uint64_t seed;          /* for the order in which endpoints are tried */
+};
+
+struct etcd_client;
+struct etcd_call;
+
+struct etcd_result {
+	int code;            /* ETCD_OK, a gRPC code, ETCD_NOT_GRPC */
+	bool reached;        /* false: nobody acted on the request, so nothing can have happened */
+	const json_t *reply; /* if OK; borrowed */
+	char text[300];      /* otherwise */
+};
+
+typedef void etcd_call_fn(void *arg, const struct etcd_result *result);
+
+/* Checks the options: -EINVAL names the endpoint that is malformed, or the file that cannot be
+ * read. */
+int etcd_client_new(struct http_client *http, const struct etcd_options *options,
+		    struct etcd_client **ret, struct err *e) MUST_CHECK;
+void etcd_client_free(struct etcd_client *c);
+
+/*
+ * Posts `body` (copied) to an API path such as "kv/range". `write`: an outcome that is not known is
+ * reported, never repeated, neither on another endpoint nor by libcurl.
+ */
+struct etcd_call *etcd_client_call(struct etcd_client *c, const char *path, const char *body,
+				   bool write, etcd_call_fn *fn, void *arg);
+void etcd_call_cancel(struct etcd_call *call);
+
+/*
+ * Opens a stream to the current endpoint, whose number *ret_endpoint is: `body` is the whole
+ * request, the answer goes on for ever in on_data; on_done says that it ended and why.
+ */
+struct http_call *etcd_client_stream(struct etcd_client *c, const char *path, const char *body,
+				     void (*on_data)(void *arg, const char *data, size_t size),
+				     void (*on_done)(void *arg, const struct http_reply *reply),
+				     void *arg, size_t *ret_endpoint);
+/* As etcd_client_call for a read, but this endpoint must answer it or nobody. */
+struct etcd_call *etcd_client_call_at(struct etcd_client *c, size_t endpoint, const char *path,
+				      const char *body, etcd_call_fn *fn, void *arg);
+/* This endpoint is of no use now: if it is the current one, the next becomes it. */
+void etcd_client_leave(struct etcd_client *c, size_t endpoint);
+/* Forgets the token, so that the next call logs in again. */
+void etcd_client_forget_token(struct etcd_client *c);
+bool etcd_client_needs_login(const struct etcd_client *c);
+const char *etcd_client_url(const struct etcd_client *c, size_t endpoint);
+/* {"endpoints":[{"url":...,"current":true,"errors":n,"last_error":...}], ...} */
+void etcd_client_describe(const struct etcd_client *c, json_t *object);
+
+#endif

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * etcd v3 as its JSON gateway speaks it: request bodies out, replies and errors in. Pure.
+ *
+ * What the gateway leaves out means zero, 64-bit numbers come as strings, fields come in snake_case
+ * or lowerCamelCase by version, errors come in three shapes. All of that ends here. Source: etcd's
+ * rpc.proto, and transcripts of etcd 3.4.23.
+ */
+#ifndef STORES_ETCD_CODEC_H
+#define STORES_ETCD_CODEC_H
+
+#include "lib/json.h"
+
+/* gRPC status codes that callers act on. */
+enum etcd_code {
+	ETCD_OK = 0,
+	ETCD_CANCELLED = 1,
+	ETCD_UNKNOWN = 2,
+	ETCD_INVALID_ARGUMENT = 3,
+	ETCD_DEADLINE_EXCEEDED = 4,
+	ETCD_NOT_FOUND = 5,
+	ETCD_PERMISSION_DENIED = 7,
+	ETCD_RESOURCE_EXHAUSTED = 8,
+	ETCD_FAILED_PRECONDITION = 9,
+	ETCD_ABORTED = 10,
+	ETCD_OUT_OF_RANGE = 11,
+	ETCD_UNIMPLEMENTED = 12,
+	ETCD_INTERNAL = 13,
+	ETCD_UNAVAILABLE = 14,
+	ETCD_UNAUTHENTICATED = 16,
+	ETCD_NOT_GRPC = -1, /* an answer that etcd's gateway would not give */
+};
+
+/* Whether it is about the server's state, not about the request: another server or another time may
+ * answer differently, and what was asked may have been done. */
+bool etcd_code_is_transient(int code);
+
+struct etcd_kv {
+	char *key; /* NUL-terminated; a key with a NUL inside is cut there and so becomes
+		      unreadable, as it should */
+	char *value;
+	size_t value_size;
+	uint64_t create_revision;
+	uint64_t mod_revision;
+	int64_t lease;
+	bool deleted; /* events only */
+};
+
+struct etcd_kvs {
+	struct etcd_kv *items;
+	size_t len;
+	size_t cap;
+};
+void etcd_kvs_fini(struct etcd_kvs *kvs);
+
+struct etcd_header {
+	uint64_t cluster_id;
+	uint64_t revision;
+};
+
+/* Request bodies; caller frees. Keys are text, revisions and ids numbers; a zero limit or revision
+ * is left out. */
+char *etcd_encode_probe(const char *key); /* the cheapest read that needs a quorum */
+char *etcd_encode_range(const char *key, const char *range_end, uint64_t limit, uint64_t revision);
+char *etcd_encode_grant(int64_t id, int64_t ttl_s);
+char *etcd_encode_lease_id(int64_t id); /* revoke, keepalive, timetolive */
+char *etcd_encode_authenticate(const char *name, const char *password);
+/* If nobody has `key`, put it with the lease; else read it. */
+char *etcd_encode_txn_create(const char *key, const char *value, int64_t lease);
+/* If `key` still has this mod_revision, put it keeping its lease; else read it. */
+char *etcd_encode_txn_update(const char *key, const char *value, uint64_t mod_revision);
+/* If `key` still has this mod_revision, delete it; else read it. */
+char *etcd_encode_txn_delete(const char *key, uint64_t mod_revision);
+/* One message of a watch stream: everything from `revision` on, in fragments if it is much.
+ * range_end may be NULL. */
+char *etcd_encode_watch(const char *key, const char *range_end, uint64_t revision);
+
+/* The end of the range of all keys that start with `prefix`, which must not be empty; caller frees.
+ */
+char *etcd_prefix_end(const char *prefix);
+
+/* Reply to range. kvs are appended. With ret_header an answer without a revision is refused. */
+int etcd_decode_range(const json_t *reply, struct etcd_header *ret_header, struct etcd_kvs *kvs,
+		      struct err *e) MUST_CHECK;
+/*
+ * From where to ask on after a reply to range that its limit has cut: no key of ours lies between
+ * the last one and this. NULL if nothing was cut; -EINVAL if there is no last key. Caller frees.
+ */
+int etcd_decode_next_key(const json_t *reply, char **ret, struct err *e) MUST_CHECK;
+/* Reply to one of the transactions above; on failure of the compare kvs has what was read. */
+int etcd_decode_txn(const json_t *reply, struct etcd_header *ret_header, bool *ret_succeeded,
+		    struct etcd_kvs *kvs, struct err *e) MUST_CHECK;
+/* TTL of a reply to grant, keepalive or timetolive; 0 or negative: the lease is gone. */
+int64_t etcd_decode_ttl(const json_t *reply);
+/* Borrowed; NULL if missing. */
+const char *etcd_decode_token(const json_t *reply);
+struct etcd_header etcd_decode_header(const json_t *reply);
+
+/*
+ * Turns an HTTP answer into a code: ETCD_OK, a gRPC code, or ETCD_NOT_GRPC. *ret_reply is the
+ * parsed object if OK, otherwise *text gets a sentence. What has no header is not etcd's answer: an
+ * object without anything in it would else be an empty store, or a lease that is lost.
+ */
+int etcd_decode_answer(long http_status, const char *body, size_t body_size, json_t **ret_reply,
+		       char *text, size_t text_size);
+
+/* One message of a watch stream. */
+struct etcd_watch_message {
+	struct etcd_header header;
+	bool created;
+	bool canceled;
+	bool fragment;             /* more of the same revision follows */
+	uint64_t compact_revision; /* with canceled: history before it is gone */
+	char reason[200];          /* with canceled or error */
+	int error;                 /* a gRPC code: the stream has ended */
+	struct etcd_kvs events;
+};
+int etcd_decode_watch(const char *line, size_t size, struct etcd_watch_message *ret,
+		      struct err *e) MUST_CHECK;
+void etcd_watch_message_fini(struct etcd_watch_message *m);
+
+#endif

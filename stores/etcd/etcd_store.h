@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The store in etcd v3, with flannel's keys and values:
+ *
+ *   <prefix>/config              the network configuration
+ *   <prefix>/subnets/<subnet>    a lease, bound to an etcd lease that expires unless it is kept
+ * alive
+ *
+ * Every write is a transaction whose repetition is harmless, and one whose outcome was not seen is
+ * read back before it is reported.
+ */
+#ifndef STORES_ETCD_STORE_H
+#define STORES_ETCD_STORE_H
+
+#include "stores/etcd/etcd_client.h"
+#include "subnet/store.h"
+
+struct event_base;
+
+/*
+ * `prefix` as users write it: repeated and trailing slashes do not count. `random` is called for
+ * lease ids and back-off, from the loop. The options are copied.
+ */
+int etcd_store_new(struct event_base *base, struct http_client *http, const char *prefix,
+		   const struct etcd_options *options, uint64_t (*random)(void), struct store **ret,
+		   struct err *e) MUST_CHECK;
+
+/* "/coreos.com//network/" -> "/coreos.com/network"; caller frees. */
+char *etcd_clean_prefix(const char *prefix);
+
+#endif

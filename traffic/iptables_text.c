@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "traffic/iptables_text.h"
+
+#include <stdarg.h>
+
+#define LINE_MAX_SIZE 512
+
+/* Where rules of one kind stand. */
+static const struct place {
+	enum traffic_chain chain;
+	const char *table;
+	const char *from;    /* the chain that everything passes through */
+	const char *suffix;  /* of our chain's name */
+	const char *comment; /* of the jump */
+	const char *flannel; /* flannel's chain */
+} places[] = {
+	{ TRAFFIC_MASQUERADE, "nat", "POSTROUTING", "-POSTRTG", "flanneld masq",
+	  "FLANNEL-POSTRTG" },
+	{ TRAFFIC_FORWARD, "filter", "FORWARD", "-FWD", "flanneld forward", "FLANNEL-FWD" },
+};
+
+struct text {
+	char *data;
+	size_t len;
+	size_t cap;
+};
+
+static void put(struct text *t, const char *fmt, ...) PRINTF(2, 3);
+
+static void put(struct text *t, const char *fmt, ...)
+{
+	va_list ap;
+	int len;
+
+	if (t->cap - t->len < LINE_MAX_SIZE) {
+		t->cap = t->cap * 2 + 2 * LINE_MAX_SIZE;
+		t->data = xrealloc(t->data, t->cap);
+	}
+	va_start(ap, fmt);
+	len = vsnprintf(t->data + t->len, t->cap - t->len, fmt, ap);
+	va_end(ap);
+	/* Lines are ours and short, or were read and checked to be. */
+	if (len < 0 || (size_t)len >= t->cap - t->len)
+		abort();
+	t->len += (size_t)len;
+}
+
+/* ---- rules as iptables-save prints them ---- */
+
+static const char *target(enum nftables_verdict verdict)
+{
+	switch (verdict) {
+	case NFTABLES_RETURN:
+		return "RETURN";
+	case NFTABLES_ACCEPT:
+		return "ACCEPT";
+	case NFTABLES_DROP:
+		return "DROP";
+	case NFTABLES_MASQUERADE:
+		return "MASQUERADE";
+	case NFTABLES_MASQUERADE_RANDOM:
+		return "MASQUERADE --random-fully";
+	case NFTABLES_JUMP:
+		break; /* only in chains that iptables has nothing of */
+	}
+	abort();
+}
+
+static void put_net(struct text *t, const char *flag, const struct ip_net *net, bool not )
+{
+	struct ip_net masked = ip_net_masked(net);
+	char text[IP_NET_TEXT];
+
+	if (ip_net_is_set(net))
+		put(t, " %s%s %s", not ? "! " : "", flag, ip_net_format(&masked, text));
+}
+
+static void put_rule(struct text *t, const struct nftables_rule *r, const char *chain)
+{
+	put(t, "-A %s", chain);
+	put_net(t, "-s", &r->source, r->source_not);
+	put_net(t, "-d", &r->destination, r->destination_not);
+	if (r->mark_mask)
+		put(t, " -m mark --mark 0x%x/0x%x", r->mark, r->mark_mask);
+	put(t, " -m comment --comment \"%s\" -j %s\n", r->comment, target(r->verdict));
+}
+
+static size_t put_rules(struct text *t, const struct traffic_rules *rules, int family,
+			enum traffic_chain chain, const char *name)
+{
+	size_t len = 0;
+
+	for (size_t i = 0; i < rules->len; i++) {
+		if (rules->items[i].chain != chain || rules->items[i].family != family)
+			continue;
+		put_rule(t, &rules->items[i], name);
+		len++;
+	}
+	return len;
+}
+
+/* ---- what is there ---- */
+
+/* What iptables-save says about one chain. */
+struct found {
+	bool exists;
+	struct text rules; /* its rules, as they stand */
+	struct text jumps; /* "-D ..." for each rule of `from` that jumps to it */
+	size_t jumps_len;
+};
+
+static bool starts_with(const char *line, size_t len, const char *prefix)
+{
+	return len >= strlen(prefix) && memcmp(line, prefix, strlen(prefix)) == 0;
+}
+
+static bool ends_with(const char *line, size_t len, const char *suffix)
+{
+	size_t size = strlen(suffix);
+
+	return len >= size && memcmp(line + len - size, suffix, size) == 0;
+}
+
+static void read_line(const struct place *p, const char *chain, const char *line, size_t len,
+		      struct found *ret)
+{
+	auto_free char *declaration = xasprintf(":%s ", chain);
+	auto_free char *rule = xasprintf("-A %s ", chain);
+	auto_free char *from = xasprintf("-A %s ", p->from);
+	auto_free char *jump = xasprintf(" -j %s", chain);
+
+	if (len >= LINE_MAX_SIZE - 1)
+		return;
+	if (starts_with(line, len, declaration)) {
+		ret->exists = true;
+	} else if (starts_with(line, len, rule)) {
+		put(&ret->rules, "%.*s\n", (int)len, line);
+	} else if (starts_with(line, len, from) && ends_with(line, len, jump)) {
+		put(&ret->jumps, "-D%.*s\n", (int)len - 2, line + 2);
+		ret->jumps_len++;
+	}
+}
+
+static struct found find(const struct place *p, const char *chain, const char *saved)
+{
+	struct found found = { 0 };
+	bool inside = false;
+
+	while (*saved) {
+		size_t len = strcspn(saved, "\n");
+
+		if (*saved == '*')
+			inside = len == strlen(p->table) + 1 &&
+				 memcmp(saved + 1, p->table, len - 1) == 0;
+		else if (inside)
+			read_line(p, chain, saved, len, &found);
+		saved += len + (saved[len] == '\n');
+	}
+	return found;
+}
+
+static void found_fini(struct found *f)
+{
+	free(f->rules.data);
+	free(f->jumps.data);
+}
+
+/* ---- the difference ---- */
+
+static void remove_chain(const struct place *p, const char *chain, const char *saved,
+			 struct text *ret)
+{
+	struct found found = find(p, chain, saved);
+
+	if (found.jumps_len)
+		put(ret, "%s", found.jumps.data);
+	if (found.exists)
+		put(ret, "-F %s\n-X %s\n", chain, chain);
+	found_fini(&found);
+}
+
+static void update_chain(const struct place *p, const char *chain, const char *saved,
+			 const struct text *wanted, struct text *ret)
+{
+	struct found found = find(p, chain, saved);
+	bool same = found.rules.len == wanted->len &&
+		    memcmp(found.rules.data, wanted->data, wanted->len) == 0;
+
+	/* Declaring a chain empties it. */
+	if (!found.exists || !same)
+		put(ret, ":%s - [0:0]\n", chain);
+	/* One jump: more do no harm but tell of a mess, none is what this is about. */
+	if (found.jumps_len > 1)
+		put(ret, "%s", found.jumps.data);
+	if (!found.exists || !same)
+		for (const char *line = wanted->data; *line; line += strcspn(line, "\n") + 1)
+			put(ret, "%.*s\n", (int)strcspn(line, "\n"), line);
+	if (found.jumps_len != 1)
+		put(ret, "-A %s -m comment --comment \"%s\" -j %s\n", p->from, p->comment, chain);
+	found_fini(&found);
+}
+
+char *traffic_iptables_update(const struct traffic_rules *rules, int family, const char *table,
+			      const char *saved)
+{
+	struct text out = { 0 };
+
+	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+		const struct place *p = &places[i];
+		auto_free char *chain = xasprintf("%s%s", table, p->suffix);
+		struct text wanted = { 0 };
+		struct text changes = { 0 };
+
+		if (put_rules(&wanted, rules, family, p->chain, chain))
+			update_chain(p, chain, saved, &wanted, &changes);
+		else
+			remove_chain(p, chain, saved, &changes);
+		remove_chain(p, p->flannel, saved, &changes);
+		if (changes.len) {
+			put(&out, "*%s\n", p->table);
+			for (const char *line = changes.data; *line;
+			     line += strcspn(line, "\n") + 1)
+				put(&out, "%.*s\n", (int)strcspn(line, "\n"), line);
+			put(&out, "COMMIT\n");
+		}
+		free(wanted.data);
+		free(changes.data);
+	}
+	return out.data;
+}

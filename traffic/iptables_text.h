@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The rules of traffic/traffic.h for masquerade and forwarding in the language of iptables. Pure:
+ * what iptables-save says goes in, what iptables-restore is to be told comes out.
+ *
+ * Rules stand in chains of our own, named after the table: "flannel.1-POSTRTG" in nat and
+ * "flannel.1-FWD" in filter, which POSTROUTING and FORWARD jump to. The jumps are appended, so that
+ * the rules of others that are there already come first.
+ */
+#ifndef TRAFFIC_IPTABLES_TEXT_H
+#define TRAFFIC_IPTABLES_TEXT_H
+
+#include "traffic/traffic.h"
+
+/*
+ * Input for `iptables-restore --noflush` (ip6tables-restore for AF_INET6) that makes the chains of
+ * `table` hold exactly these rules, and takes away what flannel left behind; everything else stays.
+ * `saved` is what iptables-save (ip6tables-save) says now. A chain without rules goes. NULL if
+ * nothing is to be done. Caller frees.
+ */
+char *traffic_iptables_update(const struct traffic_rules *rules, int family, const char *table,
+			      const char *saved);
+
+#endif

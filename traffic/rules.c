@@ -1,0 +1,459 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "traffic/rules.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/rtnetlink.h>
+
+#include "traffic/rules_internal.h"
+#include "traffic/sysctls.h"
+#include "lib/clock.h"
+#include "lib/log.h"
+
+#define HEAL_DELAY_MS     10 /* lets a burst of notifications become one comparison */
+#define RETRY_MIN_MS      500
+#define RETRY_MAX_MS      30000
+#define CALM_MS           10000 /* without a foreign change, the next one is mended at once again */
+#define FIGHTS_MAX        9u    /* doublings of the delay: 5 s */
+#define NOTIFICATIONS_MAX 4096  /* read in one turn */
+#define LATELY_MS         60000 /* how long dropped packets stay a thing to mention */
+#define DEFAULT_TABLE     "flannel"
+
+const char *rules_mode_name(enum rules_mode mode)
+{
+	return mode == RULES_NFTABLES ? "nftables" : "iptables";
+}
+
+static void arm(struct event *ev, int64_t delay_ms)
+{
+	struct timeval tv = { delay_ms / 1000, delay_ms % 1000 * 1000 };
+
+	event_add(ev, &tv);
+}
+
+/* ---- options ---- */
+
+static int parse_exclude(const struct rules_options *o, struct ip_net *ret, size_t *ret_len,
+			 struct err *e)
+{
+	if (o->ip_masq_exclude.len > TRAFFIC_EXCLUDE_MAX)
+		return err_set(e, -EINVAL,
+			       "ip-masq-exclude is given %zu times, at most %d are allowed",
+			       o->ip_masq_exclude.len, TRAFFIC_EXCLUDE_MAX);
+	for (size_t i = 0; i < o->ip_masq_exclude.len; i++) {
+		int rc = ip_net_parse(o->ip_masq_exclude.items[i], AF_UNSPEC, &ret[i], e);
+
+		if (rc < 0)
+			return err_wrap(e, "ip-masq-exclude");
+		ret[i] = ip_net_masked(&ret[i]);
+	}
+	*ret_len = o->ip_masq_exclude.len;
+	return 0;
+}
+
+static bool is_name(const char *text)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+	static const char others[] = "0123456789._-";
+
+	for (const char *p = text; *p; p++) {
+		if (!strchr(letters, *p) && (p == text || !strchr(others, *p)))
+			return false;
+	}
+	return true;
+}
+
+int rules_check_options(const struct rules_options *o, struct err *e)
+{
+	struct ip_net exclude[TRAFFIC_EXCLUDE_MAX];
+	size_t len;
+
+	if (strlen(o->traffic_table) > TRAFFIC_TABLE_MAX || !is_name(o->traffic_table))
+		return err_set(e, -EINVAL,
+			       "traffic-table is \"%.40s\", must be a letter and at most %d more "
+			       "letters, digits, dots, dashes or underscores",
+			       o->traffic_table, TRAFFIC_TABLE_MAX - 1);
+	return parse_exclude(o, exclude, &len, e);
+}
+
+/* ---- the table ---- */
+
+void rules_want_work(struct rules *r, int64_t delay_ms)
+{
+	if (r->started && !event_pending(r->work, EV_TIMEOUT, NULL))
+		arm(r->work, delay_ms);
+}
+
+void rules_fail(struct rules *r, struct err *state, const struct err *e)
+{
+	int64_t delay = RETRY_MIN_MS;
+
+	if (!state->code || strcmp(state->text, e->text) != 0)
+		log_error("rules-failed", "%s; trying again", e->text);
+	*state = *e;
+	r->dirty = true;
+	for (unsigned i = 0; i < r->failures && delay < RETRY_MAX_MS; i++)
+		delay *= 2;
+	r->failures++;
+	rules_want_work(r, MIN(delay, (int64_t)RETRY_MAX_MS));
+}
+
+static void settle(struct rules *r)
+{
+	struct err e;
+
+	if (rules_table_settle(r, &e) < 0) {
+		rules_fail(r, &r->error, &e);
+		return;
+	}
+	if (r->error.code)
+		log_info("rules-ok", "table %s is as it should be again", r->table);
+	r->error.code = 0;
+	if (!r->iptables_error.code)
+		r->failures = 0;
+}
+
+void rules_before_routes(struct rules *r)
+{
+	struct err e;
+
+	if (!r || !r->started)
+		return;
+	if (!r->dirty && rules_table_pending(r) && rules_table_flush(r, true, &e) < 0)
+		r->dirty = true;
+	/* A failure has its own time for the next attempt. */
+	if (r->dirty && !(r->error.code && event_pending(r->work, EV_TIMEOUT, NULL)))
+		settle(r);
+}
+
+void rules_after_routes(struct rules *r)
+{
+	struct err e;
+
+	if (!r || !r->started || r->dirty || !rules_table_pending(r))
+		return;
+	if (rules_table_flush(r, false, &e) < 0)
+		rules_want_work(r, 0);
+}
+
+static void on_work(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+	struct rules *r = arg;
+
+	rules_before_routes(r);
+	rules_after_routes(r);
+	r->changed(r->arg);
+}
+
+/* ---- notifications ---- */
+
+/* Somebody who takes our rules away again and again is answered more and more slowly. */
+static void heal(struct rules *r)
+{
+	bool calm = clock_boot_ms() - r->healed_ms >= CALM_MS;
+
+	r->dirty = true;
+	rules_want_work(r, calm ? HEAL_DELAY_MS : HEAL_DELAY_MS << MIN(r->fights, FIGHTS_MAX));
+}
+
+/* The chains that our rules in iptables stand in; kube-proxy's own change all the time. */
+static bool concerns_iptables(const struct rules *r, const struct nftables_change_info *c)
+{
+	size_t len = strlen(r->table);
+
+	return (c->family == NFPROTO_IPV4 || c->family == NFPROTO_IPV6) &&
+	       (strcmp(c->table, "nat") == 0 || strcmp(c->table, "filter") == 0) &&
+	       (c->message == NFT_MSG_DELTABLE || strcmp(c->chain, "POSTROUTING") == 0 ||
+		strcmp(c->chain, "FORWARD") == 0 ||
+		(strncmp(c->chain, r->table, len) == 0 && c->chain[len] == '-'));
+}
+
+static void on_changed(void *arg, const struct nftables_change_info *change)
+{
+	struct rules *r = arg;
+	bool ours = change->family == NFPROTO_INET && strcmp(change->table, r->table) == 0;
+
+	/* A chain that packets enter may drop what is forwarded. */
+	if (ours || change->base)
+		heal(r);
+	if (r->mode == RULES_IPTABLES && concerns_iptables(r, change)) {
+		r->iptables_dirty = true;
+		heal(r);
+	}
+}
+
+static void on_overrun(void *arg)
+{
+	struct rules *r = arg;
+
+	r->iptables_dirty = r->mode == RULES_IPTABLES;
+	heal(r);
+}
+
+static void on_monitor(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+	static const struct nftables_monitor_ops ops = { .changed = on_changed,
+							 .overrun = on_overrun };
+	struct rules *r = arg;
+
+	nftables_monitor_read(r->monitor, NOTIFICATIONS_MAX, &ops, r);
+}
+
+void rules_refresh(struct rules *r)
+{
+	rules_table_read_counters(r);
+}
+
+static void look_at_sysctls(struct rules *r)
+{
+	sysctls_check(ip_net_is_set(&r->place.network[0]), ip_net_is_set(&r->place.network[1]),
+		      r->place.devices_len ? r->devices[0].name : "", r->options->set_sysctls,
+		      r->sysctl_missing, sizeof(r->sysctl_missing));
+}
+
+static void on_tick(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+	struct rules *r = arg;
+
+	look_at_sysctls(r);
+	rules_mode_tick(r);
+	rules_table_read_counters(r);
+	arm(r->tick, r->options->iptables_resync * 1000);
+	r->changed(r->arg);
+}
+
+void rules_sync(struct rules *r)
+{
+	if (!r)
+		return;
+	r->dirty = true;
+	r->iptables_dirty = r->mode == RULES_IPTABLES;
+	rules_want_work(r, 0);
+}
+
+/* ---- what the fabric tells ---- */
+
+static bool is_fabric_device(const struct rules *r, uint32_t ifindex)
+{
+	if (ifindex == r->lower_ifindex || ifindex == 1)
+		return true;
+	for (size_t i = 0; i < r->place.devices_len; i++) {
+		if (r->ifindexes[i] == ifindex)
+			return true;
+	}
+	return false;
+}
+
+void rules_object_seen(struct rules *r, const struct kernel_object *object)
+{
+	bool address = object->key.kind == KERNEL_ADDRESS;
+	uint32_t ifindex = address ? object->key.ifindex : object->value.ifindex;
+	struct nftables_key key = nftables_key_ifindex(ifindex);
+	struct ip_addr dst;
+
+	if (!r || !r->started || !r->traffic.guard || !ifindex ||
+	    (!address && object->key.kind != KERNEL_ROUTE) || is_fabric_device(r, ifindex))
+		return;
+	dst = kernel_object_dst(object);
+	for (size_t f = 0; f < ARRAY_LEN(r->place.own); f++) {
+		if (!ip_net_is_set(&r->place.own[f]) || !ip_net_contains(&r->place.own[f], &dst) ||
+		    traffic_set_holds(&r->sets[RULES_CONTAINERS], &key))
+			continue;
+		traffic_set_hold(&r->sets[RULES_CONTAINERS], &key);
+		rules_want_work(r, 0);
+	}
+}
+
+void rules_device_gone(struct rules *r, uint32_t ifindex)
+{
+	struct nftables_key key = nftables_key_ifindex(ifindex);
+
+	if (!r || !traffic_set_holds(&r->sets[RULES_CONTAINERS], &key))
+		return;
+	traffic_set_release(&r->sets[RULES_CONTAINERS], &key);
+	rules_want_work(r, 0);
+}
+
+static void on_dumped(void *arg, const struct nlmsghdr *hdr)
+{
+	struct kernel_object object;
+	bool gone;
+
+	if (kernel_object_decode(hdr, &object, &gone) && !gone)
+		rules_object_seen(arg, &object);
+}
+
+void rules_look_around(struct rules *r, struct netlink *route_nl)
+{
+	/* Who makes routes to containers: the kernel with an address, scripts, plugins. */
+	static const uint8_t protocols[] = { RTPROT_KERNEL, RTPROT_BOOT, RTPROT_STATIC };
+	static const int families[] = { AF_INET, AF_INET6 };
+	char buffer[NETLINK_MESSAGE_MAX] __attribute__((aligned(8)));
+	struct nlmsghdr *hdr = (struct nlmsghdr *)(void *)buffer;
+
+	if (!r)
+		return;
+	for (size_t f = 0; f < ARRAY_LEN(families); f++) {
+		memset(buffer, 0, sizeof(buffer));
+		kernel_object_encode_dump(KERNEL_ADDRESS, families[f], 0, 0, hdr);
+		/* What a dump misses, because it changed meanwhile, is notified. */
+		(void)!netlink_dump(route_nl, hdr, on_dumped, r, NULL);
+		for (size_t p = 0; p < ARRAY_LEN(protocols); p++) {
+			memset(buffer, 0, sizeof(buffer));
+			kernel_object_encode_dump(KERNEL_ROUTE, families[f], 0, protocols[p], hdr);
+			(void)!netlink_dump(route_nl, hdr, on_dumped, r, NULL);
+		}
+	}
+}
+
+void rules_peer(struct rules *r, struct rules_peer *peer, const struct lease *lease)
+{
+	static const struct ip_addr none;
+	const struct ip_addr *now[4] = { lease ? &lease->public_v4 : &none,
+					 lease ? &lease->public_v6 : &none,
+					 lease ? &lease->source_v4 : &none,
+					 lease ? &lease->source_v6 : &none };
+
+	if (!r || !r->traffic.guard)
+		return;
+	for (size_t f = 0; f < ARRAY_LEN(now); f++) {
+		struct ip_addr old = peer->addr[f];
+		struct nftables_key key;
+
+		if (ip_addr_equal(&old, now[f]))
+			continue;
+		/* The new one first: one key for both would leave the set for a moment. */
+		if (ip_addr_is_set(now[f])) {
+			key = nftables_key_addr(now[f]);
+			traffic_set_hold(&r->sets[f % 2 ? RULES_PEERS_V6 : RULES_PEERS], &key);
+		}
+		peer->addr[f] = *now[f];
+		if (ip_addr_is_set(&old)) {
+			key = nftables_key_addr(&old);
+			traffic_set_release(&r->sets[f % 2 ? RULES_PEERS_V6 : RULES_PEERS], &key);
+		}
+	}
+}
+
+void rules_place(struct rules *r, const struct network_config *config, const struct subnet *own,
+		 const struct backend_device *devices, const uint32_t *ifindexes,
+		 size_t devices_len, uint32_t lower_ifindex)
+{
+	bool first = r && !r->started;
+
+	if (!r)
+		return;
+	r->started = true;
+	r->place.network[0] = config->v4.enabled ? config->v4.network : (struct ip_net){ 0 };
+	r->place.network[1] = config->v6.enabled ? config->v6.network : (struct ip_net){ 0 };
+	r->place.own[0] = own->v4;
+	r->place.own[1] = own->v6;
+	memcpy(r->devices, devices, devices_len * sizeof(*devices));
+	memcpy(r->ifindexes, ifindexes, devices_len * sizeof(*ifindexes));
+	r->place.devices = r->devices;
+	r->place.devices_len = devices_len;
+	r->lower_ifindex = lower_ifindex;
+	if (first)
+		snprintf(r->table, sizeof(r->table), "%s",
+			 *r->options->traffic_table ? r->options->traffic_table
+			 : devices_len              ? devices[0].name
+						    : DEFAULT_TABLE);
+	r->enable_nftables = config->enable_nftables;
+	r->dirty = true;
+	r->iptables_dirty = r->mode == RULES_IPTABLES;
+	if (first) {
+		if (r->monitor) {
+			r->monitor_event = event_new(r->base, nftables_monitor_fd(r->monitor),
+						     EV_READ | EV_PERSIST, on_monitor, r);
+			event_add(r->monitor_event, NULL);
+		}
+		arm(r->tick, r->options->iptables_resync * 1000);
+		look_at_sysctls(r);
+	}
+}
+
+/* ---- life ---- */
+
+int rules_new(struct event_base *base, const struct rules_options *options,
+	      void (*changed)(void *arg), void *arg, struct rules **ret, struct err *e)
+{
+	struct rules *r = xcalloc(1, sizeof(*r));
+	int rc;
+
+	r->base = base;
+	r->options = options;
+	r->changed = changed;
+	r->arg = arg;
+	r->work = evtimer_new(base, on_work, r);
+	r->tick = evtimer_new(base, on_tick, r);
+	for (size_t i = 0; i < RULES_SETS; i++)
+		traffic_set_init(&r->sets[i]);
+	r->counters[0].name = TRAFFIC_COUNTER_GUARD;
+	r->counters[1].name = TRAFFIC_COUNTER_SPOOF;
+	r->iptables = rules_iptables_new(base, rules_mode_iptables_done, r);
+	r->leftovers = r->iptables_leftovers = true;
+	r->traffic = (struct traffic_options){
+		.masquerade = options->ip_masq,
+		.fully_random = !options->ip_masq_fully_random_disable,
+		.forward = options->iptables_forward_rules,
+		.guard = options->peer_guard,
+		.anti_spoof = options->anti_spoofing,
+		.exclude = r->exclude,
+	};
+	rc = parse_exclude(options, r->exclude, &r->traffic.exclude_len, e);
+	if (rc < 0) {
+		rules_free(r);
+		return rc;
+	}
+	if (netlink_open(NETLINK_NETFILTER, &r->nl, &r->error) < 0 ||
+	    nftables_monitor_open(netlink_port_id(r->nl), &r->monitor, &r->error) < 0) {
+		netlink_close(STEAL(r->nl));
+		log_error("rules-failed", "%s; no traffic rules", r->error.text);
+	}
+	*ret = r;
+	return 0;
+}
+
+void rules_free(struct rules *r)
+{
+	if (!r)
+		return;
+	if (r->monitor_event)
+		event_free(r->monitor_event);
+	rules_iptables_free(r->iptables);
+	event_free(r->work);
+	event_free(r->tick);
+	nftables_monitor_close(r->monitor);
+	netlink_close(r->nl);
+	for (size_t i = 0; i < RULES_SETS; i++)
+		traffic_set_fini(&r->sets[i]);
+	free(r);
+}
+
+void rules_view(const struct rules *r, struct rules_view *ret)
+{
+	bool iptables_ok =
+		r->mode == RULES_NFTABLES || (r->iptables_stands && !r->iptables_error.code);
+
+	*ret = (struct rules_view){
+		.started = r->started,
+		.table = r->table,
+		.mode = r->mode,
+		.mode_reason = r->mode_reason ? r->mode_reason : "",
+		.ok = r->stands && !r->error.code && iptables_ok,
+		.error = r->error.code            ? r->error.text
+			 : r->iptables_error.code ? r->iptables_error.text
+						  : "the rules are being written",
+		.forward_block = r->forward_block,
+		.sysctl_missing = r->sysctl_missing,
+		.guard = r->traffic.guard,
+		.peers = r->sets[RULES_PEERS].wanted + r->sets[RULES_PEERS_V6].wanted,
+		.guard_dropped_total = r->counters[0].packets,
+		.spoofed_dropped_total = r->counters[1].packets,
+		.dropped_lately = r->dropped_ms && clock_boot_ms() - r->dropped_ms < LATELY_MS,
+		.heals_total = r->heals_total,
+		.writes_total = (r->nl ? netlink_counts(r->nl)->writes : 0) + r->iptables_writes,
+	};
+}

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inside the traffic rules: rules.c has the inputs (fabric, notifications, time) and the view,
+ * rules_table.c our table of nf_tables and its sets, rules_mode.c the choice between nftables and
+ * iptables and everything about iptables.
+ */
+#ifndef TRAFFIC_RULES_INTERNAL_H
+#define TRAFFIC_RULES_INTERNAL_H
+
+#include "traffic/rules.h"
+#include "traffic/rules_iptables.h"
+#include "kernel/iptables.h"
+
+#define RULES_FOREIGN_MAX 16
+
+enum { RULES_PEERS, RULES_PEERS_V6, RULES_CONTAINERS, RULES_SETS };
+
+/* What else is in the packet filter, as far as it concerns us. */
+struct rules_survey {
+	struct rules *r;
+	bool iptables_drops; /* the FORWARD chain of iptables on nf_tables */
+	bool table_is_full;  /* our table has the chains for masquerade and forwarding */
+	char block[160];     /* another chain that drops what is forwarded */
+	struct nftables_chain_info leftovers[RULES_FOREIGN_MAX];
+	size_t leftovers_len;
+	struct iptables_table legacy[2][2]; /* by family and table: nat, filter */
+};
+
+struct rules {
+	struct event_base *base;
+	const struct rules_options *options;
+	void (*changed)(void *arg);
+	void *arg;
+	struct netlink *nl; /* NULL if the kernel has no nf_tables */
+	struct nftables_monitor *monitor;
+	struct event *monitor_event;
+	struct event *work; /* timer: compare, put back */
+	struct event *tick; /* timer: what no notification tells */
+	/* where we are */
+	bool started;
+	struct traffic_options traffic;
+	struct ip_net exclude[TRAFFIC_EXCLUDE_MAX];
+	struct traffic_place place;
+	struct backend_device devices[BACKEND_DEVICES];
+	uint32_t ifindexes[BACKEND_DEVICES];
+	uint32_t lower_ifindex;
+	bool enable_nftables; /* the network's configuration asks for it */
+	char table[NFTABLES_NAME_SIZE];
+	/* what stands */
+	struct traffic_set sets[RULES_SETS];
+	bool dirty;     /* compare before anything else */
+	bool stands;    /* the table was once found or made as wanted */
+	bool leftovers; /* what others left behind has not been looked for */
+	struct err error;
+	unsigned failures;
+	unsigned fights; /* foreign changes undone in a row, see heal */
+	int64_t healed_ms;
+	/* iptables */
+	enum rules_mode mode;
+	const char *mode_reason;
+	struct rules_iptables *iptables;
+	enum rules_iptables_kind iptables_kind;
+	bool iptables_dirty;
+	bool iptables_stands;
+	bool iptables_cleaning; /* the run under way removes, from iptables-legacy */
+	bool iptables_leftovers;
+	struct err iptables_error;
+	uint64_t iptables_writes;
+	uint64_t digests[2][2]; /* of the tables of iptables-legacy */
+	/* for people */
+	char forward_block[240];
+	char sysctl_missing[256];
+	struct nftables_counter counters[2];
+	int64_t dropped_ms; /* when a counter was last seen to rise; 0: never */
+	uint64_t heals_total;
+};
+
+/* rules.c */
+void rules_want_work(struct rules *r, int64_t delay_ms);
+/* Notes and logs an error, and comes back later. */
+void rules_fail(struct rules *r, struct err *state, const struct err *e);
+
+/* rules_table.c */
+int rules_table_settle(struct rules *r, struct err *e) MUST_CHECK;
+bool rules_table_pending(const struct rules *r);
+/* Carries the sets' additions or removals to the kernel. */
+int rules_table_flush(struct rules *r, bool add, struct err *e) MUST_CHECK;
+void rules_table_read_counters(struct rules *r);
+
+/* rules_mode.c */
+void rules_mode_choose(struct rules *r, const struct rules_survey *s);
+/* As choose and drive, where our table cannot be made. */
+void rules_mode_without_nftables(struct rules *r, const struct rules_survey *s);
+/* Chains of traffic.h that belong into our table now. */
+unsigned rules_mode_chains(const struct rules *r, const struct rules_survey *s);
+/* Starts what there is to do with iptables. */
+void rules_mode_drive(struct rules *r, const struct rules_survey *s);
+void rules_mode_iptables_done(void *arg, int rc, unsigned writes, const struct err *e);
+/* Whether iptables-legacy was changed since the last look. */
+void rules_mode_tick(struct rules *r);
+void rules_mode_survey(struct rules_survey *s);
+
+#endif

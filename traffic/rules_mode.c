@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * nftables or iptables? An accept in our table does not help where a chain of iptables drops, so
+ * there the rules for masquerade and forwarding stand in iptables, of the kind that drops. The
+ * guard, which only drops, stands in our table in any case.
+ *
+ * The choice is made at the start, and later only from nftables to iptables, when somebody (docker,
+ * as a rule) begins to drop: going to and fro with him would help nobody. Each way the new rules
+ * stand before the old ones go.
+ */
+#include "traffic/rules_internal.h"
+#include "lib/log.h"
+
+static const int families[2] = { AF_INET, AF_INET6 };
+static const char *const tables[2] = { "nat", "filter" };
+
+static const char REASON_FLAG[] = "traffic-mode says so";
+static const char REASON_DROP[] = "the policy of iptables' FORWARD is DROP";
+static const char REASON_LEGACY[] =
+	"rules of iptables-legacy are in use, and EnableNFTables is not set";
+static const char REASON_NO_NFTABLES[] = "the kernel's nf_tables cannot be used";
+static const char REASON_DEFAULT[] = "no rules of iptables stand in the way";
+
+/* Tables from number `first` on. */
+static void look_at_legacy(struct rules_survey *s, size_t first)
+{
+	struct err e;
+
+	for (size_t f = 0; f < ARRAY_LEN(families); f++) {
+		for (size_t t = first; t < ARRAY_LEN(tables); t++) {
+			if (iptables_read(families[f], tables[t], &s->legacy[f][t], &e) < 0)
+				log_warn("iptables", "%s", e.text);
+		}
+	}
+}
+
+void rules_mode_survey(struct rules_survey *s)
+{
+	look_at_legacy(s, 0);
+}
+
+static bool legacy_drops(const struct rules_survey *s)
+{
+	for (size_t f = 0; f < ARRAY_LEN(families); f++) {
+		if (ip_net_is_set(&s->r->place.network[f]) && s->legacy[f][1].forward_drops)
+			return true;
+	}
+	return false;
+}
+
+static bool legacy_has_rules(const struct rules_survey *s)
+{
+	return s->legacy[0][0].has_rules || s->legacy[0][1].has_rules ||
+	       s->legacy[1][0].has_rules || s->legacy[1][1].has_rules;
+}
+
+static enum rules_iptables_kind kind_for(const struct rules_survey *s)
+{
+	if (s->iptables_drops)
+		return RULES_IPTABLES_NFT;
+	return legacy_drops(s) || legacy_has_rules(s) ? RULES_IPTABLES_LEGACY : RULES_IPTABLES_ANY;
+}
+
+static void set_mode(struct rules *r, const struct rules_survey *s, enum rules_mode mode,
+		     const char *reason)
+{
+	if (r->mode_reason && r->mode == mode)
+		return;
+	if (mode == RULES_IPTABLES)
+		r->iptables_kind = kind_for(s);
+	r->iptables_dirty = mode == RULES_IPTABLES;
+	r->mode = mode;
+	r->mode_reason = reason;
+	log_info("rules-mode", "%s: %s", rules_mode_name(mode), reason);
+}
+
+void rules_mode_choose(struct rules *r, const struct rules_survey *s)
+{
+	const char *flag = r->options->traffic_mode;
+
+	if (strcmp(flag, "auto") != 0)
+		set_mode(r, s, strcmp(flag, "iptables") == 0 ? RULES_IPTABLES : RULES_NFTABLES,
+			 REASON_FLAG);
+	else if (r->traffic.forward && (s->iptables_drops || legacy_drops(s)))
+		set_mode(r, s, RULES_IPTABLES, REASON_DROP);
+	else if (!r->mode_reason && !r->enable_nftables && legacy_has_rules(s))
+		set_mode(r, s, RULES_IPTABLES, REASON_LEGACY);
+	else if (!r->mode_reason)
+		set_mode(r, s, RULES_NFTABLES, REASON_DEFAULT);
+}
+
+void rules_mode_without_nftables(struct rules *r, const struct rules_survey *s)
+{
+	set_mode(r, s, RULES_IPTABLES, REASON_NO_NFTABLES);
+	rules_mode_drive(r, s);
+}
+
+unsigned rules_mode_chains(const struct rules *r, const struct rules_survey *s)
+{
+	unsigned guard = 1u << TRAFFIC_GUARD;
+	unsigned all = (1u << TRAFFIC_CHAINS) - 1;
+
+	if (r->mode == RULES_NFTABLES)
+		return all;
+	/* What masquerades goes on doing so until iptables does; if iptables cannot be told, our
+	 * table is better than nothing. */
+	return !r->iptables_stands && (s->table_is_full || r->iptables_error.code) ? all : guard;
+}
+
+static void remember(struct rules *r, const struct rules_survey *s)
+{
+	for (size_t f = 0; f < ARRAY_LEN(families); f++) {
+		for (size_t t = 0; t < ARRAY_LEN(tables); t++)
+			r->digests[f][t] = s->legacy[f][t].digest;
+	}
+}
+
+void rules_mode_drive(struct rules *r, const struct rules_survey *s)
+{
+	unsigned all = (1u << TRAFFIC_CHAINS) - 1;
+	struct traffic_rules rules = { 0 };
+	unsigned mask = 0;
+
+	if (rules_iptables_busy(r->iptables))
+		return;
+	if (r->iptables_dirty) {
+		r->iptables_dirty = false;
+		r->iptables_cleaning = false;
+		for (size_t f = 0; f < ARRAY_LEN(families); f++)
+			mask |= ip_net_is_set(&r->place.network[f]) ? 1u << f : 0;
+		traffic_rules(&r->traffic, &r->place, all, &rules);
+		rules_iptables_run(r->iptables, r->iptables_kind, &rules, r->table, mask);
+		traffic_rules_fini(&rules);
+	} else if (r->iptables_leftovers) {
+		/* Of flannel, or our own of an earlier start, in the kind that we do not use. */
+		r->iptables_leftovers = false;
+		for (size_t f = 0; f < ARRAY_LEN(families); f++)
+			mask |= s->legacy[f][0].has_rules || s->legacy[f][1].has_rules ? 1u << f
+										       : 0;
+		if (mask == 0 ||
+		    (r->mode == RULES_IPTABLES && r->iptables_kind != RULES_IPTABLES_NFT))
+			return;
+		r->iptables_cleaning = true;
+		rules_iptables_run(r->iptables, RULES_IPTABLES_LEGACY, &rules, r->table, mask);
+	}
+}
+
+static void clean_done(int rc, unsigned writes, const struct err *e)
+{
+	if (rc < 0)
+		log_warn("leftover", "iptables-legacy: %s", e->text);
+	else if (writes)
+		log_info("leftover", "removed from iptables-legacy");
+}
+
+void rules_mode_iptables_done(void *arg, int rc, unsigned writes, const struct err *e)
+{
+	struct rules *r = arg;
+	struct rules_survey now = { .r = r };
+
+	if (r->iptables_cleaning) {
+		clean_done(rc, writes, e);
+	} else if (rc < 0) {
+		r->iptables_dirty = true;
+		rules_fail(r, &r->iptables_error, e);
+	} else {
+		rules_mode_survey(&now);
+		remember(r, &now);
+		if (writes && r->iptables_stands) {
+			r->heals_total++;
+			log_warn("rules-healed", "iptables: rules were missing or altered");
+		} else if (writes) {
+			log_info("rules-made", "iptables: chains %s-POSTRTG and %s-FWD", r->table,
+				 r->table);
+		}
+		r->iptables_writes += writes;
+		r->iptables_error.code = 0;
+		r->failures = 0;
+		/* Now our table may do without. */
+		if (!r->iptables_stands)
+			r->dirty = true;
+		r->iptables_stands = true;
+	}
+	if (r->dirty || r->iptables_dirty || r->iptables_leftovers) {
+		r->dirty = true;
+		rules_want_work(r, 0);
+	}
+	r->changed(r->arg);
+}
+
+void rules_mode_tick(struct rules *r)
+{
+	bool ours = r->mode == RULES_IPTABLES && r->iptables_kind != RULES_IPTABLES_NFT;
+	/* nat, which others fill, is of interest only with rules of ours in it. */
+	size_t first = ours ? 0 : 1;
+	struct rules_survey now = { .r = r };
+	bool changed = false;
+
+	if (rules_iptables_busy(r->iptables))
+		return;
+	look_at_legacy(&now, first);
+	for (size_t f = 0; f < ARRAY_LEN(families); f++) {
+		for (size_t t = first; t < ARRAY_LEN(tables); t++) {
+			changed |= r->digests[f][t] != now.legacy[f][t].digest;
+			r->digests[f][t] = now.legacy[f][t].digest;
+		}
+	}
+	if (!changed)
+		return;
+	r->iptables_dirty |= r->mode == RULES_IPTABLES;
+	r->dirty = true;
+	rules_want_work(r, 0);
+}

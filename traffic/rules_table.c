@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Our table of nf_tables: made, compared, put back; its sets and counters; what others left behind.
+ */
+#include <errno.h>
+
+#include "traffic/rules_internal.h"
+
+#include <linux/netfilter.h>
+
+#include "lib/clock.h"
+#include "lib/log.h"
+
+#define CALM_MS 10000 /* without a foreign change, the next one is mended at once again */
+
+static const char *const set_names[RULES_SETS] = {
+	[RULES_PEERS] = TRAFFIC_SET_PEERS,
+	[RULES_PEERS_V6] = TRAFFIC_SET_PEERS_V6,
+	[RULES_CONTAINERS] = TRAFFIC_SET_CONTAINERS,
+};
+
+/* ---- sets ---- */
+
+static void take(struct rules *r, bool add, struct nftables_elements *ret)
+{
+	for (size_t i = 0; i < RULES_SETS; i++) {
+		struct nftables_key *keys;
+
+		ret[i].set = set_names[i];
+		ret[i].len = traffic_set_take(&r->sets[i], add, &keys);
+		ret[i].keys = keys;
+	}
+}
+
+static size_t elements_len(const struct nftables_elements *elements)
+{
+	size_t len = 0;
+
+	for (size_t i = 0; i < RULES_SETS; i++)
+		len += elements[i].len;
+	return len;
+}
+
+static void elements_fini(struct nftables_elements *elements)
+{
+	for (size_t i = 0; i < RULES_SETS; i++)
+		free((void *)elements[i].keys);
+}
+
+bool rules_table_pending(const struct rules *r)
+{
+	for (size_t i = 0; i < RULES_SETS; i++) {
+		if (traffic_set_pending(&r->sets[i]))
+			return true;
+	}
+	return false;
+}
+
+int rules_table_flush(struct rules *r, bool add, struct err *e)
+{
+	struct nftables_elements elements[RULES_SETS];
+	int rc = 0;
+
+	take(r, add, elements);
+	if (elements_len(elements) > 0) {
+		rc = add ? nftables_change(r->nl, r->table, elements, RULES_SETS, NULL, 0, e)
+			 : nftables_change(r->nl, r->table, NULL, 0, elements, RULES_SETS, e);
+		/* What the set believes is wrong now. */
+		if (rc < 0)
+			r->dirty = true;
+	}
+	elements_fini(elements);
+	return rc;
+}
+
+static void observe_key(void *arg, const struct nftables_key *key)
+{
+	traffic_set_observe(arg, key);
+}
+
+static int observe_sets(struct rules *r, struct err *e)
+{
+	for (size_t i = 0; i < RULES_SETS; i++) {
+		int rc;
+
+		traffic_set_observe_begin(&r->sets[i]);
+		rc = nftables_set_visit(r->nl, r->table, set_names[i], observe_key, &r->sets[i], e);
+		traffic_set_observe_end(&r->sets[i]);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+/* ---- counters ---- */
+
+/* A table that is gone counts no longer, but what was counted stays. */
+void rules_table_read_counters(struct rules *r)
+{
+	for (size_t i = 0; i < ARRAY_LEN(r->counters); i++) {
+		struct nftables_counter *c = &r->counters[i];
+		uint64_t packets;
+		uint64_t bytes;
+
+		if (!r->nl || !r->started ||
+		    nftables_counter_read(r->nl, r->table, c->name, &packets, &bytes, NULL) < 0)
+			continue;
+		if (packets > c->packets && r->stands)
+			r->dropped_ms = clock_boot_ms();
+		c->packets = MAX(c->packets, packets);
+		c->bytes = MAX(c->bytes, bytes);
+	}
+}
+
+/* ---- other people's rules ---- */
+
+/* Chains that flannel made: on iptables, and tables of their own. */
+static bool is_flannel(const struct nftables_chain_info *c)
+{
+	return (strcmp(c->table, "nat") == 0 && strcmp(c->name, "FLANNEL-POSTRTG") == 0) ||
+	       (strcmp(c->table, "filter") == 0 && strcmp(c->name, "FLANNEL-FWD") == 0) ||
+	       (c->family == NFPROTO_IPV4 && strcmp(c->table, "flannel-ipv4") == 0) ||
+	       (c->family == NFPROTO_IPV6 && strcmp(c->table, "flannel-ipv6") == 0);
+}
+
+/* Ours of an earlier start in iptables mode. */
+static bool is_ours(const struct rules *r, const struct nftables_chain_info *c)
+{
+	size_t len = strlen(r->table);
+
+	return strncmp(c->name, r->table, len) == 0 &&
+	       ((strcmp(c->table, "nat") == 0 && strcmp(c->name + len, "-POSTRTG") == 0) ||
+		(strcmp(c->table, "filter") == 0 && strcmp(c->name + len, "-FWD") == 0));
+}
+
+/* Ours of an earlier configuration: named after a tunnel device that is no more. */
+static bool is_obsolete(const struct rules *r, const struct nftables_chain_info *c)
+{
+	unsigned vni;
+	char end;
+
+	return strcmp(c->name, traffic_chains[TRAFFIC_GUARD].name) == 0 &&
+	       strcmp(c->table, r->table) != 0 &&
+	       (sscanf(c->table, "flannel.%8u%c", &vni, &end) == 1 ||
+		sscanf(c->table, "flannel-v6.%8u%c", &vni, &end) == 1) &&
+	       if_nametoindex(c->table) == 0;
+}
+
+static bool is_leftover(const struct rules *r, const struct nftables_chain_info *c)
+{
+	if (c->family == NFPROTO_INET)
+		return is_obsolete(r, c);
+	if (c->family != NFPROTO_IPV4 && c->family != NFPROTO_IPV6)
+		return false;
+	return is_flannel(c) || (is_ours(r, c) && (r->mode == RULES_NFTABLES ||
+						   r->iptables_kind == RULES_IPTABLES_LEGACY));
+}
+
+static const char *family_name(uint8_t family)
+{
+	return family == NFPROTO_INET ? "inet" : family == NFPROTO_IPV4 ? "ip" : "ip6";
+}
+
+static void survey_chain(void *arg, const struct nftables_chain_info *c)
+{
+	struct rules_survey *s = arg;
+	const struct traffic_place *place = &s->r->place;
+
+	if (is_leftover(s->r, c) && s->leftovers_len < RULES_FOREIGN_MAX)
+		s->leftovers[s->leftovers_len++] = *c;
+	if (c->family == NFPROTO_INET && strcmp(c->table, s->r->table) == 0)
+		s->table_is_full |= c->base && c->hook != traffic_chains[TRAFFIC_GUARD].hook;
+	if (!c->base || c->hook != NF_INET_FORWARD || !c->drops ||
+	    (c->family == NFPROTO_IPV4 && !ip_net_is_set(&place->network[0])) ||
+	    (c->family == NFPROTO_IPV6 && !ip_net_is_set(&place->network[1])))
+		return;
+	/* A chain of this name in a table of this name is what iptables works on. */
+	if (c->family != NFPROTO_INET && strcmp(c->table, "filter") == 0 &&
+	    strcmp(c->name, "FORWARD") == 0)
+		s->iptables_drops = true;
+	else
+		snprintf(s->block, sizeof(s->block), "chain %s of table %s %s", c->name,
+			 family_name(c->family), c->table);
+}
+
+static int take_survey(struct rules *r, struct rules_survey *s, struct err *e)
+{
+	*s = (struct rules_survey){ .r = r };
+	rules_mode_survey(s);
+	if (!r->nl)
+		return err_set(e, -EPROTONOSUPPORT, "nftables: the kernel does not have it");
+	return nftables_chains_visit(r->nl, survey_chain, s, e);
+}
+
+/* Only once ours stand, and once only: who makes them anew has a reason. */
+static void remove_leftovers(struct rules *r, const struct rules_survey *s)
+{
+	struct err e;
+
+	if (!r->leftovers || (r->mode == RULES_IPTABLES && !r->iptables_stands))
+		return;
+	r->leftovers = false;
+	for (size_t i = 0; i < s->leftovers_len; i++) {
+		const struct nftables_chain_info *c = &s->leftovers[i];
+		int rc;
+
+		if (strcmp(c->table, "nat") == 0 || strcmp(c->table, "filter") == 0)
+			rc = nftables_chain_delete(r->nl, c->family, c->table,
+						   strcmp(c->table, "nat") == 0 ? "POSTROUTING"
+										: "FORWARD",
+						   c->name, &e);
+		else
+			rc = nftables_table_delete(r->nl, c->family, c->table, &e);
+		/* Two chains may have been in one table. */
+		if (rc < 0 && rc != -ENOENT)
+			log_warn("leftover", "table %s %s, chain %s: %s", family_name(c->family),
+				 c->table, c->name, e.text);
+		else if (rc == 0)
+			log_info("leftover", "removed: table %s %s, chain %s",
+				 family_name(c->family), c->table, c->name);
+	}
+}
+
+/* ---- the table ---- */
+
+static int replace(struct rules *r, const struct traffic_rules *wanted, const char *why,
+		   struct err *e)
+{
+	struct nftables_elements elements[RULES_SETS];
+	struct nftables_ruleset set;
+	struct timespec start;
+	struct timespec end;
+	double ms;
+	int rc;
+
+	rules_table_read_counters(r);
+	set = traffic_ruleset(r->table, wanted, r->counters);
+	for (size_t i = 0; i < RULES_SETS; i++) {
+		struct nftables_key *keys;
+
+		elements[i].set = set_names[i];
+		elements[i].len = traffic_set_take_all(&r->sets[i], &keys);
+		elements[i].keys = keys;
+	}
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	rc = nftables_replace(r->nl, &set, elements, RULES_SETS, e);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	elements_fini(elements);
+	if (rc < 0)
+		return rc;
+	ms = (double)(end.tv_sec - start.tv_sec) * 1e3 +
+	     (double)(end.tv_nsec - start.tv_nsec) / 1e6;
+	if (r->stands) {
+		int64_t now = clock_boot_ms();
+
+		r->fights = now - r->healed_ms < CALM_MS ? r->fights + 1 : 0;
+		r->healed_ms = now;
+		r->heals_total++;
+		log_warn("rules-healed", "%s; table %s is put back in %.1f ms", why, r->table, ms);
+	} else {
+		log_info("rules-made", "%s; table %s is made in %.1f ms", why, r->table, ms);
+	}
+	return 0;
+}
+
+/* Says who drops forwarded packets although we accept them; nobody can override a drop. */
+static void note_block(struct rules *r, const struct rules_survey *s)
+{
+	bool legacy = s->legacy[0][1].forward_drops || s->legacy[1][1].forward_drops;
+	bool nft = s->iptables_drops;
+
+	r->forward_block[0] = '\0';
+	if (!r->traffic.forward)
+		return;
+	if (s->block[0])
+		snprintf(r->forward_block, sizeof(r->forward_block),
+			 "%s drops what nothing in it accepts, containers' packets too: accept "
+			 "them there",
+			 s->block);
+	else if (r->mode == RULES_NFTABLES && (legacy || nft))
+		snprintf(r->forward_block, sizeof(r->forward_block),
+			 "the policy of iptables' FORWARD is DROP, and traffic-mode is nftables: "
+			 "use iptables or auto");
+	else if (legacy && nft)
+		snprintf(r->forward_block, sizeof(r->forward_block),
+			 "the policy of FORWARD is DROP in iptables and in iptables-legacy: set "
+			 "one of them to ACCEPT");
+}
+
+/* The table is made equal to what is wanted, or found equal. */
+static int settle(struct rules *r, const struct rules_survey *s, struct err *e)
+{
+	struct traffic_rules wanted = { 0 };
+	struct nftables_ruleset set;
+	char why[128];
+	int rc;
+
+	rules_mode_choose(r, s);
+	note_block(r, s);
+	traffic_rules(&r->traffic, &r->place, rules_mode_chains(r, s), &wanted);
+	set = traffic_ruleset(r->table, &wanted, r->counters);
+	rc = nftables_compare(r->nl, &set, why, sizeof(why), e);
+	if (rc == 0 && !why[0])
+		rc = observe_sets(r, e);
+	if (rc == 0 && why[0])
+		rc = replace(r, &wanted, why, e);
+	traffic_rules_fini(&wanted);
+	return rc;
+}
+
+/* The kernel has no nf_tables, or lacks a part of it that we need. */
+static bool is_unsupported(int code)
+{
+	return code == -EOPNOTSUPP || code == -EPROTONOSUPPORT || code == -ENOENT ||
+	       code == -EINVAL;
+}
+
+int rules_table_settle(struct rules *r, struct err *e)
+{
+	struct rules_survey survey;
+	int rc = take_survey(r, &survey, e);
+
+	if (rc == 0)
+		rc = settle(r, &survey, e);
+	if (is_unsupported(rc) && !r->stands && strcmp(r->options->traffic_mode, "nftables") != 0)
+		rules_mode_without_nftables(r, &survey);
+	if (rc < 0)
+		return rc;
+	r->dirty = false;
+	r->stands = true;
+	rc = rules_table_flush(r, true, e);
+	if (rc < 0)
+		return rc;
+	rules_mode_drive(r, &survey);
+	remove_leftovers(r, &survey);
+	return 0;
+}

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "traffic/traffic.h"
+
+#include <linux/netfilter.h>
+#include <linux/netfilter_ipv4.h>
+
+#define COMMENT_MASQUERADE "flanneld masq"
+#define COMMENT_FORWARD    "flanneld forward"
+
+const struct nftables_chain traffic_chains[TRAFFIC_CHAINS] = {
+	/* Before connection tracking: what is dropped here costs no entry there. */
+	[TRAFFIC_GUARD] = { "guard", "filter", NF_INET_PRE_ROUTING, NF_IP_PRI_RAW },
+	[TRAFFIC_TUNNEL] = { "tunnel", NULL, 0, 0 },
+	[TRAFFIC_INNER] = { "inner", NULL, 0, 0 },
+	[TRAFFIC_FORWARD] = { "forward", "filter", NF_INET_FORWARD, NF_IP_PRI_FILTER },
+	[TRAFFIC_MASQUERADE] = { "postrtg", "nat", NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC },
+};
+
+static const uint8_t families[2] = { AF_INET, AF_INET6 };
+
+static struct ip_net net(const char *text)
+{
+	struct ip_net n;
+
+	if (ip_net_parse(text, AF_UNSPEC, &n, NULL) < 0)
+		abort();
+	return n;
+}
+
+static struct nftables_rule *add(struct traffic_rules *r, enum traffic_chain chain, uint8_t family,
+				 enum nftables_verdict verdict)
+{
+	struct nftables_rule *rule;
+
+	GROW(r->items, r->len, r->cap);
+	rule = &r->items[r->len++];
+	*rule = (struct nftables_rule){ .chain = (uint8_t)chain,
+					.family = family,
+					.verdict = verdict };
+	return rule;
+}
+
+/* ---- masquerade ---- */
+
+static struct nftables_rule *masquerade(struct traffic_rules *r, uint8_t family,
+					enum nftables_verdict verdict, const struct ip_net *source,
+					bool source_not, const struct ip_net *destination,
+					bool destination_not)
+{
+	struct nftables_rule *rule = add(r, TRAFFIC_MASQUERADE, family, verdict);
+
+	if (source)
+		rule->source = *source;
+	if (destination)
+		rule->destination = *destination;
+	rule->source_not = source_not;
+	rule->destination_not = destination_not;
+	rule->comment = COMMENT_MASQUERADE;
+	return rule;
+}
+
+static void masquerade_rules(const struct traffic_options *o, const struct traffic_place *place,
+			     size_t f, struct traffic_rules *ret)
+{
+	enum nftables_verdict snat =
+		o->fully_random ? NFTABLES_MASQUERADE_RANDOM : NFTABLES_MASQUERADE;
+	struct ip_net multicast = f == 0 ? net("224.0.0.0/4") : net("ff00::/8");
+	const struct ip_net *all = &place->network[f];
+	const struct ip_net *own = &place->own[f];
+	uint8_t family = families[f];
+	struct nftables_rule *rule;
+
+	rule = masquerade(ret, family, NFTABLES_RETURN, NULL, false, NULL, false);
+	rule->mark = rule->mark_mask = TRAFFIC_KUBE_MARK;
+	masquerade(ret, family, NFTABLES_RETURN, own, false, all, false);
+	masquerade(ret, family, NFTABLES_RETURN, all, false, own, false);
+	/* From outside to a container here: it shall see who calls, the way back leads through us.
+	 */
+	masquerade(ret, family, NFTABLES_RETURN, all, true, own, false);
+	for (size_t i = 0; i < o->exclude_len; i++) {
+		if (o->exclude[i].addr.family == family)
+			masquerade(ret, family, NFTABLES_RETURN, all, false, &o->exclude[i], false);
+	}
+	masquerade(ret, family, snat, all, false, &multicast, true);
+	/* From outside through us to a container elsewhere: its answer must come back through us.
+	 */
+	masquerade(ret, family, snat, all, true, all, false);
+}
+
+/* ---- forward ---- */
+
+static void forward_rules(const struct traffic_place *place, size_t f, struct traffic_rules *ret)
+{
+	struct nftables_rule *rule = add(ret, TRAFFIC_FORWARD, families[f], NFTABLES_ACCEPT);
+
+	rule->source = place->network[f];
+	rule->comment = COMMENT_FORWARD;
+	rule = add(ret, TRAFFIC_FORWARD, families[f], NFTABLES_ACCEPT);
+	rule->destination = place->network[f];
+	rule->comment = COMMENT_FORWARD;
+}
+
+/* ---- guard ---- */
+
+static struct nftables_rule *drop(struct traffic_rules *r, enum traffic_chain chain, uint8_t family,
+				  const char *counter, const char *comment)
+{
+	struct nftables_rule *rule = add(r, chain, family, NFTABLES_DROP);
+
+	rule->counter = counter;
+	rule->comment = comment;
+	return rule;
+}
+
+/* Most packets have nothing to do with the tunnel: they meet these rules and no others. */
+static struct nftables_rule *jump(struct traffic_rules *r, enum traffic_chain to)
+{
+	struct nftables_rule *rule = add(r, TRAFFIC_GUARD, 0, NFTABLES_JUMP);
+
+	rule->jump = traffic_chains[to].name;
+	return rule;
+}
+
+/*
+ * Tunnel packets to this host come from peers. Containers have no business with them at all, to
+ * whomever: not by their address, which remote containers cannot hide from the rules on the tunnel
+ * device, and not by the device they come in from, whatever address they write into them. Tunnel
+ * packets that merely pass through, of somebody else's overlay, are none of our concern.
+ */
+static void tunnel_rules(const struct traffic_place *place, struct traffic_rules *ret)
+{
+	static const char *const sets[2] = { TRAFFIC_SET_PEERS, TRAFFIC_SET_PEERS_V6 };
+	static const char from_container[] = "tunnel packet of a container";
+	struct nftables_rule *rule;
+
+	rule = drop(ret, TRAFFIC_TUNNEL, 0, TRAFFIC_COUNTER_GUARD, from_container);
+	rule->in_device_set = TRAFFIC_SET_CONTAINERS;
+	for (size_t f = 0; f < ARRAY_LEN(families); f++) {
+		if (ip_net_is_set(&place->network[f])) {
+			rule = drop(ret, TRAFFIC_TUNNEL, families[f], TRAFFIC_COUNTER_GUARD,
+				    from_container);
+			rule->source = place->network[f];
+		}
+		rule = drop(ret, TRAFFIC_TUNNEL, families[f], TRAFFIC_COUNTER_GUARD,
+			    "tunnel packet of no peer");
+		rule->source_set = sets[f];
+		rule->source_set_not = true;
+		rule->to_this_host = true;
+	}
+}
+
+static void impossible_source(struct traffic_rules *ret, struct ip_net source)
+{
+	struct nftables_rule *rule = drop(ret, TRAFFIC_INNER, source.addr.family,
+					  TRAFFIC_COUNTER_SPOOF, "impossible source");
+
+	rule->source = source;
+}
+
+/* What comes out of the tunnel comes from another host's containers. */
+static void inner_rules(const struct traffic_place *place, struct traffic_rules *ret)
+{
+	/* 224.0.0.0/3: multicast, reserved and broadcast. */
+	static const char *const impossible[] = { "0.0.0.0/8",   "127.0.0.0/8", "169.254.0.0/16",
+						  "224.0.0.0/3", "::/127",      "fe80::/10",
+						  "ff00::/8" };
+	static const char *const many[2] = { "224.0.0.0/3", "ff00::/8" };
+
+	for (size_t f = 0; f < ARRAY_LEN(families); f++) {
+		if (ip_net_is_set(&place->own[f]))
+			impossible_source(ret, place->own[f]);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(impossible); i++)
+		impossible_source(ret, net(impossible[i]));
+	for (size_t f = 0; f < ARRAY_LEN(families); f++) {
+		struct nftables_rule *rule = drop(ret, TRAFFIC_INNER, families[f],
+						  TRAFFIC_COUNTER_SPOOF, "unicast to many");
+
+		rule->not_to_this_mac = true;
+		rule->destination = net(many[f]);
+		rule->destination_not = true;
+	}
+}
+
+static bool port_before(const struct traffic_place *place, size_t device)
+{
+	for (size_t i = 0; i < device; i++) {
+		if (place->devices[i].vxlan.port == place->devices[device].vxlan.port)
+			return true;
+	}
+	return false;
+}
+
+static void guard_rules(const struct traffic_options *o, const struct traffic_place *place,
+			struct traffic_rules *ret)
+{
+	bool guarded = false;
+
+	for (size_t i = 0; i < place->devices_len; i++) {
+		const struct backend_device *d = &place->devices[i];
+
+		if (o->guard && d->vxlan.port && !port_before(place, i)) {
+			jump(ret, TRAFFIC_TUNNEL)->udp_port = d->vxlan.port;
+			guarded = true;
+		}
+		if (o->anti_spoof)
+			memcpy(jump(ret, TRAFFIC_INNER)->in_device, d->name, sizeof(d->name));
+	}
+	if (guarded)
+		tunnel_rules(place, ret);
+	if (o->anti_spoof && place->devices_len)
+		inner_rules(place, ret);
+}
+
+void traffic_rules(const struct traffic_options *o, const struct traffic_place *place,
+		   unsigned chains, struct traffic_rules *ret)
+{
+	if (chains & 1u << TRAFFIC_GUARD)
+		guard_rules(o, place, ret);
+	for (size_t f = 0; f < ARRAY_LEN(families); f++) {
+		if (!ip_net_is_set(&place->network[f]))
+			continue;
+		if (o->forward && (chains & 1u << TRAFFIC_FORWARD))
+			forward_rules(place, f, ret);
+		if (o->masquerade && (chains & 1u << TRAFFIC_MASQUERADE) &&
+		    ip_net_is_set(&place->own[f]))
+			masquerade_rules(o, place, f, ret);
+	}
+}
+
+void traffic_rules_fini(struct traffic_rules *r)
+{
+	free(r->items);
+	memset(r, 0, sizeof(*r));
+}
+
+struct nftables_ruleset traffic_ruleset(const char *table, const struct traffic_rules *rules,
+					const struct nftables_counter *counters)
+{
+	static const struct nftables_set sets[] = {
+		{ TRAFFIC_SET_PEERS, NFTABLES_IPV4 },
+		{ TRAFFIC_SET_PEERS_V6, NFTABLES_IPV6 },
+		{ TRAFFIC_SET_CONTAINERS, NFTABLES_IFINDEX },
+	};
+
+	size_t chains_len = TRAFFIC_INNER + 1;
+
+	for (size_t i = 0; i < rules->len; i++)
+		chains_len = MAX(chains_len, (size_t)rules->items[i].chain + 1);
+	return (struct nftables_ruleset){ .table = table,
+					  .chains = traffic_chains,
+					  .chains_len = chains_len,
+					  .sets = sets,
+					  .sets_len = ARRAY_LEN(sets),
+					  .counters = counters,
+					  .counters_len = 2,
+					  .rules = rules->items,
+					  .rules_len = rules->len };
+}

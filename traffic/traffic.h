@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What happens to packets of the fabric on their way through this host, as data. Pure.
+ *
+ *   masquerade  packets that leave the network get this host's address, so that answers find back
+ *   forward     packets from and to the network may pass through this host
+ *   guard       tunnel packets are taken from peers only and never from containers; what comes out
+ *               of the tunnel must not pretend to come from here
+ *
+ * From the network, the own subnet and the options follow the rules, and from the peers' leases the
+ * addresses that the guard lets in. kernel/nftables.h writes both to the kernel.
+ */
+#ifndef TRAFFIC_TRAFFIC_H
+#define TRAFFIC_TRAFFIC_H
+
+#include "backends/backend.h"
+#include "kernel/nftables.h"
+
+#define TRAFFIC_EXCLUDE_MAX 64
+#define TRAFFIC_TABLE_MAX                                                                          \
+	20 /* bytes of a table's name, which chains of iptables are named after                    \
+	    */
+
+/* Names inside the table, part of the interface: operators see them, scripts read them. */
+#define TRAFFIC_SET_PEERS      "peers"
+#define TRAFFIC_SET_PEERS_V6   "peers6"
+#define TRAFFIC_SET_CONTAINERS "container-devices"
+#define TRAFFIC_COUNTER_GUARD  "guard-dropped"
+#define TRAFFIC_COUNTER_SPOOF  "spoofed-dropped"
+
+/* kube-proxy's mark of packets that it masquerades itself. */
+#define TRAFFIC_KUBE_MARK 0x4000u
+
+/* The first three go together: guard sends what concerns them to the others. */
+enum traffic_chain {
+	TRAFFIC_GUARD,
+	TRAFFIC_TUNNEL, /* tunnel packets */
+	TRAFFIC_INNER,  /* what comes out of the tunnel */
+	TRAFFIC_FORWARD,
+	TRAFFIC_MASQUERADE,
+	TRAFFIC_CHAINS
+};
+/* In the order of enum traffic_chain. */
+extern const struct nftables_chain traffic_chains[TRAFFIC_CHAINS];
+
+struct traffic_options {
+	bool masquerade;
+	bool fully_random;
+	bool forward;
+	bool guard;                   /* tunnel packets from peers only */
+	bool anti_spoof;              /* on what comes out of the tunnel */
+	const struct ip_net *exclude; /* networks that are not masqueraded towards */
+	size_t exclude_len;
+};
+
+/* Index 0 is IPv4, 1 IPv6; unset where the network has none. */
+struct traffic_place {
+	struct ip_net network[2];
+	struct ip_net own[2];
+	const struct backend_device *devices;
+	size_t devices_len;
+};
+
+struct traffic_rules {
+	struct nftables_rule *items;
+	size_t len;
+	size_t cap;
+};
+
+/* The rules of these chains (mask of 1 << enum traffic_chain; TRAFFIC_GUARD stands for the first
+ * three), appended to *ret, which the caller
+ * frees with traffic_rules_fini. Rules borrow nothing from the arguments. */
+void traffic_rules(const struct traffic_options *o, const struct traffic_place *place,
+		   unsigned chains, struct traffic_rules *ret);
+void traffic_rules_fini(struct traffic_rules *r);
+
+/* What nftables_replace takes: the chains in use, their rules, and the guard's sets and counters.
+ * Borrows `rules`, `table` and `counters`, of which there are two. */
+struct nftables_ruleset traffic_ruleset(const char *table, const struct traffic_rules *rules,
+					const struct nftables_counter *counters);
+
+/* ---- the guard's sets ---- */
+
+/*
+ * A set in the kernel that follows a set of holders: a key is wanted while somebody holds it. Two
+ * peers behind one address hold it twice.
+ */
+struct traffic_key;
+struct traffic_set {
+	struct traffic_key *keys;
+	size_t len;
+	size_t cap;
+	uint32_t *index; /* into keys, from 1; 0 for an empty slot */
+	size_t index_len;
+	size_t wanted;  /* keys that somebody holds */
+	size_t changed; /* keys that the kernel has otherwise */
+};
+
+void traffic_set_init(struct traffic_set *s);
+void traffic_set_fini(struct traffic_set *s);
+void traffic_set_hold(struct traffic_set *s, const struct nftables_key *key);
+/* Must have been held. */
+void traffic_set_release(struct traffic_set *s, const struct nftables_key *key);
+
+/*
+ * What the kernel has: begin, then every element, then end. Without an observation the kernel is
+ * believed to have what was taken from the set with traffic_set_take.
+ */
+void traffic_set_observe_begin(struct traffic_set *s);
+void traffic_set_observe(struct traffic_set *s, const struct nftables_key *key);
+void traffic_set_observe_end(struct traffic_set *s);
+
+/*
+ * Takes what must be added (`add`) or removed, in an array that the caller frees, and believes it
+ * done; if it was not, observe. Returns the length.
+ */
+size_t traffic_set_take(struct traffic_set *s, bool add, struct nftables_key **ret);
+/* Whether somebody holds the key. */
+bool traffic_set_holds(const struct traffic_set *s, const struct nftables_key *key);
+bool traffic_set_pending(const struct traffic_set *s);
+/* All wanted keys, in an array that the caller frees, as traffic_set_take: for a new set. */
+size_t traffic_set_take_all(struct traffic_set *s, struct nftables_key **ret);
+
+#endif
