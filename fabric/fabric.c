@@ -12,15 +12,17 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 
-#define WRITES_PER_TURN   4096 /* then the loop gets its turn */
-#define HEAL_DELAY_MS     10   /* lets a burst of notifications become one dump */
-#define RETRY_MIN_MS      500  /* after refused writes and failed devices */
-#define RETRY_MAX_MS      30000
+#define WRITES_PER_TURN   4096  /* then the loop gets its turn */
+#define HEAL_DELAY_MS     10    /* lets a burst of notifications become one dump */
+#define READ_AGAIN_MS     500   /* after a kernel that could not be read ahead */
 #define SLOW_MIN_MS       30000 /* full comparison although nothing was noticed */
 #define SLOW_COST_FACTOR  2000  /* ... but at most 1/2000 of the time is spent on it */
 #define UNDERLAY_DELAY_MS 100   /* lets an interface come up with all its addresses */
 #define NOTIFICATIONS_MAX 4096  /* read in one turn */
 #define READ_AHEAD_MAX_MS 2000  /* what was read longer than this before its use is read again */
+
+/* After refused writes and failed devices. */
+static const struct backoff_policy retry = { .min_ms = 500, .max_ms = 30000 };
 
 static void arm(struct event *ev, int64_t delay_ms)
 {
@@ -108,12 +110,7 @@ static void arm_slow(struct fabric *f)
 
 static void retry_later(struct fabric *f)
 {
-	int64_t delay = RETRY_MIN_MS;
-
-	for (unsigned i = 0; i < f->failures && delay < RETRY_MAX_MS; i++)
-		delay *= 2;
-	f->failures++;
-	fabric_want_work(f, MIN(delay, (int64_t)RETRY_MAX_MS));
+	fabric_want_work(f, backoff_next(&f->backoff, &retry, clock_boot_ms()));
 }
 
 static void visit_error(void *arg, const struct kernel_object *o, bool settled, const char *error)
@@ -131,7 +128,7 @@ static void report_refused(struct fabric *f)
 	char key[SUBNET_KEY_TEXT];
 	struct peer *p;
 
-	if (f->failures > 0)
+	if (f->backoff.failures > 0)
 		return;
 	reconcile_owner_visit(&f->own_owner, visit_error, (void *)"own");
 	TAILQ_FOREACH (p, &f->peers, link) {
@@ -157,7 +154,7 @@ static void read_ahead(struct fabric *f)
 	if (kind == KERNEL_KINDS)
 		return;
 	if (!observe(f, 1u << kind))
-		arm(f->work, RETRY_MIN_MS);
+		arm(f->work, READ_AGAIN_MS);
 	else if (f->dirty)
 		arm(f->work, 0);
 	else
@@ -208,7 +205,7 @@ static void on_work(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 		f->dirty = APPLY_ALL_KINDS;
 		retry_later(f);
 	} else if (f->devices_ok) {
-		f->failures = 0;
+		backoff_reset(&f->backoff);
 	}
 	if (!f->settled_once && f->devices_ok) {
 		f->settled_once = true;

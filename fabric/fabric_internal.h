@@ -12,6 +12,7 @@
 #include <sys/queue.h>
 
 #include "fabric/fabric.h"
+#include "lib/backoff.h"
 #include "subnet/claims.h"
 
 #define FABRIC_OBSOLETE_MAX 8
@@ -58,8 +59,8 @@ struct fabric {
 	struct backend_device devices[BACKEND_DEVICES];
 	uint32_t ifindexes[BACKEND_DEVICES];
 	size_t devices_len;
-	unsigned dirty; /* kinds to observe */
-	unsigned failures;
+	unsigned dirty;         /* kinds to observe */
+	struct backoff backoff; /* writes and devices that fail */
 	int64_t last_observation_ms;
 	double observation_s[KERNEL_KINDS]; /* how long it took to read each kind last */
 	TAILQ_HEAD(, peer) peers;

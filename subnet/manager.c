@@ -5,8 +5,6 @@
 #include <inttypes.h>
 #include <stdarg.h>
 
-#define RETRY_MIN_MS       200
-#define RETRY_MAX_MS       10000
 #define CONFIG_POLL_MS     1000
 #define CONFIG_POLL_MAX_MS 5000
 /* Longer than the longest pause before a host asks its store again. */
@@ -111,14 +109,11 @@ uint64_t manager_submit(struct manager *m, enum store_op op, const struct lease 
 	return id;
 }
 
-int64_t manager_backoff(struct manager *m)
+int64_t manager_backoff(struct manager *m, int64_t now_ms)
 {
-	int64_t limit = RETRY_MIN_MS;
+	static const struct backoff_policy retry = { .min_ms = 200, .max_ms = 10000 };
 
-	for (unsigned i = 0; i < m->failures && limit < RETRY_MAX_MS; i++)
-		limit *= 2;
-	m->failures++;
-	return (int64_t)(manager_random(m) % (uint64_t)MIN(limit, (int64_t)RETRY_MAX_MS)) + 1;
+	return now_ms + backoff_next_spread(&m->backoff, &retry, now_ms, manager_random(m));
 }
 
 /* Everybody at another time, so that the store has an even load. */
@@ -141,9 +136,8 @@ static void wait_for_config(struct manager *m, int64_t now_ms, const char *event
 {
 	manager_complain(m, LOG_LEVEL_WARN, event, text);
 	manager_set_state(m, MANAGER_WAIT_CONFIG, text);
-	m->config_at = now_ms + MIN((int64_t)CONFIG_POLL_MS * (1 + m->failures / 10),
+	m->config_at = now_ms + MIN((int64_t)CONFIG_POLL_MS * (1 + m->config_polls++ / 10),
 				    (int64_t)CONFIG_POLL_MAX_MS);
-	m->failures++;
 }
 
 /* A configuration after the first: in use until restart is the old one, and that is said. */
@@ -238,7 +232,7 @@ void manager_claim(struct manager *m, int64_t now_ms, const struct lease *attrib
 	}
 	if (m->state != MANAGER_LISTING || m->claim_id || m->adopting || m->verifying)
 		return;
-	m->failures = 0;
+	backoff_reset(&m->backoff);
 	if (m->list_revision && !m->list_id)
 		manager_choose(m, now_ms);
 }
@@ -307,7 +301,7 @@ static void on_list(struct manager *m, int64_t now_ms, struct store_reply *reply
 		if (m->state <= MANAGER_CLAIMING && !m->verifying)
 			manager_claim_failed(m, now_ms, &reply->err);
 		else
-			m->anti_entropy_at = now_ms + manager_backoff(m);
+			m->anti_entropy_at = manager_backoff(m, now_ms);
 		return;
 	}
 	if (reply->revision < m->list_floor) {
@@ -413,7 +407,7 @@ static void on_resync(struct manager *m, int64_t now_ms, const char *reason)
 	m->resync_ms = now_ms;
 	manager_break_history(m, 0, 0);
 	if (again)
-		m->anti_entropy_at = now_ms + manager_backoff(m);
+		m->anti_entropy_at = manager_backoff(m, now_ms);
 	else
 		manager_list(m);
 	read_config(m);

@@ -10,6 +10,7 @@
 #ifndef SUBNET_MANAGER_INTERNAL_H
 #define SUBNET_MANAGER_INTERNAL_H
 
+#include "lib/backoff.h"
 #include "subnet/manager.h"
 
 #define MANAGER_PUBLISHED_MAX 8
@@ -79,10 +80,11 @@ struct manager {
 	int64_t keepalive_at;
 	int64_t anti_entropy_at;
 	int64_t config_at;
-	int64_t kept_at; /* the first of the kept members is to be forgotten */
-	unsigned failures;
-	unsigned races;     /* lost in a row since the last list */
-	unsigned contested; /* times that another host with our id wrote over our lease */
+	int64_t kept_at;        /* the first of the kept members is to be forgotten */
+	unsigned config_polls;  /* without a configuration that is of use */
+	struct backoff backoff; /* of what the store refuses or does not answer */
+	unsigned races;         /* lost in a row since the last list */
+	unsigned contested;     /* times that another host with our id wrote over our lease */
 
 	uint64_t last_id;
 	uint64_t config_id; /* 0: none under way */
@@ -118,9 +120,9 @@ void manager_complain(struct manager *m, enum log_level level, const char *event
 void manager_set_state(struct manager *m, enum manager_state state, const char *reason);
 /* Returns the request's id. */
 uint64_t manager_submit(struct manager *m, enum store_op op, const struct lease *lease);
-/* Milliseconds until the next try. Full jitter, so that hosts which failed together do not come
- * back together. */
-int64_t manager_backoff(struct manager *m);
+/* When to try again what has failed; by chance, so that hosts which failed together do not come back
+ * together. */
+int64_t manager_backoff(struct manager *m, int64_t now_ms);
 /* The revisions of before mean nothing any more. `before`: the revision the store had, if it is
  * known that it went back. */
 void manager_break_history(struct manager *m, uint64_t revision, uint64_t before);

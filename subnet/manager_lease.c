@@ -39,7 +39,7 @@ static void conflict(struct manager *m, int64_t now_ms, const struct lease *hold
 
 static void schedule_retry(struct manager *m, int64_t now_ms)
 {
-	m->retry_at = now_ms + manager_backoff(m);
+	m->retry_at = manager_backoff(m, now_ms);
 }
 
 static void abandon_keepalive(struct manager *m)
@@ -309,7 +309,7 @@ static void lost(struct manager *m, int64_t now_ms, const char *why)
 	manager_set_state(m, MANAGER_LOST, why);
 	/* At once, unless it comes and goes. */
 	if (now_ms - m->held_ms > HELD_CALM_MS) {
-		m->failures = 0;
+		backoff_reset(&m->backoff);
 		m->retry_at = now_ms;
 	} else {
 		schedule_retry(m, now_ms);
@@ -685,7 +685,7 @@ void manager_on_keepalive(struct manager *m, int64_t now_ms, struct store_reply 
 		m->renewal_failed = false;
 		complaint_over(m);
 		if (m->state == MANAGER_HELD)
-			m->failures = 0;
+			backoff_reset(&m->backoff);
 		renewed(m, now_ms, m->keepalive_asked_ms, reply->ttl_s);
 		if (m->adopting)
 			alive(m, now_ms);
@@ -696,7 +696,7 @@ void manager_on_keepalive(struct manager *m, int64_t now_ms, struct store_reply 
 		manager_complain(m, LOG_LEVEL_WARN, "lease-not-renewed", reply->err.text);
 		snprintf(m->reason, sizeof(m->reason), "%s", reply->err.text);
 		m->renewal_failed = true;
-		m->keepalive_at = now_ms + manager_backoff(m);
+		m->keepalive_at = manager_backoff(m, now_ms);
 	} else if (m->state == MANAGER_HELD) {
 		lost(m, now_ms, "the store says that the lease has expired");
 	} else {

@@ -12,14 +12,12 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 
-#define HEAL_DELAY_MS     10 /* lets a burst of notifications become one comparison */
-#define RETRY_MIN_MS      500
-#define RETRY_MAX_MS      30000
-#define CALM_MS           10000 /* without a foreign change, the next one is mended at once again */
-#define FIGHTS_MAX        9u    /* doublings of the delay: 5 s */
+#define HEAL_DELAY_MS     10    /* lets a burst of notifications become one comparison */
 #define NOTIFICATIONS_MAX 4096  /* read in one turn */
 #define LATELY_MS         60000 /* how long dropped packets stay a thing to mention */
 #define DEFAULT_TABLE     "flannel"
+
+static const struct backoff_policy retry = { .min_ms = 500, .max_ms = 30000 };
 
 const char *rules_mode_name(enum rules_mode mode)
 {
@@ -88,16 +86,11 @@ void rules_want_work(struct rules *r, int64_t delay_ms)
 
 void rules_fail(struct rules *r, struct err *state, const struct err *e)
 {
-	int64_t delay = RETRY_MIN_MS;
-
 	if (!state->code || strcmp(state->text, e->text) != 0)
 		log_error("rules-failed", "%s; trying again", e->text);
 	*state = *e;
 	r->dirty = true;
-	for (unsigned i = 0; i < r->failures && delay < RETRY_MAX_MS; i++)
-		delay *= 2;
-	r->failures++;
-	rules_want_work(r, MIN(delay, (int64_t)RETRY_MAX_MS));
+	rules_want_work(r, backoff_next(&r->backoff, &retry, clock_boot_ms()));
 }
 
 static void settle(struct rules *r)
@@ -112,7 +105,7 @@ static void settle(struct rules *r)
 		log_info("rules-ok", "table %s is as it should be again", r->table);
 	r->error.code = 0;
 	if (!r->iptables_error.code)
-		r->failures = 0;
+		backoff_reset(&r->backoff);
 }
 
 void rules_before_routes(struct rules *r)
@@ -149,13 +142,11 @@ static void on_work(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 
 /* ---- notifications ---- */
 
-/* Somebody who takes our rules away again and again is answered more and more slowly. */
+/* Not before a fight, if there is one, allows it: see rules_table.c. */
 static void heal(struct rules *r)
 {
-	bool calm = clock_boot_ms() - r->healed_ms >= CALM_MS;
-
 	r->dirty = true;
-	rules_want_work(r, calm ? HEAL_DELAY_MS : HEAL_DELAY_MS << MIN(r->fights, FIGHTS_MAX));
+	rules_want_work(r, MAX(backoff_left(&r->fight, clock_boot_ms()), (int64_t)HEAL_DELAY_MS));
 }
 
 /* The chains that our rules in iptables stand in; kube-proxy's own change all the time. */

@@ -10,6 +10,7 @@
 #include "traffic/rules.h"
 #include "traffic/rules_iptables.h"
 #include "kernel/iptables.h"
+#include "lib/backoff.h"
 
 #define RULES_FOREIGN_MAX 16
 
@@ -52,9 +53,8 @@ struct rules {
 	bool stands;    /* the table was once found or made as wanted */
 	bool leftovers; /* what others left behind has not been looked for */
 	struct err error;
-	unsigned failures;
-	unsigned fights; /* foreign changes undone in a row, see heal */
-	int64_t healed_ms;
+	struct backoff backoff; /* of what fails */
+	struct backoff fight;   /* of foreign changes undone, see heal */
 	/* iptables */
 	enum rules_mode mode;
 	const char *mode_reason;

@@ -175,7 +175,7 @@ void rules_mode_iptables_done(void *arg, int rc, unsigned writes, const struct e
 		}
 		r->iptables_writes += writes;
 		r->iptables_error.code = 0;
-		r->failures = 0;
+		backoff_reset(&r->backoff);
 		/* Now our table may do without. */
 		if (!r->iptables_stands)
 			r->dirty = true;

@@ -10,7 +10,8 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 
-#define CALM_MS 10000 /* without a foreign change, the next one is mended at once again */
+/* Somebody who takes our rules away again and again is answered more and more slowly. */
+static const struct backoff_policy fight = { .min_ms = 10, .max_ms = 5120, .calm_ms = 10000 };
 
 static const char *const set_names[RULES_SETS] = {
 	[RULES_PEERS] = TRAFFIC_SET_PEERS,
@@ -250,10 +251,7 @@ static int replace(struct rules *r, const struct traffic_rules *wanted, const ch
 	ms = (double)(end.tv_sec - start.tv_sec) * 1e3 +
 	     (double)(end.tv_nsec - start.tv_nsec) / 1e6;
 	if (r->stands) {
-		int64_t now = clock_boot_ms();
-
-		r->fights = now - r->healed_ms < CALM_MS ? r->fights + 1 : 0;
-		r->healed_ms = now;
+		backoff_next(&r->fight, &fight, clock_boot_ms());
 		r->heals_total++;
 		log_warn("rules-healed", "%s; table %s is put back in %.1f ms", why, r->table, ms);
 	} else {

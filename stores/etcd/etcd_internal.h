@@ -6,9 +6,6 @@
 
 #include "stores/etcd/etcd_store.h"
 
-#define ETCD_RETRY_MIN_MS 100
-#define ETCD_RETRY_MAX_MS 10000
-
 #define ETCD_CONNECT_TIMEOUT_MS 3000
 /* etcd itself gives up after 7 s without a quorum; longer silence means a stopped or unreachable
  * member. */
@@ -34,10 +31,6 @@ struct etcd_store {
  * either. */
 struct lease *etcd_read_lease(const struct etcd_store *s, const struct etcd_kv *kv,
 			      char **ret_reason);
-
-/* How long to wait after so many failures in a row: anything up to a limit that doubles each time.
- * After the first, not at all. */
-int64_t etcd_retry_delay_ms(unsigned failures, uint64_t random);
 
 /* Instead of ETCD_CONNECT_TIMEOUT_MS and ETCD_CALL_TIMEOUT_MS, for calls that are not yet sent. */
 void etcd_client_set_timeouts(struct etcd_client *c, int64_t connect_ms, int64_t call_ms);

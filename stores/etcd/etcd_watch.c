@@ -23,10 +23,16 @@
 #include <errno.h>
 #include <event2/event.h>
 
+#include "lib/backoff.h"
+#include "lib/clock.h"
+
 #define WATCHES 2 /* leases and configuration */
 /* A stream that is confirmed and ends before it has lasted counts as a failure, but as no more than
  * this many in a row: it may be a new trouble each time. */
 #define SHORT_LIVED_MAX 4u
+
+/* Most streams end alone and come back at once; five thousand that end together do not. */
+static const struct backoff_policy retry = { .min_ms = 200, .max_ms = 10000, .at_once = true };
 
 struct store_watch {
 	struct store *store; /* first: store_watch_stop finds its store here */
@@ -48,7 +54,7 @@ struct store_watch {
 	unsigned created; /* watches the server has confirmed on this stream */
 	bool live;
 	bool ended; /* RESYNC was told */
-	unsigned failures;
+	struct backoff backoff;
 	char *line; /* bytes of a message not yet complete */
 	size_t line_size;
 	size_t line_cap;
@@ -116,27 +122,17 @@ static void end_with_resync(struct store_watch *w, const char *reason)
 	tell(w, &event);
 }
 
-int64_t etcd_retry_delay_ms(unsigned failures, uint64_t random)
-{
-	int64_t limit = ETCD_RETRY_MIN_MS;
-
-	for (unsigned i = 0; i < failures && limit < ETCD_RETRY_MAX_MS; i++)
-		limit *= 2;
-	limit = MIN(limit, (int64_t)ETCD_RETRY_MAX_MS);
-	return failures == 0 ? 0 : (int64_t)(random % (uint64_t)limit) + 1;
-}
-
 /* The stream is of no more use: come back after a while that grows with every failure, at random
  * within it. */
 static void fail(struct store_watch *w, const char *reason)
 {
 	struct store_event event = { .type = STORE_EVENT_LOST, .reason = reason };
-	int64_t delay = etcd_retry_delay_ms(w->failures, store_of(w)->random());
+	int64_t delay =
+		backoff_next_spread(&w->backoff, &retry, clock_boot_ms(), store_of(w)->random());
 	struct timeval tv = { delay / 1000, delay % 1000 * 1000 };
 
 	close_stream(w);
 	event_del(w->tick);
-	w->failures++;
 	event_add(w->retry, &tv);
 	w->live = false;
 	tell(w, &event);
@@ -252,7 +248,7 @@ static void take_message(struct store_watch *w, struct etcd_watch_message *m)
 		if (m->header.revision + 1 < newest(w))
 			send_probe(w);
 		if (++w->created == WATCHES) {
-			w->failures = MIN(w->failures, SHORT_LIVED_MAX);
+			w->backoff.failures = MIN(w->backoff.failures, SHORT_LIVED_MAX);
 			w->live = true;
 			tell(w, &live);
 			return;
@@ -403,7 +399,7 @@ static void on_probe(void *arg, const struct etcd_result *result)
 	} else {
 		header = etcd_decode_header(result->reply);
 		if (same_store(w, &header, w->probe_floor) && w->live)
-			w->failures = 0;
+			backoff_reset(&w->backoff);
 	}
 	if (--w->depth == 0 && w->stopped)
 		watch_free(w);

@@ -179,19 +179,17 @@ static void watch_event(struct host *h, struct store_event *event)
 
 static void open_stream(struct world *w, struct item *item);
 
+static const struct backoff_policy retry = { .min_ms = 100, .max_ms = 10000 };
+
 static void stream_lost(struct host *h, const char *reason)
 {
 	struct world *w = h->w;
 	struct store_event lost = { .type = STORE_EVENT_LOST, .reason = reason };
-	int64_t limit = 100;
+	int64_t wait = backoff_next_spread(&h->watch.backoff, &retry, w->now, world_random(w));
 
-	for (unsigned i = 0; i < h->watch.failures && limit < 10000; i++)
-		limit *= 2;
-	h->watch.failures++;
 	h->watch.connected = h->watch.silent = h->watch.planned = false;
 	h->watch.epoch++;
-	world_plan(w, w->now + (int64_t)world_below(w, (uint64_t)MIN(limit, (int64_t)10000)) + 1, h,
-		   open_stream, h->watch.epoch);
+	world_plan(w, w->now + wait, h, open_stream, h->watch.epoch);
 	world_trace(w, h, "watch lost: %s", reason);
 	watch_event(h, &lost);
 	after(h);
@@ -279,7 +277,7 @@ static void open_stream(struct world *w, struct item *item)
 		return;
 	}
 	h->watch.connected = true;
-	h->watch.failures = 0;
+	backoff_reset(&h->watch.backoff);
 	h->watch.position = mem_db_seek(w->db, h->watch.next_revision);
 	if (w->lost_deletes) {
 		const struct mem_entry *e = mem_db_change(w->db, h->watch.position);
@@ -325,7 +323,7 @@ static void on_watch(void *arg, uint64_t from_revision)
 	h->watch.wanted = from_revision != 0;
 	h->watch.next_revision = from_revision;
 	h->watch.cluster = h->cluster;
-	h->watch.failures = 0;
+	backoff_reset(&h->watch.backoff);
 	if (from_revision)
 		world_plan(h->w, h->w->now + world_delay(h->w) + world_delay(h->w), h, open_stream,
 			   h->watch.epoch);

@@ -14,6 +14,7 @@
 #ifndef TESTS_SIM_WORLD_H
 #define TESTS_SIM_WORLD_H
 
+#include "lib/backoff.h"
 #include "subnet/manager.h"
 #include "stores/mem_db.h"
 
@@ -69,7 +70,7 @@ struct host {
 		uint64_t next_revision;
 		uint64_t position;
 		uint64_t cluster;
-		unsigned failures;
+		struct backoff backoff;
 	} watch;
 	uint64_t cluster; /* of the last answer */
 	/* what check.c remembers */

@@ -125,23 +125,6 @@ static void test_rights_taken_away(void **state)
 
 /* ---- coming back ---- */
 
-/* Anything up to a limit that doubles, so that five thousand do not come back at once. */
-static void test_back_off(void **state)
-{
-	(void)state;
-	static const int64_t limits[] = { 200, 400, 800, 1600, 3200, 6400, 10000, 10000 };
-
-	assert_int_equal(etcd_retry_delay_ms(0, UINT64_MAX), 0);
-	for (unsigned i = 0; i < ARRAY_LEN(limits); i++) {
-		assert_int_equal(etcd_retry_delay_ms(i + 1, 0), 1);
-		assert_int_equal(etcd_retry_delay_ms(i + 1, (uint64_t)limits[i] - 1), limits[i]);
-		assert_int_equal(etcd_retry_delay_ms(i + 1, (uint64_t)limits[i]), 1);
-		assert_int_equal(etcd_retry_delay_ms(i + 1, (uint64_t)limits[i] / 2),
-				 limits[i] / 2 + 1);
-	}
-	assert_int_equal(etcd_retry_delay_ms(UINT_MAX, 9999), 10000);
-}
-
 /* Milliseconds since the last call. */
 static int64_t since(int64_t *then)
 {
@@ -308,7 +291,6 @@ int main(void)
 		cmocka_unit_test(test_probe_goes_to_the_streams_member),
 		cmocka_unit_test(test_watch_that_is_not_confirmed),
 		cmocka_unit_test(test_rights_taken_away),
-		cmocka_unit_test(test_back_off),
 		cmocka_unit_test(test_back_off_is_used),
 		cmocka_unit_test(test_check_that_fails),
 		cmocka_unit_test(test_watch_without_a_token),
