@@ -8,11 +8,13 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 
-#define MESSAGE_ROOM     (40 * 1024) /* that any one message of ours may need */
-#define ELEMENTS_PER_PUT 1000        /* 28 bytes each at most */
-#define RULE_ROOM        2048
-#define DUMP_ATTEMPTS    8
+#define MESSAGE_ROOM        (40 * 1024) /* that any one message of ours may need */
+#define ELEMENTS_PER_PUT    1000        /* 28 bytes each at most */
+#define RULE_ROOM           2048
+#define NFT_TABLE_NAME_SIZE 256 /* as the kernel allows, with the terminator */
+#define DUMP_ATTEMPTS       8
 /* For nft alone: libnftnl/udata.h, and nft's enum byteorder. */
+#define UDATA_TABLE_COMMENT    0
 #define UDATA_SET_KEYBYTEORDER 0
 #define NFT_HOST_ENDIAN        1
 #define NFT_BIG_ENDIAN         2
@@ -125,14 +127,26 @@ struct nftables_key nftables_key_ifindex(uint32_t ifindex)
 
 /* ---- building blocks ---- */
 
+/* As nft writes a comment: type, size, text with its terminator. */
+static void put_mark(struct nlmsghdr *hdr, const char *mark)
+{
+	uint8_t data[2 + NFT_MARK_SIZE] = { UDATA_TABLE_COMMENT };
+	int len = snprintf((char *)data + 2, NFT_MARK_SIZE, "%s", mark);
+
+	data[1] = (uint8_t)(MIN(len, NFT_MARK_SIZE - 1) + 1);
+	mnl_attr_put(hdr, NFTA_TABLE_USERDATA, 2u + data[1], data);
+}
+
 static void add_table(struct batch *b, uint8_t message, uint16_t flags, uint8_t family,
-		      const char *table)
+		      const char *table, const char *mark)
 {
 	struct nlmsghdr *hdr = batch_add(b, nft_type(message), flags, family);
 
 	mnl_attr_put_strz(hdr, NFTA_TABLE_NAME, table);
 	if (message == NFT_MSG_NEWTABLE)
 		put_be32(hdr, NFTA_TABLE_FLAGS, 0);
+	if (mark)
+		put_mark(hdr, mark);
 	batch_done(b, hdr);
 }
 
@@ -235,9 +249,10 @@ int nftables_replace(struct netlink *nl, const struct nftables_ruleset *ruleset,
 	struct batch b = batch_begin();
 
 	/* Made, if need be, so that deleting it succeeds in any case. */
-	add_table(&b, NFT_MSG_NEWTABLE, NLM_F_CREATE, NFPROTO_INET, ruleset->table);
-	add_table(&b, NFT_MSG_DELTABLE, 0, NFPROTO_INET, ruleset->table);
-	add_table(&b, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_EXCL, NFPROTO_INET, ruleset->table);
+	add_table(&b, NFT_MSG_NEWTABLE, NLM_F_CREATE, NFPROTO_INET, ruleset->table, NULL);
+	add_table(&b, NFT_MSG_DELTABLE, 0, NFPROTO_INET, ruleset->table, NULL);
+	add_table(&b, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_EXCL, NFPROTO_INET, ruleset->table,
+		  ruleset->mark);
 	for (size_t i = 0; i < ruleset->counters_len; i++)
 		add_counter(&b, ruleset->table, &ruleset->counters[i]);
 	for (size_t i = 0; i < ruleset->sets_len; i++) {
@@ -281,11 +296,11 @@ int nftables_change(struct netlink *nl, const char *table, const struct nftables
 	return batch_send(&b, nl, e);
 }
 
-int nftables_table_delete(struct netlink *nl, uint8_t family, const char *table, struct err *e)
+int nft_table_delete(struct netlink *nl, uint8_t family, const char *table, struct err *e)
 {
 	struct batch b = batch_begin();
 
-	add_table(&b, NFT_MSG_DELTABLE, 0, family, table);
+	add_table(&b, NFT_MSG_DELTABLE, 0, family, table, NULL);
 	return batch_send(&b, nl, e);
 }
 
@@ -661,6 +676,64 @@ int nftables_chains_visit(struct netlink *nl,
 
 	for (size_t i = 0; i < r.len && rc == 0; i++)
 		visit(arg, &r.items[i]);
+	free(r.items);
+	return rc;
+}
+
+/* ---- tables ---- */
+
+struct table_info {
+	uint8_t family;
+	char name[NFT_TABLE_NAME_SIZE];
+	char mark[NFT_MARK_SIZE];
+};
+
+struct table_reader {
+	struct table_info *items;
+	size_t len;
+	size_t cap;
+};
+
+static void tables_reset(void *arg)
+{
+	struct table_reader *r = arg;
+
+	r->len = 0;
+}
+
+static void read_mark(const struct nlattr *attr, char *ret, size_t size)
+{
+	const uint8_t *data = attr ? mnl_attr_get_payload(attr) : NULL;
+	size_t left = attr ? mnl_attr_get_payload_len(attr) : 0;
+
+	ret[0] = '\0';
+	for (; left >= 2 && 2u + data[1] <= left; left -= 2u + data[1], data += 2u + data[1]) {
+		if (data[0] == UDATA_TABLE_COMMENT)
+			snprintf(ret, size, "%.*s", (int)data[1], (const char *)data + 2);
+	}
+}
+
+static void read_table(void *arg, const struct nlmsghdr *hdr)
+{
+	const struct nfgenmsg *gen = mnl_nlmsg_get_payload(hdr);
+	struct table_reader *r = arg;
+	struct table_info *info;
+
+	GROW(r->items, r->len, r->cap);
+	info = &r->items[r->len++];
+	info->family = gen->nfgen_family;
+	snprintf(info->name, sizeof(info->name), "%s", text_of(find(hdr, NFTA_TABLE_NAME)));
+	read_mark(find(hdr, NFTA_TABLE_USERDATA), info->mark, sizeof(info->mark));
+}
+
+int nft_tables_visit(struct netlink *nl, nft_table_fn *visit, void *arg, struct err *e)
+{
+	struct table_reader r = { 0 };
+	struct query q = { NFT_MSG_GETTABLE, NFT_MSG_NEWTABLE, AF_UNSPEC, 0, NULL, 0, NULL };
+	int rc = dump(nl, &q, tables_reset, read_table, &r, e);
+
+	for (size_t i = 0; i < r.len && rc == 0; i++)
+		visit(arg, r.items[i].family, r.items[i].name, r.items[i].mark);
 	free(r.items);
 	return rc;
 }

@@ -84,6 +84,7 @@ struct nftables_counter {
 /* One table of family inet. All pointers are the caller's. */
 struct nftables_ruleset {
 	const char *table;
+	const char *mark; /* the table's comment, by which we find it again; NULL for none */
 	const struct nftables_chain *chains;
 	size_t chains_len;
 	const struct nftables_set *sets;
@@ -155,9 +156,17 @@ int nftables_chains_visit(struct netlink *nl,
 			  void (*visit)(void *arg, const struct nftables_chain_info *chain),
 			  void *arg, struct err *e) MUST_CHECK;
 
-/* -ENOENT if there is none. family: NFPROTO_. */
-int nftables_table_delete(struct netlink *nl, uint8_t family, const char *table,
-			  struct err *e) MUST_CHECK;
+/*
+ * Shows every table of the namespace. family: NFPROTO_. `mark` is its comment, cut if longer than
+ * NFT_MARK_SIZE, or "" if it has none (or the kernel, before 5.10, keeps none). The texts live for
+ * the call only; the table may be deleted from inside it.
+ */
+#define NFT_MARK_SIZE 128 /* with the terminator; nft allows no more */
+typedef void nft_table_fn(void *arg, uint8_t family, const char *name, const char *mark);
+int nft_tables_visit(struct netlink *nl, nft_table_fn *visit, void *arg, struct err *e) MUST_CHECK;
+/* Deletes a table with all that is in it. -ENOENT if there is none. family: NFPROTO_. */
+int nft_table_delete(struct netlink *nl, uint8_t family, const char *table,
+		     struct err *e) MUST_CHECK;
 /* Deletes a chain with its rules, and the rules of `from` that jump to it. */
 int nftables_chain_delete(struct netlink *nl, uint8_t family, const char *table, const char *from,
 			  const char *chain, struct err *e) MUST_CHECK;

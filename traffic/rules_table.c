@@ -210,7 +210,7 @@ static void remove_leftovers(struct rules *r, const struct rules_survey *s)
 										: "FORWARD",
 						   c->name, &e);
 		else
-			rc = nftables_table_delete(r->nl, c->family, c->table, &e);
+			rc = nft_table_delete(r->nl, c->family, c->table, &e);
 		/* Two chains may have been in one table. */
 		if (rc < 0 && rc != -ENOENT)
 			log_warn("leftover", "table %s %s, chain %s: %s", family_name(c->family),

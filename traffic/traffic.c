@@ -248,6 +248,7 @@ struct nftables_ruleset traffic_ruleset(const char *table, const struct traffic_
 	for (size_t i = 0; i < rules->len; i++)
 		chains_len = MAX(chains_len, (size_t)rules->items[i].chain + 1);
 	return (struct nftables_ruleset){ .table = table,
+					  .mark = TRAFFIC_MARK,
 					  .chains = traffic_chains,
 					  .chains_len = chains_len,
 					  .sets = sets,

@@ -27,6 +27,7 @@
 #define TRAFFIC_SET_CONTAINERS "container-devices"
 #define TRAFFIC_COUNTER_GUARD  "guard-dropped"
 #define TRAFFIC_COUNTER_SPOOF  "spoofed-dropped"
+#define TRAFFIC_MARK           "flanneld" /* the table's comment */
 
 /* kube-proxy's mark of packets that it masquerades itself. */
 #define TRAFFIC_KUBE_MARK 0x4000u

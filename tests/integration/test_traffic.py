@@ -167,6 +167,11 @@ def test_second_start_writes_nothing(world):
     assert not h1.daemon.logged("rules-made|rules-healed")
 
 
+def test_table_says_whose_it_is(lab):
+    world = World(lab, "nftables")
+    assert 'comment "flanneld"' in ruleset(world.h1)
+
+
 def test_without_masquerade(lab):
     """--ip-masq is off by default: nothing is masqueraded, and what stood is taken away at the next start."""
     w = World(lab, "nftables")
