@@ -29,8 +29,7 @@ struct backend_host {
 	const char *node_id;
 	uint32_t lower_ifindex; /* the external interface */
 	uint32_t lower_mtu_bytes;
-	struct ip_addr local_v4; /* addresses the host owns there, unset if none: sources of tunnel
-				    packets */
+	struct ip_addr local_v4; /* its own there, unset if none: where tunnel packets come from */
 	struct ip_addr local_v6;
 	struct ip_addr public_v4; /* what peers send to */
 	struct ip_addr public_v6;
@@ -63,8 +62,7 @@ struct backend_type {
 	/* Reads the Backend object; the error names key, value and range. */
 	int (*create)(const struct network_config *config, struct backend **ret, struct err *e);
 	void (*free)(struct backend *b);
-	/* Where this host stands in the underlay. An error says why this backend cannot work there.
-	 */
+	/* Where this host stands in the underlay. An error: why this backend cannot work there. */
 	int (*set_host)(struct backend *b, const struct backend_host *host, struct err *e);
 	/* An existing device of ours has this MAC: keep it, since peers know it. NULL if there are
 	 * no devices. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The host-gw backend: no tunnel; every peer is the gateway to its subnet. For hosts that share a
- * link. */
+/*
+ * The host-gw backend: no tunnel; every peer is the gateway to its subnet. For hosts that share a
+ * link.
+ */
 #ifndef BACKENDS_HOST_GW_H
 #define BACKENDS_HOST_GW_H
 

@@ -2,10 +2,9 @@
 /*
  * VXLAN without learning and without broadcast: every peer's place is written down.
  *
- *   route      10.5.3.0/24 via 10.5.3.0 dev flannel.1 onlink    the peer's subnet lies behind its
- * VTEP neighbour  10.5.3.0 lladdr 02:..:03 dev flannel.1           the VTEP's address has this MAC
- *   FDB        02:..:03 dst 192.0.2.3 dev flannel.1             the MAC is reached at this underlay
- * address
+ *   route      10.5.3.0/24 via 10.5.3.0 dev flannel.1 onlink   the peer's subnet is behind its VTEP
+ *   neighbour  10.5.3.0 lladdr 02:..:03 dev flannel.1          the VTEP's address has this MAC
+ *   FDB        02:..:03 dst 192.0.2.3 dev flannel.1            the MAC is at this underlay address
  *
  * IPv6 is the same on a device of its own, flannel-v6.<VNI>, since a VXLAN device has one source
  * address. Formats and names are flannel's, so that hosts of both kinds form one network.

@@ -37,8 +37,7 @@ struct config {
 	bool is_gateway;
 	bool is_default_gateway;
 	bool force_address;
-	bool keep_other_addresses; /* flannel's form: a new subnet joins the old one on the bridge
-				    */
+	bool keep_other_addresses; /* flannel's form: a new subnet joins the bridge's old one */
 	bool ip_masq;
 	bool hairpin;
 	bool promiscuous;

@@ -3,9 +3,8 @@
  * The error codes that a runtime sees, and how they travel inside struct err.
  *
  * The kernel's error numbers end at 4095 (MAX_ERRNO). A code of the CNI protocol is kept beyond
- * them, as
- * -(10000 + code), so that one struct err carries either: lower layers report what happened (an
- * errno), and the step that knows what it means for the runtime classifies it once.
+ * them, as -(10000 + code), so that one struct err carries either: lower layers report what
+ * happened (an errno), and the step that knows what it means for the runtime classifies it once.
  */
 #ifndef CNI_PLUGIN_ERROR_H
 #define CNI_PLUGIN_ERROR_H

@@ -12,7 +12,7 @@
  *   undo.c                      all of these taken apart again
  *   exec.c                      other plugins, where the configuration names one
  *   confine.c                   rights given up as soon as they are not needed
- *   add.c del.c check.c gc.c status.c  one verb each
+ *   add.c, del.c, check.c, ...  one verb each
  */
 #include <errno.h>
 #include <string.h>

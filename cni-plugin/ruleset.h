@@ -27,9 +27,9 @@
  *     }
  *   }
  *
- * (Where two values are in braces, there are two rules.) None of it ever changes: containers
- * are elements of the sets, and the host's ends of their links are in a device group of our own,
- * so that the rules which are for all of them need no elements at all.
+ * (Where two values are in braces, there are two rules.) None of it ever changes: containers are
+ * elements of the sets, and the host's ends of their links are in a device group of our own, so
+ * that the rules which are for all of them need no elements at all.
  */
 #ifndef CNI_PLUGIN_RULESET_H
 #define CNI_PLUGIN_RULESET_H

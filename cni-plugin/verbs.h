@@ -12,9 +12,8 @@
 #include "cni-plugin/netconf.h"
 
 /*
- * All or nothing. The result, in the configuration's version, goes to `print`: 0
- * or -errno. Until the runtime has it nothing counts as attached, so that an ADD which it saw fail
- * can be repeated.
+ * All or nothing. The result, in the configuration's version, goes to `print`: 0 or -errno. Until
+ * the runtime has it nothing counts as attached, so that an ADD which it saw fail can be repeated.
  */
 int verb_add(const struct cni_env *env, const struct netconf *n, int (*print)(const json_t *result),
 	     struct err *e) MUST_CHECK;

@@ -314,8 +314,7 @@ static void on_link(void *arg, const struct link_info *link, bool gone)
 			f->devices_dirty = true;
 			fabric_want_work(f, 0);
 		}
-		/* It may be up again by the time we look, but its IPv4 routes went without a word.
-		 */
+		/* It may be up again when we look, but its IPv4 routes went without a word. */
 		if (ours && !link->up)
 			f->dirty = APPLY_ALL_KINDS;
 	}

@@ -67,8 +67,7 @@ void fabric_set_own(struct fabric *f, const struct subnet *own);
 void fabric_peer(struct fabric *f, struct manager_member *member, bool gone);
 /* Compare everything soon. */
 void fabric_sync(struct fabric *f);
-/* Compare everything and write now; returns the number of writes. Blocks for as long as that takes.
- */
+/* Compares everything and writes now; returns the number of writes. Blocks while that takes. */
 uint64_t fabric_sync_now(struct fabric *f);
 /* Compare everything now and show what would be written. It is written by the next turn of the
  * loop. */

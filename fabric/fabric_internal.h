@@ -2,9 +2,9 @@
 /*
  * What the files of the fabric share; for nobody else.
  *
- *   fabric.c          life, the loop's work, notifications
- *   peers.c   which leases are of use here, and what they mean in kernel objects
- *   devices.c the tunnel devices, ours and those of an earlier configuration
+ *   fabric.c    life, the loop's work, notifications
+ *   peers.c     which leases are of use here, and what they mean in kernel objects
+ *   devices.c   the tunnel devices, ours and those of an earlier configuration
  */
 #ifndef FABRIC_FABRIC_INTERNAL_H
 #define FABRIC_FABRIC_INTERNAL_H

@@ -537,8 +537,7 @@ bool reconcile_next(struct reconcile *r, enum reconcile_action *ret_action,
 			entry = TAILQ_FIRST(&r->drops[k]);
 		if (!entry)
 			return false;
-		/* A refused drop needs no memory: the next observation finds what is still there.
-		 */
+		/* A refused drop needs no memory: the next dump finds what is still there. */
 		r->stray = to_drop(entry);
 		set_state(r, entry, NULL, ABSENT, NULL);
 	}

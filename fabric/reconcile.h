@@ -10,8 +10,8 @@
  * slot in the kernel.
  *
  *   want ──┐                      ┌──> apply: addresses, FDB, neighbours, routes put in this order,
- *          ├──> entries ──> queue ┤            then routes, neighbours, FDB, addresses dropped
- *  dump ───┘                      └──> reconcile_refused ──> entries
+ *          ├──> entries ──> queue ┤           then routes, neighbours, FDB, addresses dropped
+ *   dump ──┘                      └──> reconcile_refused ──> entries
  */
 #ifndef FABRIC_RECONCILE_H
 #define FABRIC_RECONCILE_H
@@ -44,8 +44,7 @@ struct reconcile_owner {
 struct reconcile_counts {
 	uint64_t puts[KERNEL_KINDS]; /* writes handed out, by kind */
 	uint64_t drops[KERNEL_KINDS];
-	uint64_t drift[KERNEL_KINDS]; /* objects found missing or altered after they had been right
-				       */
+	uint64_t drift[KERNEL_KINDS]; /* found missing or altered after they had been right */
 	/* Drops of what stood beside a wanted object in its slot. The kernel may take the one for
 	 * the other if they differ in little: observe again after them. */
 	uint64_t strays;
@@ -57,8 +56,7 @@ struct reconcile_counts {
 struct reconcile *reconcile_new(void);
 void reconcile_free(struct reconcile *r);
 
-/* Takes effect with the next observation. Entries for devices that left the scope are not touched.
- */
+/* Takes effect with the next observation. Entries of devices out of scope are not touched. */
 void reconcile_set_scope(struct reconcile *r, const struct reconcile_scope *scope);
 bool reconcile_owns(const struct reconcile_scope *scope, const struct kernel_object *o);
 

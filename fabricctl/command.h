@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a command is, and the table of all of them. Help, completion and the manual page follow it.
+/*
+ * What a command is, and the table of all of them. Help, completion and the manual page follow it.
  */
 #ifndef FABRICCTL_COMMAND_H
 #define FABRICCTL_COMMAND_H

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fabricctl config: whether a network configuration is valid and what it means; which one is in
- * use. Writing one is config_set.c's. */
+/*
+ * fabricctl config: whether a network configuration is valid and what it means; which one is in
+ * use. Writing one is config_set.c's.
+ */
 #include "fabricctl/config.h"
 
 #include <errno.h>

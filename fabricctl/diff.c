@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fabricctl diff and sync: where the kernel differs from what the leases want, and an end to that.
+/*
+ * fabricctl diff and sync: where the kernel differs from what the leases want, and an end to that.
  */
 #include "fabricctl/diff.h"
 

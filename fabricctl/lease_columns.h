@@ -13,14 +13,12 @@
 enum lease_column_order { ORDER_TEXT, ORDER_NUMBER, ORDER_ADDRESS };
 
 struct lease_column {
-	const char *name; /* heading; on the command line in any case and with '-' or '_' for the
-			     space */
+	const char *name; /* heading; on the command line in any case, the space as '-' or '_' */
 	enum lease_column_order order;
 	bool wide;     /* not in the plain table */
 	bool shrinks;  /* may be cut on a terminal */
 	unsigned size; /* usual width, for lines that come one at a time */
-	/* NULL: empty. `people`: as a person reads it, otherwise as a program does. Caller frees.
-	 */
+	/* NULL: empty. `people`: as a person reads it, else as a program does. Caller frees. */
 	char *(*text)(const json_t *lease, bool people);
 };
 

@@ -26,8 +26,7 @@ int lease_view_init(struct lease_view *v, const struct ctl *c)
 		bool all = c->format == FORMAT_WIDE || c->format == FORMAT_RAW;
 
 		for (size_t i = 0; i < LEASE_COLUMNS_LEN; i++) {
-			/* While watching, times would stand there as they were at the last change.
-			 */
+			/* While watching, times would stay as they were at the last change. */
 			bool stale = o->watch && c->format != FORMAT_RAW &&
 				     strcmp(lease_columns[i].name, "TIME LEFT") == 0;
 

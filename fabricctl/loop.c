@@ -21,8 +21,7 @@ static void on_ready(evutil_socket_t fd, short what UNUSED, void *arg)
 {
 	struct pollfd p = { .fd = (int)fd };
 
-	/* Anything else means that it is also open for reading, and nothing can be learnt from it.
-	 */
+	/* Anything else: it is also open for reading, and nothing can be learnt from it. */
 	if (poll(&p, 1, 0) > 0 && p.revents & (POLLERR | POLLHUP | POLLNVAL))
 		event_base_loopbreak(arg);
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fabricctl: reads the command line, runs the command, and sees that its answer has reached the
- * reader. */
+/*
+ * fabricctl: reads the command line, runs the command, and sees that its answer has reached the
+ * reader.
+ */
 #include <errno.h>
 #include <langinfo.h>
 #include <locale.h>

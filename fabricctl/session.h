@@ -22,8 +22,7 @@ int session_open(const struct ctl *c, struct session *ret);
 int session_connect(const struct ctl *c, struct session *ret);
 void session_close(struct session *s);
 
-/* Asks and runs the loop until the answer is there. *ret is to be released with store_reply_fini.
- */
+/* Asks, and runs the loop until the answer is there. *ret is released with store_reply_fini. */
 void session_ask(struct session *s, const struct store_request *request, struct store_reply *ret);
 
 /* Complains about an answer other than STORE_OK, and returns the exit status. */

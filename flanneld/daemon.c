@@ -377,8 +377,7 @@ static bool same_external(const struct external *a, const struct external *b)
 	       ip_addr_equal(&a->public_v6, &b->public_v6);
 }
 
-/* We stand elsewhere now: devices and peers follow, and the other hosts are told. The subnet stays.
- */
+/* We stand elsewhere now: devices and peers follow, the other hosts are told. The subnet stays. */
 static void move(struct daemon *d, const struct external *x, const struct network_config *config)
 {
 	auto_lease struct lease *attributes = lease_new();
@@ -541,8 +540,7 @@ static void load_last_known(struct daemon *d)
 	if (rc == 0 && known.own) {
 		const struct lease *own = known.own;
 
-		/* Only addresses: which interface they are on, if any, is seen when it is chosen.
-		 */
+		/* Only addresses: which interface has them, if any, is seen when it is chosen. */
 		d->external.local_v4 =
 			ip_addr_is_set(&own->source_v4) ? own->source_v4 : own->public_v4;
 		d->external.local_v6 =

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The metrics: one table row for each plain number, a few with labels by hand. promtool check
- * metrics is the judge. */
+/*
+ * The metrics: one table row for each plain number, a few with labels by hand. promtool check
+ * metrics is the judge.
+ */
 #include <inttypes.h>
 #include <sys/resource.h>
 

@@ -13,7 +13,8 @@
 
 #define REPORT_API_VERSION "fabric/v1"
 
-/* {"apiVersion","kind":"Status","verdict":"ok|starting|degraded","problems":[{"name","text"}],...}
+/*
+ * {"apiVersion","kind":"Status","verdict":"ok|starting|degraded","problems":[{"name","text"}],...}
  */
 json_t *report_status(const struct daemon *d);
 /* {"apiVersion","kind":"SubnetList","items":[...]}, sorted by subnet */

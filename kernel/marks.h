@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How this host's fabric marks what it makes in the kernel, so that it knows it again after any restart. */
+/* How this host's fabric marks what it makes in the kernel, to know it again after any restart. */
 #ifndef KERNEL_MARKS_H
 #define KERNEL_MARKS_H
 

@@ -25,8 +25,7 @@ enum nftables_verdict {
 	NFTABLES_ACCEPT,
 	NFTABLES_DROP,
 	NFTABLES_MASQUERADE,
-	NFTABLES_MASQUERADE_RANDOM, /* ports chosen at random: no collisions between hosts' tables
-				     */
+	NFTABLES_MASQUERADE_RANDOM, /* ports at random: no collisions between hosts' tables */
 	NFTABLES_JUMP,              /* to the chain named in `jump` */
 };
 

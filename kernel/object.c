@@ -254,7 +254,8 @@ void kernel_object_encode_dump(enum kernel_kind kind, int family, uint32_t ifind
 	}
 }
 
-/* Attributes by type; a malformed or repeated one is left out, the reader checks presence and size.
+/*
+ * Attributes by type; a malformed or repeated one is left out, the reader checks presence and size.
  */
 struct attrs {
 	const struct nlattr *by_type[32];

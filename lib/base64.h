@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Base64, standard alphabet with padding: RFC 4648 section 4. What etcd's JSON gateway wraps keys
- * and values in. */
+/*
+ * Base64, standard alphabet with padding: RFC 4648 section 4. What etcd's JSON gateway wraps keys
+ * and values in.
+ */
 #ifndef LIB_BASE64_H
 #define LIB_BASE64_H
 

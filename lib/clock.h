@@ -8,7 +8,8 @@
 
 #define CLOCK_TEXT 32
 
-/* Milliseconds since boot, suspend included: the time that durations and deadlines are measured in.
+/*
+ * Milliseconds since boot, suspend included: the time that durations and deadlines are measured in.
  */
 static inline int64_t clock_boot_ms(void)
 {

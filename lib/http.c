@@ -321,8 +321,7 @@ static void set_tls(CURL *easy, const struct http_tls *tls)
 		return;
 	if (tls->ca_file) {
 		curl_easy_setopt(easy, CURLOPT_CAINFO, tls->ca_file);
-		/* This authority and no other: the directory of the system's would count as well.
-		 */
+		/* This authority and no other: the system's directory would count as well. */
 		curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
 	}
 #if LIBCURL_VERSION_NUM >= 0x075700

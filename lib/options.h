@@ -51,7 +51,8 @@ int options_read_environment(const struct option_spec *specs, void *values, cons
 int options_read_arguments(const struct option_spec *specs, void *values, int argc, char **argv,
 			   int *ret_first, struct err *e) MUST_CHECK;
 
-/* One paragraph for every option, for --help. `prefix` is that of the environment names, or NULL.
+/*
+ * One paragraph for every option, for --help. `prefix` is that of the environment names, or NULL.
  */
 void options_print_help(const struct option_spec *specs, const char *prefix, FILE *out);
 

@@ -22,7 +22,8 @@ static const struct family_rules rules_v6 = {
 	AF_INET6, "IPv6Network", "IPv6SubnetLen", "IPv6SubnetMin", "IPv6SubnetMax", 64, 124, 126
 };
 
-/* Every host needs its own subnet and the first is never used: less than two bits make no network.
+/*
+ * Every host needs its own subnet and the first is never used: less than two bits make no network.
  */
 #define MIN_SUBNET_BITS 2
 

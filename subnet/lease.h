@@ -3,9 +3,11 @@
  * A lease: one host's claim on one subnet, and what its peers must know to reach it. Here are the
  * value and its two text forms in the store, which are flannel's, byte for byte:
  *
- *   key     10.5.52.0-24   10.6.77.0-24&fd10:244:0:5c::-64   0.0.0.0-0&fd10:244:0:51::-64 (IPv6
- * only) value {"PublicIP":"10.99.0.11","PublicIPv6":null,"BackendType":"vxlan","BackendData":{...},
- *            "Node":{"ID":"...","Name":"..."}}
+ *   key    10.5.52.0-24                         IPv4
+ *          10.6.77.0-24&fd10:244:0:5c::-64      both
+ *          0.0.0.0-0&fd10:244:0:51::-64         IPv6 only
+ *   value  {"PublicIP":"10.99.0.11","PublicIPv6":null,"BackendType":"vxlan","BackendData":{...},
+ *           "Node":{"ID":"...","Name":"..."}}
  *
  * Node is ours; flannel ignores it. Behind NAT it has "Source" and "SourceIPv6" as well. Bytes from
  * outside become binary here or are refused with a reason.
@@ -34,8 +36,9 @@ struct lease {
 	char *backend_v6_data;
 	char *node_id; /* NULL on leases that flannel wrote */
 	char *node_name;
-	char *claim; /* where a host is that has this id and asks whether the lease's own host still
-			lives; NULL: nobody asks. Ours only. */
+	/* Where a host is that has this id and asks whether the lease's own host still lives; NULL:
+	 * nobody asks. Ours only. */
+	char *claim;
 	/* Where its packets come from, if that is not where they are sent to (NAT); ours only. */
 	struct ip_addr source_v4;
 	struct ip_addr source_v6;
@@ -44,8 +47,7 @@ struct lease {
 	uint64_t create_revision;
 	uint64_t mod_revision;
 	int64_t handle; /* the store's handle for keeping it alive; 0: no expiry, a reservation */
-	char *problem;  /* NULL, or why the value could not be read: the subnet is taken but nobody
-			   can use it */
+	char *problem;  /* NULL, or why the value cannot be read: taken, but of use to nobody */
 };
 
 int subnet_key_parse(const char *key, struct subnet *ret, struct err *e) MUST_CHECK;

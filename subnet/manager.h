@@ -54,9 +54,9 @@ struct manager_member {
 	bool twin;     /* another host's, though it has our node id or our public address */
 	bool defended; /* it has our id, but its host answered when we asked for it */
 	void *user;
-	uint32_t seen;         /* number of the list that last had it */
-	int64_t kept_until_ms; /* gone from the store, but its host may claim it again until then;
-				  0: it is in the store */
+	uint32_t seen; /* number of the list that last had it */
+	/* Gone from the store, but its host may claim it until then; 0: it is in the store. */
+	int64_t kept_until_ms;
 	UT_hash_handle hh;
 };
 

@@ -62,12 +62,14 @@ struct manager {
 	uint64_t newest;        /* of anything in the picture, single leases in replies too */
 	uint64_t list_revision; /* of the last list taken in; 0: none since history broke */
 	uint64_t floor;         /* the store was seen at this revision */
-	uint64_t list_floor;    /* the floor when the list under way was asked for: a store that
-				   answers with less went back in time */
-	int64_t resync_ms;      /* when history broke last */
+	/* The floor when the list under way was asked for: a store that answers with less went back
+	 * in time. */
+	uint64_t list_floor;
+	int64_t resync_ms;     /* when history broke last */
 	uint64_t before_break; /* the newest revision before it broke; 0 once a list was taken in */
-	uint64_t past_revision; /* what is no newer was there when we took our lease over, or came
-				   back with a store of the past: nobody is writing it now */
+	/* What is no newer was there when we took our lease over, or came back with a store of the
+	 * past: nobody is writing it now. */
+	uint64_t past_revision;
 	int64_t doubt_until_ms; /* until then who is missing from the store is not taken for gone */
 	size_t kept;            /* members with kept_until_ms */
 	int64_t held_ms;        /* when the lease became HELD last */

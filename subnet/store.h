@@ -24,27 +24,23 @@ enum store_op {
 	STORE_CONFIG,     /* read the network configuration */
 	STORE_LIST,       /* read all leases at one revision */
 	STORE_CREATE,     /* make `lease` if nobody has its subnet; the handle is made with it */
-	STORE_UPDATE,     /* replace the value of `lease` if its mod_revision is still the same; the
-			     handle stays */
+	STORE_UPDATE,     /* replace `lease` if mod_revision is still the same; the handle stays */
 	STORE_KEEPALIVE,  /* prolong lease->handle */
 	STORE_REMOVE,     /* delete `lease` if its mod_revision is still the same */
 	STORE_TIME_LEFT,  /* seconds until lease->handle expires */
-	STORE_CONFIG_SET, /* replace the network configuration if its revision is still
-			     config_revision */
+	STORE_CONFIG_SET, /* replace the configuration if its revision is still config_revision */
 	STORE_OPS
 };
 
 /* How a request ended. Only OK means that it did what was asked. */
 enum store_status {
 	STORE_OK,
-	STORE_ABSENT,   /* CONFIG: there is none. KEEPALIVE, TIME_LEFT: the handle has expired */
-	STORE_CONFLICT, /* CREATE, UPDATE, REMOVE, CONFIG_SET: somebody else was there;
-			   reply->holder says who, if known */
-	STORE_DENIED,   /* the store refuses us: credentials or permissions */
-	STORE_INVALID, /* the store does not understand or accept the request: retrying is of no use
-			*/
+	STORE_ABSENT,      /* CONFIG: there is none. KEEPALIVE, TIME_LEFT: the handle has expired */
+	STORE_CONFLICT,    /* a write found somebody else there: reply->holder says who, if known */
+	STORE_DENIED,      /* the store refuses us: credentials or permissions */
+	STORE_INVALID,     /* the store does not accept the request: retrying is of no use */
 	STORE_UNAVAILABLE, /* not reached, or it cannot answer now: nothing was changed */
-	STORE_UNKNOWN, /* a write was sent and its end not seen: it may or may not have happened */
+	STORE_UNKNOWN,     /* a write was sent, its end not seen: it may have happened or not */
 };
 
 struct store_request {
@@ -82,12 +78,10 @@ enum store_event_type {
 	STORE_EVENT_PUT,    /* `lease` was made or changed */
 	STORE_EVENT_DELETE, /* the lease on `lease->subnet` is gone */
 	STORE_EVENT_CONFIG, /* the configuration changed or went away */
-	STORE_EVENT_JUNK, /* a key that cannot be read was written (`reason` set) or deleted (NULL)
-			   */
-	STORE_EVENT_LIVE, /* connected: from now on changes are told as they happen */
-	STORE_EVENT_LOST, /* not connected: changes come late, after the next LIVE */
-	STORE_EVENT_RESYNC, /* history is gone: the watch has ended, list again and watch from there
-			     */
+	STORE_EVENT_JUNK,   /* an unreadable key was written (`reason` set) or deleted (NULL) */
+	STORE_EVENT_LIVE,   /* connected: from now on changes are told as they happen */
+	STORE_EVENT_LOST,   /* not connected: changes come late, after the next LIVE */
+	STORE_EVENT_RESYNC, /* history is gone, the watch has ended: list again, watch from there */
 };
 
 struct store_event {
@@ -131,8 +125,7 @@ static inline struct store_watch *store_watch(struct store *s, uint64_t from_rev
 	return s->ops->watch(s, from_revision, fn, arg);
 }
 
-/* No event comes after this. Must be called also after RESYNC. May be called from inside an event.
- */
+/* No event comes after this. Must be called after RESYNC too. May be called inside an event. */
 static inline void store_watch_stop(struct store_watch *w)
 {
 	if (w)

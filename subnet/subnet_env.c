@@ -45,7 +45,8 @@ char *subnet_env_format(const struct network_config *config, const struct subnet
 	return text;
 }
 
-/* The value of `line` if it assigns `name`: copied into `buf` without quotes and trailing blanks.
+/*
+ * The value of `line` if it assigns `name`: copied into `buf` without quotes and trailing blanks.
  */
 static bool read_value(const char *line, size_t size, const char *name,
 		       char buf[static IP_NET_TEXT])

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What cppcheck cannot parse the sources without: macros of system headers, which it does not read.
+/*
+ * What cppcheck cannot parse the sources without: macros of system headers, which it does not read.
  */
 #ifndef TESTS_CPPCHECK_H
 #define TESTS_CPPCHECK_H

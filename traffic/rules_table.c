@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Our table of nf_tables: made, compared, put back; its sets and counters; what others left behind.
+/*
+ * Our table of nf_tables: made, compared, put back; its sets and counters; what others left behind.
  */
 #include <errno.h>
 

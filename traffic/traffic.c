@@ -74,16 +74,14 @@ static void masquerade_rules(const struct traffic_options *o, const struct traff
 	rule->mark = rule->mark_mask = TRAFFIC_KUBE_MARK;
 	masquerade(ret, family, NFTABLES_RETURN, own, false, all, false);
 	masquerade(ret, family, NFTABLES_RETURN, all, false, own, false);
-	/* From outside to a container here: it shall see who calls, the way back leads through us.
-	 */
+	/* From outside to a container here: it shall see who calls; the way back is through us. */
 	masquerade(ret, family, NFTABLES_RETURN, all, true, own, false);
 	for (size_t i = 0; i < o->exclude_len; i++) {
 		if (o->exclude[i].addr.family == family)
 			masquerade(ret, family, NFTABLES_RETURN, all, false, &o->exclude[i], false);
 	}
 	masquerade(ret, family, snat, all, false, &multicast, true);
-	/* From outside through us to a container elsewhere: its answer must come back through us.
-	 */
+	/* From outside through us to a container elsewhere: its answer must come back this way. */
 	masquerade(ret, family, snat, all, true, all, false);
 }
 

@@ -17,9 +17,7 @@
 #include "kernel/nftables.h"
 
 #define TRAFFIC_EXCLUDE_MAX 64
-#define TRAFFIC_TABLE_MAX                                                                          \
-	20 /* bytes of a table's name, which chains of iptables are named after                    \
-	    */
+#define TRAFFIC_TABLE_MAX   20 /* bytes of a table's name: chains of iptables are named after it */
 
 /* Names inside the table, part of the interface: operators see them, scripts read them. */
 #define TRAFFIC_SET_PEERS      "peers"
@@ -69,8 +67,8 @@ struct traffic_rules {
 };
 
 /* The rules of these chains (mask of 1 << enum traffic_chain; TRAFFIC_GUARD stands for the first
- * three), appended to *ret, which the caller
- * frees with traffic_rules_fini. Rules borrow nothing from the arguments. */
+ * three), appended to *ret, which the caller frees with traffic_rules_fini. Rules borrow nothing
+ * from the arguments. */
 void traffic_rules(const struct traffic_options *o, const struct traffic_place *place,
 		   unsigned chains, struct traffic_rules *ret);
 void traffic_rules_fini(struct traffic_rules *r);

@@ -36,8 +36,7 @@ enum etcd_code {
 bool etcd_code_is_transient(int code);
 
 struct etcd_kv {
-	char *key; /* NUL-terminated; a key with a NUL inside is cut there and so becomes
-		      unreadable, as it should */
+	char *key; /* a key with a NUL inside ends there, and so becomes unreadable, as it should */
 	char *value;
 	size_t value_size;
 	uint64_t create_revision;
@@ -75,7 +74,8 @@ char *etcd_encode_txn_delete(const char *key, uint64_t mod_revision);
  * range_end may be NULL. */
 char *etcd_encode_watch(const char *key, const char *range_end, uint64_t revision);
 
-/* The end of the range of all keys that start with `prefix`, which must not be empty; caller frees.
+/*
+ * The end of the range of all keys that start with `prefix`, which must not be empty; caller frees.
  */
 char *etcd_prefix_end(const char *prefix);
 

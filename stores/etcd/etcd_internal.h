@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What etcd_store.c, etcd_client.c and etcd_watch.c share, and what their tests turn; for nobody
- * else. */
+/*
+ * What etcd_store.c, etcd_client.c and etcd_watch.c share, and what their tests turn; for nobody
+ * else.
+ */
 #ifndef STORES_ETCD_INTERNAL_H
 #define STORES_ETCD_INTERNAL_H
 

@@ -3,8 +3,7 @@
  * The store in etcd v3, with flannel's keys and values:
  *
  *   <prefix>/config              the network configuration
- *   <prefix>/subnets/<subnet>    a lease, bound to an etcd lease that expires unless it is kept
- * alive
+ *   <prefix>/subnets/<subnet>    a lease, bound to an etcd lease that expires unless kept alive
  *
  * Every write is a transaction whose repetition is harmless, and one whose outcome was not seen is
  * read back before it is reported.

@@ -3,9 +3,9 @@
  * The watch: one HTTP stream on which etcd tells every change of the leases and of the
  * configuration.
  *
- *   check ──> stream ──> live ──┬─> canceled by compaction, store wiped: RESYNC, the end
- *     ^                         └─> stream ended, or its member does not answer: LOST
- *     └───────── back-off ────────────────────────────────┘
+ *   check ──> stream ──> live ──┬──> canceled by compaction, store wiped: RESYNC, the end
+ *     ^                         └──> stream ended, or its member does not answer: LOST ──┐
+ *     └────────────────────────────── back-off <─────────────────────────────────────────┘
  *
  * The check is a linearizable read before every stream but the first of a watch, and before that
  * one too if nobody has logged in: it does, moves on from members that cannot answer, and its
@@ -405,7 +405,8 @@ static void on_probe(void *arg, const struct etcd_result *result)
 		watch_free(w);
 }
 
-/* A member that answers this has a quorum, and has applied all that was told before it was asked.
+/*
+ * A member that answers this has a quorum, and has applied all that was told before it was asked.
  */
 static void send_probe(struct store_watch *w)
 {

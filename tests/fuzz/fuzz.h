@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The function that every fuzz target defines, called by libFuzzer or by replay.c with one input at
- * a time. */
+/*
+ * The function that every fuzz target defines, called by libFuzzer or by replay.c with one input at
+ * a time.
+ */
 #ifndef TESTS_FUZZ_FUZZ_H
 #define TESTS_FUZZ_FUZZ_H
 

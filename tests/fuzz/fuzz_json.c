@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any bytes as JSON, and every reader on whatever comes out; an error always has a text that JSON
- * can carry. */
+/*
+ * Any bytes as JSON, and every reader on whatever comes out; an error always has a text that JSON
+ * can carry.
+ */
 #include "tests/fuzz/fuzz.h"
 
 #include "lib/json.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any bytes as one netlink message: not an object, or one that survives being sent and read back.
+/*
+ * Any bytes as one netlink message: not an object, or one that survives being sent and read back.
  */
 #include "tests/fuzz/fuzz.h"
 

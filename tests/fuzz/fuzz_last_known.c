@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any bytes as the file of the last known state: refused, or a state that survives being written
- * and read again. */
+/*
+ * Any bytes as the file of the last known state: refused, or a state that survives being written
+ * and read again.
+ */
 #include "tests/fuzz/fuzz.h"
 
 #include "subnet/last_known.h"

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any bytes as network configuration: refused with a reason, or a network that subnets can be
- * handed out of. */
+/*
+ * Any bytes as network configuration: refused with a reason, or a network that subnets can be
+ * handed out of.
+ */
 #include "tests/fuzz/fuzz.h"
 
 #include "backends/backend.h"

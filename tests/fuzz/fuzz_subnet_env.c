@@ -19,8 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	FUZZ_CHECK(!ip_net_is_set(&found.v6) || found.v6.addr.family == AF_INET6);
 	FUZZ_CHECK(!ip_net_is_set(&found.v4) || !ip_net_has_host_bits(&found.v4));
 	FUZZ_CHECK(!ip_net_is_set(&found.v6) || !ip_net_has_host_bits(&found.v6));
-	/* A subnet of one address has no second one for the gateway to be: nobody hands such out.
-	 */
+	/* A subnet of one address has no second one for the gateway: nobody hands such out. */
 	if (found.v4.len == 32 || found.v6.len == 128)
 		return 0;
 	written = subnet_env_format(&config, &found, 1450, true);

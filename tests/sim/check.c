@@ -7,9 +7,10 @@
  *        has a second after it to look at the clock). Where somebody deletes keys or a store
  *        forgets: until both hosts could hear of it, and no longer.
  *   P3   when faults stop, every host knows exactly what the store holds, and holds a lease, or
- * says whose it is that is in its way. P9   requests, requests under way and notes of a minute are
- * bounded. P10  no host says that it holds what the store does not have, longer than it takes to
- * hear of it, or for the life of its lease if it cannot hear anything.
+ *        says whose it is that is in its way.
+ *   P9   requests, requests under way and notes of a minute are bounded.
+ *   P10  no host says that it holds what the store does not have, longer than it takes to hear of
+ *        it, or for the life of its lease if it cannot hear anything.
  */
 #include "tests/sim/world.h"
 

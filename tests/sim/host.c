@@ -2,9 +2,9 @@
 /*
  * A host: the real manager, and between it and the store a network that does what networks do.
  *
- * The client side stands for stores/etcd/etcd_store.c, seen from the manager: a request ends once, by an
- * answer or by time; a write whose answer is lost is UNKNOWN; a dead stream is noticed within 25 s
- * and opened again with growing pauses, and before it is, cluster and revision are compared.
+ * The client side stands for stores/etcd/etcd_store.c, seen from the manager: a request ends once,
+ * by an answer or by time; a write whose answer is lost is UNKNOWN; a dead stream is noticed within
+ * 25 s and opened again with growing pauses, and before it is, cluster and revision are compared.
  */
 #include "tests/sim/world.h"
 

@@ -127,8 +127,7 @@ struct world {
 	bool unsafe; /* something in it breaks leases that were kept as they should be */
 	bool keeps_state;
 	char *other_config;   /* of which some hosts know, others not; NULL: none */
-	bool restored_unseen; /* to a state with a greater revision: of another history, and nobody
-				 can see that */
+	bool restored_unseen; /* to a greater revision of another history: nobody can see it */
 	bool tight;           /* hardly more subnets than hosts */
 	bool lost_deletes;
 	bool duplicates;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the tests of stores/etcd/etcd_store and subnet/etcd_client share: their requests and how those
- * end.
+ * What the tests of stores/etcd/etcd_store and stores/etcd/etcd_client share: their requests and
+ * how those end.
  */
 #ifndef TESTS_UNIT_ETCD_RIG_H
 #define TESTS_UNIT_ETCD_RIG_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the tests of stores/etcd/etcd_watch share: a stream, what comes on it, the reads beside it. */
+/* What the tests of stores/etcd/etcd_watch share: a stream, what comes on it, reads beside it. */
 #ifndef TESTS_UNIT_ETCD_WATCH_RIG_H
 #define TESTS_UNIT_ETCD_WATCH_RIG_H
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What every unit test includes: cmocka with the headers it needs, and the few helpers that many
- * tests share. */
+/*
+ * What every unit test includes: cmocka with the headers it needs, and the few helpers that many
+ * tests share.
+ */
 #ifndef TESTS_UNIT_TEST_H
 #define TESTS_UNIT_TEST_H
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* subnet/config: the rules by which a network configuration is read, its defaults, and what its
- * errors say. */
+/*
+ * subnet/config: the rules by which a network configuration is read, its defaults, and what its
+ * errors say.
+ */
 #include "tests/unit/test.h"
 
 #include <errno.h>

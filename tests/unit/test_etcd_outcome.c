@@ -63,7 +63,8 @@ static void test_unknown_outcome_it_did_not_happen(void **state)
 	}
 }
 
-/* The first one was still on its way when we looked, and is what stands in the way of the second.
+/*
+ * The first one was still on its way when we looked, and is what stands in the way of the second.
  */
 static void test_unknown_outcome_it_happened_late(void **state)
 {

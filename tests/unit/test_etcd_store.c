@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * stores/etcd/etcd_store against servers that answer what etcd 3.4.23 answered: what is asked, and what
- * an answer means.
+ * stores/etcd/etcd_store against servers that answer what etcd 3.4.23 answered: what is asked, and
+ * what an answer means.
  */
 #include "tests/unit/etcd_rig.h"
 
@@ -144,7 +144,8 @@ static void test_list_that_never_ends(void **state)
 	answered(q, STORE_UNAVAILABLE);
 }
 
-/* HTTP 200 and an object, but not etcd's: to be taken for an empty store it would have to say so.
+/*
+ * HTTP 200 and an object, but not etcd's: to be taken for an empty store it would have to say so.
  */
 static void test_answers_of_others(void **state)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * stores/etcd/etcd_watch against servers that stream what etcd 3.4.23 streamed, stop in the middle, or
- * are another store.
+ * stores/etcd/etcd_watch against servers that stream what etcd 3.4.23 streamed, stop in the middle,
+ * or are another store.
  */
 #include "tests/unit/etcd_watch_rig.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * stores/etcd/etcd_watch against servers that say nothing, refuse, or know the user no longer: noticed,
- * left, and come back to.
+ * stores/etcd/etcd_watch against servers that say nothing, refuse, or know the user no longer:
+ * noticed, left, and come back to.
  */
 #include "tests/unit/etcd_watch_rig.h"
 

@@ -181,7 +181,8 @@ static void test_seventeen_filters_are_too_many(void **state UNUSED)
 	free(text);
 }
 
-/* Every command has help, every option of it is named there, and nothing in the tables is doubled.
+/*
+ * Every command has help, every option of it is named there, and nothing in the tables is doubled.
  */
 static void test_tables_are_whole(void **state UNUSED)
 {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Lists of leases: columns, filters, order, every format, and what changed from one list to the
- * next. */
+/*
+ * Lists of leases: columns, filters, order, every format, and what changed from one list to the
+ * next.
+ */
 #include "tests/unit/test.h"
 
 #include "fabricctl/command.h"

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Peers, differences, reservations, changes of a configuration, keys of the store: what is made of
- * documents without asking anybody. */
+/*
+ * Peers, differences, reservations, changes of a configuration, keys of the store: what is made of
+ * documents without asking anybody.
+ */
 #include "tests/unit/test.h"
 
 #include <errno.h>

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* flanneld/options: flannel's flags, with its names and defaults, and what concerns several at
- * once. */
+/*
+ * flanneld/options: flannel's flags, with its names and defaults, and what concerns several at
+ * once.
+ */
 #include "tests/unit/test.h"
 
 #include <errno.h>

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* subnet/lease: keys and values in the store, byte for byte, and what is tolerated in those of
- * others. */
+/*
+ * subnet/lease: keys and values in the store, byte for byte, and what is tolerated in those of
+ * others.
+ */
 #include "tests/unit/test.h"
 
 #include <errno.h>
@@ -293,8 +295,7 @@ static void test_values_of_others_are_read_with_tolerance(void **state)
 		  NULL, NULL },
 		{ "{\"PublicIP\":\"10.99.0.11\",\"Node\":{}}", "10.99.0.11", "-", NULL, NULL,
 		  NULL },
-		/* What nobody reads may be there in any case; what a backend reads is its business.
-		 */
+		/* What nobody reads may be there; what a backend reads is its business. */
 		{ "{\"PublicIP\":\"10.99.0.11\",\"New\":1,\"new\":2,\"BackendData\":{\"x\":1,\"X\":"
 		  "2},"
 		  "\"Node\":{\"More\":1,\"more\":2}}",
@@ -396,7 +397,8 @@ static void test_values_are_bounded(void **state)
 	lease_fini(&l);
 }
 
-/* Where the store keeps a lease is not in its value, and reading the value again does not lose it.
+/*
+ * Where the store keeps a lease is not in its value, and reading the value again does not lose it.
  */
 static void test_a_value_leaves_the_stores_fields_alone(void **state)
 {

@@ -4,7 +4,8 @@
 
 /* ---- departures ---- */
 
-/* Its daemon runs and claims the lost lease again: nothing that leads there is touched meanwhile.
+/*
+ * Its daemon runs and claims the lost lease again: nothing that leads there is touched meanwhile.
  */
 static void test_departed_and_back(void **unused)
 {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Hosts with flannel and hosts with this in one network: what each writes, read by the other's
- * rules. The leases are those of tests/golden/leases.txt. */
+/*
+ * Hosts with flannel and hosts with this in one network: what each writes, read by the other's
+ * rules. The leases are those of tests/golden/leases.txt.
+ */
 #include "tests/unit/golden.h"
 
 #include <errno.h>
@@ -57,7 +59,8 @@ static struct lease *lease_of(const char *name)
 
 /* ---- theirs, read by us */
 
-/* `vxlan`, `host_gw`: how many objects it is to a dual-stack host with that backend, or why none.
+/*
+ * `vxlan`, `host_gw`: how many objects it is to a dual-stack host with that backend, or why none.
  */
 static const struct theirs {
 	const char *name;

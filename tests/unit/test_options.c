@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* lib/options: Go's flag syntax, environment and file, one after the other, and errors that say
- * what is allowed. */
+/*
+ * lib/options: Go's flag syntax, environment and file, one after the other, and errors that say
+ * what is allowed.
+ */
 #include "tests/unit/test.h"
 
 #include <errno.h>

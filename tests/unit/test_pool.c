@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* subnet/pool: what is picked is free, inside the bounds, and every free subnet has the same
- * chance. */
+/*
+ * subnet/pool: what is picked is free, inside the bounds, and every free subnet has the same
+ * chance.
+ */
 #include "tests/unit/test.h"
 
 #include <errno.h>
@@ -113,7 +115,8 @@ static void test_uniform_over_what_is_free(void **state)
 		assert_true(hits[i] == 0 || hits[i] == ROUNDS);
 }
 
-/* Filling a pool from random numbers hands out every subnet once and then says that none is left.
+/*
+ * Filling a pool from random numbers hands out every subnet once and then says that none is left.
  */
 static void test_filling_up(void **state)
 {

@@ -340,8 +340,7 @@ static void test_observation_is_of_one_kind(void **state)
 
 	want(&owners[0], p.objects, 3);
 	drain();
-	/* The dump of neighbours says nothing about routes and FDB entries, whatever is among it.
-	 */
+	/* The dump of neighbours says nothing about routes and FDB entries. */
 	reconcile_observe_begin(r, KERNEL_NEIGHBOUR);
 	reconcile_observe(r, &p.objects[2]);
 	reconcile_observe(r, &p.objects[1]);
@@ -521,7 +520,8 @@ static void test_a_refused_create_is_never_tried_as_replace(void **state)
 	expect_nothing();
 }
 
-/* A slot that was ours: what stands there now has replaced our object, so it is replaced in turn.
+/*
+ * A slot that was ours: what stands there now has replaced our object, so it is replaced in turn.
  */
 static void test_our_slot_is_taken_back(void **state)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * traffic: the rules as a packet meets them, checked by a small interpreter of rules over
- * a table of packets; the sets that follow their holders; the language of iptables; and how a rule
- * in the kernel is told from the one that is wanted.
+ * traffic: the rules as a packet meets them, checked by a small interpreter of rules over a table
+ * of packets; the sets that follow their holders; the language of iptables; and how a rule in the
+ * kernel is told from the one that is wanted.
  */
 #include "tests/unit/test.h"
 
