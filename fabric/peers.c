@@ -94,7 +94,7 @@ static int check_peer(const struct fabric *f, const struct lease *l, struct err 
 /* A subnet that is kept for a host which has not come yet: there is nobody to send packets to. */
 static bool is_vacant(const struct lease *l)
 {
-	return l->handle == 0 && !l->node_id && !l->backend_type && !l->problem;
+	return l->flags & LEASE_RESERVED && !l->node_id && !l->backend_type && !l->problem;
 }
 
 static bool is_older(const struct peer *a, const struct peer *b)
@@ -102,9 +102,8 @@ static bool is_older(const struct peer *a, const struct peer *b)
 	const struct lease *x = a->member->lease;
 	const struct lease *y = b->member->lease;
 
-	return x->create_revision != y->create_revision
-		       ? x->create_revision < y->create_revision
-		       : memcmp(&x->subnet, &y->subnet, sizeof(x->subnet)) < 0;
+	return x->born != y->born ? x->born < y->born
+				  : memcmp(&x->subnet, &y->subnet, sizeof(x->subnet)) < 0;
 }
 
 struct overlap {

@@ -139,6 +139,7 @@ static json_t *lease_document(const struct session *s, const struct lease *own, 
 	json_t *document = ctl_document("Lease");
 	json_t *lease = json_object();
 	char subnet[SUBNET_KEY_TEXT];
+	char id[LEASE_ID_TEXT];
 
 	json_object_set_new(lease, "state", json_string(own ? "held" : "absent"));
 	json_object_set_new(lease, "reason",
@@ -148,11 +149,11 @@ static json_t *lease_document(const struct session *s, const struct lease *own, 
 				    json_string(subnet_format(&own->subnet, subnet)));
 		json_object_set_new(lease, "publicIP", addr_or_null(&own->public_v4));
 		json_object_set_new(lease, "publicIPv6", addr_or_null(&own->public_v6));
-		json_object_set_new(lease, "handle",
-				    json_sprintf("%llx", (unsigned long long)own->handle));
+		json_object_set_new(lease, "handle", json_string(lease_id_format(own->id, id)));
 		json_object_set_new(lease, "revision",
 				    json_sprintf("%llu", (unsigned long long)own->mod_revision));
-		json_object_set_new(lease, "reservation", json_boolean(own->handle == 0));
+		json_object_set_new(lease, "reservation",
+				    json_boolean(own->flags & LEASE_RESERVED));
 		if (left_s >= 0)
 			json_object_set_new(lease, "expiresSeconds", json_integer(left_s));
 	}
@@ -175,7 +176,7 @@ static int show_from_store(struct ctl *c)
 
 	if (status == CTL_OK)
 		status = find_own(c, &s, &list, &own);
-	if (status == CTL_OK && own && own->handle) {
+	if (status == CTL_OK && own && own->flags & LEASE_EXPIRES) {
 		struct store_reply left = { 0 };
 
 		session_ask(&s, &(struct store_request){ .op = STORE_TIME_LEFT, .lease = own },
@@ -342,8 +343,9 @@ int lease_check_subnet(const struct network_config *config, const struct subnet 
 
 static bool is_done(const struct lease *l, const struct lease *reservation)
 {
-	if (l->handle || l->problem || !subnet_equal(&l->subnet, &reservation->subnet) ||
-	    !l->node_name || strcmp(l->node_name, reservation->node_name) != 0)
+	if (!(l->flags & LEASE_RESERVED) || l->problem ||
+	    !subnet_equal(&l->subnet, &reservation->subnet) || !l->node_name ||
+	    strcmp(l->node_name, reservation->node_name) != 0)
 		return false;
 	/* Who uses it publishes what is right. */
 	return l->node_id || (ip_addr_equal(&l->public_v4, &reservation->public_v4) &&
@@ -380,7 +382,7 @@ static int taken(const struct ctl *c, const struct lease *lease, const struct le
 	else if (ip_addr_is_set(&by->public_v6))
 		ip_addr_format(&by->public_v6, address);
 	why = xasprintf("%s is %s %s (%s)", subnet_format(&by->subnet, theirs),
-			by->handle ? "leased to" : "reserved for",
+			by->flags & LEASE_RESERVED ? "reserved for" : "leased to",
 			by->node_name ? by->node_name : "a host without a name", address);
 	return ctl_fail(c, CTL_CONFLICT, why, "fabricctl subnets --store", "%s is not free",
 			subnet_format(&lease->subnet, wanted));

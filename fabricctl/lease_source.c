@@ -58,7 +58,7 @@ json_t *lease_source_item(const struct lease *l, const char *own_node_id)
 		item, "own",
 		*own_node_id ? json_boolean(l->node_id && strcmp(l->node_id, own_node_id) == 0)
 			     : json_null());
-	json_object_set_new(item, "reservation", json_boolean(l->handle == 0));
+	json_object_set_new(item, "reservation", json_boolean(l->flags & LEASE_RESERVED));
 	json_object_set_new(item, "expiresSeconds", json_null());
 	json_object_set_new(item, "revision", json_string(revision));
 	json_object_set_new(item, "kernel", json_null());
@@ -130,7 +130,7 @@ static void ask_time_left(struct time_left *all)
 						 .lease = all->leases[index] };
 		struct time_left_question *question;
 
-		if (!all->leases[index]->handle)
+		if (!(all->leases[index]->flags & LEASE_EXPIRES))
 			continue;
 		question = xmalloc(sizeof(*question));
 		*question = (struct time_left_question){ all, index };

@@ -65,7 +65,7 @@ json_t *report_subnet(const struct daemon *d, const struct manager_member *membe
 	json_object_set_new(item, "mac", mac_or_null(l->backend_data));
 	json_object_set_new(item, "macV6", mac_or_null(l->backend_v6_data));
 	json_object_set_new(item, "own", json_boolean(member->own));
-	json_object_set_new(item, "reservation", json_boolean(l->handle == 0));
+	json_object_set_new(item, "reservation", json_boolean(l->flags & LEASE_RESERVED));
 	json_object_set_new(
 		item, "expiresSeconds",
 		member->own && m.expires_ms
@@ -200,7 +200,7 @@ json_t *report_config(const struct daemon *d)
 static json_t *report_lease(const struct manager_view *m)
 {
 	json_t *lease = json_object();
-	char handle[32];
+	char id[LEASE_ID_TEXT];
 	char revision[24];
 	char key[SUBNET_KEY_TEXT];
 
@@ -209,14 +209,13 @@ static json_t *report_lease(const struct manager_view *m)
 	json_object_set_new(lease, "stale", json_boolean(m->stale));
 	if (!m->own)
 		return lease;
-	snprintf(handle, sizeof(handle), "%llx", (unsigned long long)m->own->handle);
 	json_object_set_new(lease, "subnet", json_string(subnet_format(&m->own->subnet, key)));
 	json_object_set_new(lease, "publicIP", addr_or_null(&m->own->public_v4));
 	json_object_set_new(lease, "publicIPv6", addr_or_null(&m->own->public_v6));
 	snprintf(revision, sizeof(revision), "%llu", (unsigned long long)m->own->mod_revision);
-	json_object_set_new(lease, "handle", json_string(handle));
+	json_object_set_new(lease, "handle", json_string(lease_id_format(m->own->id, id)));
 	json_object_set_new(lease, "revision", json_string(revision));
-	json_object_set_new(lease, "reservation", json_boolean(m->own->handle == 0));
+	json_object_set_new(lease, "reservation", json_boolean(m->own->flags & LEASE_RESERVED));
 	if (m->expires_ms)
 		json_object_set_new(
 			lease, "expiresSeconds",

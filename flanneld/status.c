@@ -420,7 +420,7 @@ static void ask_time_left(struct status_server *s, struct evhttp_request *reques
 		struct store_request ask = { .op = STORE_TIME_LEFT, .lease = members[i]->lease };
 		struct time_left_item *item;
 
-		if (members[i]->own || !members[i]->lease->handle)
+		if (members[i]->own || !(members[i]->lease->flags & LEASE_EXPIRES))
 			continue;
 		item = xcalloc(1, sizeof(*item));
 		item->query = q;

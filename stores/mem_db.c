@@ -212,9 +212,10 @@ static void understand(struct mem_entry *e)
 		e->junk = xstrdup(err.text);
 		return;
 	}
-	l->create_revision = e->create_revision;
+	l->born = e->create_revision;
 	l->mod_revision = e->mod_revision;
-	l->handle = e->handle;
+	l->id = (u128)e->handle;
+	l->flags = e->handle ? LEASE_EXPIRES : LEASE_RESERVED;
 	if (e->value && lease_value_parse(e->value, e->value_size, l, &err) < 0)
 		l->problem = xstrdup(err.text);
 	e->lease = STEAL(l);
@@ -585,8 +586,8 @@ void mem_db_execute(struct mem_db *db, int64_t now_ms, const struct store_reques
 	case STORE_TIME_LEFT:
 	case STORE_OPS:
 		ret->ttl_s = request->op == STORE_KEEPALIVE
-				     ? mem_db_keep_alive(db, now_ms, request->lease->handle)
-				     : mem_db_time_left(db, now_ms, request->lease->handle);
+				     ? mem_db_keep_alive(db, now_ms, (int64_t)request->lease->id)
+				     : mem_db_time_left(db, now_ms, (int64_t)request->lease->id);
 		if (ret->ttl_s == 0) {
 			ret->status = STORE_ABSENT;
 			err_set(&ret->err, -ENOENT, "the lease has expired or was revoked");

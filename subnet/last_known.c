@@ -6,7 +6,8 @@
 #include "lib/json.h"
 #include "subnet/store.h"
 
-#define VERSION_NUMBER 2
+#define VERSION_NUMBER 3
+#define VERSION_OLDEST 2 /* which is still read */
 
 static void put_text(FILE *out, const char *name, const char *text)
 {
@@ -20,13 +21,14 @@ static void put_lease(FILE *out, const struct lease *l)
 {
 	auto_free char *value = lease_value_format(l);
 	char key[SUBNET_KEY_TEXT];
+	char id[LEASE_ID_TEXT];
 
 	fputc('{', out);
 	put_text(out, "key", subnet_key_format(&l->subnet, key));
 	fputc(',', out);
 	put_text(out, "value", value);
-	fprintf(out, ",\"handle\":\"%lld\",\"created\":\"%llu\"}", (long long)l->handle,
-		(unsigned long long)l->create_revision);
+	fprintf(out, ",\"id\":\"%s\",\"born\":\"%llu\",\"flags\":%u}", lease_id_format(l->id, id),
+		(unsigned long long)l->born, l->flags);
 }
 
 int64_t last_known_left_ms(const struct last_known *k, int64_t wall_ms)
@@ -71,6 +73,22 @@ char *last_known_format(const struct last_known *k)
 	return text;
 }
 
+/* Before version 3 an id was an etcd lease, and one without was a reservation. */
+static void read_store_part(const json_t *object, struct lease *l)
+{
+	const char *id = json_string_value(json_object_get(object, "id"));
+
+	if (!id) {
+		l->id = (u128)json_int64_lenient(json_object_get(object, "handle"));
+		l->born = json_uint64_lenient(json_object_get(object, "created"));
+		l->flags = l->id ? LEASE_EXPIRES : LEASE_RESERVED;
+		return;
+	}
+	l->id = lease_id_parse(id);
+	l->born = json_uint64_lenient(json_object_get(object, "born"));
+	l->flags = (unsigned)json_integer_value(json_object_get(object, "flags"));
+}
+
 static int lease_from_json(const json_t *object, struct lease **ret, struct err *e)
 {
 	const char *value = json_string_value(json_object_get(object, "value"));
@@ -85,8 +103,7 @@ static int lease_from_json(const json_t *object, struct lease **ret, struct err 
 		rc = lease_value_parse(value, strlen(value), l, e);
 	if (rc < 0)
 		return rc;
-	l->handle = json_int64_lenient(json_object_get(object, "handle"));
-	l->create_revision = json_uint64_lenient(json_object_get(object, "created"));
+	read_store_part(object, l);
 	*ret = STEAL(l);
 	return 0;
 }
@@ -110,9 +127,9 @@ static int parse_head(const char *text, size_t size, struct last_known *ret, str
 	config = json_string_value(json_object_get(root, "config"));
 	own = json_object_get(root, "own");
 	peers = json_integer_value(json_object_get(root, "peers"));
-	if (version != VERSION_NUMBER)
-		return err_set(e, -EINVAL, "version is %lld, this program reads %d",
-			       (long long)version, VERSION_NUMBER);
+	if (version < VERSION_OLDEST || version > VERSION_NUMBER)
+		return err_set(e, -EINVAL, "version is %lld, this program reads %d to %d",
+			       (long long)version, VERSION_OLDEST, VERSION_NUMBER);
 	if (!network || !config)
 		return err_set(e, -EINVAL, "network or config is missing");
 	if (peers < 0 || peers > STORE_LEASES_MAX)

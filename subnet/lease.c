@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "subnet/lease.h"
 
+#include <ctype.h>
 #include <errno.h>
 
 #include "lib/json.h"
@@ -171,9 +172,10 @@ int lease_value_parse(const char *text, size_t size, struct lease *ret, struct e
 		return rc;
 	}
 	l.subnet = ret->subnet;
-	l.create_revision = ret->create_revision;
+	l.id = ret->id;
+	l.born = ret->born;
 	l.mod_revision = ret->mod_revision;
-	l.handle = ret->handle;
+	l.flags = ret->flags;
 	*ret = l;
 	return 0;
 }
@@ -228,6 +230,29 @@ char *lease_value_format(const struct lease *l)
 	if (fclose(out) != 0)
 		abort();
 	return text;
+}
+
+const char *lease_id_format(u128 id, char buf[static LEASE_ID_TEXT])
+{
+	uint64_t high = (uint64_t)(id >> 64);
+
+	if (high)
+		snprintf(buf, LEASE_ID_TEXT, "%llx%016llx", (unsigned long long)high,
+			 (unsigned long long)(uint64_t)id);
+	else
+		snprintf(buf, LEASE_ID_TEXT, "%llx", (unsigned long long)(uint64_t)id);
+	return buf;
+}
+
+u128 lease_id_parse(const char *text)
+{
+	u128 id = 0;
+
+	for (; isxdigit((unsigned char)*text); text++)
+		id = id << 4 | (unsigned)(isdigit((unsigned char)*text)
+						  ? *text - '0'
+						  : tolower((unsigned char)*text) - 'a' + 10);
+	return id;
 }
 
 struct lease *lease_new(void)

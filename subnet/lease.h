@@ -19,12 +19,18 @@
 
 #define SUBNET_KEY_TEXT      80
 #define LEASE_VALUE_MAX_SIZE (64 * 1024)
+#define LEASE_ID_TEXT        33
 #define LEASE_TEXT_MAX       253 /* bytes of a node id, node name or backend type */
 
 /* Either family may be unset, not both. */
 struct subnet {
 	struct ip_net v4;
 	struct ip_net v6;
+};
+
+enum lease_flag {
+	LEASE_EXPIRES = 1,  /* it runs out unless it is kept alive */
+	LEASE_RESERVED = 2, /* a person put it there for a host: it is never ours to delete */
 };
 
 struct lease {
@@ -42,12 +48,12 @@ struct lease {
 	/* Where its packets come from, if that is not where they are sent to (NAT); ours only. */
 	struct ip_addr source_v4;
 	struct ip_addr source_v6;
-	/* Where the store keeps it. Revisions grow with every change in the store; 0 if the store
-	 * has none. */
-	uint64_t create_revision;
-	uint64_t mod_revision;
-	int64_t handle; /* the store's handle for keeping it alive; 0: no expiry, a reservation */
-	char *problem;  /* NULL, or why the value cannot be read: taken, but of use to nobody */
+	char *problem; /* NULL, or why the value cannot be read: taken, but of use to nobody */
+	/* What the store says of it. */
+	u128 id;               /* opaque: by what the store keeps it alive; 0: by nothing */
+	uint64_t born;         /* who was there first: the smaller the older */
+	uint64_t mod_revision; /* grows with every change in the store */
+	unsigned flags;        /* enum lease_flag */
 };
 
 int subnet_key_parse(const char *key, struct subnet *ret, struct err *e) MUST_CHECK;
@@ -59,18 +65,23 @@ bool subnet_equal(const struct subnet *a, const struct subnet *b);
 bool subnet_overlaps(const struct subnet *a, const struct subnet *b);
 
 /*
- * Fills everything but subnet, revisions and handle from a value. On error *ret is untouched. The
+ * Fills everything but subnet and what the store says from a value. On error *ret is untouched. The
  * result owns its strings: lease_fini.
  */
 int lease_value_parse(const char *text, size_t size, struct lease *ret, struct err *e) MUST_CHECK;
 /* Caller frees. */
 char *lease_value_format(const struct lease *l);
 
+/* An id in hexadecimal digits, as people see it. */
+const char *lease_id_format(u128 id, char buf[static LEASE_ID_TEXT]);
+/* Back again; what is no digit ends it. */
+u128 lease_id_parse(const char *text);
+
 struct lease *lease_new(void);
 struct lease *lease_copy(const struct lease *l);
 void lease_fini(struct lease *l);
 void lease_free(struct lease *l);
-/* Same subnet and same published attributes; revisions and handle do not count. */
+/* Same subnet and same published attributes; what the store says of it does not count. */
 bool lease_equal(const struct lease *a, const struct lease *b);
 
 static inline void lease_free_ref(struct lease **l)

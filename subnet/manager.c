@@ -291,7 +291,7 @@ void manager_break_history(struct manager *m, uint64_t revision, uint64_t before
 	m->past_revision = m->challenged = 0;
 	m->list_id = 0;
 	if (m->own)
-		m->own->create_revision = m->own->mod_revision = 0;
+		m->own->born = m->own->mod_revision = 0;
 	m->ops->watch(m->arg, 0);
 }
 
@@ -540,7 +540,7 @@ void manager_tick(struct manager *m, int64_t now_ms)
 
 bool manager_renew(struct manager *m, int64_t now_ms)
 {
-	if (m->state != MANAGER_HELD || !m->own->handle)
+	if (m->state != MANAGER_HELD || !(m->own->flags & LEASE_EXPIRES))
 		return false;
 	manager_keep_alive(m, now_ms);
 	return true;

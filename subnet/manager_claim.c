@@ -27,7 +27,7 @@ bool manager_is_ours(const struct manager *m, const struct lease *l)
 	if (l->problem)
 		return false;
 	/* A reservation that names its host and no address. */
-	if (!l->node_id && !l->handle && !ip_addr_is_set(&l->public_v4) &&
+	if (!l->node_id && l->flags & LEASE_RESERVED && !ip_addr_is_set(&l->public_v4) &&
 	    !ip_addr_is_set(&l->public_v6))
 		return same_name;
 	if (manager_same_text(l->node_id, m->node_id))
@@ -70,8 +70,7 @@ struct manager_member *manager_find_ours(const struct manager *m)
 		if (member->kept_until_ms || member->defended || !manager_is_ours(m, member->lease))
 			continue;
 		better = best ? rank(m, member->lease) - rank(m, best->lease) : 1;
-		if (better > 0 ||
-		    (better == 0 && member->lease->create_revision < best->lease->create_revision))
+		if (better > 0 || (better == 0 && member->lease->born < best->lease->born))
 			best = member;
 	}
 	return best;
@@ -85,7 +84,7 @@ const struct manager_member *manager_overlapping(const struct manager *m, const 
 	const struct manager_member *tmp;
 
 	HASH_ITER (hh, m->members, member, tmp) {
-		if (member != except && member->lease->create_revision < before &&
+		if (member != except && member->lease->born < before &&
 		    !manager_is_surely_ours(m, member->lease) &&
 		    subnet_overlaps(&member->lease->subnet, s))
 			return member;
@@ -135,7 +134,7 @@ int manager_choose_family(struct manager *m, const struct network_family *f, boo
 		*(v6 ? &alone.v6 : &alone.v4) = *candidates[i];
 		/* What we hold is given up only for who was there before us. */
 		if (!manager_overlapping(m, &alone, ours,
-					 i == 0 ? ours->lease->create_revision : UINT64_MAX)) {
+					 i == 0 ? ours->lease->born : UINT64_MAX)) {
 			*ret = *candidates[i];
 			return 0;
 		}

@@ -91,7 +91,7 @@ static void renewed(struct manager *m, int64_t now_ms, int64_t asked_ms, int64_t
 void manager_keep_alive(struct manager *m, int64_t now_ms)
 {
 	m->keepalive_at = INT64_MAX;
-	if (!m->own || !m->own->handle || m->keepalive_id)
+	if (!m->own || !(m->own->flags & LEASE_EXPIRES) || m->keepalive_id)
 		return;
 	m->keepalive_asked_ms = now_ms;
 	m->keepalive_id = manager_submit(m, STORE_KEEPALIVE, m->own);
@@ -125,8 +125,9 @@ static void update(struct manager *m, const struct lease *in_store)
 	auto_lease struct lease *l = wanted(m, &in_store->subnet);
 
 	l->mod_revision = in_store->mod_revision;
-	l->create_revision = in_store->create_revision;
-	l->handle = in_store->handle;
+	l->born = in_store->born;
+	l->id = in_store->id;
+	l->flags = in_store->flags;
 	m->creating = false;
 	m->claim_floor = m->floor;
 	m->claim_id = manager_submit(m, STORE_UPDATE, l);
@@ -212,8 +213,9 @@ static void adopt(struct manager *m, int64_t now_ms, const struct lease *in_stor
 	l = wanted(m, &in_store->subnet);
 	same = lease_equal(l, in_store);
 	l->mod_revision = in_store->mod_revision;
-	l->create_revision = in_store->create_revision;
-	l->handle = in_store->handle;
+	l->born = in_store->born;
+	l->id = in_store->id;
+	l->flags = in_store->flags;
 	abandon(m);
 	m->adopting = true;
 	m->taken_over = manager_same_text(in_store->node_id, m->node_id) &&
@@ -224,7 +226,7 @@ static void adopt(struct manager *m, int64_t now_ms, const struct lease *in_stor
 	manager_set_own(m, &l->subnet);
 	if (!same)
 		update(m, l);
-	else if (l->handle)
+	else if (l->flags & LEASE_EXPIRES)
 		manager_keep_alive(m, now_ms);
 	else
 		alive(m, now_ms);
@@ -382,7 +384,7 @@ static void yield(struct manager *m, int64_t now_ms, struct manager_member *mine
 		     subnet_format(&older->subnet, older_text),
 		     m->was_held ? "" : "; trying another");
 	/* Never a reservation: it is not ours to delete. */
-	if (mine->lease->handle) {
+	if (!(mine->lease->flags & LEASE_RESERVED)) {
 		manager_submit(m, STORE_REMOVE, mine->lease);
 		manager_forget(m, mine);
 	}
@@ -402,10 +404,10 @@ void manager_settle(struct manager *m, int64_t now_ms, bool listed)
 	const struct manager_member *older;
 	struct manager_member *mine;
 
-	if (!m->verifying || !m->list_revision || m->revision < m->own->create_revision)
+	if (!m->verifying || !m->list_revision || m->revision < m->own->born)
 		return;
 	mine = manager_find(m, &m->own->subnet);
-	if (!mine || mine->lease->mod_revision < m->own->create_revision) {
+	if (!mine || mine->lease->mod_revision < m->own->born) {
 		if (listed)
 			vanished(m, now_ms);
 		else
@@ -421,7 +423,7 @@ void manager_settle(struct manager *m, int64_t now_ms, bool listed)
 		return;
 	}
 	manager_set_own(m, &m->own->subnet);
-	older = manager_overlapping(m, &m->own->subnet, mine, mine->lease->create_revision);
+	older = manager_overlapping(m, &m->own->subnet, mine, mine->lease->born);
 	if (older)
 		yield(m, now_ms, mine, older->lease);
 	else
@@ -533,12 +535,14 @@ void manager_check_own(struct manager *m, int64_t now_ms)
 		conflict(m, now_ms, l);
 		return;
 	}
-	if (m->own->handle != l->handle) {
+	if (m->own->id != l->id || m->own->flags != l->flags) {
 		manager_note(m, LOG_LEVEL_WARN, "lease-rebound", "%s",
-			     l->handle ? "our key was bound to another lease of the store"
-				       : "our key was made a reservation, it no longer expires");
+			     l->flags & LEASE_RESERVED
+				     ? "our key was made a reservation, it no longer expires"
+				     : "our key was bound to another lease of the store");
 		abandon_keepalive(m);
-		m->own->handle = l->handle;
+		m->own->id = l->id;
+		m->own->flags = l->flags;
 		manager_keep_alive(m, now_ms);
 	}
 	if (!lease_equal(want, l)) {
@@ -557,7 +561,7 @@ void manager_check_own(struct manager *m, int64_t now_ms)
 		complaint_over(m);
 	}
 	m->own->mod_revision = l->mod_revision;
-	m->own->create_revision = l->create_revision;
+	m->own->born = l->born;
 }
 
 void manager_remove_leftover(struct manager *m, const struct manager_member *member)
@@ -572,7 +576,8 @@ void manager_remove_leftover(struct manager *m, const struct manager_member *mem
 	 * happened after all. Only what surely is this host's: id and address, or flannel's rule
 	 * for one that is in the way. Never a reservation.
 	 */
-	if (member->own || member->kept_until_ms || !l->handle || !manager_is_surely_ours(m, l))
+	if (member->own || member->kept_until_ms || l->flags & LEASE_RESERVED ||
+	    !manager_is_surely_ours(m, l))
 		return;
 	if (l->node_id || subnet_overlaps(&l->subnet, &m->own->subnet))
 		manager_submit(m, STORE_REMOVE, l);
@@ -629,7 +634,7 @@ void manager_on_created(struct manager *m, int64_t now_ms, struct store_reply *r
 		lease_free(m->own);
 		m->own = STEAL(reply->holder);
 		m->taken_over = false;
-		if (m->own->handle)
+		if (m->own->flags & LEASE_EXPIRES)
 			renewed(m, now_ms, m->claim_asked_ms, reply->ttl_s);
 		alive(m, now_ms);
 		return;
@@ -655,7 +660,7 @@ void manager_on_updated(struct manager *m, int64_t now_ms, struct store_reply *r
 		m->newest = MAX(m->newest, m->own->mod_revision);
 		if (m->adopting) {
 			manager_upsert(m, lease_copy(m->own));
-			if (m->own->handle)
+			if (m->own->flags & LEASE_EXPIRES)
 				manager_keep_alive(m, now_ms);
 			else
 				alive(m, now_ms);

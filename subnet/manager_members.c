@@ -230,8 +230,7 @@ static int by_age(const void *a, const void *b)
 	const struct lease *x = *(struct lease *const *)a;
 	const struct lease *y = *(struct lease *const *)b;
 
-	return x->create_revision < y->create_revision ? -1
-						       : x->create_revision > y->create_revision;
+	return x->born < y->born ? -1 : x->born > y->born;
 }
 
 void manager_depart(struct manager *m, int64_t now_ms, struct manager_member *member,
@@ -252,7 +251,7 @@ void manager_depart(struct manager *m, int64_t now_ms, struct manager_member *me
 	m->kept_at = MIN(m->kept_at, until);
 	/* Whatever the store says of it is newer, and it is nobody's elder. */
 	member->lease->mod_revision = revision;
-	member->lease->create_revision = UINT64_MAX;
+	member->lease->born = UINT64_MAX;
 }
 
 void manager_forget_departed(struct manager *m, int64_t now_ms)

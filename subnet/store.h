@@ -23,11 +23,11 @@ struct store;
 enum store_op {
 	STORE_CONFIG,     /* read the network configuration */
 	STORE_LIST,       /* read all leases at one revision */
-	STORE_CREATE,     /* make `lease` if nobody has its subnet; the handle is made with it */
-	STORE_UPDATE,     /* replace `lease` if mod_revision is still the same; the handle stays */
-	STORE_KEEPALIVE,  /* prolong lease->handle */
+	STORE_CREATE,     /* make `lease` if nobody has its subnet; its id is made with it */
+	STORE_UPDATE,     /* replace `lease` if mod_revision is still the same; id and flags stay */
+	STORE_KEEPALIVE,  /* prolong what lease->id stands for */
 	STORE_REMOVE,     /* delete `lease` if its mod_revision is still the same */
-	STORE_TIME_LEFT,  /* seconds until lease->handle expires */
+	STORE_TIME_LEFT,  /* seconds until it runs out */
 	STORE_CONFIG_SET, /* replace the configuration if its revision is still config_revision */
 	STORE_OPS
 };
@@ -35,7 +35,7 @@ enum store_op {
 /* How a request ended. Only OK means that it did what was asked. */
 enum store_status {
 	STORE_OK,
-	STORE_ABSENT,      /* CONFIG: there is none. KEEPALIVE, TIME_LEFT: the handle has expired */
+	STORE_ABSENT,      /* CONFIG: there is none. KEEPALIVE, TIME_LEFT: the id has expired */
 	STORE_CONFLICT,    /* a write found somebody else there: reply->holder says who, if known */
 	STORE_DENIED,      /* the store refuses us: credentials or permissions */
 	STORE_INVALID,     /* the store does not accept the request: retrying is of no use */
@@ -46,7 +46,7 @@ enum store_status {
 struct store_request {
 	enum store_op op;
 	const struct lease *lease; /* borrowed until store_submit returns */
-	int64_t ttl_s;             /* CREATE: life of the handle without KEEPALIVE; 0: for ever */
+	int64_t ttl_s;             /* CREATE: its life without KEEPALIVE; 0: for ever */
 	const char *config;        /* CONFIG_SET; borrowed as well */
 	uint64_t config_revision;  /* CONFIG_SET: 0: there must be none */
 };

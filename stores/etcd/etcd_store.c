@@ -61,6 +61,13 @@ char *etcd_clean_prefix(const char *prefix)
 	return clean;
 }
 
+/* A key that is bound to no lease of etcd's was put there by hand. */
+static void set_store_part(struct lease *lease, int64_t etcd_lease)
+{
+	lease->id = (u128)etcd_lease;
+	lease->flags = etcd_lease ? LEASE_EXPIRES : LEASE_RESERVED;
+}
+
 struct lease *etcd_read_lease(const struct etcd_store *s, const struct etcd_kv *kv,
 			      char **ret_reason)
 {
@@ -73,9 +80,9 @@ struct lease *etcd_read_lease(const struct etcd_store *s, const struct etcd_kv *
 		*ret_reason = xstrdup(e.text);
 		return NULL;
 	}
-	lease->create_revision = kv->create_revision;
+	lease->born = kv->create_revision;
 	lease->mod_revision = kv->mod_revision;
-	lease->handle = kv->lease;
+	set_store_part(lease, kv->lease);
 	if (!kv->deleted && lease_value_parse(kv->value, kv->value_size, lease, &e) < 0)
 		lease->problem = xstrdup(e.text);
 	return STEAL(lease);
@@ -301,8 +308,8 @@ static void answer_written(struct etcd_request *r, uint64_t revision, uint64_t n
 		r->reply.holder = lease_copy(r->lease);
 		r->reply.holder->mod_revision = revision;
 		if (r->op == STORE_CREATE) {
-			r->reply.holder->create_revision = revision;
-			r->reply.holder->handle = r->handle;
+			r->reply.holder->born = revision;
+			set_store_part(r->reply.holder, r->handle);
 		}
 	}
 	answer(r, STORE_OK);
@@ -554,11 +561,13 @@ static void etcd_submit(struct store *store, const struct store_request *request
 		send_txn(r);
 		break;
 	case STORE_KEEPALIVE:
-		call(r, "lease/keepalive", etcd_encode_lease_id(r->lease->handle), false, on_ttl);
+		call(r, "lease/keepalive", etcd_encode_lease_id((int64_t)r->lease->id), false,
+		     on_ttl);
 		break;
 	case STORE_TIME_LEFT:
 	case STORE_OPS:
-		call(r, "lease/timetolive", etcd_encode_lease_id(r->lease->handle), false, on_ttl);
+		call(r, "lease/timetolive", etcd_encode_lease_id((int64_t)r->lease->id), false,
+		     on_ttl);
 		break;
 	}
 }

@@ -149,7 +149,7 @@ static void check_honesty(struct host *h)
 	since = MAX(h->untrue_since, undisturbed_since(h));
 	manager_view(h->m, &v);
 	if (w->now - since > grace(w) ||
-	    (v.own->handle && w->now - h->untrue_since > w->ttl_s * 1000 + grace(w)))
+	    (v.own->flags & LEASE_EXPIRES && w->now - h->untrue_since > w->ttl_s * 1000 + grace(w)))
 		world_violation(w, h, "P10: says it holds what the store does not have, for %lld s",
 				(long long)((w->now - h->untrue_since) / SECOND));
 }

@@ -28,9 +28,9 @@ static UNUSED struct lease *lease_on(const char *key)
 	assert_int_equal(subnet_key_parse(key, &l->subnet, NULL), 0);
 	l->public_v4 = test_addr("192.0.2.7");
 	l->backend_type = xstrdup("vxlan");
-	l->create_revision = 3;
+	l->born = 3;
 	l->mod_revision = 5;
-	l->handle = HANDLE;
+	l->id = HANDLE;
 	return l;
 }
 

@@ -110,9 +110,17 @@ static UNUSED void forget_notes(struct rig *r)
 	r->notes = 0;
 }
 
+/* 0: a reservation. */
+static UNUSED void set_id(struct lease *l, int64_t id)
+{
+	l->id = (u128)id;
+	l->flags = id ? LEASE_EXPIRES : LEASE_RESERVED;
+}
+
 /* A lease as it lies in the store. `key` as in the store; id NULL: flannel's. */
 static UNUSED struct lease *lease(const char *key, const char *address, const char *id,
-				  const char *name, uint64_t create, uint64_t mod, int64_t handle)
+				  const char *name, uint64_t create, uint64_t mod,
+				  int64_t id_in_store)
 {
 	struct lease *l = lease_new();
 
@@ -122,15 +130,15 @@ static UNUSED struct lease *lease(const char *key, const char *address, const ch
 	l->backend_type = xstrdup("vxlan");
 	l->node_id = id ? xstrdup(id) : NULL;
 	l->node_name = name ? xstrdup(name) : NULL;
-	l->create_revision = create;
+	l->born = create;
 	l->mod_revision = mod;
-	l->handle = handle;
+	set_id(l, id_in_store);
 	return l;
 }
 
-#define mine(key, create, mod, handle) lease(key, "192.0.2.1", ME, "me", create, mod, handle)
-#define theirs(key, create, mod, handle)                                                           \
-	lease(key, "192.0.2.9", OTHER, "other", create, mod, handle)
+#define mine(key, create, mod, in_store) lease(key, "192.0.2.1", ME, "me", create, mod, in_store)
+#define theirs(key, create, mod, in_store)                                                         \
+	lease(key, "192.0.2.9", OTHER, "other", create, mod, in_store)
 
 static UNUSED struct rig *rig_new(const char *previous)
 {
@@ -266,25 +274,24 @@ static UNUSED void answer_list(struct rig *r, uint64_t revision, ...)
 }
 
 /* A create or update that did what it was asked to. */
-static UNUSED struct lease *written(const struct sent *s, uint64_t revision, int64_t handle)
+static UNUSED struct lease *written(const struct sent *s, uint64_t revision, int64_t id)
 {
 	struct lease *l = lease_copy(s->lease);
 
 	l->mod_revision = revision;
 	if (s->op == STORE_CREATE) {
-		l->create_revision = revision;
-		l->handle = handle;
+		l->born = revision;
+		set_id(l, id);
 	}
 	return l;
 }
 
-static UNUSED void answer_written(struct rig *r, enum store_op op, uint64_t revision,
-				  int64_t handle)
+static UNUSED void answer_written(struct rig *r, enum store_op op, uint64_t revision, int64_t id)
 {
 	struct sent *s = take(r, op);
 	struct store_reply reply = { .revision = revision, .ttl_s = 600 };
 
-	reply.holder = written(s, revision, handle);
+	reply.holder = written(s, revision, id);
 	answer(r, s, &reply);
 }
 
@@ -348,7 +355,7 @@ static UNUSED struct rig *started(const char *previous)
 	return r;
 }
 
-/* HELD on 10.5.1.0/24, created at 101 with handle 11, watch from 101 on. */
+/* HELD on 10.5.1.0/24, created at 101 with id 11, watch from 101 on. */
 static UNUSED struct rig *holding(void)
 {
 	struct rig *r = started("10.5.1.0-24");

@@ -9,8 +9,8 @@ static void check_written(enum store_op op, const struct store_reply *got)
 {
 	assert_true(got->revision >= 8);
 	if (op == STORE_CREATE) {
-		assert_int_equal(got->holder->create_revision, 8);
-		assert_int_equal(got->holder->handle, HANDLE);
+		assert_int_equal(got->holder->born, 8);
+		assert_int_equal(got->holder->id, HANDLE);
 		assert_int_equal(got->ttl_s, 60);
 	}
 	if (op == STORE_CREATE || op == STORE_UPDATE)

@@ -74,9 +74,9 @@ static void test_list_in_pages_of_one_revision(void **state)
 	got = answered(q, STORE_OK);
 	assert_int_equal(got->revision, 7);
 	assert_int_equal(got->leases_len, 2);
-	assert_int_equal(got->leases[0]->handle, 11);
+	assert_int_equal(got->leases[0]->id, 11);
 	assert_null(got->leases[0]->problem);
-	assert_int_equal(got->leases[1]->create_revision, 5);
+	assert_int_equal(got->leases[1]->born, 5);
 	assert_int_equal(got->leases[1]->mod_revision, 6);
 	assert_non_null(got->leases[1]->problem);
 	assert_int_equal(got->junk_len, 1);
@@ -202,8 +202,8 @@ static void test_create_byte_for_byte(void **state)
 	reply(expect(r, 0, TXN, txn), 200, WRITTEN);
 	answered(q, STORE_OK);
 	assert_int_equal(q->reply.ttl_s, 61);
-	assert_int_equal(q->reply.holder->handle, HANDLE);
-	assert_int_equal(q->reply.holder->create_revision, 8);
+	assert_int_equal(q->reply.holder->id, HANDLE);
+	assert_int_equal(q->reply.holder->born, 8);
 }
 
 /* A put without its lease would make the key immortal. */
@@ -224,8 +224,8 @@ static void test_update_keeps_the_lease(void **state)
 	struct question *q = ask(r, STORE_UPDATE, l, 0);
 
 	reply(expect(r, 0, TXN, txn), 200, WRITTEN);
-	assert_int_equal(answered(q, STORE_OK)->holder->handle, HANDLE);
-	assert_int_equal(q->reply.holder->create_revision, 3);
+	assert_int_equal(answered(q, STORE_OK)->holder->id, HANDLE);
+	assert_int_equal(q->reply.holder->born, 3);
 	assert_int_equal(q->reply.holder->mod_revision, 8);
 }
 
@@ -291,7 +291,7 @@ static void test_grant_of_a_taken_id(void **state)
 	reply(expect(r, 0, GRANT, "{\"TTL\":\"60\",\"ID\":\"79\"}"), 200,
 	      HEAD(7) ",\"ID\":\"79\",\"TTL\":\"60\"}");
 	reply(expect(r, 0, TXN, NULL), 200, WRITTEN);
-	assert_int_equal(answered(q, STORE_OK)->holder->handle, 79);
+	assert_int_equal(answered(q, STORE_OK)->holder->id, 79);
 }
 
 /* The store was wiped, or its leader changed, between grant and put. */
@@ -308,7 +308,7 @@ static void test_lease_lost_before_the_put(void **state)
 	      HEAD(7) ",\"ID\":\"79\",\"TTL\":\"60\"}");
 	assert_contains(expect(r, 0, TXN, NULL)->body, "\"lease\":\"79\"");
 	reply(r->asked->next->next->next, 200, WRITTEN);
-	assert_int_equal(answered(q, STORE_OK)->holder->handle, 79);
+	assert_int_equal(answered(q, STORE_OK)->holder->id, 79);
 }
 
 static void test_create_taken_by_another(void **state)
@@ -321,7 +321,7 @@ static void test_create_taken_by_another(void **state)
 	reply(expect(r, 0, TXN, NULL), 200, other);
 	expect(r, 0, REVOKE, "{\"ID\":\"77\"}");
 	answered(q, STORE_CONFLICT);
-	assert_int_equal(q->reply.holder->handle, 1234);
+	assert_int_equal(q->reply.holder->id, 1234);
 	assert_int_equal(q->reply.revision, 9);
 }
 
@@ -363,7 +363,7 @@ static void test_reservation_of_unknown_outcome(void **state)
 
 	cut(expect(r, 0, TXN, NULL));
 	reply(expect(r, 0, RANGE, NULL), 200, read);
-	assert_int_equal(answered(q, STORE_OK)->holder->create_revision, 8);
+	assert_int_equal(answered(q, STORE_OK)->holder->born, 8);
 }
 
 /* Leases are granted to anybody, also without a token. One that we may not use is given back, not

@@ -465,7 +465,8 @@ static void test_item_has_the_daemons_shape(void **state UNUSED)
 	assert_int_equal(lease_value_parse(value, strlen(value), l, NULL), 0);
 	assert_int_equal(subnet_key_parse("10.5.7.0-24", &l->subnet, NULL), 0);
 	l->mod_revision = UINT64_MAX;
-	l->handle = 1;
+	l->id = 1;
+	l->flags = LEASE_EXPIRES;
 	item = lease_source_item(l, "n7");
 	it.a = json_object_iter(model);
 	it.b = json_object_iter(item);
@@ -489,6 +490,7 @@ static void test_item_of_an_odd_lease(void **state UNUSED)
 	assert_int_equal(subnet_key_parse("10.5.7.0-24", &l->subnet, NULL), 0);
 	l->backend_data = xstrdup("{\"VtepMAC\":[1]}");
 	l->problem = xstrdup("it is odd");
+	l->flags = LEASE_RESERVED;
 	item = lease_source_item(l, "");
 	assert_true(json_is_null(json_object_get(item, "own")));
 	assert_true(json_is_null(json_object_get(item, "mac")));

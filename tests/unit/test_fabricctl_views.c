@@ -165,9 +165,12 @@ static void test_only_what_the_network_leases_is_reserved(void **state UNUSED)
 
 /* A lease on `subnet`; texts are literals. */
 static struct lease made(const char *subnet, const char *id, const char *name, const char *address,
-			 int64_t handle)
+			 int lease_id)
 {
-	struct lease l = { .handle = handle, .node_id = (char *)id, .node_name = (char *)name };
+	struct lease l = { .id = (u128)lease_id,
+			   .flags = lease_id ? LEASE_EXPIRES : LEASE_RESERVED,
+			   .node_id = (char *)id,
+			   .node_name = (char *)name };
 
 	l.subnet.v4 = test_net(subnet);
 	if (address)

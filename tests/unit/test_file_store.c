@@ -127,7 +127,7 @@ static void test_file_other_boot(void **state)
 	assert_int_equal(file_replace(journal, text, strlen(text), 0600, NULL), 0);
 	reopen(r);
 	assert_int_equal(listed(r, 1), 7);
-	l->handle = 17;
+	l->id = 17;
 	ask(r, STORE_TIME_LEFT, l, 0, &reply);
 	assert_in_range(reply.ttl_s, 59, 60);
 }

@@ -43,16 +43,18 @@ static void test_round_trip(void **state)
 	struct last_known back;
 	struct err e;
 
-	k.own->handle = INT64_C(0x7fffffffffffffff);
-	k.own->create_revision = 12;
+	k.own->id = (u128)0x0123456789abcdef << 64 | 0x00000000fedcba98;
+	k.own->flags = LEASE_EXPIRES;
+	k.own->born = 12;
 	text = last_known_format(&k);
 	if (last_known_parse(text, strlen(text), &back, &e) < 0)
 		fail_msg("%s", e.text);
 	assert_string_equal(back.network, k.network);
 	assert_string_equal(back.config, k.config);
 	assert_true(lease_equal(back.own, k.own));
-	assert_int_equal(back.own->handle, k.own->handle);
-	assert_int_equal(back.own->create_revision, 12);
+	assert_true(back.own->id == k.own->id);
+	assert_int_equal(back.own->flags, LEASE_EXPIRES);
+	assert_int_equal(back.own->born, 12);
 	assert_int_equal(back.expires_wall_s, k.expires_wall_s);
 	assert_int_equal(back.written_wall_s, k.written_wall_s);
 	assert_int_equal(back.revision, 117);
@@ -71,6 +73,29 @@ static void test_round_trip(void **state)
 	lease_free(k.own);
 	lease_free(peers[0]);
 	lease_free(peers[1]);
+}
+
+/* What the version before wrote: an etcd lease by its number, and 0 for a reservation. */
+static void test_version_2(void **state)
+{
+	(void)state;
+	static const char text[] =
+		"{\"version\":2,\"network\":\"/"
+		"net\",\"config\":\"{}\",\"own\":{\"key\":\"10.5.1.0-24\","
+		"\"value\":\"{}\",\"handle\":\"7587890123456789\",\"created\":\"12\"},\"peers\":1}"
+		"\n"
+		"{\"key\":\"10.5.2.0-24\",\"value\":\"{}\",\"handle\":\"0\",\"created\":\"9\"}\n";
+	struct last_known k;
+	struct err e;
+
+	if (last_known_parse(text, sizeof(text) - 1, &k, &e) < 0)
+		fail_msg("%s", e.text);
+	assert_true(k.own->id == 7587890123456789);
+	assert_int_equal(k.own->flags, LEASE_EXPIRES);
+	assert_int_equal(k.own->born, 12);
+	assert_true(k.peers[0]->id == 0);
+	assert_int_equal(k.peers[0]->flags, LEASE_RESERVED);
+	last_known_fini(&k);
 }
 
 static void test_time_left(void **state)
@@ -106,7 +131,7 @@ static void test_refused(void **state)
 		{ "", "JSON" },
 		{ "[]", "object" },
 		{ "{\"version\":1,\"network\":\"a\",\"config\":\"b\"}", "version is 1" },
-		{ "{\"version\":3,\"network\":\"a\",\"config\":\"b\"}", "version is 3" },
+		{ "{\"version\":4,\"network\":\"a\",\"config\":\"b\"}", "version is 4" },
 		{ "{\"version\":2,\"config\":\"b\"}", "network" },
 		{ "{\"version\":2,\"network\":\"a\",\"config\":\"b\",\"config\":\"c\"}",
 		  "\"config\" is given twice" },
@@ -143,6 +168,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_version_2),
 		cmocka_unit_test(test_time_left),
 		cmocka_unit_test(test_refused),
 	};

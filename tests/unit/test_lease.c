@@ -358,7 +358,7 @@ static void test_values_refused(void **state)
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		struct lease untouched = { .handle = 5, .public_v4 = test_addr("192.0.2.1") };
+		struct lease untouched = { .id = 5, .public_v4 = test_addr("192.0.2.1") };
 		struct lease l = untouched;
 		struct err e;
 
@@ -404,15 +404,14 @@ static void test_a_value_leaves_the_stores_fields_alone(void **state)
 {
 	(void)state;
 	const char *text = "{\"PublicIP\":\"10.99.0.11\"}";
-	struct lease l = { .subnet = subnet("10.5.3.0/24", NULL),
-			   .create_revision = 7,
-			   .mod_revision = 9,
-			   .handle = 123 };
+	struct lease l = {
+		.subnet = subnet("10.5.3.0/24", NULL), .born = 7, .mod_revision = 9, .id = 123
+	};
 	struct subnet expected = l.subnet;
 
 	assert_int_equal(lease_value_parse(text, strlen(text), &l, NULL), 0);
 	assert_true(subnet_equal(&l.subnet, &expected));
-	assert_true(l.create_revision == 7 && l.mod_revision == 9 && l.handle == 123);
+	assert_true(l.born == 7 && l.mod_revision == 9 && l.id == 123);
 	assert_true(ip_addr_is_set(&l.public_v4));
 	lease_fini(&l);
 }
@@ -430,9 +429,9 @@ static struct lease *full_lease(void)
 	l->node_id = xstrdup("id");
 	l->node_name = xstrdup("name");
 	l->problem = xstrdup("problem");
-	l->create_revision = 1;
+	l->born = 1;
 	l->mod_revision = 2;
-	l->handle = 3;
+	l->id = 3;
 	return l;
 }
 
@@ -445,7 +444,7 @@ static void test_a_copy_is_equal_and_its_own(void **state)
 
 	assert_true(lease_equal(l, copy));
 	assert_ptr_not_equal(l->backend_type, copy->backend_type);
-	assert_true(copy->create_revision == 1 && copy->mod_revision == 2 && copy->handle == 3);
+	assert_true(copy->born == 1 && copy->mod_revision == 2 && copy->id == 3);
 	lease_free(l);
 	assert_true(lease_equal(copy, other));
 	lease_free(NULL);
@@ -490,9 +489,9 @@ static void test_equality(void **state)
 	{
 		auto_lease struct lease *b = full_lease();
 
-		b->create_revision = 100;
+		b->born = 100;
 		b->mod_revision = 101;
-		b->handle = 102;
+		b->id = 102;
 		assert_true(lease_equal(a, b));
 	}
 }

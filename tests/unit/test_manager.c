@@ -97,7 +97,7 @@ static void test_reuse_by_node_id(void **unused)
 		    mine("10.5.4.0-24", 30, 30, 4), theirs("10.5.9.0-24", 50, 50, 9), END);
 	assert_null(waiting(r, STORE_CREATE));
 	assert_null(waiting(r, STORE_UPDATE)); /* the value is as we would write it */
-	assert_int_equal(waiting(r, STORE_KEEPALIVE)->lease->handle, 4);
+	assert_int_equal(waiting(r, STORE_KEEPALIVE)->lease->id, 4);
 	answer_keepalive(r, STORE_OK);
 	assert_int_equal(state(r), MANAGER_HELD);
 	assert_subnet(view(r).own, "10.5.4.0-24");
@@ -117,7 +117,7 @@ static void test_adopt_flannels(void **unused)
 	s = waiting(r, STORE_UPDATE);
 	assert_non_null(s);
 	assert_int_equal(s->lease->mod_revision, 25);
-	assert_int_equal(s->lease->handle, 3);
+	assert_int_equal(s->lease->id, 3);
 	assert_string_equal(s->lease->node_id, ME);
 	answer_written(r, STORE_UPDATE, 101, 0);
 	answer_keepalive(r, STORE_OK);
@@ -252,7 +252,7 @@ static void test_lost_races(void **unused)
 		holder->public_v4 = test_addr("192.0.2.9");
 		free(holder->node_id);
 		holder->node_id = xstrdup(OTHER);
-		holder->create_revision = holder->mod_revision = 101 + i;
+		holder->born = holder->mod_revision = 101 + i;
 		answer_conflict(r, STORE_CREATE, holder);
 	}
 	/* After a few the picture is too old: list again. */

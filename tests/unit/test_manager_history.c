@@ -82,7 +82,7 @@ static void test_departed_of_flannel_and_of_who_is_replaced(void **unused)
 	/* Who was there before is not in the way of who comes. */
 	deleted(r, "10.5.9.0-24", 130);
 	for (const struct manager_member *m = view(r).members; m; m = m->hh.next)
-		assert_true(m->own || m->lease->create_revision == UINT64_MAX);
+		assert_true(m->own || m->lease->born == UINT64_MAX);
 }
 
 /* ---- history ---- */
@@ -160,7 +160,7 @@ static void test_restored(void **unused)
 		if (!m->own)
 			assert_true(m->lease->mod_revision == 20 && m->lease->public_v4.b[3] == 77);
 	}
-	assert_int_equal(waiting(r, STORE_KEEPALIVE)->lease->handle, 8);
+	assert_int_equal(waiting(r, STORE_KEEPALIVE)->lease->id, 8);
 }
 
 /* We slept while the store was wiped, and another host has our subnet at a lower revision. */

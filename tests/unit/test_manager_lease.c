@@ -119,7 +119,7 @@ static void test_late_keepalive_reply(void **unused)
 	assert_int_equal(state(r), MANAGER_HELD);
 	assert_int_equal(view(r).lost_total, 1);
 	until(r, STORE_KEEPALIVE, 201000);
-	assert_int_equal(waiting(r, STORE_KEEPALIVE)->lease->handle, 12);
+	assert_int_equal(waiting(r, STORE_KEEPALIVE)->lease->id, 12);
 }
 
 /* The create of a lost lease happened, its answer was lost. The next finds our own key there. */
@@ -133,7 +133,7 @@ static void test_lost_then_unknown_create(void **unused)
 	until(r, STORE_CREATE, 11000);
 	answer_conflict(r, STORE_CREATE, mine("10.5.1.0-24", 111, 111, 12));
 	assert_null(waiting(r, STORE_CREATE));
-	assert_int_equal(waiting(r, STORE_KEEPALIVE)->lease->handle, 12);
+	assert_int_equal(waiting(r, STORE_KEEPALIVE)->lease->id, 12);
 	answer_keepalive(r, STORE_OK);
 	/* Adopted, and still the picture has to be whole up to it. */
 	assert_int_equal(state(r), MANAGER_LOST);
@@ -220,7 +220,7 @@ static void test_overwritten_values(void **unused)
 		assert_int_equal(state(r), MANAGER_HELD);
 		assert_true(noted(r, "lease-overwritten"));
 		assert_int_equal(waiting(r, STORE_UPDATE)->lease->mod_revision, 111);
-		assert_int_equal(waiting(r, STORE_UPDATE)->lease->handle, 11);
+		assert_int_equal(waiting(r, STORE_UPDATE)->lease->id, 11);
 		answer_written(r, STORE_UPDATE, 112, 0);
 		put(r, mine("10.5.1.0-24", 101, 112, 11));
 		assert_null(waiting(r, STORE_UPDATE));
@@ -282,7 +282,7 @@ static void test_rebound_and_reserved(void **unused)
 
 	put(r, mine("10.5.1.0-24", 101, 111, 77));
 	assert_true(noted(r, "lease-rebound"));
-	assert_int_equal(waiting(r, STORE_KEEPALIVE)->lease->handle, 77);
+	assert_int_equal(waiting(r, STORE_KEEPALIVE)->lease->id, 77);
 	answer_keepalive(r, STORE_OK);
 	assert_true(view(r).expires_ms > 0);
 	put(r, mine("10.5.1.0-24", 101, 112, 0));

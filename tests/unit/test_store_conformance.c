@@ -95,10 +95,10 @@ static void test_create_and_list(void **state)
 	auto_reply reply = { 0 };
 	bool seen = false;
 
-	assert_true(l->create_revision > before);
-	assert_int_equal(l->create_revision, l->mod_revision);
-	assert_true(l->handle > 0);
-	assert_true(both->create_revision > l->create_revision && both->handle != l->handle);
+	assert_true(l->born > before);
+	assert_int_equal(l->born, l->mod_revision);
+	assert_true(l->id > 0);
+	assert_true(both->born > l->born && both->id != l->id);
 	ask(r, STORE_LIST, NULL, 0, &reply);
 	assert_int_equal(reply.leases_len, 3);
 	assert_true(reply.revision >= v6->mod_revision);
@@ -109,9 +109,9 @@ static void test_create_and_list(void **state)
 			continue;
 		seen = true;
 		assert_true(lease_equal(x, l));
-		assert_int_equal(x->create_revision, l->create_revision);
+		assert_int_equal(x->born, l->born);
 		assert_int_equal(x->mod_revision, l->mod_revision);
-		assert_int_equal(x->handle, l->handle);
+		assert_int_equal(x->id, l->id);
 	}
 	assert_true(seen);
 }
@@ -127,7 +127,7 @@ static void test_create_taken(void **state)
 	ask(r, STORE_CREATE, second, 60, &reply);
 	assert_int_equal(reply.status, STORE_CONFLICT);
 	assert_true(lease_equal(reply.holder, first));
-	assert_int_equal(reply.holder->handle, first->handle);
+	assert_int_equal(reply.holder->id, first->id);
 	assert_int_equal(reply.holder->mod_revision, first->mod_revision);
 	assert_true(reply.revision >= first->mod_revision);
 	listed(r, 1);
@@ -150,8 +150,8 @@ static void test_update(void **state)
 	assert_int_equal(ok.status, STORE_OK);
 	assert_true(lease_equal(ok.holder, l));
 	assert_true(ok.holder->mod_revision > l->mod_revision);
-	assert_int_equal(ok.holder->create_revision, l->create_revision);
-	assert_int_equal(ok.holder->handle, l->handle);
+	assert_int_equal(ok.holder->born, l->born);
+	assert_int_equal(ok.holder->id, l->id);
 	/* Still bound to its life. */
 	ask(r, STORE_KEEPALIVE, l, 0, &alive);
 	assert_int_equal(alive.status, STORE_OK);
@@ -205,7 +205,7 @@ static void test_life(void **state)
 	assert_in_range(left.ttl_s, 55, 60);
 	watch(r, listed(r, 1) + 1);
 	await(r, STORE_EVENT_LIVE, NULL);
-	end_life(r, l->handle);
+	end_life(r, l->id);
 	await(r, STORE_EVENT_DELETE, "10.5.1.0-24");
 	ask(r, STORE_KEEPALIVE, l, 0, &dead);
 	assert_int_equal(dead.status, STORE_ABSENT);
@@ -223,7 +223,7 @@ static void test_expiry(void **state)
 	auto_lease struct lease *kept = created(r, "10.5.2.0-24", 60);
 	const struct told *t;
 
-	assert_true(dying->handle != kept->handle);
+	assert_true(dying->id != kept->id);
 
 	watch(r, kept->mod_revision + 1);
 	t = await(r, STORE_EVENT_DELETE, "10.5.1.0-24");
@@ -240,14 +240,14 @@ static void test_reservation(void **state)
 	auto_lease struct lease *bound = created(r, "10.5.2.0-24", 60);
 	auto_reply reply = { 0 };
 
-	assert_int_equal(l->handle, 0);
+	assert_int_equal(l->id, 0);
 	/* A put without a lease unbinds a key. */
 	put(r, "subnets/10.5.2.0-24", "{\"PublicIP\":\"192.0.2.7\"}", 0);
-	end_life(r, bound->handle);
+	end_life(r, bound->id);
 	ask(r, STORE_LIST, NULL, 0, &reply);
 	assert_int_equal(reply.leases_len, 2);
 	for (size_t i = 0; i < 2; i++)
-		assert_int_equal(reply.leases[i]->handle, 0);
+		assert_int_equal(reply.leases[i]->id, 0);
 }
 
 static void test_watch(void **state)
