@@ -6,6 +6,7 @@
 #include "backends/alloc.h"
 #include "backends/host_gw.h"
 #include "backends/vxlan.h"
+#include "lib/hash.h"
 
 const struct backend_type *const backend_types[] = { &backend_vxlan, &backend_host_gw,
 						     &backend_alloc, NULL };
@@ -72,29 +73,14 @@ int backend_check_public(const struct lease *peer, int family, const struct ip_n
 	return 0;
 }
 
-/* FNV-1a, then mixed so that ids differing in one character differ in all bytes. */
-static uint64_t hash(uint64_t seed, const void *data, size_t size)
-{
-	const uint8_t *p = data;
-	uint64_t h = seed;
-
-	for (size_t i = 0; i < size; i++)
-		h = (h ^ p[i]) * 0x100000001b3u;
-	return h;
-}
-
+/* Mixed, so that ids which differ in one character differ in all bytes. */
 struct mac_addr backend_derive_mac(const char *node_id, uint32_t network, int family)
 {
-	uint64_t h = hash(0xcbf29ce484222325u, node_id, strlen(node_id));
+	uint64_t h = hash_fnv1a(HASH_FNV_INIT, node_id, strlen(node_id));
 	struct mac_addr mac;
 
-	h = hash(h, &network, sizeof(network));
-	h = hash(h, &family, sizeof(family));
-	h ^= h >> 33;
-	h *= 0xff51afd7ed558ccdu;
-	h ^= h >> 33;
-	h *= 0xc4ceb9fe1a85ec53u;
-	h ^= h >> 33;
+	h = hash_fnv1a(h, &network, sizeof(network));
+	h = hash_mix(hash_fnv1a(h, &family, sizeof(family)));
 	for (unsigned i = 0; i < sizeof(mac.b); i++)
 		mac.b[i] = (uint8_t)(h >> (8 * i));
 	mac.b[0] = (uint8_t)((mac.b[0] & 0xfe) | 0x02);

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "cni-plugin/error.h"
-#include "cni-plugin/hash.h"
 #include "cni-plugin/ruleset.h"
+#include "lib/hash.h"
 #include "lib/log.h"
 
 #define ATTEMPTS     6
@@ -33,14 +33,14 @@ struct entries {
 
 uint64_t rules_owner_key(const char *container_id, const char *ifname)
 {
-	return hash_text(hash_text(HASH_INIT, container_id), ifname);
+	return hash_text(hash_text(HASH_FNV_INIT, container_id), ifname);
 }
 
 static void format_owner(const char *network, const char *container_id, const char *ifname,
 			 char ret[static OWNER_SIZE + 1])
 {
-	snprintf(ret, OWNER_SIZE + 1, "%016" PRIx64 "-%016" PRIx64, hash_text(HASH_INIT, network),
-		 rules_owner_key(container_id, ifname));
+	snprintf(ret, OWNER_SIZE + 1, "%016" PRIx64 "-%016" PRIx64,
+		 hash_text(HASH_FNV_INIT, network), rules_owner_key(container_id, ifname));
 }
 
 /* First what we compare, then what a person reads, names cut as tables of containers do. */

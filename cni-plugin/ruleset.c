@@ -8,7 +8,7 @@
 #include <linux/netfilter_ipv4.h>
 #include <netinet/icmp6.h>
 
-#include "cni-plugin/hash.h"
+#include "lib/hash.h"
 
 #define TABLE           "flannel-cni"
 #define PRIORITY_SRCNAT 100  /* NF_IP_PRI_NAT_SRC */
@@ -68,7 +68,7 @@ struct nft_chain ruleset_masquerade_chain(const char *name)
 void ruleset_masquerade_name(const struct ip_net *except, size_t len,
 			     char ret[static NFT_NAME_SIZE])
 {
-	uint64_t hash = HASH_INIT;
+	uint64_t hash = HASH_FNV_INIT;
 
 	for (size_t i = 0; i < len; i++) {
 		char text[IP_NET_TEXT];

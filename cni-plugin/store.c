@@ -14,10 +14,10 @@
 #include <sys/stat.h>
 
 #include "cni-plugin/env.h"
-#include "cni-plugin/hash.h"
 #include "cni-plugin/lock.h"
 #include "cni-plugin/record.h"
 #include "lib/file.h"
+#include "lib/hash.h"
 
 #define ID_SIZE_MAX 200 /* longer ids do not fit a file name: cut, and told apart by a hash */
 
@@ -74,7 +74,7 @@ void store_close(struct store *s)
 
 int store_lock(struct store *s, const char *container_id, const char *ifname, struct err *e)
 {
-	uint64_t hash = hash_text(hash_text(HASH_INIT, container_id), ifname);
+	uint64_t hash = hash_text(hash_text(HASH_FNV_INIT, container_id), ifname);
 
 	util_close(&s->lock_fd);
 	s->lock_fd = openat(s->dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -92,7 +92,7 @@ static void make_name(const char *container_id, const char *ifname, char ret[sta
 		snprintf(ret, NAME_MAX + 1, "%s@%s", container_id, ifname);
 	else
 		snprintf(ret, NAME_MAX + 1, "%.*s~%016llx@%s", ID_SIZE_MAX, container_id,
-			 (unsigned long long)hash_text(HASH_INIT, container_id), ifname);
+			 (unsigned long long)hash_text(HASH_FNV_INIT, container_id), ifname);
 }
 
 static int read_at(struct store *s, const char *name, char **ret, size_t *ret_size, struct err *e)

@@ -8,6 +8,7 @@
 #include <sys/random.h>
 
 #include "lib/file.h"
+#include "lib/hash.h"
 #include "lib/log.h"
 
 #define ID_MAX_SIZE 128
@@ -46,11 +47,11 @@ static int read_id(const char *path, char **ret, struct err *e)
 /* Not the machine id itself, which its manual page asks to keep to the machine. */
 static char *derive_id(const char *machine_id)
 {
-	uint64_t a = 0xcbf29ce484222325u;
+	uint64_t a = HASH_FNV_INIT;
 	uint64_t b = 0x84222325cbf29ce4u;
 
 	for (const char *p = machine_id; *p; p++) {
-		a = (a ^ (unsigned char)*p) * 0x100000001b3u;
+		a = hash_fnv1a(a, p, 1);
 		b = (b ^ a) * 0x9e3779b97f4a7c15u;
 		b ^= b >> 31;
 	}

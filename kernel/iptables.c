@@ -9,10 +9,10 @@
 #include <linux/netfilter_ipv4/ip_tables.h>
 #include <linux/netfilter_ipv6/ip6_tables.h>
 
+#include "lib/hash.h"
+
 #define TABLE_MAX_BYTES (64u * 1024 * 1024)
 #define READ_ATTEMPTS   4
-#define FNV_OFFSET      0xcbf29ce484222325u
-#define FNV_PRIME       0x100000001b3u
 
 /* The two families differ in the sizes of their structs only. */
 struct layout {
@@ -75,8 +75,6 @@ static bool is_drop(const struct layout *l, const uint8_t *entry, size_t size)
 static bool scan(const struct layout *l, uint8_t *entries, size_t size, uint32_t policy_at,
 		 struct iptables_table *ret)
 {
-	uint64_t digest = FNV_OFFSET;
-
 	for (size_t at = 0; at < size;) {
 		size_t next =
 			size - at >= l->entry_size ? get_u16(entries + at + l->next_offset) : 0;
@@ -88,9 +86,7 @@ static bool scan(const struct layout *l, uint8_t *entries, size_t size, uint32_t
 			ret->forward_drops = is_drop(l, entries + at, next);
 		at += next;
 	}
-	for (size_t i = 0; i < size; i++)
-		digest = (digest ^ entries[i]) * FNV_PRIME;
-	ret->digest = digest;
+	ret->digest = hash_bytes(entries, size);
 	return true;
 }
 

@@ -29,6 +29,9 @@
 		max_a_ > max_b_ ? max_a_ : max_b_;                                                 \
 	})
 
+/* The struct of type `type` whose `member` `p` points to. */
+#define CONTAINER_OF(p, type, member) ((type *)(void *)((char *)(p)-offsetof(type, member)))
+
 /* Takes the value out of a variable with a cleanup attribute, leaving it empty. */
 #define STEAL(p)                                                                                   \
 	({                                                                                         \

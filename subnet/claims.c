@@ -6,66 +6,55 @@ static unsigned *lens(struct claims *c, const struct ip_net *net)
 	return c->lens[net->addr.family == AF_INET ? 0 : 1];
 }
 
-static struct claim *find(const struct claims *c, const struct ip_net *net)
+static uint64_t hash(const struct ip_net *net)
 {
-	struct claim *claim;
+	return hash_bytes(net, sizeof(*net));
+}
 
-	HASH_FIND(hh, c->by_net, net, sizeof(*net), claim);
-	return claim;
+static struct claim *claim_of(const struct hash_link *link)
+{
+	return CONTAINER_OF(link, struct claim, link);
+}
+
+static uint64_t hash_of(const struct hash_link *link)
+{
+	return hash(&claim_of(link)->net);
 }
 
 void claims_add(struct claims *c, struct claim *claim, const struct ip_net *net, void *owner)
 {
-	struct claim *first;
-
 	memset(claim, 0, sizeof(*claim));
 	if (!ip_net_is_set(net))
 		return;
 	claim->net = *net;
 	claim->owner = owner;
 	lens(c, net)[net->len]++;
-	first = find(c, net);
-	if (first) {
-		claim->next = first->next;
-		first->next = claim;
-	} else {
-		HASH_ADD(hh, c->by_net, net, sizeof(claim->net), claim);
-	}
+	hash_table_add(&c->by_net, &claim->link, hash_of);
 }
 
 void claims_remove(struct claims *c, struct claim *claim)
 {
-	struct claim *first;
-
 	if (!ip_net_is_set(&claim->net))
 		return;
 	lens(c, &claim->net)[claim->net.len]--;
-	first = find(c, &claim->net);
-	if (first == claim) {
-		HASH_DEL(c->by_net, claim);
-		first = claim->next;
-		if (first)
-			HASH_ADD(hh, c->by_net, net, sizeof(first->net), first);
-	} else {
-		while (first->next != claim)
-			first = first->next;
-		first->next = claim->next;
-	}
+	hash_table_remove(&c->by_net, &claim->link, hash_of);
 	memset(claim, 0, sizeof(*claim));
 }
 
-static void show(const struct claim *claim, void (*visit)(void *arg, void *owner), void *arg)
+static void show_equal(const struct claims *c, const struct ip_net *net,
+		       void (*visit)(void *arg, void *owner), void *arg)
 {
-	for (; claim; claim = claim->next)
-		visit(arg, claim->owner);
+	for (struct hash_link *l = hash_table_first(&c->by_net, hash(net)); l; l = l->next) {
+		if (ip_net_equal(&claim_of(l)->net, net))
+			visit(arg, claim_of(l)->owner);
+	}
 }
 
 void claims_overlapping(const struct claims *c, const struct ip_net *net,
 			void (*visit)(void *arg, void *owner), void *arg)
 {
 	const unsigned *used = c->lens[net->addr.family == AF_INET ? 0 : 1];
-	const struct claim *claim;
-	const struct claim *tmp;
+	struct hash_link *l = NULL;
 	bool longer = false;
 
 	if (!ip_net_is_set(net))
@@ -78,12 +67,12 @@ void claims_overlapping(const struct claims *c, const struct ip_net *net,
 		longer |= len > net->len;
 		around = ip_net_masked(&around);
 		if (len <= net->len)
-			show(find(c, &around), visit, arg);
+			show_equal(c, &around, visit, arg);
 	}
-	if (!longer)
-		return;
-	HASH_ITER (hh, c->by_net, claim, tmp) {
+	while (longer && (l = hash_table_next(&c->by_net, l, hash_of))) {
+		const struct claim *claim = claim_of(l);
+
 		if (claim->net.len > net->len && ip_net_overlaps(&claim->net, net))
-			show(claim, visit, arg);
+			visit(arg, claim->owner);
 	}
 }

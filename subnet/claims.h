@@ -6,21 +6,18 @@
 #ifndef SUBNET_CLAIMS_H
 #define SUBNET_CLAIMS_H
 
+#include "lib/hash.h"
 #include "subnet/lease.h"
-
-#define uthash_malloc(size) xmalloc(size)
-#include <uthash.h>
 
 struct claim {
 	struct ip_net net;
 	void *owner;
-	struct claim *next; /* with the same prefix */
-	UT_hash_handle hh;
+	struct hash_link link;
 };
 
 /* Zero-initialised. Holds what is in the caller's claims. */
 struct claims {
-	struct claim *by_net;
+	struct hash_table by_net;
 	unsigned lens[2][129]; /* claims of each length, IPv4 and IPv6 */
 };
 

@@ -7,9 +7,9 @@
  */
 #include "traffic/traffic.h"
 
-#define INDEX_MIN  16 /* slots; a power of two, and never more than half are used */
-#define FNV_OFFSET 0x811c9dc5u
-#define FNV_PRIME  0x01000193u
+#include "lib/hash.h"
+
+#define INDEX_MIN 16 /* slots; a power of two, and never more than half are used */
 
 struct traffic_key {
 	struct nftables_key key;
@@ -34,13 +34,9 @@ void traffic_set_fini(struct traffic_set *s)
 
 /* ---- the table ---- */
 
-static uint32_t hash(const struct nftables_key *key)
+static uint64_t hash(const struct nftables_key *key)
 {
-	uint32_t h = FNV_OFFSET;
-
-	for (size_t i = 0; i < sizeof(key->b); i++)
-		h = (h ^ key->b[i]) * FNV_PRIME;
-	return h ^ h >> 15;
+	return hash_bytes(key->b, sizeof(key->b));
 }
 
 /* The slot of the index that has this key, or the empty one where it would go. */
