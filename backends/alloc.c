@@ -43,31 +43,6 @@ static void alloc_publish(const struct backend *b, struct lease *own)
 		own->public_v6 = alloc_of(b)->host.public_v6;
 }
 
-static size_t alloc_devices(const struct backend *b UNUSED,
-			    struct backend_device ret[static BACKEND_DEVICES] UNUSED)
-{
-	return 0;
-}
-
-static void alloc_set_ifindex(struct backend *b UNUSED, size_t device UNUSED,
-			      uint32_t ifindex UNUSED)
-{
-}
-
-static void alloc_own_objects(const struct backend *b UNUSED, const struct subnet *own UNUSED,
-			      struct backend_objects *ret)
-{
-	ret->len = 0;
-}
-
-static int alloc_peer_objects(const struct backend *b UNUSED, const struct lease *peer UNUSED,
-			      const struct backend_path paths[static 2] UNUSED,
-			      struct backend_objects *ret, struct err *e UNUSED)
-{
-	ret->len = 0;
-	return 0;
-}
-
 static uint32_t alloc_pod_mtu(const struct backend *b)
 {
 	return alloc_of(b)->host.lower_mtu_bytes;
@@ -84,10 +59,6 @@ const struct backend_type backend_alloc = {
 	.free = alloc_free,
 	.set_host = alloc_set_host,
 	.publish = alloc_publish,
-	.devices = alloc_devices,
-	.set_ifindex = alloc_set_ifindex,
-	.own_objects = alloc_own_objects,
-	.peer_objects = alloc_peer_objects,
 	.pod_mtu = alloc_pod_mtu,
 	.describe = alloc_describe,
 };

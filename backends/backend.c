@@ -35,13 +35,55 @@ void backend_free(struct backend *b)
 		b->type->free(b);
 }
 
-int backend_check_type(const struct lease *peer, const struct backend_type *type, struct err *e)
+void wants_add(struct wants *w, const struct kernel_object *o)
+{
+	GROW(w->items, w->len, w->cap);
+	w->items[w->len++] = *o;
+}
+
+int backend_parse(const struct backend_type *type, const struct lease *peer, void **ret,
+		  struct err *e)
 {
 	const char *theirs = peer->backend_type ? peer->backend_type : "";
 
-	if (strcmp(theirs, type->name) == 0)
+	*ret = NULL;
+	if (!type->want_peer)
 		return 0;
-	return err_set(e, -EINVAL, "BackendType is \"%.40s\", ours is \"%s\"", theirs, type->name);
+	if (strcmp(theirs, type->name) != 0)
+		return err_set(e, -EINVAL, "BackendType is \"%.40s\", ours is \"%s\"", theirs,
+			       type->name);
+	return type->peer_parse ? type->peer_parse(peer, ret, e) : 0;
+}
+
+size_t backend_devices(const struct backend *b, struct backend_device ret[static BACKEND_DEVICES])
+{
+	return b->type->devices ? b->type->devices(b, ret) : 0;
+}
+
+void backend_want_own(const struct backend *b, const struct subnet *own, struct wants *ret)
+{
+	if (b->type->want_own)
+		b->type->want_own(b, own, ret);
+}
+
+int backend_want_peer(const struct backend *b, const struct lease *peer, const void *data,
+		      const struct backend_path paths[static 2], struct wants *ret, struct err *e)
+{
+	return b->type->want_peer ? b->type->want_peer(b, peer, data, paths, ret, e) : 0;
+}
+
+void backend_describe_lease(const struct lease *l, json_t *item)
+{
+	for (size_t i = 0; backend_types[i]; i++) {
+		const struct backend_type *type = backend_types[i];
+		auto_free void *data = NULL;
+
+		if (!type->describe_peer)
+			continue;
+		if (backend_parse(type, l, &data, NULL) < 0)
+			data = NULL;
+		type->describe_peer(data, item);
+	}
 }
 
 /* IPv4's "this network" (RFC 1122) and IPv4 in IPv6's clothes (RFC 4291) go over no wire. */

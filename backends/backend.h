@@ -4,12 +4,30 @@
  *
  * A backend is pure. It reads its part of the network configuration, says what this host must
  * publish, which device it needs, and which objects each peer's lease stands for. It never adds or
- * deletes anything itself: devices and objects are made equal to its answer by fabric/apply.c. So
- * a backend is one file, tested without root.
+ * deletes anything itself: devices and objects are made equal to its answer by the fabric. So a
+ * backend is one file, tested without root.
  *
- * Order of use: create, set_host (again whenever the underlay changes), publish (before the lease
- * is written), devices, set_ifindex (whenever a device got a new one), then own_objects and
- * peer_objects as often as leases change.
+ * Its life, in the order in which the members are called:
+ *
+ *   1. create       once, from the network configuration
+ *   2. set_host     where this host stands; again whenever the underlay changes
+ *   3. keep_mac     for each device of ours that an earlier run left
+ *   4. publish      before our lease is written; again after each set_host
+ *   5. devices      which must exist; again after each set_host
+ *      set_ifindex  whenever one of them has another index
+ *   6. want_own     the objects of our own subnet; again after 2 and 5
+ *   7. peer_parse   once for each lease of a peer, and once for each change of it
+ *      want_peer    its objects, from what was parsed; again after 2 and 5, and when the way to it
+ *                   changes (needs_paths)
+ *   8. free         once, after the data of all peers was freed
+ *
+ * pod_mtu and describe may be called at any time after 2 and 1; describe_peer needs no backend.
+ *
+ * Members that may be NULL, and what that means: keep_mac, devices, set_ifindex (no devices),
+ * want_own (no objects), want_peer (no objects, and any lease is good), peer_parse (nothing in the
+ * lease but what struct lease has), describe_peer (nothing to show).
+ *
+ * Pointers that a backend is given live as long as the call. What it must keep, it copies.
  */
 #ifndef BACKENDS_BACKEND_H
 #define BACKENDS_BACKEND_H
@@ -18,11 +36,11 @@
 
 #include "kernel/link.h"
 #include "kernel/object.h"
+#include "lib/json.h"
 #include "subnet/config.h"
 #include "subnet/lease.h"
 
-#define BACKEND_DEVICES      2 /* one for each family at most */
-#define BACKEND_PEER_OBJECTS 8
+#define BACKEND_DEVICES 2 /* one for each family at most */
 
 /* What a backend must know of this host. Copied. */
 struct backend_host {
@@ -49,11 +67,20 @@ struct backend_device {
 	uint32_t mtu_bytes;
 };
 
-/* Objects of one lease, in a caller's array. */
-struct backend_objects {
-	struct kernel_object items[BACKEND_PEER_OBJECTS];
+/* Objects that are wanted for one lease. Zero-initialised; whoever holds it frees items. */
+struct wants {
+	struct kernel_object *items;
 	size_t len;
+	size_t cap;
 };
+
+void wants_add(struct wants *w, const struct kernel_object *o);
+static inline void wants_fini(struct wants *w)
+{
+	free(w->items);
+	*w = (struct wants){ 0 };
+}
+#define auto_wants __attribute__((cleanup(wants_fini)))
 
 struct backend;
 
@@ -67,23 +94,36 @@ struct backend_type {
 	/* An existing device of ours has this MAC: keep it, since peers know it. NULL if there are
 	 * no devices. */
 	void (*keep_mac)(struct backend *b, size_t device, const struct mac_addr *mac);
-	/* Fills type, data and public addresses of our own lease. */
+	/* Fills type, data and public addresses of our own lease, all unset before. */
 	void (*publish)(const struct backend *b, struct lease *own);
 	/* How many devices, and which. `own` is the subnet we hold. */
 	size_t (*devices)(const struct backend *b,
 			  struct backend_device ret[static BACKEND_DEVICES]);
 	/* Device number `device` (as in devices) has this index now; 0: it does not exist. */
 	void (*set_ifindex)(struct backend *b, size_t device, uint32_t ifindex);
-	/* Objects for our own subnet. */
-	void (*own_objects)(const struct backend *b, const struct subnet *own,
-			    struct backend_objects *ret);
+	/* Adds the objects of our own subnet. */
+	void (*want_own)(const struct backend *b, const struct subnet *own, struct wants *ret);
 	/*
-	 * Objects for a peer, none if it needs none. An error means its lease is of no use to us,
-	 * and says why in a peer's terms. `paths` (IPv4, IPv6) are filled in only if needs_paths.
+	 * Reads what a lease of this type carries for us, and nothing but that: the result does not
+	 * depend on this host or its configuration. *ret is one block of memory that the caller frees
+	 * with free(); it lives as long as the lease is unchanged. An error says what is wrong in a
+	 * peer's terms.
 	 */
-	int (*peer_objects)(const struct backend *b, const struct lease *peer,
-			    const struct backend_path paths[static 2], struct backend_objects *ret,
-			    struct err *e);
+	int (*peer_parse)(const struct lease *peer, void **ret, struct err *e);
+	/*
+	 * Adds the objects of a peer, none if it needs none; data is what peer_parse gave. An error
+	 * means that its lease is of no use to us, and says why in a peer's terms; what was added
+	 * does not count then. `paths` (IPv4, IPv6) are filled in only if needs_paths.
+	 */
+	int (*want_peer)(const struct backend *b, const struct lease *peer, const void *data,
+			 const struct backend_path paths[static 2], struct wants *ret,
+			 struct err *e);
+	/*
+	 * What a lease says, for people and programs: sets members of a JSON object. data NULL: the
+	 * lease is of another type or cannot be read; sets those that every lease is promised to
+	 * have, to null.
+	 */
+	void (*describe_peer)(const void *data, json_t *item);
 	/* MTU that containers may use. */
 	uint32_t (*pod_mtu)(const struct backend *b);
 	/* One sentence for people: "vxlan vni 1 port 8472". */
@@ -93,7 +133,7 @@ struct backend_type {
 /* First member of every backend's own struct. */
 struct backend {
 	const struct backend_type *type;
-	bool needs_paths; /* peer_objects depends on how the kernel reaches the peer */
+	bool needs_paths; /* want_peer depends on how the kernel reaches the peer */
 };
 
 /* NULL-terminated. */
@@ -110,9 +150,20 @@ void backend_free(struct backend *b);
  */
 int backend_check_public(const struct lease *peer, int family, const struct ip_net *network,
 			 const struct backend_host *host, struct err *e) MUST_CHECK;
-/* That the peer's lease is of our type. */
-int backend_check_type(const struct lease *peer, const struct backend_type *type,
-		       struct err *e) MUST_CHECK;
+/*
+ * peer_parse of a lease that must be of this type. *ret is NULL where the type has nothing to
+ * parse; the caller frees it.
+ */
+int backend_parse(const struct backend_type *type, const struct lease *peer, void **ret,
+		  struct err *e) MUST_CHECK;
+/* The members of these names, or what their absence means. */
+size_t backend_devices(const struct backend *b, struct backend_device ret[static BACKEND_DEVICES]);
+void backend_want_own(const struct backend *b, const struct subnet *own, struct wants *ret);
+int backend_want_peer(const struct backend *b, const struct lease *peer, const void *data,
+		      const struct backend_path paths[static 2], struct wants *ret,
+		      struct err *e) MUST_CHECK;
+/* What the lease says in the terms of its own type, whatever ours is: see describe_peer. */
+void backend_describe_lease(const struct lease *l, json_t *item);
 
 static inline const struct ip_addr *backend_public_address(const struct lease *l, int family)
 {

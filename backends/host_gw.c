@@ -86,33 +86,14 @@ static void host_gw_publish(const struct backend *b, struct lease *own)
 		own->public_v6 = h->host.public_v6;
 }
 
-static size_t host_gw_devices(const struct backend *b UNUSED,
-			      struct backend_device ret[static BACKEND_DEVICES] UNUSED)
-{
-	return 0;
-}
-
-static void host_gw_set_ifindex(struct backend *b UNUSED, size_t device UNUSED,
-				uint32_t ifindex UNUSED)
-{
-}
-
-static void host_gw_own_objects(const struct backend *b UNUSED, const struct subnet *own UNUSED,
-				struct backend_objects *ret)
-{
-	ret->len = 0;
-}
-
-static int host_gw_peer_objects(const struct backend *b, const struct lease *peer,
-				const struct backend_path paths[static 2],
-				struct backend_objects *ret, struct err *e)
+static int host_gw_want_peer(const struct backend *b, const struct lease *peer,
+			     const void *data UNUSED, const struct backend_path paths[static 2],
+			     struct wants *ret, struct err *e)
 {
 	const struct host_gw *h = host_gw_of(b);
 	bool usable = false;
-	int rc;
+	int rc = 0;
 
-	ret->len = 0;
-	rc = backend_check_type(peer, &backend_host_gw, e);
 	for (size_t i = 0; i < ARRAY_LEN(families) && rc == 0; i++) {
 		const struct ip_addr *public = backend_public_address(peer, families[i]);
 		const struct ip_net *subnet = backend_subnet(&peer->subnet, families[i]);
@@ -127,9 +108,12 @@ static int host_gw_peer_objects(const struct backend *b, const struct lease *pee
 				     "%s is %s; host-gw needs it on the same link",
 				     ip_addr_format(public, text),
 				     paths[i].ifindex ? "behind a router" : "not reachable");
-		if (rc == 0)
-			ret->items[ret->len++] = kernel_route(subnet, public, paths[i].ifindex,
-							      false, FABRIC_ROUTE_PROTOCOL);
+		if (rc == 0) {
+			struct kernel_object route = kernel_route(subnet, public, paths[i].ifindex,
+								  false, FABRIC_ROUTE_PROTOCOL);
+
+			wants_add(ret, &route);
+		}
 	}
 	if (rc == 0 && !usable)
 		rc = err_set(e, -EINVAL, "has no subnet in a family that this network uses");
@@ -152,10 +136,7 @@ const struct backend_type backend_host_gw = {
 	.free = host_gw_free,
 	.set_host = host_gw_set_host,
 	.publish = host_gw_publish,
-	.devices = host_gw_devices,
-	.set_ifindex = host_gw_set_ifindex,
-	.own_objects = host_gw_own_objects,
-	.peer_objects = host_gw_peer_objects,
+	.want_peer = host_gw_want_peer,
 	.pod_mtu = host_gw_pod_mtu,
 	.describe = host_gw_describe,
 };

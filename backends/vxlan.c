@@ -33,6 +33,12 @@ struct vxlan_side {
 	uint32_t overhead;
 };
 
+/* What a peer's lease says, IPv4 and IPv6; zero in a family that it has no subnet of. */
+struct vxlan_peer {
+	uint32_t vni[2];
+	struct mac_addr mac[2];
+};
+
 struct vxlan {
 	struct backend base;
 	uint32_t vni;
@@ -221,25 +227,25 @@ static void vxlan_set_ifindex(struct backend *b, size_t device, uint32_t ifindex
 	v->sides[v->devices[device]].ifindex = ifindex;
 }
 
-static void vxlan_own_objects(const struct backend *b, const struct subnet *own,
-			      struct backend_objects *ret)
+static void vxlan_want_own(const struct backend *b, const struct subnet *own, struct wants *ret)
 {
 	const struct vxlan *v = vxlan_of(b);
 
-	ret->len = 0;
 	for (size_t i = 0; i < ARRAY_LEN(v->sides); i++) {
 		const struct vxlan_side *side = &v->sides[i];
 		const struct ip_net *subnet = backend_subnet(own, side->family);
+		struct kernel_object address;
 		struct ip_net host;
 
 		if (!side->enabled || !side->ifindex || !ip_net_is_set(subnet))
 			continue;
 		host = (struct ip_net){ subnet->addr, (uint8_t)ip_family_bits(side->family) };
-		ret->items[ret->len++] = kernel_address(side->ifindex, &host);
+		address = kernel_address(side->ifindex, &host);
+		wants_add(ret, &address);
 	}
 }
 
-static int parse_data(const char *text, const struct vxlan *v, struct mac_addr *ret, struct err *e)
+static int parse_data(const char *text, uint32_t *ret_vni, struct mac_addr *ret_mac, struct err *e)
 {
 	auto_json json_t *object = NULL;
 	const char *mac_text = NULL;
@@ -260,63 +266,98 @@ static int parse_data(const char *text, const struct vxlan *v, struct mac_addr *
 		rc = mac_addr_parse(mac_text, &mac, e);
 	if (rc < 0)
 		return rc;
-	/* flannel before 0.13 did not publish a VNI. */
-	if (vni && vni != v->vni)
-		return err_set(e, -EINVAL, "VNI is %u, ours is %u", (unsigned)vni, v->vni);
 	if (mac_addr_is_zero(&mac) || (mac.b[0] & 1))
 		return err_set(e, -EINVAL, "VtepMAC is %s, must be a unicast address", mac_text);
-	*ret = mac;
+	*ret_vni = (uint32_t)vni;
+	*ret_mac = mac;
 	return 0;
 }
 
-static int add_peer(const struct vxlan *v, const struct vxlan_side *side, const struct lease *peer,
-		    const struct backend_path *path, struct backend_objects *ret, struct err *e)
+static int vxlan_peer_parse(const struct lease *peer, void **ret, struct err *e)
+{
+	struct vxlan_peer p = { 0 };
+	struct vxlan_peer *kept;
+
+	if (ip_net_is_set(&peer->subnet.v4) &&
+	    parse_data(peer->backend_data, &p.vni[0], &p.mac[0], e) < 0)
+		return err_wrap(e, "BackendData");
+	if (ip_net_is_set(&peer->subnet.v6) &&
+	    parse_data(peer->backend_v6_data, &p.vni[1], &p.mac[1], e) < 0)
+		return err_wrap(e, "BackendV6Data");
+	kept = xmalloc(sizeof(*kept));
+	*kept = p;
+	*ret = kept;
+	return 0;
+}
+
+static void vxlan_describe_peer(const void *data, json_t *item)
+{
+	static const char *const names[] = { "mac", "macV6" };
+	const struct vxlan_peer *p = data;
+	char text[MAC_TEXT];
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		bool known = p && !mac_addr_is_zero(&p->mac[i]);
+
+		json_object_set_new(item, names[i],
+				    known ? json_string(mac_addr_format(&p->mac[i], text))
+					  : json_null());
+	}
+}
+
+static int want_side(const struct vxlan *v, const struct vxlan_side *side, const struct lease *peer,
+		     const struct vxlan_peer *data, const struct backend_path *path,
+		     struct wants *ret, struct err *e)
 {
 	const struct ip_net *subnet = backend_subnet(&peer->subnet, side->family);
 	const struct ip_addr *public = backend_public_address(peer, side->family);
-	const char *data = side->family == AF_INET ? peer->backend_data : peer->backend_v6_data;
-	struct mac_addr mac;
-	int rc;
+	size_t i = side->family == AF_INET ? 0 : 1;
+	const struct mac_addr *mac = &data->mac[i];
+	struct kernel_object route;
+	struct kernel_object fdb;
+	struct kernel_object neighbour;
 
-	rc = backend_check_public(peer, side->family, &side->network, &v->host, e);
-	if (rc < 0)
-		return rc;
-	if (parse_data(data, v, &mac, e) < 0)
-		return err_wrap(e, side->family == AF_INET ? "BackendData" : "BackendV6Data");
-	if (memcmp(&mac, &side->mac, sizeof(mac)) == 0)
+	if (backend_check_public(peer, side->family, &side->network, &v->host, e) < 0)
+		return e->code;
+	/* flannel before 0.13 did not publish a VNI. */
+	if (data->vni[i] && data->vni[i] != v->vni)
+		return err_set(e, -EINVAL, "%s: VNI is %u, ours is %u",
+			       i == 0 ? "BackendData" : "BackendV6Data", data->vni[i], v->vni);
+	if (memcmp(mac, &side->mac, sizeof(*mac)) == 0)
 		return err_set(e, -EINVAL, "VtepMAC is this host's own");
 	/* No router in between: the tunnel would only cost. */
 	if (v->direct_routing && path->on_link) {
-		ret->items[ret->len++] =
-			kernel_route(subnet, public, path->ifindex, false, FABRIC_ROUTE_PROTOCOL);
+		route = kernel_route(subnet, public, path->ifindex, false, FABRIC_ROUTE_PROTOCOL);
+		wants_add(ret, &route);
 		return 0;
 	}
 	/* Without a device there is nothing to write yet. */
 	if (!side->ifindex)
 		return 0;
-	ret->items[ret->len++] = kernel_fdb(side->ifindex, &mac, public);
-	ret->items[ret->len++] = kernel_neighbour(side->ifindex, &subnet->addr, &mac);
-	ret->items[ret->len++] = kernel_route(subnet, &subnet->addr, side->ifindex, true,
-					      fabric_route_protocol(subnet));
+	fdb = kernel_fdb(side->ifindex, mac, public);
+	neighbour = kernel_neighbour(side->ifindex, &subnet->addr, mac);
+	route = kernel_route(subnet, &subnet->addr, side->ifindex, true,
+			     fabric_route_protocol(subnet));
+	wants_add(ret, &fdb);
+	wants_add(ret, &neighbour);
+	wants_add(ret, &route);
 	return 0;
 }
 
-static int vxlan_peer_objects(const struct backend *b, const struct lease *peer,
-			      const struct backend_path paths[static 2],
-			      struct backend_objects *ret, struct err *e)
+static int vxlan_want_peer(const struct backend *b, const struct lease *peer, const void *data,
+			   const struct backend_path paths[static 2], struct wants *ret,
+			   struct err *e)
 {
 	const struct vxlan *v = vxlan_of(b);
 	bool usable = false;
-	int rc;
+	int rc = 0;
 
-	ret->len = 0;
-	rc = backend_check_type(peer, &backend_vxlan, e);
 	for (size_t i = 0; i < ARRAY_LEN(v->sides) && rc == 0; i++) {
 		const struct vxlan_side *side = &v->sides[i];
 
 		if (!side->enabled || !ip_net_is_set(backend_subnet(&peer->subnet, side->family)))
 			continue;
-		rc = add_peer(v, side, peer, &paths[i], ret, e);
+		rc = want_side(v, side, peer, data, &paths[i], ret, e);
 		usable = true;
 	}
 	if (rc == 0 && !usable)
@@ -352,8 +393,10 @@ const struct backend_type backend_vxlan = {
 	.publish = vxlan_publish,
 	.devices = vxlan_devices,
 	.set_ifindex = vxlan_set_ifindex,
-	.own_objects = vxlan_own_objects,
-	.peer_objects = vxlan_peer_objects,
+	.want_own = vxlan_want_own,
+	.peer_parse = vxlan_peer_parse,
+	.want_peer = vxlan_want_peer,
+	.describe_peer = vxlan_describe_peer,
 	.pod_mtu = vxlan_pod_mtu,
 	.describe = vxlan_describe,
 };

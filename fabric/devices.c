@@ -23,7 +23,7 @@ bool fabric_look_after_devices(struct fabric *f)
 	bool all = true;
 
 	f->devices_dirty = false;
-	f->devices_len = f->backend->type->devices(f->backend, f->devices);
+	f->devices_len = backend_devices(f->backend, f->devices);
 	f->scope.ifindexes_len = f->devices_len;
 	for (size_t i = 0; i < f->devices_len; i++) {
 		uint32_t ifindex = 0;
@@ -64,7 +64,7 @@ void fabric_find_devices(struct fabric *f)
 {
 	struct backend_device devices[BACKEND_DEVICES];
 
-	f->scope.ifindexes_len = f->backend->type->devices(f->backend, devices);
+	f->scope.ifindexes_len = backend_devices(f->backend, devices);
 	for (size_t i = 0; i < f->scope.ifindexes_len; i++) {
 		uint32_t ifindex = 0;
 		struct mac_addr mac;
@@ -84,7 +84,7 @@ static bool is_obsolete(const struct fabric *f, const struct link_info *link,
 			const struct fabric_previous *previous)
 {
 	struct backend_device devices[BACKEND_DEVICES];
-	size_t devices_len = f->backend->type->devices(f->backend, devices);
+	size_t devices_len = backend_devices(f->backend, devices);
 
 	if (strcmp(link->kind, "vxlan") != 0)
 		return false;

@@ -20,6 +20,8 @@
 struct peer {
 	struct reconcile_owner owner; /* first: an owner found in the way is a peer */
 	struct manager_member *member;
+	void *data;  /* what the backend read in its lease */
+	bool parsed; /* data stands for the lease as it is now */
 	bool wanted; /* its objects were stated to the reconciler */
 	struct rules_peer guard;
 	char *ignored;   /* why its lease is of no use; NULL if it is used */

@@ -167,7 +167,7 @@ static void find_paths(const struct fabric *f, const struct lease *l, struct bac
  * A slot in the kernel is the older lease's, so that a latecomer cannot take another's traffic.
  * Who gives way is told by the caller's next look at it.
  */
-static int want_objects(struct fabric *f, struct peer *p, const struct backend_objects *objects,
+static int want_objects(struct fabric *f, struct peer *p, const struct wants *objects,
 			struct peer **ret_gave_way, struct err *e)
 {
 	char text[SUBNET_KEY_TEXT];
@@ -194,18 +194,34 @@ static int want_objects(struct fabric *f, struct peer *p, const struct backend_o
 			: subnet_format(&((struct peer *)other)->member->lease->subnet, text));
 }
 
+/* What the lease says is read once for each change of it. */
+static int want_of_backend(struct fabric *f, struct peer *p, struct wants *ret, struct err *e)
+{
+	struct backend_path paths[2];
+
+	if (!p->parsed && backend_parse(f->backend->type, p->member->lease, &p->data, e) < 0)
+		return e->code;
+	p->parsed = true;
+	find_paths(f, p->member->lease, paths);
+	return backend_want_peer(f->backend, p->member->lease, p->data, paths, ret, e);
+}
+
+static void forget_parsed(struct peer *p)
+{
+	free(STEAL(p->data));
+	p->parsed = false;
+}
+
 static void want_peer(struct fabric *f, struct peer *p)
 {
-	struct backend_objects objects = { .len = 0 };
+	auto_wants struct wants objects = { 0 };
 	struct overlap overlap = overlapping(f, p);
-	struct backend_path paths[2];
 	struct peer *gave_way = NULL;
 	const char *ignored = NULL;
 	bool vacant = is_vacant(p->member->lease);
 	bool in_the_way = false;
 	struct err e;
 
-	find_paths(f, p->member->lease, paths);
 	if (check_peer(f, p->member->lease, &e) < 0) {
 		ignored = e.text;
 	} else if (overlap.oldest) {
@@ -215,8 +231,7 @@ static void want_peer(struct fabric *f, struct peer *p)
 			subnet_format(&overlap.oldest->member->lease->subnet, text));
 		ignored = e.text;
 		in_the_way = true;
-	} else if (!vacant && f->backend->type->peer_objects(f->backend, p->member->lease, paths,
-							     &objects, &e) < 0) {
+	} else if (!vacant && want_of_backend(f, p, &objects, &e) < 0) {
 		objects.len = 0;
 		ignored = e.text;
 	}
@@ -268,31 +283,31 @@ static void retry_in_the_way(struct fabric *f)
 }
 
 /* Behind everything else that leads into the own subnet. */
-static void want_blackholes(const struct fabric *f, struct backend_objects *ret)
+static void want_blackholes(const struct fabric *f, struct wants *ret)
 {
 	const struct ip_net *nets[] = { &f->own.v4, &f->own.v6 };
 
-	for (size_t i = 0; i < ARRAY_LEN(nets) && ret->len < BACKEND_PEER_OBJECTS; i++) {
-		struct kernel_object *o = &ret->items[ret->len];
+	for (size_t i = 0; i < ARRAY_LEN(nets); i++) {
+		struct kernel_object o;
 
 		if (!ip_net_is_set(nets[i]))
 			continue;
-		*o = kernel_route_blackhole(nets[i], FABRIC_ROUTE_PROTOCOL);
-		o->key.metric = BLACKHOLE_METRIC;
-		ret->len++;
+		o = kernel_route_blackhole(nets[i], FABRIC_ROUTE_PROTOCOL);
+		o.key.metric = BLACKHOLE_METRIC;
+		wants_add(ret, &o);
 	}
 }
 
 void fabric_want_all(struct fabric *f)
 {
-	struct backend_objects objects = { .len = 0 };
+	auto_wants struct wants objects = { 0 };
 	struct reconcile_owner *other;
 	struct peer *p;
 
 	if (!f->wants_dirty)
 		return;
 	f->wants_dirty = false;
-	f->backend->type->own_objects(f->backend, &f->own, &objects);
+	backend_want_own(f->backend, &f->own, &objects);
 	if (f->blackhole)
 		want_blackholes(f, &objects);
 	if (reconcile_want(f->reconcile, &f->own_owner, objects.items, objects.len, &other) < 0)
@@ -308,6 +323,7 @@ static void free_peer(struct fabric *f, struct peer *p)
 	claims_remove(&f->claims, &p->claims[0]);
 	claims_remove(&f->claims, &p->claims[1]);
 	p->member->user = NULL;
+	forget_parsed(p);
 	free(p->ignored);
 	free(p);
 }
@@ -335,6 +351,7 @@ void fabric_peer(struct fabric *f, struct manager_member *member, bool gone)
 			claims_add(&f->claims, &p->claims[0], &member->lease->subnet.v4, p);
 			claims_add(&f->claims, &p->claims[1], &member->lease->subnet.v6, p);
 		}
+		forget_parsed(p);
 		if (f->started) {
 			clear_the_way(f, p);
 			want_peer(f, p);

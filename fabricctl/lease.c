@@ -10,6 +10,7 @@
 #include "fabricctl/session.h"
 #include "fabricctl/text.h"
 #include "lib/clock.h"
+#include "subnet/lease_json.h"
 
 #define ANSWER_TIMEOUT_MS 5000
 #define RENEW_TIMEOUT_MS  30000 /* the daemon may have to try several endpoints */
@@ -126,13 +127,6 @@ static int find_own(const struct ctl *c, struct session *s, struct store_reply *
 	return CTL_OK;
 }
 
-static json_t *addr_or_null(const struct ip_addr *addr)
-{
-	char text[IP_ADDR_TEXT];
-
-	return ip_addr_is_set(addr) ? json_string(ip_addr_format(addr, text)) : json_null();
-}
-
 /* The same shape as the daemon's. */
 static json_t *lease_document(const struct session *s, const struct lease *own, int64_t left_s)
 {
@@ -147,8 +141,8 @@ static json_t *lease_document(const struct session *s, const struct lease *own, 
 	if (own) {
 		json_object_set_new(lease, "subnet",
 				    json_string(subnet_format(&own->subnet, subnet)));
-		json_object_set_new(lease, "publicIP", addr_or_null(&own->public_v4));
-		json_object_set_new(lease, "publicIPv6", addr_or_null(&own->public_v6));
+		json_object_set_new(lease, "publicIP", lease_addr_json(&own->public_v4));
+		json_object_set_new(lease, "publicIPv6", lease_addr_json(&own->public_v6));
 		json_object_set_new(lease, "handle", json_string(lease_id_format(own->id, id)));
 		json_object_set_new(lease, "revision",
 				    json_sprintf("%llu", (unsigned long long)own->mod_revision));

@@ -4,63 +4,26 @@
 #include <event2/event.h>
 #include <string.h>
 
+#include "backends/backend.h"
 #include "fabricctl/loop.h"
 #include "lib/json.h"
+#include "subnet/lease_json.h"
 
 #define TIME_LEFT_AT_ONCE 16   /* questions under way */
 #define TIME_LEFT_MAX     1000 /* leases of which it is asked for without --time-left */
 
-static json_t *text_or_null(const char *text)
-{
-	json_t *value = text && *text ? json_string(text) : NULL;
-
-	return value ? value : json_null();
-}
-
-static json_t *net_or_null(const struct ip_net *net)
-{
-	char text[IP_NET_TEXT];
-
-	return ip_net_is_set(net) ? json_string(ip_net_format(net, text)) : json_null();
-}
-
-static json_t *addr_or_null(const struct ip_addr *addr)
-{
-	char text[IP_ADDR_TEXT];
-
-	return ip_addr_is_set(addr) ? json_string(ip_addr_format(addr, text)) : json_null();
-}
-
-static json_t *mac_or_null(const char *data)
-{
-	auto_json json_t *object = data ? json_loads(data, 0, NULL) : NULL;
-	json_t *mac = json_get_any_case(object, "VtepMAC");
-
-	return json_is_string(mac) ? json_incref(mac) : json_null();
-}
-
 json_t *lease_source_item(const struct lease *l, const char *own_node_id)
 {
-	json_t *item = json_object();
-	char revision[24];
+	json_t *item = lease_to_json(l);
 
-	snprintf(revision, sizeof(revision), "%llu", (unsigned long long)l->mod_revision);
-	json_object_set_new(item, "subnet", net_or_null(&l->subnet.v4));
-	json_object_set_new(item, "subnetV6", net_or_null(&l->subnet.v6));
-	json_object_set_new(item, "node", text_or_null(l->node_name));
-	json_object_set_new(item, "nodeID", text_or_null(l->node_id));
-	json_object_set_new(item, "publicIP", addr_or_null(&l->public_v4));
-	json_object_set_new(item, "publicIPv6", addr_or_null(&l->public_v6));
-	json_object_set_new(item, "backend", text_or_null(l->backend_type));
-	json_object_set_new(item, "mac", mac_or_null(l->backend_data));
-	json_object_set_new(item, "macV6", mac_or_null(l->backend_v6_data));
+	backend_describe_lease(l, item);
 	json_object_set_new(
 		item, "own",
 		*own_node_id ? json_boolean(l->node_id && strcmp(l->node_id, own_node_id) == 0)
 			     : json_null());
 	json_object_set_new(item, "reservation", json_boolean(l->flags & LEASE_RESERVED));
 	json_object_set_new(item, "expiresSeconds", json_null());
-	json_object_set_new(item, "revision", json_string(revision));
+	json_object_set_new(item, "revision", lease_revision_json(l->mod_revision));
 	json_object_set_new(item, "kernel", json_null());
 	json_object_set_new(item, "reason", json_string(l->problem ? l->problem : ""));
 	return item;

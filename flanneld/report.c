@@ -2,25 +2,7 @@
 #include "flanneld/report.h"
 
 #include "lib/clock.h"
-
-static json_t *text_or_null(const char *text)
-{
-	return text && *text ? json_string(text) : json_null();
-}
-
-static json_t *net_or_null(const struct ip_net *net)
-{
-	char text[IP_NET_TEXT];
-
-	return ip_net_is_set(net) ? json_string(ip_net_format(net, text)) : json_null();
-}
-
-static json_t *addr_or_null(const struct ip_addr *addr)
-{
-	char text[IP_ADDR_TEXT];
-
-	return ip_addr_is_set(addr) ? json_string(ip_addr_format(addr, text)) : json_null();
-}
+#include "subnet/lease_json.h"
 
 static json_t *document(const char *kind)
 {
@@ -30,17 +12,6 @@ static json_t *document(const char *kind)
 			 "generated", clock_format_utc(clock_wall_ms(), when));
 }
 
-/* The MAC inside BackendData, if that is what the backend publishes. */
-static json_t *mac_or_null(const char *data)
-{
-	json_t *object = data ? json_loads(data, 0, NULL) : NULL;
-	json_t *found = json_get_any_case(object, "VtepMAC");
-	json_t *mac = json_is_string(found) ? json_incref(found) : json_null();
-
-	json_decref(object);
-	return mac;
-}
-
 json_t *report_subnet(const struct daemon *d, const struct manager_member *member)
 {
 	const struct lease *l = member->lease;
@@ -48,22 +19,12 @@ json_t *report_subnet(const struct daemon *d, const struct manager_member *membe
 	const char *reason;
 	const char *kernel = member->own ? fabric_own_state(d->fabric, &reason)
 					 : fabric_peer_state(member, &reason);
-	json_t *item = json_object();
-	char revision[24];
+	json_t *item = lease_to_json(l);
 
 	manager_view(d->manager, &m);
 	if (member->kept_until_ms && !*reason)
 		reason = "gone from the store, kept for a moment in case it is claimed again";
-	snprintf(revision, sizeof(revision), "%llu", (unsigned long long)l->mod_revision);
-	json_object_set_new(item, "subnet", net_or_null(&l->subnet.v4));
-	json_object_set_new(item, "subnetV6", net_or_null(&l->subnet.v6));
-	json_object_set_new(item, "node", text_or_null(l->node_name));
-	json_object_set_new(item, "nodeID", text_or_null(l->node_id));
-	json_object_set_new(item, "publicIP", addr_or_null(&l->public_v4));
-	json_object_set_new(item, "publicIPv6", addr_or_null(&l->public_v6));
-	json_object_set_new(item, "backend", text_or_null(l->backend_type));
-	json_object_set_new(item, "mac", mac_or_null(l->backend_data));
-	json_object_set_new(item, "macV6", mac_or_null(l->backend_v6_data));
+	backend_describe_lease(l, item);
 	json_object_set_new(item, "own", json_boolean(member->own));
 	json_object_set_new(item, "reservation", json_boolean(l->flags & LEASE_RESERVED));
 	json_object_set_new(
@@ -71,7 +32,7 @@ json_t *report_subnet(const struct daemon *d, const struct manager_member *membe
 		member->own && m.expires_ms
 			? json_integer(MAX((m.expires_ms - clock_boot_ms()) / 1000, (int64_t)0))
 			: json_null());
-	json_object_set_new(item, "revision", json_string(revision));
+	json_object_set_new(item, "revision", lease_revision_json(l->mod_revision));
 	json_object_set_new(item, "kernel", json_string(kernel));
 	json_object_set_new(item, "reason", json_string(reason));
 	return item;
@@ -145,7 +106,7 @@ static void add_object(void *arg, const struct kernel_object *o, bool settled, c
 					     kernel_kind_name(o->key.kind), "family",
 					     family == AF_INET6 ? "ipv6" : "ipv4", "object",
 					     kernel_object_format(o, text), "settled", settled,
-					     "error", text_or_null(settled ? NULL : error)));
+					     "error", lease_text_json(settled ? NULL : error)));
 }
 
 json_t *report_peers(const struct daemon *d)
@@ -174,9 +135,9 @@ json_t *report_peers(const struct daemon *d)
 
 static json_t *report_family(const struct network_family *f)
 {
-	return json_pack("{s:o,s:i,s:o,s:o}", "network", net_or_null(&f->network), "subnetLen",
-			 f->subnet_len, "subnetMin", addr_or_null(&f->subnet_min), "subnetMax",
-			 addr_or_null(&f->subnet_max));
+	return json_pack("{s:o,s:i,s:o,s:o}", "network", lease_net_json(&f->network), "subnetLen",
+			 f->subnet_len, "subnetMin", lease_addr_json(&f->subnet_min), "subnetMax",
+			 lease_addr_json(&f->subnet_max));
 }
 
 json_t *report_config(const struct daemon *d)
@@ -210,8 +171,8 @@ static json_t *report_lease(const struct manager_view *m)
 	if (!m->own)
 		return lease;
 	json_object_set_new(lease, "subnet", json_string(subnet_format(&m->own->subnet, key)));
-	json_object_set_new(lease, "publicIP", addr_or_null(&m->own->public_v4));
-	json_object_set_new(lease, "publicIPv6", addr_or_null(&m->own->public_v6));
+	json_object_set_new(lease, "publicIP", lease_addr_json(&m->own->public_v4));
+	json_object_set_new(lease, "publicIPv6", lease_addr_json(&m->own->public_v6));
 	snprintf(revision, sizeof(revision), "%llu", (unsigned long long)m->own->mod_revision);
 	json_object_set_new(lease, "handle", json_string(lease_id_format(m->own->id, id)));
 	json_object_set_new(lease, "revision", json_string(revision));
@@ -340,7 +301,7 @@ json_t *report_status(const struct daemon *d)
 	json_object_set_new(root, "lease", report_lease(&m));
 	json_object_set_new(root, "store", store);
 	json_object_set_new(root, "backend", json_string(f.backend));
-	json_object_set_new(root, "externalInterface", text_or_null(f.external->name));
+	json_object_set_new(root, "externalInterface", lease_text_json(f.external->name));
 	json_object_set_new(root, "devices", report_devices(&f));
 	json_object_set_new(root, "podMTU",
 			    f.devices_len ? json_integer(fabric_pod_mtu(d->fabric)) : json_null());

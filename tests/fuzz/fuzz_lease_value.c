@@ -6,10 +6,12 @@
 #include "tests/fuzz/fuzz.h"
 
 #include "backends/backend.h"
+#include "tests/unit/backend_rig.h"
 #include "fabric/reconcile.h"
 
-#define DEVICE_V4 7
-#define DEVICE_V6 8
+#define DEVICE_V4        7
+#define PEER_OBJECTS_MAX 8
+#define DEVICE_V6        8
 
 static struct backend *backend;
 static struct network_config config;
@@ -37,14 +39,14 @@ static void setup(void)
 static void check_objects(const struct lease *l)
 {
 	static const struct backend_path paths[2];
-	struct backend_objects objects;
+	auto_wants struct wants objects = { 0 };
 	struct err e = { 0 };
 
-	if (backend->type->peer_objects(backend, l, paths, &objects, &e) < 0) {
+	if (rig_want_peer(backend, l, paths, &objects, &e) < 0) {
 		FUZZ_CHECK(e.text[0]);
 		return;
 	}
-	FUZZ_CHECK(objects.len > 0 && objects.len <= BACKEND_PEER_OBJECTS);
+	FUZZ_CHECK(objects.len > 0 && objects.len <= PEER_OBJECTS_MAX);
 	for (size_t i = 0; i < objects.len; i++)
 		FUZZ_CHECK(reconcile_owns(&scope, &objects.items[i]));
 }

@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "backends/backend.h"
+#include "tests/unit/backend_rig.h"
 
 #define LOWER   3
 #define NETWORK "\"Network\":\"10.5.0.0/16\",\"EnableIPv6\":true,\"IPv6Network\":\"fd10:244::/48\""
@@ -80,11 +81,11 @@ static void test_one_route_for_each_family(void **state)
 	const struct backend_host h = host();
 	struct backend *b = backend("host-gw", &h);
 	auto_lease struct lease *l = peer("host-gw");
-	struct backend_objects objects;
+	auto_wants struct wants objects = { 0 };
 	char text[KERNEL_OBJECT_TEXT];
 	struct err e;
 
-	assert_int_equal(b->type->peer_objects(b, l, paths, &objects, &e), 0);
+	assert_int_equal(rig_want_peer(b, l, paths, &objects, &e), 0);
 	assert_int_equal(objects.len, 2);
 	assert_string_equal(kernel_object_format(&objects.items[0], text),
 			    "route 10.5.3.0/24 via 192.0.2.3 dev 3 proto 102");
@@ -101,11 +102,11 @@ static void test_no_device(void **state)
 	struct backend *b = backend("host-gw", &h);
 	auto_lease struct lease *l = peer("host-gw");
 	struct backend_device devices[BACKEND_DEVICES];
-	struct backend_objects objects;
+	auto_wants struct wants objects = { 0 };
 	char text[100];
 
-	assert_int_equal(b->type->devices(b, devices), 0);
-	b->type->own_objects(b, &l->subnet, &objects);
+	assert_int_equal(backend_devices(b, devices), 0);
+	rig_want_own(b, &l->subnet, &objects);
 	assert_int_equal(objects.len, 0);
 	assert_int_equal(b->type->pod_mtu(b), 1500);
 	b->type->describe(b, text, sizeof(text));
@@ -120,15 +121,15 @@ static void test_a_peer_with_one_family(void **state)
 	const struct backend_host h = host();
 	struct backend *b = backend("host-gw", &h);
 	auto_lease struct lease *l = peer("host-gw");
-	struct backend_objects objects;
+	auto_wants struct wants objects = { 0 };
 	struct err e;
 
 	l->subnet.v6 = (struct ip_net){ 0 };
-	assert_int_equal(b->type->peer_objects(b, l, paths, &objects, &e), 0);
+	assert_int_equal(rig_want_peer(b, l, paths, &objects, &e), 0);
 	assert_int_equal(objects.len, 1);
 	assert_int_equal(objects.items[0].key.family, AF_INET);
 	l->subnet.v4 = (struct ip_net){ 0 };
-	assert_int_equal(b->type->peer_objects(b, l, paths, &objects, &e), -EINVAL);
+	assert_int_equal(rig_want_peer(b, l, paths, &objects, &e), -EINVAL);
 	assert_contains(e.text, "no subnet in a family");
 	backend_free(b);
 }
@@ -142,14 +143,14 @@ static void test_a_peer_behind_a_router_is_refused(void **state)
 	struct backend *b = backend("host-gw", &h);
 	auto_lease struct lease *l = peer("host-gw");
 	auto_lease struct lease *other = peer("vxlan");
-	struct backend_objects objects;
+	auto_wants struct wants objects = { 0 };
 	struct err e;
 
-	assert_int_equal(b->type->peer_objects(b, l, routed, &objects, &e), -EHOSTUNREACH);
+	assert_int_equal(rig_want_peer(b, l, routed, &objects, &e), -EHOSTUNREACH);
 	assert_contains(e.text, "192.0.2.3 is behind a router");
-	assert_int_equal(b->type->peer_objects(b, l, unreachable, &objects, &e), -EHOSTUNREACH);
+	assert_int_equal(rig_want_peer(b, l, unreachable, &objects, &e), -EHOSTUNREACH);
 	assert_contains(e.text, "not reachable");
-	assert_int_equal(b->type->peer_objects(b, other, routed, &objects, &e), -EINVAL);
+	assert_int_equal(rig_want_peer(b, other, routed, &objects, &e), -EINVAL);
 	assert_contains(e.text, "BackendType is \"vxlan\"");
 	backend_free(b);
 }
@@ -176,13 +177,13 @@ static void test_alloc_wants_nothing(void **state)
 	struct backend *b = backend("alloc", &h);
 	auto_lease struct lease *l = peer("vxlan");
 	struct backend_device devices[BACKEND_DEVICES];
-	struct backend_objects objects;
+	auto_wants struct wants objects = { 0 };
 	struct err e;
 
-	assert_int_equal(b->type->devices(b, devices), 0);
-	assert_int_equal(b->type->peer_objects(b, l, paths, &objects, &e), 0);
+	assert_int_equal(backend_devices(b, devices), 0);
+	assert_int_equal(rig_want_peer(b, l, paths, &objects, &e), 0);
 	assert_int_equal(objects.len, 0);
-	b->type->own_objects(b, &l->subnet, &objects);
+	rig_want_own(b, &l->subnet, &objects);
 	assert_int_equal(objects.len, 0);
 	assert_int_equal(b->type->pod_mtu(b), 1500);
 	backend_free(b);

@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #include "backends/backend.h"
+#include "tests/unit/backend_rig.h"
 #include "lib/json.h"
 
 #define LEASES   "tests/golden/leases.txt"
@@ -195,13 +196,13 @@ static void check_use(const struct theirs *row, const char *type, const char *ex
 	auto_lease struct lease *l = lease_of(row->name);
 	struct backend *b = backend(type, NET_DUAL, false);
 	struct backend_device devices[BACKEND_DEVICES];
-	struct backend_objects objects = { .len = 0 };
+	struct wants objects = { .len = 0 };
 	struct err e = { 0 };
 	char count[12];
 
-	for (size_t i = 0; i < b->type->devices(b, devices); i++)
+	for (size_t i = 0; i < backend_devices(b, devices); i++)
 		b->type->set_ifindex(b, i, 7 + (uint32_t)i);
-	if (b->type->peer_objects(b, l, paths, &objects, &e) == 0) {
+	if (rig_want_peer(b, l, paths, &objects, &e) == 0) {
 		snprintf(count, sizeof(count), "%zu", objects.len);
 		assert_text(count, expected, row->name);
 	} else {
@@ -364,7 +365,7 @@ static void test_what_we_publish(void **state)
 		auto_lease struct lease *again = lease_of(row->name);
 		auto_free char *value = NULL;
 
-		for (size_t d = 0; d < b->type->devices(b, devices); d++)
+		for (size_t d = 0; d < backend_devices(b, devices); d++)
 			b->type->keep_mac(b, d, &macs[only_v6 ? 1 : d]);
 		b->type->publish(b, l);
 		l->node_id = xstrdup("3f2a");

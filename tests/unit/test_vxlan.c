@@ -6,6 +6,7 @@
 #include <net/if.h>
 
 #include "backends/backend.h"
+#include "tests/unit/backend_rig.h"
 #include "fabric/reconcile.h"
 #include "backends/vxlan.h"
 
@@ -59,7 +60,7 @@ static struct fixture fixture(const char *fields, const struct backend_host *h)
 	if (backend_create(&f.config, &f.backend, &e) < 0 ||
 	    f.backend->type->set_host(f.backend, h, &e) < 0)
 		fail_msg("%s: %s", fields, e.text);
-	for (size_t i = 0; i < f.backend->type->devices(f.backend, devices); i++)
+	for (size_t i = 0; i < backend_devices(f.backend, devices); i++)
 		f.backend->type->set_ifindex(f.backend, i,
 					     strstr(devices[i].name, "v6") ? DEVICE_V6 : DEVICE_V4);
 	return f;
@@ -85,8 +86,7 @@ static struct lease *lease(const char *key, const char *value)
 	return l;
 }
 
-static void check_objects(const struct backend_objects *objects, const char *const *texts,
-			  size_t len)
+static void check_objects(const struct wants *objects, const char *const *texts, size_t len)
 {
 	char text[KERNEL_OBJECT_TEXT];
 
@@ -103,7 +103,7 @@ static void test_device_of_a_plain_network(void **state)
 	struct mac_addr mac = backend_derive_mac("node-1", 1, AF_INET);
 	struct backend_device devices[BACKEND_DEVICES];
 
-	assert_int_equal(f.backend->type->devices(f.backend, devices), 1);
+	assert_int_equal(backend_devices(f.backend, devices), 1);
 	assert_string_equal(devices[0].name, "flannel.1");
 	assert_int_equal(devices[0].vxlan.vni, 1);
 	assert_int_equal(devices[0].vxlan.port, 8472);
@@ -127,7 +127,7 @@ static void test_devices_of_a_dual_stack_network(void **state)
 			&h);
 	struct backend_device devices[BACKEND_DEVICES];
 
-	assert_int_equal(f.backend->type->devices(f.backend, devices), 2);
+	assert_int_equal(backend_devices(f.backend, devices), 2);
 	assert_string_equal(devices[0].name, "flannel.4711");
 	assert_string_equal(devices[1].name, "flannel-v6.4711");
 	for (unsigned i = 0; i < 2; i++) {
@@ -149,7 +149,7 @@ static void test_device_of_an_ipv6_network(void **state)
 	auto_fixture struct fixture f = fixture(NETWORK_V6, &h);
 	struct backend_device devices[BACKEND_DEVICES];
 
-	assert_int_equal(f.backend->type->devices(f.backend, devices), 1);
+	assert_int_equal(backend_devices(f.backend, devices), 1);
 	assert_string_equal(devices[0].name, "flannel-v6.1");
 	assert_int_equal(devices[0].mtu_bytes, 1430);
 }
@@ -162,7 +162,7 @@ static void test_longest_name_fits(void **state)
 		fixture(NETWORK_DUAL ",\"Backend\":{\"Type\":\"vxlan\",\"VNI\":9999}", &h);
 	struct backend_device devices[BACKEND_DEVICES];
 
-	f.backend->type->devices(f.backend, devices);
+	backend_devices(f.backend, devices);
 	assert_string_equal(devices[1].name, "flannel-v6.9999"); /* IFNAMSIZ - 1 characters */
 }
 
@@ -228,7 +228,7 @@ static void test_mtu(void **state)
 		h.lower_mtu_bytes = rows[i].lower;
 		auto_fixture struct fixture f = fixture(rows[i].fields, &h);
 
-		f.backend->type->devices(f.backend, devices);
+		backend_devices(f.backend, devices);
 		if (rows[i].device_v4)
 			assert_int_equal(devices[n++].mtu_bytes, rows[i].device_v4);
 		if (rows[i].device_v6)
@@ -246,7 +246,7 @@ static void test_mtu_follows_the_underlay(void **state)
 
 	h.lower_mtu_bytes = 9000;
 	assert_int_equal(f.backend->type->set_host(f.backend, &h, NULL), 0);
-	f.backend->type->devices(f.backend, devices);
+	backend_devices(f.backend, devices);
 	assert_int_equal(devices[0].mtu_bytes, 8950);
 	assert_int_equal(f.backend->type->pod_mtu(f.backend), 8950);
 }
@@ -357,14 +357,14 @@ static void test_direct_routing_follows_the_path(void **state)
 							  "\"BackendType\":\"vxlan\","
 							  "\"BackendData\":{\"VNI\":1,\"VtepMAC\":"
 							  "\"02:00:00:00:00:03\"}}");
-	struct backend_objects objects;
+	auto_wants struct wants objects = { 0 };
 	struct err e;
 
 	assert_true(f.backend->needs_paths);
-	assert_int_equal(f.backend->type->peer_objects(f.backend, l, on_link, &objects, &e), 0);
+	assert_int_equal(rig_want_peer(f.backend, l, on_link, &objects, &e), 0);
 	check_objects(&objects, direct, 1);
 	/* Behind a router the tunnel is needed: FDB entry, neighbour and route. */
-	assert_int_equal(f.backend->type->peer_objects(f.backend, l, routed, &objects, &e), 0);
+	assert_int_equal(rig_want_peer(f.backend, l, routed, &objects, &e), 0);
 	assert_int_equal(objects.len, 3);
 }
 
@@ -381,7 +381,7 @@ static void test_an_existing_device_keeps_its_mac(void **state)
 	f.backend->type->keep_mac(f.backend, 0, &kept);
 	f.backend->type->keep_mac(f.backend, 0, &group);
 	assert_int_equal(f.backend->type->set_host(f.backend, &h, NULL), 0);
-	f.backend->type->devices(f.backend, devices);
+	backend_devices(f.backend, devices);
 	assert_memory_equal(&devices[0].mac, &kept, sizeof(kept));
 	f.backend->type->publish(f.backend, own);
 	assert_contains(own->backend_data, "02:01:02:03:04:05");
@@ -473,16 +473,16 @@ static void test_own_objects(void **state)
 	const struct backend_host h = host();
 	auto_fixture struct fixture f = fixture(NETWORK_DUAL, &h);
 	struct subnet own = { test_net("10.5.17.0/24"), test_net("fd10:244:0:5c::/64") };
-	struct backend_objects objects;
+	auto_wants struct wants objects = { 0 };
 
-	f.backend->type->own_objects(f.backend, &own, &objects);
+	rig_want_own(f.backend, &own, &objects);
 	check_objects(&objects,
 		      (const char *const[]){ "address 10.5.17.0/32 dev 7",
 					     "address fd10:244:0:5c::/128 dev 8" },
 		      2);
 	/* A device that does not exist cannot have an address. */
 	f.backend->type->set_ifindex(f.backend, 0, 0);
-	f.backend->type->own_objects(f.backend, &own, &objects);
+	rig_want_own(f.backend, &own, &objects);
 	check_objects(&objects, (const char *const[]){ "address fd10:244:0:5c::/128 dev 8" }, 1);
 }
 
@@ -523,10 +523,10 @@ static void test_objects_of_a_peer(void **state)
 		const struct backend_host h = host();
 		auto_fixture struct fixture f = fixture(rows[i].fields, &h);
 		auto_lease struct lease *l = lease(rows[i].key, value_dual);
-		struct backend_objects objects;
+		auto_wants struct wants objects = { 0 };
 		struct err e;
 
-		if (f.backend->type->peer_objects(f.backend, l, no_paths, &objects, &e) < 0)
+		if (rig_want_peer(f.backend, l, no_paths, &objects, &e) < 0)
 			fail_msg("%s, %s: %s", rows[i].fields, rows[i].key, e.text);
 		check_objects(&objects, rows[i].texts, rows[i].len);
 	}
@@ -545,12 +545,12 @@ static void test_objects_are_ours_by_scope(void **state)
 					       .networks = { f.config.v4.network,
 							     f.config.v6.network } };
 	struct subnet own = { test_net("10.5.17.0/24"), test_net("fd10:244:0:5c::/64") };
-	struct backend_objects objects;
+	auto_wants struct wants objects = { 0 };
 
-	assert_int_equal(f.backend->type->peer_objects(f.backend, l, no_paths, &objects, NULL), 0);
+	assert_int_equal(rig_want_peer(f.backend, l, no_paths, &objects, NULL), 0);
 	for (size_t i = 0; i < objects.len; i++)
 		assert_true(reconcile_owns(&scope, &objects.items[i]));
-	f.backend->type->own_objects(f.backend, &own, &objects);
+	rig_want_own(f.backend, &own, &objects);
 	for (size_t i = 0; i < objects.len; i++)
 		assert_true(reconcile_owns(&scope, &objects.items[i]));
 }
@@ -570,11 +570,10 @@ static void test_values_that_are_tolerated(void **state)
 
 	for (size_t i = 0; i < ARRAY_LEN(values); i++) {
 		auto_lease struct lease *l = lease("10.5.3.0-24", values[i]);
-		struct backend_objects objects;
+		auto_wants struct wants objects = { 0 };
 		struct err e = { 0 };
 
-		assert_row(f.backend->type->peer_objects(f.backend, l, no_paths, &objects, &e) == 0,
-			   values[i]);
+		assert_row(rig_want_peer(f.backend, l, no_paths, &objects, &e) == 0, values[i]);
 		assert_int_equal(objects.len, 3);
 	}
 }
@@ -648,11 +647,10 @@ static void test_peers_refused(void **state)
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		auto_lease struct lease *l = lease("10.5.3.0-24", rows[i].value);
-		struct backend_objects objects;
+		auto_wants struct wants objects = { 0 };
 		struct err e = { 0 };
 
-		assert_row(f.backend->type->peer_objects(f.backend, l, no_paths, &objects, &e) ==
-				   -EINVAL,
+		assert_row(rig_want_peer(f.backend, l, no_paths, &objects, &e) == -EINVAL,
 			   rows[i].value);
 		assert_contains(e.text, rows[i].key);
 		assert_contains(e.text, rows[i].says);
@@ -696,9 +694,9 @@ static void test_peers_refused_for_their_ipv6_half(void **state)
 				  ",\"BackendV6Data\":{\"VNI\":%u,\"VtepMAC\":\"%s\"}}",
 				  rows[i].public, rows[i].vni, rows[i].mac);
 		auto_lease struct lease *l = lease("10.5.3.0-24&fd10:244:0:56::-64", value);
-		struct backend_objects objects;
+		auto_wants struct wants objects = { 0 };
 		struct err e = { 0 };
-		int rc = f.backend->type->peer_objects(f.backend, l, no_paths, &objects, &e);
+		int rc = rig_want_peer(f.backend, l, no_paths, &objects, &e);
 
 		assert_row(rc == (rows[i].says ? -EINVAL : 0), value);
 		if (rows[i].says)
@@ -722,15 +720,12 @@ static void test_the_bad_half_is_named(void **state)
 		      "{\"PublicIP\":\"192.0.2.3\",\"BackendType\":\"vxlan\","
 		      "\"BackendData\":{\"VNI\":1,\"VtepMAC\":\"02:00:0a:05:03:00\"},"
 		      "\"BackendV6Data\":{\"VNI\":1,\"VtepMAC\":\"02:00:0a:05:03:01\"}}");
-	struct backend_objects objects;
+	auto_wants struct wants objects = { 0 };
 	struct err e;
 
-	assert_int_equal(f.backend->type->peer_objects(f.backend, no_data, no_paths, &objects, &e),
-			 -EINVAL);
+	assert_int_equal(rig_want_peer(f.backend, no_data, no_paths, &objects, &e), -EINVAL);
 	assert_contains(e.text, "BackendV6Data");
-	assert_int_equal(
-		f.backend->type->peer_objects(f.backend, no_address, no_paths, &objects, &e),
-		-EINVAL);
+	assert_int_equal(rig_want_peer(f.backend, no_address, no_paths, &objects, &e), -EINVAL);
 	assert_contains(e.text, "PublicIPv6");
 }
 
@@ -742,16 +737,12 @@ static void test_a_peer_in_no_family_of_ours(void **state)
 	auto_fixture struct fixture v6 = fixture(NETWORK_V6, &h);
 	auto_lease struct lease *v6_peer = lease("0.0.0.0-0&fd10:244:0:56::-64", value_dual);
 	auto_lease struct lease *v4_peer = lease("10.5.3.0-24", value_dual);
-	struct backend_objects objects;
+	auto_wants struct wants objects = { 0 };
 	struct err e;
 
-	assert_int_equal(
-		v4.backend->type->peer_objects(v4.backend, v6_peer, no_paths, &objects, &e),
-		-EINVAL);
+	assert_int_equal(rig_want_peer(v4.backend, v6_peer, no_paths, &objects, &e), -EINVAL);
 	assert_contains(e.text, "family");
-	assert_int_equal(
-		v6.backend->type->peer_objects(v6.backend, v4_peer, no_paths, &objects, &e),
-		-EINVAL);
+	assert_int_equal(rig_want_peer(v6.backend, v4_peer, no_paths, &objects, &e), -EINVAL);
 	assert_contains(e.text, "family");
 }
 
@@ -770,9 +761,54 @@ static void test_description(void **state)
 	assert_string_equal(text, "vxlan vni 7 port 4789");
 }
 
+/* The members that every lease is promised to have, whatever backend it is of. */
+static void test_what_a_lease_says(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *value;
+		const char *mac;
+		const char *mac_v6;
+	} rows[] = {
+		{ "{\"PublicIP\":\"192.0.2.3\",\"BackendType\":\"vxlan\",\"BackendData\":{\"VNI\":"
+		  "7,"
+		  "\"vtepmac\":\"02:00:0A:05:03:00\"},\"BackendV6Data\":{\"VtepMAC\":"
+		  "\"02:00:0a:05:03:01\"}}",
+		  "02:00:0a:05:03:00", "02:00:0a:05:03:01" },
+		{ "{\"PublicIP\":\"192.0.2.3\",\"BackendType\":\"vxlan\"}", NULL, NULL },
+		{ "{\"PublicIP\":\"192.0.2.3\",\"BackendType\":\"host-gw\",\"BackendData\":{"
+		  "\"VtepMAC\":\"02:00:0a:05:03:00\"}}",
+		  NULL, NULL },
+		{ "{\"PublicIP\":\"192.0.2.3\"}", NULL, NULL },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		auto_lease struct lease *l = lease("10.5.3.0-24&fd10:244:0:3::-64", rows[i].value);
+		auto_json json_t *item = json_object();
+		json_t *mac;
+		json_t *mac_v6;
+
+		backend_describe_lease(l, item);
+		mac = json_object_get(item, "mac");
+		mac_v6 = json_object_get(item, "macV6");
+		assert_non_null(mac);
+		assert_non_null(mac_v6);
+		assert_row(rows[i].mac ? json_is_string(mac) &&
+						 strcmp(json_string_value(mac), rows[i].mac) == 0
+				       : json_is_null(mac),
+			   rows[i].value);
+		assert_row(rows[i].mac_v6
+				   ? json_is_string(mac_v6) &&
+					     strcmp(json_string_value(mac_v6), rows[i].mac_v6) == 0
+				   : json_is_null(mac_v6),
+			   rows[i].value);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_what_a_lease_says),
 		cmocka_unit_test(test_device_of_a_plain_network),
 		cmocka_unit_test(test_devices_of_a_dual_stack_network),
 		cmocka_unit_test(test_device_of_an_ipv6_network),
