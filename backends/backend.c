@@ -11,13 +11,19 @@
 const struct backend_type *const backend_types[] = { &backend_vxlan, &backend_host_gw,
 						     &backend_alloc, NULL };
 
+const char *backend_type_name(const struct network_config *config)
+{
+	return *config->backend_type ? config->backend_type : backend_types[0]->name;
+}
+
 int backend_create(const struct network_config *config, struct backend **ret, struct err *e)
 {
+	const char *wanted = backend_type_name(config);
 	char known[200] = "";
 	size_t used = 0;
 
 	for (size_t i = 0; backend_types[i]; i++) {
-		if (strcmp(backend_types[i]->name, config->backend_type) == 0) {
+		if (strcmp(backend_types[i]->name, wanted) == 0) {
 			if (backend_types[i]->create(config, ret, e) < 0)
 				return err_wrap(e, "Backend");
 			return 0;
@@ -25,8 +31,7 @@ int backend_create(const struct network_config *config, struct backend **ret, st
 		used += (size_t)snprintf(known + used, sizeof(known) - used, "%s%s", i ? ", " : "",
 					 backend_types[i]->name);
 	}
-	return err_set(e, -EINVAL, "Backend.Type is \"%s\", must be one of: %s",
-		       config->backend_type, known);
+	return err_set(e, -EINVAL, "Backend.Type is \"%s\", must be one of: %s", wanted, known);
 }
 
 void backend_free(struct backend *b)
@@ -55,7 +60,7 @@ int backend_parse(const struct backend_type *type, const struct lease *peer, voi
 	return type->peer_parse ? type->peer_parse(peer, ret, e) : 0;
 }
 
-size_t backend_devices(const struct backend *b, struct backend_device ret[static BACKEND_DEVICES])
+size_t backend_devices(const struct backend *b, const struct backend_device **ret)
 {
 	return b->type->devices ? b->type->devices(b, ret) : 0;
 }

@@ -34,13 +34,14 @@
 
 #include <net/if.h>
 
-#include "kernel/link.h"
+#include "kernel/device_kind.h"
 #include "kernel/object.h"
 #include "lib/json.h"
 #include "subnet/config.h"
 #include "subnet/lease.h"
 
 #define BACKEND_DEVICES 2 /* one for each family at most */
+#define BACKEND_GUARDS  2
 
 /* What a backend must know of this host. Copied. */
 struct backend_host {
@@ -59,12 +60,21 @@ struct backend_path {
 	uint32_t ifindex; /* over this device; 0: not at all */
 };
 
+/* Packets that only peers may send to this host. */
+struct backend_guard {
+	uint8_t protocol; /* IPPROTO_; 0: none */
+	uint16_t port;    /* destination, host order; 0: the protocol has none */
+};
+
 /* A device that must exist. */
 struct backend_device {
 	char name[IFNAMSIZ];
-	struct link_vxlan vxlan;
-	struct mac_addr mac;
-	uint32_t mtu_bytes;
+	const struct device_kind *kind;
+	const void *spec;    /* the kind's; lives as long as this */
+	struct mac_addr mac; /* zero: the kind has none */
+	uint32_t mtu_bytes;  /* 0: the kernel's choice */
+	uint8_t families;    /* of the packets inside: mask, 1 for IPv4, 2 for IPv6 */
+	struct backend_guard guard[BACKEND_GUARDS];
 };
 
 /* Objects that are wanted for one lease. Zero-initialised; whoever holds it frees items. */
@@ -96,9 +106,9 @@ struct backend_type {
 	void (*keep_mac)(struct backend *b, size_t device, const struct mac_addr *mac);
 	/* Fills type, data and public addresses of our own lease, all unset before. */
 	void (*publish)(const struct backend *b, struct lease *own);
-	/* How many devices, and which. `own` is the subnet we hold. */
-	size_t (*devices)(const struct backend *b,
-			  struct backend_device ret[static BACKEND_DEVICES]);
+	/* How many devices, BACKEND_DEVICES at most, and which. They are the backend's, and may
+	 * change under the reader with set_host and keep_mac. */
+	size_t (*devices)(const struct backend *b, const struct backend_device **ret);
 	/* Device number `device` (as in devices) has this index now; 0: it does not exist. */
 	void (*set_ifindex)(struct backend *b, size_t device, uint32_t ifindex);
 	/* Adds the objects of our own subnet. */
@@ -126,7 +136,7 @@ struct backend_type {
 	void (*describe_peer)(const void *data, json_t *item);
 	/* MTU that containers may use. */
 	uint32_t (*pod_mtu)(const struct backend *b);
-	/* One sentence for people: "vxlan vni 1 port 8472". */
+	/* One sentence for people: "host-gw". */
 	void (*describe)(const struct backend *b, char *buf, size_t size);
 };
 
@@ -136,9 +146,11 @@ struct backend {
 	bool needs_paths; /* want_peer depends on how the kernel reaches the peer */
 };
 
-/* NULL-terminated. */
+/* NULL-terminated. The first one is meant where a configuration names none. */
 extern const struct backend_type *const backend_types[];
 
+/* The type that a configuration asks for. Borrowed from either. */
+const char *backend_type_name(const struct network_config *config);
 /* Looks the type up and creates it. The error lists the types there are. */
 int backend_create(const struct network_config *config, struct backend **ret,
 		   struct err *e) MUST_CHECK;
@@ -157,7 +169,7 @@ int backend_check_public(const struct lease *peer, int family, const struct ip_n
 int backend_parse(const struct backend_type *type, const struct lease *peer, void **ret,
 		  struct err *e) MUST_CHECK;
 /* The members of these names, or what their absence means. */
-size_t backend_devices(const struct backend *b, struct backend_device ret[static BACKEND_DEVICES]);
+size_t backend_devices(const struct backend *b, const struct backend_device **ret);
 void backend_want_own(const struct backend *b, const struct subnet *own, struct wants *ret);
 int backend_want_peer(const struct backend *b, const struct lease *peer, const void *data,
 		      const struct backend_path paths[static 2], struct wants *ret,

@@ -13,7 +13,9 @@
 
 #include <errno.h>
 #include <linux/rtnetlink.h>
+#include <netinet/in.h>
 
+#include "kernel/device_vxlan.h"
 #include "kernel/marks.h"
 
 #define VNI_MAX 0xffffff
@@ -31,6 +33,7 @@ struct vxlan_side {
 	bool mac_kept; /* the device's own, see keep_mac */
 	uint32_t ifindex;
 	uint32_t overhead;
+	struct device_vxlan spec;
 };
 
 /* What a peer's lease says, IPv4 and IPv6; zero in a family that it has no subnet of. */
@@ -49,7 +52,8 @@ struct vxlan {
 	uint32_t mtu_bytes; /* configured, of the underlay; 0: follow the underlay */
 	struct backend_host host;
 	struct vxlan_side sides[2];
-	size_t devices[2]; /* device number -> side */
+	struct backend_device devices[BACKEND_DEVICES];
+	size_t device_sides[BACKEND_DEVICES]; /* device number -> side */
 	size_t devices_len;
 };
 
@@ -108,7 +112,7 @@ static void init_side(struct vxlan *v, size_t i, const struct network_family *f)
 	side->network = f->network;
 	side->overhead = i == 0 ? VXLAN_OVERHEAD_V4 : VXLAN_OVERHEAD_V6;
 	if (f->enabled)
-		v->devices[v->devices_len++] = i;
+		v->device_sides[v->devices_len++] = i;
 }
 
 static int vxlan_create(const struct network_config *config, struct backend **ret, struct err *e)
@@ -128,6 +132,43 @@ static int vxlan_create(const struct network_config *config, struct backend **re
 	return 0;
 }
 
+/* The kernel refuses more than the lower device can carry; a smaller configured MTU is the user's
+ * word. */
+static uint32_t device_mtu(const struct vxlan *v, const struct vxlan_side *side)
+{
+	uint32_t lower = v->host.lower_mtu_bytes;
+
+	if (v->mtu_bytes && v->mtu_bytes < lower)
+		lower = v->mtu_bytes;
+	return lower > side->overhead ? lower - side->overhead : 0;
+}
+
+static void describe_devices(struct vxlan *v)
+{
+	for (size_t i = 0; i < v->devices_len; i++) {
+		struct vxlan_side *side = &v->sides[v->device_sides[i]];
+		struct backend_device *d = &v->devices[i];
+
+		side->spec = (struct device_vxlan){
+			.vni = v->vni,
+			.port = v->port ? v->port : VXLAN_DEFAULT_PORT,
+			.gbp = v->gbp,
+			.learning = v->learning,
+			.lower_ifindex = v->host.lower_ifindex,
+			.local = side->family == AF_INET ? v->host.local_v4 : v->host.local_v6,
+		};
+		*d = (struct backend_device){
+			.kind = &device_vxlan,
+			.spec = &side->spec,
+			.mac = side->mac,
+			.mtu_bytes = device_mtu(v, side),
+			.families = side->family == AF_INET ? 1 : 2,
+			.guard = { { IPPROTO_UDP, side->spec.port } },
+		};
+		format_name(d->name, side->family, v->vni);
+	}
+}
+
 static int vxlan_set_host(struct backend *b, const struct backend_host *host, struct err *e UNUSED)
 {
 	struct vxlan *v = vxlan_of(b);
@@ -140,18 +181,20 @@ static int vxlan_set_host(struct backend *b, const struct backend_host *host, st
 	}
 	/* The caller's string need not live on. */
 	v->host.node_id = NULL;
+	describe_devices(v);
 	return 0;
 }
 
 static void vxlan_keep_mac(struct backend *b, size_t device, const struct mac_addr *mac)
 {
 	struct vxlan *v = vxlan_of(b);
-	struct vxlan_side *side = &v->sides[v->devices[device]];
+	struct vxlan_side *side = &v->sides[v->device_sides[device]];
 
 	if (mac_addr_is_zero(mac) || (mac->b[0] & 1))
 		return;
 	side->mac = *mac;
 	side->mac_kept = true;
+	describe_devices(v);
 }
 
 static void vxlan_free(struct backend *b)
@@ -186,45 +229,17 @@ static void vxlan_publish(const struct backend *b, struct lease *own)
 	}
 }
 
-/* The kernel refuses more than the lower device can carry; a smaller configured MTU is the user's
- * word. */
-static uint32_t device_mtu(const struct vxlan *v, const struct vxlan_side *side)
+static size_t vxlan_devices(const struct backend *b, const struct backend_device **ret)
 {
-	uint32_t lower = v->host.lower_mtu_bytes;
-
-	if (v->mtu_bytes && v->mtu_bytes < lower)
-		lower = v->mtu_bytes;
-	return lower > side->overhead ? lower - side->overhead : 0;
-}
-
-static size_t vxlan_devices(const struct backend *b,
-			    struct backend_device ret[static BACKEND_DEVICES])
-{
-	const struct vxlan *v = vxlan_of(b);
-
-	for (size_t i = 0; i < v->devices_len; i++) {
-		const struct vxlan_side *side = &v->sides[v->devices[i]];
-		struct backend_device *d = &ret[i];
-
-		memset(d, 0, sizeof(*d));
-		format_name(d->name, side->family, v->vni);
-		d->vxlan.vni = v->vni;
-		d->vxlan.lower_ifindex = v->host.lower_ifindex;
-		d->vxlan.local = side->family == AF_INET ? v->host.local_v4 : v->host.local_v6;
-		d->vxlan.port = v->port ? v->port : VXLAN_DEFAULT_PORT;
-		d->vxlan.learning = v->learning;
-		d->vxlan.gbp = v->gbp;
-		d->mac = side->mac;
-		d->mtu_bytes = device_mtu(v, side);
-	}
-	return v->devices_len;
+	*ret = vxlan_of(b)->devices;
+	return vxlan_of(b)->devices_len;
 }
 
 static void vxlan_set_ifindex(struct backend *b, size_t device, uint32_t ifindex)
 {
 	struct vxlan *v = vxlan_of(b);
 
-	v->sides[v->devices[device]].ifindex = ifindex;
+	v->sides[v->device_sides[device]].ifindex = ifindex;
 }
 
 static void vxlan_want_own(const struct backend *b, const struct subnet *own, struct wants *ret)
@@ -371,7 +386,7 @@ static uint32_t vxlan_pod_mtu(const struct backend *b)
 	uint32_t mtu = MTU_MAX;
 
 	for (size_t i = 0; i < v->devices_len; i++)
-		mtu = MIN(mtu, device_mtu(v, &v->sides[v->devices[i]]));
+		mtu = MIN(mtu, device_mtu(v, &v->sides[v->device_sides[i]]));
 	return mtu;
 }
 

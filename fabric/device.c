@@ -2,43 +2,37 @@
 #include "fabric/device.h"
 
 #include <errno.h>
-#include <fcntl.h>
+
+#include "kernel/link.h"
+#include "kernel/sysctl.h"
 
 /* Router advertisements have no business on a tunnel. Best effort: /proc may be read-only to us,
  * status says so. */
 static void refuse_router_advertisements(const char *name)
 {
-	auto_free char *path = xasprintf("/proc/sys/net/ipv6/conf/%s/accept_ra", name);
-	auto_close int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	if (fd >= 0) {
-		ssize_t ignored UNUSED = write(fd, "0", 1);
-	}
+	(void)!sysctl_set(0, NULL, "ipv6/conf/%s/accept_ra", name);
 }
 
-/* By what cannot be changed. */
-static bool is_tunnel(const struct link_info *link, const struct backend_device *d)
+static enum device_match match(const struct link_info *link, const struct backend_device *d)
 {
-	const struct link_vxlan *have = &link->vxlan;
-	const struct link_vxlan *want = &d->vxlan;
-
-	return strcmp(link->kind, "vxlan") == 0 && have->vni == want->vni &&
-	       have->port == want->port && have->gbp == want->gbp && !have->l2miss &&
-	       have->local.family == want->local.family;
+	return strcmp(link->kind, d->kind->name) == 0 ? d->kind->match(d->spec, link)
+						      : DEVICE_OTHER;
 }
 
-static bool is_at_its_place(const struct link_info *link, const struct backend_device *d)
+static bool has_mac(const struct link_info *link, const struct backend_device *d)
 {
-	return link->vxlan.lower_ifindex == d->vxlan.lower_ifindex &&
-	       ip_addr_equal(&link->vxlan.local, &d->vxlan.local) &&
-	       link->vxlan.learning == d->vxlan.learning;
+	return mac_addr_is_zero(&d->mac) || memcmp(&link->mac, &d->mac, sizeof(d->mac)) == 0;
+}
+
+static bool has_mtu(const struct link_info *link, const struct backend_device *d)
+{
+	return !d->mtu_bytes || link->mtu_bytes == d->mtu_bytes;
 }
 
 bool device_is_as_wanted(const struct link_info *link, const struct backend_device *d)
 {
-	return strcmp(link->name, d->name) == 0 && is_tunnel(link, d) && is_at_its_place(link, d) &&
-	       link->up && (!d->mtu_bytes || link->mtu_bytes == d->mtu_bytes) &&
-	       memcmp(&link->mac, &d->mac, sizeof(d->mac)) == 0;
+	return strcmp(link->name, d->name) == 0 && match(link, d) == DEVICE_SAME && link->up &&
+	       has_mtu(link, d) && has_mac(link, d);
 }
 
 bool device_find(struct netlink *nl, const struct backend_device *d, uint32_t *ret_ifindex,
@@ -46,7 +40,7 @@ bool device_find(struct netlink *nl, const struct backend_device *d, uint32_t *r
 {
 	struct link_info link;
 
-	if (link_get_by_name(nl, d->name, &link, NULL) < 0 || !is_tunnel(&link, d))
+	if (link_get_by_name(nl, d->name, &link, NULL) < 0 || match(&link, d) == DEVICE_OTHER)
 		return false;
 	*ret_ifindex = link.ifindex;
 	*ret_mac = link.mac;
@@ -56,7 +50,12 @@ bool device_find(struct netlink *nl, const struct backend_device *d, uint32_t *r
 static int create_device(struct netlink *nl, const struct backend_device *d, struct link_info *ret,
 			 struct err *e)
 {
-	int rc = link_create_vxlan(nl, d->name, &d->vxlan, &d->mac, d->mtu_bytes, e);
+	const struct link_new device = { .name = d->name,
+					 .kind = d->kind,
+					 .spec = d->spec,
+					 .mac = d->mac,
+					 .mtu_bytes = d->mtu_bytes };
+	int rc = link_create(nl, &device, e);
 
 	if (rc < 0)
 		return rc;
@@ -71,7 +70,7 @@ static int create_device(struct netlink *nl, const struct backend_device *d, str
 static int move_device(struct netlink *nl, const struct backend_device *d, struct link_info *link,
 		       struct err *e)
 {
-	if (link_move_vxlan(nl, link->ifindex, &d->vxlan, e) == 0)
+	if (link_change(nl, link->ifindex, d->kind, d->spec, e) == 0)
 		return link_get_by_name(nl, d->name, link, e);
 	if (link_delete(nl, link->ifindex, e) < 0)
 		return e->code;
@@ -87,9 +86,41 @@ static int find_renamed(struct netlink *nl, const struct backend_device *d, uint
 	if (!known_ifindex)
 		return -ENODEV;
 	rc = link_get_by_index(nl, known_ifindex, ret, e);
-	if (rc == 0 && !is_tunnel(ret, d))
+	if (rc == 0 && match(ret, d) == DEVICE_OTHER)
 		rc = -ENODEV;
 	return rc == 0 ? link_set_name(nl, known_ifindex, d->name, e) : rc;
+}
+
+/* The device under our name, made, moved or found; *ret_changed as in device_apply. */
+static int get_device(struct netlink *nl, const struct backend_device *d, uint32_t known_ifindex,
+		      struct link_info *link, bool *ret_changed, struct err *e)
+{
+	int rc = link_get_by_name(nl, d->name, link, e);
+
+	if (rc < 0 && rc != -ENODEV)
+		return rc;
+	if (rc == 0 && strcmp(link->kind, d->kind->name) != 0)
+		return err_set(e, -EEXIST, "device %s exists and is of kind \"%s\", not %s",
+			       d->name, link->kind, d->kind->name);
+	if (rc == 0 && match(link, d) == DEVICE_OTHER) {
+		rc = link_delete(nl, link->ifindex, e);
+		if (rc < 0)
+			return rc;
+		rc = -ENODEV;
+	}
+	if (rc == -ENODEV && find_renamed(nl, d, known_ifindex, link, e) == 0) {
+		*ret_changed = true;
+		rc = link_get_by_name(nl, d->name, link, e);
+	}
+	if (rc == 0 && match(link, d) == DEVICE_MOVABLE) {
+		*ret_changed = true;
+		rc = move_device(nl, d, link, e);
+	}
+	if (rc == -ENODEV) {
+		*ret_changed = true;
+		rc = create_device(nl, d, link, e);
+	}
+	return rc;
 }
 
 int device_apply(struct netlink *nl, const struct backend_device *d, uint32_t known_ifindex,
@@ -99,40 +130,19 @@ int device_apply(struct netlink *nl, const struct backend_device *d, uint32_t kn
 	bool changed = false;
 	int rc;
 
-	rc = link_get_by_name(nl, d->name, &link, e);
-	if (rc < 0 && rc != -ENODEV)
-		return rc;
-	if (rc == 0 && strcmp(link.kind, "vxlan") != 0)
-		return err_set(e, -EEXIST, "device %s exists and is of kind \"%s\", not vxlan",
-			       d->name, link.kind);
-	if (rc == 0 && !is_tunnel(&link, d)) {
-		rc = link_delete(nl, link.ifindex, e);
-		if (rc < 0)
-			return rc;
-		rc = -ENODEV;
-	}
-	if (rc == -ENODEV && find_renamed(nl, d, known_ifindex, &link, e) == 0) {
-		changed = true;
-		rc = link_get_by_name(nl, d->name, &link, e);
-	}
-	if (rc == 0 && !is_at_its_place(&link, d)) {
-		changed = true;
-		rc = move_device(nl, d, &link, e);
-	}
-	if (rc == -ENODEV) {
-		changed = true;
-		rc = create_device(nl, d, &link, e);
-	}
+	rc = get_device(nl, d, known_ifindex, &link, &changed, e);
 	if (rc < 0)
 		return rc;
-	if (memcmp(&link.mac, &d->mac, sizeof(d->mac)) != 0) {
+	if (!has_mac(&link, d)) {
 		changed = true;
 		rc = link_set_mac(nl, link.ifindex, &d->mac, e);
 	}
-	if (rc == 0 && d->mtu_bytes && link.mtu_bytes != d->mtu_bytes) {
+	if (rc == 0 && !has_mtu(&link, d)) {
 		changed = true;
 		rc = link_set_mtu(nl, link.ifindex, d->mtu_bytes, e);
 	}
+	if (rc == 0 && d->kind->configure)
+		rc = d->kind->configure(nl, link.ifindex, d->spec, e);
 	if (rc == 0 && !link.up) {
 		changed = true;
 		rc = link_set_up(nl, link.ifindex, e);

@@ -3,6 +3,7 @@
 #include "fabric/apply.h"
 #include "fabric/device.h"
 #include "fabric/fabric_internal.h"
+#include "kernel/link.h"
 #include "kernel/underlay.h"
 #include "lib/log.h"
 
@@ -17,13 +18,39 @@ static void set_ifindex(struct fabric *f, size_t i, uint32_t ifindex)
 	f->backend->type->set_ifindex(f->backend, i, ifindex);
 }
 
+_Static_assert(TRAFFIC_DEVICES >= BACKEND_DEVICES && TRAFFIC_GUARDS >= BACKEND_GUARDS,
+	       "the rules know all devices and guards");
+
+void fabric_place_rules(struct fabric *f)
+{
+	struct rules_place place = {
+		.network = { f->scope.networks[0], f->scope.networks[1] },
+		.own = { f->own.v4, f->own.v6 },
+		.devices_len = f->devices_len,
+		.lower_ifindex = f->external.ifindex,
+		.enable_nftables = f->config.enable_nftables,
+	};
+
+	for (size_t i = 0; i < f->devices_len; i++) {
+		const struct backend_device *d = &f->devices[i];
+
+		memcpy(place.devices[i].name, d->name, sizeof(d->name));
+		for (size_t g = 0; g < BACKEND_GUARDS; g++) {
+			place.devices[i].guard[g].protocol = d->guard[g].protocol;
+			place.devices[i].guard[g].port = d->guard[g].port;
+		}
+		place.ifindexes[i] = f->ifindexes[i];
+	}
+	rules_place(f->rules, &place);
+}
+
 bool fabric_look_after_devices(struct fabric *f)
 {
 	bool moved = false;
 	bool all = true;
 
 	f->devices_dirty = false;
-	f->devices_len = backend_devices(f->backend, f->devices);
+	f->devices_len = backend_devices(f->backend, &f->devices);
 	f->scope.ifindexes_len = f->devices_len;
 	for (size_t i = 0; i < f->devices_len; i++) {
 		uint32_t ifindex = 0;
@@ -49,8 +76,7 @@ bool fabric_look_after_devices(struct fabric *f)
 	if (moved) {
 		f->wants_dirty = true;
 		f->dirty = APPLY_ALL_KINDS;
-		rules_place(f->rules, &f->config, &f->own, f->devices, f->ifindexes, f->devices_len,
-			    f->external.ifindex);
+		fabric_place_rules(f);
 	}
 	if (all && !f->devices_ok && f->device_error.text[0])
 		log_info("device-ok", "all devices are as they should be again");
@@ -62,9 +88,9 @@ bool fabric_look_after_devices(struct fabric *f)
 
 void fabric_find_devices(struct fabric *f)
 {
-	struct backend_device devices[BACKEND_DEVICES];
+	const struct backend_device *devices;
 
-	f->scope.ifindexes_len = backend_devices(f->backend, devices);
+	f->scope.ifindexes_len = backend_devices(f->backend, &devices);
 	for (size_t i = 0; i < f->scope.ifindexes_len; i++) {
 		uint32_t ifindex = 0;
 		struct mac_addr mac;
@@ -83,10 +109,10 @@ static bool is_obsolete(const struct fabric *f, const struct link_info *link,
 			const struct underlay_address *addresses, size_t len,
 			const struct fabric_previous *previous)
 {
-	struct backend_device devices[BACKEND_DEVICES];
-	size_t devices_len = backend_devices(f->backend, devices);
+	const struct backend_device *devices;
+	size_t devices_len = backend_devices(f->backend, &devices);
 
-	if (strcmp(link->kind, "vxlan") != 0)
+	if (!*link->kind)
 		return false;
 	for (size_t i = 0; i < devices_len; i++) {
 		if (strcmp(link->name, devices[i].name) == 0)

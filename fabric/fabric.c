@@ -494,8 +494,7 @@ int fabric_move(struct fabric *f, const struct external *external, const char *n
 	f->wants_dirty = true;
 	/* Again, if the devices are others after that. */
 	if (f->started)
-		rules_place(f->rules, &f->config, &f->own, f->devices, f->ifindexes, f->devices_len,
-			    f->external.ifindex);
+		fabric_place_rules(f);
 	fabric_want_work(f, 0);
 	f->ops->mtu_changed(f->arg);
 	return 0;
@@ -547,8 +546,7 @@ void fabric_set_own(struct fabric *f, const struct subnet *own)
 	/* Before the rules are placed: who is let in through the guard must be known by then. */
 	f->wants_dirty = true;
 	fabric_want_all(f);
-	rules_place(f->rules, &f->config, &f->own, f->devices, f->ifindexes, f->devices_len,
-		    f->external.ifindex);
+	fabric_place_rules(f);
 	if (first)
 		rules_look_around(f->rules, f->nl);
 	f->dirty |= first ? kinds_to_read_again(f) : APPLY_ALL_KINDS;
@@ -569,7 +567,7 @@ void fabric_view(const struct fabric *f, struct fabric_view *ret)
 	if (f->backend)
 		f->backend->type->describe(f->backend, ret->backend, sizeof(ret->backend));
 	ret->external = &f->external;
-	memcpy(ret->devices, f->devices, sizeof(ret->devices));
+	ret->devices = f->devices;
 	memcpy(ret->ifindexes, f->ifindexes, sizeof(ret->ifindexes));
 	ret->devices_len = f->devices_len;
 	ret->reconcile = reconcile_counts(f->reconcile);

@@ -85,7 +85,7 @@ struct fabric_view {
 	const char *device_error;
 	char backend[64];
 	const struct external *external;
-	struct backend_device devices[BACKEND_DEVICES];
+	const struct backend_device *devices;
 	uint32_t ifindexes[BACKEND_DEVICES];
 	size_t devices_len;
 	const struct reconcile_counts *reconcile;

@@ -58,7 +58,7 @@ struct fabric {
 	uint32_t obsolete[FABRIC_OBSOLETE_MAX]; /* devices to remove once all is settled */
 	size_t obsolete_len;
 	struct err device_error;
-	struct backend_device devices[BACKEND_DEVICES];
+	const struct backend_device *devices; /* the backend's */
 	uint32_t ifindexes[BACKEND_DEVICES];
 	size_t devices_len;
 	unsigned dirty;         /* kinds to observe */
@@ -84,7 +84,9 @@ void fabric_want_work(struct fabric *f, int64_t delay_ms);
 void fabric_want_all(struct fabric *f);
 void fabric_release_peers(struct fabric *f);
 
-/* devices.c*/
+/* devices.c */
+/* Tells the rules where we are. */
+void fabric_place_rules(struct fabric *f);
 /* Makes the devices as the backend wants them. True if all of them are. */
 bool fabric_look_after_devices(struct fabric *f);
 /*

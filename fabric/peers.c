@@ -212,6 +212,17 @@ static void forget_parsed(struct peer *p)
 	p->parsed = false;
 }
 
+/* Whom the guard lets in for this lease; NULL: nobody. */
+static void guard_peer(struct fabric *f, struct peer *p, const struct lease *lease)
+{
+	struct rules_peer now = { { { 0 } } };
+
+	if (lease)
+		now = (struct rules_peer){ { lease->public_v4, lease->public_v6, lease->source_v4,
+					     lease->source_v6 } };
+	rules_peer(f->rules, &p->guard, now.addr);
+}
+
 static void want_peer(struct fabric *f, struct peer *p)
 {
 	auto_wants struct wants objects = { 0 };
@@ -241,7 +252,7 @@ static void want_peer(struct fabric *f, struct peer *p)
 		in_the_way = true;
 	}
 	set_ignored(f, p, ignored, in_the_way);
-	rules_peer(f->rules, &p->guard, ignored || vacant ? NULL : p->member->lease);
+	guard_peer(f, p, ignored || vacant ? NULL : p->member->lease);
 	/* Nothing to write is right for some backends, but not while a device is missing. */
 	p->wanted = objects.len > 0 || f->devices_ok || f->devices_len == 0;
 	if (gave_way)
@@ -337,7 +348,7 @@ void fabric_peer(struct fabric *f, struct manager_member *member, bool gone)
 		if (!p)
 			return;
 		set_ignored(f, p, NULL, false);
-		rules_peer(f->rules, &p->guard, NULL);
+		guard_peer(f, p, NULL);
 		if (reconcile_want(f->reconcile, &p->owner, NULL, 0, &other) < 0)
 			abort();
 		free_peer(f, p);

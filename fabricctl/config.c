@@ -24,7 +24,7 @@ static char *describe_backend(const struct network_config *config)
 	char text[160];
 
 	if (backend_create(config, &backend, NULL) < 0)
-		return xstrdup(config->backend_type);
+		return xstrdup(backend_type_name(config));
 	backend->type->describe(backend, text, sizeof(text));
 	backend_free(backend);
 	return xstrdup(text);
@@ -96,7 +96,7 @@ static void add_verdict(json_t *document, const struct network_config *config, c
 	json_object_set_new(document, "summary", json_string(summary));
 	json_object_set_new(document, "ipv4", family_json(&config->v4));
 	json_object_set_new(document, "ipv6", family_json(&config->v6));
-	json_object_set_new(document, "backendType", json_string(config->backend_type));
+	json_object_set_new(document, "backendType", json_string(backend_type_name(config)));
 	json_object_set(document, "backend", config->backend);
 }
 

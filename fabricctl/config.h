@@ -13,7 +13,7 @@ int config_validate(const char *text, size_t size, struct network_config *ret,
 		    struct err *e) MUST_CHECK;
 /* Complains about what is not valid; CTL_FOUND. */
 int config_fail(const struct ctl *c, const char *name, const struct err *e);
-/* "10.5.0.0/16, /24 each, 255 hosts, vxlan vni 1 port 8472". Caller frees. */
+/* "10.5.0.0/16, /24 each, 255 hosts, host-gw". Caller frees. */
 char *config_describe(const struct network_config *config);
 
 /*

@@ -152,7 +152,7 @@ json_t *report_config(const struct daemon *d)
 			    m.config->v4.enabled ? report_family(&m.config->v4) : json_null());
 	json_object_set_new(root, "ipv6",
 			    m.config->v6.enabled ? report_family(&m.config->v6) : json_null());
-	json_object_set_new(root, "backendType", json_string(m.config->backend_type));
+	json_object_set_new(root, "backendType", json_string(backend_type_name(m.config)));
 	json_object_set(root, "backend", m.config->backend);
 	json_object_set_new(root, "changedInStore", json_boolean(m.config_changed));
 	return root;

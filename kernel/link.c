@@ -4,9 +4,9 @@
 #include <errno.h>
 #include <linux/rtnetlink.h>
 #include <netlink/addr.h>
+#include <netlink/attr.h>
 #include <netlink/msg.h>
 #include <netlink/route/link.h>
-#include <netlink/route/link/vxlan.h>
 
 /* libnl objects need a cleanup of their own type. */
 static void put_link(struct rtnl_link **link)
@@ -37,25 +37,6 @@ static int from_libnl(struct err *e, int code, const char *what)
 		       nl_geterror(code));
 }
 
-static void read_vxlan(struct rtnl_link *link, struct link_vxlan *v)
-{
-	auto_addr struct nl_addr *local = NULL;
-	uint32_t port = 0;
-	uint32_t flags = 0;
-
-	rtnl_link_vxlan_get_id(link, &v->vni);
-	rtnl_link_vxlan_get_link(link, &v->lower_ifindex);
-	rtnl_link_vxlan_get_port(link, &port);
-	v->port = (uint16_t)port;
-	v->learning = rtnl_link_vxlan_get_learning(link) > 0;
-	v->l2miss = rtnl_link_vxlan_get_l2miss(link) > 0;
-	if (rtnl_link_vxlan_get_flags(link, &flags) == 0)
-		v->gbp = flags & RTNL_LINK_VXLAN_F_GBP;
-	if (rtnl_link_vxlan_get_local(link, &local) == 0 && local)
-		v->local = ip_addr_from_bytes(nl_addr_get_family(local),
-					      nl_addr_get_binary_addr(local));
-}
-
 static void read_link(struct rtnl_link *link, struct link_info *ret)
 {
 	struct nl_addr *mac = rtnl_link_get_addr(link);
@@ -63,7 +44,6 @@ static void read_link(struct rtnl_link *link, struct link_info *ret)
 	const char *name = rtnl_link_get_name(link);
 	unsigned flags = rtnl_link_get_flags(link);
 
-	memset(ret, 0, sizeof(*ret));
 	ret->ifindex = (uint32_t)rtnl_link_get_ifindex(link);
 	snprintf(ret->name, sizeof(ret->name), "%s", name ? name : "");
 	snprintf(ret->kind, sizeof(ret->kind), "%s", kind ? kind : "");
@@ -74,8 +54,6 @@ static void read_link(struct rtnl_link *link, struct link_info *ret)
 	ret->master_ifindex = (uint32_t)rtnl_link_get_master(link);
 	if (mac && nl_addr_get_len(mac) == sizeof(ret->mac.b))
 		memcpy(ret->mac.b, nl_addr_get_binary_addr(mac), sizeof(ret->mac.b));
-	if (rtnl_link_is_vxlan(link))
-		read_vxlan(link, &ret->vxlan);
 }
 
 static void on_object(struct nl_object *object, void *arg)
@@ -83,32 +61,40 @@ static void on_object(struct nl_object *object, void *arg)
 	read_link((struct rtnl_link *)object, arg);
 }
 
-/*
- * libnl takes for granted that a VXLAN device comes with its attributes, and statistics of a device
- * too; it reads through a null pointer if they do not.
- */
-static bool can_be_read(const struct nlmsghdr *hdr)
+/* What its kind says of a device, as the kernel sent it: IFLA_INFO_DATA inside IFLA_LINKINFO. */
+static void keep_data(const struct nlattr *data, struct link_info *ret)
 {
-	static const char vxlan[] = { 'v', 'x', 'l', 'a', 'n' };
+	if (nla_len(data) > (int)sizeof(ret->data))
+		return;
+	ret->data_size = (uint16_t)nla_len(data);
+	memcpy(ret->data, nla_data(data), ret->data_size);
+}
+
+/*
+ * libnl takes for granted that statistics of a device come with its attributes; it reads through a
+ * null pointer if they do not. False for such a message.
+ */
+static bool read_linkinfo(const struct nlmsghdr *hdr, struct link_info *ret)
+{
 	struct nlattr *info;
 	struct nlattr *a;
 	int info_left;
 	int left;
 
 	nlmsg_for_each_attr (info, (struct nlmsghdr *)hdr, sizeof(struct ifinfomsg), info_left) {
-		bool needs_data = false;
+		bool has_statistics = false;
 		bool has_data = false;
 
 		if (nla_type(info) != IFLA_LINKINFO)
 			continue;
 		nla_for_each_nested (a, info, left) {
-			has_data |= nla_type(a) == IFLA_INFO_DATA;
-			needs_data |= nla_type(a) == IFLA_INFO_XSTATS ||
-				      (nla_type(a) == IFLA_INFO_KIND &&
-				       nla_len(a) >= (int)sizeof(vxlan) &&
-				       memcmp(nla_data(a), vxlan, sizeof(vxlan)) == 0);
+			has_statistics |= nla_type(a) == IFLA_INFO_XSTATS;
+			if (nla_type(a) == IFLA_INFO_DATA) {
+				has_data = true;
+				keep_data(a, ret);
+			}
 		}
-		if (needs_data && !has_data)
+		if (has_statistics && !has_data)
 			return false;
 	}
 	return true;
@@ -121,7 +107,7 @@ bool link_decode(const struct nlmsghdr *hdr, struct link_info *ret, bool *ret_go
 
 	if (hdr->nlmsg_type != RTM_NEWLINK && hdr->nlmsg_type != RTM_DELLINK)
 		return false;
-	if (!can_be_read(hdr))
+	if (!read_linkinfo(hdr, &link))
 		return false;
 	msg = nlmsg_convert((struct nlmsghdr *)hdr);
 	if (!msg)
@@ -207,47 +193,47 @@ int link_list(struct netlink *nl, struct link_info **ret, size_t *ret_len, struc
 	}
 }
 
-static int set_local(struct rtnl_link *link, const struct ip_addr *local)
+/*
+ * The part of a request that is the kind's. libnl writes it only for kinds that it knows, and then
+ * wants to know better; it comes last, so that it can be appended.
+ */
+static int put_linkinfo(struct nl_msg *msg, const struct device_kind *kind, const void *spec,
+			bool change)
 {
-	auto_addr struct nl_addr *addr = NULL;
+	struct nlattr *info = nla_nest_start(msg, IFLA_LINKINFO);
+	struct nlattr *data;
 
-	if (!ip_addr_is_set(local))
-		return 0;
-	addr = nl_addr_build(local->family, local->b, ip_addr_size(local));
-	return addr ? rtnl_link_vxlan_set_local(link, addr) : -NLE_NOMEM;
+	if (!info || nla_put_string(msg, IFLA_INFO_KIND, kind->name) < 0 ||
+	    nlmsg_get_max_size(msg) < nlmsg_hdr(msg)->nlmsg_len + LINK_DATA_MAX)
+		return -NLE_NOMEM;
+	data = nla_nest_start(msg, IFLA_INFO_DATA);
+	kind->encode(nlmsg_hdr(msg), spec, change);
+	nla_nest_end(msg, data);
+	return nla_nest_end(msg, info);
 }
 
-int link_create_vxlan(struct netlink *nl, const char *name, const struct link_vxlan *v,
-		      const struct mac_addr *mac, uint32_t mtu_bytes, struct err *e)
+int link_create(struct netlink *nl, const struct link_new *device, struct err *e)
 {
-	auto_link struct rtnl_link *link = rtnl_link_vxlan_alloc();
-	auto_addr struct nl_addr *mac_addr = NULL;
+	auto_link struct rtnl_link *link = rtnl_link_alloc();
+	auto_addr struct nl_addr *mac = NULL;
 	auto_msg struct nl_msg *msg = NULL;
 	int rc;
 
-	mac_addr = nl_addr_build(AF_LLC, mac->b, sizeof(mac->b));
-	if (!link || !mac_addr)
-		return err_set(e, -ENOMEM, "device %s: out of memory", name);
-	rtnl_link_set_name(link, name);
-	rtnl_link_set_addr(link, mac_addr);
-	if (mtu_bytes)
-		rtnl_link_set_mtu(link, mtu_bytes);
-	rtnl_link_vxlan_set_id(link, v->vni);
-	if (v->lower_ifindex)
-		rtnl_link_vxlan_set_link(link, v->lower_ifindex);
-	rtnl_link_vxlan_set_port(link, v->port);
-	rtnl_link_vxlan_set_learning(link, v->learning);
-	if (v->l2miss)
-		rtnl_link_vxlan_enable_l2miss(link);
-	if (v->gbp)
-		rtnl_link_vxlan_set_flags(link, RTNL_LINK_VXLAN_F_GBP, 1);
-	rc = set_local(link, &v->local);
+	mac = nl_addr_build(AF_LLC, device->mac.b, sizeof(device->mac.b));
+	if (!link || !mac)
+		return err_set(e, -ENOMEM, "device %s: out of memory", device->name);
+	rtnl_link_set_name(link, device->name);
+	if (!mac_addr_is_zero(&device->mac))
+		rtnl_link_set_addr(link, mac);
+	if (device->mtu_bytes)
+		rtnl_link_set_mtu(link, device->mtu_bytes);
+	rc = rtnl_link_build_add_request(link, NLM_F_CREATE | NLM_F_EXCL, &msg);
 	if (rc == 0)
-		rc = rtnl_link_build_add_request(link, NLM_F_CREATE | NLM_F_EXCL, &msg);
+		rc = put_linkinfo(msg, device->kind, device->spec, false);
 	if (rc < 0)
-		return from_libnl(e, rc, name);
+		return from_libnl(e, rc, device->name);
 	if (netlink_call(nl, nlmsg_hdr(msg), NULL, NULL, e) < 0)
-		return err_wrap(e, "create device %s", name);
+		return err_wrap(e, "create device %s", device->name);
 	return 0;
 }
 
@@ -281,19 +267,23 @@ static int set(struct netlink *nl, uint32_t ifindex, struct rtnl_link *change, c
 	return 0;
 }
 
-int link_move_vxlan(struct netlink *nl, uint32_t ifindex, const struct link_vxlan *v, struct err *e)
+int link_change(struct netlink *nl, uint32_t ifindex, const struct device_kind *kind,
+		const void *spec, struct err *e)
 {
-	auto_link struct rtnl_link *change = rtnl_link_vxlan_alloc();
+	auto_link struct rtnl_link *orig = rtnl_link_alloc();
+	auto_link struct rtnl_link *change = rtnl_link_alloc();
+	auto_msg struct nl_msg *msg = NULL;
 	int rc;
 
-	if (!change)
-		return err_set(e, -ENOMEM, "device %u: out of memory", ifindex);
-	rtnl_link_vxlan_set_link(change, v->lower_ifindex);
-	rtnl_link_vxlan_set_learning(change, v->learning);
-	rc = set_local(change, &v->local);
+	rtnl_link_set_ifindex(orig, (int)ifindex);
+	rc = rtnl_link_build_change_request(orig, change, 0, &msg);
+	if (rc == 0)
+		rc = put_linkinfo(msg, kind, spec, true);
 	if (rc < 0)
-		return from_libnl(e, rc, "source address");
-	return set(nl, ifindex, change, "lower device and source address", e);
+		return from_libnl(e, rc, kind->name);
+	if (netlink_call(nl, nlmsg_hdr(msg), NULL, NULL, e) < 0)
+		return err_wrap(e, "device %u: change its %s attributes", ifindex, kind->name);
+	return 0;
 }
 
 int link_set_up(struct netlink *nl, uint32_t ifindex, struct err *e)

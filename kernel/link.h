@@ -1,38 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Network devices: looked up, made, changed, deleted. Devices are few and have many attributes, so
- * libnl-3 encodes and decodes them; the bytes travel over kernel/netlink.c like all others.
+ * libnl-3 encodes and decodes them, all but what only a kind of device (kernel/device_kind.h)
+ * understands; the bytes travel over kernel/netlink.c like all others.
  */
 #ifndef KERNEL_LINK_H
 #define KERNEL_LINK_H
 
 #include <net/if.h>
 
+#include "kernel/device_kind.h"
 #include "kernel/netlink.h"
 #include "lib/addr.h"
 
-struct link_vxlan {
-	uint32_t vni;
-	uint16_t port; /* UDP destination port, host order */
-	bool gbp;
-	bool l2miss;
-	/* Only these can be changed while the device is there, see link_move_vxlan. */
-	uint32_t lower_ifindex; /* device the tunnel runs over; 0 for none */
-	struct ip_addr local;   /* source address; unset: the kernel chooses per route */
-	bool learning;
-};
+#define LINK_DATA_MAX 512 /* bytes of a device's own attributes that are kept */
 
 struct link_info {
 	uint32_t ifindex;
 	char name[IFNAMSIZ];
-	char kind[16]; /* "vxlan", "bridge", "veth", ...; empty for physical devices and lo */
+	char kind[16]; /* "bridge", "veth", ...; empty for physical devices and lo */
 	uint32_t mtu_bytes;
 	bool up; /* administratively */
 	bool running;
 	bool loopback;
 	uint32_t master_ifindex;
 	struct mac_addr mac;
-	struct link_vxlan vxlan; /* valid if kind is "vxlan" */
+	/* What IFLA_INFO_DATA holds, for the device's kind to read; nothing if it is longer. */
+	uint16_t data_size;
+	uint8_t data[LINK_DATA_MAX] __attribute__((aligned(4)));
 };
 
 /* -ENODEV if there is none. */
@@ -44,17 +39,21 @@ int link_get_by_index(struct netlink *nl, uint32_t ifindex, struct link_info *re
 int link_list(struct netlink *nl, struct link_info **ret, size_t *ret_len,
 	      struct err *e) MUST_CHECK;
 
-/* Made down, with the MAC already in place so that nobody (udev) invents another. mtu_bytes 0: the
- * kernel's choice. */
-int link_create_vxlan(struct netlink *nl, const char *name, const struct link_vxlan *v,
-		      const struct mac_addr *mac, uint32_t mtu_bytes, struct err *e) MUST_CHECK;
+struct link_new {
+	const char *name;
+	const struct device_kind *kind;
+	const void *spec;
+	struct mac_addr mac; /* zero: the kernel's choice, or the kind has none */
+	uint32_t mtu_bytes;  /* 0: the kernel's choice */
+};
+/* Made down, with the MAC already in place so that nobody (udev) invents another. */
+int link_create(struct netlink *nl, const struct link_new *device, struct err *e) MUST_CHECK;
 /*
- * Gives an existing VXLAN device another lower device, source address and learning; it keeps its
- * index, routes, neighbours and FDB. -EOPNOTSUPP if the kernel cannot (before Linux 4.13, or the
- * address is of another family than before).
+ * Makes a device of this kind, which matched DEVICE_MOVABLE, as specified; it keeps its index,
+ * routes, neighbours and FDB. -EOPNOTSUPP if the kernel cannot (Linux before 4.13).
  */
-int link_move_vxlan(struct netlink *nl, uint32_t ifindex, const struct link_vxlan *v,
-		    struct err *e) MUST_CHECK;
+int link_change(struct netlink *nl, uint32_t ifindex, const struct device_kind *kind,
+		const void *spec, struct err *e) MUST_CHECK;
 int link_delete(struct netlink *nl, uint32_t ifindex, struct err *e) MUST_CHECK;
 
 int link_set_up(struct netlink *nl, uint32_t ifindex, struct err *e) MUST_CHECK;

@@ -3,8 +3,8 @@
  * An error is a value: a negative errno that callers branch on and a sentence for a person.
  *
  * The caller owns it, on its stack; nothing here allocates. The place that notices the error calls
- * err_set, every layer that knows one more noun calls err_wrap: "vxlan: peer 10.5.3.0/24: route:
- * Nexthop has invalid gateway". Whoever returns an error does not log it; whoever handles it logs
+ * err_set, every layer that knows one more noun calls err_wrap: "peer 10.5.3.0/24: route: Nexthop
+ * has invalid gateway". Whoever returns an error does not log it; whoever handles it logs
  * it once.
  */
 #ifndef LIB_ERR_H

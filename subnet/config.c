@@ -136,12 +136,11 @@ static int read_backend(const json_t *object, struct network_config *c, struct e
 		return rc;
 	if (!backend) {
 		c->backend = json_object();
-		snprintf(c->backend_type, sizeof(c->backend_type), NETWORK_DEFAULT_BACKEND);
 		return 0;
 	}
 	if (!json_is_object(backend))
 		return err_set(e, -EINVAL,
-			       "Backend must be an object such as {\"Type\": \"vxlan\"}");
+			       "Backend must be an object such as {\"Type\": \"host-gw\"}");
 	rc = json_read_string(backend, "Type", &type, e);
 	if (rc < 0) {
 		err_wrap(e, "Backend");
@@ -149,7 +148,7 @@ static int read_backend(const json_t *object, struct network_config *c, struct e
 	}
 	if (!type || !*type)
 		return err_set(e, -EINVAL,
-			       "Backend.Type is missing, must name a backend such as \"vxlan\"");
+			       "Backend.Type is missing, must name a backend such as \"host-gw\"");
 	if (strlen(type) >= sizeof(c->backend_type))
 		return err_set(e, -EINVAL, "Backend.Type is \"%.40s...\", longer than %zu bytes",
 			       type, sizeof(c->backend_type) - 1);

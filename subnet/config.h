@@ -14,7 +14,6 @@
 #include "lib/json.h"
 
 #define NETWORK_CONFIG_MAX_SIZE  (64 * 1024)
-#define NETWORK_DEFAULT_BACKEND  "vxlan"
 #define NETWORK_BACKEND_TYPE_MAX 32
 
 /* One address family's share of the configuration. Meaningless unless enabled. */
@@ -31,7 +30,7 @@ struct network_config {
 	struct network_family v4;
 	struct network_family v6;
 	bool enable_nftables;
-	char backend_type[NETWORK_BACKEND_TYPE_MAX]; /* lower case */
+	char backend_type[NETWORK_BACKEND_TYPE_MAX]; /* lower case; "" if there was no Backend */
 	json_t *backend; /* the Backend object; an empty one if there was none */
 };
 

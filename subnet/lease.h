@@ -6,7 +6,7 @@
  *   key    10.5.52.0-24                         IPv4
  *          10.6.77.0-24&fd10:244:0:5c::-64      both
  *          0.0.0.0-0&fd10:244:0:51::-64         IPv6 only
- *   value  {"PublicIP":"10.99.0.11","PublicIPv6":null,"BackendType":"vxlan","BackendData":{...},
+ *   value  {"PublicIP":"10.99.0.11","PublicIPv6":null,"BackendType":"...","BackendData":{...},
  *           "Node":{"ID":"...","Name":"..."}}
  *
  * Node is ours; flannel ignores it. Behind NAT it has "Source" and "SourceIPv6" as well. Bytes from

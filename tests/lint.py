@@ -23,7 +23,7 @@ MAY_INCLUDE = {
     "subnet": {"lib", "subnet"},
     "stores": {"lib", "subnet", "stores"},
     "backends": {"lib", "kernel", "subnet", "backends"},
-    "traffic": {"lib", "kernel", "subnet", "backends", "traffic"},
+    "traffic": {"lib", "kernel", "traffic"},
     "fabric": {"lib", "kernel", "subnet", "backends", "traffic", "fabric"},
     "flanneld": {"lib", "kernel", "subnet", "stores", "backends", "traffic", "fabric", "flanneld"},
     "fabricctl": {"lib", "subnet", "stores", "fabricctl", "backends/backend.h"},

@@ -299,28 +299,22 @@ void rules_look_around(struct rules *r, struct netlink *route_nl)
 	}
 }
 
-void rules_peer(struct rules *r, struct rules_peer *peer, const struct lease *lease)
+void rules_peer(struct rules *r, struct rules_peer *peer, const struct ip_addr now[static 4])
 {
-	static const struct ip_addr none;
-	const struct ip_addr *now[4] = { lease ? &lease->public_v4 : &none,
-					 lease ? &lease->public_v6 : &none,
-					 lease ? &lease->source_v4 : &none,
-					 lease ? &lease->source_v6 : &none };
-
 	if (!r || !r->traffic.guard)
 		return;
-	for (size_t f = 0; f < ARRAY_LEN(now); f++) {
+	for (size_t f = 0; f < ARRAY_LEN(peer->addr); f++) {
 		struct ip_addr old = peer->addr[f];
 		struct nftables_key key;
 
-		if (ip_addr_equal(&old, now[f]))
+		if (ip_addr_equal(&old, &now[f]))
 			continue;
 		/* The new one first: one key for both would leave the set for a moment. */
-		if (ip_addr_is_set(now[f])) {
-			key = nftables_key_addr(now[f]);
+		if (ip_addr_is_set(&now[f])) {
+			key = nftables_key_addr(&now[f]);
 			traffic_set_hold(&r->sets[f % 2 ? RULES_PEERS_V6 : RULES_PEERS], &key);
 		}
-		peer->addr[f] = *now[f];
+		peer->addr[f] = now[f];
 		if (ip_addr_is_set(&old)) {
 			key = nftables_key_addr(&old);
 			traffic_set_release(&r->sets[f % 2 ? RULES_PEERS_V6 : RULES_PEERS], &key);
@@ -328,30 +322,26 @@ void rules_peer(struct rules *r, struct rules_peer *peer, const struct lease *le
 	}
 }
 
-void rules_place(struct rules *r, const struct network_config *config, const struct subnet *own,
-		 const struct backend_device *devices, const uint32_t *ifindexes,
-		 size_t devices_len, uint32_t lower_ifindex)
+void rules_place(struct rules *r, const struct rules_place *place)
 {
 	bool first = r && !r->started;
 
 	if (!r)
 		return;
 	r->started = true;
-	r->place.network[0] = config->v4.enabled ? config->v4.network : (struct ip_net){ 0 };
-	r->place.network[1] = config->v6.enabled ? config->v6.network : (struct ip_net){ 0 };
-	r->place.own[0] = own->v4;
-	r->place.own[1] = own->v6;
-	memcpy(r->devices, devices, devices_len * sizeof(*devices));
-	memcpy(r->ifindexes, ifindexes, devices_len * sizeof(*ifindexes));
+	memcpy(r->place.network, place->network, sizeof(r->place.network));
+	memcpy(r->place.own, place->own, sizeof(r->place.own));
+	memcpy(r->devices, place->devices, sizeof(r->devices));
+	memcpy(r->ifindexes, place->ifindexes, sizeof(r->ifindexes));
 	r->place.devices = r->devices;
-	r->place.devices_len = devices_len;
-	r->lower_ifindex = lower_ifindex;
+	r->place.devices_len = place->devices_len;
+	r->lower_ifindex = place->lower_ifindex;
 	if (first)
-		snprintf(r->table, sizeof(r->table), "%s",
+		snprintf(r->table, sizeof(r->table), "%.*s", NFTABLES_NAME_SIZE - 1,
 			 *r->options->traffic_table ? r->options->traffic_table
-			 : devices_len              ? devices[0].name
+			 : place->devices_len       ? place->devices[0].name
 						    : DEFAULT_TABLE);
-	r->enable_nftables = config->enable_nftables;
+	r->enable_nftables = place->enable_nftables;
 	r->dirty = true;
 	r->iptables_dirty = r->mode == RULES_IPTABLES;
 	if (first) {

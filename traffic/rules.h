@@ -13,6 +13,7 @@
 #ifndef TRAFFIC_RULES_H
 #define TRAFFIC_RULES_H
 
+#include "kernel/object.h"
 #include "traffic/traffic.h"
 #include "lib/options.h"
 
@@ -49,22 +50,27 @@ int rules_check_options(const struct rules_options *options, struct err *e) MUST
 
 /* The functions that the fabric calls, from here to rules_sync, do nothing if `r` is NULL. */
 
-/*
- * Where we are; again whenever it changes. All is copied. lower_ifindex: the external interface,
- * never taken for a container's.
- */
-void rules_place(struct rules *r, const struct network_config *config, const struct subnet *own,
-		 const struct backend_device *devices, const uint32_t *ifindexes,
-		 size_t devices_len, uint32_t lower_ifindex);
+/* Where we are. Index 0 is IPv4, 1 IPv6; unset where the network has none. */
+struct rules_place {
+	struct ip_net network[2];
+	struct ip_net own[2];
+	struct traffic_device devices[TRAFFIC_DEVICES];
+	uint32_t ifindexes[TRAFFIC_DEVICES];
+	size_t devices_len;
+	uint32_t lower_ifindex; /* the external interface, never taken for a container's */
+	bool enable_nftables;   /* the network's configuration asks for it */
+};
+/* Again whenever it changes. Copied. */
+void rules_place(struct rules *r, const struct rules_place *place);
 
 /*
  * The addresses a peer sends from, one for each family. Zero-initialised by the holder, who calls
- * rules_peer with NULL before it goes.
+ * rules_peer with unset ones before it goes.
  */
 struct rules_peer {
 	struct ip_addr addr[4]; /* published and, behind NAT, source; of each family */
 };
-void rules_peer(struct rules *r, struct rules_peer *peer, const struct lease *lease);
+void rules_peer(struct rules *r, struct rules_peer *peer, const struct ip_addr now[static 4]);
 
 /* Before routes are written: rules stand, and new peers are let in. After: old ones no more. */
 void rules_before_routes(struct rules *r);

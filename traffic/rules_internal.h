@@ -42,8 +42,8 @@ struct rules {
 	struct traffic_options traffic;
 	struct ip_net exclude[TRAFFIC_EXCLUDE_MAX];
 	struct traffic_place place;
-	struct backend_device devices[BACKEND_DEVICES];
-	uint32_t ifindexes[BACKEND_DEVICES];
+	struct traffic_device devices[TRAFFIC_DEVICES];
+	uint32_t ifindexes[TRAFFIC_DEVICES];
 	uint32_t lower_ifindex;
 	bool enable_nftables; /* the network's configuration asks for it */
 	char table[NFTABLES_NAME_SIZE];

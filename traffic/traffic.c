@@ -3,6 +3,7 @@
 
 #include <linux/netfilter.h>
 #include <linux/netfilter_ipv4.h>
+#include <netinet/in.h>
 
 #define COMMENT_MASQUERADE "flanneld masq"
 #define COMMENT_FORWARD    "flanneld forward"
@@ -180,13 +181,34 @@ static void inner_rules(const struct traffic_place *place, struct traffic_rules 
 	}
 }
 
-static bool port_before(const struct traffic_place *place, size_t device)
+/* Whether an earlier guard of the place, in the order of devices, has this port. */
+static bool port_before(const struct traffic_place *place, size_t device, size_t guard)
 {
-	for (size_t i = 0; i < device; i++) {
-		if (place->devices[i].vxlan.port == place->devices[device].vxlan.port)
-			return true;
+	uint16_t port = place->devices[device].guard[guard].port;
+
+	for (size_t i = 0; i <= device; i++) {
+		for (size_t g = 0; g < (i < device ? TRAFFIC_GUARDS : guard); g++) {
+			if (place->devices[i].guard[g].port == port)
+				return true;
+		}
 	}
 	return false;
+}
+
+static bool guard_device(const struct traffic_place *place, size_t device,
+			 struct traffic_rules *ret)
+{
+	const struct traffic_device *d = &place->devices[device];
+	bool guarded = false;
+
+	for (size_t g = 0; g < TRAFFIC_GUARDS; g++) {
+		if (d->guard[g].protocol != IPPROTO_UDP || !d->guard[g].port)
+			continue;
+		guarded = true;
+		if (!port_before(place, device, g))
+			jump(ret, TRAFFIC_TUNNEL)->udp_port = d->guard[g].port;
+	}
+	return guarded;
 }
 
 static void guard_rules(const struct traffic_options *o, const struct traffic_place *place,
@@ -195,14 +217,11 @@ static void guard_rules(const struct traffic_options *o, const struct traffic_pl
 	bool guarded = false;
 
 	for (size_t i = 0; i < place->devices_len; i++) {
-		const struct backend_device *d = &place->devices[i];
-
-		if (o->guard && d->vxlan.port && !port_before(place, i)) {
-			jump(ret, TRAFFIC_TUNNEL)->udp_port = d->vxlan.port;
-			guarded = true;
-		}
+		if (o->guard)
+			guarded |= guard_device(place, i, ret);
 		if (o->anti_spoof)
-			memcpy(jump(ret, TRAFFIC_INNER)->in_device, d->name, sizeof(d->name));
+			memcpy(jump(ret, TRAFFIC_INNER)->in_device, place->devices[i].name,
+			       IFNAMSIZ);
 	}
 	if (guarded)
 		tunnel_rules(place, ret);

@@ -13,11 +13,12 @@
 #ifndef TRAFFIC_TRAFFIC_H
 #define TRAFFIC_TRAFFIC_H
 
-#include "backends/backend.h"
 #include "kernel/nftables.h"
 
 #define TRAFFIC_EXCLUDE_MAX 64
 #define TRAFFIC_TABLE_MAX   20 /* bytes of a table's name: chains of iptables are named after it */
+#define TRAFFIC_DEVICES     2
+#define TRAFFIC_GUARDS      2
 
 /* Names inside the table, part of the interface: operators see them, scripts read them. */
 #define TRAFFIC_SET_PEERS      "peers"
@@ -52,11 +53,20 @@ struct traffic_options {
 	size_t exclude_len;
 };
 
+/* A tunnel device, and which packets are the tunnel's. */
+struct traffic_device {
+	char name[IFNAMSIZ];
+	struct {
+		uint8_t protocol; /* IPPROTO_; 0: none */
+		uint16_t port;    /* destination, host order; 0: the protocol has none */
+	} guard[TRAFFIC_GUARDS];
+};
+
 /* Index 0 is IPv4, 1 IPv6; unset where the network has none. */
 struct traffic_place {
 	struct ip_net network[2];
 	struct ip_net own[2];
-	const struct backend_device *devices;
+	const struct traffic_device *devices;
 	size_t devices_len;
 };
 

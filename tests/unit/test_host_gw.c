@@ -101,11 +101,11 @@ static void test_no_device(void **state)
 	const struct backend_host h = host();
 	struct backend *b = backend("host-gw", &h);
 	auto_lease struct lease *l = peer("host-gw");
-	struct backend_device devices[BACKEND_DEVICES];
+	const struct backend_device *devices;
 	auto_wants struct wants objects = { 0 };
 	char text[100];
 
-	assert_int_equal(backend_devices(b, devices), 0);
+	assert_int_equal(backend_devices(b, &devices), 0);
 	rig_want_own(b, &l->subnet, &objects);
 	assert_int_equal(objects.len, 0);
 	assert_int_equal(b->type->pod_mtu(b), 1500);
@@ -176,11 +176,11 @@ static void test_alloc_wants_nothing(void **state)
 	const struct backend_host h = host();
 	struct backend *b = backend("alloc", &h);
 	auto_lease struct lease *l = peer("vxlan");
-	struct backend_device devices[BACKEND_DEVICES];
+	const struct backend_device *devices;
 	auto_wants struct wants objects = { 0 };
 	struct err e;
 
-	assert_int_equal(backend_devices(b, devices), 0);
+	assert_int_equal(backend_devices(b, &devices), 0);
 	assert_int_equal(rig_want_peer(b, l, paths, &objects, &e), 0);
 	assert_int_equal(objects.len, 0);
 	rig_want_own(b, &l->subnet, &objects);

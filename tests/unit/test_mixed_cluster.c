@@ -195,12 +195,12 @@ static void check_use(const struct theirs *row, const char *type, const char *ex
 	static const struct backend_path paths[2] = { { true, LOWER }, { true, LOWER } };
 	auto_lease struct lease *l = lease_of(row->name);
 	struct backend *b = backend(type, NET_DUAL, false);
-	struct backend_device devices[BACKEND_DEVICES];
+	const struct backend_device *devices;
 	struct wants objects = { .len = 0 };
 	struct err e = { 0 };
 	char count[12];
 
-	for (size_t i = 0; i < backend_devices(b, devices); i++)
+	for (size_t i = 0; i < backend_devices(b, &devices); i++)
 		b->type->set_ifindex(b, i, 7 + (uint32_t)i);
 	if (rig_want_peer(b, l, paths, &objects, &e) == 0) {
 		snprintf(count, sizeof(count), "%zu", objects.len);
@@ -360,12 +360,12 @@ static void test_what_we_publish(void **state)
 		struct backend *b = backend(row->type, row->families, row->nat);
 		bool only_v6 = strcmp(row->families, ONLY_V6) == 0;
 		auto_record struct record r = record(row->name);
-		struct backend_device devices[BACKEND_DEVICES];
+		const struct backend_device *devices;
 		auto_lease struct lease *l = lease_new();
 		auto_lease struct lease *again = lease_of(row->name);
 		auto_free char *value = NULL;
 
-		for (size_t d = 0; d < backend_devices(b, devices); d++)
+		for (size_t d = 0; d < backend_devices(b, &devices); d++)
 			b->type->keep_mac(b, d, &macs[only_v6 ? 1 : d]);
 		b->type->publish(b, l);
 		l->node_id = xstrdup("3f2a");

@@ -93,9 +93,9 @@ static enum nftables_verdict decide(const struct traffic_rules *rules, enum traf
 	return NFTABLES_RETURN;
 }
 
-static const struct backend_device devices[] = {
-	{ .name = "flannel.1", .vxlan = { .vni = 1, .port = PORT } },
-	{ .name = "flannel-v6.1", .vxlan = { .vni = 1, .port = PORT } },
+static const struct traffic_device devices[] = {
+	{ .name = "flannel.1", .guard = { { IPPROTO_UDP, PORT } } },
+	{ .name = "flannel-v6.1", .guard = { { IPPROTO_UDP, PORT } } },
 };
 
 static struct traffic_place place(void)

@@ -9,6 +9,7 @@
 #include "tests/unit/backend_rig.h"
 #include "fabric/reconcile.h"
 #include "backends/vxlan.h"
+#include "kernel/device_vxlan.h"
 
 #define LOWER        3
 #define LOWER_MTU    1500
@@ -54,13 +55,13 @@ struct fixture {
 static struct fixture fixture(const char *fields, const struct backend_host *h)
 {
 	struct fixture f = { .config = config(fields) };
-	struct backend_device devices[BACKEND_DEVICES];
+	const struct backend_device *devices;
 	struct err e;
 
 	if (backend_create(&f.config, &f.backend, &e) < 0 ||
 	    f.backend->type->set_host(f.backend, h, &e) < 0)
 		fail_msg("%s: %s", fields, e.text);
-	for (size_t i = 0; i < backend_devices(f.backend, devices); i++)
+	for (size_t i = 0; i < backend_devices(f.backend, &devices); i++)
 		f.backend->type->set_ifindex(f.backend, i,
 					     strstr(devices[i].name, "v6") ? DEVICE_V6 : DEVICE_V4);
 	return f;
@@ -95,24 +96,29 @@ static void check_objects(const struct wants *objects, const char *const *texts,
 		assert_string_equal(kernel_object_format(&objects->items[i], text), texts[i]);
 }
 
+static const struct device_vxlan *spec_of(const struct backend_device *d)
+{
+	assert_ptr_equal(d->kind, &device_vxlan);
+	return d->spec;
+}
+
 static void test_device_of_a_plain_network(void **state)
 {
 	(void)state;
 	const struct backend_host h = host();
 	auto_fixture struct fixture f = fixture(NETWORK_V4, &h);
 	struct mac_addr mac = backend_derive_mac("node-1", 1, AF_INET);
-	struct backend_device devices[BACKEND_DEVICES];
+	const struct backend_device *devices;
 
-	assert_int_equal(backend_devices(f.backend, devices), 1);
+	assert_int_equal(backend_devices(f.backend, &devices), 1);
 	assert_string_equal(devices[0].name, "flannel.1");
-	assert_int_equal(devices[0].vxlan.vni, 1);
-	assert_int_equal(devices[0].vxlan.port, 8472);
-	assert_int_equal(devices[0].vxlan.lower_ifindex, LOWER);
+	assert_int_equal(spec_of(&devices[0])->vni, 1);
+	assert_int_equal(spec_of(&devices[0])->port, 8472);
+	assert_int_equal(spec_of(&devices[0])->lower_ifindex, LOWER);
 	/* The source is an address the host owns, not the one it publishes. */
-	assert_true(ip_addr_equal(&devices[0].vxlan.local, &h.local_v4));
-	assert_false(devices[0].vxlan.learning);
-	assert_false(devices[0].vxlan.gbp);
-	assert_false(devices[0].vxlan.l2miss);
+	assert_true(ip_addr_equal(&spec_of(&devices[0])->local, &h.local_v4));
+	assert_false(spec_of(&devices[0])->learning);
+	assert_false(spec_of(&devices[0])->gbp);
 	assert_int_equal(devices[0].mtu_bytes, 1450);
 	assert_memory_equal(&devices[0].mac, &mac, sizeof(mac));
 }
@@ -125,18 +131,18 @@ static void test_devices_of_a_dual_stack_network(void **state)
 		fixture(NETWORK_DUAL ",\"Backend\":{\"Type\":\"vxlan\",\"VNI\":4711,\"Port\":4789,"
 				     "\"Learning\":true,\"GBP\":true}",
 			&h);
-	struct backend_device devices[BACKEND_DEVICES];
+	const struct backend_device *devices;
 
-	assert_int_equal(backend_devices(f.backend, devices), 2);
+	assert_int_equal(backend_devices(f.backend, &devices), 2);
 	assert_string_equal(devices[0].name, "flannel.4711");
 	assert_string_equal(devices[1].name, "flannel-v6.4711");
 	for (unsigned i = 0; i < 2; i++) {
-		assert_int_equal(devices[i].vxlan.vni, 4711);
-		assert_int_equal(devices[i].vxlan.port, 4789);
-		assert_true(devices[i].vxlan.learning);
-		assert_true(devices[i].vxlan.gbp);
+		assert_int_equal(spec_of(&devices[i])->vni, 4711);
+		assert_int_equal(spec_of(&devices[i])->port, 4789);
+		assert_true(spec_of(&devices[i])->learning);
+		assert_true(spec_of(&devices[i])->gbp);
 	}
-	assert_true(ip_addr_equal(&devices[1].vxlan.local, &h.local_v6));
+	assert_true(ip_addr_equal(&spec_of(&devices[1])->local, &h.local_v6));
 	assert_int_equal(devices[0].mtu_bytes, 1450);
 	assert_int_equal(devices[1].mtu_bytes, 1430);
 	assert_memory_not_equal(&devices[0].mac, &devices[1].mac, sizeof(devices[0].mac));
@@ -147,9 +153,9 @@ static void test_device_of_an_ipv6_network(void **state)
 	(void)state;
 	const struct backend_host h = host();
 	auto_fixture struct fixture f = fixture(NETWORK_V6, &h);
-	struct backend_device devices[BACKEND_DEVICES];
+	const struct backend_device *devices;
 
-	assert_int_equal(backend_devices(f.backend, devices), 1);
+	assert_int_equal(backend_devices(f.backend, &devices), 1);
 	assert_string_equal(devices[0].name, "flannel-v6.1");
 	assert_int_equal(devices[0].mtu_bytes, 1430);
 }
@@ -160,9 +166,9 @@ static void test_longest_name_fits(void **state)
 	const struct backend_host h = host();
 	auto_fixture struct fixture f =
 		fixture(NETWORK_DUAL ",\"Backend\":{\"Type\":\"vxlan\",\"VNI\":9999}", &h);
-	struct backend_device devices[BACKEND_DEVICES];
+	const struct backend_device *devices;
 
-	backend_devices(f.backend, devices);
+	backend_devices(f.backend, &devices);
 	assert_string_equal(devices[1].name, "flannel-v6.9999"); /* IFNAMSIZ - 1 characters */
 }
 
@@ -222,13 +228,13 @@ static void test_mtu(void **state)
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct backend_host h = host();
-		struct backend_device devices[BACKEND_DEVICES];
+		const struct backend_device *devices;
 		size_t n = 0;
 
 		h.lower_mtu_bytes = rows[i].lower;
 		auto_fixture struct fixture f = fixture(rows[i].fields, &h);
 
-		backend_devices(f.backend, devices);
+		backend_devices(f.backend, &devices);
 		if (rows[i].device_v4)
 			assert_int_equal(devices[n++].mtu_bytes, rows[i].device_v4);
 		if (rows[i].device_v6)
@@ -242,11 +248,11 @@ static void test_mtu_follows_the_underlay(void **state)
 	(void)state;
 	struct backend_host h = host();
 	auto_fixture struct fixture f = fixture(NETWORK_V4, &h);
-	struct backend_device devices[BACKEND_DEVICES];
+	const struct backend_device *devices;
 
 	h.lower_mtu_bytes = 9000;
 	assert_int_equal(f.backend->type->set_host(f.backend, &h, NULL), 0);
-	backend_devices(f.backend, devices);
+	backend_devices(f.backend, &devices);
 	assert_int_equal(devices[0].mtu_bytes, 8950);
 	assert_int_equal(f.backend->type->pod_mtu(f.backend), 8950);
 }
@@ -376,12 +382,12 @@ static void test_an_existing_device_keeps_its_mac(void **state)
 	struct backend_host h = host();
 	auto_fixture struct fixture f = fixture(NETWORK_V4, &h);
 	auto_lease struct lease *own = lease_new();
-	struct backend_device devices[BACKEND_DEVICES];
+	const struct backend_device *devices;
 
 	f.backend->type->keep_mac(f.backend, 0, &kept);
 	f.backend->type->keep_mac(f.backend, 0, &group);
 	assert_int_equal(f.backend->type->set_host(f.backend, &h, NULL), 0);
-	backend_devices(f.backend, devices);
+	backend_devices(f.backend, &devices);
 	assert_memory_equal(&devices[0].mac, &kept, sizeof(kept));
 	f.backend->type->publish(f.backend, own);
 	assert_contains(own->backend_data, "02:01:02:03:04:05");
