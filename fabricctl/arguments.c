@@ -5,11 +5,15 @@
 
 #include "fabricctl/command.h"
 #include "fabricctl/text.h"
+#include "stores/store_open.h"
 
 #define AT(field) offsetof(struct ctl_options, field)
+/* Here stand those that the stores have. */
+#define STORE_OPTIONS "*"
+#define OPTIONS_MAX   64
 
 /* clang-format off */
-const struct ctl_option ctl_options[] = {
+static const struct ctl_option options[] = {
 	{ "output", 'o', KIND_TEXT, GROUP_OUTPUT, AT(output), "FORMAT", "FORMAT",
 	  "form of the answer" },
 	{ "watch", 'w', KIND_FLAG, GROUP_LEASES, AT(watch), NULL, NULL,
@@ -46,20 +50,7 @@ const struct ctl_option ctl_options[] = {
 	  "reserve: its public IPv6 address" },
 	{ "store", 0, KIND_FLAG, GROUP_STORE, AT(store), NULL, NULL,
 	  "ask the store, not the daemon, which need not run" },
-	{ "etcd-endpoints", 0, KIND_SETTING, GROUP_ETCD, 0, "LIST", NULL,
-	  "store: comma list of http://host:port or https://host:port" },
-	{ "etcd-prefix", 0, KIND_SETTING, GROUP_ETCD, 0, "PREFIX", NULL,
-	  "store: key prefix of configuration and leases" },
-	{ "etcd-cafile", 0, KIND_SETTING, GROUP_ETCD, 0, "FILE", "FILE",
-	  "store: PEM file of the authority that signed etcd's certificate" },
-	{ "etcd-certfile", 0, KIND_SETTING, GROUP_ETCD, 0, "FILE", "FILE",
-	  "store: PEM file of the certificate to show to etcd" },
-	{ "etcd-keyfile", 0, KIND_SETTING, GROUP_ETCD, 0, "FILE", "FILE",
-	  "store: PEM file of the key to show to etcd" },
-	{ "etcd-username", 0, KIND_SETTING, GROUP_ETCD, 0, "NAME", NULL,
-	  "store: user name for etcd" },
-	{ "etcd-password-file", 0, KIND_SETTING, GROUP_ETCD, 0, "FILE", "FILE",
-	  "store: file with the password for etcd in its first line" },
+	{ STORE_OPTIONS, 0, KIND_SETTING, GROUP_ETCD, 0, NULL, NULL, NULL },
 	{ "state-dir", 0, KIND_SETTING, GROUP_ETCD, 0, "DIR", "FILE",
 	  "store: the daemon's directory, where the identity of this host is kept" },
 	{ "socket", 0, KIND_SETTING, GROUP_ALL, 0, "PATH", "FILE",
@@ -76,9 +67,54 @@ const struct ctl_option ctl_options[] = {
 };
 /* clang-format on */
 
+struct table {
+	struct ctl_option options[OPTIONS_MAX];
+	size_t len;
+};
+
+static void add(struct table *t, const struct ctl_option *option)
+{
+	if (t->len + 1 == ARRAY_LEN(t->options))
+		abort();
+	t->options[t->len++] = *option;
+}
+
+static int add_setting(const struct option_spec *spec, void *value UNUSED, void *arg)
+{
+	struct ctl_option option = { .name = spec->name,
+				     .kind = KIND_SETTING,
+				     .groups = GROUP_ETCD,
+				     .metavar = spec->metavar,
+				     .help = spec->help };
+
+	/* Which store it is the daemon was told; here --store is to ask it at all. */
+	if (strcmp(spec->name, "store") == 0 || spec->secret)
+		return 0;
+	if (strcmp(spec->metavar, "FILE") == 0)
+		option.choices = "FILE";
+	add(arg, &option);
+	return 0;
+}
+
+const struct ctl_option *arguments_table(void)
+{
+	static struct table table;
+	struct store_options nowhere;
+
+	if (table.len > 0)
+		return table.options;
+	for (const struct ctl_option *o = options; o->name; o++) {
+		if (strcmp(o->name, STORE_OPTIONS) == 0)
+			options_each(store_option_specs, &nowhere, add_setting, &table);
+		else
+			add(&table, o);
+	}
+	return table.options;
+}
+
 static const struct ctl_option *find_long(const char *name, size_t size)
 {
-	for (const struct ctl_option *o = ctl_options; o->name; o++) {
+	for (const struct ctl_option *o = arguments_table(); o->name; o++) {
 		if (strlen(o->name) == size && memcmp(o->name, name, size) == 0)
 			return o;
 	}
@@ -87,7 +123,7 @@ static const struct ctl_option *find_long(const char *name, size_t size)
 
 static const struct ctl_option *find_letter(char letter)
 {
-	for (const struct ctl_option *o = ctl_options; o->name; o++) {
+	for (const struct ctl_option *o = arguments_table(); o->name; o++) {
 		if (o->letter == letter)
 			return o;
 	}
@@ -107,7 +143,7 @@ static int unknown_option(const struct ctl *c, const char *given)
 	size_t dashes = strspn(given, "-");
 	auto_free char *name = xstrndup(given + dashes, strcspn(given + dashes, "="));
 
-	for (const struct ctl_option *o = ctl_options; o->name; o++) {
+	for (const struct ctl_option *o = arguments_table(); o->name; o++) {
 		unsigned distance = text_distance(name, o->name);
 
 		if (takes(c->command, o) && distance < best && distance < strlen(name)) {

@@ -45,8 +45,8 @@ struct ctl_option {
 	const char *help;
 };
 
-/* Ends with name NULL. */
-extern const struct ctl_option ctl_options[];
+/* All, those of the stores too. Ends with name NULL. */
+const struct ctl_option *arguments_table(void);
 
 /*
  * Reads the command line into *c, which must be zeroed but for its streams, and checks that the

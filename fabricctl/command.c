@@ -168,7 +168,7 @@ static void print_wrapped(FILE *out, const char *text)
 static void print_options(FILE *out, const struct command *command, unsigned groups,
 			  unsigned without)
 {
-	for (const struct ctl_option *o = ctl_options; o->name; o++) {
+	for (const struct ctl_option *o = arguments_table(); o->name; o++) {
 		auto_free char *name = NULL;
 		auto_free char *formats = NULL;
 		auto_free char *help = NULL;

@@ -9,7 +9,7 @@ static void print_options(FILE *out, unsigned groups)
 {
 	const char *separator = "\t\toptions=\"";
 
-	for (const struct ctl_option *o = ctl_options; o->name; o++) {
+	for (const struct ctl_option *o = arguments_table(); o->name; o++) {
 		if (!(o->groups & groups))
 			continue;
 		if (o->letter)
@@ -43,7 +43,7 @@ static void print_pattern(FILE *out, const char *choices)
 {
 	const char *separator = "\t";
 
-	for (const struct ctl_option *o = ctl_options; o->name; o++) {
+	for (const struct ctl_option *o = arguments_table(); o->name; o++) {
 		if (!o->metavar || (o->choices == NULL) != (choices == NULL) ||
 		    (choices && strcmp(o->choices, choices) != 0))
 			continue;
@@ -64,7 +64,7 @@ static void print_values(FILE *out)
 	fputs("\t\tCOMPREPLY=($(compgen -f -- \"$word\"))\n\t\treturn\n\t\t;;\n", out);
 	print_pattern(out, "FORMAT");
 	fputs("\t\tCOMPREPLY=($(compgen -W \"$formats\" -- \"$word\"))\n\t\treturn\n\t\t;;\n", out);
-	for (const struct ctl_option *o = ctl_options; o->name; o++) {
+	for (const struct ctl_option *o = arguments_table(); o->name; o++) {
 		if (!o->choices || strcmp(o->choices, "FILE") == 0 ||
 		    strcmp(o->choices, "FORMAT") == 0)
 			continue;

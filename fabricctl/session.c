@@ -19,23 +19,6 @@ static uint64_t random_u64(void)
 	return value;
 }
 
-static struct store_options options_of(const struct settings *s)
-{
-	/* Always the first endpoint first: who asks by hand wants the same answer twice. */
-	return (struct store_options){
-		.store = s->store,
-		.etcd_prefix = s->etcd_prefix,
-		.etcd = {
-			.endpoints = s->etcd_endpoints,
-			.ca_file = s->etcd_cafile,
-			.cert_file = s->etcd_certfile,
-			.key_file = s->etcd_keyfile,
-			.username = s->etcd_username,
-			.password = s->etcd_password,
-		},
-	};
-}
-
 /* Everything but the store. */
 static int start(const struct ctl *c, struct session *ret)
 {
@@ -61,13 +44,11 @@ static int unusable(const struct ctl *c, const struct err *e)
 int session_open(const struct ctl *c, struct session *ret)
 {
 	int status = start(c, ret);
-	struct store_options options;
 	struct err e;
 
 	if (status)
 		return status;
-	options = options_of(&ret->settings);
-	if (store_open(ret->base, ret->http, &options, random_u64, &ret->store, &e) < 0)
+	if (store_open(ret->base, ret->http, &ret->settings.store, random_u64, &ret->store, &e) < 0)
 		return unusable(c, &e);
 	return CTL_OK;
 }
@@ -75,16 +56,15 @@ int session_open(const struct ctl *c, struct session *ret)
 int session_connect(const struct ctl *c, struct session *ret)
 {
 	int status = start(c, ret);
-	struct store_options options;
+	const char *store = ret->settings.store.store;
 	struct err e;
 
 	if (status)
 		return status;
-	options = options_of(&ret->settings);
-	if (strcmp(options.store, "etcd") != 0)
+	if (strcmp(store, "etcd") != 0)
 		return ctl_fail(c, CTL_USAGE, "only etcd can be asked this",
-				"fabricctl subnets --store", "the store is %s", options.store);
-	if (etcd_client_new(ret->http, &options.etcd, &ret->client, &e) < 0)
+				"fabricctl subnets --store", "the store is %s", store);
+	if (etcd_client_new(ret->http, &ret->settings.store.etcd, &ret->client, &e) < 0)
 		return unusable(c, &e);
 	return CTL_OK;
 }
@@ -167,7 +147,7 @@ static int unreachable(const struct ctl *c, const char *what, const char *why)
 
 int session_fail_call(const struct ctl *c, const struct session *s, int code, const char *why)
 {
-	auto_free char *what = xasprintf("the store at %s", s->settings.etcd_endpoints);
+	auto_free char *what = xasprintf("the store at %s", s->settings.store.etcd.endpoints);
 
 	switch (code) {
 	case ETCD_PERMISSION_DENIED:
@@ -181,9 +161,9 @@ int session_fail_call(const struct ctl *c, const struct session *s, int code, co
 
 int session_fail(const struct ctl *c, const struct session *s, const struct store_reply *reply)
 {
-	bool etcd = strcmp(s->settings.store, "etcd") == 0;
-	auto_free char *what =
-		xasprintf("the store at %s", etcd ? s->settings.etcd_endpoints : s->settings.store);
+	bool etcd = strcmp(s->settings.store.store, "etcd") == 0;
+	auto_free char *what = xasprintf("the store at %s", etcd ? s->settings.store.etcd.endpoints
+								 : s->settings.store.store);
 	const char *why = reply->err.text;
 
 	switch (reply->status) {

@@ -11,27 +11,19 @@
 #define ENVIRONMENT_PREFIX  "FLANNELD_"
 #define DEFAULT_CONFIG_FILE "/etc/flannel/flanneld.conf"
 #define FILE_MAX_SIZE       ((size_t)1 << 20)
-#define PASSWORD_MAX_SIZE   4096
+#define NODE_ID_MAX_SIZE    4096
 
 #define AT(field) offsetof(struct settings, field)
 
 /* Names and defaults are the daemon's. */
 /* clang-format off */
 static const struct option_spec specs[] = {
-	{ "socket", OPTION_TEXT, AT(socket), "/run/flannel/flanneld.sock", 0, 0, NULL, NULL, NULL },
-	{ "store", OPTION_TEXT, AT(store), "etcd", 0, 0, NULL, NULL, NULL },
-	{ "etcd-endpoints", OPTION_TEXT, AT(etcd_endpoints),
-	  "http://127.0.0.1:4001,http://127.0.0.1:2379", 0, 0, NULL, NULL, NULL },
-	{ "etcd-prefix", OPTION_TEXT, AT(etcd_prefix), "/coreos.com/network", 0, 0, NULL, NULL, NULL },
-	{ "etcd-keyfile", OPTION_TEXT, AT(etcd_keyfile), NULL, 0, 0, NULL, NULL, NULL },
-	{ "etcd-certfile", OPTION_TEXT, AT(etcd_certfile), NULL, 0, 0, NULL, NULL, NULL },
-	{ "etcd-cafile", OPTION_TEXT, AT(etcd_cafile), NULL, 0, 0, NULL, NULL, NULL },
-	{ "etcd-username", OPTION_TEXT, AT(etcd_username), NULL, 0, 0, NULL, NULL, NULL },
-	{ "etcd-password", OPTION_TEXT, AT(etcd_password), NULL, 0, 0, NULL, NULL, NULL },
-	{ "etcd-password-file", OPTION_TEXT, AT(etcd_password_file), NULL, 0, 0, NULL, NULL, NULL },
-	{ "node-id", OPTION_TEXT, AT(node_id), NULL, 0, 0, NULL, NULL, NULL },
-	{ "state-dir", OPTION_TEXT, AT(state_dir), "/var/lib/flannel", 0, 0, NULL, NULL, NULL },
-	{ "config-file", OPTION_TEXT, AT(config_file), NULL, 0, 0, NULL, NULL, NULL },
+	{ .name = "socket", .type = OPTION_TEXT, .offset = AT(socket),
+	  .value = "/run/flannel/flanneld.sock" },
+	{ .name = "", .type = OPTION_TABLE, .offset = AT(store), .table = store_option_specs },
+	{ .name = "node-id", .type = OPTION_TEXT, .offset = AT(node_id) },
+	{ .name = "state-dir", .type = OPTION_TEXT, .offset = AT(state_dir), .value = "/var/lib/flannel" },
+	{ .name = "config-file", .type = OPTION_TEXT, .offset = AT(config_file) },
 	{ 0 },
 };
 /* clang-format on */
@@ -46,15 +38,6 @@ static int read_arguments(const struct ctl *c, struct settings *s, struct err *e
 	for (int i = 0; i < c->options.settings_len; i++)
 		argv[i + 1] = c->options.settings[i];
 	return options_read_arguments(specs, s, c->options.settings_len + 1, argv, &first, e);
-}
-
-static bool is_ours(const char *name)
-{
-	for (const struct option_spec *spec = specs; spec->name; spec++) {
-		if (strcmp(spec->name, name) == 0)
-			return true;
-	}
-	return false;
 }
 
 static char *trim(char *s)
@@ -84,7 +67,7 @@ static int read_line(struct settings *s, char *line, struct err *e)
 		return 0;
 	*equals = '\0';
 	line = trim(line);
-	if (!is_ours(line))
+	if (!options_find(specs, line))
 		return 0;
 	flag = xasprintf("--%s=%s", line, trim(equals + 1));
 	argv[1] = flag;
@@ -106,29 +89,12 @@ static int read_file(struct settings *s, const char *path, struct err *e)
 	return rc;
 }
 
-static int read_password(struct settings *s, struct err *e)
-{
-	auto_free char *text = NULL;
-	int rc;
-
-	if (!*s->etcd_password_file)
-		return 0;
-	rc = file_read(s->etcd_password_file, PASSWORD_MAX_SIZE, &text, NULL, e);
-	if (rc < 0)
-		return err_wrap(e, "etcd-password-file");
-	text[strcspn(text, "\r\n")] = '\0';
-	free(s->etcd_password);
-	s->etcd_password = xstrdup(text);
-	explicit_bzero(text, strlen(text));
-	return 0;
-}
-
 static void read_node_id(struct settings *s)
 {
 	auto_free char *path = xasprintf("%s/node-id", s->state_dir);
 	auto_free char *text = NULL;
 
-	if (*s->node_id || file_read(path, PASSWORD_MAX_SIZE, &text, NULL, NULL) < 0)
+	if (*s->node_id || file_read(path, NODE_ID_MAX_SIZE, &text, NULL, NULL) < 0)
 		return;
 	text[strcspn(text, " \t\r\n")] = '\0';
 	free(s->node_id);
@@ -159,7 +125,7 @@ static int read_all(const struct ctl *c, bool for_store, struct settings *s, str
 		rc = read_arguments(c, s, e);
 	if (rc == 0 && for_store) {
 		read_node_id(s);
-		rc = read_password(s, e);
+		rc = store_options_check(&s->store, e);
 	}
 	return rc;
 }
@@ -180,7 +146,5 @@ int settings_read(const struct ctl *c, bool for_store, struct settings *ret)
 
 void settings_fini(struct settings *s)
 {
-	if (s->etcd_password)
-		explicit_bzero(s->etcd_password, strlen(s->etcd_password));
 	options_fini(specs, s);
 }

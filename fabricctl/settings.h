@@ -8,18 +8,11 @@
 #define FABRICCTL_SETTINGS_H
 
 #include "fabricctl/ctl.h"
+#include "stores/store_open.h"
 
 struct settings {
 	char *socket;
-	char *store;
-	char *etcd_endpoints;
-	char *etcd_prefix;
-	char *etcd_keyfile;
-	char *etcd_certfile;
-	char *etcd_cafile;
-	char *etcd_username;
-	char *etcd_password;
-	char *etcd_password_file;
+	struct store_options store;
 	char *node_id;
 	char *state_dir;
 	char *config_file;

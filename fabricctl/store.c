@@ -205,7 +205,7 @@ static int ping(struct ctl *c)
 
 	if (status)
 		return status;
-	prefix = etcd_clean_prefix(s.settings.etcd_prefix);
+	prefix = etcd_clean_prefix(s.settings.store.etcd.prefix);
 	key = xasprintf("%s%sconfig", prefix, strcmp(prefix, "/") == 0 ? "" : "/");
 	p.config_key = key;
 	ask_all(&p);
@@ -340,7 +340,7 @@ static int dump(struct ctl *c)
 
 	if (status)
 		return status;
-	clean = etcd_clean_prefix(s.settings.etcd_prefix);
+	clean = etcd_clean_prefix(s.settings.store.etcd.prefix);
 	prefix = xasprintf("%s%s", clean, strcmp(clean, "/") == 0 ? "" : "/");
 	end = etcd_prefix_end(prefix);
 	from = xstrdup(prefix);

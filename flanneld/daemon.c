@@ -557,27 +557,13 @@ static void load_last_known(struct daemon *d)
 static int start(struct daemon *d, struct err *e)
 {
 	const struct flanneld_options *o = d->options;
-	struct store_options store = {
-		.store = o->store,
-		.etcd_prefix = o->etcd_prefix,
-		.etcd = {
-			.endpoints = o->etcd_endpoints,
-			.ca_file = o->etcd_cafile,
-			.cert_file = o->etcd_certfile,
-			.key_file = o->etcd_keyfile,
-			.username = o->etcd_username,
-			.password = o->etcd_password,
-		.password_file = o->etcd_password_file,
-			.seed = 0, /* the order given: users put the nearest first */
-		},
-	};
 	struct manager_options manager = {
 		.ttl_s = o->lease_ttl,
 		.renew_margin_s = o->subnet_lease_renew_margin * 60,
 		.anti_entropy_s = MANAGER_ANTI_ENTROPY_S,
 		.seed = random_u64(),
 	};
-	char place[300];
+	struct store_place place;
 	int rc;
 
 	rc = identity_node_id(o->node_id, o->state_dir, &d->node_id, e);
@@ -591,7 +577,7 @@ static int start(struct daemon *d, struct err *e)
 	d->http = http_client_new(d->base);
 	if (!d->http)
 		return err_set(e, -EIO, "libcurl cannot be started");
-	rc = store_open(d->base, d->http, &store, random_u64, &d->store, e);
+	rc = store_open(d->base, d->http, &o->store, random_u64, &d->store, e);
 	if (rc == 0)
 		rc = fabric_new(d->base, &fabric_ops, d, &d->fabric, e);
 	if (rc == 0)
@@ -604,8 +590,9 @@ static int start(struct daemon *d, struct err *e)
 	rc = status_server_new(d, &d->status, e);
 	if (rc < 0)
 		return rc;
-	log_info("starting", "flanneld %s, node %s (%s), store %s", VERSION, d->node_name,
-		 d->node_id, store_place(&store, place, sizeof(place)));
+	d->store->type->place(d->store, &place);
+	log_info("starting", "flanneld %s, node %s (%s), store %s, %s", VERSION, d->node_name,
+		 d->node_id, d->store->type->scheme, place.where);
 	manager_start(d->manager, clock_boot_ms());
 	after(d);
 	return 0;

@@ -8,110 +8,103 @@
 #include "traffic/rules.h"
 #include "lib/addr.h"
 #include "lib/file.h"
+#include "lib/options.h"
 
 #define ENVIRONMENT_PREFIX  "FLANNELD_"
 #define DEFAULT_CONFIG_FILE "/etc/flannel/flanneld.conf"
-#define PASSWORD_MAX_SIZE   4096
 
 #define AT(field) offsetof(struct flanneld_options, field)
 #define KUBE      "the Kubernetes subnet manager is not part of this version, leases are kept in etcd"
 
 /* clang-format off */
 const struct option_spec flanneld_option_specs[] = {
-	{ "store", OPTION_TEXT, AT(store), "etcd", 0, 0, NULL,
-	  "where the leases are: etcd, or file:DIRECTORY for several daemons on one machine", NULL },
-	{ "etcd-endpoints", OPTION_TEXT, AT(etcd_endpoints),
-	  "http://127.0.0.1:4001,http://127.0.0.1:2379", 0, 0, NULL,
-	  "comma list of etcd endpoints, http://host:port or https://host:port", NULL },
-	{ "etcd-prefix", OPTION_TEXT, AT(etcd_prefix), "/coreos.com/network", 0, 0, NULL,
-	  "key prefix of configuration and leases in etcd", NULL },
-	{ "etcd-keyfile", OPTION_TEXT, AT(etcd_keyfile), NULL, 0, 0, NULL,
-	  "PEM file of the key to show to etcd", NULL },
-	{ "etcd-certfile", OPTION_TEXT, AT(etcd_certfile), NULL, 0, 0, NULL,
-	  "PEM file of the certificate to show to etcd", NULL },
-	{ "etcd-cafile", OPTION_TEXT, AT(etcd_cafile), NULL, 0, 0, NULL,
-	  "PEM file of the authority that signed etcd's certificate; empty: the system's", NULL },
-	{ "etcd-username", OPTION_TEXT, AT(etcd_username), NULL, 0, 0, NULL,
-	  "user name for etcd", NULL },
-	{ "etcd-password", OPTION_TEXT, AT(etcd_password), NULL, 0, 0, NULL,
-	  "password for etcd; seen by everybody in the process list, better use etcd-password-file", NULL },
-	{ "etcd-password-file", OPTION_TEXT, AT(etcd_password_file), NULL, 0, 0, NULL,
-	  "file with the password for etcd in its first line", NULL },
-	{ "iface", OPTION_LIST, AT(external.iface), NULL, 0, 0, NULL,
-	  "external interface by name or address, tried in the order given", NULL },
-	{ "iface-regex", OPTION_LIST, AT(external.iface_regex), NULL, 0, 0, NULL,
-	  "external interface by a POSIX extended regular expression on addresses, then on names; tried after iface", NULL },
-	{ "iface-can-reach", OPTION_TEXT, AT(external.iface_can_reach), NULL, 0, 0, NULL,
-	  "external interface that the kernel would use to reach this address; tried last", NULL },
-	{ "public-ip", OPTION_TEXT, AT(external.public_ip), NULL, 0, 0, NULL,
-	  "IPv4 address that peers send to; empty: the external interface's", NULL },
-	{ "public-ipv6", OPTION_TEXT, AT(external.public_ipv6), NULL, 0, 0, NULL,
-	  "IPv6 address that peers send to; empty: the external interface's", NULL },
-	{ "node-id", OPTION_TEXT, AT(node_id), NULL, 0, 0, NULL,
-	  "identity of this host in the store; empty: the one kept in state-dir, made at the first start", NULL },
-	{ "node-name", OPTION_TEXT, AT(node_name), NULL, 0, 0, NULL,
-	  "name of this host for people; empty: the host name", NULL },
-	{ "subnet-file", OPTION_TEXT, AT(subnet_file), "/run/flannel/subnet.env", 0, 0, NULL,
-	  "file that tells the CNI plugin and scripts about this host's subnet", NULL },
-	{ "subnet-lease-renew-margin", OPTION_INT, AT(subnet_lease_renew_margin), "60", 1, 1439, NULL,
-	  "minutes before its end at which the lease is renewed at the latest", NULL },
-	{ "lease-ttl", OPTION_INT, AT(lease_ttl), "86400", 10, 31536000, NULL,
-	  "seconds that the lease outlives its last renewal", NULL },
-	{ "state-dir", OPTION_TEXT, AT(state_dir), "/var/lib/flannel", 0, 0, NULL,
-	  "directory for what must survive a reboot", NULL },
-	{ "ip-masq", OPTION_BOOL, AT(traffic.ip_masq), "false", 0, 0, NULL,
-	  "masquerade what leaves the network", NULL },
-	{ "ip-masq-fully-random-disable", OPTION_BOOL, AT(traffic.ip_masq_fully_random_disable), "false", 0, 0, NULL,
-	  "masquerade without randomised ports", NULL },
-	{ "iptables-resync", OPTION_INT, AT(traffic.iptables_resync), "5", 1, 86400, NULL,
-	  "seconds between looks at what the kernel does not report by itself: rules of iptables-legacy, IP forwarding, counters", NULL },
-	{ "iptables-forward-rules", OPTION_BOOL, AT(traffic.iptables_forward_rules), "true", 0, 0, NULL,
-	  "accept forwarded packets from and to the network", NULL },
-	{ "ip-blackhole-route", OPTION_BOOL, AT(ip_blackhole_route), "false", 0, 0, NULL,
-	  "drop packets to addresses of the own subnet that no container has", NULL },
-	{ "ip-masq-exclude", OPTION_LIST, AT(traffic.ip_masq_exclude), NULL, 0, 0, NULL,
-	  "network, as address/length, towards which containers keep their own address; may be repeated", NULL },
-	{ "peer-guard", OPTION_BOOL, AT(traffic.peer_guard), "true", 0, 0, NULL,
-	  "take tunnel packets from addresses of peers only, and none from containers", NULL },
-	{ "anti-spoofing", OPTION_BOOL, AT(traffic.anti_spoofing), "true", 0, 0, NULL,
-	  "drop what comes out of the tunnel with a source that cannot be there", NULL },
-	{ "traffic-mode", OPTION_CHOICE, AT(traffic.traffic_mode), "auto", 0, 0, "auto,nftables,iptables",
-	  "where masquerade and forwarding rules stand; auto: in iptables if that is what drops forwarded packets", NULL },
-	{ "traffic-table", OPTION_TEXT, AT(traffic.traffic_table), NULL, 0, 0, NULL,
-	  "name of the nftables table; empty: the first tunnel device's, so that two networks have two", NULL },
-	{ "set-sysctls", OPTION_BOOL, AT(traffic.set_sysctls), "false", 0, 0, NULL,
-	  "turn on IP forwarding if it is off", NULL },
-	{ "healthz-ip", OPTION_TEXT, AT(healthz_ip), "127.0.0.1", 0, 0, NULL,
-	  "address for the health and metrics server", NULL },
-	{ "healthz-port", OPTION_INT, AT(healthz_port), "0", 0, 65535, NULL,
-	  "TCP port for the health and metrics server; 0: none", NULL },
-	{ "socket", OPTION_TEXT, AT(socket), "/run/flannel/flanneld.sock", 0, 0, NULL,
-	  "unix socket for fabricctl", NULL },
-	{ "log-format", OPTION_CHOICE, AT(log_format), "text", 0, 0, "text,json",
-	  "form of the log lines on stderr", NULL },
-	{ "v", OPTION_INT, AT(v), "0", 0, 10, NULL,
-	  "log verbosity; 1 and more: debug", NULL },
-	{ "vmodule", OPTION_TEXT, AT(vmodule), NULL, 0, 0, NULL,
-	  "verbosity by source file", "there is one log level, set it with v" },
-	{ "log_backtrace_at", OPTION_TEXT, AT(log_backtrace_at), NULL, 0, 0, NULL,
-	  "stack trace at a log line", "logs carry no stack traces" },
-	{ "kube-subnet-mgr", OPTION_BOOL, AT(kube_subnet_mgr), "false", 0, 0, NULL,
-	  "take leases from the Kubernetes API", KUBE },
-	{ "kube-api-url", OPTION_TEXT, AT(kube_api_url), NULL, 0, 0, NULL,
-	  "Kubernetes API server", KUBE },
-	{ "kubeconfig-file", OPTION_TEXT, AT(kubeconfig_file), NULL, 0, 0, NULL,
-	  "Kubernetes client configuration", KUBE },
-	{ "kube-annotation-prefix", OPTION_TEXT, AT(kube_annotation_prefix), "flannel.alpha.coreos.com", 0, 0, NULL,
-	  "prefix of node annotations", KUBE },
-	{ "net-config-path", OPTION_TEXT, AT(net_config_path), "/etc/kube-flannel/net-conf.json", 0, 0, NULL,
-	  "network configuration of Kubernetes mode", KUBE },
-	{ "set-node-network-unavailable", OPTION_BOOL, AT(set_node_network_unavailable), "true", 0, 0, NULL,
-	  "clear the node's NetworkUnavailable condition", KUBE },
-	{ "config-file", OPTION_TEXT, AT(config_file), NULL, 0, 0, NULL,
-	  "file of lines \"flag = value\"; empty: " DEFAULT_CONFIG_FILE " if it exists", NULL },
-	{ "version", OPTION_BOOL, AT(version), "false", 0, 0, NULL, "print the version and exit", NULL },
-	{ "help", OPTION_BOOL, AT(help), "false", 0, 0, NULL, "print this and exit", NULL },
-	{ "h", OPTION_BOOL, AT(h), "false", 0, 0, NULL, "print this and exit", NULL },
+	{ .name = "", .type = OPTION_TABLE, .offset = AT(store), .table = store_option_specs },
+	{ .name = "iface", .type = OPTION_LIST, .offset = AT(external.iface),
+	  .help = "external interface by name or address, tried in the order given" },
+	{ .name = "iface-regex", .type = OPTION_LIST, .offset = AT(external.iface_regex),
+	  .help = "external interface by a POSIX extended regular expression on addresses, then on names; tried after iface" },
+	{ .name = "iface-can-reach", .type = OPTION_TEXT, .offset = AT(external.iface_can_reach),
+	  .help = "external interface that the kernel would use to reach this address; tried last" },
+	{ .name = "public-ip", .type = OPTION_TEXT, .offset = AT(external.public_ip),
+	  .help = "IPv4 address that peers send to; empty: the external interface's" },
+	{ .name = "public-ipv6", .type = OPTION_TEXT, .offset = AT(external.public_ipv6),
+	  .help = "IPv6 address that peers send to; empty: the external interface's" },
+	{ .name = "node-id", .type = OPTION_TEXT, .offset = AT(node_id),
+	  .help = "identity of this host in the store; empty: the one kept in state-dir, made at the first start" },
+	{ .name = "node-name", .type = OPTION_TEXT, .offset = AT(node_name),
+	  .help = "name of this host for people; empty: the host name" },
+	{ .name = "subnet-file", .type = OPTION_TEXT, .offset = AT(subnet_file), .value = "/run/flannel/subnet.env",
+	  .help = "file that tells the CNI plugin and scripts about this host's subnet" },
+	{ .name = "subnet-lease-renew-margin", .type = OPTION_INT, .offset = AT(subnet_lease_renew_margin), .value = "60", .min = 1, .max = 1439,
+	  .help = "minutes before its end at which the lease is renewed at the latest" },
+	{ .name = "lease-ttl", .type = OPTION_INT, .offset = AT(lease_ttl), .value = "86400", .min = 10, .max = 31536000,
+	  .help = "seconds that the lease outlives its last renewal" },
+	{ .name = "state-dir", .type = OPTION_TEXT, .offset = AT(state_dir), .value = "/var/lib/flannel",
+	  .help = "directory for what must survive a reboot" },
+	{ .name = "ip-masq", .type = OPTION_BOOL, .offset = AT(traffic.ip_masq), .value = "false",
+	  .help = "masquerade what leaves the network" },
+	{ .name = "ip-masq-fully-random-disable", .type = OPTION_BOOL, .offset = AT(traffic.ip_masq_fully_random_disable), .value = "false",
+	  .help = "masquerade without randomised ports" },
+	{ .name = "iptables-resync", .type = OPTION_INT, .offset = AT(traffic.iptables_resync), .value = "5", .min = 1, .max = 86400,
+	  .help = "seconds between looks at what the kernel does not report by itself: rules of iptables-legacy, IP forwarding, counters" },
+	{ .name = "iptables-forward-rules", .type = OPTION_BOOL, .offset = AT(traffic.iptables_forward_rules), .value = "true",
+	  .help = "accept forwarded packets from and to the network" },
+	{ .name = "ip-blackhole-route", .type = OPTION_BOOL, .offset = AT(ip_blackhole_route), .value = "false",
+	  .help = "drop packets to addresses of the own subnet that no container has" },
+	{ .name = "ip-masq-exclude", .type = OPTION_LIST, .offset = AT(traffic.ip_masq_exclude),
+	  .help = "network, as address/length, towards which containers keep their own address; may be repeated" },
+	{ .name = "peer-guard", .type = OPTION_BOOL, .offset = AT(traffic.peer_guard), .value = "true",
+	  .help = "take tunnel packets from addresses of peers only, and none from containers" },
+	{ .name = "anti-spoofing", .type = OPTION_BOOL, .offset = AT(traffic.anti_spoofing), .value = "true",
+	  .help = "drop what comes out of the tunnel with a source that cannot be there" },
+	{ .name = "traffic-mode", .type = OPTION_CHOICE, .offset = AT(traffic.traffic_mode), .value = "auto", .choices = "auto,nftables,iptables",
+	  .help = "where masquerade and forwarding rules stand; auto: in iptables if that is what drops forwarded packets" },
+	{ .name = "traffic-table", .type = OPTION_TEXT, .offset = AT(traffic.traffic_table),
+	  .help = "name of the nftables table; empty: the first tunnel device's, so that two networks have two" },
+	{ .name = "set-sysctls", .type = OPTION_BOOL, .offset = AT(traffic.set_sysctls), .value = "false",
+	  .help = "turn on IP forwarding if it is off" },
+	{ .name = "healthz-ip", .type = OPTION_TEXT, .offset = AT(healthz_ip), .value = "127.0.0.1",
+	  .help = "address for the health and metrics server" },
+	{ .name = "healthz-port", .type = OPTION_INT, .offset = AT(healthz_port), .value = "0", .min = 0, .max = 65535,
+	  .help = "TCP port for the health and metrics server; 0: none" },
+	{ .name = "socket", .type = OPTION_TEXT, .offset = AT(socket), .value = "/run/flannel/flanneld.sock",
+	  .help = "unix socket for fabricctl" },
+	{ .name = "log-format", .type = OPTION_CHOICE, .offset = AT(log_format), .value = "text", .choices = "text,json",
+	  .help = "form of the log lines on stderr" },
+	{ .name = "v", .type = OPTION_INT, .offset = AT(v), .value = "0", .min = 0, .max = 10,
+	  .help = "log verbosity; 1 and more: debug" },
+	{ .name = "vmodule", .type = OPTION_TEXT, .offset = AT(vmodule),
+	  .help = "verbosity by source file",
+	  .unsupported = "there is one log level, set it with v" },
+	{ .name = "log_backtrace_at", .type = OPTION_TEXT, .offset = AT(log_backtrace_at),
+	  .help = "stack trace at a log line",
+	  .unsupported = "logs carry no stack traces" },
+	{ .name = "kube-subnet-mgr", .type = OPTION_BOOL, .offset = AT(kube_subnet_mgr), .value = "false",
+	  .help = "take leases from the Kubernetes API",
+	  .unsupported = KUBE },
+	{ .name = "kube-api-url", .type = OPTION_TEXT, .offset = AT(kube_api_url),
+	  .help = "Kubernetes API server",
+	  .unsupported = KUBE },
+	{ .name = "kubeconfig-file", .type = OPTION_TEXT, .offset = AT(kubeconfig_file),
+	  .help = "Kubernetes client configuration",
+	  .unsupported = KUBE },
+	{ .name = "kube-annotation-prefix", .type = OPTION_TEXT, .offset = AT(kube_annotation_prefix), .value = "flannel.alpha.coreos.com",
+	  .help = "prefix of node annotations",
+	  .unsupported = KUBE },
+	{ .name = "net-config-path", .type = OPTION_TEXT, .offset = AT(net_config_path), .value = "/etc/kube-flannel/net-conf.json",
+	  .help = "network configuration of Kubernetes mode",
+	  .unsupported = KUBE },
+	{ .name = "set-node-network-unavailable", .type = OPTION_BOOL, .offset = AT(set_node_network_unavailable), .value = "true",
+	  .help = "clear the node's NetworkUnavailable condition",
+	  .unsupported = KUBE },
+	{ .name = "config-file", .type = OPTION_TEXT, .offset = AT(config_file),
+	  .help = "file of lines \"flag = value\"; empty: " DEFAULT_CONFIG_FILE " if it exists" },
+	{ .name = "version", .type = OPTION_BOOL, .offset = AT(version), .value = "false",
+	  .help = "print the version and exit" },
+	{ .name = "help", .type = OPTION_BOOL, .offset = AT(help), .value = "false",
+	  .help = "print this and exit" },
+	{ .name = "h", .type = OPTION_BOOL, .offset = AT(h), .value = "false",
+	  .help = "print this and exit" },
 	{ 0 },
 };
 /* clang-format on */
@@ -122,24 +115,6 @@ static int check_address(const char *flag, const char *text, int family, struct 
 
 	if (*text && ip_addr_parse(text, family, &a, e) < 0)
 		return err_wrap(e, "%s", flag);
-	return 0;
-}
-
-/* The first line of the file becomes the password. */
-static int read_password(struct flanneld_options *o, struct err *e)
-{
-	auto_free char *text = NULL;
-	int rc;
-
-	if (!*o->etcd_password_file)
-		return 0;
-	rc = file_read(o->etcd_password_file, PASSWORD_MAX_SIZE, &text, NULL, e);
-	if (rc < 0)
-		return err_wrap(e, "etcd-password-file");
-	text[strcspn(text, "\r\n")] = '\0';
-	free(o->etcd_password);
-	o->etcd_password = xstrdup(text);
-	explicit_bzero(text, strlen(text));
 	return 0;
 }
 
@@ -156,7 +131,7 @@ static int check(struct flanneld_options *o, struct err *e)
 	if (rc == 0)
 		rc = rules_check_options(&o->traffic, e);
 	if (rc == 0)
-		rc = read_password(o, e);
+		rc = store_options_check(&o->store, e);
 	if (rc == 0 && o->subnet_lease_renew_margin * 60 >= o->lease_ttl && o->lease_ttl != 86400 &&
 	    o->subnet_lease_renew_margin != 60)
 		rc = err_set(
@@ -206,7 +181,5 @@ int flanneld_options_read(int argc, char **argv, struct flanneld_options *ret, s
 
 void flanneld_options_fini(struct flanneld_options *o)
 {
-	if (o->etcd_password)
-		explicit_bzero(o->etcd_password, strlen(o->etcd_password));
 	options_fini(flanneld_option_specs, o);
 }

@@ -4,19 +4,11 @@
 #define FLANNELD_OPTIONS_H
 
 #include "fabric/external.h"
+#include "stores/store_open.h"
 #include "traffic/rules.h"
 
 struct flanneld_options {
-	/* the store */
-	char *store;
-	char *etcd_endpoints;
-	char *etcd_prefix;
-	char *etcd_keyfile;
-	char *etcd_certfile;
-	char *etcd_cafile;
-	char *etcd_username;
-	char *etcd_password;
-	char *etcd_password_file;
+	struct store_options store;
 	/* this host */
 	struct external_options external;
 	char *node_id;

@@ -15,7 +15,7 @@ static char *path_of(const struct flanneld_options *o)
 /* Which network the state is of: a prefix in etcd, or another store. */
 static char *network_of(const struct flanneld_options *o)
 {
-	return strcmp(o->store, "etcd") == 0 ? o->etcd_prefix : o->store;
+	return strcmp(o->store.store, "etcd") == 0 ? o->store.etcd.prefix : o->store.store;
 }
 
 int state_file_load(const struct flanneld_options *o, struct last_known *ret, int64_t *ret_left_ms,

@@ -10,19 +10,56 @@
 
 #define FILE_MAX_SIZE ((size_t)1 << 20)
 
-static void *value_of(const struct option_spec *spec, void *values)
+enum source { SOURCE_NONE, SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_ARGUMENTS };
+
+int options_each(const struct option_spec *specs, void *values, option_visit_fn *fn, void *arg)
 {
-	return (char *)values + spec->offset;
+	int rc = 0;
+
+	for (const struct option_spec *s = specs; s->name && rc == 0; s++) {
+		void *value = (char *)values + s->offset;
+
+		rc = s->type == OPTION_TABLE ? options_each(s->table, value, fn, arg)
+					     : fn(s, value, arg);
+	}
+	return rc;
 }
 
-static const struct option_spec *find(const struct option_spec *specs, const char *name,
-				      size_t size)
+struct search {
+	const char *name;
+	size_t size;
+	const struct option_spec *spec;
+	void *value;
+};
+
+static int is_it(const struct option_spec *spec, void *value, void *arg)
 {
-	for (const struct option_spec *s = specs; s->name; s++) {
-		if (strlen(s->name) == size && memcmp(s->name, name, size) == 0)
-			return s;
-	}
-	return NULL;
+	struct search *search = arg;
+
+	if (strlen(spec->name) != search->size ||
+	    memcmp(spec->name, search->name, search->size) != 0)
+		return 0;
+	search->spec = spec;
+	search->value = value;
+	return 1;
+}
+
+static const struct option_spec *find(const struct option_spec *specs, void *values,
+				      const char *name, size_t size, void **ret_value)
+{
+	struct search search = { .name = name, .size = size };
+
+	options_each(specs, values, is_it, &search);
+	*ret_value = search.value;
+	return search.spec;
+}
+
+const struct option_spec *options_find(const struct option_spec *specs, const char *name)
+{
+	char nowhere;
+	void *value;
+
+	return find(specs, &nowhere, name, strlen(name), &value);
 }
 
 /* The words that Go's strconv.ParseBool takes. */
@@ -67,9 +104,8 @@ static bool in_choices(const char *choices, const char *word)
 	return false;
 }
 
-static int set(const struct option_spec *spec, void *values, const char *text, struct err *e)
+static int set(const struct option_spec *spec, void *value, const char *text, struct err *e)
 {
-	void *value = value_of(spec, values);
 	int64_t number;
 	bool flag;
 
@@ -108,6 +144,8 @@ static int set(const struct option_spec *spec, void *values, const char *text, s
 		list->items[list->len++] = xstrdup(text);
 		break;
 	}
+	case OPTION_TABLE:
+		break;
 	}
 	return 0;
 }
@@ -121,48 +159,54 @@ static void clear_list(struct option_list *list)
 }
 
 /* A list given by one source replaces what an earlier source gave. */
-static void clear_lists(const struct option_spec *specs, void *values, bool *cleared,
-			const struct option_spec *spec)
+static int set_from(enum source source, const struct option_spec *spec, void *value,
+		    const char *text, struct err *e)
 {
-	if (spec->type == OPTION_LIST && !cleared[spec - specs]) {
-		clear_list(value_of(spec, values));
-		cleared[spec - specs] = true;
+	if (spec->type == OPTION_LIST) {
+		struct option_list *list = value;
+
+		if (list->source != source)
+			clear_list(list);
+		list->source = source;
 	}
+	return set(spec, value, text, e);
 }
 
-static size_t specs_len(const struct option_spec *specs)
+static int init(const struct option_spec *s, void *value, void *arg UNUSED)
 {
-	size_t len = 0;
-
-	while (specs[len].name)
-		len++;
-	return len;
+	if (s->type == OPTION_BOOL)
+		*(bool *)value = s->value && strcmp(s->value, "true") == 0;
+	else if (s->type == OPTION_INT)
+		*(int64_t *)value = s->value ? strtoll(s->value, NULL, 10) : 0;
+	else if (s->type == OPTION_LIST)
+		*(struct option_list *)value = (struct option_list){ 0 };
+	else
+		*(char **)value = xstrdup(s->value ? s->value : "");
+	return 0;
 }
 
 void options_init(const struct option_spec *specs, void *values)
 {
-	for (const struct option_spec *s = specs; s->name; s++) {
-		void *value = value_of(s, values);
+	options_each(specs, values, init, NULL);
+}
 
-		if (s->type == OPTION_BOOL)
-			*(bool *)value = s->value && strcmp(s->value, "true") == 0;
-		else if (s->type == OPTION_INT)
-			*(int64_t *)value = s->value ? strtoll(s->value, NULL, 10) : 0;
-		else if (s->type == OPTION_LIST)
-			*(struct option_list *)value = (struct option_list){ 0 };
-		else
-			*(char **)value = xstrdup(s->value ? s->value : "");
+static int fini(const struct option_spec *s, void *value, void *arg UNUSED)
+{
+	if (s->type == OPTION_LIST) {
+		clear_list(value);
+	} else if (s->type == OPTION_TEXT || s->type == OPTION_CHOICE) {
+		char **text = value;
+
+		if (s->secret && *text)
+			explicit_bzero(*text, strlen(*text));
+		free(*text);
 	}
+	return 0;
 }
 
 void options_fini(const struct option_spec *specs, void *values)
 {
-	for (const struct option_spec *s = specs; s->name; s++) {
-		if (s->type == OPTION_LIST)
-			clear_list(value_of(s, values));
-		else if (s->type == OPTION_TEXT || s->type == OPTION_CHOICE)
-			free(*(char **)value_of(s, values));
-	}
+	options_each(specs, values, fini, NULL);
 }
 
 static char *trim(char *s)
@@ -180,7 +224,6 @@ static char *trim(char *s)
 int options_read_file(const struct option_spec *specs, void *values, const char *path,
 		      struct err *e)
 {
-	auto_free bool *cleared = xcalloc(specs_len(specs), sizeof(*cleared));
 	auto_free char *text = NULL;
 	unsigned number = 0;
 	char *next;
@@ -192,6 +235,7 @@ int options_read_file(const struct option_spec *specs, void *values, const char 
 	for (char *line = text; line; line = next) {
 		const struct option_spec *spec;
 		char *equals;
+		void *value;
 		char *name;
 
 		number++;
@@ -207,12 +251,11 @@ int options_read_file(const struct option_spec *specs, void *values, const char 
 				       number, line);
 		*equals = '\0';
 		name = trim(line);
-		spec = find(specs, name, strlen(name));
+		spec = find(specs, values, name, strlen(name), &value);
 		if (!spec)
 			return err_set(e, -EINVAL, "%s:%u: there is no flag \"%.60s\"", path,
 				       number, name);
-		clear_lists(specs, values, cleared, spec);
-		if (set(spec, values, trim(equals + 1), e) < 0)
+		if (set_from(SOURCE_FILE, spec, value, trim(equals + 1), e) < 0)
 			return err_wrap(e, "%s:%u", path, number);
 	}
 	return 0;
@@ -225,36 +268,46 @@ static void environment_name(const char *prefix, const char *name, char *buf, si
 		*p = *p == '-' ? '_' : (char)toupper((unsigned char)*p);
 }
 
+struct environment {
+	const char *prefix;
+	struct err *e;
+};
+
+static int read_variable(const struct option_spec *s, void *value, void *arg)
+{
+	const struct environment *from = arg;
+	char name[128];
+	const char *text;
+	int rc;
+
+	environment_name(from->prefix, s->name, name, sizeof(name));
+	text = getenv(name);
+	if (!text || !*text)
+		return 0;
+	rc = set_from(SOURCE_ENVIRONMENT, s, value, text, from->e);
+	if (rc < 0)
+		err_wrap(from->e, "environment %s", name);
+	return rc;
+}
+
 int options_read_environment(const struct option_spec *specs, void *values, const char *prefix,
 			     struct err *e)
 {
-	auto_free bool *cleared = xcalloc(specs_len(specs), sizeof(*cleared));
+	struct environment from = { prefix, e };
 
-	for (const struct option_spec *s = specs; s->name; s++) {
-		char name[128];
-		const char *text;
-
-		environment_name(prefix, s->name, name, sizeof(name));
-		text = getenv(name);
-		if (!text || !*text)
-			continue;
-		clear_lists(specs, values, cleared, s);
-		if (set(s, values, text, e) < 0)
-			return err_wrap(e, "environment %s", name);
-	}
-	return 0;
+	return options_each(specs, values, read_variable, &from);
 }
 
 int options_read_arguments(const struct option_spec *specs, void *values, int argc, char **argv,
 			   int *ret_first, struct err *e)
 {
-	auto_free bool *cleared = xcalloc(specs_len(specs), sizeof(*cleared));
 	int i;
 
 	for (i = 1; i < argc; i++) {
 		const struct option_spec *spec;
 		const char *name = argv[i];
 		const char *text;
+		void *value;
 		size_t size;
 
 		if (name[0] != '-' || !name[1])
@@ -265,7 +318,7 @@ int options_read_arguments(const struct option_spec *specs, void *values, int ar
 		}
 		name += name[1] == '-' ? 2 : 1;
 		size = strcspn(name, "=");
-		spec = find(specs, name, size);
+		spec = find(specs, values, name, size, &value);
 		if (!spec)
 			return err_set(e, -EINVAL, "there is no flag \"%.80s\"", argv[i]);
 		if (name[size] == '=')
@@ -276,32 +329,44 @@ int options_read_arguments(const struct option_spec *specs, void *values, int ar
 			text = argv[++i];
 		else
 			return err_set(e, -EINVAL, "flag %s needs a value", spec->name);
-		clear_lists(specs, values, cleared, spec);
-		if (set(spec, values, text, e) < 0)
+		if (set_from(SOURCE_ARGUMENTS, spec, value, text, e) < 0)
 			return e ? e->code : -EINVAL;
 	}
 	*ret_first = i;
 	return 0;
 }
 
+struct help {
+	const char *prefix;
+	FILE *out;
+};
+
+static int print_option(const struct option_spec *s, void *value UNUSED, void *arg)
+{
+	static const char *const kinds[] = { "", " N", " TEXT", " WORD", " TEXT (repeatable)" };
+	const struct help *help = arg;
+	FILE *out = help->out;
+	char name[128] = "";
+
+	if (help->prefix)
+		environment_name(help->prefix, s->name, name, sizeof(name));
+	fprintf(out, "  --%s%s\n        %s", s->name, kinds[s->type], s->help);
+	if (s->type == OPTION_INT)
+		fprintf(out, " (%" PRId64 " to %" PRId64 ")", s->min, s->max);
+	if (s->type == OPTION_CHOICE)
+		fprintf(out, " (%s)", s->choices);
+	if (s->value && *s->value)
+		fprintf(out, " [%s]", s->value);
+	if (s->unsupported)
+		fprintf(out, "\n        Refused: %s.", s->unsupported);
+	fprintf(out, "%s%s\n", help->prefix ? "\n        environment " : "", name);
+	return 0;
+}
+
 void options_print_help(const struct option_spec *specs, const char *prefix, FILE *out)
 {
-	for (const struct option_spec *s = specs; s->name; s++) {
-		static const char *const kinds[] = { "", " N", " TEXT", " WORD",
-						     " TEXT (repeatable)" };
-		char name[128] = "";
+	struct help help = { prefix, out };
+	char nowhere;
 
-		if (prefix)
-			environment_name(prefix, s->name, name, sizeof(name));
-		fprintf(out, "  --%s%s\n        %s", s->name, kinds[s->type], s->help);
-		if (s->type == OPTION_INT)
-			fprintf(out, " (%" PRId64 " to %" PRId64 ")", s->min, s->max);
-		if (s->type == OPTION_CHOICE)
-			fprintf(out, " (%s)", s->choices);
-		if (s->value && *s->value)
-			fprintf(out, " [%s]", s->value);
-		if (s->unsupported)
-			fprintf(out, "\n        Refused: %s.", s->unsupported);
-		fprintf(out, "%s%s\n", prefix ? "\n        environment " : "", name);
-	}
+	options_each(specs, &nowhere, print_option, &help);
 }

@@ -17,11 +17,13 @@ enum option_type {
 	OPTION_TEXT,   /* char *, owned; never NULL */
 	OPTION_CHOICE, /* char *, one of the words in `choices` */
 	OPTION_LIST,   /* struct option_list; may be given again and again */
+	OPTION_TABLE,  /* no option: those of another table stand here */
 };
 
 struct option_list {
 	char **items;
 	size_t len;
+	unsigned source; /* that gave them: a later one replaces them */
 };
 
 struct option_spec {
@@ -33,9 +35,21 @@ struct option_spec {
 	int64_t max;
 	const char *choices; /* words between commas */
 	const char *help;
-	const char *
-		unsupported; /* not NULL: any value but the default is refused with this sentence */
+	const char *unsupported; /* not NULL: any value but the default is refused with this */
+	/* More that a tool wants to know. */
+	const char *metavar; /* what its value is, "FILE" if it is a path; NULL: see type */
+	bool secret;         /* better not on a command line */
+	const struct option_spec *table; /* TABLE: offsets in it begin at `offset` */
 };
+
+/*
+ * An option of a table, or of a table in it, and where its value is. Visits all, in order, until
+ * one returns other than 0, which is returned.
+ */
+typedef int option_visit_fn(const struct option_spec *spec, void *value, void *arg);
+int options_each(const struct option_spec *specs, void *values, option_visit_fn *fn, void *arg);
+/* NULL if there is none of this name. `values` may be NULL. */
+const struct option_spec *options_find(const struct option_spec *specs, const char *name);
 
 /* Fills `values` with the defaults. The table ends with name NULL. */
 void options_init(const struct option_spec *specs, void *values);

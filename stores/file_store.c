@@ -490,3 +490,26 @@ int file_store_new(struct event_base *base, const char *directory, uint64_t (*ra
 	*ret = s->store;
 	return 0;
 }
+
+static int open_file(const struct store_open_args *args, struct store **ret, struct err *e)
+{
+	if (args->where[0] != '/')
+		return err_set(e, -EINVAL, "store: \"%.80s\" is no absolute path", args->where);
+	return file_store_new(args->base, args->where, args->random, ret, e);
+}
+
+static void place(const struct store *store, struct store_place *ret)
+{
+	const struct file_store *s = mem_store_backing_arg(store);
+	auto_free char *path = realpath(s->directory, NULL);
+
+	*ret = (struct store_place){ 0 };
+	snprintf(ret->where, sizeof(ret->where), "file:%s", path ? path : s->directory);
+}
+
+const struct store_type file_store_type = {
+	.scheme = "file",
+	.traits = STORE_EXPIRES | STORE_ORDERED | STORE_WRITES_CONFIG,
+	.open = open_file,
+	.place = place,
+};

@@ -18,6 +18,8 @@
 
 #include "stores/mem_store.h"
 
+extern const struct store_type file_store_type;
+
 /*
  * `directory` is made if it is not there. Fails if it cannot be written or if the journal is
  * damaged. Blocks on the disk when something is written: milliseconds.

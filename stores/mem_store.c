@@ -243,6 +243,11 @@ void mem_store_changed(struct store *store)
 
 /* ---- the store ---- */
 
+void *mem_store_backing_arg(const struct store *s)
+{
+	return ((const struct mem_store *)s)->backing_arg;
+}
+
 struct mem_db *mem_store_db(struct store *s)
 {
 	return *mem_store_of(s)->db;

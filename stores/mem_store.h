@@ -31,6 +31,7 @@ struct store *mem_store_new(struct event_base *base, uint64_t (*random)(void));
 struct store *mem_store_new_backed(struct event_base *base, uint64_t (*random)(void),
 				   const struct mem_store_backing *backing, void *arg,
 				   struct mem_db **db);
+void *mem_store_backing_arg(const struct store *s);
 /* The data, to look at. */
 struct mem_db *mem_store_db(struct store *s);
 /* Changes the data by hand, as somebody else would. -EAGAIN: somebody is just changing them. */

@@ -2,42 +2,83 @@
 #include "stores/store_open.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
+#include "lib/options.h"
 #include "stores/etcd/etcd_store.h"
 #include "stores/file_store.h"
 
-#define FILE_SCHEME "file:"
+#define AT(field) offsetof(struct store_options, field)
 
-static const char *file_directory(const struct store_options *options)
+static const struct {
+	const struct store_type *type;
+	size_t options; /* its own, in struct store_options */
+} stores[] = {
+	{ &etcd_store_type, AT(etcd) },
+	{ &file_store_type, 0 },
+};
+
+/* clang-format off */
+const struct option_spec store_option_specs[] = {
+	{ .name = "store", .type = OPTION_TEXT, .offset = AT(store), .value = "etcd",
+	  .help = "where the leases are: etcd, or file:DIRECTORY for several daemons on one machine" },
+	{ .name = "", .type = OPTION_TABLE, .offset = AT(etcd), .table = etcd_option_specs },
+	{ 0 },
+};
+/* clang-format on */
+
+/* Index in `stores`, or ARRAY_LEN. */
+static size_t find(const struct store_options *options)
 {
-	size_t size = sizeof(FILE_SCHEME) - 1;
+	size_t size = strcspn(options->store, ":");
+	size_t i = 0;
 
-	return strncmp(options->store, FILE_SCHEME, size) == 0 ? options->store + size : NULL;
+	while (i < ARRAY_LEN(stores) && (strlen(stores[i].type->scheme) != size ||
+					 memcmp(stores[i].type->scheme, options->store, size) != 0))
+		i++;
+	return i;
+}
+
+static int no_such(const struct store_options *options, struct err *e)
+{
+	return err_set(e, -EINVAL, "store is \"%.80s\", must be etcd or file:DIRECTORY",
+		       options->store);
+}
+
+const struct store_type *store_type_of(const struct store_options *options)
+{
+	size_t i = find(options);
+
+	return i < ARRAY_LEN(stores) ? stores[i].type : NULL;
+}
+
+int store_options_check(struct store_options *options, struct err *e)
+{
+	size_t i = find(options);
+
+	if (i == ARRAY_LEN(stores))
+		return no_such(options, e);
+	return stores[i].type->check ? stores[i].type->check((char *)options + stores[i].options, e)
+				     : 0;
 }
 
 int store_open(struct event_base *base, struct http_client *http,
 	       const struct store_options *options, uint64_t (*random)(void), struct store **ret,
 	       struct err *e)
 {
-	const char *directory = file_directory(options);
+	const char *colon = strchr(options->store, ':');
+	struct store_open_args args = {
+		.base = base, .http = http, .where = colon ? colon + 1 : "", .random = random
+	};
+	size_t i = find(options);
+	int rc;
 
-	if (strcmp(options->store, "etcd") == 0)
-		return etcd_store_new(base, http, options->etcd_prefix, &options->etcd, random, ret,
-				      e);
-	if (!directory)
-		return err_set(e, -EINVAL, "store is \"%.80s\", must be etcd or file:DIRECTORY",
-			       options->store);
-	if (directory[0] != '/')
-		return err_set(e, -EINVAL, "store: \"%.80s\" is no absolute path", directory);
-	return file_store_new(base, directory, random, ret, e);
-}
-
-const char *store_place(const struct store_options *options, char *buf, size_t size)
-{
-	if (file_directory(options))
-		snprintf(buf, size, "%s", options->store);
-	else
-		snprintf(buf, size, "%s %s", options->etcd.endpoints, options->etcd_prefix);
-	return buf;
+	if (i == ARRAY_LEN(stores))
+		return no_such(options, e);
+	args.options = (const char *)options + stores[i].options;
+	rc = stores[i].type->open(&args, ret, e);
+	if (rc == 0)
+		(*ret)->type = stores[i].type;
+	return rc;
 }

@@ -1,25 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which store: the one place that knows all of them, for daemon and tool. */
+/*
+ * Which store: the one place that knows all of them, for daemon and tool. A new one is a
+ * `struct store_type` (subnet/store.h), a line in the table of store_open.c and, if it has options,
+ * a member here.
+ */
 #ifndef STORES_STORE_OPEN_H
 #define STORES_STORE_OPEN_H
 
-#include "stores/etcd/etcd_client.h"
+#include "stores/etcd/etcd_options.h"
 #include "subnet/store.h"
 
-struct event_base;
-
 struct store_options {
-	const char *store;       /* "etcd", or "file:" and a directory */
-	const char *etcd_prefix; /* of the keys in etcd */
+	char *store; /* a scheme, or a scheme, a colon and where it is */
 	struct etcd_options etcd;
 };
 
-/* -EINVAL with a sentence if there is no such store. `http` may be NULL unless it is etcd. */
+/* Of the options in `struct store_options`: which store, and then those of each of them. */
+extern const struct option_spec store_option_specs[];
+
+/* NULL if there is no such store. */
+const struct store_type *store_type_of(const struct store_options *options);
+
+/* Reads the files that the options name. -EINVAL with a sentence if there is no such store. */
+int store_options_check(struct store_options *options, struct err *e) MUST_CHECK;
+
+/*
+ * -EINVAL with a sentence if there is no such store or its options are of no use. `http` may be
+ * NULL unless the type is one that speaks it.
+ */
 int store_open(struct event_base *base, struct http_client *http,
 	       const struct store_options *options, uint64_t (*random)(void), struct store **ret,
 	       struct err *e) MUST_CHECK;
-
-/* For log lines: where it is, into `buf`, which is returned. */
-const char *store_place(const struct store_options *options, char *buf, size_t size);
 
 #endif

@@ -7,8 +7,8 @@
  * inside store_submit. It never decides policy: which subnet to claim and what to do when one is
  * lost is subnet/manager's business.
  *
- * What a store need not have: an expiry of leases (a handle of 0 then never expires), a choice of
- * subnet by the client (CREATE may answer with another subnet than asked for).
+ * What a store need not have is named by its traits: an expiry of leases, a choice of subnet by the
+ * client.
  */
 #ifndef SUBNET_STORE_H
 #define SUBNET_STORE_H
@@ -19,6 +19,8 @@
 #define STORE_LEASES_MAX 65536
 
 struct store;
+struct event_base;
+struct http_client;
 
 enum store_op {
 	STORE_CONFIG,     /* read the network configuration */
@@ -109,6 +111,48 @@ struct store_ops {
 /* First member of every store's own struct. */
 struct store {
 	const struct store_ops *ops;
+	const struct store_type *type; /* NULL in tests that make a store without one */
+};
+
+/* What a store is like, beyond what all are. */
+enum store_trait {
+	/*
+	 * It says itself which subnet a host has. CREATE of a lease without a subnet asks for the
+	 * one that is ours: OK, or ABSENT if none is assigned yet; with a subnet it asks for that
+	 * one or none: CONFLICT if another is assigned, `holder` says which. REMOVE is not asked
+	 * for. A lease is its host's by the node's name.
+	 */
+	STORE_ASSIGNS = 1,
+	STORE_EXPIRES = 2, /* leases that nobody keeps alive end */
+	STORE_ORDERED = 4, /* lease->born is the revision it was made at; else it must ASSIGN */
+	STORE_WRITES_CONFIG = 8, /* CONFIG_SET can be asked for */
+};
+
+struct store_open_args {
+	struct event_base *base;
+	struct http_client *http; /* NULL if the caller has none */
+	const char *where;        /* what was written after the scheme and a colon, or "" */
+	const void *options;      /* its own, those of store_type.options */
+	uint64_t (*random)(void); /* for ids and back-off, from the loop */
+};
+
+#define STORE_PLACE_MAX 300
+
+/* Which network this is of: a state kept of another is of no use. */
+struct store_place {
+	char where[STORE_PLACE_MAX]; /* known at once: a prefix, a directory */
+	char cluster[40];            /* who answers there; "": unknown yet, or nothing tells */
+};
+
+/* One kind of store. */
+struct store_type {
+	const char *scheme; /* "etcd", "file": what --store names it by */
+	unsigned traits;    /* enum store_trait */
+	/* Reads the files that its options name, before `open`; NULL: none does. */
+	int (*check)(void *options, struct err *e);
+	/* -EINVAL names the option that is of no use. Asks nobody anything yet. */
+	int (*open)(const struct store_open_args *args, struct store **ret, struct err *e);
+	void (*place)(const struct store *s, struct store_place *ret);
 };
 
 static inline void store_submit(struct store *s, const struct store_request *request,

@@ -163,7 +163,6 @@ int etcd_client_new(struct http_client *http, const struct etcd_options *options
 		return rc;
 	}
 	c->tls = (struct http_tls){ c->ca_file, c->cert_file, c->key_file };
-	c->current = options->seed % c->endpoints_len;
 	*ret = c;
 	return 0;
 }

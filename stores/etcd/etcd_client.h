@@ -13,20 +13,9 @@
 #include "lib/http.h"
 #include "lib/json.h"
 #include "stores/etcd/etcd_codec.h"
+#include "stores/etcd/etcd_options.h"
 
 #define ETCD_ENDPOINTS_MAX 32
-
-struct etcd_options {
-	const char *endpoints; /* comma list of http://host:port, https://host:port or host:port */
-	const char *ca_file;   /* "" or NULL: the system's */
-	const char *cert_file;
-	const char *key_file;
-	const char *username; /* "" or NULL: no login */
-	const char *password;
-	const char
-		*password_file; /* "" or NULL; read again at every login, so that it may change */
-	uint64_t seed;          /* for the order in which endpoints are tried */
-};
 
 struct etcd_client;
 struct etcd_call;

@@ -20,6 +20,7 @@ struct etcd_store {
 	struct event_base *loop;
 	struct etcd_client *client;
 	uint64_t (*random)(void);
+	char *prefix; /* as etcd_clean_prefix leaves it */
 	char *config_key;
 	char *subnets_prefix; /* with a trailing slash */
 	char *subnets_end;

@@ -589,6 +589,7 @@ static void etcd_free(struct store *store)
 	while (s->requests)
 		request_free(s->requests);
 	etcd_client_free(s->client);
+	free(s->prefix);
 	free(s->config_key);
 	free(s->subnets_prefix);
 	free(s->subnets_end);
@@ -624,9 +625,37 @@ int etcd_store_new(struct event_base *base, struct http_client *http, const char
 	s->random = random;
 	s->probe_ms = ETCD_PROBE_MS;
 	s->message_max = ETCD_MESSAGE_MAX;
+	s->prefix = xstrdup(clean);
 	s->config_key = xasprintf("%s%sconfig", clean, strcmp(clean, "/") == 0 ? "" : "/");
 	s->subnets_prefix = xasprintf("%s%ssubnets/", clean, strcmp(clean, "/") == 0 ? "" : "/");
 	s->subnets_end = etcd_prefix_end(s->subnets_prefix);
 	*ret = &s->base;
 	return 0;
 }
+
+static int open_etcd(const struct store_open_args *args, struct store **ret, struct err *e)
+{
+	const struct etcd_options *options = args->options;
+
+	return etcd_store_new(args->base, args->http, options->prefix, options, args->random, ret,
+			      e);
+}
+
+static void place(const struct store *store, struct store_place *ret)
+{
+	const struct etcd_store *s = (const struct etcd_store *)store;
+
+	*ret = (struct store_place){ 0 };
+	snprintf(ret->where, sizeof(ret->where), "%s", s->prefix);
+	if (s->cluster_id)
+		snprintf(ret->cluster, sizeof(ret->cluster), "%llx",
+			 (unsigned long long)s->cluster_id);
+}
+
+const struct store_type etcd_store_type = {
+	.scheme = "etcd",
+	.traits = STORE_EXPIRES | STORE_ORDERED | STORE_WRITES_CONFIG,
+	.check = etcd_options_check,
+	.open = open_etcd,
+	.place = place,
+};

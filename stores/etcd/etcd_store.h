@@ -14,7 +14,7 @@
 #include "stores/etcd/etcd_client.h"
 #include "subnet/store.h"
 
-struct event_base;
+extern const struct store_type etcd_store_type;
 
 /*
  * `prefix` as users write it: repeated and trailing slashes do not count. `random` is called for

@@ -186,7 +186,8 @@ static void test_write_that_was_never_sent_changed_nothing(void **state)
 
 static struct rig *rig_with_user(size_t endpoints)
 {
-	struct etcd_options options = { .username = "fabric", .password = "open \"sesame\"" };
+	struct etcd_options options = { .username = (char *)"fabric",
+					.password = (char *)"open \"sesame\"" };
 
 	return rig_new(endpoints, &options);
 }
@@ -346,8 +347,8 @@ static void test_password_file(void **state)
 	(void)state;
 	char path[] = "/tmp/test-password-XXXXXX";
 	int fd = mkstemp(path);
-	struct etcd_options options = { .username = "fabric",
-					.password = "first",
+	struct etcd_options options = { .username = (char *)"fabric",
+					.password = (char *)"first",
 					.password_file = path };
 	auto_rig r = rig_new(1, &options);
 	struct question *q = ask(r, STORE_CONFIG, NULL, 0);
@@ -378,7 +379,7 @@ static void test_password_in_an_endpoint(void **state)
 	struct http_client *http = http_client_new(base);
 
 	for (size_t i = 0; i < ARRAY_LEN(endpoints); i++) {
-		struct etcd_options options = { .endpoints = endpoints[i] };
+		struct etcd_options options = { .endpoints = (char *)endpoints[i] };
 		struct store *store = NULL;
 		struct err e = { 0 };
 

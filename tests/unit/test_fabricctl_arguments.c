@@ -196,7 +196,7 @@ static void test_tables_are_whole(void **state UNUSED)
 		assert_non_null(command->run);
 		assert_true(command->formats & FORMAT_BIT(FORMAT_TABLE));
 		assert_contains(text, command->help);
-		for (const struct ctl_option *o = ctl_options; o->name; o++) {
+		for (const struct ctl_option *o = arguments_table(); o->name; o++) {
 			auto_free char *name = xasprintf("--%s", o->name);
 
 			if (o->groups & (command->options | GROUP_ALL))
@@ -204,7 +204,7 @@ static void test_tables_are_whole(void **state UNUSED)
 		}
 		assert_ptr_equal(command_find(command->name), command);
 	}
-	for (const struct ctl_option *a = ctl_options; a->name; a++) {
+	for (const struct ctl_option *a = arguments_table(); a->name; a++) {
 		for (const struct ctl_option *b = a + 1; b->name; b++) {
 			assert_string_not_equal(a->name, b->name);
 			assert_true(!a->letter || a->letter != b->letter);
@@ -256,9 +256,9 @@ static void test_settings_file_environment_command_line(void **state UNUSED)
 	assert_int_equal(read_line(&f, line), CTL_OK);
 	assert_int_equal(settings_read(&f.c, true, &s), CTL_OK);
 	assert_string_equal(s.socket, "/from/file");
-	assert_string_equal(s.etcd_prefix, "/environment");
-	assert_string_equal(s.etcd_endpoints, "http://line:1");
-	assert_string_equal(s.etcd_username, "file");
+	assert_string_equal(s.store.etcd.prefix, "/environment");
+	assert_string_equal(s.store.etcd.endpoints, "http://line:1");
+	assert_string_equal(s.store.etcd.username, "file");
 	assert_string_equal(s.state_dir, "/var/lib/flannel");
 	settings_fini(&s);
 	done(&f);
@@ -302,7 +302,7 @@ static void test_settings_password_is_the_first_line(void **state UNUSED)
 
 	assert_int_equal(read_line(&f, line), CTL_OK);
 	assert_int_equal(settings_read(&f.c, true, &s), CTL_OK);
-	assert_string_equal(s.etcd_password, "secret word");
+	assert_string_equal(s.store.etcd.password, "secret word");
 	settings_fini(&s);
 	unlink(path);
 	memset(&s, 0, sizeof(s));

@@ -76,12 +76,10 @@ static void test_flannels_flags_and_defaults(void **state)
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		const struct option_spec *s = flanneld_option_specs;
+		const struct option_spec *s = options_find(flanneld_option_specs, rows[i].name);
 		const char *value;
 
-		while (s->name && strcmp(s->name, rows[i].name) != 0)
-			s++;
-		assert_row(s->name, rows[i].name);
+		assert_row(s, rows[i].name);
 		value = s->value ? s->value : s->type == OPTION_BOOL ? "false" : "";
 		if (strcmp(value, rows[i].value) != 0)
 			fail_msg("%s is \"%s\" by default, expected \"%s\"", s->name, value,
@@ -89,32 +87,52 @@ static void test_flannels_flags_and_defaults(void **state)
 	}
 }
 
+struct seen {
+	const char *names[100];
+	const char *places[100]; /* where their values are */
+	size_t len;
+};
+
+static int check_option(const struct option_spec *s, void *value, void *arg)
+{
+	struct seen *seen = arg;
+
+	assert_row(s->help && *s->help, s->name);
+	for (size_t i = 0; i < seen->len; i++) {
+		assert_row(strcmp(s->name, seen->names[i]) != 0, s->name);
+		assert_row(value != seen->places[i], s->name);
+	}
+	assert_true(seen->len < ARRAY_LEN(seen->names));
+	seen->names[seen->len] = s->name;
+	seen->places[seen->len++] = value;
+	if (s->type == OPTION_INT)
+		assert_row(s->min <= s->max && s->value, s->name);
+	if (s->type == OPTION_CHOICE)
+		assert_row(s->choices && s->value, s->name);
+	if (s->value) {
+		auto_free char *line = xasprintf("--%s=%s", s->name, s->value);
+		struct flanneld_options o;
+		struct err e;
+		int rc = read_options(line, &o, &e);
+
+		flanneld_options_fini(&o);
+		if (rc < 0)
+			fail_msg("its own default is refused: %s", e.text);
+	}
+	return 0;
+}
+
 /* The table is used to write memory: every default must be one that may be given. */
 static void test_the_table_is_sound(void **state)
 {
 	(void)state;
-	for (const struct option_spec *s = flanneld_option_specs; s->name; s++) {
-		assert_row(s->help && *s->help, s->name);
-		assert_row(s->offset < sizeof(struct flanneld_options), s->name);
-		for (const struct option_spec *t = flanneld_option_specs; t != s; t++) {
-			assert_row(strcmp(s->name, t->name) != 0, s->name);
-			assert_row(s->offset != t->offset, s->name);
-		}
-		if (s->type == OPTION_INT)
-			assert_row(s->min <= s->max && s->value, s->name);
-		if (s->type == OPTION_CHOICE)
-			assert_row(s->choices && s->value, s->name);
-		if (s->value) {
-			auto_free char *line = xasprintf("--%s=%s", s->name, s->value);
-			struct flanneld_options o;
-			struct err e;
-			int rc = read_options(line, &o, &e);
+	struct flanneld_options o;
+	struct seen seen = { .len = 0 };
 
-			flanneld_options_fini(&o);
-			if (rc < 0)
-				fail_msg("its own default is refused: %s", e.text);
-		}
-	}
+	options_each(flanneld_option_specs, &o, check_option, &seen);
+	for (size_t i = 0; i < seen.len; i++)
+		assert_row(seen.places[i] >= (char *)&o && seen.places[i] < (char *)(&o + 1),
+			   seen.names[i]);
 }
 
 static void test_values_arrive(void **state)
@@ -128,8 +146,8 @@ static void test_values_arrive(void **state)
 		"-iptables-forward-rules=false -healthz-ip :: -healthz-port 65535 -v 10 "
 		"-log-format json -node-id abc -node-name worker",
 		&o);
-	assert_string_equal(o.etcd_endpoints, "http://192.0.2.1:2379");
-	assert_string_equal(o.etcd_prefix, "/net");
+	assert_string_equal(o.store.etcd.endpoints, "http://192.0.2.1:2379");
+	assert_string_equal(o.store.etcd.prefix, "/net");
 	assert_int_equal(o.external.iface.len, 2);
 	assert_string_equal(o.external.iface.items[1], "192.0.2.5");
 	assert_int_equal(o.external.iface_regex.len, 1);
@@ -224,7 +242,7 @@ static void test_command_line_beats_environment_beats_file(void **state)
 	if (flanneld_options_read(3, argv, &o, &e) < 0)
 		fail_msg("%s", e.text);
 	assert_int_equal(o.healthz_port, 3);
-	assert_string_equal(o.etcd_prefix, "/environment");
+	assert_string_equal(o.store.etcd.prefix, "/environment");
 	assert_string_equal(o.node_name, "file");
 	flanneld_options_fini(&o);
 
@@ -277,7 +295,7 @@ static void test_password_from_a_file(void **state)
 		assert_int_equal(file_replace(path, rows[i].text, strlen(rows[i].text), 0600, NULL),
 				 0);
 		read_ok(line, &o);
-		assert_string_equal(o.etcd_password, rows[i].password);
+		assert_string_equal(o.store.etcd.password, rows[i].password);
 		flanneld_options_fini(&o);
 	}
 	unlink(path);

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What etcd wants to be told: flannel's flags, and a file for the password. */
+#include "stores/etcd/etcd_options.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "lib/file.h"
+#include "lib/options.h"
+
+#define PASSWORD_MAX_SIZE 4096
+
+#define AT(field) offsetof(struct etcd_options, field)
+
+/* clang-format off */
+const struct option_spec etcd_option_specs[] = {
+	{ .name = "etcd-endpoints", .type = OPTION_TEXT, .offset = AT(endpoints), .metavar = "LIST",
+	  .value = "http://127.0.0.1:4001,http://127.0.0.1:2379",
+	  .help = "comma list of etcd endpoints, http://host:port or https://host:port" },
+	{ .name = "etcd-prefix", .type = OPTION_TEXT, .offset = AT(prefix), .metavar = "PREFIX",
+	  .value = "/coreos.com/network",
+	  .help = "key prefix of configuration and leases in etcd" },
+	{ .name = "etcd-keyfile", .type = OPTION_TEXT, .offset = AT(key_file), .metavar = "FILE",
+	  .help = "PEM file of the key to show to etcd" },
+	{ .name = "etcd-certfile", .type = OPTION_TEXT, .offset = AT(cert_file), .metavar = "FILE",
+	  .help = "PEM file of the certificate to show to etcd" },
+	{ .name = "etcd-cafile", .type = OPTION_TEXT, .offset = AT(ca_file), .metavar = "FILE",
+	  .help = "PEM file of the authority that signed etcd's certificate; empty: the system's" },
+	{ .name = "etcd-username", .type = OPTION_TEXT, .offset = AT(username), .metavar = "NAME",
+	  .help = "user name for etcd" },
+	{ .name = "etcd-password", .type = OPTION_TEXT, .offset = AT(password), .secret = true,
+	  .help = "password for etcd; seen by everybody in the process list, better use etcd-password-file" },
+	{ .name = "etcd-password-file", .type = OPTION_TEXT, .offset = AT(password_file), .metavar = "FILE",
+	  .help = "file with the password for etcd in its first line" },
+	{ 0 },
+};
+/* clang-format on */
+
+int etcd_options_check(void *options, struct err *e)
+{
+	struct etcd_options *o = options;
+	auto_free char *text = NULL;
+	int rc;
+
+	if (!*o->password_file)
+		return 0;
+	rc = file_read(o->password_file, PASSWORD_MAX_SIZE, &text, NULL, e);
+	if (rc < 0)
+		return err_wrap(e, "etcd-password-file");
+	text[strcspn(text, "\r\n")] = '\0';
+	free(o->password);
+	o->password = xstrdup(text);
+	explicit_bzero(text, strlen(text));
+	return 0;
+}
