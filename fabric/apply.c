@@ -6,13 +6,13 @@
 #include <sys/socket.h>
 
 /* A dump that was disturbed is repeated this often before the kind is left for the next time. */
-#define DUMP_ATTEMPTS 4
 
 /* Objects of a dump, kept until it is known to be whole. */
 struct dump {
 	struct kernel_object *items;
 	size_t len;
 	size_t cap;
+	size_t before; /* of them from dumps before this one */
 	enum kernel_kind kind;
 };
 
@@ -28,19 +28,23 @@ static void collect(void *arg, const struct nlmsghdr *hdr)
 	d->items[d->len++] = object;
 }
 
+static void forget(void *arg)
+{
+	struct dump *d = arg;
+
+	d->len = d->before;
+}
+
 static int dump_one(struct netlink *nl, struct dump *d, int family, uint32_t ifindex,
 		    uint8_t protocol, struct err *e)
 {
 	char buffer[NETLINK_MESSAGE_MAX] __attribute__((aligned(8))) = { 0 };
 	struct nlmsghdr *hdr = (struct nlmsghdr *)(void *)buffer;
-	size_t before = d->len;
-	int rc = -EINTR;
+	int rc;
 
-	for (unsigned attempt = 0; attempt < DUMP_ATTEMPTS && rc == -EINTR; attempt++) {
-		d->len = before;
-		kernel_object_encode_dump(d->kind, family, ifindex, protocol, hdr);
-		rc = netlink_dump(nl, hdr, collect, d, e);
-	}
+	d->before = d->len;
+	kernel_object_encode_dump(d->kind, family, ifindex, protocol, hdr);
+	rc = netlink_dump(nl, hdr, collect, forget, d, e);
 	/* The device vanished between two steps, or the host has no IPv6: nothing there. */
 	if (rc == -ENODEV || rc == -EOPNOTSUPP || rc == -ENOENT)
 		rc = 0;

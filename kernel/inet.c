@@ -6,8 +6,6 @@
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
 
-#define DUMP_ATTEMPTS 5
-
 static void put_ip(struct nlmsghdr *hdr, uint16_t type, const struct ip_addr *a)
 {
 	mnl_attr_put(hdr, type, ip_addr_size(a), a->b);
@@ -266,27 +264,30 @@ static void on_route(void *arg, const struct nlmsghdr *hdr)
 		collect_route(arg, &r);
 }
 
+static void forget_routes(void *arg)
+{
+	struct route_list *list = arg;
+
+	list->len = 0;
+}
+
 int inet_list_routes(struct netlink *nl, int family, uint32_t ifindex, struct inet_route **ret,
 		     size_t *ret_len, struct err *e)
 {
-	for (unsigned attempt = 1;; attempt++) {
-		struct {
-			struct nlmsghdr hdr;
-			struct rtmsg m;
-		} request = { .hdr = { .nlmsg_len = sizeof(request), .nlmsg_type = RTM_GETROUTE },
-			      .m = { .rtm_family = (uint8_t)family } };
-		struct route_list list = { .ifindex = ifindex };
-		int rc = netlink_dump(nl, &request.hdr, on_route, &list, e);
+	struct {
+		struct nlmsghdr hdr;
+		struct rtmsg m;
+	} request = { .hdr = { .nlmsg_len = sizeof(request), .nlmsg_type = RTM_GETROUTE },
+		      .m = { .rtm_family = (uint8_t)family } };
+	struct route_list list = { .ifindex = ifindex };
 
-		if (rc == 0) {
-			*ret = list.items;
-			*ret_len = list.len;
-			return 0;
-		}
+	if (netlink_dump(nl, &request.hdr, on_route, forget_routes, &list, e) < 0) {
 		free(list.items);
-		if (rc != -EINTR || attempt == DUMP_ATTEMPTS)
-			return err_wrap(e, "routes");
+		return err_wrap(e, "routes");
 	}
+	*ret = list.items;
+	*ret_len = list.len;
+	return 0;
 }
 
 struct address_list {
@@ -308,25 +309,28 @@ static void on_address(void *arg, const struct nlmsghdr *hdr)
 	list->items[list->len++] = a;
 }
 
+static void forget_addresses(void *arg)
+{
+	struct address_list *list = arg;
+
+	list->len = 0;
+}
+
 int inet_list_addresses(struct netlink *nl, int family, uint32_t ifindex, struct inet_address **ret,
 			size_t *ret_len, struct err *e)
 {
-	for (unsigned attempt = 1;; attempt++) {
-		struct {
-			struct nlmsghdr hdr;
-			struct ifaddrmsg m;
-		} request = { .hdr = { .nlmsg_len = sizeof(request), .nlmsg_type = RTM_GETADDR },
-			      .m = { .ifa_family = (uint8_t)family, .ifa_index = ifindex } };
-		struct address_list list = { .ifindex = ifindex };
-		int rc = netlink_dump(nl, &request.hdr, on_address, &list, e);
+	struct {
+		struct nlmsghdr hdr;
+		struct ifaddrmsg m;
+	} request = { .hdr = { .nlmsg_len = sizeof(request), .nlmsg_type = RTM_GETADDR },
+		      .m = { .ifa_family = (uint8_t)family, .ifa_index = ifindex } };
+	struct address_list list = { .ifindex = ifindex };
 
-		if (rc == 0) {
-			*ret = list.items;
-			*ret_len = list.len;
-			return 0;
-		}
+	if (netlink_dump(nl, &request.hdr, on_address, forget_addresses, &list, e) < 0) {
 		free(list.items);
-		if (rc != -EINTR || attempt == DUMP_ATTEMPTS)
-			return err_wrap(e, "addresses");
+		return err_wrap(e, "addresses");
 	}
+	*ret = list.items;
+	*ret_len = list.len;
+	return 0;
 }

@@ -171,6 +171,13 @@ int link_get_by_index(struct netlink *nl, uint32_t ifindex, struct link_info *re
 	return 0;
 }
 
+static void forget(void *arg)
+{
+	struct link_array *found = arg;
+
+	found->len = 0;
+}
+
 int link_list(struct netlink *nl, struct link_info **ret, size_t *ret_len, struct err *e)
 {
 	struct {
@@ -178,19 +185,15 @@ int link_list(struct netlink *nl, struct link_info **ret, size_t *ret_len, struc
 		struct ifinfomsg info;
 	} request = { .hdr = { .nlmsg_len = sizeof(request), .nlmsg_type = RTM_GETLINK } };
 
-	for (unsigned attempt = 0;; attempt++) {
-		struct link_array found = { 0 };
-		int rc = netlink_dump(nl, &request.hdr, collect, &found, e);
+	struct link_array found = { 0 };
 
-		if (rc == 0) {
-			*ret = found.items;
-			*ret_len = found.len;
-			return 0;
-		}
+	if (netlink_dump(nl, &request.hdr, collect, forget, &found, e) < 0) {
 		free(found.items);
-		if (rc != -EINTR || attempt == 5)
-			return err_wrap(e, "devices");
+		return err_wrap(e, "devices");
 	}
+	*ret = found.items;
+	*ret_len = found.len;
+	return 0;
 }
 
 /*

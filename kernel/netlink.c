@@ -14,6 +14,7 @@
 #define SOCKET_BUFFER_SIZE (4 * 1024 * 1024) /* acks of a batch in which every request fails */
 #define REPLY_TIMEOUT_S    5
 #define SEND_OVERHEAD      4096 /* the kernel's own share of a send buffer */
+#define DUMP_ATTEMPTS      8
 
 struct netlink {
 	struct mnl_socket *socket;
@@ -193,8 +194,9 @@ int netlink_call(struct netlink *nl, struct nlmsghdr *request,
 	}
 }
 
-int netlink_dump(struct netlink *nl, struct nlmsghdr *request,
-		 void (*visit)(void *arg, const struct nlmsghdr *object), void *arg, struct err *e)
+static int dump_once(struct netlink *nl, struct nlmsghdr *request,
+		     void (*visit)(void *arg, const struct nlmsghdr *object), void *arg,
+		     struct err *e)
 {
 	bool interrupted = false;
 	int rc;
@@ -234,6 +236,20 @@ int netlink_dump(struct netlink *nl, struct nlmsghdr *request,
 			visit(arg, hdr);
 		}
 	}
+}
+
+int netlink_dump(struct netlink *nl, struct nlmsghdr *request,
+		 void (*visit)(void *arg, const struct nlmsghdr *object), void (*forget)(void *arg),
+		 void *arg, struct err *e)
+{
+	int rc = dump_once(nl, request, visit, arg, e);
+
+	for (unsigned i = 1; i < DUMP_ATTEMPTS && rc == -EINTR; i++) {
+		if (forget)
+			forget(arg);
+		rc = dump_once(nl, request, visit, arg, e);
+	}
+	return rc;
 }
 
 /* The send buffer must hold a transaction as a whole. */

@@ -49,13 +49,16 @@ int netlink_call(struct netlink *nl, struct nlmsghdr *request,
 		 struct err *e) MUST_CHECK;
 
 /*
- * Sends a dump request (NLM_F_DUMP is set here) and shows every message of the answer to `visit`. A
- * dump that the kernel marks as interrupted may have shown objects twice or not at all: -EINTR, and
- * the caller starts afresh.
+ * Sends a dump request (NLM_F_DUMP is set here) and shows every message of the answer to `visit`.
+ *
+ * A dump that the kernel marks as interrupted may have shown objects twice or not at all, so it is
+ * taken again: before each further one `forget` is called, for `arg` to be as it was before the
+ * call. NULL: who sees an object twice is not disturbed. Where something changes all the time it
+ * is given up after a few: -EINTR.
  */
 int netlink_dump(struct netlink *nl, struct nlmsghdr *request,
-		 void (*visit)(void *arg, const struct nlmsghdr *object), void *arg,
-		 struct err *e) MUST_CHECK;
+		 void (*visit)(void *arg, const struct nlmsghdr *object), void (*forget)(void *arg),
+		 void *arg, struct err *e) MUST_CHECK;
 
 /*
  * Sends `size` bytes of complete requests, whose first and last message mark a transaction's begin

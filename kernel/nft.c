@@ -9,8 +9,7 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <string.h>
 
-#define DUMP_ATTEMPTS 5
-#define COMMENT_TYPE  0 /* of an element's user data, as libnftnl numbers it */
+#define COMMENT_TYPE 0 /* of an element's user data, as libnftnl numbers it */
 
 static struct nlmsghdr *put_header(struct nlmsghdr *hdr, uint16_t type, uint16_t flags,
 				   uint8_t family, uint16_t resource)
@@ -400,42 +399,40 @@ static void on_rule(void *arg, const struct nlmsghdr *hdr)
 		(*(size_t *)arg)++;
 }
 
+static void forget_rules(void *arg)
+{
+	*(size_t *)arg = 0;
+}
+
 int nft_count_rules(struct netlink *nl, const struct nft_chain *c, size_t *ret, struct err *e)
 {
-	for (unsigned attempt = 1;; attempt++) {
-		char buffer[NETLINK_MESSAGE_MAX] __attribute__((aligned(8))) = { 0 };
-		struct nlmsghdr *hdr = (struct nlmsghdr *)(void *)buffer;
-		size_t len = 0;
-		int rc;
+	char buffer[NETLINK_MESSAGE_MAX] __attribute__((aligned(8))) = { 0 };
+	struct nlmsghdr *hdr = (struct nlmsghdr *)(void *)buffer;
+	size_t len = 0;
+	int rc;
 
-		put_request(hdr, NFT_MSG_GETRULE, 0, c->family);
-		mnl_attr_put_strz(hdr, NFTA_RULE_TABLE, c->table);
-		mnl_attr_put_strz(hdr, NFTA_RULE_CHAIN, c->name);
-		rc = netlink_dump(nl, hdr, on_rule, &len, e);
-		if (rc == 0 || rc == -ENOENT) {
-			*ret = len;
-			return 0;
-		}
-		if (rc != -EINTR || attempt == DUMP_ATTEMPTS)
-			return err_wrap(e, "nftables chain %s", c->name);
-	}
+	put_request(hdr, NFT_MSG_GETRULE, 0, c->family);
+	mnl_attr_put_strz(hdr, NFTA_RULE_TABLE, c->table);
+	mnl_attr_put_strz(hdr, NFTA_RULE_CHAIN, c->name);
+	rc = netlink_dump(nl, hdr, on_rule, forget_rules, &len, e);
+	if (rc < 0 && rc != -ENOENT)
+		return err_wrap(e, "nftables chain %s", c->name);
+	*ret = len;
+	return 0;
 }
 
 int nft_list_elements(struct netlink *nl, const struct nft_set *set,
 		      void (*visit)(void *arg, const struct nft_element *el), void *arg,
 		      struct err *e)
 {
-	for (unsigned attempt = 1;; attempt++) {
-		char buffer[NETLINK_MESSAGE_MAX] __attribute__((aligned(8))) = { 0 };
-		struct nlmsghdr *hdr = (struct nlmsghdr *)(void *)buffer;
-		struct listing l = { .set = set, .visit = visit, .arg = arg };
-		int rc;
+	char buffer[NETLINK_MESSAGE_MAX] __attribute__((aligned(8))) = { 0 };
+	struct nlmsghdr *hdr = (struct nlmsghdr *)(void *)buffer;
+	struct listing l = { .set = set, .visit = visit, .arg = arg };
 
-		put_request(hdr, NFT_MSG_GETSETELEM, 0, set->family);
-		mnl_attr_put_strz(hdr, NFTA_SET_ELEM_LIST_TABLE, set->table);
-		mnl_attr_put_strz(hdr, NFTA_SET_ELEM_LIST_SET, set->name);
-		rc = netlink_dump(nl, hdr, on_elements, &l, e);
-		if (rc != -EINTR || attempt == DUMP_ATTEMPTS)
-			return rc < 0 ? err_wrap(e, "nftables set %s", set->name) : 0;
-	}
+	put_request(hdr, NFT_MSG_GETSETELEM, 0, set->family);
+	mnl_attr_put_strz(hdr, NFTA_SET_ELEM_LIST_TABLE, set->table);
+	mnl_attr_put_strz(hdr, NFTA_SET_ELEM_LIST_SET, set->name);
+	if (netlink_dump(nl, hdr, on_elements, NULL, &l, e) < 0)
+		return err_wrap(e, "nftables set %s", set->name);
+	return 0;
 }

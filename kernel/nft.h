@@ -97,7 +97,8 @@ int nft_get_element(struct netlink *nl, const struct nft_set *set, const void *k
 int nft_count_rules(struct netlink *nl, const struct nft_chain *c, size_t *ret,
 		    struct err *e) MUST_CHECK;
 
-/* Shows every element to `visit`. -ENOENT: no such set or table. */
+/* Shows every element to `visit`, some twice if the set changes meanwhile. -ENOENT: no such set or
+ * table. */
 int nft_list_elements(struct netlink *nl, const struct nft_set *set,
 		      void (*visit)(void *arg, const struct nft_element *el), void *arg,
 		      struct err *e) MUST_CHECK;

@@ -12,7 +12,6 @@
 #define ELEMENTS_PER_PUT    1000        /* 28 bytes each at most */
 #define RULE_ROOM           2048
 #define NFT_TABLE_NAME_SIZE 256 /* as the kernel allows, with the terminator */
-#define DUMP_ATTEMPTS       8
 /* For nft alone: libnftnl/udata.h, and nft's enum byteorder. */
 #define UDATA_TABLE_COMMENT    0
 #define UDATA_SET_KEYBYTEORDER 0
@@ -312,6 +311,7 @@ struct reader {
 	visit_fn *visit;
 	void *arg;
 	uint16_t type; /* of the answers */
+	void (*reset)(void *arg);
 };
 
 static const struct nlattr *find(const struct nlmsghdr *hdr, uint16_t type)
@@ -344,6 +344,14 @@ static const char *text_of(const struct nlattr *attr)
 									 : "";
 }
 
+static void forget_answers(void *arg)
+{
+	const struct reader *r = arg;
+
+	if (r->reset)
+		r->reset(r->arg);
+}
+
 static void on_answer(void *arg, const struct nlmsghdr *hdr)
 {
 	const struct reader *r = arg;
@@ -353,8 +361,8 @@ static void on_answer(void *arg, const struct nlmsghdr *hdr)
 }
 
 /*
- * Dumps what `get` names; the names of table and set or chain narrow it, NULL for any. A dump that
- * was disturbed starts afresh: `reset` then forgets what was seen.
+ * Dumps what `get` names; the names of table and set or chain narrow it, NULL for any. `reset` is
+ * called first, and again to forget what was seen by a dump that was disturbed.
  */
 struct query {
 	uint8_t get;
@@ -370,21 +378,18 @@ static int dump(struct netlink *nl, const struct query *q, void (*reset)(void *a
 		visit_fn *visit, void *arg, struct err *e)
 {
 	char buffer[512] __attribute__((aligned(8)));
-	struct reader r = { visit, arg, nft_type(q->answer) };
-	int rc = -EINTR;
+	struct reader r = { visit, arg, nft_type(q->answer), reset };
+	struct nlmsghdr *hdr = message_init(buffer, nft_type(q->get), 0, q->family);
 
-	for (unsigned i = 0; i < DUMP_ATTEMPTS && rc == -EINTR; i++) {
-		struct nlmsghdr *hdr = message_init(buffer, nft_type(q->get), 0, q->family);
-
-		if (q->table)
-			mnl_attr_put_strz(hdr, q->table_attr, q->table);
-		if (q->name)
-			mnl_attr_put_strz(hdr, q->name_attr, q->name);
-		if (reset)
-			reset(arg);
-		rc = netlink_dump(nl, hdr, on_answer, &r, e);
-	}
-	return rc < 0 ? err_wrap(e, "nftables") : 0;
+	if (q->table)
+		mnl_attr_put_strz(hdr, q->table_attr, q->table);
+	if (q->name)
+		mnl_attr_put_strz(hdr, q->name_attr, q->name);
+	if (reset)
+		reset(arg);
+	if (netlink_dump(nl, hdr, on_answer, forget_answers, &r, e) < 0)
+		return err_wrap(e, "nftables");
+	return 0;
 }
 
 /* What nftables_compare finds, one dump after the other. */
@@ -621,7 +626,7 @@ int nftables_counter_read(struct netlink *nl, const char *table, const char *nam
 	char buffer[512] __attribute__((aligned(8)));
 	struct nlmsghdr *hdr = message_init(buffer, nft_type(NFT_MSG_GETOBJ), 0, NFPROTO_INET);
 	struct nftables_counter counter = { 0 };
-	struct reader r = { read_counter, &counter, nft_type(NFT_MSG_NEWOBJ) };
+	struct reader r = { read_counter, &counter, nft_type(NFT_MSG_NEWOBJ), NULL };
 	int rc;
 
 	mnl_attr_put_strz(hdr, NFTA_OBJ_TABLE, table);

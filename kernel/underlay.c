@@ -8,8 +8,6 @@
 
 #include "kernel/object.h"
 
-#define DUMP_ATTEMPTS 4
-
 struct address_array {
 	struct underlay_address *items;
 	size_t len;
@@ -44,20 +42,22 @@ static void collect_address(void *arg, const struct nlmsghdr *hdr)
 	};
 }
 
+static void forget_addresses(void *arg)
+{
+	struct address_array *found = arg;
+
+	found->len = 0;
+}
+
 int underlay_addresses(struct netlink *nl, int family, struct underlay_address **ret,
 		       size_t *ret_len, struct err *e)
 {
 	char buffer[NETLINK_MESSAGE_MAX] __attribute__((aligned(8))) = { 0 };
 	struct nlmsghdr *hdr = (struct nlmsghdr *)(void *)buffer;
 	struct address_array found = { 0 };
-	int rc = -EINTR;
 
-	for (unsigned i = 0; i < DUMP_ATTEMPTS && rc == -EINTR; i++) {
-		found.len = 0;
-		kernel_object_encode_dump(KERNEL_ADDRESS, family, 0, 0, hdr);
-		rc = netlink_dump(nl, hdr, collect_address, &found, e);
-	}
-	if (rc < 0) {
+	kernel_object_encode_dump(KERNEL_ADDRESS, family, 0, 0, hdr);
+	if (netlink_dump(nl, hdr, collect_address, forget_addresses, &found, e) < 0) {
 		free(found.items);
 		return err_wrap(e, "addresses");
 	}
@@ -162,19 +162,19 @@ bool underlay_default_in_use(struct netlink *nl, int family, uint32_t *ret_ifind
 	return true;
 }
 
+static void forget_default(void *arg)
+{
+	*(uint32_t *)arg = 0;
+}
+
 int underlay_default_interface(struct netlink *nl, int family, uint32_t *ret_ifindex, struct err *e)
 {
 	char buffer[NETLINK_MESSAGE_MAX] __attribute__((aligned(8))) = { 0 };
 	struct nlmsghdr *hdr = (struct nlmsghdr *)(void *)buffer;
 	uint32_t ifindex = 0;
-	int rc = -EINTR;
 
-	for (unsigned i = 0; i < DUMP_ATTEMPTS && rc == -EINTR; i++) {
-		ifindex = 0;
-		kernel_object_encode_dump(KERNEL_ROUTE, family, 0, 0, hdr);
-		rc = netlink_dump(nl, hdr, take_default, &ifindex, e);
-	}
-	if (rc < 0)
+	kernel_object_encode_dump(KERNEL_ROUTE, family, 0, 0, hdr);
+	if (netlink_dump(nl, hdr, take_default, forget_default, &ifindex, e) < 0)
 		return err_wrap(e, "default route");
 	if (!ifindex)
 		return err_set(e, -ENETUNREACH, "there is no default route");

@@ -289,12 +289,11 @@ void rules_look_around(struct rules *r, struct netlink *route_nl)
 	for (size_t f = 0; f < ARRAY_LEN(families); f++) {
 		memset(buffer, 0, sizeof(buffer));
 		kernel_object_encode_dump(KERNEL_ADDRESS, families[f], 0, 0, hdr);
-		/* What a dump misses, because it changed meanwhile, is notified. */
-		(void)!netlink_dump(route_nl, hdr, on_dumped, r, NULL);
+		(void)!netlink_dump(route_nl, hdr, on_dumped, NULL, r, NULL);
 		for (size_t p = 0; p < ARRAY_LEN(protocols); p++) {
 			memset(buffer, 0, sizeof(buffer));
 			kernel_object_encode_dump(KERNEL_ROUTE, families[f], 0, protocols[p], hdr);
-			(void)!netlink_dump(route_nl, hdr, on_dumped, r, NULL);
+			(void)!netlink_dump(route_nl, hdr, on_dumped, NULL, r, NULL);
 		}
 	}
 }
