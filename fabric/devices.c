@@ -59,8 +59,6 @@ bool fabric_look_after_devices(struct fabric *f)
 
 		if (device_apply(f->nl, &f->devices[i], f->ifindexes[i], &ifindex, &changed, &e) <
 		    0) {
-			if (f->devices_ok || strcmp(e.text, f->device_error.text) != 0)
-				log_error("device-failed", "%s; trying again", e.text);
 			f->device_error = e;
 			all = false;
 		}
@@ -78,8 +76,6 @@ bool fabric_look_after_devices(struct fabric *f)
 		f->dirty = APPLY_ALL_KINDS;
 		fabric_place_rules(f);
 	}
-	if (all && !f->devices_ok && f->device_error.text[0])
-		log_info("device-ok", "all devices are as they should be again");
 	if (all)
 		f->device_error.text[0] = '\0';
 	f->devices_ok = all;

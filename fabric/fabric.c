@@ -251,10 +251,7 @@ uint64_t fabric_sync_now(struct fabric *f)
 	return netlink_counts(f->nl)->writes - before;
 }
 
-int fabric_diff(struct fabric *f,
-		void (*visit)(void *arg, enum reconcile_action action,
-			      const struct kernel_object *o),
-		void *arg, struct err *e)
+int fabric_diff(struct fabric *f, fabric_difference_fn *visit, void *arg, struct err *e)
 {
 	int rc = 0;
 

@@ -71,10 +71,9 @@ void fabric_sync(struct fabric *f);
 uint64_t fabric_sync_now(struct fabric *f);
 /* Compare everything now and show what would be written. It is written by the next turn of the
  * loop. */
-int fabric_diff(struct fabric *f,
-		void (*visit)(void *arg, enum reconcile_action action,
-			      const struct kernel_object *o),
-		void *arg, struct err *e) MUST_CHECK;
+typedef void fabric_difference_fn(void *arg, enum reconcile_action action,
+				  const struct kernel_object *o);
+int fabric_diff(struct fabric *f, fabric_difference_fn *visit, void *arg, struct err *e) MUST_CHECK;
 
 uint32_t fabric_pod_mtu(const struct fabric *f);
 

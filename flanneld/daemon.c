@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <sys/random.h>
 
 #include "flanneld/identity.h"
@@ -30,127 +29,113 @@ static uint64_t random_u64(void)
 	return value;
 }
 
-/* ---- what is wrong ---- */
+/* ---- what is wrong, and what is shown ---- */
 
-static void add(struct daemon_problem *list, size_t *len, const char *name, const char *fmt, ...)
-	PRINTF(4, 5);
-
-static void add(struct daemon_problem *list, size_t *len, const char *name, const char *fmt, ...)
+/* Lease held, devices up, kernel once equal to the leases, subnet.env written. Why not, or "". */
+static const char *not_ready(const struct daemon *d, const struct manager_view *m,
+			     const struct fabric_view *f)
 {
-	va_list ap;
-
-	if (*len == DAEMON_PROBLEMS_MAX)
-		return;
-	list[*len].name = name;
-	va_start(ap, fmt);
-	vsnprintf(list[*len].text, sizeof(list[*len].text), fmt, ap);
-	va_end(ap);
-	(*len)++;
-}
-
-static void rules_problems(const struct daemon *d, struct daemon_problem *list, size_t *len)
-{
-	struct rules_view r;
-
-	rules_view(d->rules, &r);
-	if (!r.started)
-		return;
-	if (!r.ok)
-		add(list, len, "rules-failed", "%s", r.error);
-	if (r.forward_block[0])
-		add(list, len, "forward-blocked", "%s", r.forward_block);
-	if (r.sysctl_missing[0])
-		add(list, len, "forwarding-off", "%s", r.sysctl_missing);
-	if (r.dropped_lately)
-		add(list, len, "packets-dropped",
-		    "within the last minute, of %llu tunnel packets from no peer and %llu with a "
-		    "forged source in all",
-		    (unsigned long long)r.guard_dropped_total,
-		    (unsigned long long)r.spoofed_dropped_total);
-}
-
-size_t daemon_problems(const struct daemon *d,
-		       struct daemon_problem ret[static DAEMON_PROBLEMS_MAX])
-{
-	char text[MANAGER_REASON_SIZE];
-	struct manager_view m;
-	struct fabric_view f;
-	const char *twin;
-	size_t len = 0;
-
-	manager_view(d->manager, &m);
-	fabric_view(d->fabric, &f);
-	if (m.stale)
-		add(ret, &len, "stale",
-		    "the store was not heard since the start, what was known last is in "
-		    "use: %s",
-		    m.reason);
-	else if (m.state != MANAGER_HELD)
-		add(ret, &len, manager_state_name(m.state), "%s", m.reason);
-	else if (m.reason[0])
-		add(ret, &len, "lease-not-renewed", "%s", m.reason);
-	if (m.state == MANAGER_HELD && !m.watch_live)
-		add(ret, &len, "watch-lost", "%s",
-		    m.watch_reason[0] ? m.watch_reason : "the watch is being opened");
-	if (m.config_changed)
-		add(ret, &len, "config-changed",
-		    "the network configuration in the store is another than the one in use; "
-		    "restart "
-		    "flanneld to use it");
-	if (d->underlay_error.code)
-		add(ret, &len, "underlay-lost", "%s", d->underlay_error.text);
-	if (f.started && !f.devices_ok)
-		add(ret, &len, "device-failed", "%s", f.device_error);
-	if (f.started && f.reconcile->failed)
-		add(ret, &len, "kernel-refused", "%zu of %zu objects were refused by the kernel",
-		    f.reconcile->failed,
-		    f.reconcile->wanted[KERNEL_ADDRESS] + f.reconcile->wanted[KERNEL_FDB] +
-			    f.reconcile->wanted[KERNEL_NEIGHBOUR] +
-			    f.reconcile->wanted[KERNEL_ROUTE]);
-	else if (f.started && f.reconcile->unsettled)
-		add(ret, &len, "kernel-behind", "%zu objects are not yet in the kernel",
-		    f.reconcile->unsettled);
-	if (f.ignored)
-		add(ret, &len, "peers-ignored",
-		    "%zu of %zu peers have a lease that is of no use here", f.ignored, f.peers);
-	if (m.kept)
-		add(ret, &len, "peers-kept",
-		    "%zu peer%s gone from the store; what leads there stays for some seconds, in "
-		    "case the lease is claimed again",
-		    m.kept, m.kept == 1 ? " is" : "s are");
-	twin = manager_describe_twin(d->manager, text);
-	if (twin)
-		add(ret, &len, twin, "%s%s", text, m.twins > 1 ? "; and there are more" : "");
-	if (m.junk_len)
-		add(ret, &len, "junk-keys", "%zu key%s among the leases cannot be read", m.junk_len,
-		    m.junk_len == 1 ? "" : "s");
-	rules_problems(d, ret, &len);
-	if (d->env_error.code)
-		add(ret, &len, "subnet-file", "%s", d->env_error.text);
-	return len;
-}
-
-bool daemon_is_ready(const struct daemon *d, const char **ret_reason)
-{
-	struct manager_view m;
-	struct fabric_view f;
-
-	manager_view(d->manager, &m);
-	fabric_view(d->fabric, &f);
-	*ret_reason = "";
 	/* A lease that is known from the last run and has not run out is held as well. */
-	if (m.state != MANAGER_HELD && !m.stale)
-		*ret_reason = m.reason[0] ? m.reason : manager_state_name(m.state);
-	else if (!f.devices_ok)
-		*ret_reason = f.started ? f.device_error : "the device is being made";
-	else if (!d->settled)
-		*ret_reason = "the first peers are being programmed";
-	else if (d->env_error.code)
-		*ret_reason = d->env_error.text;
-	else if (d->env_dirty)
-		*ret_reason = "the subnet file is not written yet";
-	return !**ret_reason;
+	if (m->state != MANAGER_HELD && !m->stale)
+		return m->reason[0] ? m->reason : manager_state_name(m->state);
+	if (!f->devices_ok)
+		return f->started ? f->device_error : "the device is being made";
+	if (!d->settled)
+		return "the first peers are being programmed";
+	if (d->env_error.code)
+		return d->env_error.text;
+	return d->env_dirty ? "the subnet file is not written yet" : "";
 }
+
+static void on_problem(void *arg UNUSED, const struct health_entry *entry, int64_t lasted_ms)
+{
+	static const enum log_level levels[] = { [PROBLEM_ERROR] = LOG_LEVEL_ERROR,
+						 [PROBLEM_WARNING] = LOG_LEVEL_WARN,
+						 [PROBLEM_INFO] = LOG_LEVEL_INFO };
+	const struct problem *p = &entry->problem;
+
+	if (lasted_ms < 0)
+		log_write(levels[p->severity], p->name, "%s", p->text);
+	else
+		log_info(p->name, "over after %lld.%03lld s", (long long)(lasted_ms / 1000),
+			 (long long)(lasted_ms % 1000));
+}
+
+/* Judges anew. The views are filled for the caller, who needs them as well. */
+static void judge(struct daemon *d, struct daemon_view *v)
+{
+	char twin_text[MANAGER_REASON_SIZE];
+	struct problem_list problems; /* large, and used as far as its length says */
+	struct health_inputs in = {
+		.manager = &v->manager,
+		.fabric = &v->fabric,
+		.rules = &v->rules,
+		.twin_text = twin_text,
+		.underlay = d->underlay_error.code ? d->underlay_error.text : "",
+		.subnet_file = d->env_error.code ? d->env_error.text : "",
+	};
+
+	manager_view(d->manager, &v->manager);
+	fabric_view(d->fabric, &v->fabric);
+	rules_view(d->rules, &v->rules);
+	in.twin = manager_describe_twin(d->manager, twin_text);
+	health_judge(&in, &problems);
+	health_track(&d->health, clock_boot_ms(), &problems, on_problem, d);
+	v->health = &d->health;
+	v->ready_reason = not_ready(d, &v->manager, &v->fabric);
+	v->ready = !*v->ready_reason;
+	v->was_ready = d->ready_told;
+}
+
+static void on_view(void *arg, bool counters, struct daemon_view *ret)
+{
+	struct daemon *d = arg;
+
+	if (counters)
+		rules_refresh(d->rules);
+	judge(d, ret);
+	ret->node_id = d->node_id;
+	ret->node_name = d->node_name;
+	ret->subnet_file = d->options->subnet_file;
+	ret->masquerade = d->options->traffic.ip_masq;
+	ret->started_ms = d->started_ms;
+	ret->started_wall_ms = d->started_wall_ms;
+	ret->store = &d->calls;
+	ret->pod_mtu_bytes = ret->fabric.devices_len ? fabric_pod_mtu(d->fabric) : 0;
+	ret->own_state = fabric_own_state(d->fabric, &ret->own_reason);
+}
+
+static int on_diff(void *arg, fabric_difference_fn *visit, void *visit_arg, struct err *e)
+{
+	struct daemon *d = arg;
+
+	return fabric_diff(d->fabric, visit, visit_arg, e);
+}
+
+static uint64_t on_sync(void *arg)
+{
+	struct daemon *d = arg;
+
+	return fabric_sync_now(d->fabric);
+}
+
+static bool on_renew(void *arg)
+{
+	struct daemon *d = arg;
+
+	return manager_renew(d->manager, clock_boot_ms());
+}
+
+static void on_ask(void *arg, const struct store_request *request, store_calls_fn *fn, void *fn_arg)
+{
+	struct daemon *d = arg;
+
+	store_calls_submit(&d->calls, request, 0, fn, fn_arg);
+}
+
+static const struct status_ops status_ops = {
+	.view = on_view, .diff = on_diff, .sync = on_sync, .renew = on_renew, .ask = on_ask
+};
 
 /* ---- telling others ---- */
 
@@ -174,7 +159,6 @@ static void write_subnet_env(struct daemon *d)
 	if (file_replace(d->options->subnet_file, text, strlen(text), 0644, &d->env_error) < 0) {
 		struct timeval tv = { SUBNET_ENV_RETRY_S, 0 };
 
-		log_error("subnet-file", "%s; trying again", d->env_error.text);
 		event_add(d->deferred, &tv);
 		return;
 	}
@@ -183,94 +167,73 @@ static void write_subnet_env(struct daemon *d)
 	log_info("subnet-file", "%s is written", d->options->subnet_file);
 }
 
-static void tell_systemd(struct daemon *d)
+static void tell_systemd(struct daemon *d, const struct daemon_view *v)
 {
-	struct daemon_problem problems[DAEMON_PROBLEMS_MAX];
-	size_t len = daemon_problems(d, problems);
+	const struct problem *worst = v->health->present ? &v->health->entries[0].problem : NULL;
 	char subnet[SUBNET_KEY_TEXT] = "-";
-	struct manager_view m;
-	struct fabric_view f;
-	const char *reason;
 	char *status;
 
-	manager_view(d->manager, &m);
-	fabric_view(d->fabric, &f);
-	if (m.own)
-		subnet_format(&m.own->subnet, subnet);
-	status = len ? xasprintf("%s: %s", problems[0].name, problems[0].text)
-		     : xasprintf("ok, %s, %zu peers", subnet, f.peers);
+	if (v->manager.own)
+		subnet_format(&v->manager.own->subnet, subnet);
+	status = worst ? xasprintf("%s: %s", worst->name, worst->text)
+		       : xasprintf("ok, %s, %zu peers", subnet, v->fabric.peers);
 	if (!d->last_status || strcmp(status, d->last_status) != 0)
 		notify_systemd("STATUS=%s", status);
 	free(d->last_status);
 	d->last_status = status;
-	if (!d->ready_told && daemon_is_ready(d, &reason)) {
+	if (!d->ready_told && v->ready) {
 		d->ready_told = true;
 		notify_systemd("READY=1");
-		log_info("ready", "%s, %zu peers, %lld ms after the start", subnet, f.peers,
+		log_info("ready", "%s, %zu peers, %lld ms after the start", subnet, v->fabric.peers,
 			 (long long)(clock_boot_ms() - d->started_ms));
 	}
+}
+
+static void arm_at(struct event *timer, int64_t due_ms)
+{
+	int64_t now = clock_boot_ms();
+	int64_t delay = due_ms > now ? due_ms - now : 0;
+	struct timeval tv = { delay / 1000, delay % 1000 * 1000 };
+
+	if (due_ms == INT64_MAX)
+		event_del(timer);
+	else
+		event_add(timer, &tv);
 }
 
 /* After every input: the next deadline may be another now, and so may what systemd is told. */
 static void after(struct daemon *d)
 {
-	int64_t due = manager_deadline(d->manager);
-	int64_t now = clock_boot_ms();
-	int64_t delay = due > now ? due - now : 0;
-	struct timeval tv = { delay / 1000, delay % 1000 * 1000 };
+	struct daemon_view v;
 
-	if (due == INT64_MAX)
-		event_del(d->timer);
-	else
-		event_add(d->timer, &tv);
+	judge(d, &v);
+	arm_at(d->timer, manager_deadline(d->manager));
+	arm_at(d->health_timer, health_deadline(&d->health));
 	if (!event_pending(d->save, EV_TIMEOUT, NULL)) {
 		struct timeval gap = { SAVE_DELAY_S, 0 };
 
 		if (state_file_is_due(d))
 			event_add(d->save, &gap);
 	}
-	tell_systemd(d);
+	tell_systemd(d, &v);
 	status_server_changed(d->status);
 }
 
 /* ---- manager's outputs ---- */
 
-/* A store request under way, on its way back to the manager. */
-struct pending {
-	struct daemon *d;
-	uint64_t id;
-	enum store_op op;
-	struct timespec start;
-	LIST_ENTRY(pending) link;
-};
-
-static void on_reply(void *arg, struct store_reply *reply)
+static void on_reply(void *arg, uint64_t id, struct store_reply *reply)
 {
-	struct pending *p = arg;
-	struct daemon *d = p->d;
-	struct timespec end;
+	struct daemon *d = arg;
 
-	clock_gettime(CLOCK_MONOTONIC, &end);
-	d->counters.requests[p->op][reply->status]++;
-	d->counters.request_seconds[p->op] += (double)(end.tv_sec - p->start.tv_sec) +
-					      (double)(end.tv_nsec - p->start.tv_nsec) / 1e9;
-	LIST_REMOVE(p, link);
-	manager_reply(d->manager, clock_boot_ms(), p->id, reply);
-	free(p);
+	manager_reply(d->manager, clock_boot_ms(), id, reply);
 	after(d);
 }
 
 static void on_submit(void *arg, uint64_t id, const struct store_request *request)
 {
 	struct daemon *d = arg;
-	struct pending *p = xcalloc(1, sizeof(*p));
 
-	p->d = d;
-	p->id = id;
-	p->op = request->op;
-	LIST_INSERT_HEAD(&d->pending, p, link);
-	clock_gettime(CLOCK_MONOTONIC, &p->start);
-	store_submit(d->store, request, on_reply, p);
+	store_calls_submit(&d->calls, request, id, on_reply, d);
 }
 
 static void on_event(void *arg, struct store_event *event)
@@ -386,7 +349,6 @@ static void move(struct daemon *d, const struct external *x, const struct networ
 	struct err e;
 
 	if (fabric_move(d->fabric, x, d->node_id, &e) < 0) {
-		log_error("underlay-unusable", "%s", e.text);
 		d->underlay_error = e;
 		return;
 	}
@@ -412,12 +374,8 @@ static bool on_underlay_changed(void *arg)
 		return true;
 	if (external_choose(fabric_netlink(d->fabric), &d->options->external, m.config->v4.enabled,
 			    m.config->v6.enabled, &d->external, &x, &e) < 0) {
-		if (!d->underlay_error.code)
-			log_warn("underlay-lost", "%s; everything stays as it is", e.text);
 		d->underlay_error = e;
 	} else {
-		if (d->underlay_error.code)
-			log_info("underlay-back", "the external interface is %s", x.name);
 		d->underlay_error.code = 0;
 		if (!same_external(&x, &d->external))
 			move(d, &x, m.config);
@@ -488,6 +446,11 @@ static void on_timer(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 
 	manager_tick(d->manager, clock_boot_ms());
 	after(d);
+}
+
+static void on_health(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+	after(arg);
 }
 
 static void on_save(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
@@ -564,6 +527,11 @@ static int start(struct daemon *d, struct err *e)
 		.seed = random_u64(),
 	};
 	struct store_place place;
+	struct status_options status = {
+		.socket = o->socket,
+		.healthz_ip = o->healthz_ip,
+		.healthz_port = (uint16_t)o->healthz_port,
+	};
 	int rc;
 
 	rc = identity_node_id(o->node_id, o->state_dir, &d->node_id, e);
@@ -578,6 +546,7 @@ static int start(struct daemon *d, struct err *e)
 	if (!d->http)
 		return err_set(e, -EIO, "libcurl cannot be started");
 	rc = store_open(d->base, d->http, &o->store, random_u64, &d->store, e);
+	d->calls.store = d->store;
 	if (rc == 0)
 		rc = fabric_new(d->base, &fabric_ops, d, &d->fabric, e);
 	if (rc == 0)
@@ -587,7 +556,7 @@ static int start(struct daemon *d, struct err *e)
 	fabric_use_rules(d->fabric, d->rules, o->ip_blackhole_route);
 	d->manager = manager_new(&manager, &manager_ops, d);
 	load_last_known(d);
-	rc = status_server_new(d, &d->status, e);
+	rc = status_server_new(d->base, &status, &status_ops, d, &d->status, e);
 	if (rc < 0)
 		return rc;
 	d->store->type->place(d->store, &place);
@@ -600,17 +569,12 @@ static int start(struct daemon *d, struct err *e)
 
 static void stop(struct daemon *d)
 {
-	struct pending *p;
-
 	if (d->manager)
 		state_file_save(d);
 	status_server_free(d->status);
 	store_watch_stop(d->watch);
 	store_free(d->store);
-	while ((p = LIST_FIRST(&d->pending))) {
-		LIST_REMOVE(p, link);
-		free(p);
-	}
+	store_calls_drop(&d->calls);
 	fabric_free(d->fabric);
 	rules_free(d->rules);
 	manager_free(d->manager);
@@ -620,6 +584,7 @@ static void stop(struct daemon *d)
 			event_free(d->signals[i]);
 	}
 	event_free(d->timer);
+	event_free(d->health_timer);
 	event_free(d->deferred);
 	event_free(d->save);
 	event_base_free(d->base);
@@ -646,7 +611,9 @@ int daemon_run(const struct flanneld_options *options)
 		return 1;
 	}
 	d.started_ms = clock_boot_ms();
+	d.started_wall_ms = clock_wall_ms();
 	d.timer = evtimer_new(d.base, on_timer, &d);
+	d.health_timer = evtimer_new(d.base, on_health, &d);
 	d.deferred = evtimer_new(d.base, on_deferred, &d);
 	d.save = evtimer_new(d.base, on_save, &d);
 	watch_signals(&d);

@@ -54,25 +54,34 @@ static void lease_metrics(const struct manager_view *m, FILE *out)
 		m->lost_total);
 }
 
-static void store_metrics(const struct daemon *d, const struct manager_view *m, FILE *out)
+static void problem_metrics(const struct health *h, FILE *out)
+{
+	head(out, "problem", "gauge", "1 for every problem that there is now.");
+	for (size_t i = 0; i < h->present; i++)
+		fprintf(out, "flannel_problem{name=\"%s\",severity=\"%s\"} 1\n",
+			h->entries[i].problem.name,
+			problem_severity_name(h->entries[i].problem.severity));
+}
+
+static void store_metrics(const struct store_calls *calls, const struct manager_view *m, FILE *out)
 {
 	head(out, "store_requests_total", "counter",
 	     "Requests to the store by operation and result.");
 	for (unsigned op = 0; op < STORE_OPS; op++) {
 		for (unsigned s = 0; s <= STORE_UNKNOWN; s++) {
-			if (d->counters.requests[op][s])
+			if (calls->requests[op][s])
 				fprintf(out,
 					"flannel_store_requests_total{op=\"%s\",result=\"%s\"} "
 					"%" PRIu64 "\n",
 					store_op_name(op), store_status_name(s),
-					d->counters.requests[op][s]);
+					calls->requests[op][s]);
 		}
 	}
 	head(out, "store_request_seconds_total", "counter",
 	     "Time spent waiting for the store by operation.");
 	for (unsigned op = 0; op < STORE_OPS; op++)
 		fprintf(out, "flannel_store_request_seconds_total{op=\"%s\"} %.6f\n",
-			store_op_name(op), d->counters.request_seconds[op]);
+			store_op_name(op), calls->seconds[op]);
 	gauge(out, "store_revision", "Newest revision that the store has told.",
 	      (double)m->revision);
 	gauge(out, "watch_live", "1 while changes in the store are told as they happen.",
@@ -117,29 +126,25 @@ static void kernel_metrics(const struct fabric_view *f, FILE *out)
 	      f->observation_s);
 }
 
-static void rules_metrics(const struct daemon *d, FILE *out)
+static void rules_metrics(const struct rules_view *r, FILE *out)
 {
-	struct rules_view r;
-
-	rules_refresh(d->rules);
-	rules_view(d->rules, &r);
 	head(out, "rules_ok", "gauge", "1 while the traffic rules stand as wanted, by mode.");
-	fprintf(out, "flannel_rules_ok{mode=\"%s\"} %d\n", rules_mode_name(r.mode), r.ok);
+	fprintf(out, "flannel_rules_ok{mode=\"%s\"} %d\n", rules_mode_name(r->mode), r->ok);
 	gauge(out, "guard_addresses", "Addresses that tunnel packets are taken from.",
-	      (double)r.peers);
+	      (double)r->peers);
 	counter(out, "guard_dropped_packets_total",
 		"Tunnel packets dropped because they came from no peer, or from a container.",
-		r.guard_dropped_total);
+		r->guard_dropped_total);
 	counter(out, "spoofed_dropped_packets_total",
 		"Packets out of the tunnel dropped because their source was forged.",
-		r.spoofed_dropped_total);
+		r->spoofed_dropped_total);
 	counter(out, "rules_healed_total", "Times traffic rules altered by others were put back.",
-		r.heals_total);
+		r->heals_total);
 	counter(out, "rules_writes_total", "Messages sent to nf_tables that change something.",
-		r.writes_total);
+		r->writes_total);
 }
 
-static void process_metrics(const struct daemon *d, FILE *out)
+static void process_metrics(int64_t started_wall_ms, FILE *out)
 {
 	struct rusage usage;
 	unsigned long pages = 0;
@@ -160,27 +165,25 @@ static void process_metrics(const struct daemon *d, FILE *out)
 	fprintf(out,
 		"# HELP process_start_time_seconds When the process started, Unix time.\n"
 		"# TYPE process_start_time_seconds gauge\nprocess_start_time_seconds %.3f\n",
-		(double)(clock_wall_ms() - clock_boot_ms() + d->started_ms) / 1000);
+		(double)started_wall_ms / 1000);
 }
 
-void report_metrics(const struct daemon *d, FILE *out)
+void report_metrics(const struct daemon_view *v, FILE *out)
 {
-	struct manager_view m;
-	struct fabric_view f;
-	const char *reason;
+	const struct manager_view *m = &v->manager;
+	const struct fabric_view *f = &v->fabric;
 
-	manager_view(d->manager, &m);
-	fabric_view(d->fabric, &f);
 	head(out, "build_info", "gauge", "The version that runs.");
 	fprintf(out, "flannel_build_info{version=\"%s\"} 1\n", VERSION);
-	gauge(out, "ready", "1 if this host can serve containers.", daemon_is_ready(d, &reason));
+	gauge(out, "ready", "1 if this host can serve containers.", v->ready);
+	problem_metrics(v->health, out);
 	head(out, "peers", "gauge", "Peers by whether their lease is of use here.");
 	fprintf(out, "flannel_peers{state=\"used\"} %zu\nflannel_peers{state=\"ignored\"} %zu\n",
-		f.peers - f.ignored, f.ignored);
-	gauge(out, "junk_keys", "Keys among the leases that cannot be read.", (double)m.junk_len);
-	lease_metrics(&m, out);
-	store_metrics(d, &m, out);
-	kernel_metrics(&f, out);
-	rules_metrics(d, out);
-	process_metrics(d, out);
+		f->peers - f->ignored, f->ignored);
+	gauge(out, "junk_keys", "Keys among the leases that cannot be read.", (double)m->junk_len);
+	lease_metrics(m, out);
+	store_metrics(v->store, m, out);
+	kernel_metrics(f, out);
+	rules_metrics(&v->rules, out);
+	process_metrics(v->started_wall_ms, out);
 }

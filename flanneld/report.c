@@ -12,16 +12,13 @@ static json_t *document(const char *kind)
 			 "generated", clock_format_utc(clock_wall_ms(), when));
 }
 
-json_t *report_subnet(const struct daemon *d, const struct manager_member *member)
+json_t *report_subnet(const struct daemon_view *v, const struct manager_member *member)
 {
 	const struct lease *l = member->lease;
-	struct manager_view m;
-	const char *reason;
-	const char *kernel = member->own ? fabric_own_state(d->fabric, &reason)
-					 : fabric_peer_state(member, &reason);
+	const char *reason = v->own_reason;
+	const char *kernel = member->own ? v->own_state : fabric_peer_state(member, &reason);
 	json_t *item = lease_to_json(l);
 
-	manager_view(d->manager, &m);
 	if (member->kept_until_ms && !*reason)
 		reason = "gone from the store, kept for a moment in case it is claimed again";
 	backend_describe_lease(l, item);
@@ -29,8 +26,9 @@ json_t *report_subnet(const struct daemon *d, const struct manager_member *membe
 	json_object_set_new(item, "reservation", json_boolean(l->flags & LEASE_RESERVED));
 	json_object_set_new(
 		item, "expiresSeconds",
-		member->own && m.expires_ms
-			? json_integer(MAX((m.expires_ms - clock_boot_ms()) / 1000, (int64_t)0))
+		member->own && v->manager.expires_ms
+			? json_integer(
+				  MAX((v->manager.expires_ms - clock_boot_ms()) / 1000, (int64_t)0))
 			: json_null());
 	json_object_set_new(item, "revision", lease_revision_json(l->mod_revision));
 	json_object_set_new(item, "kernel", json_string(kernel));
@@ -56,24 +54,22 @@ static void add_junk(json_t *list, const struct manager_junk *j)
 	json_array_append_new(list, json_pack("{s:s,s:s}", "key", key, "reason", reason));
 }
 
-const struct manager_member **report_members(const struct daemon *d, size_t *ret_len)
+const struct manager_member **report_members(const struct daemon_view *v, size_t *ret_len)
 {
 	const struct manager_member **sorted;
 	const struct manager_member *member;
 	const struct manager_member *tmp;
-	struct manager_view m;
 	size_t len = 0;
 
-	manager_view(d->manager, &m);
-	sorted = xmalloc(m.members_len * sizeof(*sorted));
-	HASH_ITER (hh, m.members, member, tmp)
+	sorted = xmalloc(v->manager.members_len * sizeof(*sorted));
+	HASH_ITER (hh, v->manager.members, member, tmp)
 		sorted[len++] = member;
 	qsort(sorted, len, sizeof(*sorted), by_subnet);
 	*ret_len = len;
 	return sorted;
 }
 
-json_t *report_subnets(const struct daemon *d)
+json_t *report_subnets(const struct daemon_view *v)
 {
 	auto_free const struct manager_member **sorted = NULL;
 	json_t *root = document("SubnetList");
@@ -81,14 +77,12 @@ json_t *report_subnets(const struct daemon *d)
 	json_t *junk = json_array();
 	const struct manager_junk *j;
 	const struct manager_junk *tmp_junk;
-	struct manager_view m;
 	size_t len = 0;
 
-	manager_view(d->manager, &m);
-	sorted = report_members(d, &len);
+	sorted = report_members(v, &len);
 	for (size_t i = 0; i < len; i++)
-		json_array_append_new(items, report_subnet(d, sorted[i]));
-	HASH_ITER (hh, m.junk, j, tmp_junk)
+		json_array_append_new(items, report_subnet(v, sorted[i]));
+	HASH_ITER (hh, v->manager.junk, j, tmp_junk)
 		add_junk(junk, j);
 	json_object_set_new(root, "source", json_string("daemon"));
 	json_object_set_new(root, "items", items);
@@ -109,21 +103,21 @@ static void add_object(void *arg, const struct kernel_object *o, bool settled, c
 					     "error", lease_text_json(settled ? NULL : error)));
 }
 
-json_t *report_peers(const struct daemon *d)
+json_t *report_peers(const struct daemon_view *v)
 {
 	auto_free const struct manager_member **sorted = NULL;
 	json_t *root = document("PeerList");
 	json_t *items = json_array();
 	size_t len = 0;
 
-	sorted = report_members(d, &len);
+	sorted = report_members(v, &len);
 	for (size_t i = 0; i < len; i++) {
 		json_t *objects;
 		json_t *item;
 
 		if (sorted[i]->own)
 			continue;
-		item = report_subnet(d, sorted[i]);
+		item = report_subnet(v, sorted[i]);
 		objects = json_array();
 		fabric_peer_visit(sorted[i], add_object, objects);
 		json_object_set_new(item, "objects", objects);
@@ -140,21 +134,21 @@ static json_t *report_family(const struct network_family *f)
 			 lease_addr_json(&f->subnet_max));
 }
 
-json_t *report_config(const struct daemon *d)
+json_t *report_config(const struct daemon_view *v)
 {
 	json_t *root = document("NetworkConfig");
-	struct manager_view m;
 
-	manager_view(d->manager, &m);
-	if (!m.config)
+	if (!v->manager.config)
 		return root;
 	json_object_set_new(root, "ipv4",
-			    m.config->v4.enabled ? report_family(&m.config->v4) : json_null());
+			    v->manager.config->v4.enabled ? report_family(&v->manager.config->v4)
+							  : json_null());
 	json_object_set_new(root, "ipv6",
-			    m.config->v6.enabled ? report_family(&m.config->v6) : json_null());
-	json_object_set_new(root, "backendType", json_string(backend_type_name(m.config)));
-	json_object_set(root, "backend", m.config->backend);
-	json_object_set_new(root, "changedInStore", json_boolean(m.config_changed));
+			    v->manager.config->v6.enabled ? report_family(&v->manager.config->v6)
+							  : json_null());
+	json_object_set_new(root, "backendType", json_string(backend_type_name(v->manager.config)));
+	json_object_set(root, "backend", v->manager.config->backend);
+	json_object_set_new(root, "changedInStore", json_boolean(v->manager.config_changed));
 	return root;
 }
 
@@ -187,16 +181,14 @@ static json_t *report_lease(const struct manager_view *m)
 	return lease;
 }
 
-json_t *report_own_lease(const struct daemon *d)
+json_t *report_own_lease(const struct daemon_view *v)
 {
 	json_t *root = document("Lease");
-	struct manager_view m;
 
-	manager_view(d->manager, &m);
 	json_object_set_new(root, "source", json_string("daemon"));
-	json_object_set_new(root, "node", json_string(d->node_name));
-	json_object_set_new(root, "nodeID", json_string(d->node_id));
-	json_object_set_new(root, "lease", report_lease(&m));
+	json_object_set_new(root, "node", json_string(v->node_name));
+	json_object_set_new(root, "nodeID", json_string(v->node_id));
+	json_object_set_new(root, "lease", report_lease(&v->manager));
 	return root;
 }
 
@@ -224,19 +216,17 @@ static json_t *report_kernel(const struct fabric_view *f)
 	return kernel;
 }
 
-static json_t *report_traffic(const struct daemon *d)
+static json_t *report_traffic(const struct daemon_view *v)
 {
-	struct rules_view r;
+	const struct rules_view *r = &v->rules;
 
-	rules_refresh(d->rules);
-	rules_view(d->rules, &r);
-	return json_pack("{s:s,s:s,s:s,s:b,s:b,s:b,s:I,s:I,s:I,s:I,s:I}", "table", r.table, "mode",
-			 rules_mode_name(r.mode), "modeReason", r.mode_reason, "ok", r.ok,
-			 "masquerade", d->options->traffic.ip_masq, "peerGuard", r.guard,
-			 "guardAddresses", (json_int_t)r.peers, "guardDroppedPackets",
-			 (json_int_t)r.guard_dropped_total, "spoofedDroppedPackets",
-			 (json_int_t)r.spoofed_dropped_total, "healed", (json_int_t)r.heals_total,
-			 "writes", (json_int_t)r.writes_total);
+	return json_pack("{s:s,s:s,s:s,s:b,s:b,s:b,s:I,s:I,s:I,s:I,s:I}", "table", r->table, "mode",
+			 rules_mode_name(r->mode), "modeReason", r->mode_reason, "ok", r->ok,
+			 "masquerade", v->masquerade, "peerGuard", r->guard, "guardAddresses",
+			 (json_int_t)r->peers, "guardDroppedPackets",
+			 (json_int_t)r->guard_dropped_total, "spoofedDroppedPackets",
+			 (json_int_t)r->spoofed_dropped_total, "healed", (json_int_t)r->heals_total,
+			 "writes", (json_int_t)r->writes_total);
 }
 
 static void add_warning(void *arg, int64_t wall_ms, enum log_level level, const char *event,
@@ -263,93 +253,103 @@ static json_t *report_devices(const struct fabric_view *f)
 	return devices;
 }
 
-json_t *report_status(const struct daemon *d)
+static json_t *report_problems(const struct health *h)
 {
-	struct daemon_problem problems[DAEMON_PROBLEMS_MAX];
-	size_t len = daemon_problems(d, problems);
-	json_t *root = document("Status");
+	int64_t to_wall_ms = clock_wall_ms() - clock_boot_ms();
 	json_t *list = json_array();
-	json_t *warnings = json_array();
-	json_t *store = json_object();
-	struct manager_view m;
-	struct fabric_view f;
-	const char *reason;
-	bool ready = daemon_is_ready(d, &reason);
 
-	manager_view(d->manager, &m);
-	fabric_view(d->fabric, &f);
-	for (size_t i = 0; i < len; i++)
-		json_array_append_new(list, json_pack("{s:s,s:s}", "name", problems[i].name, "text",
-						      problems[i].text));
+	for (size_t i = 0; i < h->present; i++) {
+		const struct health_entry *entry = &h->entries[i];
+		const struct problem *p = &entry->problem;
+		char since[CLOCK_TEXT];
+
+		json_array_append_new(
+			list, json_pack("{s:s,s:s,s:s,s:s}", "name", p->name, "severity",
+					problem_severity_name(p->severity), "since",
+					clock_format_utc(entry->since_ms + to_wall_ms, since),
+					"text", p->text));
+	}
+	return list;
+}
+
+static const char *verdict(const struct daemon_view *v)
+{
+	if (v->ready && !health_is_degraded(v->health))
+		return "ok";
+	return v->was_ready ? "degraded" : "starting";
+}
+
+static json_t *report_store(const struct daemon_view *v)
+{
+	struct store *s = v->store->store;
+	json_t *store = json_object();
+
+	s->ops->describe(s, store);
+	json_object_set_new(store, "watchLive", json_boolean(v->manager.watch_live));
+	json_object_set_new(store, "watchReason", json_string(v->manager.watch_reason));
+	return store;
+}
+
+json_t *report_status(const struct daemon_view *v)
+{
+	const struct manager_view *m = &v->manager;
+	const struct fabric_view *f = &v->fabric;
+	json_t *root = document("Status");
+	json_t *warnings = json_array();
+
 	log_recent(5, add_warning, warnings);
-	d->store->ops->describe(d->store, store);
-	json_object_set_new(store, "watchLive", json_boolean(m.watch_live));
-	json_object_set_new(store, "watchReason", json_string(m.watch_reason));
 	json_object_set_new(root, "version", json_string(VERSION));
 	json_object_set_new(root, "pid", json_integer(getpid()));
 	json_object_set_new(root, "uptimeSeconds",
-			    json_integer((clock_boot_ms() - d->started_ms) / 1000));
-	json_object_set_new(root, "verdict",
-			    json_string(len == 0 && ready ? "ok"
-					: d->ready_told   ? "degraded"
-							  : "starting"));
-	json_object_set_new(root, "ready", json_boolean(ready));
-	json_object_set_new(root, "readyReason", json_string(reason));
-	json_object_set_new(root, "problems", list);
-	json_object_set_new(root, "node", json_string(d->node_name));
-	json_object_set_new(root, "nodeID", json_string(d->node_id));
-	json_object_set_new(root, "lease", report_lease(&m));
-	json_object_set_new(root, "store", store);
-	json_object_set_new(root, "backend", json_string(f.backend));
-	json_object_set_new(root, "externalInterface", lease_text_json(f.external->name));
-	json_object_set_new(root, "devices", report_devices(&f));
+			    json_integer((clock_boot_ms() - v->started_ms) / 1000));
+	json_object_set_new(root, "verdict", json_string(verdict(v)));
+	json_object_set_new(root, "ready", json_boolean(v->ready));
+	json_object_set_new(root, "readyReason", json_string(v->ready_reason));
+	json_object_set_new(root, "problems", report_problems(v->health));
+	json_object_set_new(root, "node", json_string(v->node_name));
+	json_object_set_new(root, "nodeID", json_string(v->node_id));
+	json_object_set_new(root, "lease", report_lease(m));
+	json_object_set_new(root, "store", report_store(v));
+	json_object_set_new(root, "backend", json_string(f->backend));
+	json_object_set_new(root, "externalInterface", lease_text_json(f->external->name));
+	json_object_set_new(root, "devices", report_devices(f));
 	json_object_set_new(root, "podMTU",
-			    f.devices_len ? json_integer(fabric_pod_mtu(d->fabric)) : json_null());
-	json_object_set_new(root, "peers", json_integer((json_int_t)f.peers));
-	json_object_set_new(root, "peersIgnored", json_integer((json_int_t)f.ignored));
-	json_object_set_new(root, "leases", json_integer((json_int_t)m.members_len));
-	json_object_set_new(root, "junkKeys", json_integer((json_int_t)m.junk_len));
-	json_object_set_new(root, "kernel", report_kernel(&f));
-	json_object_set_new(root, "traffic", report_traffic(d));
-	json_object_set_new(root, "subnetFile", json_string(d->options->subnet_file));
+			    v->pod_mtu_bytes ? json_integer(v->pod_mtu_bytes) : json_null());
+	json_object_set_new(root, "peers", json_integer((json_int_t)f->peers));
+	json_object_set_new(root, "peersIgnored", json_integer((json_int_t)f->ignored));
+	json_object_set_new(root, "leases", json_integer((json_int_t)m->members_len));
+	json_object_set_new(root, "junkKeys", json_integer((json_int_t)m->junk_len));
+	json_object_set_new(root, "kernel", report_kernel(f));
+	json_object_set_new(root, "traffic", report_traffic(v));
+	json_object_set_new(root, "subnetFile", json_string(v->subnet_file));
 	json_object_set_new(root, "warnings", warnings);
 	return root;
 }
 
-static void add_difference(void *arg, enum reconcile_action action, const struct kernel_object *o)
+json_t *report_diff(void)
+{
+	json_t *root = document("Diff");
+
+	json_object_set_new(root, "items", json_array());
+	return root;
+}
+
+void report_difference(void *arg, enum reconcile_action action, const struct kernel_object *o)
 {
 	static const char *const names[] = { "create", "replace", "drop" };
 	char text[KERNEL_OBJECT_TEXT];
 
-	json_array_append_new(arg, json_pack("{s:s,s:s,s:s}", "action", names[action], "kind",
-					     kernel_kind_name(o->key.kind), "object",
-					     kernel_object_format(o, text)));
+	json_array_append_new(json_object_get(arg, "items"),
+			      json_pack("{s:s,s:s,s:s}", "action", names[action], "kind",
+					kernel_kind_name(o->key.kind), "object",
+					kernel_object_format(o, text)));
 }
 
-json_t *report_diff(struct daemon *d, struct err *e)
-{
-	json_t *root = document("Diff");
-	json_t *items = json_array();
-
-	json_object_set_new(root, "items", items);
-	if (fabric_diff(d->fabric, add_difference, items, e) < 0) {
-		json_decref(root);
-		return NULL;
-	}
-	return root;
-}
-
-json_t *report_sync(struct daemon *d)
+json_t *report_sync(uint64_t writes, double seconds)
 {
 	json_t *root = document("Sync");
-	struct timespec start;
-	struct timespec end;
 
-	clock_gettime(CLOCK_MONOTONIC, &start);
-	json_object_set_new(root, "writes", json_integer((json_int_t)fabric_sync_now(d->fabric)));
-	clock_gettime(CLOCK_MONOTONIC, &end);
-	json_object_set_new(root, "seconds",
-			    json_real((double)(end.tv_sec - start.tv_sec) +
-				      (double)(end.tv_nsec - start.tv_nsec) / 1e9));
+	json_object_set_new(root, "writes", json_integer((json_int_t)writes));
+	json_object_set_new(root, "seconds", json_real(seconds));
 	return root;
 }

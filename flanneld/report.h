@@ -9,37 +9,40 @@
 
 #include <jansson.h>
 
-#include "flanneld/daemon.h"
+#include "flanneld/view.h"
 
 #define REPORT_API_VERSION "fabric/v1"
 
 /*
- * {"apiVersion","kind":"Status","verdict":"ok|starting|degraded","problems":[{"name","text"}],...}
+ * {"apiVersion","kind":"Status","verdict":"ok|starting|degraded",
+ *  "problems":[{"name","severity":"error|warning|info","since":"2026-01-02T03:04:05.678Z","text"}],
+ *  ...}
  */
-json_t *report_status(const struct daemon *d);
+json_t *report_status(const struct daemon_view *v);
 /* {"apiVersion","kind":"SubnetList","items":[...]}, sorted by subnet */
-json_t *report_subnets(const struct daemon *d);
+json_t *report_subnets(const struct daemon_view *v);
 /* Its items' members, in the same order; caller frees the array. */
-const struct manager_member **report_members(const struct daemon *d, size_t *ret_len);
+const struct manager_member **report_members(const struct daemon_view *v, size_t *ret_len);
 /* One item of it. */
-json_t *report_subnet(const struct daemon *d, const struct manager_member *member);
+json_t *report_subnet(const struct daemon_view *v, const struct manager_member *member);
 /*
  * {"apiVersion","kind":"PeerList","items":[...]}: the items of the list of subnets but our own,
  * each with "objects":[{"kind","family":"ipv4|ipv6","object":"route ...","settled","error"}].
  */
-json_t *report_peers(const struct daemon *d);
+json_t *report_peers(const struct daemon_view *v);
 /* {"apiVersion","kind":"NetworkConfig",...} as it is in use, defaults filled in. */
-json_t *report_config(const struct daemon *d);
+json_t *report_config(const struct daemon_view *v);
 /*
- * {"apiVersion","kind":"Diff","items":[{"action":"create|replace|drop","object":"route ..."}]}.
- * Reads the kernel. NULL and a reason if it cannot be read.
+ * {"apiVersion","kind":"Diff","items":[{"action":"create|replace|drop","object":"route ..."}]}:
+ * without items; report_difference, with the document as `arg`, adds one.
  */
-json_t *report_diff(struct daemon *d, struct err *e);
-/* {"apiVersion","kind":"Sync","writes":n,"seconds":s} after having compared and written. */
-json_t *report_sync(struct daemon *d);
+json_t *report_diff(void);
+void report_difference(void *arg, enum reconcile_action action, const struct kernel_object *o);
+/* {"apiVersion","kind":"Sync","writes":n,"seconds":s} */
+json_t *report_sync(uint64_t writes, double seconds);
 /* {"apiVersion","kind":"Lease","lease":{...}}: that part of the status alone. */
-json_t *report_own_lease(const struct daemon *d);
+json_t *report_own_lease(const struct daemon_view *v);
 /* Prometheus text format 0.0.4. */
-void report_metrics(const struct daemon *d, FILE *out);
+void report_metrics(const struct daemon_view *v, FILE *out);
 
 #endif

@@ -12,7 +12,6 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#include "flanneld/daemon.h"
 #include "flanneld/report.h"
 #include "lib/clock.h"
 #include "lib/file.h"
@@ -59,7 +58,9 @@ struct renewal {
 };
 
 struct status_server {
-	struct daemon *daemon;
+	struct event_base *base;
+	const struct status_ops *ops;
+	void *arg;
 	struct evhttp *local;
 	struct evhttp *tcp;
 	char *path;
@@ -100,13 +101,14 @@ static void on_readyz(struct evhttp_request *request, void *arg)
 {
 	struct status_server *s = arg;
 	auto_free char *text = NULL;
-	const char *reason;
+	struct daemon_view v;
 
-	if (daemon_is_ready(s->daemon, &reason)) {
+	s->ops->view(s->arg, false, &v);
+	if (v.ready) {
 		reply_text(request, 200, "text/plain", "flanneld is ready\n");
 		return;
 	}
-	text = xasprintf("flanneld is not ready yet: %s\n", reason);
+	text = xasprintf("flanneld is not ready yet: %s\n", v.ready_reason);
 	reply_text(request, 503, "text/plain", text);
 }
 
@@ -116,10 +118,12 @@ static void on_metrics(struct evhttp_request *request, void *arg)
 	auto_free char *text = NULL;
 	size_t size;
 	FILE *out = open_memstream(&text, &size);
+	struct daemon_view v;
 
 	if (!out)
 		abort();
-	report_metrics(s->daemon, out);
+	s->ops->view(s->arg, true, &v);
+	report_metrics(&v, out);
 	fclose(out);
 	reply_text(request, 200, "text/plain; version=0.0.4", text);
 }
@@ -127,34 +131,42 @@ static void on_metrics(struct evhttp_request *request, void *arg)
 static void on_status(struct evhttp_request *request, void *arg)
 {
 	struct status_server *s = arg;
+	struct daemon_view v;
 
-	reply_json(request, report_status(s->daemon));
+	s->ops->view(s->arg, true, &v);
+	reply_json(request, report_status(&v));
 }
 
 static void on_peers(struct evhttp_request *request, void *arg)
 {
 	struct status_server *s = arg;
+	struct daemon_view v;
 
-	reply_json(request, report_peers(s->daemon));
+	s->ops->view(s->arg, false, &v);
+	reply_json(request, report_peers(&v));
 }
 
 static void on_config(struct evhttp_request *request, void *arg)
 {
 	struct status_server *s = arg;
+	struct daemon_view v;
 
-	reply_json(request, report_config(s->daemon));
+	s->ops->view(s->arg, false, &v);
+	reply_json(request, report_config(&v));
 }
 
 static void on_diff(struct evhttp_request *request, void *arg)
 {
 	struct status_server *s = arg;
+	json_t *document = report_diff();
 	struct err e;
-	json_t *document = report_diff(s->daemon, &e);
 
-	if (document)
+	if (s->ops->diff(s->arg, report_difference, document, &e) == 0) {
 		reply_json(request, document);
-	else
-		reply_text(request, 503, "text/plain", e.text);
+		return;
+	}
+	json_decref(document);
+	reply_text(request, 503, "text/plain", e.text);
 }
 
 /* Who may read may not write: the socket's group looks, root acts. */
@@ -184,9 +196,18 @@ static bool may_act(struct evhttp_request *request)
 static void on_sync(struct evhttp_request *request, void *arg)
 {
 	struct status_server *s = arg;
+	struct timespec start;
+	struct timespec end;
+	uint64_t writes;
 
-	if (may_act(request))
-		reply_json(request, report_sync(s->daemon));
+	if (!may_act(request))
+		return;
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	writes = s->ops->sync(s->arg);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	reply_json(request,
+		   report_sync(writes, (double)(end.tv_sec - start.tv_sec) +
+					       (double)(end.tv_nsec - start.tv_nsec) / 1e9));
 }
 
 /* ---- the own lease ---- */
@@ -194,8 +215,10 @@ static void on_sync(struct evhttp_request *request, void *arg)
 static void on_lease(struct evhttp_request *request, void *arg)
 {
 	struct status_server *s = arg;
+	struct daemon_view v;
 
-	reply_json(request, report_own_lease(s->daemon));
+	s->ops->view(s->arg, false, &v);
+	reply_json(request, report_own_lease(&v));
 }
 
 static void renewal_free(struct renewal *r)
@@ -218,43 +241,48 @@ static void not_renewed(struct evhttp_request *request, const struct manager_vie
 static void answer_renewals(struct status_server *s)
 {
 	struct renewal *next;
-	struct manager_view m;
+	struct daemon_view v;
 
-	manager_view(s->daemon->manager, &m);
+	if (TAILQ_EMPTY(&s->renewals))
+		return;
+	s->ops->view(s->arg, false, &v);
 	for (struct renewal *r = TAILQ_FIRST(&s->renewals); r; r = next) {
 		struct evhttp_request *request = r->request;
-		bool ok = m.renewals_ok != r->ok;
+		bool ok = v.manager.renewals_ok != r->ok;
 
 		next = TAILQ_NEXT(r, link);
-		if (!ok && m.renewals_failed == r->failed && m.state == MANAGER_HELD)
+		if (!ok && v.manager.renewals_failed == r->failed &&
+		    v.manager.state == MANAGER_HELD)
 			continue;
 		evhttp_connection_set_closecb(evhttp_request_get_connection(request), NULL, NULL);
 		renewal_free(r);
 		if (ok)
-			reply_json(request, report_own_lease(s->daemon));
+			reply_json(request, report_own_lease(&v));
 		else
-			not_renewed(request, &m);
+			not_renewed(request, &v.manager);
 	}
 }
 
 static void on_renew(struct evhttp_request *request, void *arg)
 {
 	struct status_server *s = arg;
-	struct manager_view m;
+	struct daemon_view v;
 	struct renewal *r;
 
 	if (!may_act(request))
 		return;
-	manager_view(s->daemon->manager, &m);
-	if (!manager_renew(s->daemon->manager, clock_boot_ms())) {
-		if (m.state == MANAGER_HELD)
-			reply_json(request, report_own_lease(s->daemon));
+	s->ops->view(s->arg, false, &v);
+	if (!s->ops->renew(s->arg)) {
+		if (v.manager.state == MANAGER_HELD)
+			reply_json(request, report_own_lease(&v));
 		else
-			not_renewed(request, &m);
+			not_renewed(request, &v.manager);
 		return;
 	}
 	r = xcalloc(1, sizeof(*r));
-	*r = (struct renewal){ s, request, m.renewals_ok, m.renewals_failed, { 0 } };
+	*r = (struct renewal){
+		s, request, v.manager.renewals_ok, v.manager.renewals_failed, { 0 }
+	};
 	TAILQ_INSERT_TAIL(&s->renewals, r, link);
 	evhttp_connection_set_closecb(evhttp_request_get_connection(request), renewal_client_gone,
 				      r);
@@ -288,6 +316,14 @@ static void send_line(struct watcher *w, const char *text)
 	evbuffer_free(chunk);
 }
 
+static json_t *subnets(struct status_server *s)
+{
+	struct daemon_view v;
+
+	s->ops->view(s->arg, false, &v);
+	return report_subnets(&v);
+}
+
 static void start_watching(struct status_server *s, struct evhttp_request *request)
 {
 	auto_free char *text = NULL;
@@ -308,7 +344,7 @@ static void start_watching(struct status_server *s, struct evhttp_request *reque
 	evhttp_add_header(evhttp_request_get_output_headers(request), "Content-Type",
 			  "application/jsonl");
 	evhttp_send_reply_start(request, 200, NULL);
-	document = report_subnets(s->daemon);
+	document = subnets(s);
 	text = json_dumps(document, JSON_COMPACT);
 	json_decref(document);
 	send_line(w, text ? text : "{}");
@@ -326,7 +362,7 @@ static bool is_behind(const struct watcher *w)
 static void on_tell(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 {
 	struct status_server *s = arg;
-	json_t *document = report_subnets(s->daemon);
+	json_t *document = subnets(s);
 	auto_free char *text = json_dumps(document, JSON_COMPACT);
 	struct watcher *next;
 
@@ -384,7 +420,7 @@ static void on_query_timeout(evutil_socket_t fd UNUSED, short what UNUSED, void 
 	query_answer(arg);
 }
 
-static void on_time_left(void *arg, struct store_reply *reply)
+static void on_time_left(void *arg, uint64_t id UNUSED, struct store_reply *reply)
 {
 	struct time_left_item *item = arg;
 	struct time_left_query *q = item->query;
@@ -405,17 +441,19 @@ static void ask_time_left(struct status_server *s, struct evhttp_request *reques
 	static const struct timeval wait = { TIME_LEFT_WAIT_MS / 1000, 0 };
 	struct time_left_query *q = xcalloc(1, sizeof(*q));
 	auto_free const struct manager_member **members = NULL;
+	struct daemon_view v;
 	size_t len;
 
+	s->ops->view(s->arg, false, &v);
 	q->server = s;
 	q->request = request;
-	q->document = report_subnets(s->daemon);
-	q->timer = evtimer_new(s->daemon->base, on_query_timeout, q);
+	q->document = report_subnets(&v);
+	q->timer = evtimer_new(s->base, on_query_timeout, q);
 	q->outstanding = 1;
 	TAILQ_INSERT_TAIL(&s->queries, q, link);
 	event_add(q->timer, &wait);
 	evhttp_connection_set_closecb(evhttp_request_get_connection(request), query_client_gone, q);
-	members = report_members(s->daemon, &len);
+	members = report_members(&v, &len);
 	for (size_t i = 0; i < len && q->outstanding <= TIME_LEFT_MAX; i++) {
 		struct store_request ask = { .op = STORE_TIME_LEFT, .lease = members[i]->lease };
 		struct time_left_item *item;
@@ -427,7 +465,7 @@ static void ask_time_left(struct status_server *s, struct evhttp_request *reques
 		item->item = json_array_get(json_object_get(q->document, "items"), i);
 		TAILQ_INSERT_TAIL(&s->items, item, link);
 		q->outstanding++;
-		store_submit(s->daemon->store, &ask, on_time_left, item);
+		s->ops->ask(s->arg, &ask, on_time_left, item);
 	}
 	if (--q->outstanding == 0) {
 		query_answer(q);
@@ -444,7 +482,7 @@ static void on_subnets(struct evhttp_request *request, void *arg)
 	else if (has_query(request, "timeLeft=1"))
 		ask_time_left(s, request);
 	else
-		reply_json(request, report_subnets(s->daemon));
+		reply_json(request, subnets(s));
 }
 
 static void on_unknown(struct evhttp_request *request, void *arg UNUSED)
@@ -456,7 +494,7 @@ static void on_unknown(struct evhttp_request *request, void *arg UNUSED)
 
 static struct evhttp *new_server(struct status_server *s)
 {
-	struct evhttp *http = evhttp_new(s->daemon->base);
+	struct evhttp *http = evhttp_new(s->base);
 
 	evhttp_set_allowed_methods(http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD);
 	evhttp_set_max_headers_size(http, REQUEST_MAX_SIZE);
@@ -505,7 +543,7 @@ static int listen_local(struct status_server *s, const char *path, struct err *e
 		return err_sys(e, -errno, "socket %s", path);
 	if (chmod(path, 0660) < 0 || listen(fd, 16) < 0)
 		return err_sys(e, -errno, "socket %s", path);
-	listener = evconnlistener_new(s->daemon->base, NULL, NULL, LEV_OPT_CLOSE_ON_FREE, 0, fd);
+	listener = evconnlistener_new(s->base, NULL, NULL, LEV_OPT_CLOSE_ON_FREE, 0, fd);
 	if (!listener)
 		return err_set(e, -EIO, "socket %s: cannot listen", path);
 	fd = -1;
@@ -514,18 +552,21 @@ static int listen_local(struct status_server *s, const char *path, struct err *e
 	return 0;
 }
 
-int status_server_new(struct daemon *d, struct status_server **ret, struct err *e)
+int status_server_new(struct event_base *base, const struct status_options *options,
+		      const struct status_ops *ops, void *arg, struct status_server **ret,
+		      struct err *e)
 {
 	struct status_server *s = xcalloc(1, sizeof(*s));
-	int port = (int)d->options->healthz_port;
 	int rc;
 
-	s->daemon = d;
+	s->base = base;
+	s->ops = ops;
+	s->arg = arg;
 	TAILQ_INIT(&s->watchers);
 	TAILQ_INIT(&s->queries);
 	TAILQ_INIT(&s->items);
 	TAILQ_INIT(&s->renewals);
-	s->tell = evtimer_new(d->base, on_tell, s);
+	s->tell = evtimer_new(base, on_tell, s);
 	s->local = new_server(s);
 	evhttp_set_cb(s->local, "/v1/status", on_status, s);
 	evhttp_set_cb(s->local, "/v1/subnets", on_subnets, s);
@@ -536,11 +577,12 @@ int status_server_new(struct daemon *d, struct status_server **ret, struct err *
 	evhttp_set_cb(s->local, "/v1/lease", on_lease, s);
 	evhttp_set_cb(s->local, "/v1/lease/renew", on_renew, s);
 	evhttp_set_allowed_methods(s->local, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST);
-	rc = listen_local(s, d->options->socket, e);
-	if (rc == 0 && port) {
+	rc = listen_local(s, options->socket, e);
+	if (rc == 0 && options->healthz_port) {
 		s->tcp = new_server(s);
-		if (evhttp_bind_socket(s->tcp, d->options->healthz_ip, (ev_uint16_t)port) < 0)
-			rc = err_sys(e, -errno, "healthz %s port %d", d->options->healthz_ip, port);
+		if (evhttp_bind_socket(s->tcp, options->healthz_ip, options->healthz_port) < 0)
+			rc = err_sys(e, -errno, "healthz %s port %d", options->healthz_ip,
+				     options->healthz_port);
 	}
 	if (rc < 0) {
 		status_server_free(s);

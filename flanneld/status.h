@@ -15,14 +15,35 @@
 #ifndef FLANNELD_STATUS_H
 #define FLANNELD_STATUS_H
 
-#include "lib/err.h"
+#include "flanneld/view.h"
 
-struct daemon;
+struct event_base;
 struct status_server;
 
-/* -EADDRINUSE and others: the sentence names the address. A stale socket of a dead daemon is
- * replaced. */
-int status_server_new(struct daemon *d, struct status_server **ret, struct err *e) MUST_CHECK;
+struct status_options {
+	const char *socket; /* path */
+	const char *healthz_ip;
+	uint16_t healthz_port; /* 0: not on TCP */
+};
+
+/* What the server needs of the daemon. */
+struct status_ops {
+	/* counters: those that the kernel keeps are read first. */
+	void (*view)(void *arg, bool counters, struct daemon_view *ret);
+	int (*diff)(void *arg, fabric_difference_fn *visit, void *visit_arg, struct err *e);
+	uint64_t (*sync)(void *arg);
+	bool (*renew)(void *arg); /* manager_renew */
+	void (*ask)(void *arg, const struct store_request *request, store_calls_fn *fn,
+		    void *fn_arg);
+};
+
+/*
+ * -EADDRINUSE and others: the sentence names the address. A stale socket of a dead daemon is
+ * replaced. `ops` must outlive the server.
+ */
+int status_server_new(struct event_base *base, const struct status_options *options,
+		      const struct status_ops *ops, void *arg, struct status_server **ret,
+		      struct err *e) MUST_CHECK;
 void status_server_free(struct status_server *s);
 /* Something that /v1/subnets shows may be different now, or a renewal has ended. Cheap if nobody
  * waits. */

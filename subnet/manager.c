@@ -8,9 +8,8 @@
 #define CONFIG_POLL_MS     1000
 #define CONFIG_POLL_MAX_MS 5000
 /* Longer than the longest pause before a host asks its store again. */
-#define DOUBT_MS        15000
-#define WATCH_NOTES_MAX 4     /* reasons told of one loss of the watch */
-#define RESYNC_CALM_MS  10000 /* history that breaks again within this is listed less eagerly */
+#define DOUBT_MS       15000
+#define RESYNC_CALM_MS 10000 /* history that breaks again within this is listed less eagerly */
 
 const char *manager_state_name(enum manager_state state)
 {
@@ -415,8 +414,6 @@ static void on_resync(struct manager *m, int64_t now_ms, const char *reason)
 
 static void on_live(struct manager *m, int64_t now_ms)
 {
-	if (m->watch_reason[0])
-		manager_note(m, LOG_LEVEL_INFO, "watch-live", "the store is heard again");
 	m->watch_reason[0] = '\0';
 	m->watch_live = true;
 	/* It may have been away for longer than our lease: ask at once, or nearly so. */
@@ -428,15 +425,6 @@ static void on_live(struct manager *m, int64_t now_ms)
 
 static void on_lost(struct manager *m, const char *reason)
 {
-	if (m->watch_live)
-		m->watch_notes = 0;
-	/* How it ended says less, often, than why it does not come back. */
-	if (m->watch_live ||
-	    (strcmp(reason, m->watch_reason) != 0 && m->watch_notes < WATCH_NOTES_MAX)) {
-		m->watch_notes++;
-		manager_note(m, LOG_LEVEL_WARN, "watch-lost",
-			     "%s; the data plane stays as it is, reconnecting", reason);
-	}
 	m->watch_live = false;
 	m->counts.watch_restarts_total++;
 	snprintf(m->watch_reason, sizeof(m->watch_reason), "%s", reason);

@@ -75,7 +75,6 @@ struct manager {
 	int64_t held_ms;        /* when the lease became HELD last */
 	bool watching;
 	bool watch_live;
-	unsigned watch_notes; /* since it was live */
 
 	/* Deadlines, INT64_MAX when not set. */
 	int64_t retry_at; /* the step that the state stands for */

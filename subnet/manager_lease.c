@@ -301,13 +301,8 @@ static void held(struct manager *m, int64_t now_ms)
 
 static void lost(struct manager *m, int64_t now_ms, const char *why)
 {
-	char key[SUBNET_KEY_TEXT];
-
 	abandon(m);
 	m->counts.lost_total++;
-	manager_note(m, LOG_LEVEL_ERROR, "lease-lost",
-		     "%s: %s; running containers keep their routes, the subnet is claimed again",
-		     subnet_format(&m->own->subnet, key), why);
 	manager_set_state(m, MANAGER_LOST, why);
 	/* At once, unless it comes and goes. */
 	if (now_ms - m->held_ms > HELD_CALM_MS) {
@@ -338,10 +333,6 @@ static void conflict(struct manager *m, int64_t now_ms, const struct lease *hold
 		 manager_same_text(holder->node_id, m->node_id)
 			 ? ", which has this host's node id: a copied disk image?"
 			 : "");
-	if (m->state != MANAGER_CONFLICT)
-		manager_note(m, LOG_LEVEL_ERROR, "lease-conflict",
-			     "%s; running containers keep their routes, no other subnet is taken",
-			     text);
 	abandon(m);
 	manager_set_state(m, MANAGER_CONFLICT, text);
 	m->retry_at =

@@ -47,7 +47,6 @@ static const char *describe_twin(const struct manager *m, const struct lease *l,
 
 static void set_twin(struct manager *m, struct manager_member *member, bool twin)
 {
-	char text[MANAGER_REASON_SIZE];
 	struct manager_member *other;
 
 	if (twin == member->twin)
@@ -55,9 +54,6 @@ static void set_twin(struct manager *m, struct manager_member *member, bool twin
 	member->twin = twin;
 	m->twins += twin ? 1 : -1;
 	if (twin) {
-		const char *name = describe_twin(m, member->lease, text);
-
-		manager_note(m, LOG_LEVEL_ERROR, name, "%s", text);
 		if (!m->twin)
 			m->twin = member;
 	} else if (m->twin == member) {

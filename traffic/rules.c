@@ -86,8 +86,6 @@ void rules_want_work(struct rules *r, int64_t delay_ms)
 
 void rules_fail(struct rules *r, struct err *state, const struct err *e)
 {
-	if (!state->code || strcmp(state->text, e->text) != 0)
-		log_error("rules-failed", "%s; trying again", e->text);
 	*state = *e;
 	r->dirty = true;
 	rules_want_work(r, backoff_next(&r->backoff, &retry, clock_boot_ms()));
@@ -101,8 +99,6 @@ static void settle(struct rules *r)
 		rules_fail(r, &r->error, &e);
 		return;
 	}
-	if (r->error.code)
-		log_info("rules-ok", "table %s is as it should be again", r->table);
 	r->error.code = 0;
 	if (!r->iptables_error.code)
 		backoff_reset(&r->backoff);
@@ -390,7 +386,6 @@ int rules_new(struct event_base *base, const struct rules_options *options,
 	if (netlink_open(NETLINK_NETFILTER, &r->nl, &r->error) < 0 ||
 	    nftables_monitor_open(netlink_port_id(r->nl), &r->monitor, &r->error) < 0) {
 		netlink_close(STEAL(r->nl));
-		log_error("rules-failed", "%s; no traffic rules", r->error.text);
 	}
 	*ret = r;
 	return 0;
@@ -425,7 +420,7 @@ void rules_view(const struct rules *r, struct rules_view *ret)
 		.ok = r->stands && !r->error.code && iptables_ok,
 		.error = r->error.code            ? r->error.text
 			 : r->iptables_error.code ? r->iptables_error.text
-						  : "the rules are being written",
+						  : "",
 		.forward_block = r->forward_block,
 		.sysctl_missing = r->sysctl_missing,
 		.guard = r->traffic.guard,

@@ -91,7 +91,7 @@ struct rules_view {
 	enum rules_mode mode;
 	const char *mode_reason; /* why this mode */
 	bool ok;                 /* what is wanted stands */
-	const char *error;       /* if not */
+	const char *error;       /* if not; "": they are being written */
 	const char
 		*forward_block; /* who drops forwarded packets whatever we accept; "" if nobody */
 	const char *sysctl_missing; /* forwarding is off; "" if not */

@@ -37,7 +37,7 @@ def test_lost_lease_is_claimed_again_with_the_same_subnet(lab, fabric3, how):
     assert new.lease and lab.etcd.time_to_live(new.lease) > 86000
     assert h1.daemon.subnet() == subnet
     assert h1.daemon.metric("flannel_lease_lost_total") == 1
-    assert h1.daemon.logged("lease-lost")
+    assert h1.daemon.logged("error lost: .*the subnet is claimed again")
     for host in fabric3:
         host.daemon.wait_ok(5)
     lab.wait_equal()

@@ -373,7 +373,6 @@ static UNUSED void lose(struct rig *r, uint64_t revision)
 {
 	deleted(r, "10.5.1.0-24", revision);
 	assert_int_equal(state(r), MANAGER_LOST);
-	assert_true(noted(r, "lease-lost"));
 	until(r, STORE_CREATE, 1000);
 	assert_subnet(waiting(r, STORE_CREATE)->lease, "10.5.1.0-24");
 }

@@ -337,22 +337,10 @@ static void test_watch_lost_and_live(void **unused)
 	event(r, STORE_EVENT_LOST, 0, NULL);
 	assert_false(view(r).watch_live);
 	assert_string_equal(view(r).watch_reason, "a reason");
-	event(r, STORE_EVENT_LOST, 0, NULL);
-	assert_int_equal(r->notes, 1);
-	/* Why it does not come back is told too, but not for ever. */
-	for (unsigned i = 0; i < 20; i++) {
-		struct store_event e = { .type = STORE_EVENT_LOST };
-
-		e.reason = i % 2 ? "refused" : "timed out";
-		manager_event(r->m, r->now, &e);
-	}
-	assert_int_equal(r->notes, 4);
 	event(r, STORE_EVENT_LIVE, 120, NULL);
 	assert_true(view(r).watch_live);
-	assert_int_equal(view(r).watch_restarts_total, 22);
-	forget_notes(r);
-	event(r, STORE_EVENT_LOST, 0, NULL);
-	assert_int_equal(r->notes, 1);
+	assert_string_equal(view(r).watch_reason, "");
+	assert_int_equal(view(r).watch_restarts_total, 1);
 }
 
 /* LIVE tells how far the store is, not how far the watch has come. */

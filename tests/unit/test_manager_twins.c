@@ -72,7 +72,6 @@ static void test_leftovers_of_own(void **unused)
 	assert_int_equal(s->lease->mod_revision, 40);
 	assert_null(waiting(r, STORE_REMOVE));
 	assert_int_equal(view(r).twins, 1);
-	assert_true(noted(r, "node-id-twice"));
 	/* A create of which we had given up hope happens after all. */
 	put(r, mine("10.5.6.0-24", 110, 110, 8));
 	assert_subnet(take(r, STORE_REMOVE)->lease, "10.5.6.0-24");
@@ -85,12 +84,10 @@ static void test_address_twice(void **unused)
 	char text[MANAGER_REASON_SIZE];
 
 	put(r, lease("10.5.6.0-24", "192.0.2.1", OTHER, "other", 110, 110, 8));
-	assert_true(noted(r, "public-address-twice"));
 	assert_int_equal(view(r).twins, 1);
 	assert_string_equal(manager_describe_twin(r->m, text), "public-address-twice");
 	assert_contains(text, "10.5.6.0/24, the lease of other, publishes the same address "
 			      "192.0.2.1");
-	assert_int_equal(r->notes, 1);
 	/* Another one is told of as well; when the first is gone the second is what is shown. */
 	put(r, lease("10.5.16.0-24", "192.0.2.8", ME, "copy", 110, 110, 9));
 	assert_int_equal(view(r).twins, 2);
@@ -99,11 +96,9 @@ static void test_address_twice(void **unused)
 	deleted(r, "10.5.16.0-24", 112);
 	tick(r, CLAIM_AGAIN_MS);
 	assert_int_equal(view(r).twins, 0);
-	forget_notes(r);
 	put(r, lease("10.5.6.0-24", "192.0.2.1", OTHER, "other", 110, 113, 8));
-	assert_int_equal(r->notes, 1);
 	put(r, lease("10.5.6.0-24", "192.0.2.1", OTHER, "other", 110, 114, 8));
-	assert_int_equal(r->notes, 1);
+	assert_int_equal(view(r).twins, 1);
 	assert_null(waiting(r, STORE_REMOVE));
 	assert_null(waiting(r, STORE_UPDATE));
 	deleted(r, "10.5.6.0-24", 115);
@@ -126,7 +121,7 @@ static void test_copied_disk_image(void **unused)
 	event(r, STORE_EVENT_LIVE, 101, NULL);
 	put(r, written(&r->sent[r->sent_len - 1], 101, 11));
 	assert_int_equal(state(r), MANAGER_HELD);
-	assert_true(noted(r, "node-id-twice"));
+	assert_int_equal(view(r).twins, 1);
 }
 
 /* The copy has all of the original, its name too. The original writes its lease again. */
@@ -143,7 +138,6 @@ static void test_copied_disk_image_of_a_live_host(void **unused)
 	free(STEAL(marked->claim));
 	marked->mod_revision = 102;
 	answer_list(r, (uint64_t)102, marked, END);
-	assert_true(noted(r, "node-id-twice"));
 	assert_string_equal(manager_describe_twin(r->m, text), "node-id-twice");
 	assert_null(waiting(r, STORE_UPDATE));
 	assert_int_not_equal(waiting(r, STORE_CREATE)->lease->subnet.v4.addr.b[2], 5);

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "flanneld/store_calls.h"
+
+#include <time.h>
+
+struct store_call {
+	struct store_calls *calls;
+	uint64_t id;
+	enum store_op op;
+	struct timespec start;
+	store_calls_fn *fn;
+	void *arg;
+	LIST_ENTRY(store_call) link;
+};
+
+static void on_reply(void *arg, struct store_reply *reply)
+{
+	struct store_call *call = arg;
+	struct store_calls *c = call->calls;
+	struct timespec end;
+
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	c->requests[call->op][reply->status]++;
+	c->seconds[call->op] += (double)(end.tv_sec - call->start.tv_sec) +
+				(double)(end.tv_nsec - call->start.tv_nsec) / 1e9;
+	LIST_REMOVE(call, link);
+	call->fn(call->arg, call->id, reply);
+	free(call);
+}
+
+void store_calls_submit(struct store_calls *c, const struct store_request *request, uint64_t id,
+			store_calls_fn *fn, void *arg)
+{
+	struct store_call *call = xcalloc(1, sizeof(*call));
+
+	*call = (struct store_call){
+		.calls = c, .id = id, .op = request->op, .fn = fn, .arg = arg
+	};
+	LIST_INSERT_HEAD(&c->pending, call, link);
+	clock_gettime(CLOCK_MONOTONIC, &call->start);
+	store_submit(c->store, request, on_reply, call);
+}
+
+void store_calls_drop(struct store_calls *c)
+{
+	struct store_call *call;
+
+	while ((call = LIST_FIRST(&c->pending))) {
+		LIST_REMOVE(call, link);
+		free(call);
+	}
+}
