@@ -42,8 +42,9 @@ VERSION := 0.1.0+$(VERSION)
 endif
 
 PKGS_BASE  := libnl-3.0 libnl-route-3.0 libmnl jansson
-PKGS_EVENT := libevent_core libevent_extra libcurl
-PKGS       := $(PKGS_BASE) $(PKGS_EVENT) smartcols cmocka libnftnl
+PKGS_EVENT := libevent_core libevent_extra
+# libcurl is loaded when it is needed (lib/curl.c): its headers are used, nothing is linked with it.
+PKGS       := $(PKGS_BASE) $(PKGS_EVENT) libcurl smartcols cmocka libnftnl
 PKG_CONFIG ?= pkg-config
 
 DEPS := gcc make git pkg-config libnl-3-dev libnl-route-3-dev libmnl-dev libnftnl-dev libjansson-dev \

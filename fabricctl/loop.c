@@ -26,14 +26,22 @@ static void on_ready(evutil_socket_t fd, short what UNUSED, void *arg)
 		event_base_loopbreak(arg);
 }
 
-struct event *loop_watch_reader(struct event_base *base, FILE *out)
+int loop_reader(FILE *out)
 {
-	struct event *event;
 	struct stat st;
 
 	if (fstat(fileno(out), &st) < 0 || (!S_ISFIFO(st.st_mode) && !S_ISSOCK(st.st_mode)))
+		return -1;
+	return fileno(out);
+}
+
+struct event *loop_watch_reader(struct event_base *base, FILE *out)
+{
+	struct event *event;
+
+	if (loop_reader(out) < 0)
 		return NULL;
-	event = event_new(base, fileno(out), EV_READ, on_ready, base);
+	event = event_new(base, loop_reader(out), EV_READ, on_ready, base);
 	event_add(event, NULL);
 	return event;
 }

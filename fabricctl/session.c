@@ -30,15 +30,14 @@ static int start(const struct ctl *c, struct session *ret)
 		return status;
 	ret->base = loop_new();
 	ret->http = http_client_new(ret->base);
-	if (!ret->http)
-		return ctl_fail(c, CTL_FAILED, NULL, NULL, "libcurl does not start");
 	return CTL_OK;
 }
 
 static int unusable(const struct ctl *c, const struct err *e)
 {
-	return ctl_fail(c, e->code == -EACCES ? CTL_DENIED : CTL_USAGE, NULL, NULL,
-			"the store cannot be used: %s", e->text);
+	int status = e->code == -EACCES ? CTL_DENIED : e->code == -ELIBACC ? CTL_FAILED : CTL_USAGE;
+
+	return ctl_fail(c, status, NULL, NULL, "the store cannot be used: %s", e->text);
 }
 
 int session_open(const struct ctl *c, struct session *ret)

@@ -543,8 +543,6 @@ static int start(struct daemon *d, struct err *e)
 	manager.node_id = d->node_id;
 	manager.node_name = d->node_name;
 	d->http = http_client_new(d->base);
-	if (!d->http)
-		return err_set(e, -EIO, "libcurl cannot be started");
 	rc = store_open(d->base, d->http, &o->store, random_u64, &d->store, e);
 	d->calls.store = d->store;
 	if (rc == 0)

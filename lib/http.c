@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "lib/http.h"
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <event2/event.h>
 #include <netinet/in.h>
@@ -9,6 +8,8 @@
 #include <string.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
+
+#include "lib/curl.h"
 
 /* A peer whose host died or was cut off is given up after about 20 s. */
 #define KEEPALIVE_IDLE_S     10
@@ -44,8 +45,8 @@ struct http_call {
 
 static void call_free(struct http_call *call)
 {
-	curl_easy_cleanup(call->easy);
-	curl_slist_free_all(call->headers);
+	curl.easy_cleanup(call->easy);
+	curl.slist_free_all(call->headers);
 	free(call->cert_file);
 	free(call->in);
 	free(call);
@@ -105,15 +106,15 @@ static void finish(struct http_call *call, CURLcode result)
 	long os_errno = 0;
 	long sent = 0;
 
-	curl_multi_remove_handle(call->client->multi, call->easy);
-	curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &reply.status);
-	curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &sent);
+	curl.multi_remove_handle(call->client->multi, call->easy);
+	curl.easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &reply.status);
+	curl.easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &sent);
 	reply.sent = sent > 0;
 	reply.code = call->too_large ? -EFBIG : code_of(result);
-	reply.error = call->error[0] ? call->error : curl_easy_strerror(result);
+	reply.error = call->error[0] ? call->error : curl.easy_strerror(result);
 	/* libcurl's own sentence has the milliseconds in it, so that no two failures read alike. */
 	if (result == CURLE_COULDNT_CONNECT &&
-	    curl_easy_getinfo(call->easy, CURLINFO_OS_ERRNO, &os_errno) == CURLE_OK && os_errno)
+	    curl.easy_getinfo(call->easy, CURLINFO_OS_ERRNO, &os_errno) == CURLE_OK && os_errno)
 		reply.error = strerror((int)os_errno);
 	if (explained)
 		reply.error = explained;
@@ -146,12 +147,12 @@ static void reap(struct http_client *client)
 	CURLMsg *msg;
 	int left;
 
-	while ((msg = curl_multi_info_read(client->multi, &left))) {
+	while ((msg = curl.multi_info_read(client->multi, &left))) {
 		struct http_call *call;
 
 		if (msg->msg != CURLMSG_DONE)
 			continue;
-		curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &call);
+		curl.easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &call);
 		finish(call, msg->data.result);
 	}
 }
@@ -161,7 +162,7 @@ static void act(struct http_client *client, curl_socket_t fd, int what)
 {
 	int running;
 
-	curl_multi_socket_action(client->multi, fd, what, &running);
+	curl.multi_socket_action(client->multi, fd, what, &running);
 	deliver(client);
 	reap(client);
 }
@@ -193,7 +194,7 @@ static int want_socket(CURL *easy UNUSED, curl_socket_t fd, int what, void *arg,
 		ev = event_new(client->base, (evutil_socket_t)fd, flags, on_socket, client);
 		event_add(ev, NULL);
 	}
-	curl_multi_assign(client->multi, fd, ev);
+	curl.multi_assign(client->multi, fd, ev);
 	return 0;
 }
 
@@ -211,34 +212,40 @@ static int want_timer(CURLM *multi UNUSED, long timeout_ms, void *arg)
 
 struct http_client *http_client_new(struct event_base *base)
 {
-	struct http_client *client;
+	struct http_client *client = xcalloc(1, sizeof(*client));
 
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
-		return NULL;
-	client = xcalloc(1, sizeof(*client));
 	client->base = base;
 	TAILQ_INIT(&client->streams);
-	client->multi = curl_multi_init();
 	client->timer = evtimer_new(base, on_timer, client);
 	client->kick = event_new(base, -1, 0, on_timer, client);
-	curl_multi_setopt(client->multi, CURLMOPT_SOCKETFUNCTION, want_socket);
-	curl_multi_setopt(client->multi, CURLMOPT_SOCKETDATA, client);
-	curl_multi_setopt(client->multi, CURLMOPT_TIMERFUNCTION, want_timer);
-	curl_multi_setopt(client->multi, CURLMOPT_TIMERDATA, client);
-	curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, 8L);
 	return client;
+}
+
+int http_client_load(struct http_client *client, struct err *e)
+{
+	int rc = client->multi ? 0 : curl_load(e);
+
+	if (client->multi || rc < 0)
+		return rc;
+	client->multi = curl.multi_init();
+	curl.multi_setopt(client->multi, CURLMOPT_SOCKETFUNCTION, want_socket);
+	curl.multi_setopt(client->multi, CURLMOPT_SOCKETDATA, client);
+	curl.multi_setopt(client->multi, CURLMOPT_TIMERFUNCTION, want_timer);
+	curl.multi_setopt(client->multi, CURLMOPT_TIMERDATA, client);
+	curl.multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, 8L);
+	return 0;
 }
 
 void http_client_free(struct http_client *client)
 {
 	if (!client)
 		return;
-	curl_multi_cleanup(client->multi);
+	if (client->multi)
+		curl.multi_cleanup(client->multi);
 	event_free(client->timer);
 	event_free(client->kick);
 	free(client->sockets);
 	free(client);
-	curl_global_cleanup();
 }
 
 static int set_socket_options(void *arg UNUSED, curl_socket_t fd, curlsocktype purpose UNUSED)
@@ -295,7 +302,7 @@ static size_t on_write(char *data, size_t size, size_t len, void *arg)
 	size_t n = size * len;
 	long status = 0;
 
-	curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+	curl.easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
 	if (call->request.on_data && status == 200 && !call->in_streams) {
 		TAILQ_INSERT_TAIL(&call->client->streams, call, streams_link);
 		call->in_streams = true;
@@ -316,28 +323,28 @@ static size_t on_write(char *data, size_t size, size_t len, void *arg)
 
 static void set_tls(CURL *easy, const struct http_tls *tls)
 {
-	curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+	curl.easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 	if (!tls)
 		return;
 	if (tls->ca_file) {
-		curl_easy_setopt(easy, CURLOPT_CAINFO, tls->ca_file);
+		curl.easy_setopt(easy, CURLOPT_CAINFO, tls->ca_file);
 		/* This authority and no other: the system's directory would count as well. */
-		curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+		curl.easy_setopt(easy, CURLOPT_CAPATH, NULL);
 	}
 #if LIBCURL_VERSION_NUM >= 0x075700
 	/* libcurl would keep what it read for a day; files may be replaced at any time. */
-	curl_easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 0L);
+	curl.easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 0L);
 #endif
 	if (tls->cert_file)
-		curl_easy_setopt(easy, CURLOPT_SSLCERT, tls->cert_file);
+		curl.easy_setopt(easy, CURLOPT_SSLCERT, tls->cert_file);
 	if (tls->key_file)
-		curl_easy_setopt(easy, CURLOPT_SSLKEY, tls->key_file);
+		curl.easy_setopt(easy, CURLOPT_SSLKEY, tls->key_file);
 }
 
 struct http_call *http_call_start(struct http_client *client, const struct http_request *request)
 {
 	struct http_call *call = xcalloc(1, sizeof(*call));
-	CURL *easy = curl_easy_init();
+	CURL *easy = curl.easy_init();
 	int running;
 
 	if (!easy)
@@ -346,45 +353,45 @@ struct http_call *http_call_start(struct http_client *client, const struct http_
 	call->request = *request;
 	call->easy = easy;
 	/* Without "Expect:" libcurl waits a second for a 100 that etcd never sends. */
-	call->headers = curl_slist_append(call->headers, "Expect:");
+	call->headers = curl.slist_append(call->headers, "Expect:");
 	for (size_t i = 0; request->headers && request->headers[i]; i++)
-		call->headers = curl_slist_append(call->headers, request->headers[i]);
-	curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
-	curl_easy_setopt(easy, CURLOPT_URL, request->url);
-	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, call->headers);
-	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->error);
-	curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, set_socket_options);
-	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
-	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, client);
-	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
-	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, client);
-	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_write);
-	curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
-	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)request->connect_timeout_ms);
-	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)request->timeout_ms);
+		call->headers = curl.slist_append(call->headers, request->headers[i]);
+	curl.easy_setopt(easy, CURLOPT_PRIVATE, call);
+	curl.easy_setopt(easy, CURLOPT_URL, request->url);
+	curl.easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+	curl.easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	curl.easy_setopt(easy, CURLOPT_HTTPHEADER, call->headers);
+	curl.easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	curl.easy_setopt(easy, CURLOPT_ERRORBUFFER, call->error);
+	curl.easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, set_socket_options);
+	curl.easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+	curl.easy_setopt(easy, CURLOPT_OPENSOCKETDATA, client);
+	curl.easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
+	curl.easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, client);
+	curl.easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_write);
+	curl.easy_setopt(easy, CURLOPT_WRITEDATA, call);
+	curl.easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)request->connect_timeout_ms);
+	curl.easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)request->timeout_ms);
 	if (request->unix_socket)
-		curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, request->unix_socket);
-	curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, (long)request->fresh);
-	curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, (long)request->fresh);
+		curl.easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, request->unix_socket);
+	curl.easy_setopt(easy, CURLOPT_FRESH_CONNECT, (long)request->fresh);
+	curl.easy_setopt(easy, CURLOPT_FORBID_REUSE, (long)request->fresh);
 	set_tls(easy, request->tls);
 	if (request->tls && request->tls->cert_file)
 		call->cert_file = xstrdup(request->tls->cert_file);
 	if (request->body) {
-		curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_size);
-		curl_easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, request->body);
+		curl.easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_size);
+		curl.easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, request->body);
 	}
 	/* What the caller lent for this call only. */
 	call->request.url = NULL;
 	call->request.headers = NULL;
 	call->request.body = NULL;
 	call->request.tls = NULL;
-	curl_multi_add_handle(client->multi, easy);
+	curl.multi_add_handle(client->multi, easy);
 	/* On an open connection it leaves now and not in the loop's next turn, so that the server
 	 * works while our caller does. What has ended by this is told in that turn. */
-	curl_multi_socket_action(client->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+	curl.multi_socket_action(client->multi, CURL_SOCKET_TIMEOUT, 0, &running);
 	event_active(client->kick, EV_TIMEOUT, 0);
 	return call;
 }
@@ -395,6 +402,6 @@ void http_call_cancel(struct http_call *call)
 		return;
 	if (call->in_streams)
 		TAILQ_REMOVE(&call->client->streams, call, streams_link);
-	curl_multi_remove_handle(call->client->multi, call->easy);
+	curl.multi_remove_handle(call->client->multi, call->easy);
 	call_free(call);
 }

@@ -54,8 +54,9 @@ struct http_request {
 	void *arg;
 };
 
-/* NULL only if libcurl cannot start. */
 struct http_client *http_client_new(struct event_base *base);
+/* Loads libcurl, without which http_call_start must not be called. Errors as those of curl_load. */
+int http_client_load(struct http_client *client, struct err *e) MUST_CHECK;
 /* All calls must be done or cancelled. */
 void http_client_free(struct http_client *client);
 

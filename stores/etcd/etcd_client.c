@@ -158,6 +158,8 @@ int etcd_client_new(struct http_client *http, const struct etcd_options *options
 		rc = err_set(e, -EINVAL, "etcd certificate and key must be given together");
 	if (rc == 0 && !c->username != !c->password)
 		rc = err_set(e, -EINVAL, "etcd user name and password must be given together");
+	if (rc == 0)
+		rc = http_client_load(http, e);
 	if (rc < 0) {
 		etcd_client_free(c);
 		return rc;

@@ -12,7 +12,7 @@ import pytest
 from etcd import PREFIX
 from fabric import FABRICCTL
 from netns import end_process, wait_for
-from test_fabricctl import (
+from fabricctl_support import (
     DENIED,
     ENVIRONMENT,
     FAILED,

@@ -11,7 +11,7 @@ import pytest
 
 from fabric import FABRICCTL
 from netns import wait_for
-from test_fabricctl import (
+from fabricctl_support import (
     CONFIG,
     DENIED,
     ENVIRONMENT,
@@ -43,8 +43,7 @@ def while_stopped(daemon, change, *args):
     try:
         change()
         process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
-        # Its request waits when it has connected twice: once to look, once to ask.
-        wait_for(lambda: waiting(daemon) >= 2, 5, "the request waits")
+        wait_for(lambda: waiting(daemon) == 1, 5, "the request waits")
     finally:
         daemon.signal(signal.SIGCONT)
     out, err = process.communicate(timeout=20)

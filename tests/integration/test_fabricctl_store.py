@@ -11,7 +11,7 @@ import pytest
 from etcd import PREFIX
 from fabric import CONFIG
 from netns import wait_for
-from test_fabricctl import (
+from fabricctl_support import (
     DENIED,
     FAILED,
     FOUND,
