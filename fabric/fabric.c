@@ -130,12 +130,11 @@ static void report_refused(struct fabric *f)
 
 	if (f->backoff.failures > 0)
 		return;
-	reconcile_owner_visit(&f->own_owner, visit_error, (void *)"own");
-	TAILQ_FOREACH (p, &f->peers, link) {
+	reconcile_owner_visit(peers_own(f->peers), visit_error, (void *)"own");
+	for (p = peers_next(f->peers, NULL); p; p = peers_next(f->peers, p)) {
 		if (p->owner.failed)
-			reconcile_owner_visit(
-				&p->owner, visit_error,
-				(void *)subnet_format(&p->member->lease->subnet, key));
+			reconcile_owner_visit(&p->owner, visit_error,
+					      (void *)subnet_format(&p->lease->subnet, key));
 	}
 }
 
@@ -392,8 +391,8 @@ int fabric_new(struct event_base *base, const struct fabric_ops *ops, void *arg,
 	f->base = base;
 	f->ops = ops;
 	f->arg = arg;
-	TAILQ_INIT(&f->peers);
 	f->reconcile = reconcile_new();
+	fabric_new_peers(f);
 	f->work = evtimer_new(base, on_work, f);
 	f->slow = evtimer_new(base, on_slow, f);
 	f->underlay = evtimer_new(base, on_underlay, f);
@@ -413,7 +412,7 @@ void fabric_free(struct fabric *f)
 {
 	if (!f)
 		return;
-	fabric_release_peers(f);
+	peers_free(f->peers);
 	if (f->monitor_event)
 		event_free(f->monitor_event);
 	event_free(f->work);
@@ -572,8 +571,8 @@ void fabric_view(const struct fabric *f, struct fabric_view *ret)
 	ret->overruns_total = f->overruns_total;
 	ret->observations_total = f->observations_total;
 	ret->device_repairs_total = f->device_repairs_total;
-	ret->peers = f->peers_len;
-	ret->ignored = f->ignored_len;
+	ret->peers = peers_counts(f->peers)->len;
+	ret->ignored = peers_counts(f->peers)->ignored;
 	ret->last_observation_ms = f->last_observation_ms;
 	ret->observation_s = observation_seconds(f);
 }

@@ -3,7 +3,7 @@
  * What the files of the fabric share; for nobody else.
  *
  *   fabric.c    life, the loop's work, notifications
- *   peers.c     which leases are of use here, and what they mean in kernel objects
+ *   peers.c     which leases are of use here, and what they mean in kernel objects; peers_glue.c
  *   devices.c   the tunnel devices, ours and those of an earlier configuration
  */
 #ifndef FABRIC_FABRIC_INTERNAL_H
@@ -12,23 +12,10 @@
 #include <sys/queue.h>
 
 #include "fabric/fabric.h"
+#include "fabric/peers.h"
 #include "lib/backoff.h"
-#include "subnet/claims.h"
 
 #define FABRIC_OBSOLETE_MAX 8
-
-struct peer {
-	struct reconcile_owner owner; /* first: an owner found in the way is a peer */
-	struct manager_member *member;
-	void *data;  /* what the backend read in its lease */
-	bool parsed; /* data stands for the lease as it is now */
-	bool wanted; /* its objects were stated to the reconciler */
-	struct rules_peer guard;
-	char *ignored;   /* why its lease is of no use; NULL if it is used */
-	bool in_the_way; /* ignored because of another peer: try again when peers change */
-	struct claim claims[2];
-	TAILQ_ENTRY(peer) link;
-};
 
 struct fabric {
 	struct event_base *base;
@@ -48,7 +35,6 @@ struct fabric {
 	struct network_config config; /* only the families; backend is not ours */
 	struct external external;
 	struct subnet own;
-	struct reconcile_owner own_owner;
 	bool started;
 	bool settled_once;
 	bool devices_dirty;
@@ -65,11 +51,7 @@ struct fabric {
 	struct backoff backoff; /* writes and devices that fail */
 	int64_t last_observation_ms;
 	double observation_s[KERNEL_KINDS]; /* how long it took to read each kind last */
-	TAILQ_HEAD(, peer) peers;
-	struct claims claims; /* of the peers, by subnet */
-	size_t peers_len;
-	size_t ignored_len;
-	size_t in_the_way_len;
+	struct peers *peers;
 	uint64_t overruns_total;
 	uint64_t observations_total;
 	uint64_t device_repairs_total;
@@ -79,10 +61,10 @@ struct fabric {
 /* The loop's turn within this time at the latest; nothing before the first fabric_set_own. */
 void fabric_want_work(struct fabric *f, int64_t delay_ms);
 
-/* peers.c */
+/* peers_glue.c */
+void fabric_new_peers(struct fabric *f);
 /* States anew what this host and all peers want, if something that it depends on has changed. */
 void fabric_want_all(struct fabric *f);
-void fabric_release_peers(struct fabric *f);
 
 /* devices.c */
 /* Tells the rules where we are. */

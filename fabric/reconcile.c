@@ -365,6 +365,13 @@ int reconcile_want(struct reconcile *r, struct reconcile_owner *owner,
 	return 0;
 }
 
+struct reconcile_owner *reconcile_holder(const struct reconcile *r, const struct kernel_key *key)
+{
+	const struct reconcile_entry *entry = find(r, key);
+
+	return entry ? entry->owner : NULL;
+}
+
 static void forget_strays(struct reconcile *r, unsigned kinds)
 {
 	size_t kept = 0;

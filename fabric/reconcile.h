@@ -68,6 +68,9 @@ int reconcile_want(struct reconcile *r, struct reconcile_owner *owner,
 		   const struct kernel_object *objects, size_t len,
 		   struct reconcile_owner **ret_other) MUST_CHECK;
 
+/* Who wants something in this slot; NULL if nobody does. */
+struct reconcile_owner *reconcile_holder(const struct reconcile *r, const struct kernel_key *key);
+
 /*
  * Observation of one kind: begin, then every object of that kind that the kernel has (others may be
  * among them), then end. Differences are queued. Entries with failures are queued again as well.

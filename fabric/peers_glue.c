@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Between the fabric and its peers: leases go in, and what is judged of them goes on to the log and
+ * the guard. */
+#include "fabric/fabric_internal.h"
+#include "kernel/underlay.h"
+#include "lib/log.h"
+
+/* How the kernel reaches a peer without us: what our own routes say must not count. */
+static void find_paths(void *arg, const struct lease *l, struct backend_path ret[static 2])
+{
+	const struct ip_addr *addresses[] = { &l->public_v4, &l->public_v6 };
+	const struct fabric *f = arg;
+
+	for (size_t i = 0; i < ARRAY_LEN(addresses); i++) {
+		struct underlay_route route;
+
+		if (!ip_addr_is_set(addresses[i]) ||
+		    underlay_route_to(f->nl, addresses[i], &route, NULL) < 0)
+			continue;
+		for (size_t d = 0; d < f->devices_len; d++) {
+			if (route.ifindex == f->ifindexes[d])
+				route.ifindex = 0;
+		}
+		ret[i].ifindex = route.ifindex;
+		ret[i].on_link = route.ifindex && !ip_addr_is_set(&route.gateway);
+	}
+}
+
+/* Whom the guard lets in for this lease; NULL: nobody. */
+static void guard_peer(const struct fabric *f, struct peer *p, const struct lease *lease)
+{
+	struct rules_peer now = { { { 0 } } };
+
+	if (lease)
+		now = (struct rules_peer){ { lease->public_v4, lease->public_v6, lease->source_v4,
+					     lease->source_v6 } };
+	rules_peer(f->rules, &p->guard, now.addr);
+}
+
+static void on_judged(void *arg, struct peer *p, bool used, const char *news)
+{
+	const struct fabric *f = arg;
+	char key[SUBNET_KEY_TEXT];
+
+	if (news)
+		log_warn("peer-ignored", "%s: %s", subnet_format(&p->lease->subnet, key), news);
+	guard_peer(f, p, used ? p->lease : NULL);
+}
+
+void fabric_new_peers(struct fabric *f)
+{
+	static const struct peers_ops ops = { .paths = find_paths, .judged = on_judged };
+
+	f->peers = peers_new(f->reconcile, &ops, f);
+}
+
+void fabric_want_all(struct fabric *f)
+{
+	const struct peers_place place = {
+		.backend = f->backend,
+		.v4 = f->config.v4,
+		.v6 = f->config.v6,
+		.own = f->own,
+		.local_v4 = f->external.local_v4,
+		.local_v6 = f->external.local_v6,
+		.segment_v4 = f->external.segment_v4,
+		.segment_v6 = f->external.segment_v6,
+		.blackhole = f->blackhole,
+		.devices_ok = f->devices_ok || f->devices_len == 0,
+	};
+
+	if (!f->wants_dirty)
+		return;
+	f->wants_dirty = false;
+	peers_set_place(f->peers, &place);
+	peers_judge(f->peers);
+}
+
+void fabric_peer(struct fabric *f, struct manager_member *member, bool gone)
+{
+	struct peer *p = member->user;
+
+	if (gone && p) {
+		guard_peer(f, p, NULL);
+		peers_remove(f->peers, p);
+		member->user = NULL;
+	} else if (!gone && p) {
+		peers_change(f->peers, p, member->lease);
+	} else if (!gone) {
+		member->user = peers_add(f->peers, member->lease);
+	}
+	if (f->started)
+		peers_judge(f->peers);
+	fabric_want_work(f, 0);
+}
+
+const char *fabric_peer_state(const struct manager_member *member, const char **ret_reason)
+{
+	return peers_state(member->user, ret_reason);
+}
+
+void fabric_peer_visit(const struct manager_member *member,
+		       void (*visit)(void *arg, const struct kernel_object *o, bool settled,
+				     const char *error),
+		       void *arg)
+{
+	const struct peer *p = member->user;
+
+	if (p)
+		reconcile_owner_visit(&p->owner, visit, arg);
+}
+
+static void take_error(void *arg, const struct kernel_object *o UNUSED, bool settled,
+		       const char *error)
+{
+	const char **ret = arg;
+
+	if (!settled && error)
+		*ret = error;
+}
+
+const char *fabric_own_state(const struct fabric *f, const char **ret_reason)
+{
+	const struct reconcile_owner *own = peers_own(f->peers);
+
+	*ret_reason = "";
+	if (f->started && !f->devices_ok) {
+		*ret_reason = f->device_error.text;
+		return "failed";
+	}
+	if (own->failed) {
+		reconcile_owner_visit(own, take_error, ret_reason);
+		return "failed";
+	}
+	return !f->started || f->wants_dirty || own->unsettled ? "pending" : "ok";
+}

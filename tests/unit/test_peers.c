@@ -1,0 +1,495 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fabric/peers: which leases are used follows from the leases alone, whatever order they came in;
+ * and what many that want one slot cost.
+ */
+#include "tests/unit/test.h"
+
+#include <errno.h>
+
+#include "fabric/peers.h"
+
+#define DEVICE 7
+
+static unsigned judged_calls;
+static unsigned news_calls;
+
+static void on_judged(void *arg UNUSED, struct peer *p UNUSED, bool used UNUSED, const char *news)
+{
+	judged_calls++;
+	news_calls += news != NULL;
+}
+
+static const struct peers_ops ops = { .judged = on_judged };
+
+struct rig {
+	struct network_config config;
+	struct backend *backend;
+	struct reconcile *reconcile;
+	struct peers *peers;
+};
+
+static void place(struct rig *r, const char *own)
+{
+	struct peers_place where = {
+		.backend = r->backend,
+		.v4 = r->config.v4,
+		.v6 = r->config.v6,
+		.local_v4 = test_addr("192.0.2.1"),
+		.segment_v4 = { test_addr("192.0.2.0"), 24 },
+		.devices_ok = true,
+	};
+	struct err e;
+
+	if (subnet_key_parse(own, &where.own, &e) < 0)
+		fail_msg("%s", e.text);
+	peers_set_place(r->peers, &where);
+	peers_judge(r->peers);
+}
+
+static void rig_init(struct rig *r, const char *config)
+{
+	const struct backend_host host = {
+		.node_id = "node-1",
+		.lower_ifindex = 3,
+		.lower_mtu_bytes = 1500,
+		.local_v4 = test_addr("192.0.2.1"),
+		.public_v4 = test_addr("192.0.2.1"),
+		.local_v6 = test_addr("2001:db8::1"),
+		.public_v6 = test_addr("2001:db8::1"),
+	};
+	struct err e;
+
+	if (network_config_parse(config, strlen(config), &r->config, &e) < 0 ||
+	    backend_create(&r->config, &r->backend, &e) < 0 ||
+	    r->backend->type->set_host(r->backend, &host, &e) < 0)
+		fail_msg("%s", e.text);
+	r->backend->type->set_ifindex(r->backend, 0, DEVICE);
+	if (r->config.v6.enabled)
+		r->backend->type->set_ifindex(r->backend, 1, DEVICE + 1);
+	r->reconcile = reconcile_new();
+	r->peers = peers_new(r->reconcile, &ops, NULL);
+}
+
+static void rig_fini(struct rig *r)
+{
+	peers_free(r->peers);
+	reconcile_free(r->reconcile);
+	backend_free(r->backend);
+	network_config_fini(&r->config);
+}
+
+#define auto_rig __attribute__((cleanup(rig_fini)))
+
+static struct lease *vxlan_lease(const char *key, uint64_t born, unsigned mac)
+{
+	struct lease *l = lease_new();
+	struct err e;
+
+	if (subnet_key_parse(key, &l->subnet, &e) < 0)
+		fail_msg("%s: %s", key, e.text);
+	l->born = born;
+	l->public_v4 = test_addr("192.0.2.3");
+	l->public_v6 = test_addr("2001:db8::3");
+	l->backend_type = xstrdup("vxlan");
+	l->backend_data = xasprintf("{\"VNI\":1,\"VtepMAC\":\"02:00:00:00:%02x:%02x\"}", mac >> 8,
+				    mac & 0xff);
+	l->backend_v6_data = xasprintf("{\"VNI\":1,\"VtepMAC\":\"02:00:00:01:%02x:%02x\"}",
+				       mac >> 8, mac & 0xff);
+	return l;
+}
+
+static bool is_used(const struct peer *p)
+{
+	return !p->trouble && !LIST_EMPTY(&p->owner.entries);
+}
+
+static const char *reason_of(const struct peer *p)
+{
+	const char *reason;
+
+	peers_state(p, &reason);
+	return reason;
+}
+
+#define NETWORK "{\"Network\":\"10.0.0.0/8\"}"
+#define OWN     "10.250.0.0-24"
+
+/* ---- by name ---- */
+
+static void test_alone(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *key;
+		const char *reason; /* "": used */
+	} rows[] = {
+		{ "10.5.3.0-24", "" },
+		{ "10.5.4.0-30", "" },
+		{ "11.5.3.0-24", "outside Network 10.0.0.0/8" },
+		{ "10.128.0.0-9", "length is 9, must be from 10 to 30" },
+		{ "10.250.0.128-25", "overlaps this host's own subnet 10.250.0.0/24" },
+	};
+	auto_rig struct rig r;
+
+	rig_init(&r, NETWORK);
+	place(&r, OWN);
+	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+		auto_lease struct lease *l = vxlan_lease(rows[i].key, i + 1, i);
+		struct peer *p = peers_add(r.peers, l);
+
+		peers_judge(r.peers);
+		if (rows[i].reason[0])
+			assert_contains(reason_of(p), rows[i].reason);
+		assert_row(is_used(p) == !rows[i].reason[0], rows[i].key);
+		peers_remove(r.peers, p);
+	}
+	assert_int_equal(peers_counts(r.peers)->ignored, 0);
+	assert_int_equal(reconcile_counts(r.reconcile)->wanted[KERNEL_ROUTE], 0);
+}
+
+/* The oldest has it, the second waits, and the third only wanted what the second would have. */
+static void test_a_chain(void **state)
+{
+	(void)state;
+	static const char *const keys[] = { "10.5.0.0-24", "10.5.0.0-20", "10.5.8.0-24" };
+	auto_rig struct rig r;
+	struct lease *leases[3];
+	struct peer *p[3];
+
+	rig_init(&r, NETWORK);
+	place(&r, OWN);
+	for (unsigned i = 0; i < 3; i++) {
+		leases[i] = vxlan_lease(keys[i], i + 1, i);
+		p[i] = peers_add(r.peers, leases[i]);
+		peers_judge(r.peers);
+	}
+	assert_true(is_used(p[0]));
+	assert_string_equal(reason_of(p[1]), "overlaps the older lease 10.5.0.0/24");
+	assert_true(is_used(p[2]));
+	assert_int_equal(peers_counts(r.peers)->ignored, 1);
+	/* Now the second is used, and the third is in its way. */
+	peers_remove(r.peers, p[0]);
+	peers_judge(r.peers);
+	assert_true(is_used(p[1]));
+	assert_string_equal(reason_of(p[2]), "overlaps the older lease 10.5.0.0/20");
+	peers_remove(r.peers, p[1]);
+	peers_judge(r.peers);
+	assert_true(is_used(p[2]));
+	peers_remove(r.peers, p[2]);
+	for (unsigned i = 0; i < 3; i++)
+		lease_free(leases[i]);
+}
+
+/* What is of another type has its subnet all the same: it does everywhere. But no slots. */
+static void test_another_type_keeps_its_subnet(void **state)
+{
+	(void)state;
+	auto_rig struct rig r;
+	auto_lease struct lease *a = vxlan_lease("10.5.3.0-24", 1, 1);
+	auto_lease struct lease *b = vxlan_lease("10.5.3.128-25", 2, 2);
+	auto_lease struct lease *c = vxlan_lease("10.5.4.0-24", 3, 1);
+	struct peer *pa;
+	struct peer *pb;
+	struct peer *pc;
+
+	free(a->backend_type);
+	a->backend_type = xstrdup("host-gw");
+	rig_init(&r, NETWORK);
+	place(&r, OWN);
+	pa = peers_add(r.peers, a);
+	pb = peers_add(r.peers, b);
+	pc = peers_add(r.peers, c);
+	peers_judge(r.peers);
+	assert_contains(reason_of(pa), "BackendType is \"host-gw\"");
+	assert_contains(reason_of(pb), "overlaps the older lease 10.5.3.0/24");
+	assert_true(is_used(pc));
+}
+
+/* A lease that is made again under its key is as young as that. */
+static void test_born_again(void **state)
+{
+	(void)state;
+	auto_rig struct rig r;
+	auto_lease struct lease *a = vxlan_lease("10.5.3.0-24", 1, 1);
+	auto_lease struct lease *again = vxlan_lease("10.5.3.0-24", 9, 1);
+	auto_lease struct lease *b = vxlan_lease("10.5.4.0-24", 2, 1);
+	struct peer *pa;
+	struct peer *pb;
+
+	rig_init(&r, NETWORK);
+	place(&r, OWN);
+	pa = peers_add(r.peers, a);
+	pb = peers_add(r.peers, b);
+	peers_judge(r.peers);
+	assert_true(is_used(pa));
+	assert_string_equal(reason_of(pb), "uses the same MAC, address or route as 10.5.3.0/24");
+	peers_change(r.peers, pa, again);
+	peers_judge(r.peers);
+	assert_true(is_used(pb));
+	assert_string_equal(reason_of(pa), "uses the same MAC, address or route as 10.5.4.0/24");
+}
+
+/* A reason is news once, however often it is found again. */
+static void test_news(void **state)
+{
+	(void)state;
+	auto_rig struct rig r;
+	auto_lease struct lease *a = vxlan_lease("11.5.3.0-24", 1, 1);
+
+	rig_init(&r, NETWORK);
+	news_calls = 0;
+	peers_add(r.peers, a);
+	for (unsigned i = 0; i < 3; i++)
+		place(&r, OWN);
+	assert_int_equal(news_calls, 1);
+}
+
+/* ---- whatever the order ---- */
+
+#define FEW 12
+
+static unsigned drawn;
+
+static unsigned draw(unsigned below)
+{
+	drawn = drawn * 1103515245 + 12345;
+	return (drawn >> 12) % below;
+}
+
+static bool in_conflict(const struct lease *a, const struct lease *b)
+{
+	return subnet_overlaps(&a->subnet, &b->subnet) ||
+	       strcmp(a->backend_data, b->backend_data) == 0;
+}
+
+static bool is_before(const struct lease *a, const struct lease *b)
+{
+	return a->born != b->born ? a->born < b->born
+				  : memcmp(&a->subnet, &b->subnet, sizeof(a->subnet)) < 0;
+}
+
+/* The rule, word for word: from the oldest to the youngest, if no used one is in conflict. */
+static void expect(struct lease *const *leases, bool used[static FEW])
+{
+	bool done[FEW] = { false };
+
+	for (unsigned n = 0; n < FEW; n++) {
+		unsigned oldest = FEW;
+
+		for (unsigned i = 0; i < FEW; i++) {
+			if (!done[i] && (oldest == FEW || is_before(leases[i], leases[oldest])))
+				oldest = i;
+		}
+		done[oldest] = true;
+		used[oldest] = true;
+		for (unsigned i = 0; i < FEW; i++) {
+			if (i != oldest && used[i] && in_conflict(leases[i], leases[oldest]))
+				used[oldest] = false;
+		}
+	}
+}
+
+/* Subnets of three lengths in a small space, few MACs, ages with ties. */
+static struct lease *random_lease(const struct lease *const *others, unsigned len)
+{
+	for (;;) {
+		unsigned bits = 22 + 2 * draw(3);
+		unsigned block = draw(1u << (bits - 20)) << (28 - bits);
+		auto_free char *key = xasprintf("10.5.%u.0-%u", (block << 4 & 0xff0) >> 4, bits);
+		struct lease *l = vxlan_lease(key, 1 + draw(6), draw(8));
+		bool taken = false;
+
+		for (unsigned i = 0; i < len; i++)
+			taken |= subnet_equal(&others[i]->subnet, &l->subnet);
+		if (!taken)
+			return l;
+		lease_free(l);
+	}
+}
+
+/* Comes, changes, is born again, goes and comes: at the end all are there. */
+static void shuffle_in(struct rig *r, struct lease *const *leases, struct lease *const *others,
+		       struct peer **peers)
+{
+	for (unsigned step = 0; step < 3 * FEW; step++) {
+		unsigned i = draw(FEW);
+
+		if (!peers[i])
+			peers[i] = peers_add(r->peers, draw(2) ? leases[i] : others[i]);
+		else if (draw(3) == 0)
+			peers_remove(r->peers, STEAL(peers[i]));
+		else
+			peers_change(r->peers, peers[i], draw(2) ? leases[i] : others[i]);
+		/* Events may come several at a time. */
+		if (draw(3))
+			peers_judge(r->peers);
+	}
+	for (unsigned n = FEW, first = draw(FEW); n > 0; n--) {
+		unsigned i = (first + n) % FEW;
+
+		if (peers[i])
+			peers_change(r->peers, peers[i], leases[i]);
+		else
+			peers[i] = peers_add(r->peers, leases[i]);
+		if (draw(2))
+			peers_judge(r->peers);
+	}
+	peers_judge(r->peers);
+}
+
+static void test_any_order_gives_the_same(void **state)
+{
+	(void)state;
+	unsigned beaten = 0;
+
+	for (unsigned seed = 1; seed <= 300; seed++) {
+		struct lease *leases[FEW];
+		struct lease *others[FEW]; /* what the same keys said before */
+		bool used[FEW] = { false };
+
+		drawn = seed;
+		for (unsigned i = 0; i < FEW; i++) {
+			leases[i] = random_lease((const struct lease *const *)leases, i);
+			others[i] = vxlan_lease("10.5.0.0-24", 1 + draw(6), draw(8));
+			others[i]->subnet = leases[i]->subnet;
+		}
+		expect(leases, used);
+		for (unsigned round = 0; round < 20; round++) {
+			struct peer *peers[FEW] = { NULL };
+			auto_rig struct rig r;
+			size_t ignored = 0;
+
+			rig_init(&r, NETWORK);
+			place(&r, OWN);
+			shuffle_in(&r, leases, others, peers);
+			for (unsigned i = 0; i < FEW; i++) {
+				ignored += !used[i];
+				if (is_used(peers[i]) != used[i])
+					fail_msg("seed %u round %u: lease %u is%s used", seed,
+						 round, i, used[i] ? " not" : "");
+			}
+			assert_int_equal(peers_counts(r.peers)->ignored, ignored);
+			beaten += ignored > 1;
+		}
+		for (unsigned i = 0; i < FEW; i++) {
+			lease_free(leases[i]);
+			lease_free(others[i]);
+		}
+	}
+	assert_true(beaten > 1000);
+}
+
+/* ---- many ---- */
+
+#define MANY 20000
+
+enum collision { SAME_MAC, SAME_SUBNET, AROUND, COLLISIONS };
+
+static struct lease *one_of_many(enum collision kind, unsigned i)
+{
+	auto_free char *key = NULL;
+
+	/* A second family makes another key of the same subnet. */
+	if (kind == SAME_SUBNET)
+		key = xasprintf("10.5.3.0-24&fd10:0:%x::-64", i);
+	else if (kind == AROUND && i == 0)
+		key = xstrdup("10.128.0.0-10");
+	else if (kind == AROUND)
+		key = xasprintf("10.%u.%u.%u-28", 128 + (i >> 12), i >> 4 & 0xff, i << 4 & 0xff);
+	else
+		key = xasprintf("10.%u.%u.0-24", i >> 8, i & 0xff);
+	return vxlan_lease(key, i + 1, kind == SAME_MAC ? 1 : i);
+}
+
+/* How often a lease is judged, for every lease that comes or goes. */
+static void check_cost(struct rig *r, const char *what, uint64_t *before, unsigned events)
+{
+	uint64_t judged = peers_counts(r->peers)->judged_total - *before;
+
+	if (judged > 3 * (uint64_t)events)
+		fail_msg("%s: %llu judgements for %u events", what, (unsigned long long)judged,
+			 events);
+	*before += judged;
+}
+
+static void check_many(enum collision kind)
+{
+	struct lease **leases = xcalloc(MANY, sizeof(struct lease *));
+	struct peer **peers = xcalloc(MANY, sizeof(struct peer *));
+	auto_rig struct rig r;
+	uint64_t judged = 0;
+
+	rig_init(&r,
+		 "{\"Network\":\"10.0.0.0/8\",\"EnableIPv6\":true,\"IPv6Network\":\"fd10::/32\"}");
+	for (unsigned i = 0; i < MANY; i++) {
+		leases[i] = one_of_many(kind, i);
+		peers[i] = peers_add(r.peers, leases[i]);
+	}
+	place(&r, OWN);
+	check_cost(&r, "all at once", &judged, MANY);
+	assert_true(is_used(peers[0]));
+	assert_int_equal(peers_counts(r.peers)->ignored, MANY - 1);
+	/* The one that is used goes, each time. */
+	for (unsigned i = 0; i + 1 < MANY; i++) {
+		peers_remove(r.peers, peers[i]);
+		peers_judge(r.peers);
+		assert_true(is_used(peers[i + 1]));
+	}
+	check_cost(&r, "the oldest goes", &judged, MANY);
+	/* And an older one comes, each time. */
+	for (unsigned i = MANY - 1; i-- > 0;) {
+		peers[i] = peers_add(r.peers, leases[i]);
+		peers_judge(r.peers);
+		assert_true(is_used(peers[i]));
+	}
+	check_cost(&r, "an older one comes", &judged, kind == AROUND ? 2 * MANY : MANY);
+	/* The way to all of them is another. */
+	place(&r, OWN);
+	check_cost(&r, "all anew", &judged, MANY);
+	for (unsigned i = MANY; i-- > 0;) {
+		peers_remove(r.peers, peers[i]);
+		peers_judge(r.peers);
+	}
+	check_cost(&r, "the youngest goes", &judged, MANY);
+	assert_int_equal(peers_counts(r.peers)->len, 0);
+	for (unsigned i = 0; i < MANY; i++)
+		lease_free(leases[i]);
+	free(leases);
+	free(peers);
+}
+
+static void test_many_with_one_mac(void **state)
+{
+	(void)state;
+	check_many(SAME_MAC);
+}
+
+static void test_many_with_one_subnet(void **state)
+{
+	(void)state;
+	check_many(SAME_SUBNET);
+}
+
+static void test_many_in_one(void **state)
+{
+	(void)state;
+	check_many(AROUND);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_alone),
+		cmocka_unit_test(test_a_chain),
+		cmocka_unit_test(test_another_type_keeps_its_subnet),
+		cmocka_unit_test(test_born_again),
+		cmocka_unit_test(test_news),
+		cmocka_unit_test(test_any_order_gives_the_same),
+		cmocka_unit_test(test_many_with_one_mac),
+		cmocka_unit_test(test_many_with_one_subnet),
+		cmocka_unit_test(test_many_in_one),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
