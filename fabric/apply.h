@@ -7,22 +7,18 @@
 #define FABRIC_APPLY_H
 
 #include "fabric/reconcile.h"
-#include "kernel/netlink.h"
-
-#define APPLY_ALL_KINDS ((1u << KERNEL_KINDS) - 1)
 
 /*
- * Observes the kinds in the mask (1 << enum kernel_kind). On error the observation of that kind was
- * left out and nothing was concluded from it. Blocks for the dumps.
+ * Observes the kinds in the mask (1 << place in kernel_kinds). On error the observation of that
+ * kind was left out and nothing was concluded from it. Blocks for the dumps.
  */
-int apply_observe(struct reconcile *r, struct netlink *nl, const struct reconcile_scope *scope,
-		  unsigned kinds, struct err *e) MUST_CHECK;
+int apply_observe(struct reconcile *r, struct kernel *k, unsigned kinds, struct err *e) MUST_CHECK;
 
 /*
  * Sends up to `max` queued writes. *ret_more says whether some are left. Refused writes are not an
  * error: the reconciler keeps them by name. -ENOBUFS: answers were lost, observe again.
  */
-int apply_flush(struct reconcile *r, struct netlink *nl, size_t max, bool *ret_more,
+int apply_flush(struct reconcile *r, struct kernel *k, size_t max, bool *ret_more,
 		struct err *e) MUST_CHECK;
 
 #endif

@@ -14,7 +14,7 @@ static void set_ifindex(struct fabric *f, size_t i, uint32_t ifindex)
 	if (f->ifindexes[i])
 		reconcile_forget_device(f->reconcile, f->ifindexes[i]);
 	f->ifindexes[i] = ifindex;
-	f->scope.ifindexes[i] = ifindex;
+	f->kernel.marks.ifindexes[i] = ifindex;
 	f->backend->type->set_ifindex(f->backend, i, ifindex);
 }
 
@@ -24,7 +24,7 @@ _Static_assert(TRAFFIC_DEVICES >= BACKEND_DEVICES && TRAFFIC_GUARDS >= BACKEND_G
 void fabric_place_rules(struct fabric *f)
 {
 	struct rules_place place = {
-		.network = { f->scope.networks[0], f->scope.networks[1] },
+		.network = { f->kernel.marks.networks[0], f->kernel.marks.networks[1] },
 		.own = { f->own.v4, f->own.v6 },
 		.devices_len = f->devices_len,
 		.lower_ifindex = f->external.ifindex,
@@ -51,7 +51,7 @@ bool fabric_look_after_devices(struct fabric *f)
 
 	f->devices_dirty = false;
 	f->devices_len = backend_devices(f->backend, &f->devices);
-	f->scope.ifindexes_len = f->devices_len;
+	f->kernel.marks.ifindexes_len = f->devices_len;
 	for (size_t i = 0; i < f->devices_len; i++) {
 		uint32_t ifindex = 0;
 		bool changed = false;
@@ -66,14 +66,14 @@ bool fabric_look_after_devices(struct fabric *f)
 			f->device_repairs_total += f->settled_once;
 			log_info(f->settled_once ? "device-repaired" : "device-made",
 				 "%s, index %u", f->devices[i].name, ifindex);
-			f->dirty = APPLY_ALL_KINDS;
+			f->dirty = KERNEL_ALL_KINDS;
 		}
 		moved |= ifindex != f->ifindexes[i];
 		set_ifindex(f, i, ifindex);
 	}
 	if (moved) {
 		f->wants_dirty = true;
-		f->dirty = APPLY_ALL_KINDS;
+		f->dirty = KERNEL_ALL_KINDS;
 		fabric_place_rules(f);
 	}
 	if (all)
@@ -86,8 +86,8 @@ void fabric_find_devices(struct fabric *f)
 {
 	const struct backend_device *devices;
 
-	f->scope.ifindexes_len = backend_devices(f->backend, &devices);
-	for (size_t i = 0; i < f->scope.ifindexes_len; i++) {
+	f->kernel.marks.ifindexes_len = backend_devices(f->backend, &devices);
+	for (size_t i = 0; i < f->kernel.marks.ifindexes_len; i++) {
 		uint32_t ifindex = 0;
 		struct mac_addr mac;
 

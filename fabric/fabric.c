@@ -58,7 +58,7 @@ static void report_drift(const uint64_t before[static KERNEL_KINDS],
 	for (unsigned k = 0; k < KERNEL_KINDS; k++) {
 		if (after[k] > before[k])
 			log_warn("drift-healed", "%llu %s%s missing or altered, put back",
-				 (unsigned long long)(after[k] - before[k]), kernel_kind_name(k),
+				 (unsigned long long)(after[k] - before[k]), kernel_kinds[k]->name,
 				 after[k] - before[k] == 1 ? "" : "s");
 	}
 }
@@ -77,7 +77,7 @@ static bool observe(struct fabric *f, unsigned kinds)
 		if (!(kinds & 1u << k))
 			continue;
 		clock_gettime(CLOCK_MONOTONIC, &start);
-		if (apply_observe(f->reconcile, f->nl, &f->scope, 1u << k, &e) < 0) {
+		if (apply_observe(f->reconcile, &f->kernel, 1u << k, &e) < 0) {
 			log_warn("kernel-not-read", "%s; trying again", e.text);
 			return false;
 		}
@@ -130,10 +130,10 @@ static void report_refused(struct fabric *f)
 
 	if (f->backoff.failures > 0)
 		return;
-	reconcile_owner_visit(peers_own(f->peers), visit_error, (void *)"own");
+	reconcile_owner_visit(f->reconcile, peers_own(f->peers), visit_error, (void *)"own");
 	for (p = peers_next(f->peers, NULL); p; p = peers_next(f->peers, p)) {
 		if (p->owner.failed)
-			reconcile_owner_visit(&p->owner, visit_error,
+			reconcile_owner_visit(f->reconcile, &p->owner, visit_error,
 					      (void *)subnet_format(&p->lease->subnet, key));
 	}
 }
@@ -163,7 +163,7 @@ static void read_ahead(struct fabric *f)
 static void on_work(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 {
 	struct fabric *f = arg;
-	uint64_t strays = reconcile_counts(f->reconcile)->strays;
+	unsigned strays;
 	bool more = false;
 	struct err e;
 
@@ -184,14 +184,15 @@ static void on_work(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 		f->observations_total++;
 	}
 	rules_before_routes(f->rules);
-	if (apply_flush(f->reconcile, f->nl, WRITES_PER_TURN, &more, &e) < 0) {
+	if (apply_flush(f->reconcile, &f->kernel, WRITES_PER_TURN, &more, &e) < 0) {
 		log_warn("kernel-not-written", "%s; comparing again", e.text);
-		f->dirty = APPLY_ALL_KINDS;
+		f->dirty = KERNEL_ALL_KINDS;
 		retry_later(f);
 		return;
 	}
-	if (reconcile_counts(f->reconcile)->strays > strays) {
-		f->dirty |= 1u << KERNEL_ROUTE | 1u << KERNEL_FDB;
+	strays = reconcile_take_strays(f->reconcile);
+	if (strays) {
+		f->dirty |= strays;
 		fabric_want_work(f, HEAL_DELAY_MS);
 	}
 	if (more) {
@@ -201,7 +202,7 @@ static void on_work(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 	rules_after_routes(f->rules);
 	if (reconcile_counts(f->reconcile)->failed > 0) {
 		report_refused(f);
-		f->dirty = APPLY_ALL_KINDS;
+		f->dirty = KERNEL_ALL_KINDS;
 		retry_later(f);
 	} else if (f->devices_ok) {
 		backoff_reset(&f->backoff);
@@ -227,7 +228,7 @@ static void on_slow(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 
 void fabric_sync(struct fabric *f)
 {
-	f->dirty = APPLY_ALL_KINDS;
+	f->dirty = KERNEL_ALL_KINDS;
 	f->devices_dirty = true;
 	rules_sync(f->rules);
 	fabric_want_work(f, 0);
@@ -239,7 +240,7 @@ uint64_t fabric_sync_now(struct fabric *f)
 
 	if (!f->started)
 		return 0;
-	f->dirty = APPLY_ALL_KINDS;
+	f->dirty = KERNEL_ALL_KINDS;
 	f->devices_dirty = true;
 	do {
 		event_del(f->work);
@@ -250,14 +251,14 @@ uint64_t fabric_sync_now(struct fabric *f)
 	return netlink_counts(f->nl)->writes - before;
 }
 
-int fabric_diff(struct fabric *f, fabric_difference_fn *visit, void *arg, struct err *e)
+int fabric_diff(struct fabric *f, reconcile_write_fn *visit, void *arg, struct err *e)
 {
 	int rc = 0;
 
 	if (!f->started)
 		return err_set(e, -EAGAIN, "there is no lease yet");
 	fabric_want_all(f);
-	rc = apply_observe(f->reconcile, f->nl, &f->scope, APPLY_ALL_KINDS, e);
+	rc = apply_observe(f->reconcile, &f->kernel, KERNEL_ALL_KINDS, e);
 	if (rc == 0)
 		reconcile_difference_visit(f->reconcile, visit, arg);
 	fabric_want_work(f, 0);
@@ -279,7 +280,7 @@ static void on_underlay(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 	/* An interface that goes down takes routes along, IPv4 ones without a word. */
 	if (f->backend->needs_paths) {
 		f->wants_dirty = true;
-		f->dirty |= 1u << KERNEL_ROUTE;
+		f->dirty |= kernel_kinds_with(KERNEL_KIND_SILENT);
 		fabric_want_work(f, 0);
 	}
 	f->underlay_lost = !f->ops->underlay_changed(f->arg);
@@ -312,7 +313,7 @@ static void on_link(void *arg, const struct link_info *link, bool gone)
 		}
 		/* It may be up again when we look, but its IPv4 routes went without a word. */
 		if (ours && !link->up)
-			f->dirty = APPLY_ALL_KINDS;
+			f->dirty = KERNEL_ALL_KINDS;
 	}
 	if (gone)
 		rules_device_gone(f->rules, link->ifindex);
@@ -324,11 +325,11 @@ static void on_link(void *arg, const struct link_info *link, bool gone)
 /* Whether this object of somebody else may change where we stand, or how peers are reached. */
 static bool concerns_underlay(const struct fabric *f, const struct kernel_object *o)
 {
-	if (o->key.kind == KERNEL_ADDRESS)
+	if (kernel_is_address(o))
 		return !on_our_device(f, o->key.ifindex) &&
 		       (o->key.ifindex == f->external.ifindex || f->backend->needs_paths ||
 			f->underlay_lost);
-	if (o->key.kind != KERNEL_ROUTE || on_our_device(f, o->value.ifindex) ||
+	if (!kernel_is_route(o) || on_our_device(f, o->value.ifindex) ||
 	    fabric_is_our_protocol(o->value.protocol))
 		return false;
 	return o->key.len == 0 || f->backend->needs_paths || f->underlay_lost;
@@ -347,8 +348,8 @@ static void on_object(void *arg, const struct kernel_object *object, bool gone)
 	f->dirty |= 1u << object->key.kind;
 	/* With a device's last address the kernel takes its routes and neighbours, IPv4 routes
 	 * without a word. */
-	if (gone && object->key.kind == KERNEL_ADDRESS)
-		f->dirty = APPLY_ALL_KINDS;
+	if (gone && kernel_kind_of(object)->flags & KERNEL_KIND_CARRIES)
+		f->dirty = KERNEL_ALL_KINDS;
 	fabric_want_work(f, HEAL_DELAY_MS);
 }
 
@@ -359,7 +360,7 @@ static void on_overrun(void *arg)
 	f->overruns_total++;
 	log_warn("notifications-lost", "the kernel had more to tell than we could read; comparing "
 				       "everything");
-	f->dirty = APPLY_ALL_KINDS;
+	f->dirty = KERNEL_ALL_KINDS;
 	f->devices_dirty = true;
 	fabric_want_work(f, HEAL_DELAY_MS);
 	want_underlay(f);
@@ -396,7 +397,8 @@ int fabric_new(struct event_base *base, const struct fabric_ops *ops, void *arg,
 	f->work = evtimer_new(base, on_work, f);
 	f->slow = evtimer_new(base, on_slow, f);
 	f->underlay = evtimer_new(base, on_underlay, f);
-	rc = netlink_open(NETLINK_ROUTE, &f->nl, e);
+	rc = netlink_open(NETLINK_ROUTE, &f->kernel.route, e);
+	f->nl = f->kernel.route;
 	/* Before the first dump, so that nothing falls between it and the notifications. */
 	if (rc == 0)
 		rc = monitor_open(netlink_port_id(f->nl), 0, &f->monitor, e);
@@ -470,11 +472,13 @@ int fabric_setup(struct fabric *f, const struct network_config *config,
 	fabric_find_obsolete(f, previous);
 	f->config = *config;
 	f->config.backend = NULL;
-	f->scope.networks[0] = config->v4.enabled ? config->v4.network : (struct ip_net){ 0 };
-	f->scope.networks[1] = config->v6.enabled ? config->v6.network : (struct ip_net){ 0 };
-	f->scope.networks[2] = previous->networks[0];
-	f->scope.networks[3] = previous->networks[1];
-	f->dirty = APPLY_ALL_KINDS;
+	f->kernel.marks.networks[0] =
+		config->v4.enabled ? config->v4.network : (struct ip_net){ 0 };
+	f->kernel.marks.networks[1] =
+		config->v6.enabled ? config->v6.network : (struct ip_net){ 0 };
+	f->kernel.marks.networks[2] = previous->networks[0];
+	f->kernel.marks.networks[3] = previous->networks[1];
+	f->dirty = KERNEL_ALL_KINDS;
 	arm(f->work, 0);
 	return 0;
 }
@@ -515,11 +519,11 @@ static unsigned kinds_to_read_again(struct fabric *f)
 	kinds = reconcile_pending_kinds(f->reconcile);
 	/* With its last address a device loses its IPv4 routes without a word, as does an interface
 	 * that goes down. */
-	if (kinds & 1u << KERNEL_ADDRESS ||
+	if (kinds & kernel_kinds_with(KERNEL_KIND_CARRIES) ||
 	    clock_boot_ms() - f->last_observation_ms > READ_AHEAD_MAX_MS)
-		kinds = APPLY_ALL_KINDS;
+		kinds = KERNEL_ALL_KINDS;
 	else if (f->backend->needs_paths)
-		kinds |= 1u << KERNEL_ROUTE;
+		kinds |= kernel_kinds_with(KERNEL_KIND_SILENT);
 	reconcile_forget_kinds(f->reconcile, kinds);
 	return kinds;
 }
@@ -545,7 +549,7 @@ void fabric_set_own(struct fabric *f, const struct subnet *own)
 	fabric_place_rules(f);
 	if (first)
 		rules_look_around(f->rules, f->nl);
-	f->dirty |= first ? kinds_to_read_again(f) : APPLY_ALL_KINDS;
+	f->dirty |= first ? kinds_to_read_again(f) : KERNEL_ALL_KINDS;
 	fabric_want_work(f, 0);
 }
 
@@ -557,6 +561,7 @@ uint32_t fabric_pod_mtu(const struct fabric *f)
 void fabric_view(const struct fabric *f, struct fabric_view *ret)
 {
 	memset(ret, 0, sizeof(*ret));
+	ret->fabric = f;
 	ret->started = f->started;
 	ret->devices_ok = f->devices_ok;
 	ret->device_error = f->device_error.text;

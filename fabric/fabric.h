@@ -71,14 +71,13 @@ void fabric_sync(struct fabric *f);
 uint64_t fabric_sync_now(struct fabric *f);
 /* Compare everything now and show what would be written. It is written by the next turn of the
  * loop. */
-typedef void fabric_difference_fn(void *arg, enum reconcile_action action,
-				  const struct kernel_object *o);
-int fabric_diff(struct fabric *f, fabric_difference_fn *visit, void *arg, struct err *e) MUST_CHECK;
+int fabric_diff(struct fabric *f, reconcile_write_fn *visit, void *arg, struct err *e) MUST_CHECK;
 
 uint32_t fabric_pod_mtu(const struct fabric *f);
 
 /* What status shows. */
 struct fabric_view {
+	const struct fabric *fabric; /* whose view it is */
 	bool started;
 	bool devices_ok;
 	const char *device_error;
@@ -101,10 +100,11 @@ void fabric_view(const struct fabric *f, struct fabric_view *ret);
 
 /* "ok", "pending", "failed" or "ignored", and in *ret_reason why (borrowed, "" if there is nothing
  * to say). */
-const char *fabric_peer_state(const struct manager_member *member, const char **ret_reason);
+const char *fabric_peer_state(const struct fabric *f, const struct manager_member *member,
+			      const char **ret_reason);
 /* Shows the kernel objects that a peer's lease means here: whether the kernel has each as wanted,
  * and its last error (or NULL). */
-void fabric_peer_visit(const struct manager_member *member,
+void fabric_peer_visit(const struct fabric *f, const struct manager_member *member,
 		       void (*visit)(void *arg, const struct kernel_object *o, bool settled,
 				     const char *error),
 		       void *arg);

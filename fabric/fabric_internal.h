@@ -21,7 +21,8 @@ struct fabric {
 	struct event_base *base;
 	const struct fabric_ops *ops;
 	void *arg;
-	struct netlink *nl;
+	struct kernel kernel;
+	struct netlink *nl; /* kernel.route */
 	struct monitor *monitor;
 	struct event *monitor_event;
 	struct event *work; /* timer; armed whenever there is something to do */
@@ -30,7 +31,6 @@ struct fabric {
 	struct reconcile *reconcile;
 	struct rules *rules;
 	bool blackhole;
-	struct reconcile_scope scope;
 	struct backend *backend;
 	struct network_config config; /* only the families; backend is not ours */
 	struct external external;

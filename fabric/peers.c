@@ -316,7 +316,7 @@ static void take_error(void *arg, const struct kernel_object *o UNUSED, bool set
 		*ret = error;
 }
 
-const char *peers_state(const struct peer *p, const char **ret_reason)
+const char *peers_state(const struct peers *ps, const struct peer *p, const char **ret_reason)
 {
 	*ret_reason = "";
 	if (!p)
@@ -326,7 +326,7 @@ const char *peers_state(const struct peer *p, const char **ret_reason)
 		return "ignored";
 	}
 	if (p->owner.failed) {
-		reconcile_owner_visit(&p->owner, take_error, ret_reason);
+		reconcile_owner_visit(ps->reconcile, &p->owner, take_error, ret_reason);
 		return "failed";
 	}
 	return p->owner.unsettled || !p->wanted ? "pending" : "ok";

@@ -92,7 +92,7 @@ void peers_judge(struct peers *ps);
 struct reconcile_owner *peers_own(struct peers *ps);
 /* "ok", "pending", "failed" or "ignored", and in *ret_reason why (borrowed, "" if there is nothing
  * to say). p may be NULL. */
-const char *peers_state(const struct peer *p, const char **ret_reason);
+const char *peers_state(const struct peers *ps, const struct peer *p, const char **ret_reason);
 /* Any peer first, then the one after it; NULL at the end. */
 struct peer *peers_next(const struct peers *ps, const struct peer *p);
 

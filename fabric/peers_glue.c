@@ -94,12 +94,13 @@ void fabric_peer(struct fabric *f, struct manager_member *member, bool gone)
 	fabric_want_work(f, 0);
 }
 
-const char *fabric_peer_state(const struct manager_member *member, const char **ret_reason)
+const char *fabric_peer_state(const struct fabric *f, const struct manager_member *member,
+			      const char **ret_reason)
 {
-	return peers_state(member->user, ret_reason);
+	return peers_state(f->peers, member->user, ret_reason);
 }
 
-void fabric_peer_visit(const struct manager_member *member,
+void fabric_peer_visit(const struct fabric *f, const struct manager_member *member,
 		       void (*visit)(void *arg, const struct kernel_object *o, bool settled,
 				     const char *error),
 		       void *arg)
@@ -107,7 +108,7 @@ void fabric_peer_visit(const struct manager_member *member,
 	const struct peer *p = member->user;
 
 	if (p)
-		reconcile_owner_visit(&p->owner, visit, arg);
+		reconcile_owner_visit(f->reconcile, &p->owner, visit, arg);
 }
 
 static void take_error(void *arg, const struct kernel_object *o UNUSED, bool settled,
@@ -129,7 +130,7 @@ const char *fabric_own_state(const struct fabric *f, const char **ret_reason)
 		return "failed";
 	}
 	if (own->failed) {
-		reconcile_owner_visit(own, take_error, ret_reason);
+		reconcile_owner_visit(f->reconcile, own, take_error, ret_reason);
 		return "failed";
 	}
 	return !f->started || f->wants_dirty || own->unsettled ? "pending" : "ok";

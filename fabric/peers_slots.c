@@ -175,7 +175,7 @@ void peers_note_slots(struct peers *ps, const struct peer *p)
 		if (ip_net_is_set(&s.net))
 			note_freed(ps, &s);
 	}
-	reconcile_owner_visit(&p->owner, note_object, ps);
+	reconcile_owner_visit(ps->reconcile, &p->owner, note_object, ps);
 }
 
 void peers_enqueue(struct peers *ps, struct peer *p)

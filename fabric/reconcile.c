@@ -2,67 +2,28 @@
 #include "fabric/reconcile.h"
 
 #include <errno.h>
-#include <linux/neighbour.h>
-#include <linux/rtnetlink.h>
-#include <sys/queue.h>
-#define BUCKETS_MIN 64
 
-/* What we believe the kernel has in the slot of an entry. */
-enum presence {
-	ABSENT,  /* nothing, as far as we know */
-	PRESENT, /* exactly the entry's object */
-	OTHER,   /* something of ours, but not the entry's object */
-};
-
-enum queued { NOWHERE, IN_PUTS, IN_DROPS };
-
-TAILQ_HEAD(queue, reconcile_entry);
-
-/* A slot in the kernel that somebody wants filled, or that must be emptied. */
-struct reconcile_entry {
-	struct kernel_object object;   /* what is wanted there, or without owner what to drop */
-	struct reconcile_owner *owner; /* NULL: nobody wants it */
-	LIST_ENTRY(reconcile_entry) owner_link;
-	TAILQ_ENTRY(reconcile_entry) queue_link;
-	struct kernel_value *other; /* OTHER: what stands in the slot, if we know */
-	char *error;   /* the last write failed; not queued again before the next observation */
-	uint32_t seen; /* number of the observation that last showed exactly this object */
-	uint8_t presence;
-	bool held;      /* the slot was ours once: whoever took it since altered our object */
-	bool creating;  /* the last write was a CREATE, so the slot was not ours before */
-	bool keep;      /* scratch of reconcile_want */
-	uint8_t queued; /* enum queued: which queue it stands in */
-	struct reconcile_entry *bucket_next;
-};
-
-/* With ten thousand peers there are thirty thousand of these. */
-_Static_assert(sizeof(struct reconcile_entry) <= 152, "an entry has grown");
+#include "fabric/entries.h"
 
 /* An observed object of ours whose slot belongs to an entry that has another object. */
 struct rival {
-	struct reconcile_entry *entry;
+	uint32_t entry;
 	struct kernel_object actual;
 };
 
 struct reconcile {
-	struct reconcile_scope scope;
-	/*
-	 * The entries by key: chained in buckets, a power of two of them, by one pointer in each
-	 * entry. uthash would add 56 bytes to every object.
-	 */
-	struct reconcile_entry **buckets;
-	size_t buckets_len;
-	size_t entries_len;
-	struct queue puts[KERNEL_KINDS];
-	struct queue drops[KERNEL_KINDS];
-	/* The kernel allows several routes, or FDB entries, in one slot: those beside the wanted
-	 * one, to be dropped. */
+	struct kernel_marks marks;
+	struct entries entries;
+	struct entry_list puts[KERNEL_KINDS];
+	struct entry_list drops[KERNEL_KINDS];
+	/* Of kinds that have several objects in a slot: those beside the wanted one, to be
+	 * dropped. */
 	struct kernel_object *strays;
 	size_t strays_len;
 	size_t strays_cap;
-	struct kernel_object stray; /* the one last handed out */
-	enum kernel_kind observing;
-	uint32_t pass;
+	unsigned strays_dropped;     /* kinds */
+	struct kernel_object handed; /* the one last handed out */
+	unsigned observing;
 	struct rival *rivals;
 	size_t rivals_len;
 	size_t rivals_cap;
@@ -73,12 +34,7 @@ struct reconcile *reconcile_new(void)
 {
 	struct reconcile *r = xcalloc(1, sizeof(*r));
 
-	r->buckets_len = BUCKETS_MIN;
-	r->buckets = xcalloc(r->buckets_len, sizeof(*r->buckets));
-	for (unsigned k = 0; k < KERNEL_KINDS; k++) {
-		TAILQ_INIT(&r->puts[k]);
-		TAILQ_INIT(&r->drops[k]);
-	}
+	entries_init(&r->entries);
 	return r;
 }
 
@@ -86,25 +42,15 @@ void reconcile_free(struct reconcile *r)
 {
 	if (!r)
 		return;
-	for (size_t i = 0; i < r->buckets_len; i++) {
-		while (r->buckets[i]) {
-			struct reconcile_entry *entry = r->buckets[i];
-
-			r->buckets[i] = entry->bucket_next;
-			free(entry->other);
-			free(entry->error);
-			free(entry);
-		}
-	}
-	free(r->buckets);
+	entries_fini(&r->entries);
 	free(r->strays);
 	free(r->rivals);
 	free(r);
 }
 
-void reconcile_set_scope(struct reconcile *r, const struct reconcile_scope *scope)
+void reconcile_set_marks(struct reconcile *r, const struct kernel_marks *marks)
 {
-	r->scope = *scope;
+	r->marks = *marks;
 }
 
 const struct reconcile_counts *reconcile_counts(const struct reconcile *r)
@@ -112,264 +58,206 @@ const struct reconcile_counts *reconcile_counts(const struct reconcile *r)
 	return &r->counts;
 }
 
-static bool on_our_device(const struct reconcile_scope *scope, uint32_t ifindex)
+static struct entry *at(const struct reconcile *r, uint32_t id)
 {
-	for (size_t i = 0; i < scope->ifindexes_len; i++) {
-		if (scope->ifindexes[i] == ifindex)
-			return ifindex != 0;
-	}
-	return false;
+	return entries_at(&r->entries, id);
 }
 
-static bool owns_route(const struct reconcile_scope *scope, const struct kernel_object *o)
+static const char *error_of(const struct reconcile *r, uint32_t id)
 {
-	struct ip_net dst = { kernel_object_dst(o), o->key.len };
+	const struct entry_aside *aside = entries_see_aside(&r->entries, id);
 
-	if (o->value.type != RTN_UNICAST && o->value.type != RTN_BLACKHOLE)
-		return false;
-	/* We make none with several gateways, and could not name one well enough to delete it. */
-	if (o->value.extra & KERNEL_EXTRA_PATHS)
-		return false;
-	if (on_our_device(scope, o->value.ifindex))
-		return o->value.protocol != RTPROT_KERNEL && !ip_addr_is_link_local(&dst.addr) &&
-		       !ip_addr_is_multicast(&dst.addr);
-	if (!fabric_is_our_protocol(o->value.protocol))
-		return false;
-	for (size_t i = 0; i < ARRAY_LEN(scope->networks); i++) {
-		if (ip_net_is_set(&scope->networks[i]) &&
-		    ip_net_contains_net(&scope->networks[i], &dst))
-			return true;
-	}
-	return false;
+	return aside ? aside->error : NULL;
 }
 
-bool reconcile_owns(const struct reconcile_scope *scope, const struct kernel_object *o)
+/* What stands in the slot of an entry instead of its object, if that is known. */
+static const struct kernel_value *other_of(const struct reconcile *r, uint32_t id)
 {
-	struct ip_addr dst = kernel_object_dst(o);
+	const struct entry_aside *aside = entries_see_aside(&r->entries, id);
 
-	switch ((enum kernel_kind)o->key.kind) {
-	case KERNEL_ADDRESS:
-		return on_our_device(scope, o->key.ifindex) && !ip_addr_is_link_local(&dst);
-	case KERNEL_FDB:
-		/* Learned entries come and go with the config's Learning; only fixed ones are made
-		 * by somebody. */
-		return on_our_device(scope, o->key.ifindex) && (o->value.state & NUD_PERMANENT) &&
-		       (o->value.flags & NTF_SELF);
-	case KERNEL_NEIGHBOUR:
-		return on_our_device(scope, o->key.ifindex) && (o->value.state & NUD_PERMANENT) &&
-		       !(o->value.flags & NTF_PROXY);
-	case KERNEL_ROUTE:
-	case KERNEL_KINDS:
-		return owns_route(scope, o);
-	}
-	return false;
-}
-
-static size_t bucket_of(const struct kernel_key *key, size_t buckets_len)
-{
-	uint64_t words[sizeof(*key) / 8];
-	uint64_t h = 0;
-
-	memcpy(words, key, sizeof(words));
-	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
-		h = (h ^ words[i]) * 0x9e3779b97f4a7c15u;
-		h ^= h >> 29;
-	}
-	return h & (buckets_len - 1);
-}
-
-static struct reconcile_entry *find(const struct reconcile *r, const struct kernel_key *key)
-{
-	struct reconcile_entry *entry = r->buckets[bucket_of(key, r->buckets_len)];
-
-	while (entry && memcmp(&entry->object.key, key, sizeof(*key)) != 0)
-		entry = entry->bucket_next;
-	return entry;
-}
-
-static void chain(struct reconcile_entry **buckets, size_t buckets_len,
-		  struct reconcile_entry *entry)
-{
-	size_t i = bucket_of(&entry->object.key, buckets_len);
-
-	entry->bucket_next = buckets[i];
-	buckets[i] = entry;
-}
-
-static void grow(struct reconcile *r)
-{
-	size_t len = r->buckets_len * 2;
-	struct reconcile_entry **buckets = xcalloc(len, sizeof(*buckets));
-
-	for (size_t i = 0; i < r->buckets_len; i++) {
-		while (r->buckets[i]) {
-			struct reconcile_entry *entry = r->buckets[i];
-
-			r->buckets[i] = entry->bucket_next;
-			chain(buckets, len, entry);
-		}
-	}
-	free(r->buckets);
-	r->buckets = buckets;
-	r->buckets_len = len;
-}
-
-static struct reconcile_entry *add(struct reconcile *r, const struct kernel_object *o)
-{
-	struct reconcile_entry *entry = xcalloc(1, sizeof(*entry));
-
-	entry->object = *o;
-	if (r->entries_len++ == r->buckets_len)
-		grow(r);
-	chain(r->buckets, r->buckets_len, entry);
-	return entry;
-}
-
-static void remove_entry(struct reconcile *r, struct reconcile_entry *entry)
-{
-	struct reconcile_entry **link = &r->buckets[bucket_of(&entry->object.key, r->buckets_len)];
-
-	while (*link != entry)
-		link = &(*link)->bucket_next;
-	*link = entry->bucket_next;
-	r->entries_len--;
-	free(entry->other);
-	free(entry->error);
-	free(entry);
+	return aside && aside->other_known ? &aside->other : NULL;
 }
 
 /* Calls `visit` for every entry; it may remove the one it is called for, and add none. */
 static void for_each(struct reconcile *r,
-		     void (*visit)(struct reconcile *r, struct reconcile_entry *entry,
-				   uint32_t arg),
-		     uint32_t arg)
+		     void (*visit)(struct reconcile *r, uint32_t id, uint32_t arg), uint32_t arg)
 {
-	for (size_t i = 0; i < r->buckets_len; i++) {
-		struct reconcile_entry *next;
-
-		for (struct reconcile_entry *entry = r->buckets[i]; entry; entry = next) {
-			next = entry->bucket_next;
-			visit(r, entry, arg);
-		}
+	for (uint32_t id = 1; id < r->entries.len; id++) {
+		if (at(r, id)->used)
+			visit(r, id, arg);
 	}
 }
 
 /* Adds (sign 1) or takes back (-1) what an entry with an owner contributes to the counters. */
-static void count(struct reconcile *r, const struct reconcile_entry *entry, int sign)
+static void count(struct reconcile *r, uint32_t id, int sign)
 {
+	const struct entry *entry = at(r, id);
+
 	if (!entry->owner)
 		return;
 	r->counts.wanted[entry->object.key.kind] += (size_t)sign;
-	if (entry->presence == PRESENT)
+	if (entry->presence == ENTRY_PRESENT)
 		return;
 	r->counts.unsettled += (size_t)sign;
 	entry->owner->unsettled += (unsigned)sign;
-	if (entry->error) {
+	if (error_of(r, id)) {
 		r->counts.failed += (size_t)sign;
 		entry->owner->failed += (unsigned)sign;
 	}
+}
+
+static void set_owner(struct reconcile *r, uint32_t id, struct reconcile_owner *owner)
+{
+	struct entry *entry = at(r, id);
+
+	if (entry->owner == owner)
+		return;
+	if (entry->owner) {
+		uint32_t *link = &entry->owner->first;
+
+		while (*link != id)
+			link = &at(r, *link)->owner_next;
+		*link = entry->owner_next;
+	}
+	if (owner) {
+		entry->owner_next = owner->first;
+		owner->first = id;
+	}
+	entry->owner = owner;
+}
+
+static void set_error(struct reconcile *r, uint32_t id, const char *error)
+{
+	if (error) {
+		struct entry_aside *aside = entries_aside(&r->entries, id);
+		char *copy = xstrdup(error);
+
+		free(aside->error);
+		aside->error = copy;
+	} else if (error_of(r, id)) {
+		free(STEAL(entries_aside(&r->entries, id)->error));
+		entries_tidy(&r->entries, id);
+	}
+}
+
+/* NULL: nothing, or nobody knows what. */
+static void set_other(struct reconcile *r, uint32_t id, const struct kernel_value *value)
+{
+	if (value) {
+		struct kernel_value copy = *value;
+		struct entry_aside *aside = entries_aside(&r->entries, id);
+
+		aside->other = copy;
+		aside->other_known = true;
+	} else if (other_of(r, id)) {
+		entries_aside(&r->entries, id)->other_known = false;
+		entries_tidy(&r->entries, id);
+	}
+}
+
+static struct entry_list *queue_of(struct reconcile *r, const struct entry *entry)
+{
+	return entry->queued == ENTRY_IN_PUTS ? &r->puts[entry->object.key.kind]
+					      : &r->drops[entry->object.key.kind];
+}
+
+static void set_queue(struct reconcile *r, uint32_t id, enum entry_queue queued)
+{
+	struct entry *entry = at(r, id);
+
+	if (entry->queued == queued)
+		return;
+	if (entry->queued)
+		entries_unlink(&r->entries, queue_of(r, entry), id);
+	entry->queued = queued;
+	if (queued)
+		entries_append(&r->entries, queue_of(r, entry), id);
 }
 
 /*
  * The one place where an entry changes: owner, belief and error at once. Which queue it stands in
  * follows from them, and an entry that nobody wants and nobody has is freed.
  */
-static void set_state(struct reconcile *r, struct reconcile_entry *entry,
-		      struct reconcile_owner *owner, enum presence presence, const char *error)
+static void set_state(struct reconcile *r, uint32_t id, struct reconcile_owner *owner,
+		      enum entry_presence presence, const char *error)
 {
-	char *copy = error ? xstrdup(error) : NULL;
-	struct queue *puts = &r->puts[entry->object.key.kind];
-	struct queue *drops = &r->drops[entry->object.key.kind];
-	enum queued queued = NOWHERE;
+	struct entry *entry = at(r, id);
+	enum entry_queue queued = ENTRY_NOWHERE;
 
-	count(r, entry, -1);
-	free(entry->error);
-	if (entry->owner != owner) {
-		if (entry->owner)
-			LIST_REMOVE(entry, owner_link);
-		if (owner)
-			LIST_INSERT_HEAD(&owner->entries, entry, owner_link);
-		entry->owner = owner;
-	}
-	if (presence != OTHER)
-		free(STEAL(entry->other));
-	entry->presence = (uint8_t)presence;
-	entry->held |= presence != ABSENT;
-	entry->error = copy;
-	count(r, entry, 1);
-	if (!error && owner && presence != PRESENT)
-		queued = IN_PUTS;
-	else if (!error && !owner && presence != ABSENT)
-		queued = IN_DROPS;
-	if (queued != entry->queued) {
-		if (entry->queued)
-			TAILQ_REMOVE(entry->queued == IN_PUTS ? puts : drops, entry, queue_link);
-		if (queued)
-			TAILQ_INSERT_TAIL(queued == IN_PUTS ? puts : drops, entry, queue_link);
-		entry->queued = (uint8_t)queued;
-	}
-	if (!owner && presence == ABSENT)
-		remove_entry(r, entry);
+	count(r, id, -1);
+	set_owner(r, id, owner);
+	if (presence != ENTRY_OTHER)
+		set_other(r, id, NULL);
+	set_error(r, id, error);
+	entry->presence = presence;
+	entry->held |= presence != ENTRY_ABSENT;
+	count(r, id, 1);
+	if (!error && owner && presence != ENTRY_PRESENT)
+		queued = ENTRY_IN_PUTS;
+	else if (!error && !owner && presence != ENTRY_ABSENT)
+		queued = ENTRY_IN_DROPS;
+	set_queue(r, id, queued);
+	if (!owner && presence == ENTRY_ABSENT)
+		entries_remove(&r->entries, id);
 }
 
-static void remember_other(struct reconcile_entry *entry, const struct kernel_value *value)
+/* The entry of this object is `owner`'s, with this value. */
+static void want_one(struct reconcile *r, struct reconcile_owner *owner,
+		     const struct kernel_object *o)
 {
-	if (!entry->other)
-		entry->other = xmalloc(sizeof(*entry->other));
-	*entry->other = *value;
+	uint32_t id = entries_find(&r->entries, &o->key);
+	enum entry_presence presence;
+
+	if (!id)
+		id = entries_add(&r->entries, o);
+	presence = at(r, id)->presence;
+	if (!kernel_value_equal(&at(r, id)->object, o)) {
+		const struct kernel_value *other = other_of(r, id);
+
+		if (presence == ENTRY_PRESENT) {
+			presence = ENTRY_OTHER;
+			set_other(r, id, &at(r, id)->object.value);
+		} else if (other && memcmp(other, &o->value, sizeof(*other)) == 0) {
+			presence = ENTRY_PRESENT;
+		}
+		/* The counters depend on the state only, so the value may change under them. */
+		at(r, id)->object.value = o->value;
+	}
+	set_state(r, id, owner, presence, NULL);
+	at(r, id)->keep = true;
 }
 
 int reconcile_want(struct reconcile *r, struct reconcile_owner *owner,
 		   const struct kernel_object *objects, size_t len,
 		   struct reconcile_owner **ret_other)
 {
-	struct reconcile_entry *entry;
-	struct reconcile_entry *next;
+	uint32_t next;
 
 	for (size_t i = 0; i < len; i++) {
-		entry = find(r, &objects[i].key);
-		if (entry && entry->owner && entry->owner != owner) {
-			*ret_other = entry->owner;
+		uint32_t id = entries_find(&r->entries, &objects[i].key);
+
+		if (id && at(r, id)->owner && at(r, id)->owner != owner) {
+			*ret_other = at(r, id)->owner;
 			return -EEXIST;
 		}
 	}
-	LIST_FOREACH (entry, &owner->entries, owner_link)
-		entry->keep = false;
-	for (size_t i = 0; i < len; i++) {
-		enum presence presence;
-
-		entry = find(r, &objects[i].key);
-		if (!entry)
-			entry = add(r, &objects[i]);
-		presence = entry->presence;
-		if (!kernel_value_equal(&entry->object, &objects[i])) {
-			if (presence == PRESENT) {
-				presence = OTHER;
-				remember_other(entry, &entry->object.value);
-			} else if (entry->other && memcmp(entry->other, &objects[i].value,
-							  sizeof(*entry->other)) == 0) {
-				presence = PRESENT;
-			}
-			/* The counters depend on the state only, so the value may change under
-			 * them. */
-			entry->object = objects[i];
-		}
-		set_state(r, entry, owner, presence, NULL);
-		entry->keep = true;
-	}
-	for (entry = LIST_FIRST(&owner->entries); entry; entry = next) {
-		next = LIST_NEXT(entry, owner_link);
-		if (!entry->keep)
-			set_state(r, entry, NULL, entry->presence, NULL);
+	for (uint32_t id = owner->first; id; id = at(r, id)->owner_next)
+		at(r, id)->keep = false;
+	for (size_t i = 0; i < len; i++)
+		want_one(r, owner, &objects[i]);
+	for (uint32_t id = owner->first; id; id = next) {
+		next = at(r, id)->owner_next;
+		if (!at(r, id)->keep)
+			set_state(r, id, NULL, at(r, id)->presence, NULL);
 	}
 	return 0;
 }
 
 struct reconcile_owner *reconcile_holder(const struct reconcile *r, const struct kernel_key *key)
 {
-	const struct reconcile_entry *entry = find(r, key);
+	uint32_t id = entries_find(&r->entries, key);
 
-	return entry ? entry->owner : NULL;
+	return id ? at(r, id)->owner : NULL;
 }
 
 static void forget_strays(struct reconcile *r, unsigned kinds)
@@ -383,10 +271,9 @@ static void forget_strays(struct reconcile *r, unsigned kinds)
 	r->strays_len = kept;
 }
 
-void reconcile_observe_begin(struct reconcile *r, enum kernel_kind kind)
+void reconcile_observe_begin(struct reconcile *r, unsigned kind)
 {
 	r->observing = kind;
-	r->pass++;
 	r->rivals_len = 0;
 	/* Those still there are found again. */
 	forget_strays(r, 1u << kind);
@@ -394,28 +281,26 @@ void reconcile_observe_begin(struct reconcile *r, enum kernel_kind kind)
 
 void reconcile_observe(struct reconcile *r, const struct kernel_object *actual)
 {
-	struct reconcile_entry *entry;
-	bool ours;
+	uint32_t id;
 
 	if (actual->key.kind != r->observing)
 		return;
-	entry = find(r, &actual->key);
-	if (entry && kernel_value_equal(&entry->object, actual)) {
-		entry->seen = r->pass;
-		if (entry->presence != PRESENT)
-			set_state(r, entry, entry->owner, PRESENT, NULL);
+	id = entries_find(&r->entries, &actual->key);
+	if (id && kernel_value_equal(&at(r, id)->object, actual)) {
+		at(r, id)->seen = true;
+		if (at(r, id)->presence != ENTRY_PRESENT)
+			set_state(r, id, at(r, id)->owner, ENTRY_PRESENT, NULL);
 		return;
 	}
-	ours = reconcile_owns(&r->scope, actual);
-	if (!ours)
+	if (!kernel_object_is_ours(&r->marks, actual))
 		return;
-	if (entry) {
+	if (id) {
 		GROW(r->rivals, r->rivals_len, r->rivals_cap);
-		r->rivals[r->rivals_len++] = (struct rival){ entry, *actual };
+		r->rivals[r->rivals_len++] = (struct rival){ id, *actual };
 	} else {
-		entry = add(r, actual);
-		entry->seen = r->pass;
-		set_state(r, entry, NULL, PRESENT, NULL);
+		id = entries_add(&r->entries, actual);
+		at(r, id)->seen = true;
+		set_state(r, id, NULL, ENTRY_PRESENT, NULL);
 	}
 }
 
@@ -423,39 +308,47 @@ void reconcile_observe(struct reconcile *r, const struct kernel_object *actual)
 static void settle_rivals(struct reconcile *r)
 {
 	for (size_t i = 0; i < r->rivals_len; i++) {
-		struct reconcile_entry *entry = r->rivals[i].entry;
+		uint32_t id = r->rivals[i].entry;
+		const struct kernel_value *other = other_of(r, id);
+		struct entry *entry = at(r, id);
 
 		/* What is on our device and has our number is in two dumps. */
-		if (entry->seen == r->pass && entry->other &&
-		    memcmp(entry->other, &r->rivals[i].actual.value, sizeof(*entry->other)) == 0)
+		if (entry->seen && other &&
+		    memcmp(other, &r->rivals[i].actual.value, sizeof(*other)) == 0)
 			continue;
-		if (entry->seen == r->pass) {
+		if (entry->seen) {
 			GROW(r->strays, r->strays_len, r->strays_cap);
 			r->strays[r->strays_len++] = r->rivals[i].actual;
 			continue;
 		}
-		if (entry->owner && entry->presence == PRESENT)
+		if (entry->owner && entry->presence == ENTRY_PRESENT)
 			r->counts.drift[r->observing]++;
-		entry->seen = r->pass;
+		entry->seen = true;
 		if (entry->owner) {
-			remember_other(entry, &r->rivals[i].actual.value);
-			set_state(r, entry, entry->owner, OTHER, NULL);
+			set_other(r, id, &r->rivals[i].actual.value);
+			set_state(r, id, entry->owner, ENTRY_OTHER, NULL);
 		} else {
 			entry->object = r->rivals[i].actual;
-			set_state(r, entry, NULL, PRESENT, NULL);
+			set_state(r, id, NULL, ENTRY_PRESENT, NULL);
 		}
 	}
 	r->rivals_len = 0;
 }
 
 /* An entry of this kind that the observation did not show is not in the kernel. */
-static void note_absent(struct reconcile *r, struct reconcile_entry *entry, uint32_t kind)
+static void note_absent(struct reconcile *r, uint32_t id, uint32_t kind)
 {
-	if (entry->object.key.kind != kind || entry->seen == r->pass)
+	struct entry *entry = at(r, id);
+
+	if (entry->object.key.kind != kind)
 		return;
-	if (entry->owner && entry->presence == PRESENT)
+	if (entry->seen) {
+		entry->seen = false;
+		return;
+	}
+	if (entry->owner && entry->presence == ENTRY_PRESENT)
 		r->counts.drift[kind]++;
-	set_state(r, entry, entry->owner, ABSENT, NULL);
+	set_state(r, id, entry->owner, ENTRY_ABSENT, NULL);
 }
 
 void reconcile_observe_end(struct reconcile *r)
@@ -464,12 +357,12 @@ void reconcile_observe_end(struct reconcile *r)
 	for_each(r, note_absent, r->observing);
 }
 
-static void forget(struct reconcile *r, struct reconcile_entry *entry, uint32_t kinds)
+static void forget(struct reconcile *r, uint32_t id, uint32_t kinds)
 {
-	if (!(kinds & 1u << entry->object.key.kind))
+	if (!(kinds & 1u << at(r, id)->object.key.kind))
 		return;
-	entry->held = false;
-	set_state(r, entry, entry->owner, ABSENT, NULL);
+	at(r, id)->held = false;
+	set_state(r, id, at(r, id)->owner, ENTRY_ABSENT, NULL);
 }
 
 void reconcile_forget_kinds(struct reconcile *r, unsigned kinds)
@@ -478,10 +371,12 @@ void reconcile_forget_kinds(struct reconcile *r, unsigned kinds)
 	for_each(r, forget, kinds);
 }
 
-static void note_device_gone(struct reconcile *r, struct reconcile_entry *entry, uint32_t ifindex)
+static void note_device_gone(struct reconcile *r, uint32_t id, uint32_t ifindex)
 {
-	if (entry->object.key.ifindex == ifindex || entry->object.value.ifindex == ifindex)
-		set_state(r, entry, entry->owner, ABSENT, NULL);
+	const struct kernel_object *o = &at(r, id)->object;
+
+	if (o->key.ifindex == ifindex || o->value.ifindex == ifindex)
+		set_state(r, id, at(r, id)->owner, ENTRY_ABSENT, NULL);
 }
 
 void reconcile_forget_device(struct reconcile *r, uint32_t ifindex)
@@ -491,66 +386,80 @@ void reconcile_forget_device(struct reconcile *r, uint32_t ifindex)
 
 bool reconcile_contradicts(const struct reconcile *r, const struct kernel_object *o, bool gone)
 {
-	const struct reconcile_entry *entry = find(r, &o->key);
+	uint32_t id = entries_find(&r->entries, &o->key);
+	const struct entry *entry = id ? at(r, id) : NULL;
 	bool wanted = entry && entry->owner && kernel_value_equal(&entry->object, o);
 
 	if (gone)
-		return wanted && entry->presence == PRESENT;
+		return wanted && entry->presence == ENTRY_PRESENT;
 	if (wanted)
 		return false;
-	return (entry && entry->owner) || reconcile_owns(&r->scope, o);
+	return (entry && entry->owner) || kernel_object_is_ours(&r->marks, o);
 }
 
-/* Only a route's slot can hold what is not ours; on our own devices everything is. */
-static enum reconcile_action put_action(const struct reconcile_entry *entry)
+/* Where anybody's objects may stand, a slot must have been ours before it is written over. */
+static enum kernel_verb put_verb(const struct entry *entry)
 {
-	return !entry->held && entry->object.key.kind == KERNEL_ROUTE ? RECONCILE_CREATE
-								      : RECONCILE_REPLACE;
+	return !entry->held && kernel_kind_of(&entry->object)->flags & KERNEL_KIND_OPEN
+		       ? KERNEL_CREATE
+		       : KERNEL_REPLACE;
 }
 
 /* What stands in the slot, which need not be what was wanted last. */
-static struct kernel_object to_drop(const struct reconcile_entry *entry)
+static struct kernel_object to_drop(const struct reconcile *r, uint32_t id)
 {
-	struct kernel_object o = entry->object;
+	const struct kernel_value *other = other_of(r, id);
+	struct kernel_object o = at(r, id)->object;
 
-	if (entry->other)
-		o.value = *entry->other;
+	if (other)
+		o.value = *other;
 	return o;
 }
 
-bool reconcile_next(struct reconcile *r, enum reconcile_action *ret_action,
-		    const struct kernel_object **ret_object, struct reconcile_entry **ret_entry)
+bool reconcile_next(struct reconcile *r, enum kernel_verb *ret_verb,
+		    const struct kernel_object **ret_object, uint32_t *ret_entry)
 {
-	struct reconcile_entry *entry = NULL;
+	uint32_t id = 0;
 
-	for (unsigned k = 0; k < KERNEL_KINDS && !entry; k++)
-		entry = TAILQ_FIRST(&r->puts[k]);
-	if (entry) {
-		*ret_action = put_action(entry);
-		entry->creating = *ret_action == RECONCILE_CREATE;
+	for (unsigned k = 0; k < KERNEL_KINDS && !id; k++)
+		id = r->puts[k].first;
+	if (id) {
+		struct entry *entry = at(r, id);
+
+		*ret_verb = put_verb(entry);
+		entry->creating = *ret_verb == KERNEL_CREATE;
 		r->counts.puts[entry->object.key.kind]++;
-		set_state(r, entry, entry->owner, PRESENT, NULL);
+		set_state(r, id, entry->owner, ENTRY_PRESENT, NULL);
 		*ret_object = &entry->object;
-		*ret_entry = entry;
+		*ret_entry = id;
 		return true;
 	}
-	*ret_action = RECONCILE_DROP;
-	*ret_entry = NULL;
+	*ret_verb = KERNEL_DROP;
+	*ret_entry = 0;
 	if (r->strays_len > 0) {
-		r->stray = r->strays[--r->strays_len];
-		r->counts.strays++;
+		r->handed = r->strays[--r->strays_len];
+		r->strays_dropped |= 1u << r->handed.key.kind;
 	} else {
-		for (unsigned k = KERNEL_KINDS; k-- > 0 && !entry;)
-			entry = TAILQ_FIRST(&r->drops[k]);
-		if (!entry)
+		for (unsigned k = KERNEL_KINDS; k-- > 0 && !id;)
+			id = r->drops[k].first;
+		if (!id)
 			return false;
-		/* A refused drop needs no memory: the next dump finds what is still there. */
-		r->stray = to_drop(entry);
-		set_state(r, entry, NULL, ABSENT, NULL);
+		/* A refused drop needs no memory: the next observation finds what is still there.
+		 */
+		r->handed = to_drop(r, id);
+		set_state(r, id, NULL, ENTRY_ABSENT, NULL);
 	}
-	r->counts.drops[r->stray.key.kind]++;
-	*ret_object = &r->stray;
+	r->counts.drops[r->handed.key.kind]++;
+	*ret_object = &r->handed;
 	return true;
+}
+
+unsigned reconcile_take_strays(struct reconcile *r)
+{
+	unsigned kinds = r->strays_dropped;
+
+	r->strays_dropped = 0;
+	return kinds;
 }
 
 unsigned reconcile_pending_kinds(const struct reconcile *r)
@@ -558,7 +467,7 @@ unsigned reconcile_pending_kinds(const struct reconcile *r)
 	unsigned kinds = 0;
 
 	for (unsigned k = 0; k < KERNEL_KINDS; k++) {
-		if (!TAILQ_EMPTY(&r->puts[k]) || !TAILQ_EMPTY(&r->drops[k]))
+		if (r->puts[k].first || r->drops[k].first)
 			kinds |= 1u << k;
 	}
 	for (size_t i = 0; i < r->strays_len; i++)
@@ -567,69 +476,58 @@ unsigned reconcile_pending_kinds(const struct reconcile *r)
 }
 
 /* `differences`: by what stands there, not by how it will be written. */
-static void visit_pending(const struct reconcile *r, bool differences,
-			  void (*visit)(void *arg, enum reconcile_action action,
-					const struct kernel_object *o),
+static void visit_pending(const struct reconcile *r, bool differences, reconcile_write_fn *visit,
 			  void *arg)
 {
-	const struct reconcile_entry *entry;
-
 	for (unsigned k = 0; k < KERNEL_KINDS; k++) {
-		TAILQ_FOREACH (entry, &r->puts[k], queue_link)
+		for (uint32_t id = r->puts[k].first; id; id = at(r, id)->queue_next)
 			visit(arg,
-			      differences && entry->presence == ABSENT ? RECONCILE_CREATE
-								       : put_action(entry),
-			      &entry->object);
+			      differences && at(r, id)->presence == ENTRY_ABSENT
+				      ? KERNEL_CREATE
+				      : put_verb(at(r, id)),
+			      &at(r, id)->object);
 	}
 	for (size_t i = r->strays_len; i-- > 0;)
-		visit(arg, RECONCILE_DROP, &r->strays[i]);
+		visit(arg, KERNEL_DROP, &r->strays[i]);
 	for (unsigned k = KERNEL_KINDS; k-- > 0;) {
-		TAILQ_FOREACH (entry, &r->drops[k], queue_link) {
-			struct kernel_object o = to_drop(entry);
+		for (uint32_t id = r->drops[k].first; id; id = at(r, id)->queue_next) {
+			struct kernel_object o = to_drop(r, id);
 
-			visit(arg, RECONCILE_DROP, &o);
+			visit(arg, KERNEL_DROP, &o);
 		}
 	}
 }
 
-void reconcile_pending_visit(const struct reconcile *r,
-			     void (*visit)(void *arg, enum reconcile_action action,
-					   const struct kernel_object *o),
-			     void *arg)
+void reconcile_pending_visit(const struct reconcile *r, reconcile_write_fn *visit, void *arg)
 {
 	visit_pending(r, false, visit, arg);
 }
 
-void reconcile_difference_visit(const struct reconcile *r,
-				void (*visit)(void *arg, enum reconcile_action action,
-					      const struct kernel_object *o),
-				void *arg)
+void reconcile_difference_visit(const struct reconcile *r, reconcile_write_fn *visit, void *arg)
 {
 	visit_pending(r, true, visit, arg);
 }
 
-void reconcile_refused(struct reconcile *r, struct reconcile_entry *entry, int code,
-		       const char *text)
+void reconcile_refused(struct reconcile *r, uint32_t entry, int code, const char *text)
 {
 	if (!entry)
 		return;
 	/* Whatever the reason: if the slot was not ours before, what is in it must not be replaced
 	 * next time either. */
-	if (code == -EEXIST || entry->creating)
-		entry->held = false;
+	if (code == -EEXIST || at(r, entry)->creating)
+		at(r, entry)->held = false;
 	/* The write was counted on when it was taken; nothing of ours stands there. */
-	set_state(r, entry, entry->owner, ABSENT,
+	set_state(r, entry, at(r, entry)->owner, ENTRY_ABSENT,
 		  code == -EEXIST ? "the kernel has another object in this place that is not ours"
 				  : text);
 }
 
-void reconcile_owner_visit(const struct reconcile_owner *owner,
+void reconcile_owner_visit(const struct reconcile *r, const struct reconcile_owner *owner,
 			   void (*visit)(void *arg, const struct kernel_object *o, bool settled,
 					 const char *error),
 			   void *arg)
 {
-	const struct reconcile_entry *entry;
-
-	LIST_FOREACH (entry, &owner->entries, owner_link)
-		visit(arg, &entry->object, entry->presence == PRESENT, entry->error);
+	for (uint32_t id = owner->first; id; id = at(r, id)->owner_next)
+		visit(arg, &at(r, id)->object, at(r, id)->presence == ENTRY_PRESENT,
+		      error_of(r, id));
 }

@@ -16,26 +16,13 @@
 #ifndef FABRIC_RECONCILE_H
 #define FABRIC_RECONCILE_H
 
-#include <sys/queue.h>
-
-#include "kernel/marks.h"
-#include "kernel/object.h"
-
-#define RECONCILE_DEVICES 4
-
-/* What is ours in the kernel. Nothing else is ever changed. */
-struct reconcile_scope {
-	uint32_t ifindexes[RECONCILE_DEVICES]; /* devices we made: everything persistent on them */
-	size_t ifindexes_len;
-	struct ip_net networks[4]; /* routes with our protocol into these, on whatever device */
-};
+#include "kernel/kinds.h"
 
 struct reconcile;
-struct reconcile_entry;
 
 /* Embedded in whoever wants objects. Zero-initialised. */
 struct reconcile_owner {
-	LIST_HEAD(, reconcile_entry) entries;
+	uint32_t first; /* of its entries */
 	/* How many of the entries are not in the kernel as wanted, and how many of those failed. */
 	unsigned unsettled;
 	unsigned failed;
@@ -45,9 +32,6 @@ struct reconcile_counts {
 	uint64_t puts[KERNEL_KINDS]; /* writes handed out, by kind */
 	uint64_t drops[KERNEL_KINDS];
 	uint64_t drift[KERNEL_KINDS]; /* found missing or altered after they had been right */
-	/* Drops of what stood beside a wanted object in its slot. The kernel may take the one for
-	 * the other if they differ in little: observe again after them. */
-	uint64_t strays;
 	size_t wanted[KERNEL_KINDS];
 	size_t unsettled; /* wanted objects not (yet) right in the kernel */
 	size_t failed;
@@ -56,9 +40,9 @@ struct reconcile_counts {
 struct reconcile *reconcile_new(void);
 void reconcile_free(struct reconcile *r);
 
-/* Takes effect with the next observation. Entries of devices out of scope are not touched. */
-void reconcile_set_scope(struct reconcile *r, const struct reconcile_scope *scope);
-bool reconcile_owns(const struct reconcile_scope *scope, const struct kernel_object *o);
+/* What is ours in the kernel; nothing else is ever changed. Takes effect with the next observation.
+ * Entries for devices that left the marks are not touched. */
+void reconcile_set_marks(struct reconcile *r, const struct kernel_marks *marks);
 
 /*
  * Replaces what `owner` wants; len 0 when it leaves. -EEXIST if another owner already has one of
@@ -75,12 +59,12 @@ struct reconcile_owner *reconcile_holder(const struct reconcile *r, const struct
  * Observation of one kind: begin, then every object of that kind that the kernel has (others may be
  * among them), then end. Differences are queued. Entries with failures are queued again as well.
  */
-void reconcile_observe_begin(struct reconcile *r, enum kernel_kind kind);
+void reconcile_observe_begin(struct reconcile *r, unsigned kind);
 void reconcile_observe(struct reconcile *r, const struct kernel_object *actual);
 void reconcile_observe_end(struct reconcile *r);
 
 /*
- * What was observed of these kinds (a mask, 1 << enum kernel_kind) is no longer believed, nor that
+ * What was observed of these kinds (a mask, 1 << place in kernel_kinds) is no longer believed, nor that
  * a slot was ours: what is wanted is to be put where nothing stands. Observe before the next write.
  */
 void reconcile_forget_kinds(struct reconcile *r, unsigned kinds);
@@ -94,42 +78,39 @@ void reconcile_forget_device(struct reconcile *r, uint32_t ifindex);
  */
 bool reconcile_contradicts(const struct reconcile *r, const struct kernel_object *o, bool gone);
 
-enum reconcile_action {
-	RECONCILE_CREATE,  /* put, the slot is believed empty: fail if it is not */
-	RECONCILE_REPLACE, /* put over what is there */
-	RECONCILE_DROP,
-};
+/*
+ * Takes the next write from the queue; false when empty. KERNEL_CREATE where the slot is believed
+ * empty and may be somebody else's. *ret_object is valid until the next call on `r`. The write
+ * counts as done; if the kernel refuses it, reconcile_refused says so before any call but
+ * reconcile_next is made. *ret_entry is what to name then; 0: no need to.
+ */
+bool reconcile_next(struct reconcile *r, enum kernel_verb *ret_verb,
+		    const struct kernel_object **ret_object, uint32_t *ret_entry);
+void reconcile_refused(struct reconcile *r, uint32_t entry, int code, const char *text);
 
 /*
- * Takes the next write from the queue; false when empty. *ret_object is valid until the next call
- * on `r`. The write counts as done; if the kernel refuses it, reconcile_refused says so before any
- * call but reconcile_next is made. *ret_entry is what to name then; it may be NULL.
+ * The kinds (a mask) of which something was dropped, since the last call, that stood beside a
+ * wanted object in its slot. The kernel may have taken the one for the other if they differ in
+ * little: observe again.
  */
-bool reconcile_next(struct reconcile *r, enum reconcile_action *ret_action,
-		    const struct kernel_object **ret_object, struct reconcile_entry **ret_entry);
-void reconcile_refused(struct reconcile *r, struct reconcile_entry *entry, int code,
-		       const char *text);
+unsigned reconcile_take_strays(struct reconcile *r);
 
-/* The kinds (a mask, 1 << enum kernel_kind) of which reconcile_next has something to hand out. */
+/* The kinds (a mask, 1 << place in kernel_kinds) of which reconcile_next has something to hand out. */
 unsigned reconcile_pending_kinds(const struct reconcile *r);
 
-/* Shows what reconcile_next would hand out, in its order, without taking it. */
-void reconcile_pending_visit(const struct reconcile *r,
-			     void (*visit)(void *arg, enum reconcile_action action,
-					   const struct kernel_object *o),
-			     void *arg);
+typedef void reconcile_write_fn(void *arg, enum kernel_verb verb, const struct kernel_object *o);
 
-/* The same for people: CREATE is what is missing, REPLACE what is otherwise than wanted. */
-void reconcile_difference_visit(const struct reconcile *r,
-				void (*visit)(void *arg, enum reconcile_action action,
-					      const struct kernel_object *o),
-				void *arg);
+/* Shows what reconcile_next would hand out, in its order, without taking it. */
+void reconcile_pending_visit(const struct reconcile *r, reconcile_write_fn *visit, void *arg);
+
+/* The same for people: create is what is missing, replace what is otherwise than wanted. */
+void reconcile_difference_visit(const struct reconcile *r, reconcile_write_fn *visit, void *arg);
 
 const struct reconcile_counts *reconcile_counts(const struct reconcile *r);
 
 /* Shows the entries of an owner: the object, whether the kernel has it as wanted, and the last
  * error (or NULL). */
-void reconcile_owner_visit(const struct reconcile_owner *owner,
+void reconcile_owner_visit(const struct reconcile *r, const struct reconcile_owner *owner,
 			   void (*visit)(void *arg, const struct kernel_object *o, bool settled,
 					 const char *error),
 			   void *arg);

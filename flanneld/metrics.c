@@ -31,7 +31,7 @@ static void by_kind(FILE *out, const char *name, const char *type, const char *h
 {
 	head(out, name, type, help);
 	for (unsigned k = 0; k < KERNEL_KINDS; k++)
-		fprintf(out, "flannel_%s{object=\"%s\"} %" PRIu64 "\n", name, kernel_kind_name(k),
+		fprintf(out, "flannel_%s{object=\"%s\"} %" PRIu64 "\n", name, kernel_kinds[k]->name,
 			values[k]);
 }
 

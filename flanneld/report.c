@@ -16,7 +16,8 @@ json_t *report_subnet(const struct daemon_view *v, const struct manager_member *
 {
 	const struct lease *l = member->lease;
 	const char *reason = v->own_reason;
-	const char *kernel = member->own ? v->own_state : fabric_peer_state(member, &reason);
+	const char *kernel =
+		member->own ? v->own_state : fabric_peer_state(v->fabric.fabric, member, &reason);
 	json_t *item = lease_to_json(l);
 
 	if (member->kept_until_ms && !*reason)
@@ -92,15 +93,14 @@ json_t *report_subnets(const struct daemon_view *v)
 
 static void add_object(void *arg, const struct kernel_object *o, bool settled, const char *error)
 {
-	/* An FDB entry belongs to the family in which its packets travel. */
-	int family = o->key.kind == KERNEL_FDB ? o->value.gateway_family : o->key.family;
+	int family = kernel_object_family(o);
 	char text[KERNEL_OBJECT_TEXT];
 
-	json_array_append_new(arg, json_pack("{s:s,s:s,s:s,s:b,s:o}", "kind",
-					     kernel_kind_name(o->key.kind), "family",
-					     family == AF_INET6 ? "ipv6" : "ipv4", "object",
-					     kernel_object_format(o, text), "settled", settled,
-					     "error", lease_text_json(settled ? NULL : error)));
+	json_array_append_new(arg,
+			      json_pack("{s:s,s:s,s:s,s:b,s:o}", "kind", kernel_kind_of(o)->name,
+					"family", family == AF_INET6 ? "ipv6" : "ipv4", "object",
+					kernel_object_format(o, text), "settled", settled, "error",
+					lease_text_json(settled ? NULL : error)));
 }
 
 json_t *report_peers(const struct daemon_view *v)
@@ -119,7 +119,7 @@ json_t *report_peers(const struct daemon_view *v)
 			continue;
 		item = report_subnet(v, sorted[i]);
 		objects = json_array();
-		fabric_peer_visit(sorted[i], add_object, objects);
+		fabric_peer_visit(v->fabric.fabric, sorted[i], add_object, objects);
 		json_object_set_new(item, "objects", objects);
 		json_array_append_new(items, item);
 	}
@@ -199,9 +199,9 @@ static json_t *report_kernel(const struct fabric_view *f)
 	json_t *drift = json_object();
 
 	for (unsigned k = 0; k < KERNEL_KINDS; k++) {
-		json_object_set_new(wanted, kernel_kind_name(k),
+		json_object_set_new(wanted, kernel_kinds[k]->name,
 				    json_integer((json_int_t)f->reconcile->wanted[k]));
-		json_object_set_new(drift, kernel_kind_name(k),
+		json_object_set_new(drift, kernel_kinds[k]->name,
 				    json_integer((json_int_t)f->reconcile->drift[k]));
 	}
 	json_object_set_new(kernel, "wanted", wanted);
@@ -334,14 +334,14 @@ json_t *report_diff(void)
 	return root;
 }
 
-void report_difference(void *arg, enum reconcile_action action, const struct kernel_object *o)
+void report_difference(void *arg, enum kernel_verb verb, const struct kernel_object *o)
 {
 	static const char *const names[] = { "create", "replace", "drop" };
 	char text[KERNEL_OBJECT_TEXT];
 
 	json_array_append_new(json_object_get(arg, "items"),
-			      json_pack("{s:s,s:s,s:s}", "action", names[action], "kind",
-					kernel_kind_name(o->key.kind), "object",
+			      json_pack("{s:s,s:s,s:s}", "action", names[verb], "kind",
+					kernel_kind_of(o)->name, "object",
 					kernel_object_format(o, text)));
 }
 

@@ -10,7 +10,7 @@
 #define KERNEL_MONITOR_H
 
 #include "kernel/link.h"
-#include "kernel/object.h"
+#include "kernel/kinds.h"
 
 struct monitor;
 

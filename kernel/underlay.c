@@ -6,7 +6,7 @@
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
 
-#include "kernel/object.h"
+#include "kernel/kinds.h"
 
 struct address_array {
 	struct underlay_address *items;
@@ -23,7 +23,7 @@ static void collect_address(void *arg, const struct nlmsghdr *hdr)
 	uint32_t flags = 0;
 	bool gone;
 
-	if (!kernel_object_decode(hdr, &o, &gone) || o.key.kind != KERNEL_ADDRESS)
+	if (!kernel_object_decode(hdr, &o, &gone) || !kernel_is_address(&o))
 		return;
 	flags = m->ifa_flags;
 	mnl_attr_for_each (attr, hdr, sizeof(*m)) {
@@ -56,7 +56,7 @@ int underlay_addresses(struct netlink *nl, int family, struct underlay_address *
 	struct nlmsghdr *hdr = (struct nlmsghdr *)(void *)buffer;
 	struct address_array found = { 0 };
 
-	kernel_object_encode_dump(KERNEL_ADDRESS, family, 0, 0, hdr);
+	kernel_kinds[KERNEL_ADDRESS]->encode_dump(family, 0, 0, hdr);
 	if (netlink_dump(nl, hdr, collect_address, forget_addresses, &found, e) < 0) {
 		free(found.items);
 		return err_wrap(e, "addresses");
@@ -173,7 +173,7 @@ int underlay_default_interface(struct netlink *nl, int family, uint32_t *ret_ifi
 	struct nlmsghdr *hdr = (struct nlmsghdr *)(void *)buffer;
 	uint32_t ifindex = 0;
 
-	kernel_object_encode_dump(KERNEL_ROUTE, family, 0, 0, hdr);
+	kernel_kinds[KERNEL_ROUTE]->encode_dump(family, 0, 0, hdr);
 	if (netlink_dump(nl, hdr, take_default, forget_default, &ifindex, e) < 0)
 		return err_wrap(e, "default route");
 	if (!ifindex)

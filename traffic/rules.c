@@ -7,6 +7,7 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/rtnetlink.h>
 
+#include "kernel/kinds.h"
 #include "traffic/rules_internal.h"
 #include "traffic/sysctls.h"
 #include "lib/clock.h"
@@ -235,13 +236,13 @@ static bool is_fabric_device(const struct rules *r, uint32_t ifindex)
 
 void rules_object_seen(struct rules *r, const struct kernel_object *object)
 {
-	bool address = object->key.kind == KERNEL_ADDRESS;
+	bool address = kernel_is_address(object);
 	uint32_t ifindex = address ? object->key.ifindex : object->value.ifindex;
 	struct nftables_key key = nftables_key_ifindex(ifindex);
 	struct ip_addr dst;
 
 	if (!r || !r->started || !r->traffic.guard || !ifindex ||
-	    (!address && object->key.kind != KERNEL_ROUTE) || is_fabric_device(r, ifindex))
+	    (!address && !kernel_is_route(object)) || is_fabric_device(r, ifindex))
 		return;
 	dst = kernel_object_dst(object);
 	for (size_t f = 0; f < ARRAY_LEN(r->place.own); f++) {
@@ -284,11 +285,11 @@ void rules_look_around(struct rules *r, struct netlink *route_nl)
 		return;
 	for (size_t f = 0; f < ARRAY_LEN(families); f++) {
 		memset(buffer, 0, sizeof(buffer));
-		kernel_object_encode_dump(KERNEL_ADDRESS, families[f], 0, 0, hdr);
+		kernel_kinds[KERNEL_ADDRESS]->encode_dump(families[f], 0, 0, hdr);
 		(void)!netlink_dump(route_nl, hdr, on_dumped, NULL, r, NULL);
 		for (size_t p = 0; p < ARRAY_LEN(protocols); p++) {
 			memset(buffer, 0, sizeof(buffer));
-			kernel_object_encode_dump(KERNEL_ROUTE, families[f], 0, protocols[p], hdr);
+			kernel_kinds[KERNEL_ROUTE]->encode_dump(families[f], 0, protocols[p], hdr);
 			(void)!netlink_dump(route_nl, hdr, on_dumped, NULL, r, NULL);
 		}
 	}

@@ -6,7 +6,7 @@
 
 #include "kernel/link.h"
 #include "kernel/netlink.h"
-#include "kernel/object.h"
+#include "kernel/kinds.h"
 
 static void check_object(const struct kernel_object *o, bool v6_or_v4_only)
 {
@@ -19,14 +19,14 @@ static void check_object(const struct kernel_object *o, bool v6_or_v4_only)
 	FUZZ_CHECK(o->key.kind < KERNEL_KINDS);
 	FUZZ_CHECK(!v6_or_v4_only || o->key.len <= ip_family_bits(o->key.family));
 	FUZZ_CHECK(kernel_object_format(o, text)[0]);
-	kernel_object_encode_put(o, true, hdr);
+	kernel_kind_of(o)->encode(KERNEL_REPLACE, o, hdr);
 	FUZZ_CHECK(hdr->nlmsg_len <= sizeof(room));
 	FUZZ_CHECK(kernel_object_decode(hdr, &back, &gone));
 	FUZZ_CHECK(!gone);
 	/* What others added to an object is noticed, not written. */
 	back.value.extra = o->value.extra;
 	FUZZ_CHECK(memcmp(o, &back, sizeof(back)) == 0);
-	kernel_object_encode_drop(o, hdr);
+	kernel_kind_of(o)->encode(KERNEL_DROP, o, hdr);
 	FUZZ_CHECK(kernel_object_decode(hdr, &back, &gone));
 	FUZZ_CHECK(gone);
 }

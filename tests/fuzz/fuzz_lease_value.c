@@ -7,7 +7,7 @@
 
 #include "backends/backend.h"
 #include "tests/unit/backend_rig.h"
-#include "fabric/reconcile.h"
+#include "kernel/kinds.h"
 
 #define DEVICE_V4        7
 #define PEER_OBJECTS_MAX 8
@@ -15,7 +15,7 @@
 
 static struct backend *backend;
 static struct network_config config;
-static struct reconcile_scope scope;
+static struct kernel_marks scope;
 
 static void setup(void)
 {
@@ -31,9 +31,9 @@ static void setup(void)
 	FUZZ_CHECK(backend->type->set_host(backend, &host, NULL) == 0);
 	backend->type->set_ifindex(backend, 0, DEVICE_V4);
 	backend->type->set_ifindex(backend, 1, DEVICE_V6);
-	scope = (struct reconcile_scope){ .ifindexes = { DEVICE_V4, DEVICE_V6 },
-					  .ifindexes_len = 2,
-					  .networks = { config.v4.network, config.v6.network } };
+	scope = (struct kernel_marks){ .ifindexes = { DEVICE_V4, DEVICE_V6 },
+				       .ifindexes_len = 2,
+				       .networks = { config.v4.network, config.v6.network } };
 }
 
 static void check_objects(const struct lease *l)
@@ -48,7 +48,7 @@ static void check_objects(const struct lease *l)
 	}
 	FUZZ_CHECK(objects.len > 0 && objects.len <= PEER_OBJECTS_MAX);
 	for (size_t i = 0; i < objects.len; i++)
-		FUZZ_CHECK(reconcile_owns(&scope, &objects.items[i]));
+		FUZZ_CHECK(kernel_object_is_ours(&scope, &objects.items[i]));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -6,6 +6,7 @@
 
 #include "backends/backend.h"
 #include "tests/unit/backend_rig.h"
+#include "kernel/kinds.h"
 
 #define LOWER   3
 #define NETWORK "\"Network\":\"10.5.0.0/16\",\"EnableIPv6\":true,\"IPv6Network\":\"fd10:244::/48\""

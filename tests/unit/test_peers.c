@@ -101,14 +101,14 @@ static struct lease *vxlan_lease(const char *key, uint64_t born, unsigned mac)
 
 static bool is_used(const struct peer *p)
 {
-	return !p->trouble && !LIST_EMPTY(&p->owner.entries);
+	return !p->trouble && p->owner.first != 0;
 }
 
-static const char *reason_of(const struct peer *p)
+static const char *reason_of(const struct rig *r, const struct peer *p)
 {
 	const char *reason;
 
-	peers_state(p, &reason);
+	peers_state(r->peers, p, &reason);
 	return reason;
 }
 
@@ -140,7 +140,7 @@ static void test_alone(void **state)
 
 		peers_judge(r.peers);
 		if (rows[i].reason[0])
-			assert_contains(reason_of(p), rows[i].reason);
+			assert_contains(reason_of(&r, p), rows[i].reason);
 		assert_row(is_used(p) == !rows[i].reason[0], rows[i].key);
 		peers_remove(r.peers, p);
 	}
@@ -165,14 +165,14 @@ static void test_a_chain(void **state)
 		peers_judge(r.peers);
 	}
 	assert_true(is_used(p[0]));
-	assert_string_equal(reason_of(p[1]), "overlaps the older lease 10.5.0.0/24");
+	assert_string_equal(reason_of(&r, p[1]), "overlaps the older lease 10.5.0.0/24");
 	assert_true(is_used(p[2]));
 	assert_int_equal(peers_counts(r.peers)->ignored, 1);
 	/* Now the second is used, and the third is in its way. */
 	peers_remove(r.peers, p[0]);
 	peers_judge(r.peers);
 	assert_true(is_used(p[1]));
-	assert_string_equal(reason_of(p[2]), "overlaps the older lease 10.5.0.0/20");
+	assert_string_equal(reason_of(&r, p[2]), "overlaps the older lease 10.5.0.0/20");
 	peers_remove(r.peers, p[1]);
 	peers_judge(r.peers);
 	assert_true(is_used(p[2]));
@@ -201,8 +201,8 @@ static void test_another_type_keeps_its_subnet(void **state)
 	pb = peers_add(r.peers, b);
 	pc = peers_add(r.peers, c);
 	peers_judge(r.peers);
-	assert_contains(reason_of(pa), "BackendType is \"host-gw\"");
-	assert_contains(reason_of(pb), "overlaps the older lease 10.5.3.0/24");
+	assert_contains(reason_of(&r, pa), "BackendType is \"host-gw\"");
+	assert_contains(reason_of(&r, pb), "overlaps the older lease 10.5.3.0/24");
 	assert_true(is_used(pc));
 }
 
@@ -223,11 +223,13 @@ static void test_born_again(void **state)
 	pb = peers_add(r.peers, b);
 	peers_judge(r.peers);
 	assert_true(is_used(pa));
-	assert_string_equal(reason_of(pb), "uses the same MAC, address or route as 10.5.3.0/24");
+	assert_string_equal(reason_of(&r, pb),
+			    "uses the same MAC, address or route as 10.5.3.0/24");
 	peers_change(r.peers, pa, again);
 	peers_judge(r.peers);
 	assert_true(is_used(pb));
-	assert_string_equal(reason_of(pa), "uses the same MAC, address or route as 10.5.4.0/24");
+	assert_string_equal(reason_of(&r, pa),
+			    "uses the same MAC, address or route as 10.5.4.0/24");
 }
 
 /* A reason is news once, however often it is found again. */

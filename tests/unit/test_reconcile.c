@@ -73,14 +73,14 @@ static struct reconcile_owner owners[4];
 
 static int setup(void **state)
 {
-	struct reconcile_scope scope = { .ifindexes = { DEVICE },
-					 .ifindexes_len = 1,
-					 .networks = { test_net("10.5.0.0/16") } };
+	struct kernel_marks scope = { .ifindexes = { DEVICE },
+				      .ifindexes_len = 1,
+				      .networks = { test_net("10.5.0.0/16") } };
 
 	(void)state;
 	memset(owners, 0, sizeof(owners));
 	r = reconcile_new();
-	reconcile_set_scope(r, &scope);
+	reconcile_set_marks(r, &scope);
 	return 0;
 }
 
@@ -117,12 +117,12 @@ static void observe(const struct kernel_object *objects, size_t len)
 }
 
 /* Takes the next write and compares it with "create", "replace" or "drop" and the object's text. */
-static struct reconcile_entry *expect(const char *action, const char *text)
+static uint32_t expect(const char *action, const char *text)
 {
 	static const char *const names[] = { "create", "replace", "drop" };
 	const struct kernel_object *object;
-	struct reconcile_entry *entry;
-	enum reconcile_action a;
+	uint32_t entry;
+	enum kernel_verb a;
 	char buf[KERNEL_OBJECT_TEXT];
 
 	if (!reconcile_next(r, &a, &object, &entry))
@@ -136,8 +136,8 @@ static struct reconcile_entry *expect(const char *action, const char *text)
 static void expect_nothing(void)
 {
 	const struct kernel_object *object;
-	struct reconcile_entry *entry;
-	enum reconcile_action a;
+	uint32_t entry;
+	enum kernel_verb a;
 	char buf[KERNEL_OBJECT_TEXT];
 
 	if (reconcile_next(r, &a, &object, &entry))
@@ -147,8 +147,8 @@ static void expect_nothing(void)
 static void drain(void)
 {
 	const struct kernel_object *object;
-	struct reconcile_entry *entry;
-	enum reconcile_action a;
+	uint32_t entry;
+	enum kernel_verb a;
 
 	while (reconcile_next(r, &a, &object, &entry))
 		;
@@ -356,10 +356,10 @@ static void test_observation_is_of_one_kind(void **state)
 static void test_ownership(void **state)
 {
 	(void)state;
-	const struct reconcile_scope scope = { .ifindexes = { DEVICE, 0 },
-					       .ifindexes_len = 2,
-					       .networks = { test_net("10.5.0.0/16"),
-							     test_net("fd10::/48") } };
+	const struct kernel_marks scope = { .ifindexes = { DEVICE, 0 },
+					    .ifindexes_len = 2,
+					    .networks = { test_net("10.5.0.0/16"),
+							  test_net("fd10::/48") } };
 	struct kernel_object kernel_route_on_device =
 		route_by("10.5.0.0/16", "10.5.0.1", DEVICE, RTPROT_KERNEL);
 	struct kernel_object learned = fdb("02:00:00:00:00:03", "192.0.2.3");
@@ -435,7 +435,8 @@ static void test_ownership(void **state)
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-		assert_row(reconcile_owns(&scope, &rows[i].object) == rows[i].owned, rows[i].what);
+		assert_row(kernel_object_is_ours(&scope, &rows[i].object) == rows[i].owned,
+			   rows[i].what);
 }
 
 /* Neighbouring subnets of any length spread evenly over our numbers; what a subnet gets never
@@ -484,7 +485,7 @@ static void test_a_foreign_route_in_our_slot_is_not_replaced(void **state)
 	struct kernel_object foreign =
 		route_by("10.5.3.0/24", "192.0.2.9", OTHER_DEV, RTPROT_STATIC);
 	struct peer p = peer(3, "192.0.2.3");
-	struct reconcile_entry *entry;
+	uint32_t entry;
 
 	want(&owners[0], p.objects, 3);
 	for (unsigned round = 0; round < 3; round++) {
@@ -509,7 +510,7 @@ static void test_a_refused_create_is_never_tried_as_replace(void **state)
 	struct kernel_object foreign =
 		route_by("10.5.3.0/24", "192.0.2.9", OTHER_DEV, RTPROT_STATIC);
 	struct kernel_object ours = route("10.5.3.0/24", "10.5.3.0");
-	struct reconcile_entry *entry;
+	uint32_t entry;
 
 	want(&owners[0], &ours, 1);
 	entry = expect("create", "route 10.5.3.0/24 via 10.5.3.0 dev 7 onlink proto 102");
@@ -656,7 +657,7 @@ static void test_a_refused_write_waits_for_the_next_look(void **state)
 {
 	(void)state;
 	struct peer p = peer(3, "192.0.2.3");
-	struct reconcile_entry *entry;
+	uint32_t entry;
 
 	want(&owners[0], p.objects, 3);
 	entry = expect("replace", "fdb 02:00:00:00:00:03 dst 192.0.2.3 dev 7");
@@ -678,7 +679,7 @@ static void test_an_owner_that_fails_can_leave(void **state)
 {
 	(void)state;
 	struct peer p = peer(3, "192.0.2.3");
-	struct reconcile_entry *entry;
+	uint32_t entry;
 
 	want(&owners[0], p.objects, 3);
 	entry = expect("replace", "fdb 02:00:00:00:00:03 dst 192.0.2.3 dev 7");
@@ -695,7 +696,7 @@ static void test_a_refused_drop_is_found_again(void **state)
 {
 	(void)state;
 	struct peer p = peer(3, "192.0.2.3");
-	struct reconcile_entry *entry;
+	uint32_t entry;
 
 	want(&owners[0], p.objects, 3);
 	drain();
@@ -828,13 +829,13 @@ static void test_an_owners_objects_can_be_shown(void **state)
 	struct peer p = peer(3, "192.0.2.3");
 	struct visited v = { 0 };
 
-	reconcile_owner_visit(&owners[0], visit, &v);
+	reconcile_owner_visit(r, &owners[0], visit, &v);
 	assert_int_equal(v.len, 0);
 	want(&owners[0], p.objects, 3);
 	expect("replace", "fdb 02:00:00:00:00:03 dst 192.0.2.3 dev 7");
 	reconcile_refused(r, expect("replace", "neighbour 10.5.3.0 lladdr 02:00:00:00:00:03 dev 7"),
 			  -EINVAL, "Nexthop has invalid gateway");
-	reconcile_owner_visit(&owners[0], visit, &v);
+	reconcile_owner_visit(r, &owners[0], visit, &v);
 	assert_int_equal(v.len, 3);
 	assert_int_equal(v.settled, 1);
 	assert_string_equal(v.error, "Nexthop has invalid gateway");
@@ -843,10 +844,10 @@ static void test_an_owners_objects_can_be_shown(void **state)
 static void test_objects_out_of_scope_are_not_touched_when_it_changes(void **state)
 {
 	(void)state;
-	struct reconcile_scope none = { 0 };
+	struct kernel_marks none = { 0 };
 	struct peer p = peer(9, "192.0.2.9");
 
-	reconcile_set_scope(r, &none);
+	reconcile_set_marks(r, &none);
 	observe(p.objects, 3);
 	expect_nothing();
 }

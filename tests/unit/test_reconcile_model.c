@@ -264,7 +264,7 @@ static void foreigner_acts(struct world *w)
 		kernel_put(w, &o, false);
 }
 
-static void look(struct world *w, enum kernel_kind kind)
+static void look(struct world *w, unsigned kind)
 {
 	reconcile_observe_begin(w->r, kind);
 	for (size_t i = 0; i < w->kernel_len; i++)
@@ -274,12 +274,12 @@ static void look(struct world *w, enum kernel_kind kind)
 
 /* The writes that are announced, to be compared with those that come. */
 struct announced {
-	enum reconcile_action action[KERNEL_MAX];
+	enum kernel_verb action[KERNEL_MAX];
 	struct kernel_object object[KERNEL_MAX];
 	unsigned len;
 };
 
-static void announce(void *arg, enum reconcile_action action, const struct kernel_object *o)
+static void announce(void *arg, enum kernel_verb action, const struct kernel_object *o)
 {
 	struct announced *a = arg;
 
@@ -292,9 +292,9 @@ static void announce(void *arg, enum reconcile_action action, const struct kerne
 static unsigned flush(struct world *w, unsigned max)
 {
 	const struct kernel_object *object;
-	struct reconcile_entry *entry;
+	uint32_t entry;
 	auto_free struct announced *announced = xcalloc(1, sizeof(*announced));
-	enum reconcile_action action;
+	enum kernel_verb action;
 	unsigned kinds = 0;
 	unsigned count = 0;
 
@@ -312,10 +312,10 @@ static unsigned flush(struct world *w, unsigned max)
 		count++;
 		if (chance(w, w->refuse_percent))
 			rc = chance(w, 50) ? -ENETDOWN : -EINVAL;
-		else if (action == RECONCILE_DROP)
+		else if (action == KERNEL_DROP)
 			rc = kernel_drop(w, &o);
 		else
-			rc = kernel_put(w, &o, action == RECONCILE_REPLACE);
+			rc = kernel_put(w, &o, action == KERNEL_REPLACE);
 		if (rc < 0)
 			reconcile_refused(w->r, entry, rc, strerror(-rc));
 		else
@@ -382,14 +382,14 @@ static void look_at_all(struct world *w)
 
 static void world_init(struct world *w, uint64_t seed)
 {
-	struct reconcile_scope scope = { .ifindexes = { DEVICE },
-					 .ifindexes_len = 1,
-					 .networks = { test_net("10.5.0.0/16") } };
+	struct kernel_marks scope = { .ifindexes = { DEVICE },
+				      .ifindexes_len = 1,
+				      .networks = { test_net("10.5.0.0/16") } };
 
 	memset(w, 0, sizeof(*w));
 	w->seed = seed * 0x9e3779b97f4a7c15u + 1;
 	w->r = reconcile_new();
-	reconcile_set_scope(w->r, &scope);
+	reconcile_set_marks(w->r, &scope);
 }
 
 static void test_when_faults_stop_the_kernel_is_as_wanted(void **state)
@@ -489,9 +489,9 @@ static void test_a_second_start_writes_nothing(void **state)
 	for (uint64_t seed = 1; seed <= 100; seed++) {
 		bool looks_first = seed & 1;
 		struct reconcile *old;
-		struct reconcile_scope scope = { .ifindexes = { DEVICE },
-						 .ifindexes_len = 1,
-						 .networks = { test_net("10.5.0.0/16") } };
+		struct kernel_marks scope = { .ifindexes = { DEVICE },
+					      .ifindexes_len = 1,
+					      .networks = { test_net("10.5.0.0/16") } };
 
 		world_init(w, seed);
 		for (unsigned step = 0; step < 60; step++)
@@ -499,7 +499,7 @@ static void test_a_second_start_writes_nothing(void **state)
 		flush(w, UINT32_MAX);
 		old = w->r;
 		w->r = reconcile_new();
-		reconcile_set_scope(w->r, &scope);
+		reconcile_set_marks(w->r, &scope);
 		memset(w->owners, 0, sizeof(w->owners));
 		if (looks_first)
 			look_at_all(w);

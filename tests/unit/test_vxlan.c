@@ -7,7 +7,7 @@
 
 #include "backends/backend.h"
 #include "tests/unit/backend_rig.h"
-#include "fabric/reconcile.h"
+#include "kernel/kinds.h"
 #include "backends/vxlan.h"
 #include "kernel/device_vxlan.h"
 
@@ -546,19 +546,19 @@ static void test_objects_are_ours_by_scope(void **state)
 	const struct backend_host h = host();
 	auto_fixture struct fixture f = fixture(NETWORK_DUAL, &h);
 	auto_lease struct lease *l = lease("10.5.3.0-24&fd10:244:0:56::-64", value_dual);
-	const struct reconcile_scope scope = { .ifindexes = { DEVICE_V4, DEVICE_V6 },
-					       .ifindexes_len = 2,
-					       .networks = { f.config.v4.network,
-							     f.config.v6.network } };
+	const struct kernel_marks scope = { .ifindexes = { DEVICE_V4, DEVICE_V6 },
+					    .ifindexes_len = 2,
+					    .networks = { f.config.v4.network,
+							  f.config.v6.network } };
 	struct subnet own = { test_net("10.5.17.0/24"), test_net("fd10:244:0:5c::/64") };
 	auto_wants struct wants objects = { 0 };
 
 	assert_int_equal(rig_want_peer(f.backend, l, no_paths, &objects, NULL), 0);
 	for (size_t i = 0; i < objects.len; i++)
-		assert_true(reconcile_owns(&scope, &objects.items[i]));
+		assert_true(kernel_object_is_ours(&scope, &objects.items[i]));
 	rig_want_own(f.backend, &own, &objects);
 	for (size_t i = 0; i < objects.len; i++)
-		assert_true(reconcile_owns(&scope, &objects.items[i]));
+		assert_true(kernel_object_is_ours(&scope, &objects.items[i]));
 }
 
 static void test_values_that_are_tolerated(void **state)

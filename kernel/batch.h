@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Writes of objects of any kind, gathered and sent together. Refusals are told one by one, with the
+ * cookie of the write.
+ */
+#ifndef KERNEL_BATCH_H
+#define KERNEL_BATCH_H
+
+#include "kernel/kernel.h"
+
+enum kernel_verb {
+	KERNEL_CREATE,  /* fails with EEXIST if the slot is taken */
+	KERNEL_REPLACE, /* over what is there, if anything */
+	KERNEL_DROP,
+};
+
+struct kernel_batch;
+
+struct kernel_batch *kernel_batch_new(struct kernel *k, netlink_error_fn *on_refused, void *arg);
+void kernel_batch_free(struct kernel_batch *b);
+
+/* For kinds, whose write ends in these: room for one request on NETLINK_ROUTE, and its end. A NULL
+ * cookie: a refusal is of no interest. */
+struct nlmsghdr *kernel_batch_message(struct kernel_batch *b);
+void kernel_batch_commit(struct kernel_batch *b, void *cookie);
+
+/* As netlink_batch_flush. */
+int kernel_batch_flush(struct kernel_batch *b, struct err *e) MUST_CHECK;
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A handle on the kernel: the sockets over which it is told and asked, and what in it is ours. */
+#ifndef KERNEL_KERNEL_H
+#define KERNEL_KERNEL_H
+
+#include "kernel/marks.h"
+#include "kernel/netlink.h"
+
+#define KERNEL_DEVICES 4
+
+/* How to tell ours from others' objects, beside the protocol numbers of kernel/marks.h. */
+struct kernel_marks {
+	uint32_t ifindexes[KERNEL_DEVICES]; /* devices we made: everything persistent on them */
+	size_t ifindexes_len;
+	struct ip_net networks[4]; /* routes with our protocol into these, on whatever device */
+};
+
+struct kernel {
+	struct netlink *route; /* NETLINK_ROUTE */
+	struct kernel_marks marks;
+};
+
+/* Whether the device is one of ours. */
+bool kernel_marks_device(const struct kernel_marks *marks, uint32_t ifindex);
+
+#endif
