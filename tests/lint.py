@@ -4,6 +4,7 @@
 A check that returns None was not possible here (for instance, the plugin is not built) and counts as skipped.
 """
 
+import ast
 import os
 import pathlib
 import re
@@ -51,6 +52,21 @@ CPPCHECK_SUPPRESS = [
     "readdirCalled",  # there is one thread
     "strtokCalled",
 ]
+FILE_MAX_LINES = 600
+FUNCTION_MAX_LINES = 60
+# Files from before there was a limit. This list only becomes shorter.
+STILL_LONG = {
+    "fabric/reconcile.c",
+    "flanneld/daemon.c",
+    "flanneld/status.c",
+    "kernel/nftables.c",
+    "stores/etcd/etcd_store.c",
+    "subnet/manager_lease.c",
+    "tests/unit/test_reconcile.c",
+    "tests/unit/test_traffic.c",
+    "tests/unit/test_vxlan.c",
+}
+
 SKIPPED_DIRECTORIES = {".git", "__pycache__", ".pytest_cache"}
 
 
@@ -159,6 +175,37 @@ def no_warnings_of_the_other_compiler():
                 yield output
 
 
+def functions(path, text):
+    """(name or line, length) of each. In C a function's braces stand alone in the first column."""
+    if path.suffix == ".py":
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                yield node.name, node.end_lineno - node.lineno + 1
+        return
+    start = None
+    for number, line in enumerate(text.splitlines(), 1):
+        if line == "{":
+            start = number
+        elif line == "}" and start:
+            yield start, number - start + 1
+            start = None
+
+
+def nothing_is_too_long():
+    for path in [*c_files(), *tree(".py")]:
+        text = text_of(path)
+        lines = text.count("\n")
+        listed = str(path) in STILL_LONG
+        if lines > FILE_MAX_LINES and not listed:
+            yield f"{path}: {lines} lines, {FILE_MAX_LINES} at most: two things in one file?"
+        for function, length in functions(path, text):
+            if length > FUNCTION_MAX_LINES and not listed:
+                yield f"{path}:{function}: {length} lines, {FUNCTION_MAX_LINES} at most"
+    for name in sorted(STILL_LONG):
+        if not (ROOT / name).exists() or text_of(name).count("\n") <= FILE_MAX_LINES:
+            yield f"{name} is not too long any more: take it off the list in tests/lint.py"
+
+
 def license_line():
     for path in [*c_files(), *tree(".py", ".sh", ".mk", ".service")]:
         head = text_of(path).splitlines()[:2]
@@ -233,6 +280,7 @@ CHECKS = [
     own_header_first,
     headers_are_self_contained,
     no_warnings_of_the_other_compiler,
+    nothing_is_too_long,
     license_line,
     forbidden_functions,
     no_unfinished_work,

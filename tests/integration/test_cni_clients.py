@@ -219,6 +219,16 @@ def test_podman_five_at_once(podman):
 CTR_PLUGINS = "/opt/cni/bin", "/usr/lib/cni"
 
 
+def ctr_places(configuration, plugins):
+    """[(where ctr looks, what it shall find)], to be bound in a mount namespace of the test's own."""
+    places = [("/etc/cni/net.d", configuration)]
+    places += [(p, plugins) for p in CTR_PLUGINS if p != CTR_PLUGINS[0] or os.path.isdir(p)]
+    for place, _ in places:
+        if not os.path.isdir(place):
+            pytest.skip(f"{place} does not exist, and the test makes nothing there")
+    return places
+
+
 @pytest.fixture
 def ctr():
     """containerd in the host namespace. ctr itself looks only in /etc/cni/net.d: in a mount namespace that is ours."""
@@ -241,16 +251,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
 [grpc]
 address = "{d}/sock"
 """)
-        # The directories are bound in a mount namespace of the test's own; its first process waits to be ended.
-        places = [("/etc/cni/net.d", d / "net.d")]
-        places += [(p, plugins) for p in CTR_PLUGINS]
-        for place, _ in list(places):
-            if not os.path.isdir(place):
-                if place == CTR_PLUGINS[0]:
-                    places.remove((place, plugins))
-                else:
-                    pytest.skip(f"{place} does not exist, and the test makes nothing there")
-        binds = " && ".join(f"mount --bind {source} {place}" for place, source in places)
+        binds = " && ".join(f"mount --bind {source} {place}" for place, source in ctr_places(d / "net.d", plugins))
         env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
         keeper = subprocess.Popen(
             ["unshare", "-m", "--propagation", "slave", "nsenter", f"--net={host.ns.path}", "sh", "-c",

@@ -85,36 +85,20 @@ class Victim:
     def pick(self, rng, kind):
         return rng.choice(sorted(o for o in self.want if o[0] == kind))
 
-    def acts(self, rng):
-        """[(name, [commands])], one of each kind; a command is one of ip or bridge, after a ? the daemon may be faster."""
-        device = rng.choice(sorted(MTU))
-        six = device == "flannel-v6.1"
-        family = "-6 " if six else ""
+    def route_acts(self, rng):
+        """What can be done to the route of a peer."""
         _, rdev, subnet, base = self.pick(rng, "route")
         rsix = "-6 " if ":" in subnet else ""
         router = "2001:db8:1::fe" if rsix else "192.0.2.254"
-        _, ndev, naddr, nmac = self.pick(rng, "neighbour")
-        _, fdev, fmac, fdst = self.pick(rng, "fdb")
-        _, adev, address = self.pick(rng, "address")
-        wrong = "2001:db8:1::66" if fdev == "flannel-v6.1" else "192.0.2.66"
-        two_gateways = (
-            f"ip -6 route append {subnet} via {router} dev eth0"
-            if rsix
-            else f"ip route replace {subnet} nexthop via {router} dev eth0 nexthop via 192.0.2.253 dev eth0"
-        )
         number = int(ipaddress.ip_network(subnet).network_address) >> (64 if rsix else 8)
         protocol = 102 if rsix else 102 + number % 16
         twin = f"ip {rsix}route append {subnet} via {base} dev {rdev} onlink mtu 1300 proto {protocol}"
+        two_gateways = f"ip route replace {subnet} nexthop via {router} dev eth0 nexthop via 192.0.2.253 dev eth0"
         if rsix:
             twin = f"ip -6 route replace {subnet} via {base} dev {rdev} onlink mtu 1300 proto {protocol}"
-        stray = f"fd10:5:0:{rng.randrange(1, 0xfff):x}::" if six else f"10.5.{rng.randrange(1, 140)}.0"
-        length = 64 if six else 24
-        mac = "0e:%02x:%02x:00:00:01" % (rng.randrange(256), rng.randrange(256))
+            two_gateways = f"ip -6 route append {subnet} via {router} dev eth0"
         return [
             ("deleted route", [f"ip {rsix}route del {subnet} dev {rdev}"]),
-            ("deleted neighbour", [f"ip neigh del {naddr} dev {ndev}"]),
-            ("deleted FDB entry", [f"bridge fdb del {fmac} dev {fdev} dst {fdst}"]),
-            ("deleted address", [f"ip addr del {address} dev {adev}"]),
             ("route into a black hole", [f"ip {rsix}route replace blackhole {subnet}"]),
             ("route called unreachable", [f"ip {rsix}route replace unreachable {subnet}"]),
             ("route over the router", [f"ip {rsix}route replace {subnet} via {router} dev eth0 proto static"]),
@@ -123,6 +107,24 @@ class Victim:
             ("route over two gateways", [two_gateways]),
             ("another route behind ours", [f"ip {rsix}route append {subnet} dev {rdev} proto static"]),
             ("the like of ours behind it", [twin]),
+        ]
+
+    def acts(self, rng):
+        """[(name, [commands])], one of each kind; a command is one of ip or bridge, after a ? the daemon may be faster."""
+        device = rng.choice(sorted(MTU))
+        six = device == "flannel-v6.1"
+        family = "-6 " if six else ""
+        _, ndev, naddr, nmac = self.pick(rng, "neighbour")
+        _, fdev, fmac, fdst = self.pick(rng, "fdb")
+        _, adev, address = self.pick(rng, "address")
+        wrong = "2001:db8:1::66" if fdev == "flannel-v6.1" else "192.0.2.66"
+        stray = f"fd10:5:0:{rng.randrange(1, 0xfff):x}::" if six else f"10.5.{rng.randrange(1, 140)}.0"
+        length = 64 if six else 24
+        mac = "0e:%02x:%02x:00:00:01" % (rng.randrange(256), rng.randrange(256))
+        return self.route_acts(rng) + [
+            ("deleted neighbour", [f"ip neigh del {naddr} dev {ndev}"]),
+            ("deleted FDB entry", [f"bridge fdb del {fmac} dev {fdev} dst {fdst}"]),
+            ("deleted address", [f"ip addr del {address} dev {adev}"]),
             ("stray route", [f"ip {family}route add {stray}/{length} dev {device} proto 110"]),
             ("stray neighbour", [f"ip neigh replace {stray} lladdr {mac} nud permanent dev {device}"]),
             ("stray FDB entry", [f"bridge fdb add {mac} dev {fdev} dst {wrong} self permanent"]),

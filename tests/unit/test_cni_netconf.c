@@ -259,63 +259,61 @@ static void test_every_bad_value_is_named(void **state)
 	}
 }
 
+/* What stands beside the name, and the key; NULL: all is well. */
+static const struct {
+	const char *fields;
+	const char *key;
+} twice[] = {
+	{ "\"bridge\":\"a\",\"Bridge\":\"b\"", "bridge" },
+	{ "\"isGateway\":true,\"isgateway\":true", "isGateway" },
+	{ "\"mtu\":1400,\"MTU\":null", "mtu" },
+	{ "\"bridge\":\"b\",\"vlan\":1,\"Vlan\":2", "vlan" },
+	{ "\"vlanTrunk\":[],\"vlantrunk\":[]", "vlanTrunk" },
+	{ "\"vlanTrunk\":[{\"id\":1,\"ID\":2}]", "id" },
+	{ "\"dns\":{},\"DNS\":{}", "dns" },
+	{ "\"dns\":{\"search\":[],\"Search\":[]}", "search" },
+	{ "\"dns\":{\"domain\":\"a\",\"Domain\":\"b\"}", "domain" },
+	{ "\"args\":{},\"Args\":{}", "args" },
+	{ "\"args\":{\"cni\":{},\"CNI\":{}}", "cni" },
+	{ "\"args\":{\"cni\":{\"ips\":[],\"IPs\":[]}}", "ips" },
+	{ "\"runtimeConfig\":{},\"runtimeconfig\":{}", "runtimeConfig" },
+	{ "\"runtimeConfig\":{\"mac\":\"02:00:00:00:00:01\",\"MAC\":null}", "mac" },
+	{ "\"runtimeConfig\":{\"ips\":[],\"IPs\":[]}", "ips" },
+	{ "\"runtimeConfig\":{\"dns\":{},\"DNS\":{}}", "dns" },
+	{ "\"runtimeConfig\":{\"ipRanges\":[],\"ipranges\":[]}", "ipRanges" },
+	{ "\"ipam\":{\"type\":\"host-local\",\"Type\":\"x\"}", "type" },
+	{ "\"ipam\":{\"routes\":[],\"Routes\":[]}", "routes" },
+	{ "\"ipam\":{\"dataDir\":\"/a\",\"datadir\":\"/b\"}", "dataDir" },
+	{ "\"mode\":\"bridge\",\"ipam\":{\"ranges\":[],\"Ranges\":[]}", "ranges" },
+	{ "\"mode\":\"bridge\",\"ipam\":{\"subnet\":\"10.1.0.0/24\",\"Subnet\":\"10.2.0.0/"
+	  "24\"}",
+	  "subnet" },
+	{ "\"mode\":\"ptp\",\"Mode\":\"bridge\"", "mode" },
+	{ "\"delegate\":{},\"Delegate\":{}", "delegate" },
+	{ "\"delegate\":{\"type\":\"bridge\",\"Type\":\"ptp\"}", "type" },
+	{ "\"delegate\":{\"mtu\":1,\"Mtu\":2}", "mtu" },
+	{ "\"prevResult\":{},\"PrevResult\":{}", "prevResult" },
+	{ "\"x\":1,\"X\":2,\"args\":{\"labels\":{\"mac\":1,\"MAC\":2},\"Labels\":1}", NULL },
+	{ "\"capabilities\":{\"mac\":true,\"MAC\":true},\"capAbilities\":{}", NULL },
+	{ "\"prevResult\":{\"a\":{\"b\":1,\"B\":2},\"A\":1}", NULL },
+	{ "\"delegate\":{\"x\":1,\"X\":2}", NULL },
+	{ "\"runtimeConfig\":{\"portMappings\":[{\"p\":1,\"P\":2}],\"portmappings\":1}", NULL },
+};
+
 /* Two of a key in different case are refused wherever we read it, and nowhere else. */
 static void test_a_key_twice_is_named(void **state)
 {
 	(void)state;
-	/* What stands beside the name, and the key; NULL: all is well. */
-	static const struct {
-		const char *fields;
-		const char *key;
-	} rows[] = {
-		{ "\"bridge\":\"a\",\"Bridge\":\"b\"", "bridge" },
-		{ "\"isGateway\":true,\"isgateway\":true", "isGateway" },
-		{ "\"mtu\":1400,\"MTU\":null", "mtu" },
-		{ "\"bridge\":\"b\",\"vlan\":1,\"Vlan\":2", "vlan" },
-		{ "\"vlanTrunk\":[],\"vlantrunk\":[]", "vlanTrunk" },
-		{ "\"vlanTrunk\":[{\"id\":1,\"ID\":2}]", "id" },
-		{ "\"dns\":{},\"DNS\":{}", "dns" },
-		{ "\"dns\":{\"search\":[],\"Search\":[]}", "search" },
-		{ "\"dns\":{\"domain\":\"a\",\"Domain\":\"b\"}", "domain" },
-		{ "\"args\":{},\"Args\":{}", "args" },
-		{ "\"args\":{\"cni\":{},\"CNI\":{}}", "cni" },
-		{ "\"args\":{\"cni\":{\"ips\":[],\"IPs\":[]}}", "ips" },
-		{ "\"runtimeConfig\":{},\"runtimeconfig\":{}", "runtimeConfig" },
-		{ "\"runtimeConfig\":{\"mac\":\"02:00:00:00:00:01\",\"MAC\":null}", "mac" },
-		{ "\"runtimeConfig\":{\"ips\":[],\"IPs\":[]}", "ips" },
-		{ "\"runtimeConfig\":{\"dns\":{},\"DNS\":{}}", "dns" },
-		{ "\"runtimeConfig\":{\"ipRanges\":[],\"ipranges\":[]}", "ipRanges" },
-		{ "\"ipam\":{\"type\":\"host-local\",\"Type\":\"x\"}", "type" },
-		{ "\"ipam\":{\"routes\":[],\"Routes\":[]}", "routes" },
-		{ "\"ipam\":{\"dataDir\":\"/a\",\"datadir\":\"/b\"}", "dataDir" },
-		{ "\"mode\":\"bridge\",\"ipam\":{\"ranges\":[],\"Ranges\":[]}", "ranges" },
-		{ "\"mode\":\"bridge\",\"ipam\":{\"subnet\":\"10.1.0.0/24\",\"Subnet\":\"10.2.0.0/"
-		  "24\"}",
-		  "subnet" },
-		{ "\"mode\":\"ptp\",\"Mode\":\"bridge\"", "mode" },
-		{ "\"delegate\":{},\"Delegate\":{}", "delegate" },
-		{ "\"delegate\":{\"type\":\"bridge\",\"Type\":\"ptp\"}", "type" },
-		{ "\"delegate\":{\"mtu\":1,\"Mtu\":2}", "mtu" },
-		{ "\"prevResult\":{},\"PrevResult\":{}", "prevResult" },
-		{ "\"x\":1,\"X\":2,\"args\":{\"labels\":{\"mac\":1,\"MAC\":2},\"Labels\":1}",
-		  NULL },
-		{ "\"capabilities\":{\"mac\":true,\"MAC\":true},\"capAbilities\":{}", NULL },
-		{ "\"prevResult\":{\"a\":{\"b\":1,\"B\":2},\"A\":1}", NULL },
-		{ "\"delegate\":{\"x\":1,\"X\":2}", NULL },
-		{ "\"runtimeConfig\":{\"portMappings\":[{\"p\":1,\"P\":2}],\"portmappings\":1}",
-		  NULL },
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		auto_free char *conf = xasprintf("{\"name\":\"n\",%s}", rows[i].fields);
+	for (size_t i = 0; i < ARRAY_LEN(twice); i++) {
+		auto_free char *conf = xasprintf("{\"name\":\"n\",%s}", twice[i].fields);
 		struct parsed p;
 		struct err e = { 0 };
 		int rc = parse_config(conf, &p, &e);
 
-		if ((rc < 0) != (rows[i].key != NULL))
+		if ((rc < 0) != (twice[i].key != NULL))
 			fail_msg("%s: %s", conf, rc < 0 ? e.text : "accepted");
-		if (rows[i].key) {
-			auto_free char *says = xasprintf("%s is given twice", rows[i].key);
+		if (twice[i].key) {
+			auto_free char *says = xasprintf("%s is given twice", twice[i].key);
 
 			assert_row(cni_code_of(&e) == CNI_CONFIG, conf);
 			assert_contains(e.text, says);

@@ -151,64 +151,63 @@ static void test_only_the_first_address_of_a_family(void **state)
 	assert_text(&r, "0.2.0", "\"ip4\":{\"ip\":\"10.1.0.2/24\"},\"dns\":{}}");
 }
 
+static const struct {
+	const char *text;
+	const char *version;
+	bool ok;
+} results[] = {
+	{ "{}", "1.1.0", true },
+	{ "{\"cniVersion\":\"\"}", "1.0.0", true },
+	{ "{\"cniVersion\":\"1.0.0\"}", "1.1.0", true },
+	{ "{\"cniVersion\":\"1.1.0\"}", "1.0.0", true },
+	{ "{\"cniVersion\":\"0.3.0\"}", "0.4.0", true },
+	{ "{\"cniVersion\":\"0.4.0\"}", "1.0.0", false },
+	{ "{\"cniVersion\":\"0.2.0\"}", "0.3.0", false },
+	{ "{\"cniVersion\":\"9.9.9\"}", "1.0.0", false },
+	{ "{\"cniVersion\":1}", "1.0.0", false },
+	{ "[]", "1.0.0", false },
+	{ "{\"ips\":{}}", "1.0.0", false },
+	{ "{\"ips\":[1]}", "1.0.0", false },
+	{ "{\"ips\":[{}]}", "1.0.0", false },
+	{ "{\"ips\":[{\"address\":\"10.1.2.3\"}]}", "1.0.0", false },
+	{ "{\"ips\":[{\"address\":\"10.1.2.3/24\"}]}", "1.0.0", true },
+	{ "{\"IPs\":[{\"Address\":\"10.1.2.3/24\"}]}", "1.0.0", true },
+	{ "{\"ips\":[{\"address\":\"10.1.2.3/24\",\"interface\":0}]}", "1.0.0", false },
+	{ "{\"ips\":[{\"address\":\"10.1.2.3/24\",\"interface\":-1}],\"interfaces\":[{}]}", "1.0.0",
+	  false },
+	{ "{\"interfaces\":[{\"name\":\"a-name-that-no-interface-has\",\"mac\":\"00:11\"}]"
+	  "}",
+	  "1.0.0", true },
+	{ "{\"routes\":[{\"dst\":\"0.0.0.0/0\",\"gw\":\"fd00::1\"}]}", "1.0.0", false },
+	{ "{\"routes\":[{\"gw\":\"10.1.2.3\"}]}", "1.0.0", false },
+	{ "{\"routes\":[{\"dst\":\"0.0.0.0/0\",\"mtu\":-5}]}", "1.1.0", false },
+	{ "{\"ip4\":{\"ip\":\"10.1.2.3/24\"}}", "0.1.0", true },
+	{ "{\"ip4\":{\"ip\":\"fd00::1/64\"}}", "0.1.0", false },
+	{ "{\"ip6\":{}}", "0.1.0", false },
+	{ "{\"ip4\":null}", "0.1.0", true },
+	/* A key in two cases, read and not read. */
+	{ "{\"ips\":[],\"IPs\":[]}", "1.0.0", false },
+	{ "{\"ips\":[{\"address\":\"10.1.2.3/24\",\"Address\":\"10.1.2.3/24\"}]}", "1.0.0", false },
+	{ "{\"ips\":[{\"address\":\"10.1.2.3/24\",\"interface\":0,\"Interface\":0}],"
+	  "\"interfaces\":[{}]}",
+	  "1.0.0", false },
+	{ "{\"ip4\":{\"ip\":\"10.1.2.3/24\"},\"IP4\":null}", "0.1.0", false },
+	{ "{\"dns\":{},\"DNS\":{}}", "1.0.0", false },
+	{ "{\"x\":1,\"X\":2,\"ips\":[{\"address\":\"10.1.2.3/24\",\"version\":\"4\","
+	  "\"Version\":4}],\"dns\":{\"a\":1,\"A\":2}}",
+	  "1.0.0", true },
+};
+
 static void test_parsing_by_version(void **state)
 {
 	(void)state;
-	static const struct {
-		const char *text;
-		const char *version;
-		bool ok;
-	} rows[] = {
-		{ "{}", "1.1.0", true },
-		{ "{\"cniVersion\":\"\"}", "1.0.0", true },
-		{ "{\"cniVersion\":\"1.0.0\"}", "1.1.0", true },
-		{ "{\"cniVersion\":\"1.1.0\"}", "1.0.0", true },
-		{ "{\"cniVersion\":\"0.3.0\"}", "0.4.0", true },
-		{ "{\"cniVersion\":\"0.4.0\"}", "1.0.0", false },
-		{ "{\"cniVersion\":\"0.2.0\"}", "0.3.0", false },
-		{ "{\"cniVersion\":\"9.9.9\"}", "1.0.0", false },
-		{ "{\"cniVersion\":1}", "1.0.0", false },
-		{ "[]", "1.0.0", false },
-		{ "{\"ips\":{}}", "1.0.0", false },
-		{ "{\"ips\":[1]}", "1.0.0", false },
-		{ "{\"ips\":[{}]}", "1.0.0", false },
-		{ "{\"ips\":[{\"address\":\"10.1.2.3\"}]}", "1.0.0", false },
-		{ "{\"ips\":[{\"address\":\"10.1.2.3/24\"}]}", "1.0.0", true },
-		{ "{\"IPs\":[{\"Address\":\"10.1.2.3/24\"}]}", "1.0.0", true },
-		{ "{\"ips\":[{\"address\":\"10.1.2.3/24\",\"interface\":0}]}", "1.0.0", false },
-		{ "{\"ips\":[{\"address\":\"10.1.2.3/24\",\"interface\":-1}],\"interfaces\":[{}]}",
-		  "1.0.0", false },
-		{ "{\"interfaces\":[{\"name\":\"a-name-that-no-interface-has\",\"mac\":\"00:11\"}]"
-		  "}",
-		  "1.0.0", true },
-		{ "{\"routes\":[{\"dst\":\"0.0.0.0/0\",\"gw\":\"fd00::1\"}]}", "1.0.0", false },
-		{ "{\"routes\":[{\"gw\":\"10.1.2.3\"}]}", "1.0.0", false },
-		{ "{\"routes\":[{\"dst\":\"0.0.0.0/0\",\"mtu\":-5}]}", "1.1.0", false },
-		{ "{\"ip4\":{\"ip\":\"10.1.2.3/24\"}}", "0.1.0", true },
-		{ "{\"ip4\":{\"ip\":\"fd00::1/64\"}}", "0.1.0", false },
-		{ "{\"ip6\":{}}", "0.1.0", false },
-		{ "{\"ip4\":null}", "0.1.0", true },
-		/* A key in two cases, read and not read. */
-		{ "{\"ips\":[],\"IPs\":[]}", "1.0.0", false },
-		{ "{\"ips\":[{\"address\":\"10.1.2.3/24\",\"Address\":\"10.1.2.3/24\"}]}", "1.0.0",
-		  false },
-		{ "{\"ips\":[{\"address\":\"10.1.2.3/24\",\"interface\":0,\"Interface\":0}],"
-		  "\"interfaces\":[{}]}",
-		  "1.0.0", false },
-		{ "{\"ip4\":{\"ip\":\"10.1.2.3/24\"},\"IP4\":null}", "0.1.0", false },
-		{ "{\"dns\":{},\"DNS\":{}}", "1.0.0", false },
-		{ "{\"x\":1,\"X\":2,\"ips\":[{\"address\":\"10.1.2.3/24\",\"version\":\"4\","
-		  "\"Version\":4}],\"dns\":{\"a\":1,\"A\":2}}",
-		  "1.0.0", true },
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		auto_json json_t *j = json_loads(rows[i].text, 0, NULL);
+	for (size_t i = 0; i < ARRAY_LEN(results); i++) {
+		auto_json json_t *j = json_loads(results[i].text, 0, NULL);
 		auto_result struct result r = { 0 };
 		struct err e = { 0 };
-		int rc = result_parse(j, rows[i].version, &r, &e);
+		int rc = result_parse(j, results[i].version, &r, &e);
 
-		assert_row((rc == 0) == rows[i].ok, rows[i].text);
+		assert_row((rc == 0) == results[i].ok, results[i].text);
 		if (rc < 0)
 			assert_int_equal(cni_code_of(&e), CNI_DECODING);
 	}

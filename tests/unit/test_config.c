@@ -193,107 +193,106 @@ static void test_backend(void **state)
 	}
 }
 
+static const struct {
+	const char *text;
+	const char *key;
+	const char *says;
+} errors[] = {
+	{ "", "JSON", "line" },
+	{ "[]", "object", "" },
+	{ "{\"Network\":\"10.3.0.0/16\"", "line 1", "" },
+	{ "{}", "Network", "missing" },
+	{ "{\"Network\":null}", "Network", "missing" },
+	{ "{\"Network\":5}", "Network", "must be a string" },
+	{ "{\"Network\":\"10.3.0.0\"}", "Network", "IPv4 prefix" },
+	{ "{\"Network\":\"10.3.0.0/33\"}", "Network", "10.3.0.0/33" },
+	{ "{\"Network\":\"fd10::/48\"}", "Network", "IPv4 prefix" },
+	{ "{\"Network\":\"0.0.0.0/0\"}", "Network", "unicast" },
+	{ "{\"Network\":\"224.0.0.0/8\"}", "Network", "unicast" },
+	{ "{\"Network\":\"127.0.0.0/8\"}", "Network", "unicast" },
+	{ "{\"Network\":\"10.3.0.0/29\"}", "Network", "28 at most" },
+	{ "{\"Network\":\"10.3.0.0/32\"}", "Network", "28 at most" },
+	{ "{\"EnableIPv4\":1}", "EnableIPv4", "true or false" },
+	{ "{\"EnableIPv4\":\"true\"}", "EnableIPv4", "true or false" },
+	{ "{\"EnableIPv4\":false}", "EnableIPv6", "one must be true" },
+	{ "{\"EnableNFTables\":\"yes\",\"Network\":\"10.3.0.0/16\"}", "EnableNFTables",
+	  "true or false" },
+	{ "{\"Network\":\"10.3.0.0/16\",\"SubnetLen\":\"24\"}", "SubnetLen", "integer" },
+	{ "{\"Network\":\"10.3.0.0/16\",\"SubnetLen\":24.5}", "SubnetLen", "integer" },
+	{ "{\"Network\":\"10.3.0.0/16\",\"SubnetLen\":-1}", "SubnetLen", "-1" },
+	{ "{\"Network\":\"10.3.0.0/16\",\"SubnetLen\":31}", "SubnetLen is 31", "to 30" },
+	{ "{\"Network\":\"10.3.0.0/16\",\"SubnetLen\":33}", "SubnetLen is 33", "" },
+	{ "{\"Network\":\"10.3.0.0/16\",\"SubnetLen\":17}", "SubnetLen is 17", "from 18" },
+	{ "{\"Network\":\"10.3.0.0/16\",\"SubnetLen\":16}", "SubnetLen is 16", "from 18" },
+	{ "{\"Network\":\"10.3.0.0/29\",\"SubnetLen\":30}", "SubnetLen is 30", "from 31" },
+	{ "{\"Network\":\"10.3.0.0/16\",\"SubnetMin\":\"10.4.0.0\"}", "SubnetMin",
+	  "inside Network 10.3.0.0/16" },
+	{ "{\"Network\":\"10.3.0.0/16\",\"SubnetMax\":\"10.2.0.0\"}", "SubnetMax",
+	  "inside Network 10.3.0.0/16" },
+	{ "{\"Network\":\"10.3.0.0/16\",\"SubnetMin\":\"10.3.1.1\"}", "SubnetMin", "/24" },
+	{ "{\"Network\":\"10.3.0.0/16\",\"SubnetMax\":\"10.3.1.128\"}", "SubnetMax", "/24" },
+	{ "{\"Network\":\"10.3.0.0/16\",\"SubnetMin\":\"10.3.1.0/24\"}", "SubnetMin",
+	  "IPv4 address" },
+	{ "{\"Network\":\"10.3.0.0/16\",\"SubnetMin\":7}", "SubnetMin", "string" },
+	{ "{\"Network\":\"10.3.0.0/16\",\"Network\":\"10.4.0.0/16\"}", "\"Network\"",
+	  "given twice" },
+	{ "{\"Network\":\"10.3.0.0/16\",\"network\":\"10.3.0.0/16\"}", "Network is given twice",
+	  "as \"network\"" },
+	{ "{\"Network\":\"10.3.0.0/16\",\"SubnetLen\":24,\"subnetlen\":25}", "SubnetLen",
+	  "given twice" },
+	{ "{\"Network\":\"10.3.0.0/16\",\"SubnetMin\":null,\"subnetMin\":null}", "SubnetMin",
+	  "given twice" },
+	{ "{\"Network\":\"10.3.0.0/16\",\"SubnetMax\":null,\"subnetMax\":null}", "SubnetMax",
+	  "given twice" },
+	{ "{\"Network\":\"10.3.0.0/16\",\"EnableIPv6\":false,\"EnableIPV6\":true}", "EnableIPv6",
+	  "given twice" },
+	{ "{\"Network\":\"10.3.0.0/16\",\"Backend\":{\"Type\":\"vxlan\"},\"backend\":null}",
+	  "Backend", "given twice" },
+	{ "{\"Network\":\"10.3.0.0/"
+	  "16\",\"Backend\":{\"Type\":\"vxlan\",\"type\":\"alloc\"}}",
+	  "Backend: Type", "given twice" },
+	{ "{\"Network\":\"10.3.0.0/16\",\"unknown\":[{\"x\":1,\"x\":2}]}", "\"x\"", "given twice" },
+	{ "{\"Network\":\"10.3.0.0/"
+	  "16\",\"SubnetMin\":\"10.3.9.0\",\"SubnetMax\":\"10.3.8.0\"}",
+	  "SubnetMin 10.3.9.0", "SubnetMax 10.3.8.0" },
+	{ "{\"EnableIPv4\":false,\"EnableIPv6\":true}", "IPv6Network", "missing" },
+	{ "{\"EnableIPv4\":false,\"EnableIPv6\":true,\"IPv6Network\":\"10.0.0.0/8\"}",
+	  "IPv6Network", "IPv6 prefix" },
+	{ "{\"EnableIPv4\":false,\"EnableIPv6\":true,\"IPv6Network\":\"ff00::/8\"}", "IPv6Network",
+	  "unicast" },
+	{ "{\"EnableIPv4\":false,\"EnableIPv6\":true,\"IPv6Network\":\"::/0\"}", "IPv6Network",
+	  "unicast" },
+	{ "{\"EnableIPv4\":false,\"EnableIPv6\":true,\"IPv6Network\":\"fd10::/125\"}",
+	  "IPv6Network", "124 at most" },
+	{ "{\"EnableIPv4\":false,\"EnableIPv6\":true,\"IPv6Network\":\"fd10::/48\","
+	  "\"IPv6SubnetLen\":127}",
+	  "IPv6SubnetLen is 127", "to 126" },
+	{ "{\"EnableIPv4\":false,\"EnableIPv6\":true,\"IPv6Network\":\"fd10::/48\","
+	  "\"IPv6SubnetLen\":49}",
+	  "IPv6SubnetLen is 49", "from 50" },
+	{ "{\"EnableIPv4\":false,\"EnableIPv6\":true,\"IPv6Network\":\"fd10::/48\","
+	  "\"IPv6SubnetMin\":\"fd11::\"}",
+	  "IPv6SubnetMin", "inside IPv6Network fd10::/48" },
+	{ "{\"EnableIPv4\":false,\"EnableIPv6\":true,\"IPv6Network\":\"fd10::/48\","
+	  "\"IPv6SubnetMax\":\"fd10::1\"}",
+	  "IPv6SubnetMax", "/64" },
+};
+
 /* Each error names the key it is about, and what is allowed. */
 static void test_errors(void **state)
 {
 	(void)state;
-	static const struct {
-		const char *text;
-		const char *key;
-		const char *says;
-	} rows[] = {
-		{ "", "JSON", "line" },
-		{ "[]", "object", "" },
-		{ "{\"Network\":\"10.3.0.0/16\"", "line 1", "" },
-		{ "{}", "Network", "missing" },
-		{ "{\"Network\":null}", "Network", "missing" },
-		{ "{\"Network\":5}", "Network", "must be a string" },
-		{ "{\"Network\":\"10.3.0.0\"}", "Network", "IPv4 prefix" },
-		{ "{\"Network\":\"10.3.0.0/33\"}", "Network", "10.3.0.0/33" },
-		{ "{\"Network\":\"fd10::/48\"}", "Network", "IPv4 prefix" },
-		{ "{\"Network\":\"0.0.0.0/0\"}", "Network", "unicast" },
-		{ "{\"Network\":\"224.0.0.0/8\"}", "Network", "unicast" },
-		{ "{\"Network\":\"127.0.0.0/8\"}", "Network", "unicast" },
-		{ "{\"Network\":\"10.3.0.0/29\"}", "Network", "28 at most" },
-		{ "{\"Network\":\"10.3.0.0/32\"}", "Network", "28 at most" },
-		{ "{\"EnableIPv4\":1}", "EnableIPv4", "true or false" },
-		{ "{\"EnableIPv4\":\"true\"}", "EnableIPv4", "true or false" },
-		{ "{\"EnableIPv4\":false}", "EnableIPv6", "one must be true" },
-		{ "{\"EnableNFTables\":\"yes\",\"Network\":\"10.3.0.0/16\"}", "EnableNFTables",
-		  "true or false" },
-		{ "{\"Network\":\"10.3.0.0/16\",\"SubnetLen\":\"24\"}", "SubnetLen", "integer" },
-		{ "{\"Network\":\"10.3.0.0/16\",\"SubnetLen\":24.5}", "SubnetLen", "integer" },
-		{ "{\"Network\":\"10.3.0.0/16\",\"SubnetLen\":-1}", "SubnetLen", "-1" },
-		{ "{\"Network\":\"10.3.0.0/16\",\"SubnetLen\":31}", "SubnetLen is 31", "to 30" },
-		{ "{\"Network\":\"10.3.0.0/16\",\"SubnetLen\":33}", "SubnetLen is 33", "" },
-		{ "{\"Network\":\"10.3.0.0/16\",\"SubnetLen\":17}", "SubnetLen is 17", "from 18" },
-		{ "{\"Network\":\"10.3.0.0/16\",\"SubnetLen\":16}", "SubnetLen is 16", "from 18" },
-		{ "{\"Network\":\"10.3.0.0/29\",\"SubnetLen\":30}", "SubnetLen is 30", "from 31" },
-		{ "{\"Network\":\"10.3.0.0/16\",\"SubnetMin\":\"10.4.0.0\"}", "SubnetMin",
-		  "inside Network 10.3.0.0/16" },
-		{ "{\"Network\":\"10.3.0.0/16\",\"SubnetMax\":\"10.2.0.0\"}", "SubnetMax",
-		  "inside Network 10.3.0.0/16" },
-		{ "{\"Network\":\"10.3.0.0/16\",\"SubnetMin\":\"10.3.1.1\"}", "SubnetMin", "/24" },
-		{ "{\"Network\":\"10.3.0.0/16\",\"SubnetMax\":\"10.3.1.128\"}", "SubnetMax",
-		  "/24" },
-		{ "{\"Network\":\"10.3.0.0/16\",\"SubnetMin\":\"10.3.1.0/24\"}", "SubnetMin",
-		  "IPv4 address" },
-		{ "{\"Network\":\"10.3.0.0/16\",\"SubnetMin\":7}", "SubnetMin", "string" },
-		{ "{\"Network\":\"10.3.0.0/16\",\"Network\":\"10.4.0.0/16\"}", "\"Network\"",
-		  "given twice" },
-		{ "{\"Network\":\"10.3.0.0/16\",\"network\":\"10.3.0.0/16\"}",
-		  "Network is given twice", "as \"network\"" },
-		{ "{\"Network\":\"10.3.0.0/16\",\"SubnetLen\":24,\"subnetlen\":25}", "SubnetLen",
-		  "given twice" },
-		{ "{\"Network\":\"10.3.0.0/16\",\"SubnetMin\":null,\"subnetMin\":null}",
-		  "SubnetMin", "given twice" },
-		{ "{\"Network\":\"10.3.0.0/16\",\"SubnetMax\":null,\"subnetMax\":null}",
-		  "SubnetMax", "given twice" },
-		{ "{\"Network\":\"10.3.0.0/16\",\"EnableIPv6\":false,\"EnableIPV6\":true}",
-		  "EnableIPv6", "given twice" },
-		{ "{\"Network\":\"10.3.0.0/16\",\"Backend\":{\"Type\":\"vxlan\"},\"backend\":null}",
-		  "Backend", "given twice" },
-		{ "{\"Network\":\"10.3.0.0/"
-		  "16\",\"Backend\":{\"Type\":\"vxlan\",\"type\":\"alloc\"}}",
-		  "Backend: Type", "given twice" },
-		{ "{\"Network\":\"10.3.0.0/16\",\"unknown\":[{\"x\":1,\"x\":2}]}", "\"x\"",
-		  "given twice" },
-		{ "{\"Network\":\"10.3.0.0/"
-		  "16\",\"SubnetMin\":\"10.3.9.0\",\"SubnetMax\":\"10.3.8.0\"}",
-		  "SubnetMin 10.3.9.0", "SubnetMax 10.3.8.0" },
-		{ "{\"EnableIPv4\":false,\"EnableIPv6\":true}", "IPv6Network", "missing" },
-		{ "{\"EnableIPv4\":false,\"EnableIPv6\":true,\"IPv6Network\":\"10.0.0.0/8\"}",
-		  "IPv6Network", "IPv6 prefix" },
-		{ "{\"EnableIPv4\":false,\"EnableIPv6\":true,\"IPv6Network\":\"ff00::/8\"}",
-		  "IPv6Network", "unicast" },
-		{ "{\"EnableIPv4\":false,\"EnableIPv6\":true,\"IPv6Network\":\"::/0\"}",
-		  "IPv6Network", "unicast" },
-		{ "{\"EnableIPv4\":false,\"EnableIPv6\":true,\"IPv6Network\":\"fd10::/125\"}",
-		  "IPv6Network", "124 at most" },
-		{ "{\"EnableIPv4\":false,\"EnableIPv6\":true,\"IPv6Network\":\"fd10::/48\","
-		  "\"IPv6SubnetLen\":127}",
-		  "IPv6SubnetLen is 127", "to 126" },
-		{ "{\"EnableIPv4\":false,\"EnableIPv6\":true,\"IPv6Network\":\"fd10::/48\","
-		  "\"IPv6SubnetLen\":49}",
-		  "IPv6SubnetLen is 49", "from 50" },
-		{ "{\"EnableIPv4\":false,\"EnableIPv6\":true,\"IPv6Network\":\"fd10::/48\","
-		  "\"IPv6SubnetMin\":\"fd11::\"}",
-		  "IPv6SubnetMin", "inside IPv6Network fd10::/48" },
-		{ "{\"EnableIPv4\":false,\"EnableIPv6\":true,\"IPv6Network\":\"fd10::/48\","
-		  "\"IPv6SubnetMax\":\"fd10::1\"}",
-		  "IPv6SubnetMax", "/64" },
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(errors); i++) {
 		struct network_config c;
 		struct err e;
 
-		assert_row(parse(rows[i].text, &c, &e) == -EINVAL, rows[i].text);
-		assert_contains(e.text, rows[i].key);
-		assert_contains(e.text, rows[i].says);
+		assert_row(parse(errors[i].text, &c, &e) == -EINVAL, errors[i].text);
+		assert_contains(e.text, errors[i].key);
+		assert_contains(e.text, errors[i].says);
 		assert_null(c.backend); /* the result is untouched */
-		assert_int_equal(network_config_parse(rows[i].text, strlen(rows[i].text), &c, NULL),
-				 -EINVAL);
+		assert_int_equal(
+			network_config_parse(errors[i].text, strlen(errors[i].text), &c, NULL),
+			-EINVAL);
 	}
 }
 

@@ -392,55 +392,67 @@ static void world_init(struct world *w, uint64_t seed)
 	reconcile_set_marks(w->r, &scope);
 }
 
+static void anything_happens(struct world *w)
+{
+	unsigned dice = below(w, 100);
+
+	if (dice < 40) {
+		owner_changes(w);
+	} else if (dice < 55) {
+		vandal_strikes(w);
+	} else if (dice < 60) {
+		foreigner_acts(w);
+	} else if (dice < 75) {
+		look(w, below(w, KERNEL_KINDS));
+	} else if (dice < 98) {
+		flush(w, below(w, 20));
+	} else {
+		kernel_lose_device(w);
+		reconcile_forget_device(w->r, DEVICE);
+	}
+	note_slots(w);
+}
+
+static size_t count_foreign(const struct world *w)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < w->kernel_len; i++)
+		n += is_foreign(&w->kernel[i]);
+	return n;
+}
+
+static void settle(struct world *w, uint64_t seed)
+{
+	for (unsigned round = 0; round < 4; round++) {
+		uint64_t writes = w->writes;
+
+		look_at_all(w);
+		flush(w, UINT32_MAX);
+		if (round > 0 && w->writes == writes)
+			return;
+	}
+	fail_msg("seed %lu: still writing after 4 rounds", seed);
+}
+
 static void test_when_faults_stop_the_kernel_is_as_wanted(void **state)
 {
 	(void)state;
 	auto_free struct world *w = xmalloc(sizeof(*w));
 
 	for (uint64_t seed = 1; seed <= 300; seed++) {
-		size_t foreign_before = 0;
-		size_t foreign_after = 0;
-		unsigned round;
+		size_t foreign;
 
 		world_init(w, seed);
 		w->refuse_percent = seed % 3 ? 5 : 0;
-		for (unsigned step = 0; step < 400; step++) {
-			unsigned dice = below(w, 100);
-
-			if (dice < 40)
-				owner_changes(w);
-			else if (dice < 55)
-				vandal_strikes(w);
-			else if (dice < 60)
-				foreigner_acts(w);
-			else if (dice < 75)
-				look(w, below(w, KERNEL_KINDS));
-			else if (dice < 98)
-				flush(w, below(w, 20));
-			else {
-				kernel_lose_device(w);
-				reconcile_forget_device(w->r, DEVICE);
-			}
-			note_slots(w);
-		}
+		for (unsigned step = 0; step < 400; step++)
+			anything_happens(w);
 		/* Quiet. */
 		w->refuse_percent = 0;
-		for (size_t i = 0; i < w->kernel_len; i++)
-			foreign_before += is_foreign(&w->kernel[i]);
-		for (round = 0; round < 4; round++) {
-			uint64_t writes = w->writes;
-
-			look_at_all(w);
-			flush(w, UINT32_MAX);
-			if (round > 0 && w->writes == writes)
-				break;
-		}
-		if (round == 4)
-			fail_msg("seed %lu: still writing after %u rounds", seed, round);
+		foreign = count_foreign(w);
+		settle(w, seed);
 		check(w, seed, 0);
-		for (size_t i = 0; i < w->kernel_len; i++)
-			foreign_after += is_foreign(&w->kernel[i]);
-		assert_int_equal(foreign_before, foreign_after);
+		assert_int_equal(count_foreign(w), foreign);
 		/* Without foreign routes in the way nothing at all is even tried. */
 		for (size_t i = w->kernel_len; i-- > 0;) {
 			if (is_foreign(&w->kernel[i]))
