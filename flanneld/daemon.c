@@ -10,6 +10,7 @@
 #include "flanneld/notify.h"
 #include "flanneld/state_file.h"
 #include "flanneld/status.h"
+#include "flanneld/subnet_file.h"
 #include "lib/clock.h"
 #include "lib/file.h"
 #include "lib/http.h"
@@ -17,8 +18,7 @@
 #include "stores/store_open.h"
 #include "subnet/subnet_env.h"
 
-#define SUBNET_ENV_RETRY_S 5
-#define SAVE_DELAY_S       10 /* the last known state is written at most this often */
+#define SAVE_DELAY_S 10 /* the last known state is written at most this often */
 
 static uint64_t random_u64(void)
 {
@@ -42,9 +42,11 @@ static const char *not_ready(const struct daemon *d, const struct manager_view *
 		return f->started ? f->device_error : "the device is being made";
 	if (!d->settled)
 		return "the first peers are being programmed";
-	if (d->env_error.code)
-		return d->env_error.text;
-	return d->env_dirty ? "the subnet file is not written yet" : "";
+	if (subnet_file_error(d->subnet_file)[0])
+		return subnet_file_error(d->subnet_file);
+	return d->env_dirty || !subnet_file_is_written(d->subnet_file)
+		       ? "the subnet file is not written yet"
+		       : "";
 }
 
 static void on_problem(void *arg UNUSED, const struct health_entry *entry, int64_t lasted_ms)
@@ -66,19 +68,22 @@ static void judge(struct daemon *d, struct daemon_view *v)
 {
 	char twin_text[MANAGER_REASON_SIZE];
 	struct problem_list problems; /* large, and used as far as its length says */
+	struct problem_list reported;
 	struct health_inputs in = {
 		.manager = &v->manager,
 		.fabric = &v->fabric,
 		.rules = &v->rules,
 		.twin_text = twin_text,
 		.underlay = d->underlay_error.code ? d->underlay_error.text : "",
-		.subnet_file = d->env_error.code ? d->env_error.text : "",
+		.reported = &reported,
 	};
 
 	manager_view(d->manager, &v->manager);
 	fabric_view(d->fabric, &v->fabric);
 	rules_view(d->rules, &v->rules);
 	in.twin = manager_describe_twin(d->manager, twin_text);
+	reported.len = 0;
+	subnet_file_problems(d->subnet_file, &reported);
 	health_judge(&in, &problems);
 	health_track(&d->health, clock_boot_ms(), &problems, on_problem, d);
 	v->health = &d->health;
@@ -142,7 +147,6 @@ static const struct status_ops status_ops = {
 static void write_subnet_env(struct daemon *d)
 {
 	auto_free char *text = NULL;
-	auto_free char *old = NULL;
 	struct manager_view m;
 
 	manager_view(d->manager, &m);
@@ -150,21 +154,8 @@ static void write_subnet_env(struct daemon *d)
 		return;
 	text = subnet_env_format(m.config, &m.own->subnet, fabric_pod_mtu(d->fabric),
 				 d->options->traffic.ip_masq);
-	d->env_error.code = 0;
-	if (file_read(d->options->subnet_file, SUBNET_ENV_MAX_SIZE, &old, NULL, NULL) == 0 &&
-	    strcmp(old, text) == 0) {
-		d->env_dirty = false;
-		return;
-	}
-	if (file_replace(d->options->subnet_file, text, strlen(text), 0644, &d->env_error) < 0) {
-		struct timeval tv = { SUBNET_ENV_RETRY_S, 0 };
-
-		event_add(d->deferred, &tv);
-		return;
-	}
+	subnet_file_set(d->subnet_file, text);
 	d->env_dirty = false;
-	d->env_error.code = 0;
-	log_info("subnet-file", "%s is written", d->options->subnet_file);
 }
 
 static void tell_systemd(struct daemon *d, const struct daemon_view *v)
@@ -384,7 +375,8 @@ static bool on_underlay_changed(void *arg)
 	return !d->underlay_error.code;
 }
 
-static void on_rules(void *arg)
+/* Something that health is judged by. */
+static void on_changed(void *arg)
 {
 	after(arg);
 }
@@ -538,6 +530,7 @@ static int start(struct daemon *d, struct err *e)
 	if (rc < 0)
 		return rc;
 	d->node_name = identity_node_name(o->node_name);
+	d->subnet_file = subnet_file_new(d->base, o->subnet_file, on_changed, d);
 	read_previous(d);
 	manager.previous = d->previous.own;
 	manager.node_id = d->node_id;
@@ -548,7 +541,7 @@ static int start(struct daemon *d, struct err *e)
 	if (rc == 0)
 		rc = fabric_new(d->base, &fabric_ops, d, &d->fabric, e);
 	if (rc == 0)
-		rc = rules_new(d->base, &o->traffic, on_rules, d, &d->rules, e);
+		rc = rules_new(d->base, &o->traffic, on_changed, d, &d->rules, e);
 	if (rc < 0)
 		return rc;
 	fabric_use_rules(d->fabric, d->rules, o->ip_blackhole_route);
@@ -577,6 +570,7 @@ static void stop(struct daemon *d)
 	rules_free(d->rules);
 	manager_free(d->manager);
 	http_client_free(d->http);
+	subnet_file_free(d->subnet_file);
 	for (size_t i = 0; i < ARRAY_LEN(d->signals); i++) {
 		if (d->signals[i])
 			event_free(d->signals[i]);

@@ -40,7 +40,7 @@ struct daemon {
 	bool settled;       /* the kernel was equal to the leases at least once */
 	bool env_dirty;     /* subnet.env must be written */
 	bool ready_told;    /* READY=1 was sent */
-	struct err env_error;
+	struct subnet_file *subnet_file;
 	struct fabric_previous previous; /* what the last run left, by its subnet.env */
 	struct external external;        /* in use */
 	struct err underlay_error;       /* why there is no external interface just now */

@@ -102,6 +102,14 @@ static void judge_rules(const struct rules_view *r, struct problem_list *ret)
 			    (unsigned long long)r->spoofed_dropped_total);
 }
 
+static void mention_others(struct problem *p)
+{
+	size_t used = strlen(p->text);
+
+	if (p->more)
+		snprintf(p->text + used, sizeof(p->text) - used, "; and %u more", p->more);
+}
+
 void health_judge(const struct health_inputs *in, struct problem_list *ret)
 {
 	ret->len = 0;
@@ -113,13 +121,14 @@ void health_judge(const struct health_inputs *in, struct problem_list *ret)
 	judge_kernel(in->fabric, ret);
 	judge_peers(in, ret);
 	judge_rules(in->rules, ret);
-	if (in->subnet_file[0])
-		problem_add(ret, PROBLEM_ERROR, "subnet-file", "%s", in->subnet_file);
 	for (size_t i = 0; in->reported && i < in->reported->len; i++) {
 		const struct problem *p = &in->reported->items[i];
 
 		problem_add(ret, p->severity, p->name, "%s", p->text);
+		((struct problem *)problem_find(ret, p->name))->more += p->more;
 	}
+	for (size_t i = 0; i < ret->len; i++)
+		mention_others(&ret->items[i]);
 }
 
 /* ---- since when ---- */

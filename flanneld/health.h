@@ -25,7 +25,6 @@ struct health_inputs {
 	const char *twin; /* manager_describe_twin: its name, or NULL */
 	const char *twin_text;
 	const char *underlay;                /* why this host has no place in the underlay */
-	const char *subnet_file;             /* why subnet.env is not as it should be */
 	const struct problem_list *reported; /* by modules that judge themselves; may be NULL */
 };
 

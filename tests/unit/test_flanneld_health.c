@@ -34,8 +34,7 @@ static void well(struct scene *s)
 					.fabric = &s->fabric,
 					.rules = &s->rules,
 					.twin_text = "",
-					.underlay = "",
-					.subnet_file = "" };
+					.underlay = "" };
 }
 
 /* The only problem is of this name and severity; its text. */
@@ -148,15 +147,14 @@ static void test_others(void **state)
 	assert_string_equal(only(&s, "node-id-twice", PROBLEM_ERROR),
 			    "10.5.3.0/24; and there are more");
 	well(&s);
-	s.in.subnet_file = "read-only";
-	only(&s, "subnet-file", PROBLEM_ERROR);
-	well(&s);
 	s.in.underlay = "no default route";
 	assert_contains(only(&s, "underlay-lost", PROBLEM_ERROR), "stays as it is");
 	well(&s);
 	problem_add(&reported, PROBLEM_WARNING, "charon", "%s", "does not answer\xff");
 	s.in.reported = &reported;
 	assert_string_equal(only(&s, "charon", PROBLEM_WARNING), "does not answer?");
+	problem_add(&reported, PROBLEM_ERROR, "charon", "dead");
+	assert_string_equal(only(&s, "charon", PROBLEM_ERROR), "does not answer?; and 1 more");
 }
 
 static void test_one_name_once(void **state)

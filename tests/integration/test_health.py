@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is wrong: shown with a severity and a since, logged once when it begins and once when it is over."""
+import re
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from fabric import APART
+from netns import run, stays, wait_for
+
+
+@pytest.fixture
+def h1(lab):
+    lab.start_etcd()
+    lab.configure(APART)
+    (host,) = lab.hosts(1, daemons=True)
+    host.daemon.wait_ok()
+    return host
+
+
+def lines(daemon, name):
+    """Level and text of the log's lines about this problem."""
+    return [m.groups() for m in re.finditer(rf"^\S+ (\w+) +{name}: (.*)$", daemon.log(), re.M)]
+
+
+def test_begin_since_and_end(h1):
+    before = datetime.now(timezone.utc) - timedelta(seconds=1)
+    h1.namespace.ip("addr", "flush", "dev", "eth0")
+    status = h1.daemon.wait_status(lambda s: "underlay-lost" in {p["name"] for p in s["problems"]}, 5, "the loss is shown")
+    problem = next(p for p in status["problems"] if p["name"] == "underlay-lost")
+    assert problem["severity"] == "error" and status["verdict"] == "degraded"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", problem["since"])
+    assert before < datetime.fromisoformat(problem["since"].replace("Z", "+00:00")) < datetime.now(timezone.utc)
+    assert h1.daemon.metric('flannel_problem{name="underlay-lost",severity="error"}') == 1
+    stays(lambda: len(lines(h1.daemon, "underlay-lost")) == 1, 2, "one line, however often it is found")
+    again = next(p for p in h1.daemon.status()["problems"] if p["name"] == "underlay-lost")
+    assert again["since"] == problem["since"]
+    h1.fill_eth0()
+    h1.daemon.wait_ok()
+    wait_for(lambda: len(lines(h1.daemon, "underlay-lost")) == 2, 5, "its end is logged")
+    (level, text), (level_end, text_end) = lines(h1.daemon, "underlay-lost")
+    assert level == "error" and "everything stays as it is" in text
+    assert level_end == "info" and re.fullmatch(r"over after \d+\.\d{3} s", text_end)
+    assert 'flannel_problem{name="underlay-lost",severity="error"}' not in h1.daemon.metrics()
+
+
+def test_a_start_in_peace_tells_of_no_problem(h1):
+    names = {name for name in re.findall(r"^\S+ (?:error|warn) +([^:]+):", h1.daemon.log(), re.M)}
+    assert names == set(), h1.daemon.log()
+
+
+def test_the_start_time_is_a_constant(h1):
+    first = h1.daemon.metric("process_start_time_seconds")
+    stays(lambda: h1.daemon.metric("process_start_time_seconds") == first, 1, "it does not follow the clock")
+
+
+@pytest.mark.parametrize("deed", ["rm {}", "echo FLANNEL_MTU=1 >> {}", "mv {} {}.old", "rm -r $(dirname {})"])
+def test_subnet_env_is_kept(h1, deed):
+    file = h1.daemon.directory / "run" / "subnet.env"
+    h1.daemon.stop()
+    h1.daemon.flags["subnet_file"] = file
+    h1.daemon.start().wait_ready()
+    kept = file.read_bytes()
+    run("sh", "-c", deed.format(file, file))
+    wait_for(lambda: file.exists() and file.read_bytes() == kept, 2, "it is written again")
+    wait_for(lambda: lines(h1.daemon, "subnet-file-healed"), 2, "it is said")
+    assert len(lines(h1.daemon, "subnet-file-healed")) <= 2
+
+
+def test_a_fight_over_subnet_env(h1):
+    """Who deletes it all the time is answered more and more slowly, and named."""
+    file = h1.daemon.subnet_file
+    writes = 0
+
+    def delete():
+        nonlocal writes
+        if file.exists():
+            file.unlink()
+            writes += 1
+        return "fighting" in h1.daemon.problems()
+
+    wait_for(delete, 10, "the fight is a problem")
+    problem = next(p for p in h1.daemon.status()["problems"] if p["name"] == "fighting")
+    assert str(file) in problem["text"] and problem["severity"] == "warning"
+    before = writes
+    stays(lambda: delete() or True, 3, "it goes on")
+    assert writes - before <= 8
