@@ -4,11 +4,10 @@
 #include <errno.h>
 #include <unistd.h>
 
-#include "lib/file.h"
+#include "lib/secret.h"
 #include "stores/etcd/etcd_internal.h"
 
-#define PASSWORD_MAX_SIZE 4096
-#define REPLY_MAX_SIZE    ((size_t)64 << 20)
+#define REPLY_MAX_SIZE ((size_t)64 << 20)
 
 /* The gateway's prefix by server version: 3.4 and later, 3.3, 3.2. */
 static const char *const api_prefixes[] = { "/v3", "/v3beta", "/v3alpha" };
@@ -185,9 +184,7 @@ static void call_free(struct etcd_call *call)
 	if (call->client->login == call)
 		call->client->login = NULL;
 	free(call->path);
-	/* May hold a password. */
-	explicit_bzero(call->body, strlen(call->body));
-	free(call->body);
+	secret_free(call->body); /* a login's holds a password */
 	free(call);
 }
 
@@ -203,9 +200,7 @@ void etcd_client_free(struct etcd_client *c)
 	free(c->cert_file);
 	free(c->key_file);
 	free(c->username);
-	if (c->password)
-		explicit_bzero(c->password, strlen(c->password));
-	free(c->password);
+	secret_free(c->password);
 	free(c->password_file);
 	free(c->token);
 	free(c);
@@ -357,16 +352,12 @@ static struct etcd_call *new_call(struct etcd_client *c, const char *path, const
 /* A file that cannot be read leaves the password that was right last. */
 static void read_password(struct etcd_client *c)
 {
-	auto_free char *text = NULL;
+	char *password;
 
-	if (!c->password_file ||
-	    file_read(c->password_file, PASSWORD_MAX_SIZE, &text, NULL, NULL) < 0)
+	if (!c->password_file || secret_read(c->password_file, SECRET_GIVEN, &password, NULL) < 0)
 		return;
-	text[strcspn(text, "\r\n")] = '\0';
-	explicit_bzero(c->password, strlen(c->password));
-	free(c->password);
-	c->password = xstrdup(text);
-	explicit_bzero(text, strlen(text));
+	secret_free(c->password);
+	c->password = password;
 }
 
 static void wait_for_login(struct etcd_call *call)
@@ -375,14 +366,13 @@ static void wait_for_login(struct etcd_call *call)
 
 	call->waits_for_login = true;
 	if (!c->login) {
-		auto_free char *body = NULL;
+		auto_secret char *body = NULL;
 
 		read_password(c);
 		body = etcd_encode_authenticate(c->username, c->password);
 		c->login = new_call(c, "auth/authenticate", body, false, on_login, c);
 		c->login->is_login = true;
 		call_send(c->login);
-		explicit_bzero(body, strlen(body));
 	}
 }
 

@@ -3,12 +3,9 @@
 #include "stores/etcd/etcd_options.h"
 
 #include <stddef.h>
-#include <string.h>
 
-#include "lib/file.h"
 #include "lib/options.h"
-
-#define PASSWORD_MAX_SIZE 4096
+#include "lib/secret.h"
 
 #define AT(field) offsetof(struct etcd_options, field)
 
@@ -39,17 +36,13 @@ const struct option_spec etcd_option_specs[] = {
 int etcd_options_check(void *options, struct err *e)
 {
 	struct etcd_options *o = options;
-	auto_free char *text = NULL;
-	int rc;
+	char *password;
 
 	if (!*o->password_file)
 		return 0;
-	rc = file_read(o->password_file, PASSWORD_MAX_SIZE, &text, NULL, e);
-	if (rc < 0)
+	if (secret_read(o->password_file, SECRET_GIVEN, &password, e) < 0)
 		return err_wrap(e, "etcd-password-file");
-	text[strcspn(text, "\r\n")] = '\0';
-	free(o->password);
-	o->password = xstrdup(text);
-	explicit_bzero(text, strlen(text));
+	secret_free(o->password);
+	o->password = password;
 	return 0;
 }

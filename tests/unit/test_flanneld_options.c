@@ -284,12 +284,14 @@ static void test_password_from_a_file(void **state)
 		{ "secret\n", "secret" },
 		{ "secret", "secret" },
 		{ "with blank \r\nsecond line\n", "with blank " },
-		{ "", "" },
 	};
+	auto_free char *line = NULL;
+	struct flanneld_options refused;
+	struct err e;
 
 	close(mkstemp(path));
+	line = xasprintf("--etcd-password-file %s --etcd-password x", path);
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		auto_free char *line = xasprintf("--etcd-password-file %s --etcd-password x", path);
 		struct flanneld_options o;
 
 		assert_int_equal(file_replace(path, rows[i].text, strlen(rows[i].text), 0600, NULL),
@@ -298,6 +300,11 @@ static void test_password_from_a_file(void **state)
 		assert_string_equal(o.store.etcd.password, rows[i].password);
 		flanneld_options_fini(&o);
 	}
+	/* Just being written: no reason to go on without a password. */
+	assert_int_equal(file_replace(path, "", 0, 0600, NULL), 0);
+	assert_int_equal(read_options(line, &refused, &e), -ENODATA);
+	assert_contains(e.text, "etcd-password-file");
+	flanneld_options_fini(&refused);
 	unlink(path);
 }
 

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lib/secret.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static int check(const char *path, int fd, enum secret_kind kind, struct err *e)
+{
+	mode_t mode;
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return err_sys(e, -errno, "%s", path);
+	mode = st.st_mode & 07777;
+	if (S_ISDIR(st.st_mode))
+		return err_set(e, -EINVAL, "%s is a directory", path);
+	/* A pipe of the shell is nobody else's to write. */
+	if (!S_ISREG(st.st_mode))
+		return 0;
+	if (kind == SECRET_GIVEN && mode & S_IWOTH)
+		return err_set(e, -EACCES, "%s: everybody may write it, mode %04o", path, mode);
+	if (kind == SECRET_OWN && (mode & (S_IRWXG | S_IRWXO)))
+		return err_set(e, -EACCES, "%s: mode %04o, must be 0600", path, mode);
+	if (kind == SECRET_OWN && st.st_uid != geteuid())
+		return err_set(e, -EACCES, "%s: owned by uid %u, must be %u", path, st.st_uid,
+			       geteuid());
+	return 0;
+}
+
+/* Into a buffer that never moves, so that no copy stays behind. */
+static int read_all(const char *path, int fd, char buffer[static SECRET_MAX + 1], size_t *ret_size,
+		    struct err *e)
+{
+	size_t used = 0;
+
+	while (used <= SECRET_MAX) {
+		ssize_t n = read(fd, buffer + used, SECRET_MAX + 1 - used);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_sys(e, -errno, "%s", path);
+		if (n == 0) {
+			*ret_size = used;
+			return 0;
+		}
+		used += (size_t)n;
+	}
+	return err_set(e, -EFBIG, "%s: larger than %d bytes", path, SECRET_MAX);
+}
+
+int secret_read(const char *path, enum secret_kind kind, char **ret, struct err *e)
+{
+	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	char buffer[SECRET_MAX + 1];
+	size_t size = 0;
+	int rc;
+
+	if (fd < 0)
+		return err_sys(e, -errno, "%s", path);
+	rc = check(path, fd, kind, e);
+	if (rc == 0)
+		rc = read_all(path, fd, buffer, &size, e);
+	if (rc == 0) {
+		buffer[size] = '\0';
+		if (memchr(buffer, '\0', size))
+			rc = err_set(e, -EINVAL, "%s: a NUL is in it", path);
+		else if (strcspn(buffer, "\r\n") == 0)
+			rc = err_set(e, -ENODATA, "%s: the first line is empty", path);
+		else
+			*ret = xstrndup(buffer, strcspn(buffer, "\r\n"));
+	}
+	explicit_bzero(buffer, sizeof(buffer));
+	return rc;
+}
+
+void secret_free(char *secret)
+{
+	if (!secret)
+		return;
+	explicit_bzero(secret, strlen(secret));
+	free(secret);
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Passwords and keys in files: one line, read with checks, and wiped from memory when it has served.
+ *
+ * Nothing of a secret ever stands in an error text.
+ */
+#ifndef LIB_SECRET_H
+#define LIB_SECRET_H
+
+#include "lib/err.h"
+#include "lib/util.h"
+
+#define SECRET_MAX 4096 /* bytes of a secret, and of its file */
+
+enum secret_kind {
+	SECRET_GIVEN, /* by an administrator, or mounted by an orchestrator: who may read it is theirs
+			 to decide; refused if everybody may write it */
+	SECRET_OWN,   /* made by us: refused unless it is ours and nobody else's in any way */
+};
+
+/*
+ * Reads the first line of `path`, without its end. Blocks on the disk. The caller gives *ret to
+ * secret_free().
+ *
+ * -ENOENT and what else open says; -EACCES: the file's mode or owner is not as `kind` demands;
+ * -EFBIG: the file is larger than SECRET_MAX; -ENODATA: the line is empty; -EINVAL: there is a NUL
+ * in it, or `path` is no file.
+ */
+int secret_read(const char *path, enum secret_kind kind, char **ret, struct err *e) MUST_CHECK;
+
+/* Wipes a text, then frees it. NULL is fine. */
+void secret_free(char *secret);
+
+static inline void secret_free_at(char **secret)
+{
+	secret_free(*secret);
+}
+
+#define auto_secret __attribute__((cleanup(secret_free_at)))
+
+#endif

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lib/secret: what is read of a file, and which files are refused. */
+#include "tests/unit/test.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "lib/secret.h"
+
+static char path[] = "/tmp/test-secret-XXXXXX";
+
+static void put(const char *data, size_t size, mode_t mode)
+{
+	auto_close int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, data, size), size);
+	assert_int_equal(fchmod(fd, mode), 0);
+}
+
+static void reads(const char *data, const char *expected)
+{
+	auto_secret char *secret = NULL;
+	struct err e;
+
+	put(data, strlen(data), 0600);
+	assert_int_equal(secret_read(path, SECRET_OWN, &secret, &e), 0);
+	assert_string_equal(secret, expected);
+}
+
+static void refuses(enum secret_kind kind, int code, const char *text)
+{
+	char *secret = (char *)"untouched";
+	struct err e;
+
+	assert_int_equal(secret_read(path, kind, &secret, &e), code);
+	assert_contains(e.text, text);
+	assert_contains(e.text, path);
+	assert_null(strstr(e.text, "sesame"));
+	assert_string_equal(secret, "untouched");
+}
+
+static void test_the_first_line(void **state)
+{
+	(void)state;
+	reads("sesame", "sesame");
+	reads("sesame\n", "sesame");
+	reads("sesame\r\n", "sesame");
+	reads(" ses ame \nsecond line\n", " ses ame ");
+}
+
+static void test_no_line(void **state)
+{
+	(void)state;
+	put("", 0, 0600);
+	refuses(SECRET_GIVEN, -ENODATA, "empty");
+	put("\nsesame\n", 8, 0600);
+	refuses(SECRET_GIVEN, -ENODATA, "empty");
+	put("ses\0ame", 7, 0600);
+	refuses(SECRET_GIVEN, -EINVAL, "NUL");
+}
+
+static void test_size(void **state)
+{
+	(void)state;
+	char data[SECRET_MAX + 2];
+
+	memset(data, 'x', sizeof(data));
+	data[SECRET_MAX] = '\0';
+	reads(data, data);
+	put(data, SECRET_MAX + 1, 0600);
+	refuses(SECRET_GIVEN, -EFBIG, "4096");
+}
+
+static void test_who_may_touch_it(void **state)
+{
+	(void)state;
+	static const mode_t modes[] = { 0640, 0604, 0620, 0602, 0610 };
+	auto_secret char *secret = NULL;
+
+	for (size_t i = 0; i < ARRAY_LEN(modes); i++) {
+		put("sesame", 6, modes[i]);
+		refuses(SECRET_OWN, -EACCES, "must be 0600");
+	}
+	put("sesame", 6, 0666);
+	refuses(SECRET_GIVEN, -EACCES, "everybody may write it");
+	put("sesame", 6, 0644);
+	assert_int_equal(secret_read(path, SECRET_GIVEN, &secret, NULL), 0);
+	assert_string_equal(secret, "sesame");
+}
+
+static void test_no_file(void **state)
+{
+	(void)state;
+	struct err e;
+	char *secret;
+
+	unlink(path);
+	refuses(SECRET_GIVEN, -ENOENT, "No such file");
+	assert_int_equal(secret_read("/", SECRET_GIVEN, &secret, &e), -EINVAL);
+	assert_contains(e.text, "directory");
+}
+
+/* A shell's <(command). */
+static void test_pipe(void **state)
+{
+	(void)state;
+	auto_secret char *secret = NULL;
+	char name[32];
+	int fds[2];
+
+	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+	assert_int_equal(write(fds[1], "sesame\n", 7), 7);
+	close(fds[1]);
+	snprintf(name, sizeof(name), "/dev/fd/%d", fds[0]);
+	assert_int_equal(secret_read(name, SECRET_GIVEN, &secret, NULL), 0);
+	assert_string_equal(secret, "sesame");
+	close(fds[0]);
+}
+
+static int make(void **state)
+{
+	(void)state;
+	int fd = mkstemp(path);
+
+	return fd < 0 ? -1 : close(fd);
+}
+
+static int clean(void **state)
+{
+	(void)state;
+	unlink(path);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_the_first_line), cmocka_unit_test(test_no_line),
+		cmocka_unit_test(test_size),           cmocka_unit_test(test_who_may_touch_it),
+		cmocka_unit_test(test_no_file),        cmocka_unit_test(test_pipe),
+	};
+
+	return cmocka_run_group_tests(tests, make, clean);
+}
