@@ -5,6 +5,7 @@
 #include <event2/event.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "flanneld/subnet_file.h"
 #include "lib/clock.h"
@@ -31,11 +32,19 @@ static void shell(const char *fmt, ...)
 {
 	char command[400];
 	va_list ap;
+	int status;
+	pid_t pid;
 
 	va_start(ap, fmt);
 	vsnprintf(command, sizeof(command), fmt, ap);
 	va_end(ap);
-	assert_int_equal(system(command), 0);
+	pid = fork();
+	if (pid == 0) {
+		execl("/bin/sh", "sh", "-c", command, NULL);
+		_exit(127);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
 }
 
 static int setup(void **state)
