@@ -94,6 +94,13 @@ int64_t ctl_int(const json_t *object, const char *key, int64_t otherwise)
 	return json_is_integer(value) ? json_integer_value(value) : otherwise;
 }
 
+char *ctl_safe(const struct ctl *c, const json_t *object, const char *key)
+{
+	const char *text = ctl_text(object, key);
+
+	return text_escape(text && *text ? text : "-", c->utf8);
+}
+
 const char *ctl_color_on(const struct ctl *c, enum ctl_color color)
 {
 	static const char *const codes[] = { "",         "\033[32m", "\033[33m",

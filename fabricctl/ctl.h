@@ -113,6 +113,8 @@ void ctl_print_json(const struct ctl *c, json_t *document);
 const char *ctl_text(const json_t *object, const char *key);
 /* A number, `otherwise` if it is none. */
 int64_t ctl_int(const json_t *object, const char *key, int64_t otherwise);
+/* A text as it may be printed (text_escape), "-" if it is empty or no text. Caller frees. */
+char *ctl_safe(const struct ctl *c, const json_t *object, const char *key);
 
 /* Escape sequences if colour is wanted, "" otherwise. */
 enum ctl_color { COLOR_NONE, COLOR_GOOD, COLOR_WARN, COLOR_BAD, COLOR_DIM, COLOR_BOLD };

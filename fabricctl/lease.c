@@ -17,13 +17,6 @@
 
 /* ---- show and renew ---- */
 
-static char *safe_text(const struct ctl *c, const json_t *object, const char *key)
-{
-	const char *text = ctl_text(object, key);
-
-	return text_escape(text && *text ? text : "-", c->utf8);
-}
-
 static void print_duration(const struct ctl *c, const char *before, const json_t *lease,
 			   const char *key, const char *after)
 {
@@ -38,12 +31,12 @@ static void print_duration(const struct ctl *c, const char *before, const json_t
 static int print_lease(const struct ctl *c, const json_t *document)
 {
 	const json_t *lease = json_object_get(document, "lease");
-	auto_free char *subnet = safe_text(c, lease, "subnet");
-	auto_free char *node = safe_text(c, document, "node");
-	auto_free char *state = safe_text(c, lease, "state");
-	auto_free char *reason = safe_text(c, lease, "reason");
-	auto_free char *handle = safe_text(c, lease, "handle");
-	auto_free char *revision = safe_text(c, lease, "revision");
+	auto_free char *subnet = ctl_safe(c, lease, "subnet");
+	auto_free char *node = ctl_safe(c, document, "node");
+	auto_free char *state = ctl_safe(c, lease, "state");
+	auto_free char *reason = ctl_safe(c, lease, "reason");
+	auto_free char *handle = ctl_safe(c, lease, "handle");
+	auto_free char *revision = ctl_safe(c, lease, "revision");
 
 	if (c->format == FORMAT_JSON) {
 		ctl_print_json(c, json_incref((json_t *)document));

@@ -7,6 +7,7 @@
 
 #include "fabricctl/client.h"
 #include "fabricctl/command.h"
+#include "fabricctl/problems.h"
 #include "fabricctl/settings.h"
 #include "fabricctl/text.h"
 #include "lib/clock.h"
@@ -33,14 +34,6 @@ static enum ctl_color verdict_color(const json_t *status)
 	return verdict && strcmp(verdict, "degraded") == 0 ? COLOR_BAD : COLOR_WARN;
 }
 
-/* A field as text that may be printed. Caller frees. */
-static char *safe(const struct ctl *c, const json_t *object, const char *key)
-{
-	const char *text = ctl_text(object, key);
-
-	return text_escape(text && *text ? text : "-", c->utf8);
-}
-
 static char *duration(const json_t *object, const char *key)
 {
 	char text[CLOCK_TEXT];
@@ -57,46 +50,36 @@ static void print_label(const struct ctl *c, const char *label)
 
 static void print_verdict(const struct ctl *c, const json_t *s)
 {
-	size_t problems = json_array_size(json_object_get(s, "problems"));
-	auto_free char *version = safe(c, s, "version");
-	auto_free char *verdict = safe(c, s, "verdict");
+	auto_free char *version = ctl_safe(c, s, "version");
+	auto_free char *verdict = ctl_safe(c, s, "verdict");
 	auto_free char *uptime = duration(s, "uptimeSeconds");
 	enum ctl_color color = verdict_color(s);
 
 	fprintf(c->out, "%s%s%s flanneld %s  %s%s%s  ", ctl_color_on(c, color),
 		c->utf8 ? "\u25cf" : "*", ctl_color_off(c, color), version, ctl_color_on(c, color),
 		verdict, ctl_color_off(c, color));
-	if (problems)
-		fprintf(c->out, "%zu problem%s, ", problems, problems == 1 ? "" : "s");
+	problems_print_count(c, json_object_get(s, "problems"));
 	fprintf(c->out, "up %s\n", uptime);
 }
 
 static void print_problems(const struct ctl *c, const json_t *s)
 {
 	const json_t *problems = json_object_get(s, "problems");
-	json_t *problem;
-	size_t i;
 
-	json_array_foreach (problems, i, problem) {
-		auto_free char *name = safe(c, problem, "name");
-		auto_free char *text = safe(c, problem, "text");
-
-		fprintf(c->out, "  %s%-18s%s %s\n", ctl_color_on(c, COLOR_BAD), name,
-			ctl_color_off(c, COLOR_BAD), text);
-	}
+	problems_print(c, problems, clock_wall_ms());
 	if (json_array_size(problems) == 0 && !json_is_true(json_object_get(s, "ready"))) {
-		auto_free char *reason = safe(c, s, "readyReason");
+		auto_free char *reason = ctl_safe(c, s, "readyReason");
 
-		fprintf(c->out, "  %-18s %s\n", "not-ready", reason);
+		fprintf(c->out, "  not-ready: %s\n", reason);
 	}
 	fputc('\n', c->out);
 }
 
 static void print_node(const struct ctl *c, const json_t *s)
 {
-	auto_free char *name = safe(c, s, "node");
-	auto_free char *id = safe(c, s, "nodeID");
-	auto_free char *interface = safe(c, s, "externalInterface");
+	auto_free char *name = ctl_safe(c, s, "node");
+	auto_free char *id = ctl_safe(c, s, "nodeID");
+	auto_free char *interface = ctl_safe(c, s, "externalInterface");
 
 	print_label(c, "node");
 	fprintf(c->out, "%s  id %s, on %s, pid %" PRId64 "\n", name, id, interface,
@@ -106,10 +89,10 @@ static void print_node(const struct ctl *c, const json_t *s)
 static void print_lease(const struct ctl *c, const json_t *s)
 {
 	const json_t *lease = json_object_get(s, "lease");
-	auto_free char *subnet = safe(c, lease, "subnet");
-	auto_free char *state = safe(c, lease, "state");
-	auto_free char *address = safe(c, lease, "publicIP");
-	auto_free char *address_v6 = safe(c, lease, "publicIPv6");
+	auto_free char *subnet = ctl_safe(c, lease, "subnet");
+	auto_free char *state = ctl_safe(c, lease, "state");
+	auto_free char *address = ctl_safe(c, lease, "publicIP");
+	auto_free char *address_v6 = ctl_safe(c, lease, "publicIPv6");
 	auto_free char *left = duration(lease, "expiresSeconds");
 	auto_free char *renewed = duration(lease, "renewedSecondsAgo");
 
@@ -132,9 +115,9 @@ static void print_store(const struct ctl *c, const json_t *s)
 {
 	const json_t *store = json_object_get(s, "store");
 	const json_t *endpoints = json_object_get(store, "endpoints");
-	auto_free char *type = safe(c, store, "type");
-	auto_free char *watch = safe(c, store, "watchReason");
-	auto_free char *directory = safe(c, store, "directory");
+	auto_free char *type = ctl_safe(c, store, "type");
+	auto_free char *watch = ctl_safe(c, store, "watchReason");
+	auto_free char *directory = ctl_safe(c, store, "directory");
 	bool live = json_is_true(json_object_get(store, "watchLive"));
 	json_t *endpoint;
 	size_t i;
@@ -144,8 +127,8 @@ static void print_store(const struct ctl *c, const json_t *s)
 	if (json_object_get(store, "directory"))
 		fprintf(c->out, " %s", directory);
 	json_array_foreach (endpoints, i, endpoint) {
-		auto_free char *url = safe(c, endpoint, "url");
-		auto_free char *error = safe(c, endpoint, "last_error");
+		auto_free char *url = ctl_safe(c, endpoint, "url");
+		auto_free char *error = ctl_safe(c, endpoint, "last_error");
 		int64_t errors = ctl_int(endpoint, "errors", 0);
 
 		if (i)
@@ -168,7 +151,7 @@ static void print_store(const struct ctl *c, const json_t *s)
 static void print_devices(const struct ctl *c, const json_t *s)
 {
 	const json_t *devices = json_object_get(s, "devices");
-	auto_free char *backend = safe(c, s, "backend");
+	auto_free char *backend = ctl_safe(c, s, "backend");
 	json_t *device;
 	size_t i;
 
@@ -178,8 +161,8 @@ static void print_devices(const struct ctl *c, const json_t *s)
 		fprintf(c->out, ", containers' mtu %" PRId64, ctl_int(s, "podMTU", 0));
 	fputc('\n', c->out);
 	json_array_foreach (devices, i, device) {
-		auto_free char *name = safe(c, device, "name");
-		auto_free char *mac = safe(c, device, "mac");
+		auto_free char *name = ctl_safe(c, device, "name");
+		auto_free char *mac = ctl_safe(c, device, "mac");
 		int64_t index = ctl_int(device, "index", 0);
 
 		print_label(c, "device");
@@ -256,9 +239,9 @@ static void print_packets(const struct ctl *c, const json_t *traffic, const char
 static void print_rules(const struct ctl *c, const json_t *s)
 {
 	const json_t *traffic = json_object_get(s, "traffic");
-	auto_free char *table = safe(c, traffic, "table");
-	auto_free char *mode = safe(c, traffic, "mode");
-	auto_free char *reason = safe(c, traffic, "modeReason");
+	auto_free char *table = ctl_safe(c, traffic, "table");
+	auto_free char *mode = ctl_safe(c, traffic, "mode");
+	auto_free char *reason = ctl_safe(c, traffic, "modeReason");
 	bool ok = json_is_true(json_object_get(traffic, "ok"));
 	int64_t healed = ctl_int(traffic, "healed", 0);
 
@@ -308,9 +291,9 @@ static void print_warnings(const struct ctl *c, const json_t *s)
 		return;
 	fputs("\nlast warnings\n", c->out);
 	json_array_foreach (warnings, i, warning) {
-		auto_free char *when = safe(c, warning, "time");
-		auto_free char *event = safe(c, warning, "event");
-		auto_free char *text = safe(c, warning, "text");
+		auto_free char *when = ctl_safe(c, warning, "time");
+		auto_free char *event = ctl_safe(c, warning, "event");
+		auto_free char *text = ctl_safe(c, warning, "text");
 
 		fprintf(c->out, "  %s  %-16s %s\n", when, event, text);
 	}
@@ -318,7 +301,7 @@ static void print_warnings(const struct ctl *c, const json_t *s)
 
 static void print_screen(const struct ctl *c, const json_t *s)
 {
-	auto_free char *file = safe(c, s, "subnetFile");
+	auto_free char *file = ctl_safe(c, s, "subnetFile");
 
 	print_verdict(c, s);
 	print_problems(c, s);
@@ -336,18 +319,11 @@ static void print_screen(const struct ctl *c, const json_t *s)
 
 static void print_brief(const struct ctl *c, const json_t *s)
 {
-	const json_t *problems = json_object_get(s, "problems");
-	auto_free char *verdict = safe(c, s, "verdict");
+	auto_free char *verdict = ctl_safe(c, s, "verdict");
 	enum ctl_color color = verdict_color(s);
-	json_t *problem;
-	size_t i;
 
 	fprintf(c->out, "%s%s%s", ctl_color_on(c, color), verdict, ctl_color_off(c, color));
-	json_array_foreach (problems, i, problem) {
-		auto_free char *name = safe(c, problem, "name");
-
-		fprintf(c->out, "%s%s", i ? ", " : ": ", name);
-	}
+	problems_print_names(c, json_object_get(s, "problems"));
 	fputc('\n', c->out);
 }
 

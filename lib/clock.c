@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "lib/clock.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 const char *clock_format_utc(int64_t wall_ms, char buf[static CLOCK_TEXT])
 {
@@ -13,6 +15,23 @@ const char *clock_format_utc(int64_t wall_ms, char buf[static CLOCK_TEXT])
 	used = strftime(buf, CLOCK_TEXT, "%Y-%m-%dT%H:%M:%S", &tm);
 	snprintf(buf + used, CLOCK_TEXT - used, ".%03uZ", (unsigned)(wall_ms % 1000));
 	return buf;
+}
+
+int clock_parse_utc(const char *text, int64_t *ret_wall_ms)
+{
+	struct tm tm = { 0 };
+	const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+	unsigned ms = 0;
+	int used = 0;
+
+	if (!rest)
+		return -EINVAL;
+	if (*rest == '.' && sscanf(rest, ".%3u%n", &ms, &used) != 1)
+		return -EINVAL;
+	if (strcmp(rest + used, "Z") != 0)
+		return -EINVAL;
+	*ret_wall_ms = (int64_t)timegm(&tm) * 1000 + ms;
+	return 0;
 }
 
 const char *clock_format_duration(int64_t seconds, char buf[static CLOCK_TEXT])

@@ -31,6 +31,9 @@ static inline int64_t clock_wall_ms(void)
 /* RFC 3339 in UTC with milliseconds, into `buf`, which is returned. */
 const char *clock_format_utc(int64_t wall_ms, char buf[static CLOCK_TEXT]);
 
+/* The reverse; three digits of a fraction or none. -EINVAL. */
+int clock_parse_utc(const char *text, int64_t *ret_wall_ms);
+
 /* "23h59m", "4m10s", "12s", "0s": two units at most, into `buf`, which is returned. */
 const char *clock_format_duration(int64_t seconds, char buf[static CLOCK_TEXT]);
 

@@ -54,7 +54,10 @@ def test_status_names_every_problem(lab, two):
     text = ask(h1, "status", status=FOUND)
     assert " degraded " in text.splitlines()[0]
     for problem in h1.daemon.status()["problems"]:
-        assert re.search(rf"^  {problem['name']} +{re.escape(problem['text'])}$", text, re.M), text
+        line = rf"^  {problem['severity']} +\d\S+  {problem['name']} +{re.escape(problem['text'])}$"
+        assert re.search(line, text, re.M), (line, text)
+    severities = re.findall(r"^  (error|warning|info) ", text, re.M)
+    assert severities == sorted(severities, key=["error", "warning", "info"].index), text
     assert "last warnings\n" in text and re.search(r", \d+ errors?, the last: ", text)
     brief = ask(h1, "status", "--brief", status=FOUND)
     assert brief.startswith("degraded: ") and "junk-keys" in brief and "peers-ignored" in brief

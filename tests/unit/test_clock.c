@@ -2,6 +2,8 @@
 /* lib/clock: how times and durations read. */
 #include "tests/unit/test.h"
 
+#include <errno.h>
+
 #include "lib/clock.h"
 
 static void test_utc(void **state)
@@ -54,6 +56,32 @@ static void test_durations(void **state)
 		assert_string_equal(clock_format_duration(rows[i].seconds, buf), rows[i].text);
 }
 
+static void test_utc_is_read_back(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text;
+		int64_t ms; /* -1: refused */
+	} rows[] = {
+		{ "1970-01-01T00:00:00.000Z", 0 },
+		{ "2024-02-29T12:34:56.789Z", 1709210096789 },
+		{ "2024-02-29T12:34:56Z", 1709210096000 },
+		{ "2024-02-29T12:34:56", -1 },
+		{ "2024-02-29T12:34:56.Z", -1 },
+		{ "2024-02-29T12:34:56.789+01:00", -1 },
+		{ "2024-02-29", -1 },
+		{ "", -1 },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		int64_t ms = -1;
+
+		assert_row(clock_parse_utc(rows[i].text, &ms) == (rows[i].ms < 0 ? -EINVAL : 0),
+			   rows[i].text);
+		assert_int_equal(ms, rows[i].ms);
+	}
+}
+
 static void test_clocks_run(void **state)
 {
 	(void)state;
@@ -70,6 +98,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_utc),
 		cmocka_unit_test(test_utc_ignores_the_time_zone),
+		cmocka_unit_test(test_utc_is_read_back),
 		cmocka_unit_test(test_durations),
 		cmocka_unit_test(test_clocks_run),
 	};

@@ -12,6 +12,7 @@
 #include "fabricctl/diff.h"
 #include "fabricctl/lease.h"
 #include "fabricctl/peers.h"
+#include "fabricctl/problems.h"
 #include "fabricctl/store.h"
 #include "lib/json.h"
 
@@ -97,6 +98,39 @@ static void test_diff_has_a_sign_for_each_action(void **state UNUSED)
 
 	assert_string_equal(out, "+ route a\n- fdb b\\033\n~ fdb c\n? -\n? -\n");
 	assert_int_equal(diff_print(&c, none), CTL_OK);
+}
+
+static const char problems[] =
+	"{\"items\":["
+	"{\"name\":\"b\",\"severity\":\"warning\",\"since\":\"1970-01-01T00:02:00.000Z\","
+	" \"text\":\"second\"},"
+	"{\"name\":\"d\",\"severity\":\"info\",\"since\":\"1970-01-01T00:00:00.000Z\","
+	" \"text\":\"last\\u001b\"},"
+	"{\"name\":\"c\",\"severity\":\"warning\",\"since\":\"1970-01-01T00:03:00.000Z\","
+	" \"text\":\"third\"},"
+	"{\"name\":\"a\",\"text\":\"first\"}]}";
+
+static void print_problems(const struct ctl *c, const json_t *document)
+{
+	const json_t *items = json_object_get(document, "items");
+
+	problems_print_count(c, items);
+	problems_print_names(c, items);
+	fputc('\n', c->out);
+	problems_print(c, items, 4 * 60 * 1000);
+}
+
+static void test_problems_the_worst_and_oldest_first(void **state UNUSED)
+{
+	auto_free char *out = printed(print_problems, problems, FORMAT_TABLE);
+	auto_free char *none = printed(print_problems, "{}", FORMAT_TABLE);
+
+	assert_string_equal(out, "3 problems, 1 note, : a, b, c\n"
+				 "  error        -  a                  first\n"
+				 "  warning   2m0s  b                  second\n"
+				 "  warning   1m0s  c                  third\n"
+				 "  info      4m0s  d                  last\\033\n");
+	assert_string_equal(none, "\n");
 }
 
 static void test_subnets_of_a_reservation(void **state UNUSED)
@@ -299,6 +333,7 @@ int main(void)
 		cmocka_unit_test(test_peers_state_is_the_worst),
 		cmocka_unit_test(test_peers_are_printed_whatever_they_are),
 		cmocka_unit_test(test_diff_has_a_sign_for_each_action),
+		cmocka_unit_test(test_problems_the_worst_and_oldest_first),
 		cmocka_unit_test(test_subnets_of_a_reservation),
 		cmocka_unit_test(test_only_what_the_network_leases_is_reserved),
 		cmocka_unit_test(test_what_stands_in_the_way_of_a_reservation),
