@@ -133,8 +133,9 @@ static void report_refused(struct fabric *f)
 	reconcile_owner_visit(f->reconcile, peers_own(f->peers), visit_error, (void *)"own");
 	for (p = peers_next(f->peers, NULL); p; p = peers_next(f->peers, p)) {
 		if (p->owner.failed)
-			reconcile_owner_visit(f->reconcile, &p->owner, visit_error,
-					      (void *)subnet_format(&p->lease->subnet, key));
+			reconcile_owner_visit(
+				f->reconcile, &p->owner, visit_error,
+				(void *)subnet_format(&p->member->lease->subnet, key));
 	}
 }
 

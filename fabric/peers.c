@@ -25,12 +25,12 @@ static int want_of_backend(struct peers *ps, struct peer *p, struct err *e)
 	const struct backend *b = ps->place.backend;
 	struct backend_path paths[2] = { 0 };
 
-	if (!p->parsed && backend_parse(b->type, p->lease, &p->data, e) < 0)
+	if (!p->parsed && backend_parse(b->type, p->member->lease, &p->data, e) < 0)
 		return e->code;
 	p->parsed = true;
 	if (b->needs_paths)
-		ps->ops->paths(ps->arg, p->lease, paths);
-	return backend_want_peer(b, p->lease, p->data, paths, &ps->wants, e);
+		ps->ops->paths(ps->arg, p->member->lease, paths);
+	return backend_want_peer(b, p->member->lease, p->data, paths, &ps->wants, e);
 }
 
 static void forget_parsed(struct peer *p)
@@ -63,7 +63,7 @@ static enum verdict decide(struct peers *ps, struct peer *p, struct slot *ret_aw
 	const struct peer *older;
 	char text[SUBNET_KEY_TEXT];
 
-	if (peers_check(&ps->place, p->lease, e) < 0)
+	if (peers_check(&ps->place, p->member->lease, e) < 0)
 		return REFUSED;
 	older = peers_older_overlapping(ps, p);
 	if (older) {
@@ -71,10 +71,10 @@ static enum verdict decide(struct peers *ps, struct peer *p, struct slot *ret_aw
 
 		*ret_awaited = peers_slot_of_net(peers_net(older, v4 ? 0 : 1));
 		err_set(e, -EEXIST, "overlaps the older lease %s",
-			subnet_format(&older->lease->subnet, text));
+			subnet_format(&older->member->lease->subnet, text));
 		return WAITS;
 	}
-	if (peers_is_vacant(p->lease))
+	if (peers_is_vacant(p->member->lease))
 		return VACANT;
 	if (want_of_backend(ps, p, e) < 0)
 		return USELESS;
@@ -84,7 +84,8 @@ static enum verdict decide(struct peers *ps, struct peer *p, struct slot *ret_aw
 		err_set(e, -EEXIST, "uses the same MAC, address or route as %s",
 			holder == &ps->own
 				? "this host"
-				: subnet_format(&((struct peer *)holder)->lease->subnet, text));
+				: subnet_format(&((struct peer *)holder)->member->lease->subnet,
+						text));
 		return WAITS;
 	}
 	return USED;
@@ -213,12 +214,12 @@ void peers_free(struct peers *ps)
 	free(ps);
 }
 
-struct peer *peers_add(struct peers *ps, const struct lease *l)
+struct peer *peers_add(struct peers *ps, const struct manager_member *member)
 {
 	struct peer *p = xcalloc(1, sizeof(*p));
 
-	p->lease = l;
-	p->born = l->born;
+	p->member = member;
+	p->born = member->lease->born;
 	LIST_INSERT_HEAD(&ps->all, p, link);
 	ps->counts.len++;
 	peers_enqueue(ps, p);
@@ -236,12 +237,13 @@ static void renew(struct peers *ps, struct peer *p, uint64_t born)
 	p->born = born;
 }
 
-void peers_change(struct peers *ps, struct peer *p, const struct lease *l)
+void peers_change(struct peers *ps, struct peer *p)
 {
-	p->lease = l;
+	uint64_t born = p->member->lease->born;
+
 	forget_parsed(p);
-	if (l->born != p->born) {
-		renew(ps, p, l->born);
+	if (born != p->born) {
+		renew(ps, p, born);
 		want_nothing(ps, &p->owner);
 		peers_wake(ps);
 	}

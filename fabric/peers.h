@@ -28,6 +28,7 @@
 #include "backends/backend.h"
 #include "fabric/reconcile.h"
 #include "lib/tree.h"
+#include "subnet/manager.h"
 #include "traffic/rules.h"
 
 struct peers;
@@ -35,7 +36,8 @@ struct peer_trouble;
 
 struct peer {
 	struct reconcile_owner owner; /* first: an owner found in the way is a peer */
-	const struct lease *lease;    /* borrowed, see peers_add */
+	const struct manager_member
+		*member;              /* its lease; one that says the same may take its place */
 	void *data;                   /* what the backend read in it */
 	uint64_t born;                /* the lease's, as the trees have it */
 	struct peer_trouble *trouble; /* why it is not used; NULL if it is, or is vacant */
@@ -75,9 +77,10 @@ struct peers *peers_new(struct reconcile *r, const struct peers_ops *ops, void *
 /* With all peers. What they want of the reconciler is not taken back. */
 void peers_free(struct peers *ps);
 
-/* The lease is borrowed until the next call for this peer. Judged by peers_judge. */
-struct peer *peers_add(struct peers *ps, const struct lease *l);
-void peers_change(struct peers *ps, struct peer *p, const struct lease *l);
+/* The member is borrowed until peers_remove. Judged by peers_judge. */
+struct peer *peers_add(struct peers *ps, const struct manager_member *member);
+/* Its lease says something else, or was born again. */
+void peers_change(struct peers *ps, struct peer *p);
 /* Frees it. Those that waited for what it had are judged by peers_judge. */
 void peers_remove(struct peers *ps, struct peer *p);
 

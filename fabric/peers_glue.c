@@ -43,8 +43,9 @@ static void on_judged(void *arg, struct peer *p, bool used, const char *news)
 	char key[SUBNET_KEY_TEXT];
 
 	if (news)
-		log_warn("peer-ignored", "%s: %s", subnet_format(&p->lease->subnet, key), news);
-	guard_peer(f, p, used ? p->lease : NULL);
+		log_warn("peer-ignored", "%s: %s", subnet_format(&p->member->lease->subnet, key),
+			 news);
+	guard_peer(f, p, used ? p->member->lease : NULL);
 }
 
 void fabric_new_peers(struct fabric *f)
@@ -85,9 +86,9 @@ void fabric_peer(struct fabric *f, struct manager_member *member, bool gone)
 		peers_remove(f->peers, p);
 		member->user = NULL;
 	} else if (!gone && p) {
-		peers_change(f->peers, p, member->lease);
+		peers_change(f->peers, p);
 	} else if (!gone) {
-		member->user = peers_add(f->peers, member->lease);
+		member->user = peers_add(f->peers, member);
 	}
 	if (f->started)
 		peers_judge(f->peers);

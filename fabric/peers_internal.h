@@ -58,7 +58,7 @@ bool peers_is_older(const struct peer *a, const struct peer *b);
 
 static inline const struct ip_net *peers_net(const struct peer *p, size_t family)
 {
-	return family == 0 ? &p->lease->subnet.v4 : &p->lease->subnet.v6;
+	return family == 0 ? &p->member->lease->subnet.v4 : &p->member->lease->subnet.v6;
 }
 
 /* The first holder of a subnet that overlaps, in the order of addresses, or the next of them after

@@ -3,9 +3,9 @@
 
 bool peers_is_older(const struct peer *a, const struct peer *b)
 {
-	return a->born != b->born
-		       ? a->born < b->born
-		       : memcmp(&a->lease->subnet, &b->lease->subnet, sizeof(a->lease->subnet)) < 0;
+	return a->born != b->born ? a->born < b->born
+				  : memcmp(&a->member->lease->subnet, &b->member->lease->subnet,
+					   sizeof(a->member->lease->subnet)) < 0;
 }
 
 /* ---- who has which subnet ---- */

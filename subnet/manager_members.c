@@ -138,7 +138,8 @@ void manager_upsert(struct manager *m, struct lease *lease)
 		lease_free(lease);
 		return;
 	} else {
-		changed = !lease_equal(lease, member->lease);
+		/* One that was made again is younger: another may have the right to the subnet. */
+		changed = !lease_equal(lease, member->lease) || lease->born != member->lease->born;
 		m->unreadable -= member->lease->problem != NULL;
 		m->unreadable += lease->problem != NULL;
 		HASH_DEL(m->members, member);

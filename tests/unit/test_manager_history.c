@@ -25,7 +25,8 @@ static void test_departed_and_back(void **unused)
 	tick(r, 10 * CLAIM_AGAIN_MS);
 	assert_int_equal(view(r).members_len, 2);
 	assert_int_equal(r->peers_gone, 0);
-	assert_int_equal(r->peers_told, told);
+	/* It says what it said, but is younger now: another may have the right to the subnet. */
+	assert_int_equal(r->peers_told, told + 1);
 }
 
 static void test_departed_for_good(void **unused)

@@ -99,6 +99,28 @@ static struct lease *vxlan_lease(const char *key, uint64_t born, unsigned mac)
 	return l;
 }
 
+/* As the manager holds it. */
+static struct manager_member *member(const char *key, uint64_t born, unsigned mac)
+{
+	struct manager_member *m = xcalloc(1, sizeof(*m));
+
+	m->lease = vxlan_lease(key, born, mac);
+	return m;
+}
+
+static void member_free(struct manager_member *m)
+{
+	lease_free(m->lease);
+	free(m);
+}
+
+static void member_free_ref(struct manager_member **m)
+{
+	member_free(*m);
+}
+
+#define auto_member __attribute__((cleanup(member_free_ref)))
+
 static bool is_used(const struct peer *p)
 {
 	return !p->trouble && p->owner.first != 0;
@@ -135,7 +157,7 @@ static void test_alone(void **state)
 	rig_init(&r, NETWORK);
 	place(&r, OWN);
 	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
-		auto_lease struct lease *l = vxlan_lease(rows[i].key, i + 1, i);
+		auto_member struct manager_member *l = member(rows[i].key, i + 1, i);
 		struct peer *p = peers_add(r.peers, l);
 
 		peers_judge(r.peers);
@@ -154,14 +176,14 @@ static void test_a_chain(void **state)
 	(void)state;
 	static const char *const keys[] = { "10.5.0.0-24", "10.5.0.0-20", "10.5.8.0-24" };
 	auto_rig struct rig r;
-	struct lease *leases[3];
+	struct manager_member *members[3];
 	struct peer *p[3];
 
 	rig_init(&r, NETWORK);
 	place(&r, OWN);
 	for (unsigned i = 0; i < 3; i++) {
-		leases[i] = vxlan_lease(keys[i], i + 1, i);
-		p[i] = peers_add(r.peers, leases[i]);
+		members[i] = member(keys[i], i + 1, i);
+		p[i] = peers_add(r.peers, members[i]);
 		peers_judge(r.peers);
 	}
 	assert_true(is_used(p[0]));
@@ -178,23 +200,23 @@ static void test_a_chain(void **state)
 	assert_true(is_used(p[2]));
 	peers_remove(r.peers, p[2]);
 	for (unsigned i = 0; i < 3; i++)
-		lease_free(leases[i]);
+		member_free(members[i]);
 }
 
 /* What is of another type has its subnet all the same: it does everywhere. But no slots. */
 static void test_another_type_keeps_its_subnet(void **state)
 {
 	(void)state;
+	auto_member struct manager_member *a = member("10.5.3.0-24", 1, 1);
+	auto_member struct manager_member *b = member("10.5.3.128-25", 2, 2);
+	auto_member struct manager_member *c = member("10.5.4.0-24", 3, 1);
 	auto_rig struct rig r;
-	auto_lease struct lease *a = vxlan_lease("10.5.3.0-24", 1, 1);
-	auto_lease struct lease *b = vxlan_lease("10.5.3.128-25", 2, 2);
-	auto_lease struct lease *c = vxlan_lease("10.5.4.0-24", 3, 1);
 	struct peer *pa;
 	struct peer *pb;
 	struct peer *pc;
 
-	free(a->backend_type);
-	a->backend_type = xstrdup("host-gw");
+	free(a->lease->backend_type);
+	a->lease->backend_type = xstrdup("host-gw");
 	rig_init(&r, NETWORK);
 	place(&r, OWN);
 	pa = peers_add(r.peers, a);
@@ -210,10 +232,9 @@ static void test_another_type_keeps_its_subnet(void **state)
 static void test_born_again(void **state)
 {
 	(void)state;
+	auto_member struct manager_member *a = member("10.5.3.0-24", 1, 1);
+	auto_member struct manager_member *b = member("10.5.4.0-24", 2, 1);
 	auto_rig struct rig r;
-	auto_lease struct lease *a = vxlan_lease("10.5.3.0-24", 1, 1);
-	auto_lease struct lease *again = vxlan_lease("10.5.3.0-24", 9, 1);
-	auto_lease struct lease *b = vxlan_lease("10.5.4.0-24", 2, 1);
 	struct peer *pa;
 	struct peer *pb;
 
@@ -225,19 +246,44 @@ static void test_born_again(void **state)
 	assert_true(is_used(pa));
 	assert_string_equal(reason_of(&r, pb),
 			    "uses the same MAC, address or route as 10.5.3.0/24");
-	peers_change(r.peers, pa, again);
+	a->lease->born = 9;
+	peers_change(r.peers, pa);
 	peers_judge(r.peers);
 	assert_true(is_used(pb));
 	assert_string_equal(reason_of(&r, pa),
 			    "uses the same MAC, address or route as 10.5.4.0/24");
 }
 
+/* Without a rival that changes nothing in the kernel. */
+static void test_born_again_alone(void **state)
+{
+	(void)state;
+	auto_member struct manager_member *a = member("10.5.3.0-24", 1, 1);
+	auto_rig struct rig r;
+	const struct kernel_object *object;
+	uint32_t entry;
+	enum kernel_verb verb;
+	struct peer *p;
+
+	rig_init(&r, NETWORK);
+	place(&r, OWN);
+	p = peers_add(r.peers, a);
+	peers_judge(r.peers);
+	while (reconcile_next(r.reconcile, &verb, &object, &entry))
+		;
+	a->lease->born = 9;
+	peers_change(r.peers, p);
+	peers_judge(r.peers);
+	assert_true(is_used(p));
+	assert_int_equal(reconcile_pending_kinds(r.reconcile), 0);
+}
+
 /* A reason is news once, however often it is found again. */
 static void test_news(void **state)
 {
 	(void)state;
+	auto_member struct manager_member *a = member("11.5.3.0-24", 1, 1);
 	auto_rig struct rig r;
-	auto_lease struct lease *a = vxlan_lease("11.5.3.0-24", 1, 1);
 
 	rig_init(&r, NETWORK);
 	news_calls = 0;
@@ -312,29 +358,21 @@ static struct lease *random_lease(const struct lease *const *others, unsigned le
 
 /* Comes, changes, is born again, goes and comes: at the end all are there. */
 static void shuffle_in(struct rig *r, struct lease *const *leases, struct lease *const *others,
-		       struct peer **peers)
+		       struct manager_member *members, struct peer **peers)
 {
-	for (unsigned step = 0; step < 3 * FEW; step++) {
-		unsigned i = draw(FEW);
+	for (unsigned step = 0; step < 4 * FEW; step++) {
+		/* At last each of them as it is. */
+		unsigned i = step < 3 * FEW ? draw(FEW) : (step * 5 + 3) % FEW;
 
+		members[i].lease = step < 3 * FEW && draw(2) ? others[i] : leases[i];
 		if (!peers[i])
-			peers[i] = peers_add(r->peers, draw(2) ? leases[i] : others[i]);
-		else if (draw(3) == 0)
+			peers[i] = peers_add(r->peers, &members[i]);
+		else if (step < 3 * FEW && draw(3) == 0)
 			peers_remove(r->peers, STEAL(peers[i]));
 		else
-			peers_change(r->peers, peers[i], draw(2) ? leases[i] : others[i]);
+			peers_change(r->peers, peers[i]);
 		/* Events may come several at a time. */
 		if (draw(3))
-			peers_judge(r->peers);
-	}
-	for (unsigned n = FEW, first = draw(FEW); n > 0; n--) {
-		unsigned i = (first + n) % FEW;
-
-		if (peers[i])
-			peers_change(r->peers, peers[i], leases[i]);
-		else
-			peers[i] = peers_add(r->peers, leases[i]);
-		if (draw(2))
 			peers_judge(r->peers);
 	}
 	peers_judge(r->peers);
@@ -358,13 +396,14 @@ static void test_any_order_gives_the_same(void **state)
 		}
 		expect(leases, used);
 		for (unsigned round = 0; round < 20; round++) {
+			struct manager_member members[FEW] = { 0 };
 			struct peer *peers[FEW] = { NULL };
 			auto_rig struct rig r;
 			size_t ignored = 0;
 
 			rig_init(&r, NETWORK);
 			place(&r, OWN);
-			shuffle_in(&r, leases, others, peers);
+			shuffle_in(&r, leases, others, members, peers);
 			for (unsigned i = 0; i < FEW; i++) {
 				ignored += !used[i];
 				if (is_used(peers[i]) != used[i])
@@ -388,7 +427,7 @@ static void test_any_order_gives_the_same(void **state)
 
 enum collision { SAME_MAC, SAME_SUBNET, AROUND, COLLISIONS };
 
-static struct lease *one_of_many(enum collision kind, unsigned i)
+static struct manager_member *one_of_many(enum collision kind, unsigned i)
 {
 	auto_free char *key = NULL;
 
@@ -401,7 +440,7 @@ static struct lease *one_of_many(enum collision kind, unsigned i)
 		key = xasprintf("10.%u.%u.%u-28", 128 + (i >> 12), i >> 4 & 0xff, i << 4 & 0xff);
 	else
 		key = xasprintf("10.%u.%u.0-24", i >> 8, i & 0xff);
-	return vxlan_lease(key, i + 1, kind == SAME_MAC ? 1 : i);
+	return member(key, i + 1, kind == SAME_MAC ? 1 : i);
 }
 
 /* How often a lease is judged, for every lease that comes or goes. */
@@ -417,7 +456,7 @@ static void check_cost(struct rig *r, const char *what, uint64_t *before, unsign
 
 static void check_many(enum collision kind)
 {
-	struct lease **leases = xcalloc(MANY, sizeof(struct lease *));
+	struct manager_member **members = xcalloc(MANY, sizeof(*members));
 	struct peer **peers = xcalloc(MANY, sizeof(struct peer *));
 	auto_rig struct rig r;
 	uint64_t judged = 0;
@@ -425,8 +464,8 @@ static void check_many(enum collision kind)
 	rig_init(&r,
 		 "{\"Network\":\"10.0.0.0/8\",\"EnableIPv6\":true,\"IPv6Network\":\"fd10::/32\"}");
 	for (unsigned i = 0; i < MANY; i++) {
-		leases[i] = one_of_many(kind, i);
-		peers[i] = peers_add(r.peers, leases[i]);
+		members[i] = one_of_many(kind, i);
+		peers[i] = peers_add(r.peers, members[i]);
 	}
 	place(&r, OWN);
 	check_cost(&r, "all at once", &judged, MANY);
@@ -441,7 +480,7 @@ static void check_many(enum collision kind)
 	check_cost(&r, "the oldest goes", &judged, MANY);
 	/* And an older one comes, each time. */
 	for (unsigned i = MANY - 1; i-- > 0;) {
-		peers[i] = peers_add(r.peers, leases[i]);
+		peers[i] = peers_add(r.peers, members[i]);
 		peers_judge(r.peers);
 		assert_true(is_used(peers[i]));
 	}
@@ -456,8 +495,8 @@ static void check_many(enum collision kind)
 	check_cost(&r, "the youngest goes", &judged, MANY);
 	assert_int_equal(peers_counts(r.peers)->len, 0);
 	for (unsigned i = 0; i < MANY; i++)
-		lease_free(leases[i]);
-	free(leases);
+		member_free(members[i]);
+	free(members);
 	free(peers);
 }
 
@@ -486,6 +525,7 @@ int main(void)
 		cmocka_unit_test(test_a_chain),
 		cmocka_unit_test(test_another_type_keeps_its_subnet),
 		cmocka_unit_test(test_born_again),
+		cmocka_unit_test(test_born_again_alone),
 		cmocka_unit_test(test_news),
 		cmocka_unit_test(test_any_order_gives_the_same),
 		cmocka_unit_test(test_many_with_one_mac),
