@@ -229,6 +229,14 @@ static bool daemon_runs(const char *socket)
 	return rc != -ENOENT && rc != -ECONNREFUSED && rc != -ENOTDIR;
 }
 
+/* What the daemon would start from without the store: it names the lease that is given back. */
+static void forget_last_known(const struct session *s)
+{
+	auto_free char *path = xasprintf("%s/last-known.json", s->settings.state_dir);
+
+	unlink(path);
+}
+
 static int release_own(const struct ctl *c, struct session *s, const struct lease *own)
 {
 	struct store_reply reply = { 0 };
@@ -247,10 +255,12 @@ static int release_own(const struct ctl *c, struct session *s, const struct leas
 		return status;
 	session_ask(s, &(struct store_request){ .op = STORE_REMOVE, .lease = own }, &reply);
 	/* Gone meanwhile is gone. */
-	if (reply.status == STORE_OK || (reply.status == STORE_CONFLICT && !reply.holder))
+	if (reply.status == STORE_OK || (reply.status == STORE_CONFLICT && !reply.holder)) {
+		forget_last_known(s);
 		status = print_change(c, "release", own, true, reply.revision);
-	else
+	} else {
 		status = session_fail(c, s, &reply);
+	}
 	store_reply_fini(&reply);
 	return status;
 }
@@ -269,6 +279,8 @@ static int release(struct ctl *c)
 				  "flanneld is running at %s", s.settings.socket);
 	if (status == CTL_OK)
 		status = find_own(c, &s, &list, &own);
+	if (status == CTL_OK && !own && !c->options.dry_run)
+		forget_last_known(&s);
 	if (status == CTL_OK && (!own || c->options.dry_run))
 		status = print_change(c, "release", own, own != NULL, 0);
 	else if (status == CTL_OK)

@@ -255,6 +255,15 @@ static bool on_recall(void *arg, struct last_known *known)
 	return false;
 }
 
+static int on_check_config(void *arg UNUSED, const struct network_config *config, struct err *e)
+{
+	struct backend *backend = NULL;
+	int rc = backend_create(config, &backend, e);
+
+	backend_free(backend);
+	return rc;
+}
+
 static void on_config(void *arg, const struct network_config *config UNUSED)
 {
 	struct daemon *d = arg;
@@ -289,6 +298,7 @@ static const struct manager_ops manager_ops = {
 	.submit = on_submit,
 	.watch = on_watch,
 	.recall = on_recall,
+	.check_config = on_check_config,
 	.config = on_config,
 	.peer = on_peer,
 	.own = on_own,
@@ -517,6 +527,7 @@ static int start(struct daemon *d, struct err *e)
 		.renew_margin_s = o->subnet_lease_renew_margin * 60,
 		.anti_entropy_s = MANAGER_ANTI_ENTROPY_S,
 		.seed = random_u64(),
+		.default_backend = backend_types[0]->name,
 	};
 	struct store_place place;
 	struct status_options status = {

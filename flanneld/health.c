@@ -34,10 +34,8 @@ static void judge_store(const struct manager_view *m, struct problem_list *ret)
 	if (m->state == MANAGER_HELD && !m->watch_live)
 		problem_add(ret, PROBLEM_WARNING, "watch-lost", "%s; what is known stays in use",
 			    m->watch_reason[0] ? m->watch_reason : "the watch is being opened");
-	if (m->config_changed)
-		problem_add(ret, PROBLEM_WARNING, "config-changed",
-			    "the network configuration in the store is another than the one in "
-			    "use; restart flanneld to use it");
+	if (m->config_problem)
+		problem_add(ret, PROBLEM_WARNING, m->config_problem, "%s", m->config_reason);
 	if (m->junk_len)
 		problem_add(ret, PROBLEM_WARNING, "junk-keys",
 			    "%zu key%s among the leases cannot be read", m->junk_len,

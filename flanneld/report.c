@@ -148,7 +148,8 @@ json_t *report_config(const struct daemon_view *v)
 							  : json_null());
 	json_object_set_new(root, "backendType", json_string(backend_type_name(v->manager.config)));
 	json_object_set(root, "backend", v->manager.config->backend);
-	json_object_set_new(root, "changedInStore", json_boolean(v->manager.config_changed));
+	json_object_set_new(root, "changedInStore",
+			    json_boolean(v->manager.config_problem != NULL));
 	return root;
 }
 

@@ -3,6 +3,8 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdarg.h>
+#include <strings.h>
 
 /* How the rules differ between the families. */
 struct family_rules {
@@ -214,4 +216,110 @@ bool network_family_allows(const struct network_family *f, const struct ip_net *
 	return f->enabled && ip_net_is_set(subnet) && subnet->len == f->subnet_len &&
 	       subnet->addr.family == f->network.addr.family &&
 	       base >= ip_addr_to_u128(&f->subnet_min) && base <= ip_addr_to_u128(&f->subnet_max);
+}
+
+/* ---- comparing ---- */
+
+struct differences {
+	char *buf;
+	size_t size;
+	size_t len;
+};
+
+static void differ(struct differences *d, const char *fmt, ...) PRINTF(2, 3);
+
+static void differ(struct differences *d, const char *fmt, ...)
+{
+	va_list ap;
+	int n;
+
+	if (d->len > 0 && d->len < d->size)
+		d->len += (size_t)snprintf(d->buf + d->len, d->size - d->len, ", ");
+	if (d->len >= d->size)
+		return;
+	va_start(ap, fmt);
+	n = vsnprintf(d->buf + d->len, d->size - d->len, fmt, ap);
+	va_end(ap);
+	d->len += n > 0 ? (size_t)n : 0;
+}
+
+static void compare_bound(struct differences *d, const char *key, const struct ip_addr *now,
+			  const struct ip_addr *was)
+{
+	char now_text[IP_ADDR_TEXT];
+	char was_text[IP_ADDR_TEXT];
+
+	if (!ip_addr_equal(now, was))
+		differ(d, "%s is %s, was %s", key, ip_addr_format(now, now_text),
+		       ip_addr_format(was, was_text));
+}
+
+static void compare_family(struct differences *d, const struct family_rules *r,
+			   const struct network_family *now, const struct network_family *was)
+{
+	char now_text[IP_NET_TEXT];
+	char was_text[IP_NET_TEXT];
+	bool moved;
+
+	if (now->enabled != was->enabled)
+		differ(d, "%s is %s, was %s", r->family == AF_INET ? "EnableIPv4" : "EnableIPv6",
+		       now->enabled ? "true" : "false", was->enabled ? "true" : "false");
+	if (!now->enabled || !was->enabled)
+		return;
+	moved = !ip_net_equal(&now->network, &was->network);
+	if (moved)
+		differ(d, "%s is %s, was %s", r->network_key,
+		       ip_net_format(&now->network, now_text),
+		       ip_net_format(&was->network, was_text));
+	if (now->subnet_len != was->subnet_len)
+		differ(d, "%s is %u, was %u", r->len_key, now->subnet_len, was->subnet_len);
+	/* They follow from the others unless they are given. */
+	if (moved || now->subnet_len != was->subnet_len)
+		return;
+	compare_bound(d, r->min_key, &now->subnet_min, &was->subnet_min);
+	compare_bound(d, r->max_key, &now->subnet_max, &was->subnet_max);
+}
+
+/* Keys in any case, as they are read. `seen`: those that both have were compared. */
+static void compare_backend(struct differences *d, json_t *now, const json_t *was, bool seen)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach (now, key, value) {
+		json_t *other = json_get_any_case(was, key);
+
+		if (strcasecmp(key, "Type") != 0 && !(seen && other) && !json_is_null(value) &&
+		    !json_equal(value, other))
+			differ(d, "Backend.%s", key);
+	}
+}
+
+bool network_config_differs(const struct network_config *now, const struct network_config *was,
+			    const char *default_backend, char *buf, size_t size)
+{
+	const char *now_type = *now->backend_type ? now->backend_type : default_backend;
+	const char *was_type = *was->backend_type ? was->backend_type : default_backend;
+	struct differences d = { buf, size, 0 };
+
+	buf[0] = '\0';
+	compare_family(&d, &rules_v4, &now->v4, &was->v4);
+	compare_family(&d, &rules_v6, &now->v6, &was->v6);
+	if (now->enable_nftables != was->enable_nftables)
+		differ(&d, "EnableNFTables is %s, was %s", now->enable_nftables ? "true" : "false",
+		       was->enable_nftables ? "true" : "false");
+	if (strcmp(now_type, was_type) != 0)
+		differ(&d, "Backend.Type is %s, was %s", now_type, was_type);
+	compare_backend(&d, now->backend, was->backend, false);
+	compare_backend(&d, was->backend, now->backend, true);
+	return d.len > 0;
+}
+
+bool network_config_keeps(const struct network_config *c, const struct subnet *own)
+{
+	bool v4 = c->v4.enabled && ip_net_is_set(&own->v4);
+	bool v6 = c->v6.enabled && ip_net_is_set(&own->v6);
+
+	return (v4 || v6) && (!v4 || network_family_allows(&c->v4, &own->v4)) &&
+	       (!v6 || network_family_allows(&c->v6, &own->v6));
 }

@@ -12,6 +12,7 @@
 
 #include "lib/addr.h"
 #include "lib/json.h"
+#include "subnet/lease.h"
 
 #define NETWORK_CONFIG_MAX_SIZE  (64 * 1024)
 #define NETWORK_BACKEND_TYPE_MAX 32
@@ -47,6 +48,19 @@ u128 network_family_capacity(const struct network_family *f);
 
 /* Whether a subnet of this family could have been handed out under this configuration. */
 bool network_family_allows(const struct network_family *f, const struct ip_net *subnet);
+
+/*
+ * What differs between two configurations, each key with both values ("SubnetLen is 25, was 24");
+ * of what stands under Backend, where secrets may be, only the key. False and "" if they mean the
+ * same, however they are written. `default_backend` is the type where there is no Backend.
+ */
+bool network_config_differs(const struct network_config *now, const struct network_config *was,
+			    const char *default_backend, char *buf, size_t size);
+/*
+ * Whether a host keeps its subnet under this configuration: a family that both have must allow it,
+ * and there must be one. A family that comes or goes renumbers nobody.
+ */
+bool network_config_keeps(const struct network_config *c, const struct subnet *own);
 
 #define auto_network_config __attribute__((cleanup(network_config_fini)))
 

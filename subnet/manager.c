@@ -5,8 +5,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 
-#define CONFIG_POLL_MS     1000
-#define CONFIG_POLL_MAX_MS 5000
+#define CONFIG_POLL_MS 1000
 /* Longer than the longest pause before a host asks its store again. */
 #define DOUBT_MS       15000
 #define RESYNC_CALM_MS 10000 /* history that breaks again within this is listed less eagerly */
@@ -68,6 +67,7 @@ struct manager *manager_new(const struct manager_options *options, const struct 
 	m->renew_margin_s = options->renew_margin_s;
 	m->anti_entropy_s = options->anti_entropy_s;
 	m->random = options->seed;
+	m->default_backend = options->default_backend;
 	m->ops = ops;
 	m->arg = arg;
 	m->retry_at = m->keepalive_at = m->anti_entropy_at = m->config_at = m->kept_at = INT64_MAX;
@@ -120,92 +120,6 @@ static int64_t next_anti_entropy(struct manager *m, int64_t now_ms)
 {
 	return now_ms + m->anti_entropy_s * 800 +
 	       (int64_t)(manager_random(m) % (uint64_t)(m->anti_entropy_s * 400 + 1));
-}
-
-/* ---- configuration ---- */
-
-static void read_config(struct manager *m)
-{
-	m->config_at = INT64_MAX;
-	if (!m->config_id)
-		m->config_id = manager_submit(m, STORE_CONFIG, NULL);
-}
-
-static void wait_for_config(struct manager *m, int64_t now_ms, const char *event, const char *text)
-{
-	manager_complain(m, LOG_LEVEL_WARN, event, text);
-	manager_set_state(m, MANAGER_WAIT_CONFIG, text);
-	m->config_at = now_ms + MIN((int64_t)CONFIG_POLL_MS * (1 + m->config_polls++ / 10),
-				    (int64_t)CONFIG_POLL_MAX_MS);
-}
-
-/* A configuration after the first: in use until restart is the old one, and that is said. */
-static void compare_config(struct manager *m, int64_t now_ms, const struct store_reply *reply)
-{
-	bool same = reply->status == STORE_OK && strcmp(reply->config, m->config_text) == 0;
-
-	if (reply->status != STORE_OK && reply->status != STORE_ABSENT) {
-		m->config_at = now_ms + CONFIG_POLL_MAX_MS +
-			       (int64_t)(manager_random(m) % CONFIG_POLL_MAX_MS);
-		return;
-	}
-	if (!same && !m->config_changed)
-		manager_note(
-			m, LOG_LEVEL_WARN, "config-changed",
-			"the network configuration in the store %s; the one read at start stays in "
-			"use until flanneld is restarted",
-			reply->status == STORE_OK ? "was changed" : "was deleted");
-	m->config_changed = !same;
-}
-
-static void on_config(struct manager *m, int64_t now_ms, struct store_reply *reply)
-{
-	struct network_config config;
-	struct err e;
-
-	if (m->has_config) {
-		compare_config(m, now_ms, reply);
-		return;
-	}
-	switch (reply->status) {
-	case STORE_OK:
-		break;
-	case STORE_ABSENT:
-		wait_for_config(m, now_ms, "config-missing", reply->err.text);
-		return;
-	default:
-		if (!manager_restore(m, now_ms, reply->err.text))
-			wait_for_config(m, now_ms, "store-unavailable", reply->err.text);
-		return;
-	}
-	if (network_config_parse(reply->config, reply->config_size, &config, &e) < 0) {
-		char text[ERR_TEXT_SIZE + 40];
-
-		snprintf(text, sizeof(text), "network configuration: %s", e.text);
-		wait_for_config(m, now_ms, "config-invalid", text);
-		return;
-	}
-	m->has_config = true;
-	m->config = config;
-	m->config_text = STEAL(reply->config);
-	m->config_revision = reply->config_revision;
-	manager_set_state(m, MANAGER_LISTING, "the configuration was just read");
-	/* The list does not depend on what the configuration leads to; both go on at once. */
-	manager_list(m);
-	m->ops->config(m->arg, &m->config);
-}
-
-void manager_reject_config(struct manager *m, int64_t now_ms, const char *reason)
-{
-	if (m->state != MANAGER_LISTING || m->attributes)
-		return;
-	network_config_fini(&m->config);
-	free(STEAL(m->config_text));
-	m->has_config = false;
-	m->stale = false;
-	m->list_id = 0;
-	m->retry_at = INT64_MAX;
-	wait_for_config(m, now_ms, "config-unusable", reason);
 }
 
 void manager_avoid(struct manager *m, const struct ip_net *v4, const struct ip_net *v6)
@@ -409,7 +323,7 @@ static void on_resync(struct manager *m, int64_t now_ms, const char *reason)
 		m->anti_entropy_at = manager_backoff(m, now_ms);
 	else
 		manager_list(m);
-	read_config(m);
+	manager_read_config(m);
 }
 
 static void on_live(struct manager *m, int64_t now_ms)
@@ -474,7 +388,7 @@ void manager_reply(struct manager *m, int64_t now_ms, uint64_t id, struct store_
 
 	if (id == m->config_id) {
 		m->config_id = 0;
-		on_config(m, now_ms, reply);
+		manager_on_config(m, now_ms, reply);
 	} else if (id == m->list_id) {
 		m->list_id = 0;
 		on_list(m, now_ms, reply);
@@ -503,13 +417,13 @@ void manager_reply(struct manager *m, int64_t now_ms, uint64_t id, struct store_
 
 void manager_start(struct manager *m, int64_t now_ms UNUSED)
 {
-	read_config(m);
+	manager_read_config(m);
 }
 
 void manager_tick(struct manager *m, int64_t now_ms)
 {
 	if (now_ms >= m->config_at)
-		read_config(m);
+		manager_read_config(m);
 	/* First of all, and also after a long sleep: what has run out is not ours any more. */
 	if (m->state == MANAGER_HELD && m->expires_ms && now_ms >= m->expires_ms)
 		manager_expire(m, now_ms);
@@ -522,7 +436,7 @@ void manager_tick(struct manager *m, int64_t now_ms)
 	if (now_ms >= m->anti_entropy_at) {
 		m->anti_entropy_at = INT64_MAX;
 		manager_list(m);
-		read_config(m);
+		manager_read_config(m);
 	}
 }
 
@@ -555,7 +469,8 @@ void manager_view(const struct manager *m, struct manager_view *ret)
 	ret->config_text = m->config_text;
 	ret->newest = m->newest;
 	ret->config_revision = m->config_revision;
-	ret->config_changed = m->config_changed;
+	ret->config_problem = m->config_problem;
+	ret->config_reason = m->config_reason;
 	ret->own = m->own;
 	ret->expires_ms = m->expires_ms;
 	ret->renewed_ms = m->renewed_ms;

@@ -75,6 +75,7 @@ struct manager_options {
 	int64_t renew_margin_s; /* renew at the latest when this much is left */
 	int64_t anti_entropy_s;
 	uint64_t seed;
+	const char *default_backend; /* type of a configuration without Backend; a literal */
 };
 
 struct manager_ops {
@@ -82,6 +83,8 @@ struct manager_ops {
 	void (*submit)(void *arg, uint64_t id, const struct store_request *request);
 	/* Watch from this revision on, instead of what was watched before; 0: stop watching. */
 	void (*watch)(void *arg, uint64_t from_revision);
+	/* Whether this one can be used here, apart from what the manager itself knows of it. */
+	int (*check_config)(void *arg, const struct network_config *config, struct err *e);
 	/* The first valid configuration. Answer with manager_claim or manager_reject_config, not
 	 * from inside. */
 	void (*config)(void *arg, const struct network_config *config);
@@ -120,7 +123,7 @@ void manager_avoid(struct manager *m, const struct ip_net *v4, const struct ip_n
 /* The configuration is usable; `attributes` is what our lease publishes (its subnet is ignored).
  * Copied. */
 void manager_claim(struct manager *m, int64_t now_ms, const struct lease *attributes);
-/* The configuration is valid JSON but of no use here; wait for another. */
+/* The configuration cannot be used now: the host is not ready for it. It is read again soon. */
 void manager_reject_config(struct manager *m, int64_t now_ms, const char *reason);
 /* What we publish has changed. Copied; written as soon as the lease is held. */
 void manager_publish(struct manager *m, int64_t now_ms, const struct lease *attributes);
@@ -145,7 +148,11 @@ struct manager_view {
 	const char *config_text;             /* as the store has it; NULL before there is one */
 	uint64_t newest;                     /* revision of the newest change in what is in use */
 	uint64_t config_revision;
-	bool config_changed;     /* the store has another configuration than the one in use */
+	/* How what the store has differs from the configuration in use: "config-changed" (a restart
+	 * takes it), "config-renumbers", "config-invalid", "config-missing" (a restart does not);
+	 * NULL: it is the same. And a sentence. */
+	const char *config_problem;
+	const char *config_reason;
 	const struct lease *own; /* NULL before the first claim */
 	int64_t expires_ms;      /* of the lease, on the caller's clock; 0: never or unknown */
 	int64_t renewed_ms;

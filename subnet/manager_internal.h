@@ -2,7 +2,8 @@
 /*
  * What the files of the manager share; for nobody else.
  *
- *   manager.c          inputs, configuration, lists, events, deadlines
+ *   manager.c          inputs, lists, events, deadlines
+ *   manager_config.c   the network configuration
  *   manager_lease.c    the own lease: claimed, adopted, verified, kept, lost
  *   manager_members.c  the picture of the store
  *   manager_claim.c    the choice of a subnet
@@ -24,6 +25,7 @@ struct manager {
 	int64_t renew_margin_s;
 	int64_t anti_entropy_s;
 	uint64_t random;
+	const char *default_backend;
 	const struct manager_ops *ops;
 	void *arg;
 
@@ -32,8 +34,9 @@ struct manager {
 	char watch_reason[MANAGER_REASON_SIZE];
 
 	bool has_config;
-	bool config_announced; /* ops->config was called, its answer is awaited or has come */
-	bool config_changed;
+	bool config_announced;      /* ops->config was called, its answer is awaited or has come */
+	const char *config_problem; /* as in the view */
+	char config_reason[MANAGER_REASON_SIZE];
 	struct network_config config;
 	char *config_text;
 	uint64_t config_revision;
@@ -131,6 +134,10 @@ void manager_break_history(struct manager *m, uint64_t revision, uint64_t before
 void manager_list(struct manager *m);
 /* Watches from the last list on, unless that is so already. */
 void manager_watch_from_list(struct manager *m, int64_t now_ms);
+
+/* manager_config.c */
+void manager_read_config(struct manager *m);
+void manager_on_config(struct manager *m, int64_t now_ms, struct store_reply *reply);
 
 /* manager_restore.c */
 /* Starts from the last known state if there is one; `reason` says why. False if there is none. */

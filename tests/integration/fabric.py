@@ -127,6 +127,11 @@ class Daemon:
         self.start()
         return self.wait_ready()
 
+    def release(self):
+        """Gives the lease back while the daemon is stopped, so that the host may be given another."""
+        flags = [f"--{name.replace('_', '-')}={self.flags[name]}" for name in ("etcd_endpoints", "state_dir", "socket")]
+        self.host.namespace.run(FLANNELD.parent / "fabricctl", "lease", "release", "--yes", "--config-file=/dev/null", *flags)
+
     def kill_after(self, seconds):
         """SIGKILL at this moment of its life; the daemon must not have ended by itself before."""
         with contextlib.suppress(subprocess.TimeoutExpired):

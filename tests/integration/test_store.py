@@ -73,7 +73,7 @@ def test_changed_configuration_is_told_and_not_used(lab, fabric3):
     h1 = fabric3[0]
     subnet = h1.daemon.subnet()
     lab.configure({"Network": "10.9.0.0/16", "Backend": {"Type": "vxlan"}})
-    h1.daemon.wait_status(lambda s: "config-changed" in {p["name"] for p in s["problems"]}, what="config-changed")
+    h1.daemon.wait_status(lambda s: "config-renumbers" in {p["name"] for p in s["problems"]}, what="config-renumbers")
     lab.wait_equal()
     assert h1.daemon.subnet() == subnet
     lab.configure(APART)
@@ -83,6 +83,7 @@ def test_changed_configuration_is_told_and_not_used(lab, fabric3):
 def test_new_network_after_restart_leaves_nothing_of_the_old(lab, fabric3):
     for host in fabric3:
         host.daemon.stop()
+        host.daemon.release()
     lab.configure({"Network": "10.9.0.0/16", "Backend": {"Type": "vxlan"}})
     for host in fabric3:
         host.daemon.start()

@@ -363,6 +363,12 @@ static void claim(struct world *w, struct item *item)
 	after(h);
 }
 
+static int on_check_config(void *arg UNUSED, const struct network_config *config UNUSED,
+			   struct err *e UNUSED)
+{
+	return 0;
+}
+
 static void on_config(void *arg, const struct network_config *config UNUSED)
 {
 	struct host *h = arg;
@@ -398,6 +404,7 @@ static void on_note(void *arg, enum log_level level, const char *event, const ch
 static const struct manager_ops host_ops = {
 	.submit = on_submit,
 	.watch = on_watch,
+	.check_config = on_check_config,
 	.config = on_config,
 	.peer = on_peer,
 	.own = on_own,
@@ -442,6 +449,7 @@ void host_start(struct host *h)
 		.renew_margin_s = MIN((int64_t)3600, w->ttl_s / 4),
 		.anti_entropy_s = MANAGER_ANTI_ENTROPY_S,
 		.seed = world_random(w),
+		.default_backend = "vxlan",
 	};
 	int64_t left_ms;
 

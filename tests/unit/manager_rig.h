@@ -60,6 +60,14 @@ static UNUSED void on_watch(void *arg, uint64_t from_revision)
 	r->watches += from_revision != 0;
 }
 
+static UNUSED int on_check_config(void *arg UNUSED, const struct network_config *config,
+				  struct err *e)
+{
+	if (strcmp(config->backend_type, "pigeon") == 0)
+		return err_set(e, -EINVAL, "no pigeons");
+	return 0;
+}
+
 static UNUSED void on_config(void *arg, const struct network_config *config UNUSED)
 {
 	((struct rig *)arg)->configs++;
@@ -89,6 +97,7 @@ static UNUSED void on_note(void *arg, enum log_level level UNUSED, const char *e
 static const struct manager_ops rig_ops = {
 	.submit = on_submit,
 	.watch = on_watch,
+	.check_config = on_check_config,
 	.config = on_config,
 	.peer = on_peer,
 	.own = on_own,
@@ -148,7 +157,8 @@ static UNUSED struct rig *rig_new(const char *previous)
 				     .ttl_s = 600,
 				     .renew_margin_s = 60,
 				     .anti_entropy_s = 300,
-				     .seed = 7 };
+				     .seed = 7,
+				     .default_backend = "vxlan" };
 
 	if (previous)
 		assert_int_equal(subnet_key_parse(previous, &o.previous, NULL), 0);

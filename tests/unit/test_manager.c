@@ -51,30 +51,6 @@ static void test_config_rejected(void **unused)
 	assert_null(waiting(r, STORE_CREATE));
 }
 
-static void test_config_changed_while_in_use(void **unused)
-{
-	(void)unused;
-	auto_rig r = holding();
-
-	event(r, STORE_EVENT_CONFIG, 110, NULL);
-	until(r, STORE_CONFIG, 1100);
-	/* The read fails: it is read again, nothing is forgotten. */
-	answer_status(r, STORE_CONFIG, STORE_UNAVAILABLE);
-	until(r, STORE_CONFIG, 20000);
-	answer_config(r, "{\"Network\":\"10.6.0.0/16\"}");
-	assert_true(view(r).config_changed);
-	assert_true(noted(r, "config-changed"));
-	assert_int_equal(state(r), MANAGER_HELD);
-	event(r, STORE_EVENT_CONFIG, 111, NULL);
-	until(r, STORE_CONFIG, 1100);
-	answer_config(r, CONFIG);
-	assert_false(view(r).config_changed);
-	event(r, STORE_EVENT_CONFIG, 112, NULL);
-	until(r, STORE_CONFIG, 1100);
-	answer_config(r, NULL);
-	assert_true(view(r).config_changed);
-}
-
 /* An event of the configuration may get lost like any other: the periodic list reads it too. */
 static void test_config_read_with_the_list(void **unused)
 {
@@ -445,7 +421,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_config_missing_invalid_then_good),
 		cmocka_unit_test(test_config_rejected),
-		cmocka_unit_test(test_config_changed_while_in_use),
 		cmocka_unit_test(test_config_read_with_the_list),
 		cmocka_unit_test(test_reuse_by_node_id),
 		cmocka_unit_test(test_adopt_flannels),
