@@ -44,10 +44,10 @@ endif
 PKGS_BASE  := libnl-3.0 libnl-route-3.0 libmnl jansson
 PKGS_EVENT := libevent_core libevent_extra
 # libcurl is loaded when it is needed (lib/curl.c): its headers are used, nothing is linked with it.
-PKGS       := $(PKGS_BASE) $(PKGS_EVENT) libcurl smartcols cmocka libnftnl
+PKGS       := $(PKGS_BASE) $(PKGS_EVENT) libcurl smartcols cmocka
 PKG_CONFIG ?= pkg-config
 
-DEPS := gcc make git pkg-config libnl-3-dev libnl-route-3-dev libmnl-dev libnftnl-dev libjansson-dev \
+DEPS := gcc make git pkg-config libnl-3-dev libnl-route-3-dev libmnl-dev libjansson-dev \
 	libcurl4-openssl-dev libevent-dev libsmartcols-dev uthash-dev libcmocka-dev
 DEPS_TEST := etcd-server etcd-client iproute2 iputils-ping nftables iptables iperf3 clang clang-format cppcheck \
 	python3 python3-pytest python3-pytest-xdist prometheus strace socat jq containernetworking-plugins procps openssl \
@@ -101,7 +101,7 @@ $(BUILD)/flanneld: LIBS = $(LIBS_BASE) $(LIBS_EVENT)
 $(BUILD)/fabricctl: $(call objs,fabricctl) $(call archive,$(LIBRARIES))
 $(BUILD)/fabricctl: LIBS = $(LIBS_BASE) $(LIBS_EVENT) $(shell $(PKG_CONFIG) --libs smartcols)
 $(BUILD)/flannel: $(call objs,cni-plugin) $(call archive,kernel lib)
-$(BUILD)/flannel: LIBS = $(LIBS_BASE) $(shell $(PKG_CONFIG) --libs libnftnl)
+$(BUILD)/flannel: LIBS = $(LIBS_BASE)
 
 $(PROGRAMS):
 	$(say) LD $@

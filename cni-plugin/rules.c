@@ -12,23 +12,32 @@
 
 #define ATTEMPTS     6
 #define ELEMENTS_MAX (RECORD_ADDRESSES_MAX + 2) /* one per address, port, port and MAC */
-#define EXCEPT_MAX   (FABRIC_NETWORKS_MAX + RECORD_ADDRESSES_MAX)
 #define OWNER_SIZE   33 /* "<network>-<owner>" in hex digits, which every comment begins with */
+
+_Static_assert(RULESET_EXCEPT_MAX >= FABRIC_NETWORKS_MAX + RECORD_ADDRESSES_MAX, "exceptions");
 
 /* An element and the set that it belongs to. */
 struct entry {
 	const struct nft_set *set;
-	struct nft_element element;
+	uint8_t key[NFT_KEY_SIZE];
 	bool exists; /* somebody has the key */
+};
+
+/* A table's static part, if it is wanted. */
+struct part {
+	bool wanted;
+	struct ruleset rules;
+	char why[160]; /* it is not as it should be; "" if it is */
 };
 
 struct entries {
 	struct entry items[ELEMENTS_MAX];
 	size_t len;
-	struct ip_net except[EXCEPT_MAX];
+	char comment[NFT_COMMENT_SIZE];
+	struct ip_net except[RULESET_EXCEPT_MAX];
 	size_t except_len;
-	bool masquerade;
-	bool guard;
+	struct part masquerade;
+	struct part guard;
 };
 
 uint64_t rules_owner_key(const char *container_id, const char *ifname)
@@ -55,16 +64,14 @@ static void format_comment(const struct record *r, char ret[static NFT_COMMENT_S
 
 static bool is_owned(const struct nft_element *el, const char *owner)
 {
-	return strncmp(el->comment, owner, OWNER_SIZE) == 0;
+	return el->comment && strncmp(el->comment, owner, OWNER_SIZE) == 0;
 }
 
-static struct entry *append(struct entries *all, const struct nft_set *set, const char *comment)
+static struct entry *append(struct entries *all, const struct nft_set *set)
 {
 	struct entry *entry = &all->items[all->len++];
 
-	memset(entry, 0, sizeof(*entry));
-	entry->set = set;
-	snprintf(entry->element.comment, sizeof(entry->element.comment), "%s", comment);
+	*entry = (struct entry){ .set = set };
 	return entry;
 }
 
@@ -81,7 +88,7 @@ static void append_except(struct entries *all, const struct ip_net *net)
 		if (ip_net_equal(&all->except[i], &masked))
 			return;
 	}
-	if (all->except_len < EXCEPT_MAX)
+	if (all->except_len < RULESET_EXCEPT_MAX)
 		all->except[all->except_len++] = masked;
 }
 
@@ -89,34 +96,31 @@ static void append_except(struct entries *all, const struct ip_net *net)
  * Not masqueraded is what stays in the container's subnet, and what goes to the overlay's other
  * hosts: they know the way back, and policies there want to see the container's own address.
  */
-static void collect_masquerade(const struct rules *r, const char *comment, struct entries *all)
+static void collect_masquerade(const struct rules *r, struct entries *all)
 {
-	char chain[NFT_NAME_SIZE];
-
 	for (size_t i = 0; i < r->ipam->addresses_len; i++)
 		append_except(all, &r->ipam->addresses[i].net);
 	for (size_t i = 0; i < r->config->unmasked_len; i++)
 		append_except(all, &r->config->unmasked[i]);
-	ruleset_masquerade_name(all->except, all->except_len, chain);
 	for (size_t i = 0; i < r->ipam->addresses_len && i < RECORD_ADDRESSES_MAX; i++) {
 		const struct ip_addr *a = &r->ipam->addresses[i].net.addr;
-		struct entry *entry = append(all, masquerade_set(a->family), comment);
+		struct entry *entry = append(all, masquerade_set(a->family));
 
-		memcpy(entry->element.key, a->b, ip_addr_size(a));
-		snprintf(entry->element.chain, sizeof(entry->element.chain), "%s", chain);
-		all->masquerade = true;
+		memcpy(entry->key, a->b, ip_addr_size(a));
+		all->masquerade.wanted = true;
 	}
+	if (all->masquerade.wanted)
+		ruleset_masquerade(all->except, all->except_len, &all->masquerade.rules);
 }
 
-static void collect_guard(const struct record *r, const char *comment, struct entries *all)
+static void collect_guard(const struct record *r, struct entries *all)
 {
-	struct entry *port = append(all, &ruleset_ports, comment);
-	struct entry *mac = append(all, &ruleset_macs, comment);
+	struct entry *port = append(all, &ruleset_ports);
+	struct entry *mac = append(all, &ruleset_macs);
 
-	snprintf((char *)port->element.key, RULESET_IFNAME_SIZE, "%s", r->host_ifname);
-	snprintf((char *)mac->element.key, RULESET_IFNAME_SIZE, "%s", r->host_ifname);
-	memcpy(mac->element.key + RULESET_IFNAME_SIZE, r->mac.b, sizeof(r->mac.b));
-	all->guard = true;
+	snprintf((char *)port->key, RULESET_IFNAME_SIZE, "%s", r->host_ifname);
+	snprintf((char *)mac->key, RULESET_IFNAME_SIZE, "%s", r->host_ifname);
+	memcpy(mac->key + RULESET_IFNAME_SIZE, r->mac.b, sizeof(r->mac.b));
 }
 
 /* The keys that a record stands for. */
@@ -124,12 +128,12 @@ static void collect_keys(const struct record *r, struct entries *all)
 {
 	for (size_t i = 0; r->masquerade && i < r->addresses_len; i++) {
 		const struct ip_addr *a = &r->addresses[i];
-		struct entry *entry = append(all, masquerade_set(a->family), "");
+		struct entry *entry = append(all, masquerade_set(a->family));
 
-		memcpy(entry->element.key, a->b, ip_addr_size(a));
+		memcpy(entry->key, a->b, ip_addr_size(a));
 	}
 	if (r->mac_guard)
-		collect_guard(r, "", all);
+		collect_guard(r, all);
 }
 
 static bool is_missing(int rc)
@@ -137,81 +141,96 @@ static bool is_missing(int rc)
 	return rc == -ENOENT;
 }
 
-/* Is the chain as we made it? */
-static int check_chain(struct netlink *nl, const struct nft_chain *chain, size_t expected,
-		       bool *ret_whole, struct err *e)
+static int look_at(struct netlink *nl, struct part *p, struct err *e)
 {
-	size_t len = 0;
-	int rc = nft_count_rules(nl, chain, &len, e);
-
-	*ret_whole = len == expected;
-	return rc;
+	p->why[0] = '\0';
+	return p->wanted ? nft_compare(nl, &p->rules.nft, p->why, sizeof(p->why), e) : 0;
 }
 
-static int check_masquerade_chains(struct netlink *nl, const char *name, size_t except_len,
-				   bool *ret_whole, struct err *e)
+/* What of the static rules is not as it should be. */
+static int look_at_rules(struct netlink *nl, struct entries *all, bool *ret_differ, struct err *e)
 {
-	const struct nft_chain chain = ruleset_masquerade_chain(name);
-	int rc = check_chain(nl, &ruleset_postrouting_chain, RULESET_POSTROUTING_RULES, ret_whole,
-			     e);
-
-	if (rc == 0 && *ret_whole)
-		rc = check_chain(nl, &chain, except_len + RULESET_MASQUERADE_RULES, ret_whole, e);
-	return rc;
+	if (look_at(nl, &all->masquerade, e) < 0 || look_at(nl, &all->guard, e) < 0)
+		return e->code;
+	*ret_differ = all->masquerade.why[0] || all->guard.why[0];
+	return 0;
 }
 
-/* What of the static rules is not as it should be, and which keys somebody has already. */
-static int look(struct netlink *nl, struct entries *all, bool *ret_masquerade, bool *ret_guard,
-		struct err *e)
+static void set_exists(void *arg, const struct nft_element *el UNUSED)
 {
-	char name[NFT_NAME_SIZE];
-	struct nft_element found;
+	((struct entry *)arg)->exists = true;
+}
 
-	ruleset_masquerade_name(all->except, all->except_len, name);
-	if (all->masquerade &&
-	    check_masquerade_chains(nl, name, all->except_len, ret_masquerade, e) < 0)
-		return e->code;
-	if (all->guard &&
-	    check_chain(nl, &ruleset_guard_chain, RULESET_GUARD_RULES, ret_guard, e) < 0)
-		return e->code;
+/* Which keys somebody has already. */
+static void look_at_elements(struct netlink *nl, struct entries *all)
+{
 	for (size_t i = 0; i < all->len; i++) {
 		struct entry *entry = &all->items[i];
 
-		entry->exists =
-			nft_get_element(nl, entry->set, entry->element.key, &found, NULL) == 0;
+		entry->exists = false;
+		/* What cannot be read is found out by writing. */
+		(void)!nft_elements_visit(nl, ruleset_table(entry->set), entry->set, entry->key,
+					  set_exists, entry, NULL);
 	}
-	return 0;
+}
+
+static void put_part(struct sequence *s, const struct part *p, bool rebuild)
+{
+	if (!p->why[0])
+		return;
+	if (rebuild)
+		nft_rebuild_ruleset(s, &p->rules.nft);
+	else
+		nft_add_ruleset(s, &p->rules.nft);
+}
+
+static void put_all(struct sequence *s, const struct entries *all, bool rebuild)
+{
+	nft_begin(s);
+	put_part(s, &all->masquerade, rebuild);
+	put_part(s, &all->guard, rebuild);
+	for (size_t i = 0; i < all->len; i++) {
+		const struct entry *entry = &all->items[i];
+		const struct nft_table *table = ruleset_table(entry->set);
+		const struct nft_element el = {
+			.key = entry->key,
+			.chain = entry->set->verdicts ? all->masquerade.rules.chain_name : NULL,
+			.comment = all->comment,
+		};
+
+		if (entry->exists)
+			nft_delete_elements(s, table, entry->set, &el, 1);
+		nft_add_elements(s, table, entry->set, &el, 1, true);
+	}
+	nft_end(s);
 }
 
 /* One transaction. Between looking and acting others may act too; then once more. */
 static int install(struct netlink *nl, struct entries *all, struct err *e)
 {
 	auto_sequence struct sequence *s = sequence_new();
+	bool rebuild = false; /* what stands cannot be changed into what is wanted */
 	int rc = 0;
 
 	for (unsigned attempt = 0; attempt < ATTEMPTS; attempt++) {
-		bool has_masquerade = true;
-		bool has_guard = true;
+		bool differ = false;
 
-		rc = look(nl, all, &has_masquerade, &has_guard, e);
-		if (rc < 0 || (!all->len && has_guard))
+		rc = look_at_rules(nl, all, &differ, e);
+		if (rc < 0 || (!all->len && !differ))
 			return rc;
-		nft_begin(s);
-		if (!has_masquerade)
-			ruleset_add_masquerade(s, all->except, all->except_len);
-		if (!has_guard)
-			ruleset_add_guard(s);
-		for (size_t i = 0; i < all->len; i++) {
-			struct entry *entry = &all->items[i];
-
-			if (entry->exists)
-				nft_delete_element(s, entry->set, &entry->element);
-			nft_add_element(s, entry->set, &entry->element);
-		}
-		nft_end(s);
+		look_at_elements(nl, all);
+		put_all(s, all, rebuild);
 		rc = sequence_run(s, nl, e);
-		if (rc != -EEXIST && !is_missing(rc))
+		if (rc == 0) {
+			if (!differ || rebuild)
+				return 0;
+			rc = look_at_rules(nl, all, &rebuild, e);
+			if (rc < 0 || !rebuild)
+				return rc;
+		} else if (rc != -EEXIST && !is_missing(rc)) {
 			return rc;
+		}
+		rebuild |= differ && rc == -EEXIST;
 	}
 	return rc;
 }
@@ -219,51 +238,95 @@ static int install(struct netlink *nl, struct entries *all, struct err *e)
 int rules_install(struct host *h, const struct rules *r, struct err *e)
 {
 	struct entries all = { 0 };
-	char comment[NFT_COMMENT_SIZE];
-	bool wanted_guard;
 	int rc;
 
 	if (!r->record->masquerade && r->record->ptp)
 		return 0;
 	if (host_open_nf(h, e) < 0)
 		return cni_classify(e, CNI_KERNEL);
-	format_comment(r->record, comment);
+	format_comment(r->record, all.comment);
 	if (r->record->masquerade)
-		collect_masquerade(r, comment, &all);
+		collect_masquerade(r, &all);
 	if (r->record->mac_guard)
-		collect_guard(r->record, comment, &all);
-	wanted_guard = all.guard;
-	all.guard |= !r->record->ptp;
+		collect_guard(r->record, &all);
+	ruleset_guard(&all.guard.rules);
+	all.guard.wanted = r->record->mac_guard || !r->record->ptp;
 	rc = install(h->nf, &all, e);
 	/*
 	 * A kernel without nftables on bridges has to do without the guard, unless it is asked for.
 	 */
-	if (rc < 0 && all.guard && !wanted_guard) {
+	if (rc < 0 && all.guard.wanted && !r->record->mac_guard) {
 		log_warn("guard-unavailable", "%s: containers may send router advertisements: %s",
 			 r->record->bridge, e->text);
-		all.guard = false;
+		all.guard.wanted = false;
 		rc = install(h->nf, &all, e);
 	}
 	return rc < 0 ? cni_classify(e, CNI_KERNEL) : 0;
 }
 
-/* The rules that an element counts on. */
-static int check_static(struct netlink *nl, const struct nft_element *el, const struct nft_set *set,
-			bool *ret_whole, struct err *e)
-{
-	const struct nft_chain chain = ruleset_masquerade_chain(el->chain);
-	size_t len = 0;
-	int rc;
+/* What is to be known of an element. */
+struct found {
+	const char *owner;
+	bool ours;
+	bool altered;
+	char chain[NFT_NAME_SIZE];
+};
 
-	if (!set->verdicts)
-		return check_chain(nl, &ruleset_guard_chain, RULESET_GUARD_RULES, ret_whole, e);
-	rc = check_chain(nl, &ruleset_postrouting_chain, RULESET_POSTROUTING_RULES, ret_whole, e);
-	if (rc == 0 && *ret_whole) {
-		/* The exceptions that there were at ADD are not known any more, the rest is. */
-		rc = nft_count_rules(nl, &chain, &len, e);
-		*ret_whole = len > RULESET_MASQUERADE_RULES;
-	}
-	return rc;
+static void read_found(void *arg, const struct nft_element *el)
+{
+	struct found *f = arg;
+
+	f->ours = is_owned(el, f->owner);
+	f->altered = el->altered;
+	snprintf(f->chain, sizeof(f->chain), "%s", el->chain ? el->chain : "");
+}
+
+static int find_element(struct netlink *nl, const struct entry *entry, struct found *ret,
+			struct err *e)
+{
+	return nft_elements_visit(nl, ruleset_table(entry->set), entry->set, entry->key, read_found,
+				  ret, e);
+}
+
+/*
+ * Which exceptions there were at ADD is not known any more; but the chain that elements name is
+ * named after what it says.
+ */
+static int want_masquerade(struct netlink *nl, const char *chain, struct entries *all,
+			   struct err *e)
+{
+	struct part *p = &all->masquerade;
+	struct ip_net except[RULESET_EXCEPT_MAX + RULESET_MULTICAST];
+	size_t len = 0;
+	int rc =
+		nft_destinations_read(nl, &ruleset_inet, chain, except, ARRAY_LEN(except), &len, e);
+
+	if (rc < 0 && rc != -E2BIG && !is_missing(rc))
+		return rc;
+	len = rc < 0 || len < RULESET_MULTICAST ? 0 : len - RULESET_MULTICAST;
+	ruleset_masquerade(except, len, &p->rules);
+	p->wanted = true;
+	if (strcmp(p->rules.chain_name, chain) != 0)
+		return cni_error(e, CNI_MISMATCH,
+				 "the traffic rules of all containers were "
+				 "changed: chain %s has other rules",
+				 chain);
+	return 0;
+}
+
+/* The rules that elements count on. */
+static int check_rules(struct netlink *nl, struct entries *all, struct err *e)
+{
+	bool differ = false;
+	int rc = look_at_rules(nl, all, &differ, e);
+
+	if (rc < 0)
+		return cni_classify(e, CNI_KERNEL);
+	if (differ)
+		return cni_error(e, CNI_MISMATCH,
+				 "the traffic rules of all containers were changed: %s",
+				 all->masquerade.why[0] ? all->masquerade.why : all->guard.why);
+	return 0;
 }
 
 int rules_check(struct host *h, const struct rules *r, struct err *e)
@@ -277,26 +340,32 @@ int rules_check(struct host *h, const struct rules *r, struct err *e)
 	if (host_open_nf(h, e) < 0)
 		return cni_classify(e, CNI_KERNEL);
 	format_owner(r->record->network, r->record->container_id, r->record->ifname, owner);
+	ruleset_guard(&all.guard.rules);
+	all.guard.wanted = r->record->mac_guard;
 	for (size_t i = 0; i < all.len; i++) {
-		struct entry *entry = &all.items[i];
-		struct nft_element found;
-		bool whole = true;
-		int rc = nft_get_element(h->nf, entry->set, entry->element.key, &found, e);
+		const struct entry *entry = &all.items[i];
+		struct found found = { .owner = owner };
+		int rc = find_element(h->nf, entry, &found, e);
 
-		if (is_missing(rc) || (rc == 0 && !is_owned(&found, owner)))
+		if (rc < 0 && !is_missing(rc))
+			return cni_classify(e, CNI_KERNEL);
+		if (!found.ours || found.altered)
 			return cni_error(e, CNI_MISMATCH,
 					 "a traffic rule of the container is missing: no element "
 					 "in nftables set %s",
 					 entry->set->name);
-		if (rc == 0)
-			rc = check_static(h->nf, &found, entry->set, &whole, e);
-		if (rc < 0)
+		if (entry->set->verdicts && !all.masquerade.wanted &&
+		    want_masquerade(h->nf, found.chain, &all, e) < 0)
 			return cni_classify(e, CNI_KERNEL);
-		if (!whole)
-			return cni_error(e, CNI_MISMATCH,
-					 "the traffic rules of all containers were changed");
 	}
-	return 0;
+	return check_rules(h->nf, &all, e);
+}
+
+static void delete_entry(struct sequence *s, const struct entry *entry)
+{
+	const struct nft_element el = { .key = entry->key };
+
+	nft_delete_elements(s, ruleset_table(entry->set), entry->set, &el, 1);
 }
 
 /* Removes the entries that exist, all at once. Others may come and go meanwhile; then once more. */
@@ -310,15 +379,15 @@ static int remove_owned(struct netlink *nl, struct entries *all, const char *own
 
 		nft_begin(s);
 		for (size_t i = 0; i < all->len; i++) {
-			struct entry *entry = &all->items[i];
-			struct nft_element found;
+			const struct entry *entry = &all->items[i];
+			struct found found = { .owner = owner };
 
-			rc = nft_get_element(nl, entry->set, entry->element.key, &found, e);
+			rc = find_element(nl, entry, &found, e);
 			if (rc < 0 && !is_missing(rc))
 				return rc;
-			if (rc < 0 || !is_owned(&found, owner))
+			if (!found.ours)
 				continue;
-			nft_delete_element(s, entry->set, &entry->element);
+			delete_entry(s, entry);
 			found_len++;
 		}
 		nft_end(s);
@@ -361,7 +430,7 @@ static void collect_unwanted(void *arg, const struct nft_element *el)
 	char *end;
 	uint64_t owner;
 
-	if (strncmp(el->comment, sweep->prefix, sweep->prefix_size) != 0)
+	if (!el->comment || strncmp(el->comment, sweep->prefix, sweep->prefix_size) != 0)
 		return;
 	if (sweep->keep) {
 		owner = strtoull(el->comment + sweep->prefix_size, &end, 16);
@@ -369,7 +438,8 @@ static void collect_unwanted(void *arg, const struct nft_element *el)
 			return;
 	}
 	GROW(sweep->items, sweep->len, sweep->cap);
-	sweep->items[sweep->len++] = (struct entry){ .set = sweep->set, .element = *el };
+	sweep->items[sweep->len] = (struct entry){ .set = sweep->set };
+	memcpy(sweep->items[sweep->len++].key, el->key, nft_key_size(sweep->set->type));
 }
 
 static int sweep_sets(struct host *h, struct sweep *sweep, struct err *e)
@@ -381,15 +451,14 @@ static int sweep_sets(struct host *h, struct sweep *sweep, struct err *e)
 
 	for (unsigned i = 0; rc == 0 && i < ARRAY_LEN(sets); i++) {
 		sweep->set = sets[i];
-		rc = nft_list_elements(h->nf, sets[i], collect_unwanted, sweep, e);
+		rc = nft_elements_visit(h->nf, ruleset_table(sets[i]), sets[i], NULL,
+					collect_unwanted, sweep, e);
 		if (is_missing(rc))
 			rc = 0;
 	}
 	for (size_t i = 0; rc == 0 && i < sweep->len; i++) {
-		struct entry *entry = &sweep->items[i];
-
 		nft_begin(s);
-		nft_delete_element(s, entry->set, &entry->element);
+		delete_entry(s, &sweep->items[i]);
 		nft_end(s);
 		rc = sequence_run(s, h->nf, e);
 		if (is_missing(rc))

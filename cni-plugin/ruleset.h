@@ -38,19 +38,17 @@
 
 #define RULESET_IFNAME_SIZE  16
 #define RULESET_DEVICE_GROUP 0x666c /* "fl" */
+#define RULESET_EXCEPT_MAX   96     /* networks and addresses of one attachment */
+#define RULESET_MULTICAST    2      /* exceptions that every list ends with */
 
+extern const struct nft_table ruleset_inet;
+extern const struct nft_table ruleset_bridge;
 extern const struct nft_set ruleset_masq4;
 extern const struct nft_set ruleset_masq6;
-extern const struct nft_chain ruleset_guard_chain;
-extern const struct nft_chain ruleset_postrouting_chain;
-
-/* How many rules each chain has: one that has another number was meddled with. */
-#define RULESET_GUARD_RULES       5
-#define RULESET_POSTROUTING_RULES 2
-#define RULESET_MASQUERADE_RULES  3 /* and one for each exception */
-
 extern const struct nft_set ruleset_ports;
 extern const struct nft_set ruleset_macs;
+/* The table that a set is in. */
+const struct nft_table *ruleset_table(const struct nft_set *set);
 
 /*
  * The chain of these exceptions: its name, by which elements refer to it, is made of what it says.
@@ -58,10 +56,17 @@ extern const struct nft_set ruleset_macs;
  */
 void ruleset_masquerade_name(const struct ip_net *except, size_t len,
 			     char ret[static NFT_NAME_SIZE]);
-struct nft_chain ruleset_masquerade_chain(const char *name);
 
-/* Add the tables with everything static; what is there already stays or is replaced by its like. */
-void ruleset_add_masquerade(struct sequence *s, const struct ip_net *except, size_t len);
-void ruleset_add_guard(struct sequence *s);
+/* The static part of one of our tables. Points into itself: not to be moved. */
+struct ruleset {
+	struct nft_ruleset nft;
+	struct nft_set sets[2];
+	struct nft_chain chains[2];
+	char chain_name[NFT_NAME_SIZE];
+	struct nft_rule rules[RULESET_EXCEPT_MAX + RULESET_MULTICAST + 3];
+};
+/* len: at most RULESET_EXCEPT_MAX. */
+void ruleset_masquerade(const struct ip_net *except, size_t len, struct ruleset *ret);
+void ruleset_guard(struct ruleset *ret);
 
 #endif

@@ -318,6 +318,8 @@ static void on_link(void *arg, const struct link_info *link, bool gone)
 	}
 	if (gone)
 		rules_device_gone(f->rules, link->ifindex);
+	else
+		rules_device_seen(f->rules, link->ifindex, link->name);
 	if (link->ifindex == f->external.ifindex || strcmp(link->name, f->external.name) == 0 ||
 	    (f->underlay_lost && !on_our_device(f, link->ifindex)))
 		want_underlay(f);

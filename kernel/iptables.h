@@ -2,7 +2,7 @@
 /*
  * A look at the tables of iptables in its old form (ip_tables, "iptables-legacy"), which the kernel
  * notifies nobody about. Reading only: writing is iptables-restore's business. iptables on
- * nf_tables is seen through kernel/nftables.h. Source: linux/netfilter_ipv4/ip_tables.h and its
+ * nf_tables is seen through kernel/nft.h. Source: linux/netfilter_ipv4/ip_tables.h and its
  * IPv6 twin.
  */
 #ifndef KERNEL_IPTABLES_H

@@ -114,17 +114,19 @@ static int receive_bytes(struct netlink *nl, size_t *ret_size, struct err *e)
 	return 0;
 }
 
-/* The kernel's sentence inside an error message, or NULL. */
+/* The kernel's sentence inside an error message or at the end of a dump, or NULL. */
 static const char *extended_text(const struct nlmsghdr *hdr)
 {
 	const struct nlmsgerr *error = mnl_nlmsg_get_payload(hdr);
-	size_t offset = sizeof(*error);
+	bool done = hdr->nlmsg_type == NLMSG_DONE;
+	size_t offset = done ? sizeof(error->error) : sizeof(*error);
 	const struct nlattr *attr;
 
 	if (!(hdr->nlmsg_flags & NLM_F_ACK_TLVS))
 		return NULL;
 	/* Without NLM_F_CAPPED the whole request stands between the error and the attributes. */
-	if (!(hdr->nlmsg_flags & NLM_F_CAPPED) && error->msg.nlmsg_len >= sizeof(error->msg))
+	if (!done && !(hdr->nlmsg_flags & NLM_F_CAPPED) &&
+	    error->msg.nlmsg_len >= sizeof(error->msg))
 		offset += error->msg.nlmsg_len - sizeof(error->msg);
 	if (MNL_ALIGN(offset) >= mnl_nlmsg_get_payload_len(hdr))
 		return NULL;
@@ -225,9 +227,8 @@ static int dump_once(struct netlink *nl, struct nlmsghdr *request,
 			if (hdr->nlmsg_type == NLMSG_ERROR)
 				return refused(nl, hdr, e);
 			if (hdr->nlmsg_type == NLMSG_DONE) {
-				rc = message_code(hdr);
-				if (rc < 0)
-					return err_set(e, rc, "dump: %s", strerror(-rc));
+				if (refused(nl, hdr, e) < 0)
+					return err_wrap(e, "dump");
 				if (interrupted)
 					return err_set(e, -EINTR,
 						       "dump: changed while it was read");
@@ -250,69 +251,6 @@ int netlink_dump(struct netlink *nl, struct nlmsghdr *request,
 		rc = dump_once(nl, request, visit, arg, e);
 	}
 	return rc;
-}
-
-/* The send buffer must hold a transaction as a whole. */
-static void make_room(struct netlink *nl, size_t size)
-{
-	int fd = mnl_socket_get_fd(nl->socket);
-	socklen_t len = sizeof(int);
-	int have = 0;
-	int want = (int)size + SEND_OVERHEAD;
-
-	if (getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &have, &len) == 0 && have >= want)
-		return;
-	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &want, sizeof(want)) < 0)
-		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &want, sizeof(want));
-}
-
-int netlink_transaction(struct netlink *nl, void *messages, size_t size, struct err *e)
-{
-	uint32_t first_seq = nl->seq + 1;
-	struct nlmsghdr *last = NULL; /* before the end: the end itself is not acknowledged */
-	struct nlmsghdr *hdr = messages;
-	uint32_t last_seq;
-	int result = 0;
-	int rc;
-
-	for (int left = (int)size; mnl_nlmsg_ok(hdr, left); hdr = mnl_nlmsg_next(hdr, &left)) {
-		hdr->nlmsg_flags |= NLM_F_REQUEST;
-		hdr->nlmsg_seq = ++nl->seq;
-		hdr->nlmsg_pid = 0;
-		if (left > (int)hdr->nlmsg_len)
-			last = hdr;
-	}
-	if (!last)
-		return err_set(e, -EINVAL, "netlink: empty transaction");
-	last->nlmsg_flags |= NLM_F_ACK;
-	last_seq = last->nlmsg_seq;
-	nl->counts.writes += last_seq - first_seq;
-	make_room(nl, size);
-	rc = send_bytes(nl, messages, size, e);
-	if (rc < 0)
-		return rc;
-	for (;;) {
-		size_t received;
-		int left;
-
-		rc = receive_bytes(nl, &received, e);
-		if (rc < 0)
-			return rc;
-		left = (int)received;
-		for (hdr = (void *)nl->receive; mnl_nlmsg_ok(hdr, left);
-		     hdr = mnl_nlmsg_next(hdr, &left)) {
-			uint32_t index = hdr->nlmsg_seq - first_seq;
-			struct err why;
-
-			if (hdr->nlmsg_type != NLMSG_ERROR || index > last_seq - first_seq)
-				continue;
-			if (refused(nl, hdr, &why) < 0 && result == 0)
-				result = err_set(e, why.code, "%s", why.text);
-			/* An error for the begin stands for the whole. */
-			if (hdr->nlmsg_seq == last_seq || (result < 0 && index == 0))
-				return result;
-		}
-	}
 }
 
 struct netlink_batch *netlink_batch_new(struct netlink *nl, netlink_error_fn *on_error, void *arg)
@@ -414,6 +352,20 @@ int netlink_batch_flush(struct netlink_batch *b, struct err *e)
 	return rc;
 }
 
+/* The send buffer must hold a sequence as a whole. */
+static void make_room(struct netlink *nl, size_t size)
+{
+	int fd = mnl_socket_get_fd(nl->socket);
+	socklen_t len = sizeof(int);
+	int have = 0;
+	int want = (int)size + SEND_OVERHEAD;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &have, &len) == 0 && have >= want)
+		return;
+	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &want, sizeof(want)) < 0)
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &want, sizeof(want));
+}
+
 int netlink_send_sequence(struct netlink *nl, void *requests, size_t size, size_t acked,
 			  void (*on_error)(void *arg, size_t index, int code, const char *text),
 			  void *arg, struct err *e)
@@ -429,12 +381,13 @@ int netlink_send_sequence(struct netlink *nl, void *requests, size_t size, size_
 
 		hdr->nlmsg_flags |= NLM_F_REQUEST | (index == acked ? NLM_F_ACK : 0);
 		hdr->nlmsg_seq = ++nl->seq;
-		nl->counts.writes++;
 		offset += MNL_ALIGN(hdr->nlmsg_len);
 	}
 	/* Between markers the opening one answers for the whole when it could not be put into
 	 * force. */
 	marked = acked + 1 < len;
+	nl->counts.writes += len - (marked ? 2 : 0);
+	make_room(nl, size);
 	rc = send_bytes(nl, requests, size, e);
 	while (rc == 0) {
 		const struct nlmsghdr *hdr;

@@ -61,13 +61,6 @@ int netlink_dump(struct netlink *nl, struct nlmsghdr *request,
 		 void *arg, struct err *e) MUST_CHECK;
 
 /*
- * Sends `size` bytes of complete requests, whose first and last message mark a transaction's begin
- * and end (NETLINK_NETFILTER), and waits for the outcome: all done or none. Sets sequence numbers.
- * Error: the first one that the kernel reported.
- */
-int netlink_transaction(struct netlink *nl, void *messages, size_t size, struct err *e) MUST_CHECK;
-
-/*
  * A batch: many requests in one system call. Only the last of them asks for an ack, since the
  * kernel reports every failure unasked; failures are matched by sequence number and handed to
  * `on_error` with the cookie of the request.

@@ -35,11 +35,16 @@ void sequence_free(struct sequence *s)
 
 struct nlmsghdr *sequence_reserve(struct sequence *s)
 {
-	if (s->used + NETLINK_MESSAGE_MAX > s->room) {
-		s->room = s->room ? s->room * 2 : 8 * NETLINK_MESSAGE_MAX;
+	return sequence_reserve_room(s, NETLINK_MESSAGE_MAX);
+}
+
+struct nlmsghdr *sequence_reserve_room(struct sequence *s, size_t size)
+{
+	if (s->used + size > s->room) {
+		s->room = MAX(s->room * 2, s->used + size + 8 * (size_t)NETLINK_MESSAGE_MAX);
 		s->buffer = xrealloc(s->buffer, s->room);
 	}
-	memset(s->buffer + s->used, 0, NETLINK_MESSAGE_MAX);
+	memset(s->buffer + s->used, 0, size);
 	return (struct nlmsghdr *)(void *)(s->buffer + s->used);
 }
 

@@ -18,6 +18,8 @@ void sequence_free(struct sequence *s);
 
 /* Room of NETLINK_MESSAGE_MAX bytes for the next request, all zero. Valid until the next call. */
 struct nlmsghdr *sequence_reserve(struct sequence *s);
+/* As above, for a request that may need that many bytes. */
+struct nlmsghdr *sequence_reserve_room(struct sequence *s, size_t size);
 /*
  * The request in the reserved room is complete; the text says what it does, for an error message.
  */

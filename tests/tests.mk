@@ -15,7 +15,7 @@ FUZZ_SECONDS ?= 60
 LIBFUZZER    ?=
 
 TEST_ARCHIVES := $(call archive,$(LIBRARIES))
-TEST_LIBS      = $(LIBS_BASE) $(LIBS_EVENT) $(shell $(PKG_CONFIG) --libs smartcols libnftnl cmocka)
+TEST_LIBS      = $(LIBS_BASE) $(LIBS_EVENT) $(shell $(PKG_CONFIG) --libs smartcols cmocka)
 
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 FUZZ_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))

@@ -47,20 +47,21 @@ static void put(struct text *t, const char *fmt, ...)
 
 /* ---- rules as iptables-save prints them ---- */
 
-static const char *target(enum nftables_verdict verdict)
+static const char *target(enum nft_action action)
 {
-	switch (verdict) {
-	case NFTABLES_RETURN:
+	switch (action) {
+	case NFT_ACTION_RETURN:
 		return "RETURN";
-	case NFTABLES_ACCEPT:
+	case NFT_ACTION_ACCEPT:
 		return "ACCEPT";
-	case NFTABLES_DROP:
+	case NFT_ACTION_DROP:
 		return "DROP";
-	case NFTABLES_MASQUERADE:
+	case NFT_ACTION_MASQUERADE:
 		return "MASQUERADE";
-	case NFTABLES_MASQUERADE_RANDOM:
+	case NFT_ACTION_MASQUERADE_RANDOM:
 		return "MASQUERADE --random-fully";
-	case NFTABLES_JUMP:
+	case NFT_ACTION_JUMP:
+	case NFT_ACTION_MAP:
 		break; /* only in chains that iptables has nothing of */
 	}
 	abort();
@@ -75,14 +76,14 @@ static void put_net(struct text *t, const char *flag, const struct ip_net *net, 
 		put(t, " %s%s %s", not ? "! " : "", flag, ip_net_format(&masked, text));
 }
 
-static void put_rule(struct text *t, const struct nftables_rule *r, const char *chain)
+static void put_rule(struct text *t, const struct nft_rule *r, const char *chain)
 {
 	put(t, "-A %s", chain);
 	put_net(t, "-s", &r->source, r->source_not);
 	put_net(t, "-d", &r->destination, r->destination_not);
 	if (r->mark_mask)
 		put(t, " -m mark --mark 0x%x/0x%x", r->mark, r->mark_mask);
-	put(t, " -m comment --comment \"%s\" -j %s\n", r->comment, target(r->verdict));
+	put(t, " -m comment --comment \"%s\" -j %s\n", r->comment, target(r->action));
 }
 
 static size_t put_rules(struct text *t, const struct traffic_rules *rules, int family,

@@ -147,7 +147,7 @@ static void heal(struct rules *r)
 }
 
 /* The chains that our rules in iptables stand in; kube-proxy's own change all the time. */
-static bool concerns_iptables(const struct rules *r, const struct nftables_change_info *c)
+static bool concerns_iptables(const struct rules *r, const struct nft_change *c)
 {
 	size_t len = strlen(r->table);
 
@@ -158,7 +158,7 @@ static bool concerns_iptables(const struct rules *r, const struct nftables_chang
 		(strncmp(c->chain, r->table, len) == 0 && c->chain[len] == '-'));
 }
 
-static void on_changed(void *arg, const struct nftables_change_info *change)
+static void on_changed(void *arg, const struct nft_change *change)
 {
 	struct rules *r = arg;
 	bool ours = change->family == NFPROTO_INET && strcmp(change->table, r->table) == 0;
@@ -182,11 +182,10 @@ static void on_overrun(void *arg)
 
 static void on_monitor(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 {
-	static const struct nftables_monitor_ops ops = { .changed = on_changed,
-							 .overrun = on_overrun };
+	static const struct nft_monitor_ops ops = { .changed = on_changed, .overrun = on_overrun };
 	struct rules *r = arg;
 
-	nftables_monitor_read(r->monitor, NOTIFICATIONS_MAX, &ops, r);
+	nft_monitor_read(r->monitor, NOTIFICATIONS_MAX, &ops, r);
 }
 
 void rules_refresh(struct rules *r)
@@ -234,11 +233,32 @@ static bool is_fabric_device(const struct rules *r, uint32_t ifindex)
 	return false;
 }
 
+static struct rules_device *find_device(struct rules *r, uint32_t ifindex)
+{
+	for (size_t i = 0; i < r->containers_len; i++) {
+		if (r->containers[i].ifindex == ifindex)
+			return &r->containers[i];
+	}
+	return NULL;
+}
+
+/* The rules know devices by name, which says something at boot too, before there are any. */
+static void hold_device(struct rules *r, const struct rules_device *d, bool hold)
+{
+	struct nft_key key = nft_key_device(d->name);
+
+	if (hold)
+		traffic_set_hold(&r->sets[TRAFFIC_CONTAINERS], &key);
+	else
+		traffic_set_release(&r->sets[TRAFFIC_CONTAINERS], &key);
+	rules_want_work(r, 0);
+}
+
 void rules_object_seen(struct rules *r, const struct kernel_object *object)
 {
 	bool address = kernel_is_address(object);
 	uint32_t ifindex = address ? object->key.ifindex : object->value.ifindex;
-	struct nftables_key key = nftables_key_ifindex(ifindex);
+	struct rules_device d = { .ifindex = ifindex };
 	struct ip_addr dst;
 
 	if (!r || !r->started || !r->traffic.guard || !ifindex ||
@@ -247,21 +267,35 @@ void rules_object_seen(struct rules *r, const struct kernel_object *object)
 	dst = kernel_object_dst(object);
 	for (size_t f = 0; f < ARRAY_LEN(r->place.own); f++) {
 		if (!ip_net_is_set(&r->place.own[f]) || !ip_net_contains(&r->place.own[f], &dst) ||
-		    traffic_set_holds(&r->sets[RULES_CONTAINERS], &key))
+		    find_device(r, ifindex) || !if_indextoname(ifindex, d.name))
 			continue;
-		traffic_set_hold(&r->sets[RULES_CONTAINERS], &key);
-		rules_want_work(r, 0);
+		GROW(r->containers, r->containers_len, r->containers_cap);
+		r->containers[r->containers_len++] = d;
+		hold_device(r, &d, true);
 	}
+}
+
+void rules_device_seen(struct rules *r, uint32_t ifindex, const char *name)
+{
+	struct rules_device *d = r ? find_device(r, ifindex) : NULL;
+	struct rules_device old;
+
+	if (!d || strcmp(d->name, name) == 0)
+		return;
+	old = *d;
+	snprintf(d->name, sizeof(d->name), "%s", name);
+	hold_device(r, d, true);
+	hold_device(r, &old, false);
 }
 
 void rules_device_gone(struct rules *r, uint32_t ifindex)
 {
-	struct nftables_key key = nftables_key_ifindex(ifindex);
+	struct rules_device *d = r ? find_device(r, ifindex) : NULL;
 
-	if (!r || !traffic_set_holds(&r->sets[RULES_CONTAINERS], &key))
+	if (!d)
 		return;
-	traffic_set_release(&r->sets[RULES_CONTAINERS], &key);
-	rules_want_work(r, 0);
+	hold_device(r, d, false);
+	*d = r->containers[--r->containers_len];
 }
 
 static void on_dumped(void *arg, const struct nlmsghdr *hdr)
@@ -301,19 +335,20 @@ void rules_peer(struct rules *r, struct rules_peer *peer, const struct ip_addr n
 		return;
 	for (size_t f = 0; f < ARRAY_LEN(peer->addr); f++) {
 		struct ip_addr old = peer->addr[f];
-		struct nftables_key key;
+		struct nft_key key;
 
 		if (ip_addr_equal(&old, &now[f]))
 			continue;
 		/* The new one first: one key for both would leave the set for a moment. */
 		if (ip_addr_is_set(&now[f])) {
-			key = nftables_key_addr(&now[f]);
-			traffic_set_hold(&r->sets[f % 2 ? RULES_PEERS_V6 : RULES_PEERS], &key);
+			key = nft_key_addr(&now[f]);
+			traffic_set_hold(&r->sets[f % 2 ? TRAFFIC_PEERS_V6 : TRAFFIC_PEERS], &key);
 		}
 		peer->addr[f] = now[f];
 		if (ip_addr_is_set(&old)) {
-			key = nftables_key_addr(&old);
-			traffic_set_release(&r->sets[f % 2 ? RULES_PEERS_V6 : RULES_PEERS], &key);
+			key = nft_key_addr(&old);
+			traffic_set_release(&r->sets[f % 2 ? TRAFFIC_PEERS_V6 : TRAFFIC_PEERS],
+					    &key);
 		}
 	}
 }
@@ -333,7 +368,7 @@ void rules_place(struct rules *r, const struct rules_place *place)
 	r->place.devices_len = place->devices_len;
 	r->lower_ifindex = place->lower_ifindex;
 	if (first)
-		snprintf(r->table, sizeof(r->table), "%.*s", NFTABLES_NAME_SIZE - 1,
+		snprintf(r->table, sizeof(r->table), "%.*s", NFT_NAME_SIZE - 1,
 			 *r->options->traffic_table ? r->options->traffic_table
 			 : place->devices_len       ? place->devices[0].name
 						    : DEFAULT_TABLE);
@@ -342,7 +377,7 @@ void rules_place(struct rules *r, const struct rules_place *place)
 	r->iptables_dirty = r->mode == RULES_IPTABLES;
 	if (first) {
 		if (r->monitor) {
-			r->monitor_event = event_new(r->base, nftables_monitor_fd(r->monitor),
+			r->monitor_event = event_new(r->base, nft_monitor_fd(r->monitor),
 						     EV_READ | EV_PERSIST, on_monitor, r);
 			event_add(r->monitor_event, NULL);
 		}
@@ -365,7 +400,7 @@ int rules_new(struct event_base *base, const struct rules_options *options,
 	r->arg = arg;
 	r->work = evtimer_new(base, on_work, r);
 	r->tick = evtimer_new(base, on_tick, r);
-	for (size_t i = 0; i < RULES_SETS; i++)
+	for (size_t i = 0; i < TRAFFIC_SETS; i++)
 		traffic_set_init(&r->sets[i]);
 	r->counters[0].name = TRAFFIC_COUNTER_GUARD;
 	r->counters[1].name = TRAFFIC_COUNTER_SPOOF;
@@ -385,7 +420,7 @@ int rules_new(struct event_base *base, const struct rules_options *options,
 		return rc;
 	}
 	if (netlink_open(NETLINK_NETFILTER, &r->nl, &r->error) < 0 ||
-	    nftables_monitor_open(netlink_port_id(r->nl), &r->monitor, &r->error) < 0) {
+	    nft_monitor_open(netlink_port_id(r->nl), &r->monitor, &r->error) < 0) {
 		netlink_close(STEAL(r->nl));
 	}
 	*ret = r;
@@ -401,10 +436,11 @@ void rules_free(struct rules *r)
 	rules_iptables_free(r->iptables);
 	event_free(r->work);
 	event_free(r->tick);
-	nftables_monitor_close(r->monitor);
+	nft_monitor_close(r->monitor);
 	netlink_close(r->nl);
-	for (size_t i = 0; i < RULES_SETS; i++)
+	for (size_t i = 0; i < TRAFFIC_SETS; i++)
 		traffic_set_fini(&r->sets[i]);
+	free(r->containers);
 	free(r);
 }
 
@@ -425,7 +461,7 @@ void rules_view(const struct rules *r, struct rules_view *ret)
 		.forward_block = r->forward_block,
 		.sysctl_missing = r->sysctl_missing,
 		.guard = r->traffic.guard,
-		.peers = r->sets[RULES_PEERS].wanted + r->sets[RULES_PEERS_V6].wanted,
+		.peers = r->sets[TRAFFIC_PEERS].wanted + r->sets[TRAFFIC_PEERS_V6].wanted,
 		.guard_dropped_total = r->counters[0].packets,
 		.spoofed_dropped_total = r->counters[1].packets,
 		.dropped_lately = r->dropped_ms && clock_boot_ms() - r->dropped_ms < LATELY_MS,

@@ -80,6 +80,8 @@ void rules_after_routes(struct rules *r);
 void rules_look_around(struct rules *r, struct netlink *route_nl);
 /* Something was noticed in the kernel: perhaps containers live behind that device. */
 void rules_object_seen(struct rules *r, const struct kernel_object *object);
+/* A device is there, perhaps under another name than before. */
+void rules_device_seen(struct rules *r, uint32_t ifindex, const char *name);
 void rules_device_gone(struct rules *r, uint32_t ifindex);
 
 /* Compare everything at the next occasion. */

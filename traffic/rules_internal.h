@@ -14,17 +14,21 @@
 
 #define RULES_FOREIGN_MAX 16
 
-enum { RULES_PEERS, RULES_PEERS_V6, RULES_CONTAINERS, RULES_SETS };
-
 /* What else is in the packet filter, as far as it concerns us. */
 struct rules_survey {
 	struct rules *r;
 	bool iptables_drops; /* the FORWARD chain of iptables on nf_tables */
 	bool table_is_full;  /* our table has the chains for masquerade and forwarding */
 	char block[160];     /* another chain that drops what is forwarded */
-	struct nftables_chain_info leftovers[RULES_FOREIGN_MAX];
+	struct nft_chain_info leftovers[RULES_FOREIGN_MAX];
 	size_t leftovers_len;
 	struct iptables_table legacy[2][2]; /* by family and table: nat, filter */
+};
+
+/* Containers live behind it. */
+struct rules_device {
+	uint32_t ifindex;
+	char name[IFNAMSIZ];
 };
 
 struct rules {
@@ -33,7 +37,7 @@ struct rules {
 	void (*changed)(void *arg);
 	void *arg;
 	struct netlink *nl; /* NULL if the kernel has no nf_tables */
-	struct nftables_monitor *monitor;
+	struct nft_monitor *monitor;
 	struct event *monitor_event;
 	struct event *work; /* timer: compare, put back */
 	struct event *tick; /* timer: what no notification tells */
@@ -46,9 +50,12 @@ struct rules {
 	uint32_t ifindexes[TRAFFIC_DEVICES];
 	uint32_t lower_ifindex;
 	bool enable_nftables; /* the network's configuration asks for it */
-	char table[NFTABLES_NAME_SIZE];
+	char table[NFT_NAME_SIZE];
 	/* what stands */
-	struct traffic_set sets[RULES_SETS];
+	struct traffic_set sets[TRAFFIC_SETS];
+	struct rules_device *containers;
+	size_t containers_len;
+	size_t containers_cap;
 	bool dirty;     /* compare before anything else */
 	bool stands;    /* the table was once found or made as wanted */
 	bool leftovers; /* what others left behind has not been looked for */
@@ -70,7 +77,7 @@ struct rules {
 	/* for people */
 	char forward_block[240];
 	char sysctl_missing[256];
-	struct nftables_counter counters[2];
+	struct nft_counter counters[2];
 	int64_t dropped_ms; /* when a counter was last seen to rise; 0: never */
 	uint64_t heals_total;
 };

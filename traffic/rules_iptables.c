@@ -19,7 +19,7 @@ struct rules_iptables {
 	bool busy;
 	enum rules_iptables_kind kind;
 	struct traffic_rules rules;
-	char table[NFTABLES_NAME_SIZE];
+	char table[NFT_NAME_SIZE];
 	unsigned families; /* left to do */
 	int family;        /* under way */
 	unsigned writes;

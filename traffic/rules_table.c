@@ -14,43 +14,39 @@
 /* Somebody who takes our rules away again and again is answered more and more slowly. */
 static const struct backoff_policy fight = { .min_ms = 10, .max_ms = 5120, .calm_ms = 10000 };
 
-static const char *const set_names[RULES_SETS] = {
-	[RULES_PEERS] = TRAFFIC_SET_PEERS,
-	[RULES_PEERS_V6] = TRAFFIC_SET_PEERS_V6,
-	[RULES_CONTAINERS] = TRAFFIC_SET_CONTAINERS,
-};
+static struct nft_table table(const struct rules *r)
+{
+	return (struct nft_table){ .family = NFPROTO_INET, .name = r->table };
+}
 
 /* ---- sets ---- */
 
-static void take(struct rules *r, bool add, struct nftables_elements *ret)
+/* Takes what is to be added, removed, or (`all`) stands in a new table. */
+static size_t put_elements(struct rules *r, struct sequence *s, bool add, bool all)
 {
-	for (size_t i = 0; i < RULES_SETS; i++) {
-		struct nftables_key *keys;
+	const struct nft_table t = table(r);
+	size_t total = 0;
 
-		ret[i].set = set_names[i];
-		ret[i].len = traffic_set_take(&r->sets[i], add, &keys);
-		ret[i].keys = keys;
+	for (size_t i = 0; i < TRAFFIC_SETS; i++) {
+		auto_free struct nft_key *keys = NULL;
+		size_t len = all ? traffic_set_take_all(&r->sets[i], &keys)
+				 : traffic_set_take(&r->sets[i], add, &keys);
+		auto_free struct nft_element *elements = xcalloc(len + 1, sizeof(*elements));
+
+		for (size_t j = 0; j < len; j++)
+			elements[j].key = keys[j].b;
+		if (add)
+			nft_add_elements(s, &t, &traffic_sets[i], elements, len, false);
+		else
+			nft_delete_elements(s, &t, &traffic_sets[i], elements, len);
+		total += len;
 	}
-}
-
-static size_t elements_len(const struct nftables_elements *elements)
-{
-	size_t len = 0;
-
-	for (size_t i = 0; i < RULES_SETS; i++)
-		len += elements[i].len;
-	return len;
-}
-
-static void elements_fini(struct nftables_elements *elements)
-{
-	for (size_t i = 0; i < RULES_SETS; i++)
-		free((void *)elements[i].keys);
+	return total;
 }
 
 bool rules_table_pending(const struct rules *r)
 {
-	for (size_t i = 0; i < RULES_SETS; i++) {
+	for (size_t i = 0; i < TRAFFIC_SETS; i++) {
 		if (traffic_set_pending(&r->sets[i]))
 			return true;
 	}
@@ -59,33 +55,44 @@ bool rules_table_pending(const struct rules *r)
 
 int rules_table_flush(struct rules *r, bool add, struct err *e)
 {
-	struct nftables_elements elements[RULES_SETS];
-	int rc = 0;
+	auto_sequence struct sequence *s = sequence_new();
+	size_t len;
+	int rc;
 
-	take(r, add, elements);
-	if (elements_len(elements) > 0) {
-		rc = add ? nftables_change(r->nl, r->table, elements, RULES_SETS, NULL, 0, e)
-			 : nftables_change(r->nl, r->table, NULL, 0, elements, RULES_SETS, e);
-		/* What the set believes is wrong now. */
-		if (rc < 0)
-			r->dirty = true;
-	}
-	elements_fini(elements);
+	nft_begin(s);
+	len = put_elements(r, s, add, false);
+	nft_end(s);
+	rc = len ? sequence_run(s, r->nl, e) : 0;
+	/* What the set believes is wrong now. */
+	if (rc < 0)
+		r->dirty = true;
 	return rc;
 }
 
-static void observe_key(void *arg, const struct nftables_key *key)
+struct observation {
+	struct traffic_set *set;
+	uint8_t size;
+};
+
+static void observe_element(void *arg, const struct nft_element *el)
 {
-	traffic_set_observe(arg, key);
+	const struct observation *o = arg;
+	struct nft_key key = { .size = o->size };
+
+	memcpy(key.b, el->key, key.size);
+	traffic_set_observe(o->set, &key);
 }
 
 static int observe_sets(struct rules *r, struct err *e)
 {
-	for (size_t i = 0; i < RULES_SETS; i++) {
+	const struct nft_table t = table(r);
+
+	for (size_t i = 0; i < TRAFFIC_SETS; i++) {
+		struct observation o = { &r->sets[i], (uint8_t)nft_key_size(traffic_sets[i].type) };
 		int rc;
 
 		traffic_set_observe_begin(&r->sets[i]);
-		rc = nftables_set_visit(r->nl, r->table, set_names[i], observe_key, &r->sets[i], e);
+		rc = nft_elements_visit(r->nl, &t, &traffic_sets[i], NULL, observe_element, &o, e);
 		traffic_set_observe_end(&r->sets[i]);
 		if (rc < 0)
 			return rc;
@@ -98,25 +105,25 @@ static int observe_sets(struct rules *r, struct err *e)
 /* A table that is gone counts no longer, but what was counted stays. */
 void rules_table_read_counters(struct rules *r)
 {
-	for (size_t i = 0; i < ARRAY_LEN(r->counters); i++) {
-		struct nftables_counter *c = &r->counters[i];
-		uint64_t packets;
-		uint64_t bytes;
+	const struct nft_table t = table(r);
 
-		if (!r->nl || !r->started ||
-		    nftables_counter_read(r->nl, r->table, c->name, &packets, &bytes, NULL) < 0)
+	for (size_t i = 0; i < ARRAY_LEN(r->counters); i++) {
+		struct nft_counter *c = &r->counters[i];
+		struct nft_counter now = { .name = c->name };
+
+		if (!r->nl || !r->started || nft_counter_read(r->nl, &t, &now, NULL) < 0)
 			continue;
-		if (packets > c->packets && r->stands)
+		if (now.packets > c->packets && r->stands)
 			r->dropped_ms = clock_boot_ms();
-		c->packets = MAX(c->packets, packets);
-		c->bytes = MAX(c->bytes, bytes);
+		c->packets = MAX(c->packets, now.packets);
+		c->bytes = MAX(c->bytes, now.bytes);
 	}
 }
 
 /* ---- other people's rules ---- */
 
 /* Chains that flannel made: on iptables, and tables of their own. */
-static bool is_flannel(const struct nftables_chain_info *c)
+static bool is_flannel(const struct nft_chain_info *c)
 {
 	return (strcmp(c->table, "nat") == 0 && strcmp(c->name, "FLANNEL-POSTRTG") == 0) ||
 	       (strcmp(c->table, "filter") == 0 && strcmp(c->name, "FLANNEL-FWD") == 0) ||
@@ -125,7 +132,7 @@ static bool is_flannel(const struct nftables_chain_info *c)
 }
 
 /* Ours of an earlier start in iptables mode. */
-static bool is_ours(const struct rules *r, const struct nftables_chain_info *c)
+static bool is_ours(const struct rules *r, const struct nft_chain_info *c)
 {
 	size_t len = strlen(r->table);
 
@@ -135,19 +142,20 @@ static bool is_ours(const struct rules *r, const struct nftables_chain_info *c)
 }
 
 /* Ours of an earlier configuration: named after a tunnel device that is no more. */
-static bool is_obsolete(const struct rules *r, const struct nftables_chain_info *c)
+static bool is_obsolete(const struct rules *r, const struct nft_chain_info *c)
 {
 	unsigned vni;
 	char end;
 
-	return strcmp(c->name, traffic_chains[TRAFFIC_GUARD].name) == 0 &&
+	return (strcmp(c->name, traffic_chains[TRAFFIC_GUARD].name) == 0 ||
+		strcmp(c->name, "guard") == 0) &&
 	       strcmp(c->table, r->table) != 0 &&
 	       (sscanf(c->table, "flannel.%8u%c", &vni, &end) == 1 ||
 		sscanf(c->table, "flannel-v6.%8u%c", &vni, &end) == 1) &&
 	       if_nametoindex(c->table) == 0;
 }
 
-static bool is_leftover(const struct rules *r, const struct nftables_chain_info *c)
+static bool is_leftover(const struct rules *r, const struct nft_chain_info *c)
 {
 	if (c->family == NFPROTO_INET)
 		return is_obsolete(r, c);
@@ -162,7 +170,7 @@ static const char *family_name(uint8_t family)
 	return family == NFPROTO_INET ? "inet" : family == NFPROTO_IPV4 ? "ip" : "ip6";
 }
 
-static void survey_chain(void *arg, const struct nftables_chain_info *c)
+static void survey_chain(void *arg, const struct nft_chain_info *c)
 {
 	struct rules_survey *s = arg;
 	const struct traffic_place *place = &s->r->place;
@@ -190,7 +198,7 @@ static int take_survey(struct rules *r, struct rules_survey *s, struct err *e)
 	rules_mode_survey(s);
 	if (!r->nl)
 		return err_set(e, -EPROTONOSUPPORT, "nftables: the kernel does not have it");
-	return nftables_chains_visit(r->nl, survey_chain, s, e);
+	return nft_chains_visit(r->nl, survey_chain, s, e);
 }
 
 /* Only once ours stand, and once only: who makes them anew has a reason. */
@@ -202,14 +210,14 @@ static void remove_leftovers(struct rules *r, const struct rules_survey *s)
 		return;
 	r->leftovers = false;
 	for (size_t i = 0; i < s->leftovers_len; i++) {
-		const struct nftables_chain_info *c = &s->leftovers[i];
+		const struct nft_chain_info *c = &s->leftovers[i];
 		int rc;
 
 		if (strcmp(c->table, "nat") == 0 || strcmp(c->table, "filter") == 0)
-			rc = nftables_chain_delete(r->nl, c->family, c->table,
-						   strcmp(c->table, "nat") == 0 ? "POSTROUTING"
-										: "FORWARD",
-						   c->name, &e);
+			rc = nft_chain_delete(r->nl, c->family, c->table,
+					      strcmp(c->table, "nat") == 0 ? "POSTROUTING"
+									   : "FORWARD",
+					      c->name, &e);
 		else
 			rc = nft_table_delete(r->nl, c->family, c->table, &e);
 		/* Two chains may have been in one table. */
@@ -227,8 +235,8 @@ static void remove_leftovers(struct rules *r, const struct rules_survey *s)
 static int replace(struct rules *r, const struct traffic_rules *wanted, const char *why,
 		   struct err *e)
 {
-	struct nftables_elements elements[RULES_SETS];
-	struct nftables_ruleset set;
+	auto_sequence struct sequence *s = sequence_new();
+	struct nft_ruleset set;
 	struct timespec start;
 	struct timespec end;
 	double ms;
@@ -236,17 +244,14 @@ static int replace(struct rules *r, const struct traffic_rules *wanted, const ch
 
 	rules_table_read_counters(r);
 	set = traffic_ruleset(r->table, wanted, r->counters);
-	for (size_t i = 0; i < RULES_SETS; i++) {
-		struct nftables_key *keys;
-
-		elements[i].set = set_names[i];
-		elements[i].len = traffic_set_take_all(&r->sets[i], &keys);
-		elements[i].keys = keys;
-	}
 	clock_gettime(CLOCK_MONOTONIC, &start);
-	rc = nftables_replace(r->nl, &set, elements, RULES_SETS, e);
+	nft_begin(s);
+	nft_replace_ruleset(s, &set);
+	/* The guard never stands without its peers. */
+	put_elements(r, s, true, true);
+	nft_end(s);
+	rc = sequence_run(s, r->nl, e);
 	clock_gettime(CLOCK_MONOTONIC, &end);
-	elements_fini(elements);
 	if (rc < 0)
 		return rc;
 	ms = (double)(end.tv_sec - start.tv_sec) * 1e3 +
@@ -289,7 +294,7 @@ static void note_block(struct rules *r, const struct rules_survey *s)
 static int settle(struct rules *r, const struct rules_survey *s, struct err *e)
 {
 	struct traffic_rules wanted = { 0 };
-	struct nftables_ruleset set;
+	struct nft_ruleset set;
 	char why[128];
 	int rc;
 
@@ -297,7 +302,7 @@ static int settle(struct rules *r, const struct rules_survey *s, struct err *e)
 	note_block(r, s);
 	traffic_rules(&r->traffic, &r->place, rules_mode_chains(r, s), &wanted);
 	set = traffic_ruleset(r->table, &wanted, r->counters);
-	rc = nftables_compare(r->nl, &set, why, sizeof(why), e);
+	rc = nft_compare(r->nl, &set, why, sizeof(why), e);
 	if (rc == 0 && !why[0])
 		rc = observe_sets(r, e);
 	if (rc == 0 && why[0])

@@ -8,13 +8,19 @@
 #define COMMENT_MASQUERADE "flanneld masq"
 #define COMMENT_FORWARD    "flanneld forward"
 
-const struct nftables_chain traffic_chains[TRAFFIC_CHAINS] = {
+const struct nft_chain traffic_chains[TRAFFIC_CHAINS] = {
 	/* Before connection tracking: what is dropped here costs no entry there. */
-	[TRAFFIC_GUARD] = { "guard", "filter", NF_INET_PRE_ROUTING, NF_IP_PRI_RAW },
-	[TRAFFIC_TUNNEL] = { "tunnel", NULL, 0, 0 },
-	[TRAFFIC_INNER] = { "inner", NULL, 0, 0 },
-	[TRAFFIC_FORWARD] = { "forward", "filter", NF_INET_FORWARD, NF_IP_PRI_FILTER },
-	[TRAFFIC_MASQUERADE] = { "postrtg", "nat", NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC },
+	[TRAFFIC_GUARD] = { "fabric-guard", "filter", NF_INET_PRE_ROUTING, NF_IP_PRI_RAW },
+	[TRAFFIC_TUNNEL] = { "fabric-tunnel", NULL, 0, 0 },
+	[TRAFFIC_INNER] = { "fabric-inner", NULL, 0, 0 },
+	[TRAFFIC_FORWARD] = { "fabric-forward", "filter", NF_INET_FORWARD, NF_IP_PRI_FILTER },
+	[TRAFFIC_MASQUERADE] = { "fabric-postrtg", "nat", NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC },
+};
+
+const struct nft_set traffic_sets[TRAFFIC_SETS] = {
+	[TRAFFIC_PEERS] = { TRAFFIC_SET_PEERS, NFT_KEY_IPV4, false },
+	[TRAFFIC_PEERS_V6] = { TRAFFIC_SET_PEERS_V6, NFT_KEY_IPV6, false },
+	[TRAFFIC_CONTAINERS] = { TRAFFIC_SET_CONTAINERS, NFT_KEY_IFNAME, false },
 };
 
 static const uint8_t families[2] = { AF_INET, AF_INET6 };
@@ -28,27 +34,24 @@ static struct ip_net net(const char *text)
 	return n;
 }
 
-static struct nftables_rule *add(struct traffic_rules *r, enum traffic_chain chain, uint8_t family,
-				 enum nftables_verdict verdict)
+static struct nft_rule *add(struct traffic_rules *r, enum traffic_chain chain, uint8_t family,
+			    enum nft_action action)
 {
-	struct nftables_rule *rule;
+	struct nft_rule *rule;
 
 	GROW(r->items, r->len, r->cap);
 	rule = &r->items[r->len++];
-	*rule = (struct nftables_rule){ .chain = (uint8_t)chain,
-					.family = family,
-					.verdict = verdict };
+	*rule = (struct nft_rule){ .chain = (uint8_t)chain, .family = family, .action = action };
 	return rule;
 }
 
 /* ---- masquerade ---- */
 
-static struct nftables_rule *masquerade(struct traffic_rules *r, uint8_t family,
-					enum nftables_verdict verdict, const struct ip_net *source,
-					bool source_not, const struct ip_net *destination,
-					bool destination_not)
+static struct nft_rule *masquerade(struct traffic_rules *r, uint8_t family, enum nft_action action,
+				   const struct ip_net *source, bool source_not,
+				   const struct ip_net *destination, bool destination_not)
 {
-	struct nftables_rule *rule = add(r, TRAFFIC_MASQUERADE, family, verdict);
+	struct nft_rule *rule = add(r, TRAFFIC_MASQUERADE, family, action);
 
 	if (source)
 		rule->source = *source;
@@ -63,23 +66,24 @@ static struct nftables_rule *masquerade(struct traffic_rules *r, uint8_t family,
 static void masquerade_rules(const struct traffic_options *o, const struct traffic_place *place,
 			     size_t f, struct traffic_rules *ret)
 {
-	enum nftables_verdict snat =
-		o->fully_random ? NFTABLES_MASQUERADE_RANDOM : NFTABLES_MASQUERADE;
+	enum nft_action snat =
+		o->fully_random ? NFT_ACTION_MASQUERADE_RANDOM : NFT_ACTION_MASQUERADE;
 	struct ip_net multicast = f == 0 ? net("224.0.0.0/4") : net("ff00::/8");
 	const struct ip_net *all = &place->network[f];
 	const struct ip_net *own = &place->own[f];
 	uint8_t family = families[f];
-	struct nftables_rule *rule;
+	struct nft_rule *rule;
 
-	rule = masquerade(ret, family, NFTABLES_RETURN, NULL, false, NULL, false);
+	rule = masquerade(ret, family, NFT_ACTION_RETURN, NULL, false, NULL, false);
 	rule->mark = rule->mark_mask = TRAFFIC_KUBE_MARK;
-	masquerade(ret, family, NFTABLES_RETURN, own, false, all, false);
-	masquerade(ret, family, NFTABLES_RETURN, all, false, own, false);
+	masquerade(ret, family, NFT_ACTION_RETURN, own, false, all, false);
+	masquerade(ret, family, NFT_ACTION_RETURN, all, false, own, false);
 	/* From outside to a container here: it shall see who calls; the way back is through us. */
-	masquerade(ret, family, NFTABLES_RETURN, all, true, own, false);
+	masquerade(ret, family, NFT_ACTION_RETURN, all, true, own, false);
 	for (size_t i = 0; i < o->exclude_len; i++) {
 		if (o->exclude[i].addr.family == family)
-			masquerade(ret, family, NFTABLES_RETURN, all, false, &o->exclude[i], false);
+			masquerade(ret, family, NFT_ACTION_RETURN, all, false, &o->exclude[i],
+				   false);
 	}
 	masquerade(ret, family, snat, all, false, &multicast, true);
 	/* From outside through us to a container elsewhere: its answer must come back this way. */
@@ -90,21 +94,21 @@ static void masquerade_rules(const struct traffic_options *o, const struct traff
 
 static void forward_rules(const struct traffic_place *place, size_t f, struct traffic_rules *ret)
 {
-	struct nftables_rule *rule = add(ret, TRAFFIC_FORWARD, families[f], NFTABLES_ACCEPT);
+	struct nft_rule *rule = add(ret, TRAFFIC_FORWARD, families[f], NFT_ACTION_ACCEPT);
 
 	rule->source = place->network[f];
 	rule->comment = COMMENT_FORWARD;
-	rule = add(ret, TRAFFIC_FORWARD, families[f], NFTABLES_ACCEPT);
+	rule = add(ret, TRAFFIC_FORWARD, families[f], NFT_ACTION_ACCEPT);
 	rule->destination = place->network[f];
 	rule->comment = COMMENT_FORWARD;
 }
 
 /* ---- guard ---- */
 
-static struct nftables_rule *drop(struct traffic_rules *r, enum traffic_chain chain, uint8_t family,
-				  const char *counter, const char *comment)
+static struct nft_rule *drop(struct traffic_rules *r, enum traffic_chain chain, uint8_t family,
+			     const char *counter, const char *comment)
 {
-	struct nftables_rule *rule = add(r, chain, family, NFTABLES_DROP);
+	struct nft_rule *rule = add(r, chain, family, NFT_ACTION_DROP);
 
 	rule->counter = counter;
 	rule->comment = comment;
@@ -112,9 +116,9 @@ static struct nftables_rule *drop(struct traffic_rules *r, enum traffic_chain ch
 }
 
 /* Most packets have nothing to do with the tunnel: they meet these rules and no others. */
-static struct nftables_rule *jump(struct traffic_rules *r, enum traffic_chain to)
+static struct nft_rule *jump(struct traffic_rules *r, enum traffic_chain to)
 {
-	struct nftables_rule *rule = add(r, TRAFFIC_GUARD, 0, NFTABLES_JUMP);
+	struct nft_rule *rule = add(r, TRAFFIC_GUARD, 0, NFT_ACTION_JUMP);
 
 	rule->jump = traffic_chains[to].name;
 	return rule;
@@ -130,7 +134,7 @@ static void tunnel_rules(const struct traffic_place *place, struct traffic_rules
 {
 	static const char *const sets[2] = { TRAFFIC_SET_PEERS, TRAFFIC_SET_PEERS_V6 };
 	static const char from_container[] = "tunnel packet of a container";
-	struct nftables_rule *rule;
+	struct nft_rule *rule;
 
 	rule = drop(ret, TRAFFIC_TUNNEL, 0, TRAFFIC_COUNTER_GUARD, from_container);
 	rule->in_device_set = TRAFFIC_SET_CONTAINERS;
@@ -150,8 +154,8 @@ static void tunnel_rules(const struct traffic_place *place, struct traffic_rules
 
 static void impossible_source(struct traffic_rules *ret, struct ip_net source)
 {
-	struct nftables_rule *rule = drop(ret, TRAFFIC_INNER, source.addr.family,
-					  TRAFFIC_COUNTER_SPOOF, "impossible source");
+	struct nft_rule *rule = drop(ret, TRAFFIC_INNER, source.addr.family, TRAFFIC_COUNTER_SPOOF,
+				     "impossible source");
 
 	rule->source = source;
 }
@@ -172,8 +176,8 @@ static void inner_rules(const struct traffic_place *place, struct traffic_rules 
 	for (size_t i = 0; i < ARRAY_LEN(impossible); i++)
 		impossible_source(ret, net(impossible[i]));
 	for (size_t f = 0; f < ARRAY_LEN(families); f++) {
-		struct nftables_rule *rule = drop(ret, TRAFFIC_INNER, families[f],
-						  TRAFFIC_COUNTER_SPOOF, "unicast to many");
+		struct nft_rule *rule = drop(ret, TRAFFIC_INNER, families[f], TRAFFIC_COUNTER_SPOOF,
+					     "unicast to many");
 
 		rule->not_to_this_mac = true;
 		rule->destination = net(many[f]);
@@ -251,27 +255,20 @@ void traffic_rules_fini(struct traffic_rules *r)
 	memset(r, 0, sizeof(*r));
 }
 
-struct nftables_ruleset traffic_ruleset(const char *table, const struct traffic_rules *rules,
-					const struct nftables_counter *counters)
+struct nft_ruleset traffic_ruleset(const char *table, const struct traffic_rules *rules,
+				   const struct nft_counter *counters)
 {
-	static const struct nftables_set sets[] = {
-		{ TRAFFIC_SET_PEERS, NFTABLES_IPV4 },
-		{ TRAFFIC_SET_PEERS_V6, NFTABLES_IPV6 },
-		{ TRAFFIC_SET_CONTAINERS, NFTABLES_IFINDEX },
-	};
-
 	size_t chains_len = TRAFFIC_INNER + 1;
 
 	for (size_t i = 0; i < rules->len; i++)
 		chains_len = MAX(chains_len, (size_t)rules->items[i].chain + 1);
-	return (struct nftables_ruleset){ .table = table,
-					  .mark = TRAFFIC_MARK,
-					  .chains = traffic_chains,
-					  .chains_len = chains_len,
-					  .sets = sets,
-					  .sets_len = ARRAY_LEN(sets),
-					  .counters = counters,
-					  .counters_len = 2,
-					  .rules = rules->items,
-					  .rules_len = rules->len };
+	return (struct nft_ruleset){ .table = { NFPROTO_INET, table, TRAFFIC_MARK },
+				     .chains = traffic_chains,
+				     .chains_len = chains_len,
+				     .sets = traffic_sets,
+				     .sets_len = TRAFFIC_SETS,
+				     .counters = counters,
+				     .counters_len = 2,
+				     .rules = rules->items,
+				     .rules_len = rules->len };
 }

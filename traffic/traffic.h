@@ -8,21 +8,24 @@
  *               of the tunnel must not pretend to come from here
  *
  * From the network, the own subnet and the options follow the rules, and from the peers' leases the
- * addresses that the guard lets in. kernel/nftables.h writes both to the kernel.
+ * addresses that the guard lets in. kernel/nft.h writes both to the kernel.
  */
 #ifndef TRAFFIC_TRAFFIC_H
 #define TRAFFIC_TRAFFIC_H
 
-#include "kernel/nftables.h"
+#include "kernel/nft.h"
 
 #define TRAFFIC_EXCLUDE_MAX 64
 #define TRAFFIC_TABLE_MAX   20 /* bytes of a table's name: chains of iptables are named after it */
 #define TRAFFIC_DEVICES     2
 #define TRAFFIC_GUARDS      2
 
-/* Names inside the table, part of the interface: operators see them, scripts read them. */
-#define TRAFFIC_SET_PEERS      "peers"
-#define TRAFFIC_SET_PEERS_V6   "peers6"
+/*
+ * Names inside the table, part of the interface: operators see them, scripts read them. None without
+ * a dash, since nft reads back no name that is a word of its language, and it learns new ones.
+ */
+#define TRAFFIC_SET_PEERS      "fabric-peers"
+#define TRAFFIC_SET_PEERS_V6   "fabric-peers6"
 #define TRAFFIC_SET_CONTAINERS "container-devices"
 #define TRAFFIC_COUNTER_GUARD  "guard-dropped"
 #define TRAFFIC_COUNTER_SPOOF  "spoofed-dropped"
@@ -41,7 +44,10 @@ enum traffic_chain {
 	TRAFFIC_CHAINS
 };
 /* In the order of enum traffic_chain. */
-extern const struct nftables_chain traffic_chains[TRAFFIC_CHAINS];
+extern const struct nft_chain traffic_chains[TRAFFIC_CHAINS];
+
+enum { TRAFFIC_PEERS, TRAFFIC_PEERS_V6, TRAFFIC_CONTAINERS, TRAFFIC_SETS };
+extern const struct nft_set traffic_sets[TRAFFIC_SETS];
 
 struct traffic_options {
 	bool masquerade;
@@ -71,7 +77,7 @@ struct traffic_place {
 };
 
 struct traffic_rules {
-	struct nftables_rule *items;
+	struct nft_rule *items;
 	size_t len;
 	size_t cap;
 };
@@ -83,10 +89,10 @@ void traffic_rules(const struct traffic_options *o, const struct traffic_place *
 		   unsigned chains, struct traffic_rules *ret);
 void traffic_rules_fini(struct traffic_rules *r);
 
-/* What nftables_replace takes: the chains in use, their rules, and the guard's sets and counters.
+/* What nft_replace_ruleset takes: the chains in use, their rules, and the guard's sets and counters.
  * Borrows `rules`, `table` and `counters`, of which there are two. */
-struct nftables_ruleset traffic_ruleset(const char *table, const struct traffic_rules *rules,
-					const struct nftables_counter *counters);
+struct nft_ruleset traffic_ruleset(const char *table, const struct traffic_rules *rules,
+				   const struct nft_counter *counters);
 
 /* ---- the guard's sets ---- */
 
@@ -107,27 +113,27 @@ struct traffic_set {
 
 void traffic_set_init(struct traffic_set *s);
 void traffic_set_fini(struct traffic_set *s);
-void traffic_set_hold(struct traffic_set *s, const struct nftables_key *key);
+void traffic_set_hold(struct traffic_set *s, const struct nft_key *key);
 /* Must have been held. */
-void traffic_set_release(struct traffic_set *s, const struct nftables_key *key);
+void traffic_set_release(struct traffic_set *s, const struct nft_key *key);
 
 /*
  * What the kernel has: begin, then every element, then end. Without an observation the kernel is
  * believed to have what was taken from the set with traffic_set_take.
  */
 void traffic_set_observe_begin(struct traffic_set *s);
-void traffic_set_observe(struct traffic_set *s, const struct nftables_key *key);
+void traffic_set_observe(struct traffic_set *s, const struct nft_key *key);
 void traffic_set_observe_end(struct traffic_set *s);
 
 /*
  * Takes what must be added (`add`) or removed, in an array that the caller frees, and believes it
  * done; if it was not, observe. Returns the length.
  */
-size_t traffic_set_take(struct traffic_set *s, bool add, struct nftables_key **ret);
+size_t traffic_set_take(struct traffic_set *s, bool add, struct nft_key **ret);
 /* Whether somebody holds the key. */
-bool traffic_set_holds(const struct traffic_set *s, const struct nftables_key *key);
+bool traffic_set_holds(const struct traffic_set *s, const struct nft_key *key);
 bool traffic_set_pending(const struct traffic_set *s);
 /* All wanted keys, in an array that the caller frees, as traffic_set_take: for a new set. */
-size_t traffic_set_take_all(struct traffic_set *s, struct nftables_key **ret);
+size_t traffic_set_take_all(struct traffic_set *s, struct nft_key **ret);
 
 #endif

@@ -12,7 +12,7 @@
 #define INDEX_MIN 16 /* slots; a power of two, and never more than half are used */
 
 struct traffic_key {
-	struct nftables_key key;
+	struct nft_key key;
 	bool in_kernel : 1;
 	bool seen : 1; /* by the observation under way */
 	uint32_t holders;
@@ -34,13 +34,13 @@ void traffic_set_fini(struct traffic_set *s)
 
 /* ---- the table ---- */
 
-static uint64_t hash(const struct nftables_key *key)
+static uint64_t hash(const struct nft_key *key)
 {
 	return hash_bytes(key->b, sizeof(key->b));
 }
 
 /* The slot of the index that has this key, or the empty one where it would go. */
-static size_t slot_of(const struct traffic_set *s, const struct nftables_key *key)
+static size_t slot_of(const struct traffic_set *s, const struct nft_key *key)
 {
 	size_t slot = hash(key) & (s->index_len - 1);
 
@@ -49,7 +49,7 @@ static size_t slot_of(const struct traffic_set *s, const struct nftables_key *ke
 	return slot;
 }
 
-static struct traffic_key *find(const struct traffic_set *s, const struct nftables_key *key)
+static struct traffic_key *find(const struct traffic_set *s, const struct nft_key *key)
 {
 	size_t slot = s->index_len ? slot_of(s, key) : 0;
 
@@ -65,7 +65,7 @@ static void grow_index(struct traffic_set *s)
 		s->index[slot_of(s, &s->keys[i].key)] = (uint32_t)i + 1;
 }
 
-static struct traffic_key *find_or_make(struct traffic_set *s, const struct nftables_key *key)
+static struct traffic_key *find_or_make(struct traffic_set *s, const struct nft_key *key)
 {
 	struct traffic_key *k = find(s, key);
 
@@ -125,7 +125,7 @@ static void settle(struct traffic_set *s, struct traffic_key *k, bool before)
 		forget(s, k);
 }
 
-void traffic_set_hold(struct traffic_set *s, const struct nftables_key *key)
+void traffic_set_hold(struct traffic_set *s, const struct nft_key *key)
 {
 	struct traffic_key *k = find_or_make(s, key);
 	bool before = differs(k);
@@ -134,7 +134,7 @@ void traffic_set_hold(struct traffic_set *s, const struct nftables_key *key)
 	settle(s, k, before);
 }
 
-void traffic_set_release(struct traffic_set *s, const struct nftables_key *key)
+void traffic_set_release(struct traffic_set *s, const struct nft_key *key)
 {
 	struct traffic_key *k = find(s, key);
 	bool before;
@@ -146,7 +146,7 @@ void traffic_set_release(struct traffic_set *s, const struct nftables_key *key)
 	settle(s, k, before);
 }
 
-bool traffic_set_holds(const struct traffic_set *s, const struct nftables_key *key)
+bool traffic_set_holds(const struct traffic_set *s, const struct nft_key *key)
 {
 	const struct traffic_key *k = find(s, key);
 
@@ -161,7 +161,7 @@ void traffic_set_observe_begin(struct traffic_set *s)
 		s->keys[i].seen = false;
 }
 
-void traffic_set_observe(struct traffic_set *s, const struct nftables_key *key)
+void traffic_set_observe(struct traffic_set *s, const struct nft_key *key)
 {
 	find_or_make(s, key)->seen = true;
 }
@@ -183,9 +183,9 @@ bool traffic_set_pending(const struct traffic_set *s)
 	return s->changed > 0;
 }
 
-size_t traffic_set_take(struct traffic_set *s, bool add, struct nftables_key **ret)
+size_t traffic_set_take(struct traffic_set *s, bool add, struct nft_key **ret)
 {
-	struct nftables_key *keys = NULL;
+	struct nft_key *keys = NULL;
 	size_t len = 0;
 	size_t cap = 0;
 
@@ -203,9 +203,9 @@ size_t traffic_set_take(struct traffic_set *s, bool add, struct nftables_key **r
 	return len;
 }
 
-size_t traffic_set_take_all(struct traffic_set *s, struct nftables_key **ret)
+size_t traffic_set_take_all(struct traffic_set *s, struct nft_key **ret)
 {
-	struct nftables_key *keys = xmalloc((s->wanted + 1) * sizeof(*keys));
+	struct nft_key *keys = xmalloc((s->wanted + 1) * sizeof(*keys));
 	size_t len = 0;
 
 	for (size_t i = s->len; i-- > 0;) {

@@ -99,7 +99,7 @@ def bench_one_set(lab, size, puts, guard):
     host.namespace.run("nft", "flush", "ruleset")
     wait_for(lambda: daemon.metric("flannel_rules_healed_total") == 1, 10, "put back")
     back = (time.monotonic() - begin) * 1000
-    wait_for(lambda: len(set_elements(host, "peers")) >= (size if guard else 0), 10, "all peers are in")
+    wait_for(lambda: len(set_elements(host, "fabric-peers")) >= (size if guard else 0), 10, "all peers are in")
     print(
         f"{size:5}  {'on ' if guard else 'off'}   {elapsed:9.0f} {cpu:7.0f} {table:9.1f}"
         f"  {statistics.median(samples):9.2f} /{samples[int(len(samples) * 0.99)]:7.2f}"

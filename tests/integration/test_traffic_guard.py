@@ -201,7 +201,7 @@ def test_drops_are_told(lab):
     status = s.h1.daemon.wait_status(lambda d: "packets-dropped" in {p["name"] for p in d["problems"]})
     assert status["traffic"]["guardDroppedPackets"] == 7
     # A table that is put back goes on counting where it was.
-    s.h1.namespace.nft("delete chain inet flannel.1 forward")
+    s.h1.namespace.nft("delete chain inet flannel.1 fabric-forward")
     wait_for(lambda: s.h1.daemon.metric("flannel_rules_healed_total") == 1, 5, "the table is put back")
     assert counters(s.h1) == (7, 0)
     assert s.h1.daemon.metric("flannel_guard_dropped_packets_total") == 7
@@ -209,15 +209,15 @@ def test_drops_are_told(lab):
 
 def test_the_set_follows_the_leases(lab):
     s = Scene(lab)
-    assert set_elements(s.h1, "peers") == {s.h2.address}
+    assert set_elements(s.h1, "fabric-peers") == {s.h2.address}
     key, value = made_up_lease(7)
     key = PREFIX + key
     lab.etcd.put(key, value)
-    wait_for(lambda: len(set_elements(s.h1, "peers")) == 2, 2, "a new peer's address is in the set")
+    wait_for(lambda: len(set_elements(s.h1, "fabric-peers")) == 2, 2, "a new peer's address is in the set")
     lab.etcd.delete(key)
-    wait_for(lambda: set_elements(s.h1, "peers") == {s.h2.address}, 2, "and leaves it")
+    wait_for(lambda: set_elements(s.h1, "fabric-peers") == {s.h2.address}, 2, "and leaves it")
     s.outsider.start_daemon()
-    wait_for(lambda: s.outsider.address in set_elements(s.h1, "peers"), 2, "a new host is in the set")
+    wait_for(lambda: s.outsider.address in set_elements(s.h1, "fabric-peers"), 2, "a new host is in the set")
     assert s.h1.daemon.metric("flannel_guard_addresses") == 2
 
 
@@ -230,20 +230,20 @@ def test_two_leases_with_one_address_hold_it_both(lab):
         keys.append(free[number])
         lab.etcd.put(keys[-1], lease_value("192.0.2.77", f"02:00:00:00:00:0{number}"))
     s.h1.daemon.wait_peers(3)
-    assert set_elements(s.h1, "peers") == {s.h2.address, "192.0.2.77"}
+    assert set_elements(s.h1, "fabric-peers") == {s.h2.address, "192.0.2.77"}
     lab.etcd.delete(keys[0])
     s.h1.daemon.wait_peers(2)
-    assert set_elements(s.h1, "peers") == {s.h2.address, "192.0.2.77"}
+    assert set_elements(s.h1, "fabric-peers") == {s.h2.address, "192.0.2.77"}
     lab.etcd.delete(keys[1])
-    wait_for(lambda: set_elements(s.h1, "peers") == {s.h2.address}, 2, "the last holder is gone")
+    wait_for(lambda: set_elements(s.h1, "fabric-peers") == {s.h2.address}, 2, "the last holder is gone")
 
 
 def test_elements_that_others_removed_or_added_are_set_right(lab):
     s = Scene(lab)
-    s.h1.namespace.nft(f"delete element inet flannel.1 peers {{ {s.h2.address} }}")
-    wait_for(lambda: set_elements(s.h1, "peers") == {s.h2.address}, 1, "the peer is back")
-    s.h1.namespace.nft(f"add element inet flannel.1 peers {{ {s.outsider.address} }}")
-    wait_for(lambda: set_elements(s.h1, "peers") == {s.h2.address}, 1, "the intruder is out")
+    s.h1.namespace.nft(f"delete element inet flannel.1 fabric-peers {{ {s.h2.address} }}")
+    wait_for(lambda: set_elements(s.h1, "fabric-peers") == {s.h2.address}, 1, "the peer is back")
+    s.h1.namespace.nft(f"add element inet flannel.1 fabric-peers {{ {s.outsider.address} }}")
+    wait_for(lambda: set_elements(s.h1, "fabric-peers") == {s.h2.address}, 1, "the intruder is out")
 
 
 def test_the_guard_outlives_daemon_and_store(lab):
@@ -305,10 +305,10 @@ def test_pings_flow_while_peers_come_and_go(lab):
     with lab.pinger(s.c1, s.c2) as pinger:
         for number, key in enumerate(keys, 1):
             lab.etcd.put(key, lease_value(f"192.0.2.{100 + number}", f"02:00:00:00:01:{number:02x}"))
-        wait_for(lambda: len(set_elements(s.h1, "peers")) == 1 + len(keys), 5, "all are in")
+        wait_for(lambda: len(set_elements(s.h1, "fabric-peers")) == 1 + len(keys), 5, "all are in")
         for key in keys:
             lab.etcd.delete(key)
-        wait_for(lambda: set_elements(s.h1, "peers") == {s.h2.address}, 5, "all are out")
+        wait_for(lambda: set_elements(s.h1, "fabric-peers") == {s.h2.address}, 5, "all are out")
     assert pinger.lost == 0, pinger.report()
     assert stays(lambda: s.h1.daemon.metric("flannel_rules_healed_total") == 0, 0.2, "nothing was healed") is None
 
@@ -326,10 +326,10 @@ def test_a_peer_is_let_in_before_its_route_and_out_after_it(lab):
     daemon.start().wait_ready()
     key, value = made_up_lease(7)
     lab.etcd.put(PREFIX + key, value)
-    wait_for(lambda: len(set_elements(host, "peers")) == 1, 5, "the peer is in")
+    wait_for(lambda: len(set_elements(host, "fabric-peers")) == 1, 5, "the peer is in")
     daemon.wait_peers(1)
     lab.etcd.delete(PREFIX + key)
-    wait_for(lambda: not set_elements(host, "peers"), 5, "the peer is out")
+    wait_for(lambda: not set_elements(host, "fabric-peers"), 5, "the peer is out")
     words = ("NEWSETELEM", "RTM_NEWROUTE", "RTM_DELROUTE", "DELSETELEM")
     found = [word for line in trace.read_text().splitlines() for word in words if word in line]
     assert found == list(words)

@@ -11,6 +11,7 @@
 
 #include "traffic/traffic.h"
 #include "traffic/iptables_text.h"
+#include "kernel/nft_internal.h"
 
 #define PORT 8472
 
@@ -20,7 +21,7 @@ struct packet {
 	const char *name;
 	const char *source;
 	const char *destination;
-	enum nftables_verdict verdict;
+	enum nft_action verdict;
 	uint32_t mark;
 	const char *in_device;
 	uint16_t udp_port;
@@ -43,7 +44,7 @@ static bool net_matches(const struct ip_net *net, const char *text, bool not )
 	return !ip_net_is_set(net) || ip_net_contains(net, &a) != not ;
 }
 
-static bool matches(const struct nftables_rule *r, const struct packet *p)
+static bool matches(const struct nft_rule *r, const struct packet *p)
 {
 	struct ip_addr source = test_addr(p->source);
 
@@ -75,22 +76,22 @@ static enum traffic_chain chain_named(const char *name)
 	return 0;
 }
 
-/* NFTABLES_RETURN if no rule decides: the policy. */
-static enum nftables_verdict decide(const struct traffic_rules *rules, enum traffic_chain chain,
-				    const struct packet *p)
+/* NFT_ACTION_RETURN if no rule decides: the policy. */
+static enum nft_action decide(const struct traffic_rules *rules, enum traffic_chain chain,
+			      const struct packet *p)
 {
 	for (size_t i = 0; i < rules->len; i++) {
-		const struct nftables_rule *r = &rules->items[i];
-		enum nftables_verdict verdict = r->verdict;
+		const struct nft_rule *r = &rules->items[i];
+		enum nft_action verdict = r->action;
 
 		if (r->chain != chain || !matches(r, p))
 			continue;
-		if (verdict == NFTABLES_JUMP)
+		if (verdict == NFT_ACTION_JUMP)
 			verdict = decide(rules, chain_named(r->jump), p);
-		if (verdict != NFTABLES_RETURN || r->verdict != NFTABLES_JUMP)
+		if (verdict != NFT_ACTION_RETURN || r->action != NFT_ACTION_JUMP)
 			return verdict;
 	}
-	return NFTABLES_RETURN;
+	return NFT_ACTION_RETURN;
 }
 
 static const struct traffic_device devices[] = {
@@ -135,8 +136,8 @@ static void check_packets(const struct traffic_rules *rules, enum traffic_chain 
 
 static void test_masquerade(void **state UNUSED)
 {
-	const enum nftables_verdict snat = NFTABLES_MASQUERADE_RANDOM;
-	const enum nftables_verdict keep = NFTABLES_RETURN;
+	const enum nft_action snat = NFT_ACTION_MASQUERADE_RANDOM;
+	const enum nft_action keep = NFT_ACTION_RETURN;
 	const struct packet packets[] = {
 		ROW("own to own", "10.5.1.2", "10.5.1.3", keep),
 		ROW("own to remote", "10.5.1.2", "10.5.2.2", keep),
@@ -177,11 +178,11 @@ static void test_masquerade(void **state UNUSED)
 static void test_forward(void **state UNUSED)
 {
 	const struct packet packets[] = {
-		ROW("from the network", "10.5.2.2", "192.0.2.9", NFTABLES_ACCEPT),
-		ROW("to the network", "192.0.2.9", "10.5.2.2", NFTABLES_ACCEPT),
-		ROW("neither", "192.0.2.9", "192.0.2.10", NFTABLES_RETURN),
-		ROW("from the network, IPv6", "fd10:5::2", "2001:db8::9", NFTABLES_ACCEPT),
-		ROW("to the network, IPv6", "2001:db8::9", "fd10:5::2", NFTABLES_ACCEPT),
+		ROW("from the network", "10.5.2.2", "192.0.2.9", NFT_ACTION_ACCEPT),
+		ROW("to the network", "192.0.2.9", "10.5.2.2", NFT_ACTION_ACCEPT),
+		ROW("neither", "192.0.2.9", "192.0.2.10", NFT_ACTION_RETURN),
+		ROW("from the network, IPv6", "fd10:5::2", "2001:db8::9", NFT_ACTION_ACCEPT),
+		ROW("to the network, IPv6", "2001:db8::9", "fd10:5::2", NFT_ACTION_ACCEPT),
 	};
 	struct traffic_rules rules = rules_of(&everything);
 
@@ -191,8 +192,8 @@ static void test_forward(void **state UNUSED)
 
 static void test_guard(void **state UNUSED)
 {
-	const enum nftables_verdict drop = NFTABLES_DROP;
-	const enum nftables_verdict pass = NFTABLES_RETURN;
+	const enum nft_action drop = NFT_ACTION_DROP;
+	const enum nft_action pass = NFT_ACTION_RETURN;
 	const struct packet packets[] = {
 		ROW("peer", "192.0.2.2", "192.0.2.1", pass, .udp_port = PORT, .from_peer = true,
 		    .to_this_host = true),
@@ -236,22 +237,22 @@ static void test_anti_spoofing(void **state UNUSED)
 
 	for (size_t i = 0; i < ARRAY_LEN(impossible); i++) {
 		const char *to = strchr(impossible[i], ':') ? "fd10:5:0:1::2" : "10.5.1.2";
-		struct packet p = ROW(impossible[i], impossible[i], to, NFTABLES_DROP,
+		struct packet p = ROW(impossible[i], impossible[i], to, NFT_ACTION_DROP,
 				      .in_device = "flannel.1");
 
-		assert_row(decide(&rules, TRAFFIC_GUARD, &p) == NFTABLES_DROP, p.name);
+		assert_row(decide(&rules, TRAFFIC_GUARD, &p) == NFT_ACTION_DROP, p.name);
 		p.in_device = "flannel-v6.1";
-		assert_row(decide(&rules, TRAFFIC_GUARD, &p) == NFTABLES_DROP, p.name);
+		assert_row(decide(&rules, TRAFFIC_GUARD, &p) == NFT_ACTION_DROP, p.name);
 		p.in_device = "eth0";
-		assert_row(decide(&rules, TRAFFIC_GUARD, &p) == NFTABLES_RETURN, p.name);
+		assert_row(decide(&rules, TRAFFIC_GUARD, &p) == NFT_ACTION_RETURN, p.name);
 	}
 	const struct packet packets[] = {
-		ROW("unicast", "10.5.2.2", "10.5.1.2", NFTABLES_RETURN, .in_device = "flannel.1"),
-		ROW("unicast to many", "10.5.2.2", "10.5.1.2", NFTABLES_DROP,
+		ROW("unicast", "10.5.2.2", "10.5.1.2", NFT_ACTION_RETURN, .in_device = "flannel.1"),
+		ROW("unicast to many", "10.5.2.2", "10.5.1.2", NFT_ACTION_DROP,
 		    .in_device = "flannel.1", .to_many = true),
-		ROW("multicast to many", "10.5.2.2", "239.1.1.1", NFTABLES_RETURN,
+		ROW("multicast to many", "10.5.2.2", "239.1.1.1", NFT_ACTION_RETURN,
 		    .in_device = "flannel.1", .to_many = true),
-		ROW("from outside the network", "192.0.2.9", "10.5.1.2", NFTABLES_RETURN,
+		ROW("from outside the network", "192.0.2.9", "10.5.1.2", NFT_ACTION_RETURN,
 		    .in_device = "flannel.1"),
 	};
 	check_packets(&rules, TRAFFIC_GUARD, packets, ARRAY_LEN(packets));
@@ -271,7 +272,7 @@ static void test_switches(void **state UNUSED)
 	o.fully_random = false;
 	rules = rules_of(&o);
 	for (size_t i = 0; i < rules.len; i++)
-		assert_int_not_equal(rules.items[i].verdict, NFTABLES_MASQUERADE_RANDOM);
+		assert_int_not_equal(rules.items[i].action, NFT_ACTION_MASQUERADE_RANDOM);
 	traffic_rules_fini(&rules);
 
 	/* One family only: nothing about the other but in the guard. */
@@ -286,7 +287,7 @@ static void test_switches(void **state UNUSED)
 
 static void test_ruleset_has_the_chains_in_use(void **state UNUSED)
 {
-	const struct nftables_counter counters[2] = { { "a", 0, 0 }, { "b", 0, 0 } };
+	const struct nft_counter counters[2] = { { "a", 0, 0 }, { "b", 0, 0 } };
 	struct traffic_place p = place();
 	struct traffic_rules rules = { 0 };
 
@@ -302,14 +303,14 @@ static void test_ruleset_has_the_chains_in_use(void **state UNUSED)
 
 /* ---- sets ---- */
 
-static struct nftables_key key(unsigned number)
+static struct nft_key key(unsigned number)
 {
 	struct ip_addr a = ip_addr_from_u128(AF_INET, number);
 
-	return nftables_key_addr(&a);
+	return nft_key_addr(&a);
 }
 
-static unsigned number_of(const struct nftables_key *k)
+static unsigned number_of(const struct nft_key *k)
 {
 	return (unsigned)k->b[2] << 8 | k->b[3];
 }
@@ -317,7 +318,7 @@ static unsigned number_of(const struct nftables_key *k)
 /* What must be added or removed, as numbers; sorted is not needed, sets have few members here. */
 static size_t take(struct traffic_set *s, bool add, unsigned *first)
 {
-	struct nftables_key *keys;
+	struct nft_key *keys;
 	size_t len = traffic_set_take(s, add, &keys);
 
 	if (len)
@@ -328,8 +329,8 @@ static size_t take(struct traffic_set *s, bool add, unsigned *first)
 
 static void test_set_follows_its_holders(void **state UNUSED)
 {
-	struct nftables_key one = key(1);
-	struct nftables_key two = key(2);
+	struct nft_key one = key(1);
+	struct nft_key two = key(2);
 	struct traffic_set s;
 	unsigned first = 0;
 
@@ -367,8 +368,8 @@ static void test_set_follows_its_holders(void **state UNUSED)
 
 static void test_set_learns_from_the_kernel(void **state UNUSED)
 {
-	struct nftables_key keys[] = { key(1), key(2), key(3) };
-	struct nftables_key *all;
+	struct nft_key keys[] = { key(1), key(2), key(3) };
+	struct nft_key *all;
 	struct traffic_set s;
 	unsigned first = 0;
 
@@ -407,8 +408,8 @@ static void test_set_against_a_model(void **state UNUSED)
 	traffic_set_init(&s);
 	for (unsigned step = 0; step < 20000; step++) {
 		unsigned n = test_random(&seed) % ARRAY_LEN(holders);
-		struct nftables_key k = key(n);
-		struct nftables_key *keys;
+		struct nft_key k = key(n);
+		struct nft_key *keys;
 		size_t len;
 
 		switch (test_random(&seed) % 40) {
@@ -426,7 +427,7 @@ static void test_set_against_a_model(void **state UNUSED)
 			kernel[n] = !kernel[n]; /* somebody else, noticed at once */
 			traffic_set_observe_begin(&s);
 			for (unsigned i = 0; i < ARRAY_LEN(kernel); i++) {
-				struct nftables_key seen = key(i);
+				struct nft_key seen = key(i);
 
 				if (kernel[i])
 					traffic_set_observe(&s, &seen);
@@ -614,10 +615,10 @@ struct message {
 	char room[4096];
 } __attribute__((aligned(8)));
 
-static const struct nlattr *encode(const struct nftables_rule *r, struct message *m)
+static const struct nlattr *encode(const struct nft_rule *r, struct message *m)
 {
 	mnl_nlmsg_put_header(m);
-	nftables_rule_encode(r, &m->hdr);
+	nft_put_expressions(&m->hdr, r);
 	return mnl_nlmsg_get_payload(&m->hdr);
 }
 
@@ -630,8 +631,8 @@ static void test_every_rule_differs_from_every_other(void **state UNUSED)
 	assert_true(rules.len > 30);
 	for (size_t i = 0; i < rules.len; i++) {
 		for (size_t j = 0; j < rules.len; j++) {
-			bool same = nftables_attrs_match(encode(&rules.items[i], &a),
-							 encode(&rules.items[j], &b));
+			bool same = nft_attrs_equal(encode(&rules.items[i], &a),
+						    encode(&rules.items[j], &b));
 
 			if (same != (i == j))
 				fail_msg("rules %zu and %zu", i, j);
@@ -640,8 +641,7 @@ static void test_every_rule_differs_from_every_other(void **state UNUSED)
 	traffic_rules_fini(&rules);
 }
 
-/* The kernel may show more than was asked for, and hides flags of which none is set; anything else
- * is a difference. */
+/* The kernel hides flags of which none is set, or shows them unasked; anything else is a difference. */
 static void test_attributes_match_as_the_kernel_shows_them(void **state UNUSED)
 {
 	struct message want;
@@ -654,8 +654,8 @@ static void test_attributes_match_as_the_kernel_shows_them(void **state UNUSED)
 	mnl_attr_put_u32(&want.hdr, 2, 0);
 	mnl_attr_nest_end(&want.hdr, nest);
 
-	for (unsigned shape = 0; shape < 5; shape++) {
-		bool same = shape < 3;
+	for (unsigned shape = 0; shape < 6; shape++) {
+		bool same = shape == 0 || shape == 2 || shape == 5;
 
 		mnl_nlmsg_put_header(&have);
 		nest = mnl_attr_nest_start(&have.hdr, 7);
@@ -668,9 +668,11 @@ static void test_attributes_match_as_the_kernel_shows_them(void **state UNUSED)
 			mnl_attr_put_u32(&have.hdr, 2, 0);
 		if (shape == 4)
 			mnl_attr_put_u32(&have.hdr, 1, 6); /* one more of the same type */
+		if (shape == 5)
+			mnl_attr_put_u32(&have.hdr, 9, 0); /* flags unasked, none set */
 		mnl_attr_nest_end(&have.hdr, nest);
-		if (nftables_attrs_match(mnl_nlmsg_get_payload(&want.hdr),
-					 mnl_nlmsg_get_payload(&have.hdr)) != same)
+		if (nft_attrs_equal(mnl_nlmsg_get_payload(&want.hdr),
+				    mnl_nlmsg_get_payload(&have.hdr)) != same)
 			fail_msg("shape %u", shape);
 	}
 }

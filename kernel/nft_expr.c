@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A rule as nf_tables expressions. Each condition loads something into register 1 and compares it
+ * there; what becomes of the packet stands at the end. `nft --debug=netlink add rule ...` prints
+ * the same list.
+ */
+#include "kernel/nft_internal.h"
+
+#include <linux/if_packet.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_nat.h>
+#include <linux/rtnetlink.h>
+#include <net/ethernet.h>
+
+/* Offsets in headers. */
+#define ETHER_SOURCE     6
+#define IPV4_SOURCE      12
+#define IPV4_DESTINATION 16
+#define IPV6_SOURCE      8
+#define IPV6_DESTINATION 24
+#define UDP_SOURCE       0
+#define UDP_DESTINATION  2
+#define ICMPV6_TYPE      0
+
+/* An expression is a list element of name and data. */
+struct expr {
+	struct nlattr *item;
+	struct nlattr *data;
+};
+
+static struct expr expr_start(struct nlmsghdr *hdr, const char *name)
+{
+	struct expr x;
+
+	x.item = mnl_attr_nest_start(hdr, NFTA_LIST_ELEM);
+	mnl_attr_put_strz(hdr, NFTA_EXPR_NAME, name);
+	x.data = mnl_attr_nest_start(hdr, NFTA_EXPR_DATA);
+	return x;
+}
+
+static void expr_end(struct nlmsghdr *hdr, struct expr x)
+{
+	mnl_attr_nest_end(hdr, x.data);
+	mnl_attr_nest_end(hdr, x.item);
+}
+
+static void put_meta(struct nlmsghdr *hdr, uint32_t key)
+{
+	struct expr x = expr_start(hdr, "meta");
+
+	nft_put_be32(hdr, NFTA_META_KEY, key);
+	nft_put_be32(hdr, NFTA_META_DREG, NFT_REG_1);
+	expr_end(hdr, x);
+}
+
+static void put_payload(struct nlmsghdr *hdr, uint32_t base, uint32_t offset, uint32_t size,
+			uint32_t reg)
+{
+	struct expr x = expr_start(hdr, "payload");
+
+	nft_put_be32(hdr, NFTA_PAYLOAD_DREG, reg);
+	nft_put_be32(hdr, NFTA_PAYLOAD_BASE, base);
+	nft_put_be32(hdr, NFTA_PAYLOAD_OFFSET, offset);
+	nft_put_be32(hdr, NFTA_PAYLOAD_LEN, size);
+	expr_end(hdr, x);
+}
+
+static void put_cmp(struct nlmsghdr *hdr, bool not, const void *value, size_t size)
+{
+	struct expr x = expr_start(hdr, "cmp");
+
+	nft_put_be32(hdr, NFTA_CMP_SREG, NFT_REG_1);
+	nft_put_be32(hdr, NFTA_CMP_OP, not ? NFT_CMP_NEQ : NFT_CMP_EQ);
+	nft_put_value(hdr, NFTA_CMP_DATA, value, size);
+	expr_end(hdr, x);
+}
+
+/* register 1 &= mask */
+static void put_mask(struct nlmsghdr *hdr, const void *mask, size_t size)
+{
+	static const uint8_t zero[16];
+	struct expr x = expr_start(hdr, "bitwise");
+
+	nft_put_be32(hdr, NFTA_BITWISE_SREG, NFT_REG_1);
+	nft_put_be32(hdr, NFTA_BITWISE_DREG, NFT_REG_1);
+	nft_put_be32(hdr, NFTA_BITWISE_LEN, (uint32_t)size);
+	nft_put_value(hdr, NFTA_BITWISE_MASK, mask, size);
+	nft_put_value(hdr, NFTA_BITWISE_XOR, zero, size);
+	expr_end(hdr, x);
+}
+
+static void put_lookup(struct nlmsghdr *hdr, const char *set, bool not )
+{
+	struct expr x = expr_start(hdr, "lookup");
+
+	mnl_attr_put_strz(hdr, NFTA_LOOKUP_SET, set);
+	nft_put_be32(hdr, NFTA_LOOKUP_SREG, NFT_REG_1);
+	nft_put_be32(hdr, NFTA_LOOKUP_FLAGS, not ? NFT_LOOKUP_F_INV : 0);
+	expr_end(hdr, x);
+}
+
+static void put_lookup_verdict(struct nlmsghdr *hdr, const char *map)
+{
+	struct expr x = expr_start(hdr, "lookup");
+
+	mnl_attr_put_strz(hdr, NFTA_LOOKUP_SET, map);
+	nft_put_be32(hdr, NFTA_LOOKUP_SREG, NFT_REG_1);
+	nft_put_be32(hdr, NFTA_LOOKUP_DREG, NFT_REG_VERDICT);
+	expr_end(hdr, x);
+}
+
+static void put_immediate(struct nlmsghdr *hdr, int32_t code, const char *chain)
+{
+	struct expr x = expr_start(hdr, "immediate");
+
+	nft_put_be32(hdr, NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT);
+	nft_put_verdict(hdr, NFTA_IMMEDIATE_DATA, code, chain);
+	expr_end(hdr, x);
+}
+
+static void put_masquerade(struct nlmsghdr *hdr, uint32_t flags)
+{
+	struct expr x = expr_start(hdr, "masq");
+
+	nft_put_be32(hdr, NFTA_MASQ_FLAGS, flags);
+	expr_end(hdr, x);
+}
+
+static void put_counter(struct nlmsghdr *hdr, const char *counter)
+{
+	struct expr x = expr_start(hdr, "objref");
+
+	nft_put_be32(hdr, NFTA_OBJREF_IMM_TYPE, NFT_OBJECT_COUNTER);
+	mnl_attr_put_strz(hdr, NFTA_OBJREF_IMM_NAME, counter);
+	expr_end(hdr, x);
+}
+
+/* ---- conditions ---- */
+
+static void put_address(struct nlmsghdr *hdr, int family, bool source)
+{
+	if (family == AF_INET)
+		put_payload(hdr, NFT_PAYLOAD_NETWORK_HEADER,
+			    source ? IPV4_SOURCE : IPV4_DESTINATION, 4, NFT_REG_1);
+	else
+		put_payload(hdr, NFT_PAYLOAD_NETWORK_HEADER,
+			    source ? IPV6_SOURCE : IPV6_DESTINATION, 16, NFT_REG_1);
+}
+
+static void put_net(struct nlmsghdr *hdr, const struct ip_net *net, bool source, bool not )
+{
+	struct ip_net masked = ip_net_masked(net);
+	unsigned bits = ip_family_bits(net->addr.family);
+	size_t size = bits / 8;
+
+	put_address(hdr, net->addr.family, source);
+	if (net->len < bits) {
+		uint8_t mask[16] = { 0 };
+
+		for (unsigned i = 0; i < net->len; i++)
+			mask[i / 8] |= (uint8_t)(0x80 >> i % 8);
+		put_mask(hdr, mask, size);
+	}
+	put_cmp(hdr, not, masked.addr.b, size);
+}
+
+/* In a header of this protocol, that many bytes at that place. */
+static void put_transport(struct nlmsghdr *hdr, uint8_t protocol, uint32_t offset,
+			  const void *value, uint32_t size)
+{
+	put_meta(hdr, NFT_META_L4PROTO);
+	put_cmp(hdr, false, &protocol, sizeof(protocol));
+	put_payload(hdr, NFT_PAYLOAD_TRANSPORT_HEADER, offset, size, NFT_REG_1);
+	put_cmp(hdr, false, value, size);
+}
+
+static void put_device_conditions(struct nlmsghdr *hdr, const struct nft_rule *r)
+{
+	if (r->in_device[0]) {
+		char name[IFNAMSIZ] = { 0 };
+
+		snprintf(name, sizeof(name), "%s", r->in_device);
+		put_meta(hdr, NFT_META_IIFNAME);
+		put_cmp(hdr, false, name, sizeof(name));
+	}
+	if (r->in_device_group) {
+		put_meta(hdr, NFT_META_IIFGROUP);
+		put_cmp(hdr, false, &r->in_device_group, sizeof(r->in_device_group));
+	}
+	if (r->in_device_set) {
+		put_meta(hdr, NFT_META_IIFNAME);
+		put_lookup(hdr, r->in_device_set, false);
+	}
+	if (r->in_foreign_mac) {
+		/* The concatenation: the name fills register 1, the MAC begins register 2. */
+		put_meta(hdr, NFT_META_IIFNAME);
+		put_payload(hdr, NFT_PAYLOAD_LL_HEADER, ETHER_SOURCE, ETH_ALEN, NFT_REG_2);
+		put_lookup(hdr, r->in_foreign_mac, true);
+	}
+}
+
+static void put_packet_conditions(struct nlmsghdr *hdr, const struct nft_rule *r)
+{
+	if (r->not_to_this_mac) {
+		uint8_t type = PACKET_HOST;
+
+		put_meta(hdr, NFT_META_PKTTYPE);
+		put_cmp(hdr, true, &type, sizeof(type));
+	}
+	if (r->mark_mask) {
+		put_meta(hdr, NFT_META_MARK);
+		put_mask(hdr, &r->mark_mask, sizeof(r->mark_mask));
+		put_cmp(hdr, false, &r->mark, sizeof(r->mark));
+	}
+	if (r->family) {
+		uint8_t family = r->family == AF_INET ? NFPROTO_IPV4 : NFPROTO_IPV6;
+
+		put_meta(hdr, NFT_META_NFPROTO);
+		put_cmp(hdr, false, &family, sizeof(family));
+	}
+	if (r->udp_port) {
+		uint16_t port = htons(r->udp_port);
+
+		put_transport(hdr, IPPROTO_UDP, UDP_DESTINATION, &port, sizeof(port));
+	}
+	if (r->udp_source_port) {
+		uint16_t port = htons(r->udp_source_port);
+
+		put_transport(hdr, IPPROTO_UDP, UDP_SOURCE, &port, sizeof(port));
+	}
+	if (r->icmpv6_type)
+		put_transport(hdr, IPPROTO_ICMPV6, ICMPV6_TYPE, &r->icmpv6_type, 1);
+}
+
+static void put_address_conditions(struct nlmsghdr *hdr, const struct nft_rule *r)
+{
+	if (ip_net_is_set(&r->source))
+		put_net(hdr, &r->source, true, r->source_not);
+	if (ip_net_is_set(&r->destination))
+		put_net(hdr, &r->destination, false, r->destination_not);
+	if (r->source_set) {
+		put_address(hdr, r->family, true);
+		put_lookup(hdr, r->source_set, r->source_set_not);
+	}
+	if (r->to_this_host) {
+		uint32_t type = RTN_LOCAL;
+		struct expr x = expr_start(hdr, "fib");
+
+		nft_put_be32(hdr, NFTA_FIB_DREG, NFT_REG_1);
+		nft_put_be32(hdr, NFTA_FIB_RESULT, NFT_FIB_RESULT_ADDRTYPE);
+		nft_put_be32(hdr, NFTA_FIB_FLAGS, NFTA_FIB_F_DADDR);
+		expr_end(hdr, x);
+		put_cmp(hdr, false, &type, sizeof(type));
+	}
+}
+
+static void put_action(struct nlmsghdr *hdr, const struct nft_rule *r)
+{
+	switch (r->action) {
+	case NFT_ACTION_RETURN:
+		put_immediate(hdr, NFT_RETURN, NULL);
+		break;
+	case NFT_ACTION_ACCEPT:
+		put_immediate(hdr, NF_ACCEPT, NULL);
+		break;
+	case NFT_ACTION_DROP:
+		put_immediate(hdr, NF_DROP, NULL);
+		break;
+	case NFT_ACTION_JUMP:
+		put_immediate(hdr, NFT_JUMP, r->jump);
+		break;
+	case NFT_ACTION_MASQUERADE:
+		put_masquerade(hdr, 0);
+		break;
+	case NFT_ACTION_MASQUERADE_RANDOM:
+		put_masquerade(hdr, NF_NAT_RANGE_PROTO_RANDOM_FULLY);
+		break;
+	case NFT_ACTION_MAP:
+		put_address(hdr, r->family, true);
+		put_lookup_verdict(hdr, r->source_map);
+		break;
+	}
+}
+
+void nft_put_expressions(struct nlmsghdr *hdr, const struct nft_rule *r)
+{
+	struct nlattr *list = mnl_attr_nest_start(hdr, NFTA_RULE_EXPRESSIONS);
+
+	put_device_conditions(hdr, r);
+	put_packet_conditions(hdr, r);
+	put_address_conditions(hdr, r);
+	if (r->counter)
+		put_counter(hdr, r->counter);
+	put_action(hdr, r);
+	mnl_attr_nest_end(hdr, list);
+}

@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What nf_tables has, asked for and told. */
+#include "kernel/nft_internal.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <linux/netfilter.h>
+#include <string.h>
+
+#define TABLE_NAME_SIZE 256 /* as the kernel allows, with the terminator */
+
+/* ---- attributes ---- */
+
+const struct nlattr *nft_find(const struct nlmsghdr *hdr, uint16_t type)
+{
+	const struct nlattr *attr;
+
+	mnl_attr_for_each (attr, hdr, sizeof(struct nfgenmsg)) {
+		if (mnl_attr_get_type(attr) == type)
+			return attr;
+	}
+	return NULL;
+}
+
+const struct nlattr *nft_find_in(const struct nlattr *nest, uint16_t type)
+{
+	const struct nlattr *attr;
+
+	if (!nest)
+		return NULL;
+	mnl_attr_for_each_nested (attr, nest) {
+		if (mnl_attr_get_type(attr) == type)
+			return attr;
+	}
+	return NULL;
+}
+
+const char *nft_text(const struct nlattr *attr)
+{
+	return attr && mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) == 0 ? mnl_attr_get_str(attr)
+									 : "";
+}
+
+uint32_t nft_be32(const struct nlattr *attr)
+{
+	return attr && mnl_attr_get_payload_len(attr) == 4 ? ntohl(mnl_attr_get_u32(attr)) : 0;
+}
+
+static uint64_t be64(const struct nlattr *attr)
+{
+	return attr && mnl_attr_get_payload_len(attr) == 8 ? be64toh(mnl_attr_get_u64(attr)) : 0;
+}
+
+const char *nft_comment(const struct nlattr *userdata)
+{
+	const uint8_t *data = userdata ? mnl_attr_get_payload(userdata) : NULL;
+	size_t left = userdata ? mnl_attr_get_payload_len(userdata) : 0;
+
+	/* Type, size, value; one behind the other. */
+	while (left >= 2 && 2u + data[1] <= left) {
+		if (data[0] == NFT_COMMENT_TYPE && data[1] && data[1 + data[1]] == '\0')
+			return (const char *)data + 2;
+		left -= 2u + data[1];
+		data += 2u + data[1];
+	}
+	return "";
+}
+
+/* ---- questions ---- */
+
+struct answers {
+	nft_message_fn *visit;
+	void (*reset)(void *arg);
+	void *arg;
+	uint16_t type;
+	bool found;
+};
+
+static void on_answer(void *arg, const struct nlmsghdr *hdr)
+{
+	struct answers *a = arg;
+
+	if (hdr->nlmsg_type != a->type || hdr->nlmsg_len < NLMSG_LENGTH(sizeof(struct nfgenmsg)))
+		return;
+	a->found = true;
+	a->visit(a->arg, hdr);
+}
+
+static struct nlmsghdr *put_question(void *room, const struct nft_query *q)
+{
+	struct nlmsghdr *hdr = nft_put_header(room, q->message, 0, q->family);
+
+	for (size_t i = 0; i < ARRAY_LEN(q->by); i++) {
+		if (q->by[i].text)
+			mnl_attr_put_strz(hdr, q->by[i].type, q->by[i].text);
+	}
+	if (q->object)
+		nft_put_be32(hdr, NFTA_OBJ_TYPE, q->object);
+	return hdr;
+}
+
+static void forget_answers(void *arg)
+{
+	const struct answers *a = arg;
+
+	if (a->reset)
+		a->reset(a->arg);
+}
+
+_Static_assert(NFT_MSG_NEWTABLE == NFT_MSG_GETTABLE - 1 &&
+		       NFT_MSG_NEWCHAIN == NFT_MSG_GETCHAIN - 1 &&
+		       NFT_MSG_NEWRULE == NFT_MSG_GETRULE - 1 &&
+		       NFT_MSG_NEWSET == NFT_MSG_GETSET - 1 &&
+		       NFT_MSG_NEWSETELEM == NFT_MSG_GETSETELEM - 1 &&
+		       NFT_MSG_NEWOBJ == NFT_MSG_GETOBJ - 1,
+	       "the answer's number is the one before the question's");
+
+int nft_get(struct netlink *nl, const struct nft_query *q, nft_message_fn *visit, void *arg,
+	    struct err *e)
+{
+	char room[NFT_MESSAGE_ROOM] __attribute__((aligned(8)));
+	struct answers a = { visit, NULL, arg, nft_type((uint8_t)(q->message - 1)), false };
+
+	if (netlink_call(nl, put_question(room, q), on_answer, &a, e) < 0)
+		return err_wrap(e, "nftables: %s", q->by[1].text ? q->by[1].text : q->by[0].text);
+	return a.found ? 0 : err_set(e, -ENOENT, "nftables: no answer");
+}
+
+int nft_dump(struct netlink *nl, const struct nft_query *q, void (*reset)(void *arg),
+	     nft_message_fn *visit, void *arg, struct err *e)
+{
+	char room[NFT_MESSAGE_ROOM] __attribute__((aligned(8)));
+	struct answers a = { visit, reset, arg, nft_type((uint8_t)(q->message - 1)), false };
+
+	forget_answers(&a);
+	if (netlink_dump(nl, put_question(room, q), on_answer, forget_answers, &a, e) < 0)
+		return err_wrap(e, "nftables");
+	return 0;
+}
+
+/* ---- elements ---- */
+
+struct listing {
+	size_t key_size;
+	nft_element_fn *visit;
+	void *arg;
+};
+
+static void read_element(const struct nlattr *item, const struct listing *l)
+{
+	struct nft_element el = { 0 };
+	const struct nlattr *attr;
+
+	mnl_attr_for_each_nested (attr, item) {
+		const struct nlattr *value = NULL;
+
+		switch (mnl_attr_get_type(attr)) {
+		case NFTA_SET_ELEM_KEY:
+			value = nft_find_in(attr, NFTA_DATA_VALUE);
+			if (value && mnl_attr_get_payload_len(value) == l->key_size)
+				el.key = mnl_attr_get_payload(value);
+			break;
+		case NFTA_SET_ELEM_DATA:
+			value = nft_find_in(nft_find_in(attr, NFTA_DATA_VERDICT),
+					    NFTA_VERDICT_CHAIN);
+			el.chain = nft_text(value);
+			break;
+		case NFTA_SET_ELEM_USERDATA:
+			el.comment = nft_comment(attr);
+			break;
+		case NFTA_SET_ELEM_FLAGS:
+		case NFTA_SET_ELEM_TIMEOUT:
+		case NFTA_SET_ELEM_EXPIRATION:
+		case NFTA_SET_ELEM_EXPR:
+		case NFTA_SET_ELEM_EXPRESSIONS:
+		case NFTA_SET_ELEM_OBJREF:
+		case NFTA_SET_ELEM_KEY_END:
+			el.altered = true;
+			break;
+		}
+	}
+	if (el.key)
+		l->visit(l->arg, &el);
+}
+
+static void on_elements(void *arg, const struct nlmsghdr *hdr)
+{
+	const struct nlattr *list = nft_find(hdr, NFTA_SET_ELEM_LIST_ELEMENTS);
+	const struct nlattr *item;
+
+	if (!list)
+		return;
+	mnl_attr_for_each_nested (item, list)
+		read_element(item, arg);
+}
+
+void nft_read_elements(const struct nlmsghdr *hdr, size_t key_size, nft_element_fn *visit,
+		       void *arg)
+{
+	struct listing l = { key_size, visit, arg };
+
+	on_elements(&l, hdr);
+}
+
+static int get_element(struct netlink *nl, const struct nft_table *t, const struct nft_set *set,
+		       const void *key, struct listing *l, struct err *e)
+{
+	char room[NFT_MESSAGE_ROOM] __attribute__((aligned(8)));
+	struct nlmsghdr *hdr = nft_put_header(room, NFT_MSG_GETSETELEM, 0, t->family);
+	struct answers a = { on_elements, NULL, l, nft_type(NFT_MSG_NEWSETELEM), false };
+	struct nlattr *list;
+	struct nlattr *item;
+
+	mnl_attr_put_strz(hdr, NFTA_SET_ELEM_LIST_TABLE, t->name);
+	mnl_attr_put_strz(hdr, NFTA_SET_ELEM_LIST_SET, set->name);
+	list = mnl_attr_nest_start(hdr, NFTA_SET_ELEM_LIST_ELEMENTS);
+	item = mnl_attr_nest_start(hdr, NFTA_LIST_ELEM);
+	nft_put_value(hdr, NFTA_SET_ELEM_KEY, key, l->key_size);
+	mnl_attr_nest_end(hdr, item);
+	mnl_attr_nest_end(hdr, list);
+	return netlink_call(nl, hdr, on_answer, &a, e);
+}
+
+int nft_elements_visit(struct netlink *nl, const struct nft_table *t, const struct nft_set *set,
+		       const void *key, nft_element_fn *visit, void *arg, struct err *e)
+{
+	const struct nft_query q = { NFT_MSG_GETSETELEM,
+				     t->family,
+				     { { NFTA_SET_ELEM_LIST_TABLE, t->name },
+				       { NFTA_SET_ELEM_LIST_SET, set->name } },
+				     0 };
+	struct listing l = { nft_key_size(set->type), visit, arg };
+	int rc = key ? get_element(nl, t, set, key, &l, e)
+		     : nft_dump(nl, &q, NULL, on_elements, &l, e);
+
+	return rc < 0 ? err_wrap(e, "nftables set %s", set->name) : 0;
+}
+
+/* ---- counters ---- */
+
+static void read_counter(void *arg, const struct nlmsghdr *hdr)
+{
+	const struct nlattr *data = nft_find(hdr, NFTA_OBJ_DATA);
+	struct nft_counter *c = arg;
+
+	c->packets = be64(nft_find_in(data, NFTA_COUNTER_PACKETS));
+	c->bytes = be64(nft_find_in(data, NFTA_COUNTER_BYTES));
+}
+
+int nft_counter_read(struct netlink *nl, const struct nft_table *t, struct nft_counter *c,
+		     struct err *e)
+{
+	const struct nft_query q = { NFT_MSG_GETOBJ,
+				     t->family,
+				     { { NFTA_OBJ_TABLE, t->name }, { NFTA_OBJ_NAME, c->name } },
+				     NFT_OBJECT_COUNTER };
+
+	return nft_get(nl, &q, read_counter, c, e);
+}
+
+/* ---- rules ---- */
+
+/* How many bits of a mask are set, from the left. */
+static uint8_t mask_len(const uint8_t *mask, size_t size)
+{
+	uint8_t len = 0;
+
+	while (len < size * 8 && mask[len / 8] & 0x80 >> len % 8)
+		len++;
+	return len;
+}
+
+bool nft_read_destination(const struct nlmsghdr *hdr, struct ip_net *ret)
+{
+	const struct nlattr *list = nft_find(hdr, NFTA_RULE_EXPRESSIONS);
+	const struct nlattr *item;
+	struct ip_net net = { 0 };
+	bool masked = false;
+
+	if (!list)
+		return false;
+	mnl_attr_for_each_nested (item, list) {
+		const char *name = nft_text(nft_find_in(item, NFTA_EXPR_NAME));
+		const struct nlattr *data = nft_find_in(item, NFTA_EXPR_DATA);
+		bool mask = strcmp(name, "bitwise") == 0;
+		const struct nlattr *value =
+			nft_find_in(nft_find_in(data, mask ? NFTA_BITWISE_MASK : NFTA_CMP_DATA),
+				    NFTA_DATA_VALUE);
+		size_t size = value ? mnl_attr_get_payload_len(value) : 0;
+
+		/* A family is one byte. */
+		if ((!mask && strcmp(name, "cmp") != 0) || (size != 4 && size != 16))
+			continue;
+		if (mask) {
+			net.len = mask_len(mnl_attr_get_payload(value), size);
+			masked = true;
+			continue;
+		}
+		net.addr.family = size == 4 ? AF_INET : AF_INET6;
+		memcpy(net.addr.b, mnl_attr_get_payload(value), size);
+		if (!masked)
+			net.len = (uint8_t)(size * 8);
+	}
+	if (net.addr.family && net.len <= ip_family_bits(net.addr.family))
+		*ret = net;
+	return net.addr.family && net.len <= ip_family_bits(net.addr.family);
+}
+
+struct destinations {
+	struct ip_net *items;
+	size_t max;
+	size_t len;
+};
+
+static void destinations_reset(void *arg)
+{
+	((struct destinations *)arg)->len = 0;
+}
+
+static void on_rule(void *arg, const struct nlmsghdr *hdr)
+{
+	struct destinations *d = arg;
+	struct ip_net net;
+
+	if (!nft_read_destination(hdr, &net))
+		return;
+	if (d->len < d->max)
+		d->items[d->len] = net;
+	d->len++;
+}
+
+int nft_destinations_read(struct netlink *nl, const struct nft_table *t, const char *chain,
+			  struct ip_net *ret, size_t max, size_t *ret_len, struct err *e)
+{
+	const struct nft_query q = { NFT_MSG_GETRULE,
+				     t->family,
+				     { { NFTA_RULE_TABLE, t->name }, { NFTA_RULE_CHAIN, chain } },
+				     0 };
+	struct destinations d = { .items = ret, .max = max };
+	int rc = nft_dump(nl, &q, destinations_reset, on_rule, &d, e);
+
+	if (rc < 0)
+		return err_wrap(e, "chain %s", chain);
+	if (d.len > max)
+		return err_set(e, -E2BIG, "nftables: chain %s has %zu rules", chain, d.len);
+	*ret_len = d.len;
+	return 0;
+}
+
+/* ---- tables ---- */
+
+struct table_info {
+	uint8_t family;
+	char name[TABLE_NAME_SIZE];
+	char mark[NFT_COMMENT_SIZE];
+};
+
+struct tables {
+	struct table_info *items;
+	size_t len;
+	size_t cap;
+};
+
+static void tables_reset(void *arg)
+{
+	((struct tables *)arg)->len = 0;
+}
+
+static void read_table(void *arg, const struct nlmsghdr *hdr)
+{
+	const struct nfgenmsg *gen = mnl_nlmsg_get_payload(hdr);
+	struct tables *r = arg;
+	struct table_info *info;
+
+	GROW(r->items, r->len, r->cap);
+	info = &r->items[r->len++];
+	info->family = gen->nfgen_family;
+	snprintf(info->name, sizeof(info->name), "%s", nft_text(nft_find(hdr, NFTA_TABLE_NAME)));
+	snprintf(info->mark, sizeof(info->mark), "%s",
+		 nft_comment(nft_find(hdr, NFTA_TABLE_USERDATA)));
+}
+
+int nft_tables_visit(struct netlink *nl, nft_table_fn *visit, void *arg, struct err *e)
+{
+	const struct nft_query q = { .message = NFT_MSG_GETTABLE, .family = AF_UNSPEC };
+	struct tables r = { 0 };
+	int rc = nft_dump(nl, &q, tables_reset, read_table, &r, e);
+
+	for (size_t i = 0; i < r.len && rc == 0; i++)
+		visit(arg, r.items[i].family, r.items[i].name, r.items[i].mark);
+	free(r.items);
+	return rc;
+}
+
+/* ---- chains ---- */
+
+struct chains {
+	struct nft_chain_info *items;
+	size_t len;
+	size_t cap;
+};
+
+static void chains_reset(void *arg)
+{
+	((struct chains *)arg)->len = 0;
+}
+
+static void read_chain(void *arg, const struct nlmsghdr *hdr)
+{
+	const struct nfgenmsg *gen = mnl_nlmsg_get_payload(hdr);
+	const struct nlattr *hook = nft_find(hdr, NFTA_CHAIN_HOOK);
+	const struct nlattr *policy = nft_find(hdr, NFTA_CHAIN_POLICY);
+	struct chains *r = arg;
+	struct nft_chain_info *info;
+
+	GROW(r->items, r->len, r->cap);
+	info = &r->items[r->len++];
+	*info = (struct nft_chain_info){ .family = gen->nfgen_family, .base = hook != NULL };
+	snprintf(info->table, sizeof(info->table), "%s", nft_text(nft_find(hdr, NFTA_CHAIN_TABLE)));
+	snprintf(info->name, sizeof(info->name), "%s", nft_text(nft_find(hdr, NFTA_CHAIN_NAME)));
+	info->hook = nft_be32(nft_find_in(hook, NFTA_HOOK_HOOKNUM));
+	info->drops = policy && nft_be32(policy) == NF_DROP;
+}
+
+int nft_chains_visit(struct netlink *nl,
+		     void (*visit)(void *arg, const struct nft_chain_info *chain), void *arg,
+		     struct err *e)
+{
+	const struct nft_query q = { .message = NFT_MSG_GETCHAIN, .family = AF_UNSPEC };
+	struct chains r = { 0 };
+	int rc = nft_dump(nl, &q, chains_reset, read_chain, &r, e);
+
+	for (size_t i = 0; i < r.len && rc == 0; i++)
+		visit(arg, &r.items[i]);
+	free(r.items);
+	return rc;
+}
