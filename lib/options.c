@@ -343,14 +343,16 @@ struct help {
 
 static int print_option(const struct option_spec *s, void *value UNUSED, void *arg)
 {
-	static const char *const kinds[] = { "", " N", " TEXT", " WORD", " TEXT (repeatable)" };
+	static const char *const values[] = { "", "N", "TEXT", "WORD", "TEXT" };
 	const struct help *help = arg;
 	FILE *out = help->out;
 	char name[128] = "";
 
 	if (help->prefix)
 		environment_name(help->prefix, s->name, name, sizeof(name));
-	fprintf(out, "  --%s%s\n        %s", s->name, kinds[s->type], s->help);
+	fprintf(out, "  --%s%s%s%s\n        %s", s->name, *values[s->type] ? " " : "",
+		s->metavar ? s->metavar : values[s->type],
+		s->type == OPTION_LIST ? " (repeatable)" : "", s->help);
 	if (s->type == OPTION_INT)
 		fprintf(out, " (%" PRId64 " to %" PRId64 ")", s->min, s->max);
 	if (s->type == OPTION_CHOICE)

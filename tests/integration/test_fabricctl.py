@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import threading
@@ -63,37 +62,6 @@ def test_help():
     done = fabricctl()
     assert done.returncode == USAGE and done.stdout == "" and "commands:" in done.stderr
     assert fabricctl("help", "frobnicate").returncode == USAGE
-
-
-def test_every_option_and_command_is_in_the_manual_page():
-    page = (ROOT / "docs" / "man" / "fabricctl.1").read_text()
-    options = set()
-    for command in commands():
-        options |= set(re.findall(r"^ +(?:-\w, )?--([\w-]+)", fabricctl("help", command).stdout, re.M))
-        assert re.search(rf"^\.(It )?Cm {command}\b", page, re.M), command
-    assert len(options) > 20
-    for option in options:
-        assert re.search(rf"^\.It (Fl \w , |Fl )-{option}\b", page, re.M), option
-    documented = set(re.findall(r"^\.It .*?Fl -([\w-]+)", page, re.M)) | set(re.findall(r"^\.It Fl \w , -(\S+)", page, re.M))
-    assert documented - options == set()
-    for status in range(10):
-        assert re.search(rf"^\.It {status}$", page, re.M)
-
-
-def test_manual_page_is_well_formed():
-    if not shutil.which("mandoc"):
-        pytest.skip("mandoc is not installed")
-    done = subprocess.run(
-        ["mandoc", "-Tlint", "-Wwarning", ROOT / "docs" / "man" / "fabricctl.1"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout
-
-
-def test_completion_is_the_shipped_one():
-    shipped = (ROOT / "docs" / "completion" / "fabricctl.bash").read_text()
-    assert fabricctl("completion", "bash").stdout == shipped
-    assert fabricctl("completion", "tcsh").returncode == USAGE
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The manual pages and the shipped completion say what the programs' tables of options and commands say."""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from fabric import FLANNELD, ROOT
+from fabricctl_support import COMMANDS, USAGE, fabricctl
+
+PAGES = sorted((ROOT / "docs" / "man").glob("*.[1-8]"))
+
+
+def plain(text):
+    """One line without escapes and closing stop."""
+    return re.sub(r"\s+", " ", text.replace("\\-", "-").replace("\\&", "")).strip().rstrip(".")
+
+
+# ---- flanneld
+
+
+def daemon_options():
+    """{name: (value, text)} of flanneld --help."""
+    text = subprocess.run([FLANNELD, "--help"], capture_output=True, text=True, check=True).stdout
+    found = {}
+    for entry in re.split(r"^  --", text, flags=re.M)[1:]:
+        head, *lines = entry.splitlines()
+        name, _, value = head.partition(" ")
+        lines = [line.strip() for line in lines if line.startswith("        ") and "  environment " not in line]
+        found[name] = (value.replace(" (repeatable)", "").lower(), plain(" ".join(lines)))
+    return found
+
+
+def daemon_page():
+    """The same of the manual page."""
+    section = (ROOT / "docs" / "man" / "flanneld.8").read_text().split("\n.Sh OPTIONS\n")[1].split("\n.El\n")[0]
+    found = {}
+    for entry in section.split("\n.It Fl Fl ")[1:]:
+        head, _, text = entry.partition("\n")
+        name, _, value = head.partition(" Ar ")
+        text, _, variable = text.partition("\nEnvironment:\n.Ev ")
+        assert variable.strip() == f"FLANNELD_{re.sub('[-.]', '_', name).upper()} .", name
+        found[name] = (value, plain(text))
+    return found
+
+
+def same(a, b):
+    """But for the case of the first letter of sentences and how it is said that it may be repeated."""
+    return a.lower().replace(". refused", " refused") == b.lower().replace(". refused", " refused")
+
+
+def test_flanneld_options():
+    told, page = daemon_options(), daemon_page()
+    told.pop("h")
+    assert list(page) == list(told)
+    for name, (value, text) in told.items():
+        assert page[name][0] == value, name
+        assert same(page[name][1], text), f"{name}\n{page[name][1]}\n{text}"
+
+
+# ---- fabricctl
+
+
+def tool_options(command):
+    """{(letter, name, value)} of what a command takes."""
+    text = fabricctl("help", command).stdout
+    return set(re.findall(r"^  (?:-(\w), |    )--([\w-]+) ?(\S*)  ", text, re.M))
+
+
+def tool_page():
+    return (ROOT / "docs" / "man" / "fabricctl.1").read_text()
+
+
+def test_fabricctl_commands_and_statuses():
+    assert re.findall(r"^\.It Cm (\w+)", tool_page().split("The commands are:")[1], re.M)[0] == "subnets"
+    for command in COMMANDS:
+        assert re.search(rf"^\.It Cm {command}\b", tool_page(), re.M), command
+    for status in range(10):
+        assert re.search(rf"^\.It {status}$", tool_page(), re.M), status
+
+
+def test_fabricctl_options():
+    told = set().union(*(tool_options(command) for command in COMMANDS))
+    page = set()
+    for letter, name, value in re.findall(r"^\.It Fl (?:(\w) , )?-([\w-]+)(?: Ar (\S+)| Cm .*)?$", tool_page(), re.M):
+        page.add((letter, name, value))
+    # Of this one the page names the values.
+    told = {(letter, name, "" if name == "color" else value.lower()) for letter, name, value in told}
+    assert len(told) > 20 and page == told
+
+
+def test_fabricctl_synopsis():
+    """Every command names the options that are its own; what it shares with all others, and the store's, are left out."""
+    everywhere = tool_options("help") | {o for o in tool_options("subnets") if o[1].startswith(("etcd-", "state-dir"))}
+    synopsis = tool_page().split("\n.Sh SYNOPSIS\n")[1].split("\n.Sh ")[0]
+    for command in COMMANDS:
+        forms = [form for form in synopsis.split(".Nm\n") if form.startswith(f".Cm {command}")]
+        named = set(re.findall(r"Fl -?([\w-]+)", "".join(forms)))
+        own = {letter if letter in named else name for letter, name, _ in tool_options(command) - everywhere}
+        assert forms and named <= own, command
+        assert named == own or "Ar option ..." in "".join(forms), (command, own - named)
+
+
+def test_fabricctl_completion_is_the_shipped_one():
+    shipped = (ROOT / "docs" / "completion" / "fabricctl.bash").read_text()
+    assert fabricctl("completion", "bash").stdout == shipped
+    assert fabricctl("completion", "tcsh").returncode == USAGE
+
+
+# ---- both
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_page_is_well_formed(page):
+    if not shutil.which("mandoc"):
+        pytest.skip("mandoc is not installed")
+    done = subprocess.run(["mandoc", "-Tlint", "-Wwarning", page], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
