@@ -8,20 +8,22 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/pidfd.h>
+#include <sys/queue.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
 #define ERROR_MAX 256
 
 struct process {
+	struct event_base *base;
 	pid_t pid;
 	int pid_fd;
 	int output;
 	int error;
-	bool timed_out;
 	struct event *event;
 	process_done_fn *done;
 	void *arg;
+	LIST_ENTRY(process) link; /* of the dying */
 	char name[32];
 };
 
@@ -60,6 +62,57 @@ static void process_free(struct process *p)
 	free(p);
 }
 
+/* Whether it has ended, or -errno if that cannot be told. */
+static int reap(struct process *p, int *ret_status)
+{
+	pid_t pid;
+
+	do
+		pid = waitpid(p->pid, ret_status, WNOHANG);
+	while (pid < 0 && errno == EINTR);
+	return pid < 0 ? -errno : pid > 0;
+}
+
+/* ---- those that nobody waits for any more ---- */
+
+/*
+ * A process that was killed ends when the kernel lets it: not while it is inside a call that hangs,
+ * for example on a file system of the network. Nobody waits for it but this list.
+ */
+static LIST_HEAD(, process) dying = LIST_HEAD_INITIALIZER(dying);
+
+static void on_dead(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+	struct process *p = arg;
+	int status;
+
+	if (reap(p, &status) == 0)
+		return;
+	LIST_REMOVE(p, link);
+	process_free(p);
+}
+
+static void kill_and_forget(struct process *p)
+{
+	static const struct timeval look_again = { 1, 0 };
+	int status;
+
+	kill(p->pid, SIGKILL);
+	if (p->event)
+		event_free(STEAL(p->event));
+	if (reap(p, &status) != 0) {
+		process_free(p);
+		return;
+	}
+	/* Without a descriptor, by the time alone. */
+	p->event = event_new(p->base, p->pid_fd, EV_PERSIST | (p->pid_fd >= 0 ? EV_READ : 0),
+			     on_dead, p);
+	event_add(p->event, &look_again);
+	LIST_INSERT_HEAD(&dying, p, link);
+}
+
+/* ---- those that somebody waits for ---- */
+
 /* All of a memory file, at most `max` bytes. */
 static char *read_all(int fd, size_t max)
 {
@@ -88,8 +141,6 @@ static int outcome(struct process *p, int status, struct err *e)
 	auto_free char *said = read_all(p->error, ERROR_MAX);
 
 	said[strcspn(said, "\n")] = '\0';
-	if (p->timed_out)
-		return err_set(e, -ETIMEDOUT, "%s did not end in time", p->name);
 	if (WIFSIGNALED(status))
 		return err_set(e, -EIO, "%s was ended by signal %d", p->name, WTERMSIG(status));
 	if (WEXITSTATUS(status) != 0)
@@ -109,14 +160,15 @@ static void on_event(evutil_socket_t fd UNUSED, short what, void *arg)
 	int rc;
 
 	if (what & EV_TIMEOUT) {
-		p->timed_out = true;
-		kill(p->pid, SIGKILL);
+		rc = err_set(&e, -ETIMEDOUT, "%s did not end in time", p->name);
+		output = read_all(p->output, PROCESS_OUTPUT_MAX);
+		kill_and_forget(p);
+	} else {
+		rc = reap(p, &status);
+		rc = rc < 0 ? err_sys(&e, rc, "%s", p->name) : outcome(p, status, &e);
+		output = read_all(p->output, PROCESS_OUTPUT_MAX);
+		process_free(p);
 	}
-	while ((rc = waitpid(p->pid, &status, 0)) < 0 && errno == EINTR)
-		;
-	rc = rc < 0 ? err_sys(&e, -errno, "%s", p->name) : outcome(p, status, &e);
-	output = read_all(p->output, PROCESS_OUTPUT_MAX);
-	process_free(p);
 	done(done_arg, rc, output, &e);
 }
 
@@ -178,7 +230,7 @@ int process_start(struct event_base *base, const char *const argv[], const char 
 	if (!path)
 		return err_set(e, -ENOENT, "there is no program %s", argv[0]);
 	p = xcalloc(1, sizeof(*p));
-	*p = (struct process){ .pid_fd = -1, .done = done, .arg = arg };
+	*p = (struct process){ .base = base, .pid_fd = -1, .done = done, .arg = arg };
 	snprintf(p->name, sizeof(p->name), "%s", argv[0]);
 	input_fd = memory_file(input);
 	p->output = memory_file(NULL);
@@ -203,10 +255,6 @@ int process_start(struct event_base *base, const char *const argv[], const char 
 
 void process_cancel(struct process *p)
 {
-	if (!p)
-		return;
-	kill(p->pid, SIGKILL);
-	while (waitpid(p->pid, NULL, 0) < 0 && errno == EINTR)
-		;
-	process_free(p);
+	if (p)
+		kill_and_forget(p);
 }

@@ -20,6 +20,7 @@ struct process;
  * rc: 0, or negative with the reason in `e`: it could not be waited for, was killed after its time,
  * or ended with another status than 0, and then the text is its first line on stderr. `output` is
  * what it wrote to stdout, zero-terminated; valid during the call. The process is freed afterwards.
+ * One that was killed is not waited for: it may take its time to end.
  */
 typedef void process_done_fn(void *arg, int rc, const char *output, const struct err *e);
 
@@ -30,7 +31,7 @@ bool process_exists(const char *name);
 int process_start(struct event_base *base, const char *const argv[], const char *input,
 		  int64_t timeout_ms, process_done_fn *done, void *arg, struct process **ret,
 		  struct err *e) MUST_CHECK;
-/* Kills it if it still runs; `done` is not called. */
+/* Kills it if it still runs, without waiting for its end; `done` is not called. */
 void process_cancel(struct process *p);
 
 #endif
