@@ -96,6 +96,8 @@ struct backend;
 
 struct backend_type {
 	const char *name; /* as in Backend.Type, lower case */
+	/* Of its devices; NULL if it has none. */
+	const struct device_kind *device_kind;
 	/* Reads the Backend object; the error names key, value and range. */
 	int (*create)(const struct network_config *config, struct backend **ret, struct err *e);
 	void (*free)(struct backend *b);

@@ -401,6 +401,7 @@ static void vxlan_describe(const struct backend *b, char *buf, size_t size)
 
 const struct backend_type backend_vxlan = {
 	.name = "vxlan",
+	.device_kind = &device_vxlan,
 	.create = vxlan_create,
 	.free = vxlan_free,
 	.set_host = vxlan_set_host,

@@ -29,10 +29,11 @@ static bool has_mtu(const struct link_info *link, const struct backend_device *d
 	return !d->mtu_bytes || link->mtu_bytes == d->mtu_bytes;
 }
 
-bool device_is_as_wanted(const struct link_info *link, const struct backend_device *d)
+bool device_is_as_wanted(const struct link_info *link, const struct backend_device *d,
+			 const char *mark)
 {
-	return strcmp(link->name, d->name) == 0 && match(link, d) == DEVICE_SAME && link->up &&
-	       has_mtu(link, d) && has_mac(link, d);
+	return strcmp(link->name, d->name) == 0 && strcmp(link->alias, mark) == 0 &&
+	       match(link, d) == DEVICE_SAME && link->up && has_mtu(link, d) && has_mac(link, d);
 }
 
 bool device_find(struct netlink *nl, const struct backend_device *d, uint32_t *ret_ifindex,
@@ -57,10 +58,7 @@ static int create_device(struct netlink *nl, const struct backend_device *d, str
 					 .mtu_bytes = d->mtu_bytes };
 	int rc = link_create(nl, &device, e);
 
-	if (rc < 0)
-		return rc;
-	refuse_router_advertisements(d->name);
-	return link_get_by_name(nl, d->name, ret, e);
+	return rc < 0 ? rc : link_get_by_name(nl, d->name, ret, e);
 }
 
 /*
@@ -123,8 +121,8 @@ static int get_device(struct netlink *nl, const struct backend_device *d, uint32
 	return rc;
 }
 
-int device_apply(struct netlink *nl, const struct backend_device *d, uint32_t known_ifindex,
-		 uint32_t *ret_ifindex, bool *ret_changed, struct err *e)
+int device_apply(struct netlink *nl, const struct backend_device *d, const char *mark,
+		 uint32_t known_ifindex, uint32_t *ret_ifindex, bool *ret_changed, struct err *e)
 {
 	struct link_info link;
 	bool changed = false;
@@ -133,7 +131,13 @@ int device_apply(struct netlink *nl, const struct backend_device *d, uint32_t kn
 	rc = get_device(nl, d, known_ifindex, &link, &changed, e);
 	if (rc < 0)
 		return rc;
-	if (!has_mac(&link, d)) {
+	refuse_router_advertisements(d->name);
+	/* First of all, so that whatever happens next it is known as ours. */
+	if (strcmp(link.alias, mark) != 0) {
+		changed = true;
+		rc = link_set_alias(nl, link.ifindex, mark, e);
+	}
+	if (rc == 0 && !has_mac(&link, d)) {
 		changed = true;
 		rc = link_set_mac(nl, link.ifindex, &d->mac, e);
 	}

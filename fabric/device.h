@@ -7,6 +7,9 @@
 #include "kernel/netlink.h"
 
 /*
+ * `mark` (kernel/marks.h) is the alias that says whose the device is. One that is as wanted but for
+ * its alias gets ours: an earlier version or flannel made it.
+ *
  * Makes the device exist with the wanted attributes and up, changing as little as possible;
  * *ret_ifindex is its index. An existing device is kept, with index, if it is the same tunnel; its
  * place in the underlay, MTU and MAC are changed in place; one that is another tunnel under our
@@ -16,11 +19,13 @@
  * known_ifindex: the index it had last, 0 if none. Somebody may have renamed it: then it is given
  * its name back, since it would stand in the way of another one.
  */
-int device_apply(struct netlink *nl, const struct backend_device *d, uint32_t known_ifindex,
-		 uint32_t *ret_ifindex, bool *ret_changed, struct err *e) MUST_CHECK;
+int device_apply(struct netlink *nl, const struct backend_device *d, const char *mark,
+		 uint32_t known_ifindex, uint32_t *ret_ifindex, bool *ret_changed,
+		 struct err *e) MUST_CHECK;
 
 /* Whether a device is as wanted in everything. */
-bool device_is_as_wanted(const struct link_info *link, const struct backend_device *d);
+bool device_is_as_wanted(const struct link_info *link, const struct backend_device *d,
+			 const char *mark);
 
 /*
  * True if the wanted device exists already as this tunnel, made by an earlier run or by flannel,

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The devices of the fabric: kept as the backend wants them, by name; and what is obsolete. */
+/* The devices of the fabric: kept as the backend wants them, by name. */
+#include <errno.h>
+
 #include "fabric/apply.h"
 #include "fabric/device.h"
 #include "fabric/fabric_internal.h"
-#include "kernel/link.h"
-#include "kernel/underlay.h"
 #include "lib/log.h"
 
 static void set_ifindex(struct fabric *f, size_t i, uint32_t ifindex)
@@ -13,6 +13,7 @@ static void set_ifindex(struct fabric *f, size_t i, uint32_t ifindex)
 		return;
 	if (f->ifindexes[i])
 		reconcile_forget_device(f->reconcile, f->ifindexes[i]);
+	f->sweep_due = true;
 	f->ifindexes[i] = ifindex;
 	f->kernel.marks.ifindexes[i] = ifindex;
 	f->backend->type->set_ifindex(f->backend, i, ifindex);
@@ -31,6 +32,8 @@ void fabric_place_rules(struct fabric *f)
 		.enable_nftables = f->config.enable_nftables,
 	};
 
+	memcpy(place.mark, f->mark, sizeof(place.mark));
+
 	for (size_t i = 0; i < f->devices_len; i++) {
 		const struct backend_device *d = &f->devices[i];
 
@@ -44,6 +47,29 @@ void fabric_place_rules(struct fabric *f)
 	rules_place(f->rules, &place);
 }
 
+/* False if it is not as wanted. */
+static bool look_after_device(struct fabric *f, size_t i, uint32_t *ret_ifindex)
+{
+	const struct backend_device *d = &f->devices[i];
+	bool changed = false;
+	struct err e;
+	int rc;
+
+	rc = device_apply(f->nl, d, f->mark, f->ifindexes[i], ret_ifindex, &changed, &e);
+	/* One of ours from before, which would go later anyway, may stand in the way. */
+	if ((rc == -EADDRINUSE || rc == -EEXIST) && fabric_sweep_conflicts(f, d))
+		rc = device_apply(f->nl, d, f->mark, f->ifindexes[i], ret_ifindex, &changed, &e);
+	if (rc < 0)
+		f->device_error = e;
+	if (changed) {
+		f->device_repairs_total += f->settled_once;
+		log_info(f->settled_once ? "device-repaired" : "device-made", "%s, index %u",
+			 d->name, *ret_ifindex);
+		f->dirty = KERNEL_ALL_KINDS;
+	}
+	return rc == 0;
+}
+
 bool fabric_look_after_devices(struct fabric *f)
 {
 	bool moved = false;
@@ -54,20 +80,8 @@ bool fabric_look_after_devices(struct fabric *f)
 	f->kernel.marks.ifindexes_len = f->devices_len;
 	for (size_t i = 0; i < f->devices_len; i++) {
 		uint32_t ifindex = 0;
-		bool changed = false;
-		struct err e;
 
-		if (device_apply(f->nl, &f->devices[i], f->ifindexes[i], &ifindex, &changed, &e) <
-		    0) {
-			f->device_error = e;
-			all = false;
-		}
-		if (changed) {
-			f->device_repairs_total += f->settled_once;
-			log_info(f->settled_once ? "device-repaired" : "device-made",
-				 "%s, index %u", f->devices[i].name, ifindex);
-			f->dirty = KERNEL_ALL_KINDS;
-		}
+		all &= look_after_device(f, i, &ifindex);
 		moved |= ifindex != f->ifindexes[i];
 		set_ifindex(f, i, ifindex);
 	}
@@ -95,67 +109,4 @@ void fabric_find_devices(struct fabric *f)
 			f->backend->type->keep_mac(f->backend, i, &mac);
 		set_ifindex(f, i, ifindex);
 	}
-}
-
-/*
- * A tunnel device that an earlier configuration needed: it carries the address of the subnet we
- * had, and so is nobody else's.
- */
-static bool is_obsolete(const struct fabric *f, const struct link_info *link,
-			const struct underlay_address *addresses, size_t len,
-			const struct fabric_previous *previous)
-{
-	const struct backend_device *devices;
-	size_t devices_len = backend_devices(f->backend, &devices);
-
-	if (!*link->kind)
-		return false;
-	for (size_t i = 0; i < devices_len; i++) {
-		if (strcmp(link->name, devices[i].name) == 0)
-			return false;
-	}
-	for (size_t i = 0; i < len; i++) {
-		const struct ip_addr *addr = &addresses[i].net.addr;
-
-		if (addresses[i].ifindex == link->ifindex &&
-		    addresses[i].net.len == ip_family_bits(addr->family) &&
-		    (ip_addr_equal(addr, &previous->own.v4.addr) ||
-		     ip_addr_equal(addr, &previous->own.v6.addr)))
-			return true;
-	}
-	return false;
-}
-
-void fabric_find_obsolete(struct fabric *f, const struct fabric_previous *previous)
-{
-	struct underlay_address *addresses = NULL;
-	struct link_info *links = NULL;
-	size_t addresses_len = 0;
-	size_t links_len = 0;
-
-	f->obsolete_len = 0;
-	if (link_list(f->nl, &links, &links_len, NULL) == 0 &&
-	    underlay_addresses(f->nl, AF_UNSPEC, &addresses, &addresses_len, NULL) == 0) {
-		for (size_t i = 0; i < links_len && f->obsolete_len < FABRIC_OBSOLETE_MAX; i++) {
-			if (is_obsolete(f, &links[i], addresses, addresses_len, previous))
-				f->obsolete[f->obsolete_len++] = links[i].ifindex;
-		}
-	}
-	free(links);
-	free(addresses);
-}
-
-void fabric_remove_obsolete(struct fabric *f)
-{
-	struct err e;
-
-	for (size_t i = 0; i < f->obsolete_len; i++) {
-		if (link_delete(f->nl, f->obsolete[i], &e) < 0)
-			log_warn("device-obsolete", "%s", e.text);
-		else
-			log_info("device-obsolete",
-				 "device %u of an earlier configuration is removed",
-				 f->obsolete[i]);
-	}
-	f->obsolete_len = 0;
 }

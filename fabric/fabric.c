@@ -210,11 +210,12 @@ static void on_work(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 	}
 	if (!f->settled_once && f->devices_ok) {
 		f->settled_once = true;
-		fabric_remove_obsolete(f);
 		arm_slow(f);
 		/* What the first list needed is not needed again. */
 		malloc_trim(0);
 	}
+	if (f->sweep_due && f->devices_ok)
+		fabric_sweep(f);
 	f->ops->settled(f->arg);
 }
 
@@ -222,6 +223,7 @@ static void on_slow(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 {
 	struct fabric *f = arg;
 
+	f->sweep_due = true;
 	fabric_sync(f);
 	want_underlay(f);
 	arm_slow(f);
@@ -308,7 +310,7 @@ static void on_link(void *arg, const struct link_info *link, bool gone)
 			continue;
 		if (gone && ours)
 			log_warn("device-gone", "%s was deleted; making it again", d->name);
-		if (gone || !ours || !device_is_as_wanted(link, d)) {
+		if (gone || !ours || !device_is_as_wanted(link, d, f->mark)) {
 			f->devices_dirty = true;
 			fabric_want_work(f, 0);
 		}
@@ -436,6 +438,11 @@ void fabric_use_rules(struct fabric *f, struct rules *rules, bool blackhole)
 	f->blackhole = blackhole;
 }
 
+void fabric_set_mark(struct fabric *f, const char *mark)
+{
+	snprintf(f->mark, sizeof(f->mark), "%s", mark);
+}
+
 struct netlink *fabric_netlink(struct fabric *f)
 {
 	return f->nl;
@@ -472,7 +479,8 @@ int fabric_setup(struct fabric *f, const struct network_config *config,
 	if (rc < 0)
 		return rc;
 	fabric_find_devices(f);
-	fabric_find_obsolete(f, previous);
+	f->previous = *previous;
+	f->sweep_due = true;
 	f->config = *config;
 	f->config.backend = NULL;
 	f->kernel.marks.networks[0] =

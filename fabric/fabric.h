@@ -40,6 +40,8 @@ void fabric_free(struct fabric *f);
 /* Before fabric_setup: the traffic rules that go with the objects, or NULL. Borrowed. blackhole:
  * the own subnet's addresses that no container has lead nowhere. */
 void fabric_use_rules(struct fabric *f, struct rules *rules, bool blackhole);
+/* Before fabric_setup: what we mark with what is ours (kernel/marks.h). Copied. */
+void fabric_set_mark(struct fabric *f, const char *mark);
 struct netlink *fabric_netlink(struct fabric *f);
 
 /* What the last run left behind, from its subnet.env; unset if there was none. */

@@ -4,7 +4,8 @@
  *
  *   fabric.c    life, the loop's work, notifications
  *   peers.c     which leases are of use here, and what they mean in kernel objects; peers_glue.c
- *   devices.c   the tunnel devices, ours and those of an earlier configuration
+ *   devices.c   the tunnel devices
+ *   sweep.c     what we made once and nobody wants any more
  */
 #ifndef FABRIC_FABRIC_INTERNAL_H
 #define FABRIC_FABRIC_INTERNAL_H
@@ -12,10 +13,9 @@
 #include <sys/queue.h>
 
 #include "fabric/fabric.h"
+#include "kernel/marks.h"
 #include "fabric/peers.h"
 #include "lib/backoff.h"
-
-#define FABRIC_OBSOLETE_MAX 8
 
 struct fabric {
 	struct event_base *base;
@@ -41,8 +41,9 @@ struct fabric {
 	bool wants_dirty; /* devices, paths or our own subnet changed: all is to be wanted anew */
 	bool underlay_lost;
 	bool devices_ok;
-	uint32_t obsolete[FABRIC_OBSOLETE_MAX]; /* devices to remove once all is settled */
-	size_t obsolete_len;
+	bool sweep_due; /* once all is settled */
+	char mark[MARK_SIZE];
+	struct fabric_previous previous;
 	struct err device_error;
 	const struct backend_device *devices; /* the backend's */
 	uint32_t ifindexes[BACKEND_DEVICES];
@@ -76,8 +77,14 @@ bool fabric_look_after_devices(struct fabric *f);
  * changing it would cost packets; and what is on them can be read ahead.
  */
 void fabric_find_devices(struct fabric *f);
-/* Devices of an earlier configuration: found before ours are made, removed when all is settled. */
-void fabric_find_obsolete(struct fabric *f, const struct fabric_previous *previous);
-void fabric_remove_obsolete(struct fabric *f);
+
+/* sweep.c */
+/*
+ * Removes what carries our mark and nobody wants: devices here, tables and chains in the traffic
+ * rules. Only when all that is wanted stands.
+ */
+void fabric_sweep(struct fabric *f);
+/* Of that only what keeps device `d` from being made. True if something was removed. */
+bool fabric_sweep_conflicts(struct fabric *f, const struct backend_device *d);
 
 #endif

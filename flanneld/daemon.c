@@ -11,6 +11,7 @@
 #include "flanneld/state_file.h"
 #include "flanneld/status.h"
 #include "flanneld/subnet_file.h"
+#include "kernel/marks.h"
 #include "lib/clock.h"
 #include "lib/file.h"
 #include "lib/http.h"
@@ -535,6 +536,7 @@ static int start(struct daemon *d, struct err *e)
 		.healthz_ip = o->healthz_ip,
 		.healthz_port = (uint16_t)o->healthz_port,
 	};
+	char mark[MARK_SIZE];
 	int rc;
 
 	rc = identity_node_id(o->node_id, o->state_dir, &d->node_id, e);
@@ -556,6 +558,7 @@ static int start(struct daemon *d, struct err *e)
 	if (rc < 0)
 		return rc;
 	fabric_use_rules(d->fabric, d->rules, o->ip_blackhole_route);
+	fabric_set_mark(d->fabric, mark_format(mark, d->node_id, o->state_dir));
 	d->manager = manager_new(&manager, &manager_ops, d);
 	load_last_known(d);
 	rc = status_server_new(d->base, &status, &status_ops, d, &d->status, e);

@@ -42,11 +42,13 @@ static void read_link(struct rtnl_link *link, struct link_info *ret)
 	struct nl_addr *mac = rtnl_link_get_addr(link);
 	const char *kind = rtnl_link_get_type(link);
 	const char *name = rtnl_link_get_name(link);
+	const char *alias = rtnl_link_get_ifalias(link);
 	unsigned flags = rtnl_link_get_flags(link);
 
 	ret->ifindex = (uint32_t)rtnl_link_get_ifindex(link);
 	snprintf(ret->name, sizeof(ret->name), "%s", name ? name : "");
 	snprintf(ret->kind, sizeof(ret->kind), "%s", kind ? kind : "");
+	snprintf(ret->alias, sizeof(ret->alias), "%s", alias ? alias : "");
 	ret->mtu_bytes = rtnl_link_get_mtu(link);
 	ret->up = flags & IFF_UP;
 	ret->running = flags & IFF_RUNNING;
@@ -313,6 +315,14 @@ int link_set_name(struct netlink *nl, uint32_t ifindex, const char *name, struct
 			rc = set(nl, ifindex, change, "name", e);
 	}
 	return rc;
+}
+
+int link_set_alias(struct netlink *nl, uint32_t ifindex, const char *alias, struct err *e)
+{
+	auto_link struct rtnl_link *change = rtnl_link_alloc();
+
+	rtnl_link_set_ifalias(change, alias);
+	return set(nl, ifindex, change, "alias", e);
 }
 
 int link_set_mtu(struct netlink *nl, uint32_t ifindex, uint32_t mtu_bytes, struct err *e)

@@ -13,7 +13,8 @@
 #include "kernel/netlink.h"
 #include "lib/addr.h"
 
-#define LINK_DATA_MAX 512 /* bytes of a device's own attributes that are kept */
+#define LINK_ALIAS_SIZE 64  /* longer ones are cut */
+#define LINK_DATA_MAX   512 /* bytes of a device's own attributes that are kept */
 
 struct link_info {
 	uint32_t ifindex;
@@ -25,6 +26,7 @@ struct link_info {
 	bool loopback;
 	uint32_t master_ifindex;
 	struct mac_addr mac;
+	char alias[LINK_ALIAS_SIZE]; /* what somebody noted about it; "" for nothing */
 	/* What IFLA_INFO_DATA holds, for the device's kind to read; nothing if it is longer. */
 	uint16_t data_size;
 	uint8_t data[LINK_DATA_MAX] __attribute__((aligned(4)));
@@ -59,6 +61,8 @@ int link_delete(struct netlink *nl, uint32_t ifindex, struct err *e) MUST_CHECK;
 int link_set_up(struct netlink *nl, uint32_t ifindex, struct err *e) MUST_CHECK;
 /* Takes it down for the moment if the kernel does not rename a device that is up. */
 int link_set_name(struct netlink *nl, uint32_t ifindex, const char *name, struct err *e) MUST_CHECK;
+int link_set_alias(struct netlink *nl, uint32_t ifindex, const char *alias,
+		   struct err *e) MUST_CHECK;
 int link_set_mtu(struct netlink *nl, uint32_t ifindex, uint32_t mtu_bytes,
 		 struct err *e) MUST_CHECK;
 int link_set_mac(struct netlink *nl, uint32_t ifindex, const struct mac_addr *mac,

@@ -25,4 +25,15 @@ static inline bool fabric_is_our_protocol(uint8_t protocol)
 	       protocol < FABRIC_ROUTE_PROTOCOL + FABRIC_ROUTE_PROTOCOLS_LEN;
 }
 
+/*
+ * Devices carry our mark as alias (IFLA_IFALIAS), tables of nf_tables as comment, jumps into our
+ * chains of iptables as comment of the rule. The same text for all of them, one for each daemon on
+ * this host: who runs two, with a state directory each, runs two fabrics, and neither touches what
+ * the other has marked. What has no mark is never ours.
+ */
+#define MARK_SIZE 32
+
+/* "flanneld 0123456789abcdef", from what stays the same after any restart. */
+const char *mark_format(char buf[static MARK_SIZE], const char *node_id, const char *state_dir);
+
 #endif

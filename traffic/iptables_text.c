@@ -11,12 +11,10 @@ static const struct place {
 	const char *table;
 	const char *from;    /* the chain that everything passes through */
 	const char *suffix;  /* of our chain's name */
-	const char *comment; /* of the jump */
 	const char *flannel; /* flannel's chain */
 } places[] = {
-	{ TRAFFIC_MASQUERADE, "nat", "POSTROUTING", "-POSTRTG", "flanneld masq",
-	  "FLANNEL-POSTRTG" },
-	{ TRAFFIC_FORWARD, "filter", "FORWARD", "-FWD", "flanneld forward", "FLANNEL-FWD" },
+	{ TRAFFIC_MASQUERADE, "nat", "POSTROUTING", "-POSTRTG", "FLANNEL-POSTRTG" },
+	{ TRAFFIC_FORWARD, "filter", "FORWARD", "-FWD", "FLANNEL-FWD" },
 };
 
 struct text {
@@ -108,6 +106,9 @@ struct found {
 	struct text rules; /* its rules, as they stand */
 	struct text jumps; /* "-D ..." for each rule of `from` that jumps to it */
 	size_t jumps_len;
+	unsigned jump_at; /* number of the last of them among the rules of `from`, from 1 */
+	bool jump_marked; /* and it carries our mark */
+	unsigned at;      /* rules of `from` so far */
 };
 
 static bool starts_with(const char *line, size_t len, const char *prefix)
@@ -122,14 +123,23 @@ static bool ends_with(const char *line, size_t len, const char *suffix)
 	return len >= size && memcmp(line + len - size, suffix, size) == 0;
 }
 
-static void read_line(const struct place *p, const char *chain, const char *line, size_t len,
-		      struct found *ret)
+/* Whether the rule's comment is the mark. */
+static bool has_mark(const char *line, size_t len, const char *mark)
+{
+	auto_free char *comment = xasprintf(" --comment \"%s\" ", mark);
+
+	return memmem(line, len, comment, strlen(comment)) != NULL;
+}
+
+static void read_line(const struct place *p, const char *chain, const char *mark, const char *line,
+		      size_t len, struct found *ret)
 {
 	auto_free char *declaration = xasprintf(":%s ", chain);
 	auto_free char *rule = xasprintf("-A %s ", chain);
 	auto_free char *from = xasprintf("-A %s ", p->from);
 	auto_free char *jump = xasprintf(" -j %s", chain);
 
+	ret->at += starts_with(line, len, from);
 	if (len >= LINE_MAX_SIZE - 1)
 		return;
 	if (starts_with(line, len, declaration)) {
@@ -139,12 +149,15 @@ static void read_line(const struct place *p, const char *chain, const char *line
 	} else if (starts_with(line, len, from) && ends_with(line, len, jump)) {
 		put(&ret->jumps, "-D%.*s\n", (int)len - 2, line + 2);
 		ret->jumps_len++;
+		ret->jump_at = ret->at;
+		ret->jump_marked = has_mark(line, len, mark);
 	}
 }
 
-static struct found find(const struct place *p, const char *chain, const char *saved)
+/* Shows the lines of the place's table to `visit`. */
+static void visit_lines(const struct place *p, const char *saved,
+			void (*visit)(void *arg, const char *line, size_t len), void *arg)
 {
-	struct found found = { 0 };
 	bool inside = false;
 
 	while (*saved) {
@@ -154,10 +167,32 @@ static struct found find(const struct place *p, const char *chain, const char *s
 			inside = len == strlen(p->table) + 1 &&
 				 memcmp(saved + 1, p->table, len - 1) == 0;
 		else if (inside)
-			read_line(p, chain, saved, len, &found);
+			visit(arg, saved, len);
 		saved += len + (saved[len] == '\n');
 	}
-	return found;
+}
+
+struct search {
+	const struct place *place;
+	const char *chain;
+	const char *mark;
+	struct found found;
+};
+
+static void search_line(void *arg, const char *line, size_t len)
+{
+	struct search *s = arg;
+
+	read_line(s->place, s->chain, s->mark, line, len, &s->found);
+}
+
+static struct found find(const struct place *p, const char *chain, const char *mark,
+			 const char *saved)
+{
+	struct search s = { .place = p, .chain = chain, .mark = mark };
+
+	visit_lines(p, saved, search_line, &s);
+	return s.found;
 }
 
 static void found_fini(struct found *f)
@@ -168,41 +203,80 @@ static void found_fini(struct found *f)
 
 /* ---- the difference ---- */
 
+/* One by one: together they may be longer than a line. */
+static void put_lines(struct text *t, const struct text *lines)
+{
+	for (const char *line = lines->len ? lines->data : ""; *line;
+	     line += strcspn(line, "\n") + 1)
+		put(t, "%.*s\n", (int)strcspn(line, "\n"), line);
+}
+
 static void remove_chain(const struct place *p, const char *chain, const char *saved,
 			 struct text *ret)
 {
-	struct found found = find(p, chain, saved);
+	struct found found = find(p, chain, "", saved);
 
-	if (found.jumps_len)
-		put(ret, "%s", found.jumps.data);
+	put_lines(ret, &found.jumps);
 	if (found.exists)
 		put(ret, "-F %s\n-X %s\n", chain, chain);
 	found_fini(&found);
 }
 
-static void update_chain(const struct place *p, const char *chain, const char *saved,
-			 const struct text *wanted, struct text *ret)
+static void update_chain(const struct place *p, const char *chain, const char *mark,
+			 const char *saved, const struct text *wanted, struct text *ret)
 {
-	struct found found = find(p, chain, saved);
+	struct found found = find(p, chain, mark, saved);
 	bool same = found.rules.len == wanted->len &&
 		    memcmp(found.rules.data, wanted->data, wanted->len) == 0;
 
 	/* Declaring a chain empties it. */
-	if (!found.exists || !same)
+	if (!found.exists || !same) {
 		put(ret, ":%s - [0:0]\n", chain);
+		put_lines(ret, wanted);
+	}
 	/* One jump: more do no harm but tell of a mess, none is what this is about. */
 	if (found.jumps_len > 1)
-		put(ret, "%s", found.jumps.data);
-	if (!found.exists || !same)
-		for (const char *line = wanted->data; *line; line += strcspn(line, "\n") + 1)
-			put(ret, "%.*s\n", (int)strcspn(line, "\n"), line);
+		put_lines(ret, &found.jumps);
 	if (found.jumps_len != 1)
-		put(ret, "-A %s -m comment --comment \"%s\" -j %s\n", p->from, p->comment, chain);
+		put(ret, "-A %s -m comment --comment \"%s\" -j %s\n", p->from, mark, chain);
+	else if (!found.jump_marked)
+		put(ret, "-R %s %u -m comment --comment \"%s\" -j %s\n", p->from, found.jump_at,
+		    mark, chain);
 	found_fini(&found);
 }
 
+struct marked {
+	const struct place *place;
+	const char *mark;
+	const char *wanted; /* chain that stays */
+	const char *saved;
+	struct text *ret;
+};
+
+/* A jump with our mark to a chain of another name: of another configuration. */
+static void remove_marked(void *arg, const char *line, size_t len)
+{
+	const struct marked *m = arg;
+	auto_free char *from = xasprintf("-A %s ", m->place->from);
+	auto_free char *text = NULL;
+	auto_free char *done = NULL;
+	const char *chain;
+
+	if (!starts_with(line, len, from) || !has_mark(line, len, m->mark))
+		return;
+	text = xstrndup(line, len);
+	chain = strstr(text, " -j ");
+	chain = chain ? chain + strlen(" -j ") : m->wanted;
+	if (strcmp(chain, m->wanted) == 0)
+		return;
+	/* A second jump to it goes with the first. */
+	done = xasprintf("-X %s\n", chain);
+	if (!m->ret->data || !strstr(m->ret->data, done))
+		remove_chain(m->place, chain, m->saved, m->ret);
+}
+
 char *traffic_iptables_update(const struct traffic_rules *rules, int family, const char *table,
-			      const char *saved)
+			      const char *mark, const char *saved)
 {
 	struct text out = { 0 };
 
@@ -211,17 +285,17 @@ char *traffic_iptables_update(const struct traffic_rules *rules, int family, con
 		auto_free char *chain = xasprintf("%s%s", table, p->suffix);
 		struct text wanted = { 0 };
 		struct text changes = { 0 };
+		struct marked marked = { p, mark, chain, saved, &changes };
 
 		if (put_rules(&wanted, rules, family, p->chain, chain))
-			update_chain(p, chain, saved, &wanted, &changes);
+			update_chain(p, chain, mark, saved, &wanted, &changes);
 		else
 			remove_chain(p, chain, saved, &changes);
 		remove_chain(p, p->flannel, saved, &changes);
+		visit_lines(p, saved, remove_marked, &marked);
 		if (changes.len) {
 			put(&out, "*%s\n", p->table);
-			for (const char *line = changes.data; *line;
-			     line += strcspn(line, "\n") + 1)
-				put(&out, "%.*s\n", (int)strcspn(line, "\n"), line);
+			put_lines(&out, &changes);
 			put(&out, "COMMIT\n");
 		}
 		free(wanted.data);

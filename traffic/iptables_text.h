@@ -14,11 +14,12 @@
 
 /*
  * Input for `iptables-restore --noflush` (ip6tables-restore for AF_INET6) that makes the chains of
- * `table` hold exactly these rules, and takes away what flannel left behind; everything else stays.
- * `saved` is what iptables-save (ip6tables-save) says now. A chain without rules goes. NULL if
- * nothing is to be done. Caller frees.
+ * `table` hold exactly these rules, and takes away what flannel left behind and what else carries
+ * our mark: a jump to a chain has it as comment (kernel/marks.h). Everything else stays. `saved` is
+ * what iptables-save (ip6tables-save) says now. A chain without rules goes. NULL if nothing is to
+ * be done. Caller frees.
  */
 char *traffic_iptables_update(const struct traffic_rules *rules, int family, const char *table,
-			      const char *saved);
+			      const char *mark, const char *saved);
 
 #endif

@@ -211,6 +211,14 @@ static void on_tick(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 	r->changed(r->arg);
 }
 
+void rules_sweep(struct rules *r)
+{
+	if (!r || !r->started)
+		return;
+	r->sweep_due = true;
+	rules_table_sweep(r);
+}
+
 void rules_sync(struct rules *r)
 {
 	if (!r)
@@ -367,6 +375,7 @@ void rules_place(struct rules *r, const struct rules_place *place)
 	r->place.devices = r->devices;
 	r->place.devices_len = place->devices_len;
 	r->lower_ifindex = place->lower_ifindex;
+	memcpy(r->mark, place->mark, sizeof(r->mark));
 	if (first)
 		snprintf(r->table, sizeof(r->table), "%.*s", NFT_NAME_SIZE - 1,
 			 *r->options->traffic_table ? r->options->traffic_table
@@ -405,7 +414,8 @@ int rules_new(struct event_base *base, const struct rules_options *options,
 	r->counters[0].name = TRAFFIC_COUNTER_GUARD;
 	r->counters[1].name = TRAFFIC_COUNTER_SPOOF;
 	r->iptables = rules_iptables_new(base, rules_mode_iptables_done, r);
-	r->leftovers = r->iptables_leftovers = true;
+	r->leftovers = true;
+	r->iptables_leftovers = 1u << RULES_IPTABLES_NFT | 1u << RULES_IPTABLES_LEGACY;
 	r->traffic = (struct traffic_options){
 		.masquerade = options->ip_masq,
 		.fully_random = !options->ip_masq_fully_random_disable,

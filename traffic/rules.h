@@ -13,6 +13,7 @@
 #ifndef TRAFFIC_RULES_H
 #define TRAFFIC_RULES_H
 
+#include "kernel/marks.h"
 #include "kernel/object.h"
 #include "traffic/traffic.h"
 #include "lib/options.h"
@@ -59,6 +60,7 @@ struct rules_place {
 	size_t devices_len;
 	uint32_t lower_ifindex; /* the external interface, never taken for a container's */
 	bool enable_nftables;   /* the network's configuration asks for it */
+	char mark[MARK_SIZE];   /* says whose our table and chains are */
 };
 /* Again whenever it changes. Copied. */
 void rules_place(struct rules *r, const struct rules_place *place);
@@ -83,6 +85,9 @@ void rules_object_seen(struct rules *r, const struct kernel_object *object);
 /* A device is there, perhaps under another name than before. */
 void rules_device_seen(struct rules *r, uint32_t ifindex, const char *name);
 void rules_device_gone(struct rules *r, uint32_t ifindex);
+
+/* Everything that is wanted stands: what carries our mark and is not wanted goes. */
+void rules_sweep(struct rules *r);
 
 /* Compare everything at the next occasion. */
 void rules_sync(struct rules *r);

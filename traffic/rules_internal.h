@@ -17,9 +17,10 @@
 /* What else is in the packet filter, as far as it concerns us. */
 struct rules_survey {
 	struct rules *r;
-	bool iptables_drops; /* the FORWARD chain of iptables on nf_tables */
-	bool table_is_full;  /* our table has the chains for masquerade and forwarding */
-	char block[160];     /* another chain that drops what is forwarded */
+	unsigned iptables_chains; /* some may be ours by their names: mask of families, as below */
+	bool iptables_drops;      /* the FORWARD chain of iptables on nf_tables */
+	bool table_is_full;       /* our table has the chains for masquerade and forwarding */
+	char block[160];          /* another chain that drops what is forwarded */
 	struct nft_chain_info leftovers[RULES_FOREIGN_MAX];
 	size_t leftovers_len;
 	struct iptables_table legacy[2][2]; /* by family and table: nat, filter */
@@ -51,6 +52,7 @@ struct rules {
 	uint32_t lower_ifindex;
 	bool enable_nftables; /* the network's configuration asks for it */
 	char table[NFT_NAME_SIZE];
+	char mark[MARK_SIZE];
 	/* what stands */
 	struct traffic_set sets[TRAFFIC_SETS];
 	struct rules_device *containers;
@@ -58,7 +60,8 @@ struct rules {
 	size_t containers_cap;
 	bool dirty;     /* compare before anything else */
 	bool stands;    /* the table was once found or made as wanted */
-	bool leftovers; /* what others left behind has not been looked for */
+	bool leftovers; /* what flannel left behind has not been looked for */
+	bool sweep_due; /* nor tables with our mark that are not wanted, since all stands */
 	struct err error;
 	struct backoff backoff; /* of what fails */
 	struct backoff fight;   /* of foreign changes undone, see heal */
@@ -69,8 +72,8 @@ struct rules {
 	enum rules_iptables_kind iptables_kind;
 	bool iptables_dirty;
 	bool iptables_stands;
-	bool iptables_cleaning; /* the run under way removes, from iptables-legacy */
-	bool iptables_leftovers;
+	enum rules_iptables_kind iptables_cleaning; /* the run under way removes; 0: it does not */
+	unsigned iptables_leftovers; /* where to look for what we or flannel left: mask of kinds */
 	struct err iptables_error;
 	uint64_t iptables_writes;
 	uint64_t digests[2][2]; /* of the tables of iptables-legacy */
@@ -93,6 +96,8 @@ bool rules_table_pending(const struct rules *r);
 /* Carries the sets' additions or removals to the kernel. */
 int rules_table_flush(struct rules *r, bool add, struct err *e) MUST_CHECK;
 void rules_table_read_counters(struct rules *r);
+/* If it is due and ours stand: tables with our mark and other names go. */
+void rules_table_sweep(struct rules *r);
 
 /* rules_mode.c */
 void rules_mode_choose(struct rules *r, const struct rules_survey *s);

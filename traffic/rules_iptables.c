@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <event2/event.h>
 
+#include "kernel/marks.h"
 #include "lib/process.h"
 
 #define TIMEOUT_MS   15000
@@ -20,6 +21,7 @@ struct rules_iptables {
 	enum rules_iptables_kind kind;
 	struct traffic_rules rules;
 	char table[NFT_NAME_SIZE];
+	char mark[MARK_SIZE];
 	unsigned families; /* left to do */
 	int family;        /* under way */
 	unsigned writes;
@@ -97,7 +99,7 @@ static void on_saved(void *arg, int rc, const char *output, const struct err *e)
 		finish(r);
 		return;
 	}
-	update = traffic_iptables_update(&r->rules, r->family, r->table, output);
+	update = traffic_iptables_update(&r->rules, r->family, r->table, r->mark, output);
 	if (!update)
 		next_family(r);
 	else if (process_start(r->base, argv, update, TIMEOUT_MS, on_restored, r, &r->process,
@@ -122,7 +124,8 @@ static void next_family(struct rules_iptables *r)
 }
 
 void rules_iptables_run(struct rules_iptables *r, enum rules_iptables_kind kind,
-			const struct traffic_rules *rules, const char *table, unsigned families)
+			const struct traffic_rules *rules, const char *table, const char *mark,
+			unsigned families)
 {
 	r->busy = true;
 	r->kind = kind;
@@ -130,6 +133,7 @@ void rules_iptables_run(struct rules_iptables *r, enum rules_iptables_kind kind,
 	r->writes = 0;
 	r->error.code = 0;
 	snprintf(r->table, sizeof(r->table), "%s", table);
+	snprintf(r->mark, sizeof(r->mark), "%s", mark);
 	traffic_rules_fini(&r->rules);
 	if (rules->len) {
 		r->rules.len = r->rules.cap = rules->len;

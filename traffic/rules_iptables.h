@@ -25,11 +25,11 @@ bool rules_iptables_exists(enum rules_iptables_kind kind);
 bool rules_iptables_busy(const struct rules_iptables *r);
 
 /*
- * Makes the chains of `table` equal to the rules, and removes what flannel left; `rules` are
- * copied. families: mask, 1 for IPv4, 2 for IPv6. Not while busy. `done` is called later in any
+ * traffic_iptables_update for each family; everything is copied. families: mask, 1 for IPv4, 2 for IPv6. Not while busy. `done` is called later in any
  * case.
  */
 void rules_iptables_run(struct rules_iptables *r, enum rules_iptables_kind kind,
-			const struct traffic_rules *rules, const char *table, unsigned families);
+			const struct traffic_rules *rules, const char *table, const char *mark,
+			unsigned families);
 
 #endif

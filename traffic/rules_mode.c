@@ -115,6 +115,41 @@ static void remember(struct rules *r, const struct rules_survey *s)
 	}
 }
 
+/* Of the families: in which there may be chains of ours or flannel's, in this kind of iptables. */
+static unsigned families_to_clean(const struct rules_survey *s, enum rules_iptables_kind kind)
+{
+	unsigned mask = 0;
+
+	if (kind == RULES_IPTABLES_NFT)
+		return s->iptables_chains;
+	for (size_t f = 0; f < ARRAY_LEN(families); f++)
+		mask |= s->legacy[f][0].has_rules || s->legacy[f][1].has_rules ? 1u << f : 0;
+	return mask;
+}
+
+/* In the kinds of iptables that we do not use; in the one that we do, each update does the same. */
+static void look_for_leftovers(struct rules *r, const struct rules_survey *s)
+{
+	static const enum rules_iptables_kind kinds[] = { RULES_IPTABLES_NFT,
+							  RULES_IPTABLES_LEGACY };
+	struct traffic_rules none = { 0 };
+
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		enum rules_iptables_kind other = kinds[1 - i];
+		unsigned mask = families_to_clean(s, kinds[i]);
+
+		if (!(r->iptables_leftovers & 1u << kinds[i]))
+			continue;
+		r->iptables_leftovers &= ~(1u << kinds[i]);
+		/* ANY, what the host calls iptables, may be either. */
+		if (mask == 0 || (r->mode == RULES_IPTABLES && r->iptables_kind != other))
+			continue;
+		r->iptables_cleaning = kinds[i];
+		rules_iptables_run(r->iptables, kinds[i], &none, r->table, r->mark, mask);
+		return;
+	}
+}
+
 void rules_mode_drive(struct rules *r, const struct rules_survey *s)
 {
 	unsigned all = (1u << TRAFFIC_CHAINS) - 1;
@@ -125,32 +160,26 @@ void rules_mode_drive(struct rules *r, const struct rules_survey *s)
 		return;
 	if (r->iptables_dirty) {
 		r->iptables_dirty = false;
-		r->iptables_cleaning = false;
 		for (size_t f = 0; f < ARRAY_LEN(families); f++)
 			mask |= ip_net_is_set(&r->place.network[f]) ? 1u << f : 0;
 		traffic_rules(&r->traffic, &r->place, all, &rules);
-		rules_iptables_run(r->iptables, r->iptables_kind, &rules, r->table, mask);
+		rules_iptables_run(r->iptables, r->iptables_kind, &rules, r->table, r->mark, mask);
 		traffic_rules_fini(&rules);
-	} else if (r->iptables_leftovers) {
-		/* Of flannel, or our own of an earlier start, in the kind that we do not use. */
-		r->iptables_leftovers = false;
-		for (size_t f = 0; f < ARRAY_LEN(families); f++)
-			mask |= s->legacy[f][0].has_rules || s->legacy[f][1].has_rules ? 1u << f
-										       : 0;
-		if (mask == 0 ||
-		    (r->mode == RULES_IPTABLES && r->iptables_kind != RULES_IPTABLES_NFT))
-			return;
-		r->iptables_cleaning = true;
-		rules_iptables_run(r->iptables, RULES_IPTABLES_LEGACY, &rules, r->table, mask);
+	} else if (r->iptables_leftovers && r->mode_reason) {
+		look_for_leftovers(r, s);
 	}
 }
 
-static void clean_done(int rc, unsigned writes, const struct err *e)
+static void clean_done(struct rules *r, int rc, unsigned writes, const struct err *e)
 {
+	const char *where =
+		r->iptables_cleaning == RULES_IPTABLES_LEGACY ? "iptables-legacy" : "iptables";
+
+	r->iptables_cleaning = 0;
 	if (rc < 0)
-		log_warn("leftover", "iptables-legacy: %s", e->text);
+		log_warn("leftover", "%s: %s", where, e->text);
 	else if (writes)
-		log_info("leftover", "removed from iptables-legacy");
+		log_info("leftover", "removed from %s: chains that nobody wants any more", where);
 }
 
 void rules_mode_iptables_done(void *arg, int rc, unsigned writes, const struct err *e)
@@ -159,7 +188,7 @@ void rules_mode_iptables_done(void *arg, int rc, unsigned writes, const struct e
 	struct rules_survey now = { .r = r };
 
 	if (r->iptables_cleaning) {
-		clean_done(rc, writes, e);
+		clean_done(r, rc, writes, e);
 	} else if (rc < 0) {
 		r->iptables_dirty = true;
 		rules_fail(r, &r->iptables_error, e);

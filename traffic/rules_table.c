@@ -131,38 +131,13 @@ static bool is_flannel(const struct nft_chain_info *c)
 	       (c->family == NFPROTO_IPV6 && strcmp(c->table, "flannel-ipv6") == 0);
 }
 
-/* Ours of an earlier start in iptables mode. */
-static bool is_ours(const struct rules *r, const struct nft_chain_info *c)
+/* A chain on iptables that we may have made, under whatever name of a table: its jump tells. */
+static bool may_be_ours(const struct nft_chain_info *c)
 {
-	size_t len = strlen(r->table);
+	const char *suffix = strrchr(c->name, '-');
 
-	return strncmp(c->name, r->table, len) == 0 &&
-	       ((strcmp(c->table, "nat") == 0 && strcmp(c->name + len, "-POSTRTG") == 0) ||
-		(strcmp(c->table, "filter") == 0 && strcmp(c->name + len, "-FWD") == 0));
-}
-
-/* Ours of an earlier configuration: named after a tunnel device that is no more. */
-static bool is_obsolete(const struct rules *r, const struct nft_chain_info *c)
-{
-	unsigned vni;
-	char end;
-
-	return (strcmp(c->name, traffic_chains[TRAFFIC_GUARD].name) == 0 ||
-		strcmp(c->name, "guard") == 0) &&
-	       strcmp(c->table, r->table) != 0 &&
-	       (sscanf(c->table, "flannel.%8u%c", &vni, &end) == 1 ||
-		sscanf(c->table, "flannel-v6.%8u%c", &vni, &end) == 1) &&
-	       if_nametoindex(c->table) == 0;
-}
-
-static bool is_leftover(const struct rules *r, const struct nft_chain_info *c)
-{
-	if (c->family == NFPROTO_INET)
-		return is_obsolete(r, c);
-	if (c->family != NFPROTO_IPV4 && c->family != NFPROTO_IPV6)
-		return false;
-	return is_flannel(c) || (is_ours(r, c) && (r->mode == RULES_NFTABLES ||
-						   r->iptables_kind == RULES_IPTABLES_LEGACY));
+	return suffix && ((strcmp(c->table, "nat") == 0 && strcmp(suffix, "-POSTRTG") == 0) ||
+			  (strcmp(c->table, "filter") == 0 && strcmp(suffix, "-FWD") == 0));
 }
 
 static const char *family_name(uint8_t family)
@@ -175,8 +150,10 @@ static void survey_chain(void *arg, const struct nft_chain_info *c)
 	struct rules_survey *s = arg;
 	const struct traffic_place *place = &s->r->place;
 
-	if (is_leftover(s->r, c) && s->leftovers_len < RULES_FOREIGN_MAX)
+	if (is_flannel(c) && s->leftovers_len < RULES_FOREIGN_MAX)
 		s->leftovers[s->leftovers_len++] = *c;
+	if (c->family != NFPROTO_INET && may_be_ours(c))
+		s->iptables_chains |= c->family == NFPROTO_IPV4 ? 1 : 2;
 	if (c->family == NFPROTO_INET && strcmp(c->table, s->r->table) == 0)
 		s->table_is_full |= c->base && c->hook != traffic_chains[TRAFFIC_GUARD].hook;
 	if (!c->base || c->hook != NF_INET_FORWARD || !c->drops ||
@@ -201,12 +178,42 @@ static int take_survey(struct rules *r, struct rules_survey *s, struct err *e)
 	return nft_chains_visit(r->nl, survey_chain, s, e);
 }
 
+static bool all_stands(const struct rules *r)
+{
+	return r->stands && !r->error.code && (r->mode == RULES_NFTABLES || r->iptables_stands);
+}
+
+static void sweep_table(void *arg, uint8_t family, const char *name, const char *mark)
+{
+	struct rules *r = arg;
+	struct err e;
+
+	if (strcmp(mark, r->mark) != 0 || (family == NFPROTO_INET && strcmp(name, r->table) == 0))
+		return;
+	if (nft_table_delete(r->nl, family, name, &e) < 0)
+		log_warn("leftover", "table %s %s: %s", family_name(family), name, e.text);
+	else
+		log_info("leftover", "removed: table %s %s, which nobody wants any more",
+			 family_name(family), name);
+}
+
+void rules_table_sweep(struct rules *r)
+{
+	struct err e;
+
+	if (!r->sweep_due || !r->nl || r->dirty || !all_stands(r))
+		return;
+	r->sweep_due = false;
+	if (nft_tables_visit(r->nl, sweep_table, r, &e) < 0)
+		log_warn("leftover", "%s", e.text);
+}
+
 /* Only once ours stand, and once only: who makes them anew has a reason. */
 static void remove_leftovers(struct rules *r, const struct rules_survey *s)
 {
 	struct err e;
 
-	if (!r->leftovers || (r->mode == RULES_IPTABLES && !r->iptables_stands))
+	if (!r->leftovers || !all_stands(r))
 		return;
 	r->leftovers = false;
 	for (size_t i = 0; i < s->leftovers_len; i++) {
@@ -243,7 +250,7 @@ static int replace(struct rules *r, const struct traffic_rules *wanted, const ch
 	int rc;
 
 	rules_table_read_counters(r);
-	set = traffic_ruleset(r->table, wanted, r->counters);
+	set = traffic_ruleset(r->table, r->mark, wanted, r->counters);
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	nft_begin(s);
 	nft_replace_ruleset(s, &set);
@@ -301,7 +308,7 @@ static int settle(struct rules *r, const struct rules_survey *s, struct err *e)
 	rules_mode_choose(r, s);
 	note_block(r, s);
 	traffic_rules(&r->traffic, &r->place, rules_mode_chains(r, s), &wanted);
-	set = traffic_ruleset(r->table, &wanted, r->counters);
+	set = traffic_ruleset(r->table, r->mark, &wanted, r->counters);
 	rc = nft_compare(r->nl, &set, why, sizeof(why), e);
 	if (rc == 0 && !why[0])
 		rc = observe_sets(r, e);
@@ -336,5 +343,6 @@ int rules_table_settle(struct rules *r, struct err *e)
 		return rc;
 	rules_mode_drive(r, &survey);
 	remove_leftovers(r, &survey);
+	rules_table_sweep(r);
 	return 0;
 }

@@ -255,14 +255,15 @@ void traffic_rules_fini(struct traffic_rules *r)
 	memset(r, 0, sizeof(*r));
 }
 
-struct nft_ruleset traffic_ruleset(const char *table, const struct traffic_rules *rules,
+struct nft_ruleset traffic_ruleset(const char *table, const char *mark,
+				   const struct traffic_rules *rules,
 				   const struct nft_counter *counters)
 {
 	size_t chains_len = TRAFFIC_INNER + 1;
 
 	for (size_t i = 0; i < rules->len; i++)
 		chains_len = MAX(chains_len, (size_t)rules->items[i].chain + 1);
-	return (struct nft_ruleset){ .table = { NFPROTO_INET, table, TRAFFIC_MARK },
+	return (struct nft_ruleset){ .table = { NFPROTO_INET, table, mark },
 				     .chains = traffic_chains,
 				     .chains_len = chains_len,
 				     .sets = traffic_sets,

@@ -29,7 +29,6 @@
 #define TRAFFIC_SET_CONTAINERS "container-devices"
 #define TRAFFIC_COUNTER_GUARD  "guard-dropped"
 #define TRAFFIC_COUNTER_SPOOF  "spoofed-dropped"
-#define TRAFFIC_MARK           "flanneld" /* the table's comment */
 
 /* kube-proxy's mark of packets that it masquerades itself. */
 #define TRAFFIC_KUBE_MARK 0x4000u
@@ -90,8 +89,9 @@ void traffic_rules(const struct traffic_options *o, const struct traffic_place *
 void traffic_rules_fini(struct traffic_rules *r);
 
 /* What nft_replace_ruleset takes: the chains in use, their rules, and the guard's sets and counters.
- * Borrows `rules`, `table` and `counters`, of which there are two. */
-struct nft_ruleset traffic_ruleset(const char *table, const struct traffic_rules *rules,
+ * Borrows `rules`, `table`, `mark` and `counters`, of which there are two. */
+struct nft_ruleset traffic_ruleset(const char *table, const char *mark,
+				   const struct traffic_rules *rules,
 				   const struct nft_counter *counters);
 
 /* ---- the guard's sets ---- */

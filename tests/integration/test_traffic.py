@@ -169,7 +169,7 @@ def test_second_start_writes_nothing(world):
 
 def test_table_says_whose_it_is(lab):
     world = World(lab, "nftables")
-    assert 'comment "flanneld"' in ruleset(world.h1)
+    assert f'comment "{world.h1.link()["ifalias"]}"' in ruleset(world.h1)
 
 
 def test_without_masquerade(lab):

@@ -291,13 +291,14 @@ static void test_ruleset_has_the_chains_in_use(void **state UNUSED)
 	struct traffic_place p = place();
 	struct traffic_rules rules = { 0 };
 
-	assert_int_equal(traffic_ruleset("t", &rules, counters).chains_len, TRAFFIC_INNER + 1);
+	assert_int_equal(traffic_ruleset("t", "m", &rules, counters).chains_len, TRAFFIC_INNER + 1);
 	traffic_rules(&everything, &p, 1u << TRAFFIC_GUARD, &rules);
-	assert_int_equal(traffic_ruleset("t", &rules, counters).chains_len, TRAFFIC_INNER + 1);
+	assert_int_equal(traffic_ruleset("t", "m", &rules, counters).chains_len, TRAFFIC_INNER + 1);
 	traffic_rules(&everything, &p, 1u << TRAFFIC_FORWARD, &rules);
-	assert_int_equal(traffic_ruleset("t", &rules, counters).chains_len, TRAFFIC_FORWARD + 1);
+	assert_int_equal(traffic_ruleset("t", "m", &rules, counters).chains_len,
+			 TRAFFIC_FORWARD + 1);
 	traffic_rules(&everything, &p, 1u << TRAFFIC_MASQUERADE, &rules);
-	assert_int_equal(traffic_ruleset("t", &rules, counters).chains_len, TRAFFIC_CHAINS);
+	assert_int_equal(traffic_ruleset("t", "m", &rules, counters).chains_len, TRAFFIC_CHAINS);
 	traffic_rules_fini(&rules);
 }
 
@@ -452,6 +453,8 @@ static void test_set_against_a_model(void **state UNUSED)
 
 /* ---- iptables ---- */
 
+#define MARK "flanneld 0123456789abcdef"
+
 static const char EMPTY[] = "*nat\n:PREROUTING ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\nCOMMIT\n";
 
 static const char UPDATE[] =
@@ -469,19 +472,19 @@ static const char UPDATE[] =
 	"masq\" -j MASQUERADE --random-fully\n"
 	"-A flannel.1-POSTRTG ! -s 10.5.0.0/16 -d 10.5.0.0/16 -m comment --comment \"flanneld "
 	"masq\" -j MASQUERADE --random-fully\n"
-	"-A POSTROUTING -m comment --comment \"flanneld masq\" -j flannel.1-POSTRTG\n"
+	"-A POSTROUTING -m comment --comment \"" MARK "\" -j flannel.1-POSTRTG\n"
 	"COMMIT\n"
 	"*filter\n"
 	":flannel.1-FWD - [0:0]\n"
 	"-A flannel.1-FWD -s 10.5.0.0/16 -m comment --comment \"flanneld forward\" -j ACCEPT\n"
 	"-A flannel.1-FWD -d 10.5.0.0/16 -m comment --comment \"flanneld forward\" -j ACCEPT\n"
-	"-A FORWARD -m comment --comment \"flanneld forward\" -j flannel.1-FWD\n"
+	"-A FORWARD -m comment --comment \"" MARK "\" -j flannel.1-FWD\n"
 	"COMMIT\n";
 
 static void check_update(const struct traffic_rules *rules, int family, const char *saved,
 			 const char *want)
 {
-	auto_free char *update = traffic_iptables_update(rules, family, "flannel.1", saved);
+	auto_free char *update = traffic_iptables_update(rules, family, "flannel.1", MARK, saved);
 
 	if (want)
 		assert_string_equal(update ? update : "(nothing)", want);
@@ -519,7 +522,7 @@ static void test_iptables_first_and_second_time(void **state UNUSED)
 static void test_iptables_repairs_what_differs(void **state UNUSED)
 {
 	static const char jump[] =
-		"-A POSTROUTING -m comment --comment \"flanneld masq\" -j flannel.1-POSTRTG\n";
+		"-A POSTROUTING -m comment --comment \"" MARK "\" -j flannel.1-POSTRTG\n";
 	struct traffic_rules rules = rules_of(&everything);
 	auto_free char *after = saved_after();
 	auto_free char *update = NULL;
@@ -530,15 +533,48 @@ static void test_iptables_repairs_what_differs(void **state UNUSED)
 	p = strstr(after, jump);
 	memset(p, '#', strlen(jump) - 1);
 	check_update(&rules, AF_INET, after,
-		     "*nat\n-A POSTROUTING -m comment --comment \"flanneld masq\" -j "
+		     "*nat\n-A POSTROUTING -m comment --comment \"" MARK "\" -j "
 		     "flannel.1-POSTRTG\nCOMMIT\n");
 	memcpy(p, jump, strlen(jump));
 	/* A rule is altered: the chain is written anew, the jump stays. */
 	memcpy(strstr(after, "! -d 224"), "! -d 225", 8);
-	update = traffic_iptables_update(&rules, AF_INET, "flannel.1", after);
+	update = traffic_iptables_update(&rules, AF_INET, "flannel.1", MARK, after);
 	assert_contains(update, "*nat\n:flannel.1-POSTRTG - [0:0]\n-A flannel.1-POSTRTG -m mark");
 	assert_null(strstr(update, "-A POSTROUTING"));
 	assert_null(strstr(update, "*filter"));
+	traffic_rules_fini(&rules);
+}
+
+/* A jump of an earlier version has no mark, and is marked where it stands; what carries our mark and
+ * leads to a chain of another configuration goes; what carries another's stays. */
+static void test_iptables_marks(void **state UNUSED)
+{
+	const struct traffic_options forward = { .forward = true };
+	struct traffic_rules rules = rules_of(&forward);
+	const struct traffic_rules none = { 0 };
+	static const char saved[] =
+		"*filter\n:flannel.1-FWD - [0:0]\n:flannel.7-FWD - [0:0]\n:flannel.8-FWD - [0:0]\n"
+		"-A FORWARD -j DOCKER-USER\n"
+		"-A FORWARD -m comment --comment \"flanneld forward\" -j flannel.1-FWD\n"
+		"-A FORWARD -m comment --comment \"" MARK "\" -j flannel.7-FWD\n"
+		"-A FORWARD -i eth0 -m comment --comment \"" MARK "\" -j flannel.7-FWD\n"
+		"-A FORWARD -m comment --comment \"flanneld 0123456789abcdee\" -j flannel.8-FWD\n"
+		"-A flannel.1-FWD -s 10.5.0.0/16 -m comment --comment \"flanneld forward\" -j "
+		"ACCEPT\n"
+		"-A flannel.1-FWD -d 10.5.0.0/16 -m comment --comment \"flanneld forward\" -j "
+		"ACCEPT\nCOMMIT\n";
+#define GONE                                                                                       \
+	"-D FORWARD -m comment --comment \"" MARK "\" -j flannel.7-FWD\n"                          \
+	"-D FORWARD -i eth0 -m comment --comment \"" MARK "\" -j flannel.7-FWD\n"                  \
+	"-F flannel.7-FWD\n-X flannel.7-FWD\nCOMMIT\n"
+
+	check_update(&rules, AF_INET, saved,
+		     "*filter\n-R FORWARD 2 -m comment --comment \"" MARK
+		     "\" -j flannel.1-FWD\n" GONE);
+	check_update(
+		&none, AF_INET, saved,
+		"*filter\n-D FORWARD -m comment --comment \"flanneld forward\" -j flannel.1-FWD\n"
+		"-F flannel.1-FWD\n-X flannel.1-FWD\n" GONE);
 	traffic_rules_fini(&rules);
 }
 
@@ -557,7 +593,7 @@ static void test_iptables_two_jumps_become_one(void **state UNUSED)
 		     "-A flannel.1-FWD -d 10.5.0.0/16 -m comment --comment \"flanneld forward\" -j "
 		     "ACCEPT\nCOMMIT\n",
 		     "*filter\n-D FORWARD -j flannel.1-FWD\n-D FORWARD -i eth0 -j flannel.1-FWD\n"
-		     "-A FORWARD -m comment --comment \"flanneld forward\" -j "
+		     "-A FORWARD -m comment --comment \"" MARK "\" -j "
 		     "flannel.1-FWD\nCOMMIT\n");
 	traffic_rules_fini(&rules);
 }
@@ -569,9 +605,9 @@ static void test_iptables_removes_ours_and_flannels(void **state UNUSED)
 
 	*strstr(strstr(after, "*nat"), "*filter") = '\0';
 	check_update(&none, AF_INET, after,
-		     "*nat\n-D POSTROUTING -m comment --comment \"flanneld masq\" -j "
+		     "*nat\n-D POSTROUTING -m comment --comment \"" MARK "\" -j "
 		     "flannel.1-POSTRTG\n-F flannel.1-POSTRTG\n-X flannel.1-POSTRTG\nCOMMIT\n"
-		     "*filter\n-D FORWARD -m comment --comment \"flanneld forward\" -j "
+		     "*filter\n-D FORWARD -m comment --comment \"" MARK "\" -j "
 		     "flannel.1-FWD\n-F flannel.1-FWD\n-X flannel.1-FWD\nCOMMIT\n");
 	check_update(&none, AF_INET6,
 		     "*nat\n:FLANNEL-POSTRTG - [0:0]\n:KUBE-POSTROUTING - [0:0]\n"
@@ -691,6 +727,7 @@ int main(void)
 		cmocka_unit_test(test_set_against_a_model),
 		cmocka_unit_test(test_iptables_first_and_second_time),
 		cmocka_unit_test(test_iptables_repairs_what_differs),
+		cmocka_unit_test(test_iptables_marks),
 		cmocka_unit_test(test_iptables_two_jumps_become_one),
 		cmocka_unit_test(test_iptables_removes_ours_and_flannels),
 		cmocka_unit_test(test_iptables_odd_input),
