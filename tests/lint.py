@@ -60,9 +60,7 @@ STILL_LONG = {
     "flanneld/status.c",
     "stores/etcd/etcd_store.c",
     "subnet/manager_lease.c",
-    "tests/unit/test_reconcile.c",
     "tests/unit/test_traffic.c",
-    "tests/unit/test_vxlan.c",
 }
 
 SKIPPED_DIRECTORIES = {".git", "__pycache__", ".pytest_cache"}
