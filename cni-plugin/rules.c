@@ -224,13 +224,15 @@ static int install(struct netlink *nl, struct entries *all, struct err *e)
 		if (rc == 0) {
 			if (!differ || rebuild)
 				return 0;
+			/* The kernel cannot make every change in place. */
 			rc = look_at_rules(nl, all, &rebuild, e);
 			if (rc < 0 || !rebuild)
 				return rc;
+		} else if (differ && !rebuild && (rc == -EEXIST || rc == -EOPNOTSUPP)) {
+			rebuild = true;
 		} else if (rc != -EEXIST && !is_missing(rc)) {
 			return rc;
 		}
-		rebuild |= differ && rc == -EEXIST;
 	}
 	return rc;
 }
