@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/random.h>
 
+#include "flanneld/clients.h"
 #include "flanneld/identity.h"
 #include "flanneld/notify.h"
 #include "flanneld/state_file.h"
@@ -599,6 +600,13 @@ static void stop(struct daemon *d)
 	free(d->last_status);
 }
 
+/* libevent's own words; it has none while all is well. */
+static void on_libevent(int severity, const char *text)
+{
+	log_write(severity >= EVENT_LOG_WARN ? LOG_LEVEL_WARN : LOG_LEVEL_DEBUG, "libevent", "%s",
+		  text);
+}
+
 int daemon_run(const struct flanneld_options *options)
 {
 	struct event_config *config = event_config_new();
@@ -606,6 +614,8 @@ int daemon_run(const struct flanneld_options *options)
 	struct err e = { 0 };
 	int rc;
 
+	event_set_log_callback(on_libevent);
+	clients_raise_limit();
 	/* The sub-millisecond timer: a millisecond of rounding would be most of the time from event
 	 * to route. */
 	event_config_set_flag(config,

@@ -12,41 +12,15 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "flanneld/clients.h"
 #include "flanneld/report.h"
+#include "flanneld/status_internal.h"
 #include "lib/clock.h"
 #include "lib/file.h"
 
-#define REQUEST_MAX_SIZE       4096
-#define REQUEST_TIMEOUT_S      30
-#define WATCHERS_MAX           32
-#define WATCH_GAP_MS           100 /* changes within this time are told together */
-#define WATCH_BACKLOG_MAX_SIZE ((size_t)16 << 20)
-#define TIME_LEFT_MAX          256 /* leases whose time left is asked for at once */
-#define TIME_LEFT_WAIT_MS      2000
-
-/* A client of /v1/subnets?watch=1. */
-struct watcher {
-	struct status_server *server;
-	struct evhttp_request *request;
-	TAILQ_ENTRY(watcher) link;
-};
-
-/* A /v1/subnets?timeLeft=1 that waits for the store. */
-struct time_left_query {
-	struct status_server *server;
-	struct evhttp_request *request; /* NULL: the client has gone */
-	json_t *document;
-	struct event *timer;
-	size_t outstanding;
-	bool answered;
-	TAILQ_ENTRY(time_left_query) link;
-};
-
-struct time_left_item {
-	struct time_left_query *query;
-	json_t *item; /* borrowed from the document */
-	TAILQ_ENTRY(time_left_item) link;
-};
+#define REQUEST_MAX_SIZE  4096
+#define REQUEST_TIMEOUT_S 30
+#define BUSY_SIZE         65536 /* a smaller answer is given however much waits */
 
 /* A /v1/lease/renew that waits for the store. */
 struct renewal {
@@ -57,44 +31,36 @@ struct renewal {
 	TAILQ_ENTRY(renewal) link;
 };
 
-struct status_server {
-	struct event_base *base;
-	const struct status_ops *ops;
-	void *arg;
-	struct evhttp *local;
-	struct evhttp *tcp;
-	char *path;
-	struct event *tell; /* watchers, after the gap */
-	TAILQ_HEAD(, watcher) watchers;
-	size_t watchers_len;
-	TAILQ_HEAD(, time_left_query) queries;
-	TAILQ_HEAD(, time_left_item) items;
-	TAILQ_HEAD(, renewal) renewals;
-};
-
 /* ---- replies ---- */
 
-static void reply_text(struct evhttp_request *request, int code, const char *type, const char *text)
+void status_reply_text(struct evhttp_request *request, int code, const char *type, const char *text)
 {
 	struct evbuffer *body = evbuffer_new();
+	size_t size = strlen(text);
 
+	clients_touch(request);
+	if (size > BUSY_SIZE && clients_queued() + size > CLIENTS_QUEUED_SIZE) {
+		code = 503;
+		type = "text/plain";
+		text = "too much waits for clients that do not read\n";
+	}
 	evhttp_add_header(evhttp_request_get_output_headers(request), "Content-Type", type);
 	evbuffer_add(body, text, strlen(text));
 	evhttp_send_reply(request, code, NULL, body);
 	evbuffer_free(body);
 }
 
-static void reply_json(struct evhttp_request *request, json_t *document)
+void status_reply_json(struct evhttp_request *request, json_t *document)
 {
 	auto_free char *text = json_dumps(document, JSON_COMPACT);
 
-	reply_text(request, 200, "application/json", text ? text : "{}");
+	status_reply_text(request, 200, "application/json", text ? text : "{}");
 	json_decref(document);
 }
 
 static void on_healthz(struct evhttp_request *request, void *arg UNUSED)
 {
-	reply_text(request, 200, "text/plain", "flanneld is running\n");
+	status_reply_text(request, 200, "text/plain", "flanneld is running\n");
 }
 
 static void on_readyz(struct evhttp_request *request, void *arg)
@@ -105,11 +71,11 @@ static void on_readyz(struct evhttp_request *request, void *arg)
 
 	s->ops->view(s->arg, false, &v);
 	if (v.ready) {
-		reply_text(request, 200, "text/plain", "flanneld is ready\n");
+		status_reply_text(request, 200, "text/plain", "flanneld is ready\n");
 		return;
 	}
 	text = xasprintf("flanneld is not ready yet: %s\n", v.ready_reason);
-	reply_text(request, 503, "text/plain", text);
+	status_reply_text(request, 503, "text/plain", text);
 }
 
 static void on_metrics(struct evhttp_request *request, void *arg)
@@ -125,7 +91,7 @@ static void on_metrics(struct evhttp_request *request, void *arg)
 	s->ops->view(s->arg, true, &v);
 	report_metrics(&v, out);
 	fclose(out);
-	reply_text(request, 200, "text/plain; version=0.0.4", text);
+	status_reply_text(request, 200, "text/plain; version=0.0.4", text);
 }
 
 static void on_status(struct evhttp_request *request, void *arg)
@@ -134,7 +100,7 @@ static void on_status(struct evhttp_request *request, void *arg)
 	struct daemon_view v;
 
 	s->ops->view(s->arg, true, &v);
-	reply_json(request, report_status(&v));
+	status_reply_json(request, report_status(&v));
 }
 
 static void on_peers(struct evhttp_request *request, void *arg)
@@ -143,7 +109,7 @@ static void on_peers(struct evhttp_request *request, void *arg)
 	struct daemon_view v;
 
 	s->ops->view(s->arg, false, &v);
-	reply_json(request, report_peers(&v));
+	status_reply_json(request, report_peers(&v));
 }
 
 static void on_config(struct evhttp_request *request, void *arg)
@@ -152,7 +118,7 @@ static void on_config(struct evhttp_request *request, void *arg)
 	struct daemon_view v;
 
 	s->ops->view(s->arg, false, &v);
-	reply_json(request, report_config(&v));
+	status_reply_json(request, report_config(&v));
 }
 
 static void on_diff(struct evhttp_request *request, void *arg)
@@ -162,11 +128,11 @@ static void on_diff(struct evhttp_request *request, void *arg)
 	struct err e;
 
 	if (s->ops->diff(s->arg, report_difference, document, &e) == 0) {
-		reply_json(request, document);
+		status_reply_json(request, document);
 		return;
 	}
 	json_decref(document);
-	reply_text(request, 503, "text/plain", e.text);
+	status_reply_text(request, 503, "text/plain", e.text);
 }
 
 /* Who may read may not write: the socket's group looks, root acts. */
@@ -185,9 +151,9 @@ static bool is_root(struct evhttp_request *request)
 static bool may_act(struct evhttp_request *request)
 {
 	if (evhttp_request_get_command(request) != EVHTTP_REQ_POST)
-		reply_text(request, 405, "text/plain", "POST only\n");
+		status_reply_text(request, 405, "text/plain", "POST only\n");
 	else if (!is_root(request))
-		reply_text(request, 403, "text/plain", "only root may do this\n");
+		status_reply_text(request, 403, "text/plain", "only root may do this\n");
 	else
 		return true;
 	return false;
@@ -205,9 +171,9 @@ static void on_sync(struct evhttp_request *request, void *arg)
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	writes = s->ops->sync(s->arg);
 	clock_gettime(CLOCK_MONOTONIC, &end);
-	reply_json(request,
-		   report_sync(writes, (double)(end.tv_sec - start.tv_sec) +
-					       (double)(end.tv_nsec - start.tv_nsec) / 1e9));
+	status_reply_json(request,
+			  report_sync(writes, (double)(end.tv_sec - start.tv_sec) +
+						      (double)(end.tv_nsec - start.tv_nsec) / 1e9));
 }
 
 /* ---- the own lease ---- */
@@ -218,7 +184,7 @@ static void on_lease(struct evhttp_request *request, void *arg)
 	struct daemon_view v;
 
 	s->ops->view(s->arg, false, &v);
-	reply_json(request, report_own_lease(&v));
+	status_reply_json(request, report_own_lease(&v));
 }
 
 static void renewal_free(struct renewal *r)
@@ -234,8 +200,8 @@ static void renewal_client_gone(struct evhttp_connection *connection UNUSED, voi
 
 static void not_renewed(struct evhttp_request *request, const struct manager_view *m)
 {
-	reply_text(request, 503, "text/plain",
-		   m->reason[0] ? m->reason : "there is no lease to renew yet");
+	status_reply_text(request, 503, "text/plain",
+			  m->reason[0] ? m->reason : "there is no lease to renew yet");
 }
 
 static void answer_renewals(struct status_server *s)
@@ -257,7 +223,7 @@ static void answer_renewals(struct status_server *s)
 		evhttp_connection_set_closecb(evhttp_request_get_connection(request), NULL, NULL);
 		renewal_free(r);
 		if (ok)
-			reply_json(request, report_own_lease(&v));
+			status_reply_json(request, report_own_lease(&v));
 		else
 			not_renewed(request, &v.manager);
 	}
@@ -274,7 +240,7 @@ static void on_renew(struct evhttp_request *request, void *arg)
 	s->ops->view(s->arg, false, &v);
 	if (!s->ops->renew(s->arg)) {
 		if (v.manager.state == MANAGER_HELD)
-			reply_json(request, report_own_lease(&v));
+			status_reply_json(request, report_own_lease(&v));
 		else
 			not_renewed(request, &v.manager);
 		return;
@@ -288,206 +254,17 @@ static void on_renew(struct evhttp_request *request, void *arg)
 				      r);
 }
 
-/* ---- /v1/subnets ---- */
-
-static bool has_query(struct evhttp_request *request, const char *word)
+static void on_unknown(struct evhttp_request *request, void *arg UNUSED)
 {
-	const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(request);
-	const char *query = uri ? evhttp_uri_get_query(uri) : NULL;
-
-	return query && strcmp(query, word) == 0;
-}
-
-static void watcher_gone(struct evhttp_connection *connection UNUSED, void *arg)
-{
-	struct watcher *w = arg;
-
-	TAILQ_REMOVE(&w->server->watchers, w, link);
-	w->server->watchers_len--;
-	free(w);
-}
-
-static void send_line(struct watcher *w, const char *text)
-{
-	struct evbuffer *chunk = evbuffer_new();
-
-	evbuffer_add_printf(chunk, "%s\n", text);
-	evhttp_send_reply_chunk(w->request, chunk);
-	evbuffer_free(chunk);
-}
-
-static json_t *subnets(struct status_server *s)
-{
-	struct daemon_view v;
-
-	s->ops->view(s->arg, false, &v);
-	return report_subnets(&v);
-}
-
-static void start_watching(struct status_server *s, struct evhttp_request *request)
-{
-	auto_free char *text = NULL;
-	struct watcher *w;
-	json_t *document;
-
-	if (s->watchers_len == WATCHERS_MAX) {
-		reply_text(request, 503, "text/plain", "too many watchers\n");
-		return;
-	}
-	w = xcalloc(1, sizeof(*w));
-	w->server = s;
-	w->request = request;
-	TAILQ_INSERT_TAIL(&s->watchers, w, link);
-	s->watchers_len++;
-	evhttp_connection_set_timeout(evhttp_request_get_connection(request), 0);
-	evhttp_connection_set_closecb(evhttp_request_get_connection(request), watcher_gone, w);
-	evhttp_add_header(evhttp_request_get_output_headers(request), "Content-Type",
-			  "application/jsonl");
-	evhttp_send_reply_start(request, 200, NULL);
-	document = subnets(s);
-	text = json_dumps(document, JSON_COMPACT);
-	json_decref(document);
-	send_line(w, text ? text : "{}");
-}
-
-/* What a client that does not read has waiting; beyond it the client is let go. */
-static bool is_behind(const struct watcher *w)
-{
-	struct evhttp_connection *connection = evhttp_request_get_connection(w->request);
-	struct bufferevent *bev = evhttp_connection_get_bufferevent(connection);
-
-	return evbuffer_get_length(bufferevent_get_output(bev)) > WATCH_BACKLOG_MAX_SIZE;
-}
-
-static void on_tell(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
-{
-	struct status_server *s = arg;
-	json_t *document = subnets(s);
-	auto_free char *text = json_dumps(document, JSON_COMPACT);
-	struct watcher *next;
-
-	json_decref(document);
-	for (struct watcher *w = TAILQ_FIRST(&s->watchers); w; w = next) {
-		next = TAILQ_NEXT(w, link);
-		if (is_behind(w))
-			evhttp_connection_free(evhttp_request_get_connection(w->request));
-		else
-			send_line(w, text ? text : "{}");
-	}
+	status_reply_text(request, 404, "text/plain", "not found\n");
 }
 
 void status_server_changed(struct status_server *s)
 {
-	static const struct timeval gap = { 0, WATCH_GAP_MS * 1000 };
-
-	if (s)
-		answer_renewals(s);
-	if (s && s->watchers_len > 0 && !event_pending(s->tell, EV_TIMEOUT, NULL))
-		event_add(s->tell, &gap);
-}
-
-static void query_free(struct time_left_query *q)
-{
-	TAILQ_REMOVE(&q->server->queries, q, link);
-	event_free(q->timer);
-	json_decref(q->document);
-	free(q);
-}
-
-static void query_answer(struct time_left_query *q)
-{
-	if (q->answered)
+	if (!s)
 		return;
-	q->answered = true;
-	event_del(q->timer);
-	if (q->request) {
-		evhttp_connection_set_closecb(evhttp_request_get_connection(q->request), NULL,
-					      NULL);
-		reply_json(q->request, json_incref(q->document));
-		q->request = NULL;
-	}
-}
-
-static void query_client_gone(struct evhttp_connection *connection UNUSED, void *arg)
-{
-	struct time_left_query *q = arg;
-
-	q->request = NULL;
-}
-
-static void on_query_timeout(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
-{
-	query_answer(arg);
-}
-
-static void on_time_left(void *arg, uint64_t id UNUSED, struct store_reply *reply)
-{
-	struct time_left_item *item = arg;
-	struct time_left_query *q = item->query;
-
-	if (reply->status == STORE_OK && !q->answered)
-		json_object_set_new(item->item, "expiresSeconds", json_integer(reply->ttl_s));
-	TAILQ_REMOVE(&q->server->items, item, link);
-	free(item);
-	if (--q->outstanding == 0) {
-		query_answer(q);
-		query_free(q);
-	}
-}
-
-/* The list with the time that each lease has left, which only the store knows. */
-static void ask_time_left(struct status_server *s, struct evhttp_request *request)
-{
-	static const struct timeval wait = { TIME_LEFT_WAIT_MS / 1000, 0 };
-	struct time_left_query *q = xcalloc(1, sizeof(*q));
-	auto_free const struct manager_member **members = NULL;
-	struct daemon_view v;
-	size_t len;
-
-	s->ops->view(s->arg, false, &v);
-	q->server = s;
-	q->request = request;
-	q->document = report_subnets(&v);
-	q->timer = evtimer_new(s->base, on_query_timeout, q);
-	q->outstanding = 1;
-	TAILQ_INSERT_TAIL(&s->queries, q, link);
-	event_add(q->timer, &wait);
-	evhttp_connection_set_closecb(evhttp_request_get_connection(request), query_client_gone, q);
-	members = report_members(&v, &len);
-	for (size_t i = 0; i < len && q->outstanding <= TIME_LEFT_MAX; i++) {
-		struct store_request ask = { .op = STORE_TIME_LEFT, .lease = members[i]->lease };
-		struct time_left_item *item;
-
-		if (members[i]->own || !(members[i]->lease->flags & LEASE_EXPIRES))
-			continue;
-		item = xcalloc(1, sizeof(*item));
-		item->query = q;
-		item->item = json_array_get(json_object_get(q->document, "items"), i);
-		TAILQ_INSERT_TAIL(&s->items, item, link);
-		q->outstanding++;
-		s->ops->ask(s->arg, &ask, on_time_left, item);
-	}
-	if (--q->outstanding == 0) {
-		query_answer(q);
-		query_free(q);
-	}
-}
-
-static void on_subnets(struct evhttp_request *request, void *arg)
-{
-	struct status_server *s = arg;
-
-	if (has_query(request, "watch=1"))
-		start_watching(s, request);
-	else if (has_query(request, "timeLeft=1"))
-		ask_time_left(s, request);
-	else
-		reply_json(request, subnets(s));
-}
-
-static void on_unknown(struct evhttp_request *request, void *arg UNUSED)
-{
-	reply_text(request, 404, "text/plain", "not found\n");
+	answer_renewals(s);
+	status_subnets_changed(s);
 }
 
 /* ---- servers ---- */
@@ -548,7 +325,21 @@ static int listen_local(struct status_server *s, const char *path, struct err *e
 		return err_set(e, -EIO, "socket %s: cannot listen", path);
 	fd = -1;
 	evhttp_bind_listener(s->local, listener);
+	clients_guard_listener(s->local_clients, listener);
 	s->path = xstrdup(path);
+	return 0;
+}
+
+static int listen_tcp(struct status_server *s, const struct status_options *o, struct err *e)
+{
+	struct evhttp_bound_socket *bound;
+
+	s->tcp = new_server(s);
+	s->tcp_clients = clients_new(s->base, s->tcp, CLIENTS_MAX);
+	bound = evhttp_bind_socket_with_handle(s->tcp, o->healthz_ip, o->healthz_port);
+	if (!bound)
+		return err_sys(e, -errno, "healthz %s port %d", o->healthz_ip, o->healthz_port);
+	clients_guard_listener(s->tcp_clients, evhttp_bound_socket_get_listener(bound));
 	return 0;
 }
 
@@ -562,14 +353,12 @@ int status_server_new(struct event_base *base, const struct status_options *opti
 	s->base = base;
 	s->ops = ops;
 	s->arg = arg;
-	TAILQ_INIT(&s->watchers);
-	TAILQ_INIT(&s->queries);
-	TAILQ_INIT(&s->items);
 	TAILQ_INIT(&s->renewals);
-	s->tell = evtimer_new(base, on_tell, s);
+	status_subnets_init(s);
 	s->local = new_server(s);
+	s->local_clients = clients_new(base, s->local, CLIENTS_PER_USER);
 	evhttp_set_cb(s->local, "/v1/status", on_status, s);
-	evhttp_set_cb(s->local, "/v1/subnets", on_subnets, s);
+	evhttp_set_cb(s->local, "/v1/subnets", status_on_subnets, s);
 	evhttp_set_cb(s->local, "/v1/peers", on_peers, s);
 	evhttp_set_cb(s->local, "/v1/config", on_config, s);
 	evhttp_set_cb(s->local, "/v1/diff", on_diff, s);
@@ -578,12 +367,8 @@ int status_server_new(struct event_base *base, const struct status_options *opti
 	evhttp_set_cb(s->local, "/v1/lease/renew", on_renew, s);
 	evhttp_set_allowed_methods(s->local, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST);
 	rc = listen_local(s, options->socket, e);
-	if (rc == 0 && options->healthz_port) {
-		s->tcp = new_server(s);
-		if (evhttp_bind_socket(s->tcp, options->healthz_ip, options->healthz_port) < 0)
-			rc = err_sys(e, -errno, "healthz %s port %d", options->healthz_ip,
-				     options->healthz_port);
-	}
+	if (rc == 0 && options->healthz_port)
+		rc = listen_tcp(s, options, e);
 	if (rc < 0) {
 		status_server_free(s);
 		return rc;
@@ -594,25 +379,15 @@ int status_server_new(struct event_base *base, const struct status_options *opti
 
 void status_server_free(struct status_server *s)
 {
-	struct time_left_item *item;
-	struct watcher *next;
-
 	if (!s)
 		return;
-	while ((item = TAILQ_FIRST(&s->items))) {
-		TAILQ_REMOVE(&s->items, item, link);
-		free(item);
-	}
-	for (struct watcher *w = TAILQ_FIRST(&s->watchers); w; w = next) {
-		next = TAILQ_NEXT(w, link);
-		evhttp_send_reply_end(w->request);
-	}
+	status_subnets_stop(s);
 	evhttp_free(s->local); /* ends its connections, and with them the watchers */
 	if (s->tcp)
 		evhttp_free(s->tcp);
-	while (TAILQ_FIRST(&s->queries))
-		query_free(TAILQ_FIRST(&s->queries));
-	event_free(s->tell);
+	clients_free(s->local_clients);
+	clients_free(s->tcp_clients);
+	status_subnets_fini(s);
 	if (s->path)
 		unlink(s->path);
 	free(s->path);

@@ -57,7 +57,6 @@ FUNCTION_MAX_LINES = 60
 # Files from before there was a limit. This list only becomes shorter.
 STILL_LONG = {
     "flanneld/daemon.c",
-    "flanneld/status.c",
     "stores/etcd/etcd_store.c",
     "subnet/manager_lease.c",
     "tests/unit/test_traffic.c",

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Between status.c, which serves, and status_subnets.c, whose answers take longer than a request. */
+#ifndef FLANNELD_STATUS_INTERNAL_H
+#define FLANNELD_STATUS_INTERNAL_H
+
+#include <jansson.h>
+#include <sys/queue.h>
+
+#include "flanneld/clients.h"
+#include "flanneld/status.h"
+
+struct evhttp_request;
+
+struct status_server {
+	struct event_base *base;
+	const struct status_ops *ops;
+	void *arg;
+	struct evhttp *local;
+	struct clients *local_clients;
+	struct evhttp *tcp;
+	struct clients *tcp_clients;
+	char *path;
+	struct event *tell; /* watchers, after the gap */
+	TAILQ_HEAD(, watcher) watchers;
+	TAILQ_HEAD(, time_left_query) queries;
+	size_t queries_len;
+	TAILQ_HEAD(, time_left_item) items;
+	TAILQ_HEAD(, renewal) renewals;
+};
+
+/* Answers; a large answer is refused while too much waits for slow readers. */
+void status_reply_text(struct evhttp_request *request, int code, const char *type,
+		       const char *text);
+/* Takes the document. */
+void status_reply_json(struct evhttp_request *request, json_t *document);
+
+/* status_subnets.c */
+void status_subnets_init(struct status_server *s);
+void status_on_subnets(struct evhttp_request *request, void *arg);
+void status_subnets_changed(struct status_server *s);
+/* Before the servers are freed, and after. */
+void status_subnets_stop(struct status_server *s);
+void status_subnets_fini(struct status_server *s);
+
+#endif
