@@ -69,7 +69,10 @@ void sequence_commit(struct sequence *s, const char *fmt, ...)
 
 void sequence_commit_marker(struct sequence *s)
 {
-	s->what[commit(s)][0] = '\0';
+	/* Not in one expression: committing may move `what`. */
+	size_t i = commit(s);
+
+	s->what[i][0] = '\0';
 }
 
 static void on_error(void *arg, size_t index, int code, const char *text)
