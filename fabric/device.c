@@ -2,9 +2,11 @@
 #include "fabric/device.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 
 #include "kernel/link.h"
 #include "kernel/sysctl.h"
+#include "kernel/udp_port.h"
 
 /* Router advertisements have no business on a tunnel. Best effort: /proc may be read-only to us,
  * status says so. */
@@ -121,6 +123,47 @@ static int get_device(struct netlink *nl, const struct backend_device *d, uint32
 	return rc;
 }
 
+/* Another device of the kind that is in this one's way, by name. */
+static bool find_conflict(struct netlink *nl, const struct backend_device *d,
+			  char ret_name[static IFNAMSIZ])
+{
+	struct link_info *links = NULL;
+	bool found = false;
+	size_t len = 0;
+
+	if (!d->kind->conflicts || link_list(nl, &links, &len, NULL) < 0)
+		return false;
+	for (size_t i = 0; i < len && !found; i++) {
+		found = strcmp(links[i].kind, d->kind->name) == 0 &&
+			strcmp(links[i].name, d->name) != 0 &&
+			d->kind->conflicts(d->spec, &links[i]);
+		if (found)
+			memcpy(ret_name, links[i].name, IFNAMSIZ);
+	}
+	free(links);
+	return found;
+}
+
+/* The kernel says that something is in the way, not what. */
+static int name_conflict(struct netlink *nl, const struct backend_device *d, struct err *e)
+{
+	struct err why = *e;
+	char holder[IFNAMSIZ + 32];
+
+	if (why.code != -EADDRINUSE && why.code != -EEXIST)
+		return why.code;
+	if (find_conflict(nl, d, holder))
+		return err_set(e, why.code, "%s: device %s of the same kind holds the port",
+			       why.text, holder);
+	for (size_t i = 0; i < BACKEND_GUARDS; i++) {
+		if (d->guard[i].protocol == IPPROTO_UDP &&
+		    udp_port_holder(d->guard[i].port, holder, sizeof(holder)))
+			return err_set(e, why.code, "%s: %s holds UDP port %u", why.text, holder,
+				       d->guard[i].port);
+	}
+	return why.code;
+}
+
 int device_apply(struct netlink *nl, const struct backend_device *d, const char *mark,
 		 uint32_t known_ifindex, uint32_t *ret_ifindex, bool *ret_changed, struct err *e)
 {
@@ -130,7 +173,7 @@ int device_apply(struct netlink *nl, const struct backend_device *d, const char 
 
 	rc = get_device(nl, d, known_ifindex, &link, &changed, e);
 	if (rc < 0)
-		return rc;
+		return name_conflict(nl, d, e);
 	refuse_router_advertisements(d->name);
 	/* First of all, so that whatever happens next it is known as ours. */
 	if (strcmp(link.alias, mark) != 0) {
@@ -151,8 +194,10 @@ int device_apply(struct netlink *nl, const struct backend_device *d, const char 
 		changed = true;
 		rc = link_set_up(nl, link.ifindex, e);
 	}
-	if (rc < 0)
-		return err_wrap(e, "%s", d->name);
+	if (rc < 0) {
+		err_wrap(e, "%s", d->name);
+		return name_conflict(nl, d, e);
+	}
 	*ret_ifindex = link.ifindex;
 	*ret_changed = changed;
 	return 0;

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What we made and nobody wants any more goes: devices, tables, chains. By the mark it carries, never by its name."""
 
+import os
 import re
+import socket
 
 import pytest
 
@@ -19,8 +21,8 @@ def vxlan(vni=1, **more):
 HOST_GW = NETWORK | {"Backend": {"Type": "host-gw"}}
 
 
-def devices(host):
-    return {link["ifname"] for link in host.namespace.ip("link", "show") if link["ifname"].startswith("flannel")}
+def devices(host, prefix="flannel"):
+    return {link["ifname"] for link in host.namespace.ip("link", "show") if link["ifname"].startswith(prefix)}
 
 
 def tables(host):
@@ -147,3 +149,32 @@ def test_devices_that_flannel_left(lab):
             host.namespace.ip_do(f"addr add {address} dev {name}")
     host.daemon.start().wait_ok()
     wait_for(lambda: devices(host) == {"flannel.1", "flannel-v6.1", "flannel.4", "flannel.5"}, 5, "flannel's are gone")
+
+
+SWITCHES = {"other switches": "id 5 dstport 8472 gbp", "the same VNI": "id 1 dstport 8472 local 192.0.2.250", "metadata": "external dstport 8472"}
+
+
+@pytest.mark.parametrize("how", SWITCHES)
+def test_a_device_that_holds_our_port_is_named(lab, how):
+    """No process owns the port then, and the kernel names nobody."""
+    lab.start_etcd()
+    lab.configure(vxlan())
+    host = lab.host()
+    host.namespace.ip_do(f"link add other0 type vxlan {SWITCHES[how]}")
+    host.namespace.ip_do("link set other0 up")
+    daemon = host.start_daemon(ready=False)
+    daemon.wait_log("device-failed: .*flannel.1: .*device other0 of the same kind holds the port")
+    assert "other0" in devices(host, "")
+    host.namespace.ip_do("link del other0")
+    daemon.wait_ok()
+
+
+def test_a_process_that_holds_our_port_is_named(lab):
+    lab.start_etcd()
+    lab.configure(vxlan())
+    host = lab.host()
+    with host.namespace.socket(socket.AF_INET, socket.SOCK_DGRAM) as inbox:
+        inbox.bind(("0.0.0.0", 8472))
+        daemon = host.start_daemon(ready=False)
+        daemon.wait_log(rf"device-failed: flannel.1: .*process {os.getpid()} \(.*\) holds UDP port 8472")
+    daemon.wait_ok()
