@@ -4,7 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
+
+#include "lib/base64.h"
+#include "lib/file.h"
 
 static int check(const char *path, int fd, enum secret_kind kind, struct err *e)
 {
@@ -16,6 +20,8 @@ static int check(const char *path, int fd, enum secret_kind kind, struct err *e)
 	mode = st.st_mode & 07777;
 	if (S_ISDIR(st.st_mode))
 		return err_set(e, -EINVAL, "%s is a directory", path);
+	if (!S_ISREG(st.st_mode) && kind == SECRET_OWN)
+		return err_set(e, -EINVAL, "%s is no regular file", path);
 	/* A pipe of the shell is nobody else's to write. */
 	if (!S_ISREG(st.st_mode))
 		return 0;
@@ -23,7 +29,7 @@ static int check(const char *path, int fd, enum secret_kind kind, struct err *e)
 		return err_set(e, -EACCES, "%s: everybody may write it, mode %04o", path, mode);
 	if (kind == SECRET_OWN && (mode & (S_IRWXG | S_IRWXO)))
 		return err_set(e, -EACCES, "%s: mode %04o, must be 0600", path, mode);
-	if (kind == SECRET_OWN && st.st_uid != geteuid())
+	if (kind == SECRET_OWN && st.st_uid != geteuid() && st.st_uid != 0)
 		return err_set(e, -EACCES, "%s: owned by uid %u, must be %u", path, st.st_uid,
 			       geteuid());
 	return 0;
@@ -53,7 +59,9 @@ static int read_all(const char *path, int fd, char buffer[static SECRET_MAX + 1]
 
 int secret_read(const char *path, enum secret_kind kind, char **ret, struct err *e)
 {
-	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	/* Nobody who put a link or a pipe there shall lead us elsewhere, or make us wait. */
+	int own = kind == SECRET_OWN ? O_NOFOLLOW | O_NONBLOCK : 0;
+	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | own);
 	char buffer[SECRET_MAX + 1];
 	size_t size = 0;
 	int rc;
@@ -74,6 +82,48 @@ int secret_read(const char *path, enum secret_kind kind, char **ret, struct err 
 	}
 	explicit_bzero(buffer, sizeof(buffer));
 	return rc;
+}
+
+static int decode(const char *path, const char *text, void *ret, size_t size, struct err *e)
+{
+	char *bytes = NULL;
+	size_t len = 0;
+	int rc = base64_decode(text, strlen(text), &bytes, &len, NULL);
+
+	if (rc == 0 && len == size)
+		memcpy(ret, bytes, size);
+	else
+		rc = err_set(e, -EINVAL, "%s: not %zu bytes in base64", path, size);
+	if (bytes)
+		explicit_bzero(bytes, len);
+	free(bytes);
+	return rc;
+}
+
+static int make(const char *path, void *ret, size_t size, struct err *e)
+{
+	uint8_t bytes[SECRET_KEY_MAX];
+	auto_secret char *text = NULL;
+	int rc;
+
+	if (size > sizeof(bytes) || getrandom(bytes, size, 0) != (ssize_t)size)
+		abort();
+	text = base64_encode(bytes, size);
+	rc = file_replace(path, text, strlen(text), 0600, e);
+	if (rc == 0)
+		memcpy(ret, bytes, size);
+	explicit_bzero(bytes, sizeof(bytes));
+	return rc;
+}
+
+int secret_load(const char *path, void *ret, size_t size, struct err *e)
+{
+	auto_secret char *text = NULL;
+	int rc = secret_read(path, SECRET_OWN, &text, e);
+
+	if (rc == -ENOENT)
+		return make(path, ret, size, e);
+	return rc < 0 ? rc : decode(path, text, ret, size, e);
 }
 
 void secret_free(char *secret)

@@ -10,12 +10,14 @@
 #include "lib/err.h"
 #include "lib/util.h"
 
-#define SECRET_MAX 4096 /* bytes of a secret, and of its file */
+#define SECRET_MAX     4096 /* bytes of a secret, and of its file */
+#define SECRET_KEY_MAX 64
 
 enum secret_kind {
 	SECRET_GIVEN, /* by an administrator, or mounted by an orchestrator: who may read it is theirs
 			 to decide; refused if everybody may write it */
-	SECRET_OWN,   /* made by us: refused unless it is ours and nobody else's in any way */
+	SECRET_OWN,   /* made by us: refused unless it is a file that is ours, or root's, and nobody
+			 else's in any way */
 };
 
 /*
@@ -27,6 +29,15 @@ enum secret_kind {
  * in it, or `path` is no file.
  */
 int secret_read(const char *path, enum secret_kind kind, char **ret, struct err *e) MUST_CHECK;
+
+/*
+ * A key of our own: `size` bytes, SECRET_KEY_MAX at most, that stand in `path` as one line of
+ * base64. Where there is no file one is made, of random bytes: mode 0600, synced to the disk before
+ * it gets its name. What is there is never overwritten; if it is not right it is refused, as
+ * secret_read() does with SECRET_OWN, or with -EINVAL if it is not so many bytes: another key would
+ * be another host to the peers. Blocks on the disk. The caller wipes *ret when it has served.
+ */
+int secret_load(const char *path, void *ret, size_t size, struct err *e) MUST_CHECK;
 
 /* Wipes a text, then frees it. NULL is fine. */
 void secret_free(char *secret);

@@ -119,6 +119,90 @@ static void test_pipe(void **state)
 	close(fds[0]);
 }
 
+/* ---- a key of our own ---- */
+
+static void test_a_key_is_made_once(void **state)
+{
+	(void)state;
+	uint8_t key[32] = { 0 };
+	uint8_t again[32];
+	uint8_t other[32];
+	struct stat st;
+	struct err e;
+
+	unlink(path);
+	assert_int_equal(secret_load(path, key, sizeof(key), &e), 0);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	assert_int_equal(st.st_size, 44);
+	assert_int_equal(secret_load(path, again, sizeof(again), &e), 0);
+	assert_memory_equal(key, again, sizeof(key));
+	unlink(path);
+	assert_int_equal(secret_load(path, other, sizeof(other), &e), 0);
+	assert_memory_not_equal(key, other, sizeof(key));
+	/* As flannel leaves it. */
+	assert_int_equal(chmod(path, 0400), 0);
+	assert_int_equal(secret_load(path, again, sizeof(again), &e), 0);
+	assert_memory_equal(other, again, sizeof(other));
+}
+
+static void refuses_key(int code, const char *text)
+{
+	char key[32] = "untouched";
+	struct stat before;
+	struct stat after;
+	struct err e;
+
+	assert_int_equal(lstat(path, &before), 0);
+	assert_int_equal(secret_load(path, key, sizeof(key), &e), code);
+	assert_contains(e.text, text);
+	assert_string_equal(key, "untouched");
+	assert_int_equal(lstat(path, &after), 0);
+	assert_int_equal(before.st_ino, after.st_ino);
+	assert_int_equal(before.st_mtim.tv_nsec, after.st_mtim.tv_nsec);
+}
+
+static void test_a_key_that_is_not_right(void **state)
+{
+	(void)state;
+	static const char good[] = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
+	uint8_t key[32];
+	struct err e;
+
+	put(good, strlen(good), 0600);
+	assert_int_equal(secret_load(path, key, sizeof(key), &e), 0);
+	assert_memory_equal(key, "01234567890123456789012345678901", sizeof(key));
+	put(good, strlen(good), 0640);
+	refuses_key(-EACCES, "mode 0640, must be 0600");
+	put("MDEyMw==", 8, 0600);
+	refuses_key(-EINVAL, "not 32 bytes in base64");
+	put("sesame!", 7, 0600);
+	refuses_key(-EINVAL, "not 32 bytes in base64");
+	put("", 0, 0600);
+	refuses_key(-ENODATA, "empty");
+}
+
+static void test_a_key_that_is_no_file(void **state)
+{
+	(void)state;
+	uint8_t key[32];
+	struct err e;
+
+	unlink(path);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	refuses_key(-EINVAL, "no regular file");
+	unlink(path);
+	assert_int_equal(symlink("/dev/zero", path), 0);
+	refuses_key(-ELOOP, path);
+	unlink(path);
+	assert_int_equal(mkdir(path, 0700), 0);
+	refuses_key(-EINVAL, "directory");
+	assert_int_equal(rmdir(path), 0);
+	/* Nothing can be made there. */
+	assert_true(secret_load("/dev/null/key", key, sizeof(key), &e) < 0);
+	assert_true(secret_load("/proc/test-secret", key, sizeof(key), &e) < 0);
+}
+
 static int make(void **state)
 {
 	(void)state;
@@ -137,9 +221,15 @@ static int clean(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_the_first_line), cmocka_unit_test(test_no_line),
-		cmocka_unit_test(test_size),           cmocka_unit_test(test_who_may_touch_it),
-		cmocka_unit_test(test_no_file),        cmocka_unit_test(test_pipe),
+		cmocka_unit_test(test_the_first_line),
+		cmocka_unit_test(test_no_line),
+		cmocka_unit_test(test_size),
+		cmocka_unit_test(test_who_may_touch_it),
+		cmocka_unit_test(test_no_file),
+		cmocka_unit_test(test_pipe),
+		cmocka_unit_test(test_a_key_is_made_once),
+		cmocka_unit_test(test_a_key_that_is_not_right),
+		cmocka_unit_test(test_a_key_that_is_no_file),
 	};
 
 	return cmocka_run_group_tests(tests, make, clean);
