@@ -36,11 +36,12 @@ static int alloc_set_host(struct backend *b, const struct backend_host *host, st
 }
 
 /* flannel publishes no BackendType here. */
-static void alloc_publish(const struct backend *b, struct lease *own)
+static int alloc_publish(const struct backend *b, struct lease *own, struct err *e UNUSED)
 {
 	own->public_v4 = alloc_of(b)->host.public_v4;
 	if (alloc_of(b)->v6)
 		own->public_v6 = alloc_of(b)->host.public_v6;
+	return 0;
 }
 
 static uint32_t alloc_pod_mtu(const struct backend *b)

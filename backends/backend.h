@@ -11,23 +11,29 @@
  *
  *   1. create       once, from the network configuration
  *   2. set_host     where this host stands; again whenever the underlay changes
- *   3. keep_mac     for each device of ours that an earlier run left
- *   4. publish      before our lease is written; again after each set_host
- *   5. devices      which must exist; again after each set_host
- *      set_ifindex  whenever one of them has another index
- *   6. want_own     the objects of our own subnet; again after 2 and 5
- *   7. peer_parse   once for each lease of a peer, and once for each change of it
- *      want_peer    its objects, from what was parsed; again after 2 and 5, and when the way to it
+ *   3. device_is    for each device of ours that an earlier run left, and for none: before it is known
+ *                   to peers
+ *   4. start        once, if there is a live part
+ *   5. publish      before our lease is written; again after 2, and when the backend says so
+ *   6. devices      which must exist; again after 2, and when the backend says so
+ *      device_is    whenever one of them has another index
+ *   7. want_own     the objects of our own subnet; again after 2 and 6, and when the backend says so
+ *   8. peer_parse   once for each lease of a peer, and once for each change of it
+ *      want_peer    its objects, from what was parsed; again when want_own is, and when the way to it
  *                   changes (needs_paths)
- *   8. free         once, after the data of all peers was freed
+ *      peer         of the live part: packets are to be sent to it, or no more
+ *   9. stop         of the live part; the data path stays
+ *  10. free         once, after the data of all peers was freed
  *
- * pod_mtu and describe may be called at any time after 2 and 1; describe_peer needs no backend.
+ * pod_mtu may be called at any time after 2, describe after 1; describe_peer needs no backend. An
+ * error of 1, 2 or 4 ends it with 10: the configuration is of no use here.
  *
- * Members that may be NULL, and what that means: keep_mac, devices, set_ifindex (no devices),
- * want_own (no objects), want_peer (no objects, and any lease is good), peer_parse (nothing in the
- * lease but what struct lease has), describe_peer (nothing to show).
+ * Members that may be NULL, and what that means: devices, device_is (no devices), want_own (no
+ * objects), want_peer (no objects, and any lease is good), peer_parse (nothing in the lease but what
+ * struct lease has), describe_peer (nothing to show), secret (none), live (all is kernel objects).
  *
- * Pointers that a backend is given live as long as the call. What it must keep, it copies.
+ * Pointers that a backend is given live as long as the call, but for backend_env. What it must keep,
+ * it copies.
  */
 #ifndef BACKENDS_BACKEND_H
 #define BACKENDS_BACKEND_H
@@ -37,15 +43,17 @@
 #include "kernel/device_kind.h"
 #include "kernel/object.h"
 #include "lib/json.h"
+#include "lib/problem.h"
 #include "subnet/config.h"
 #include "subnet/lease.h"
 
-#define BACKEND_DEVICES 2 /* one for each family at most */
-#define BACKEND_GUARDS  2
+#define BACKEND_DEVICES_MAX 2 /* one for each family at most */
+#define BACKEND_GUARDS      2
 
-/* What a backend must know of this host. Copied. */
+/* What a backend must know of this host. */
 struct backend_host {
 	const char *node_id;
+	const void *secret;     /* as the type asks for; wiped after the call */
 	uint32_t lower_ifindex; /* the external interface */
 	uint32_t lower_mtu_bytes;
 	struct ip_addr local_v4; /* its own there, unset if none: where tunnel packets come from */
@@ -93,26 +101,73 @@ static inline void wants_fini(struct wants *w)
 #define auto_wants __attribute__((cleanup(wants_fini)))
 
 struct backend;
+struct event_base;
+struct kernel;
+
+/* A key of this host, made once and kept over reboots (lib/secret.h): who has it is this host. */
+struct backend_secret {
+	const char *name; /* of the file in the state directory: "wireguard.key" */
+	size_t size;      /* bytes, SECRET_KEY_MAX at most */
+};
+
+/* What is another now, and so is to be asked for again. */
+enum backend_change {
+	BACKEND_PUBLISH = 1, /* publish */
+	BACKEND_DEVICES = 2, /* devices */
+	BACKEND_WANTS = 4,   /* want_own, want_peer of all peers */
+	BACKEND_HEALTH = 8,  /* health */
+};
+
+/* What a live part works with, until stop. */
+struct backend_env {
+	struct event_base *loop;
+	struct kernel *kernel;
+	const char *state_dir;
+	/* Something (a mask of enum backend_change) has changed. May be called at any time, from
+	 * inside a member too: the loop asks later. */
+	void (*changed)(void *arg, unsigned what);
+	void *arg;
+};
+
+/*
+ * What runs beside kernel objects: commands, another daemon, a socket. Nothing in it blocks.
+ */
+struct backend_live {
+	/* env lives until stop. An error: why this backend cannot work here. */
+	int (*start)(struct backend *b, const struct backend_env *env, struct err *e);
+	/* A peer is used from now on, or its lease has changed; `gone`: no more, and only its subnet
+	 * counts. data as in want_peer, NULL if gone. NULL: peers are kernel objects alone. */
+	void (*peer)(struct backend *b, const struct lease *peer, const void *data, bool gone);
+	/* Adds what is wrong now. NULL: never anything. */
+	void (*health)(const struct backend *b, struct problem_list *ret);
+	/* After it nothing of the backend runs in the loop. keep_data_path: what packets need stays
+	 * as it is, as it does when the daemon is killed; else it is taken down. */
+	void (*stop)(struct backend *b, bool keep_data_path);
+};
 
 struct backend_type {
 	const char *name; /* as in Backend.Type, lower case */
 	/* Of its devices; NULL if it has none. */
 	const struct device_kind *device_kind;
+	const struct backend_secret *secret;
+	const struct backend_live *live;
 	/* Reads the Backend object; the error names key, value and range. */
 	int (*create)(const struct network_config *config, struct backend **ret, struct err *e);
 	void (*free)(struct backend *b);
 	/* Where this host stands in the underlay. An error: why this backend cannot work there. */
 	int (*set_host)(struct backend *b, const struct backend_host *host, struct err *e);
-	/* An existing device of ours has this MAC: keep it, since peers know it. NULL if there are
-	 * no devices. */
-	void (*keep_mac)(struct backend *b, size_t device, const struct mac_addr *mac);
-	/* Fills type, data and public addresses of our own lease, all unset before. */
-	void (*publish)(const struct backend *b, struct lease *own);
-	/* How many devices, BACKEND_DEVICES at most, and which. They are the backend's, and may
-	 * change under the reader with set_host and keep_mac. */
+	/*
+	 * Fills type, data and public addresses of our own lease, all unset before. -EAGAIN with a
+	 * sentence: not known yet, BACKEND_PUBLISH will tell; no lease is written before.
+	 */
+	int (*publish)(const struct backend *b, struct lease *own, struct err *e);
+	/* How many devices, BACKEND_DEVICES_MAX at most, and which. They are the backend's, and may
+	 * change under the reader with set_host and device_is. */
 	size_t (*devices)(const struct backend *b, const struct backend_device **ret);
-	/* Device number `device` (as in devices) has this index now; 0: it does not exist. */
-	void (*set_ifindex)(struct backend *b, size_t device, uint32_t ifindex);
+	/* Device number `device` (as in devices) has this index and MAC now; index 0: it does not
+	 * exist. A MAC that peers may know is kept, if it is one. */
+	void (*device_is)(struct backend *b, size_t device, uint32_t ifindex,
+			  const struct mac_addr *mac);
 	/* Adds the objects of our own subnet. */
 	void (*want_own)(const struct backend *b, const struct subnet *own, struct wants *ret);
 	/*

@@ -75,7 +75,7 @@ static int host_gw_set_host(struct backend *b, const struct backend_host *host, 
 	return 0;
 }
 
-static void host_gw_publish(const struct backend *b, struct lease *own)
+static int host_gw_publish(const struct backend *b, struct lease *own, struct err *e UNUSED)
 {
 	const struct host_gw *h = host_gw_of(b);
 
@@ -84,6 +84,7 @@ static void host_gw_publish(const struct backend *b, struct lease *own)
 		own->public_v4 = h->host.public_v4;
 	if (h->families[1].enabled)
 		own->public_v6 = h->host.public_v6;
+	return 0;
 }
 
 static int host_gw_want_peer(const struct backend *b, const struct lease *peer,

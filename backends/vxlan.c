@@ -30,7 +30,7 @@ struct vxlan_side {
 	int family;
 	struct ip_net network;
 	struct mac_addr mac;
-	bool mac_kept; /* the device's own, see keep_mac */
+	bool mac_kept; /* the device's own, see device_is */
 	uint32_t ifindex;
 	uint32_t overhead;
 	struct device_vxlan spec;
@@ -52,8 +52,8 @@ struct vxlan {
 	uint32_t mtu_bytes; /* configured, of the underlay; 0: follow the underlay */
 	struct backend_host host;
 	struct vxlan_side sides[2];
-	struct backend_device devices[BACKEND_DEVICES];
-	size_t device_sides[BACKEND_DEVICES]; /* device number -> side */
+	struct backend_device devices[BACKEND_DEVICES_MAX];
+	size_t device_sides[BACKEND_DEVICES_MAX]; /* device number -> side */
 	size_t devices_len;
 };
 
@@ -185,12 +185,14 @@ static int vxlan_set_host(struct backend *b, const struct backend_host *host, st
 	return 0;
 }
 
-static void vxlan_keep_mac(struct backend *b, size_t device, const struct mac_addr *mac)
+static void vxlan_device_is(struct backend *b, size_t device, uint32_t ifindex,
+			    const struct mac_addr *mac)
 {
 	struct vxlan *v = vxlan_of(b);
 	struct vxlan_side *side = &v->sides[v->device_sides[device]];
 
-	if (mac_addr_is_zero(mac) || (mac->b[0] & 1))
+	side->ifindex = ifindex;
+	if (!ifindex || mac_addr_is_zero(mac) || (mac->b[0] & 1))
 		return;
 	side->mac = *mac;
 	side->mac_kept = true;
@@ -210,7 +212,7 @@ static char *format_data(const struct vxlan *v, const struct vxlan_side *side)
 			 mac_addr_format(&side->mac, mac));
 }
 
-static void vxlan_publish(const struct backend *b, struct lease *own)
+static int vxlan_publish(const struct backend *b, struct lease *own, struct err *e UNUSED)
 {
 	const struct vxlan *v = vxlan_of(b);
 
@@ -227,19 +229,13 @@ static void vxlan_publish(const struct backend *b, struct lease *own)
 			own->source_v6 = v->host.local_v6;
 		own->backend_v6_data = format_data(v, &v->sides[1]);
 	}
+	return 0;
 }
 
 static size_t vxlan_devices(const struct backend *b, const struct backend_device **ret)
 {
 	*ret = vxlan_of(b)->devices;
 	return vxlan_of(b)->devices_len;
-}
-
-static void vxlan_set_ifindex(struct backend *b, size_t device, uint32_t ifindex)
-{
-	struct vxlan *v = vxlan_of(b);
-
-	v->sides[v->device_sides[device]].ifindex = ifindex;
 }
 
 static void vxlan_want_own(const struct backend *b, const struct subnet *own, struct wants *ret)
@@ -405,10 +401,9 @@ const struct backend_type backend_vxlan = {
 	.create = vxlan_create,
 	.free = vxlan_free,
 	.set_host = vxlan_set_host,
-	.keep_mac = vxlan_keep_mac,
 	.publish = vxlan_publish,
 	.devices = vxlan_devices,
-	.set_ifindex = vxlan_set_ifindex,
+	.device_is = vxlan_device_is,
 	.want_own = vxlan_want_own,
 	.peer_parse = vxlan_peer_parse,
 	.want_peer = vxlan_want_peer,

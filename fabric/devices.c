@@ -7,7 +7,7 @@
 #include "fabric/fabric_internal.h"
 #include "lib/log.h"
 
-static void set_ifindex(struct fabric *f, size_t i, uint32_t ifindex)
+static void set_device(struct fabric *f, size_t i, uint32_t ifindex, const struct mac_addr *mac)
 {
 	if (f->ifindexes[i] == ifindex)
 		return;
@@ -16,10 +16,10 @@ static void set_ifindex(struct fabric *f, size_t i, uint32_t ifindex)
 	f->sweep_due = true;
 	f->ifindexes[i] = ifindex;
 	f->kernel.marks.ifindexes[i] = ifindex;
-	f->backend->type->set_ifindex(f->backend, i, ifindex);
+	f->backend->type->device_is(f->backend, i, ifindex, mac);
 }
 
-_Static_assert(TRAFFIC_DEVICES >= BACKEND_DEVICES && TRAFFIC_GUARDS >= BACKEND_GUARDS,
+_Static_assert(TRAFFIC_DEVICES >= BACKEND_DEVICES_MAX && TRAFFIC_GUARDS >= BACKEND_GUARDS,
 	       "the rules know all devices and guards");
 
 void fabric_place_rules(struct fabric *f)
@@ -83,7 +83,7 @@ bool fabric_look_after_devices(struct fabric *f)
 
 		all &= look_after_device(f, i, &ifindex);
 		moved |= ifindex != f->ifindexes[i];
-		set_ifindex(f, i, ifindex);
+		set_device(f, i, ifindex, &f->devices[i].mac);
 	}
 	if (moved) {
 		f->wants_dirty = true;
@@ -103,10 +103,11 @@ void fabric_find_devices(struct fabric *f)
 	f->kernel.marks.ifindexes_len = backend_devices(f->backend, &devices);
 	for (size_t i = 0; i < f->kernel.marks.ifindexes_len; i++) {
 		uint32_t ifindex = 0;
-		struct mac_addr mac;
+		struct mac_addr mac = { 0 };
 
-		if (device_find(f->nl, &devices[i], &ifindex, &mac))
-			f->backend->type->keep_mac(f->backend, i, &mac);
-		set_ifindex(f, i, ifindex);
+		if (device_find(f->nl, &devices[i], &ifindex, &mac) && ifindex == f->ifindexes[i])
+			/* Found before for another configuration. */
+			f->backend->type->device_is(f->backend, i, ifindex, &mac);
+		set_device(f, i, ifindex, &mac);
 	}
 }

@@ -426,7 +426,9 @@ void fabric_free(struct fabric *f)
 	event_free(f->slow);
 	event_free(f->underlay);
 	reconcile_free(f->reconcile);
-	backend_free(f->backend);
+	fabric_drop_backend(f);
+	if (f->change_event)
+		event_free(f->change_event);
 	monitor_close(f->monitor);
 	netlink_close(f->nl);
 	free(f);
@@ -443,42 +445,33 @@ void fabric_set_mark(struct fabric *f, const char *mark)
 	snprintf(f->mark, sizeof(f->mark), "%s", mark);
 }
 
+void fabric_identify(struct fabric *f, const char *node_id, const char *state_dir)
+{
+	f->node_id = node_id;
+	f->state_dir = state_dir;
+}
+
 struct netlink *fabric_netlink(struct fabric *f)
 {
 	return f->nl;
 }
 
-static int set_host(struct fabric *f, const struct external *x, const char *node_id, struct err *e)
-{
-	struct backend_host host = {
-		.node_id = node_id,
-		.lower_ifindex = x->ifindex,
-		.lower_mtu_bytes = x->mtu_bytes,
-		.local_v4 = x->local_v4,
-		.local_v6 = x->local_v6,
-		.public_v4 = x->public_v4,
-		.public_v6 = x->public_v6,
-	};
-	int rc = f->backend->type->set_host(f->backend, &host, e);
-
-	if (rc == 0)
-		f->external = *x;
-	return rc;
-}
-
 int fabric_setup(struct fabric *f, const struct network_config *config,
 		 const struct external *external, const struct fabric_previous *previous,
-		 const char *node_id, struct err *e)
+		 struct err *e)
 {
 	int rc;
 
-	backend_free(STEAL(f->backend));
+	fabric_drop_backend(f);
 	rc = backend_create(config, &f->backend, e);
 	if (rc == 0)
-		rc = set_host(f, external, node_id, e);
+		rc = fabric_set_host(f, external, e);
 	if (rc < 0)
 		return rc;
 	fabric_find_devices(f);
+	rc = fabric_start_backend(f, e);
+	if (rc < 0)
+		return rc;
 	f->previous = *previous;
 	f->sweep_due = true;
 	f->config = *config;
@@ -494,10 +487,9 @@ int fabric_setup(struct fabric *f, const struct network_config *config,
 	return 0;
 }
 
-int fabric_move(struct fabric *f, const struct external *external, const char *node_id,
-		struct err *e)
+int fabric_move(struct fabric *f, const struct external *external, struct err *e)
 {
-	int rc = set_host(f, external, node_id, e);
+	int rc = fabric_set_host(f, external, e);
 
 	if (rc < 0)
 		return rc;
@@ -509,11 +501,6 @@ int fabric_move(struct fabric *f, const struct external *external, const char *n
 	fabric_want_work(f, 0);
 	f->ops->mtu_changed(f->arg);
 	return 0;
-}
-
-void fabric_publish(const struct fabric *f, struct lease *ret_attributes)
-{
-	f->backend->type->publish(f->backend, ret_attributes);
 }
 
 /*

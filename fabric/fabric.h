@@ -31,6 +31,8 @@ struct fabric_ops {
 	 * address may give it one, and is told.
 	 */
 	bool (*underlay_changed)(void *arg);
+	/* What the backend runs is in another state now. publish: so is what our lease must say. */
+	void (*backend_changed)(void *arg, bool publish);
 };
 
 /* Opens the netlink sockets in the current network namespace. */
@@ -42,6 +44,8 @@ void fabric_free(struct fabric *f);
 void fabric_use_rules(struct fabric *f, struct rules *rules, bool blackhole);
 /* Before fabric_setup: what we mark with what is ours (kernel/marks.h). Copied. */
 void fabric_set_mark(struct fabric *f, const char *mark);
+/* Before fabric_setup. Both live as long as the fabric. state_dir: where keys are kept. */
+void fabric_identify(struct fabric *f, const char *node_id, const char *state_dir);
 struct netlink *fabric_netlink(struct fabric *f);
 
 /* What the last run left behind, from its subnet.env; unset if there was none. */
@@ -57,12 +61,14 @@ struct fabric_previous {
  */
 int fabric_setup(struct fabric *f, const struct network_config *config,
 		 const struct external *external, const struct fabric_previous *previous,
-		 const char *node_id, struct err *e) MUST_CHECK;
+		 struct err *e) MUST_CHECK;
 /* The host's place in the underlay is another now; what must be published may be so too. */
-int fabric_move(struct fabric *f, const struct external *external, const char *node_id,
-		struct err *e) MUST_CHECK;
-/* What our lease must say. */
-void fabric_publish(const struct fabric *f, struct lease *ret_attributes);
+int fabric_move(struct fabric *f, const struct external *external, struct err *e) MUST_CHECK;
+/* What our lease must say; all unset before. -EAGAIN with a sentence: the backend does not know it
+ * yet, backend_changed tells. */
+int fabric_publish(const struct fabric *f, struct lease *ret_attributes, struct err *e) MUST_CHECK;
+/* Adds what the backend says is wrong with what it runs. */
+void fabric_problems(const struct fabric *f, struct problem_list *ret);
 /* Our subnet. From the first call on the kernel is written to. */
 void fabric_set_own(struct fabric *f, const struct subnet *own);
 /* member->user is the fabric's. */
@@ -86,7 +92,7 @@ struct fabric_view {
 	char backend[64];
 	const struct external *external;
 	const struct backend_device *devices;
-	uint32_t ifindexes[BACKEND_DEVICES];
+	uint32_t ifindexes[BACKEND_DEVICES_MAX];
 	size_t devices_len;
 	const struct reconcile_counts *reconcile;
 	const struct netlink_counts *netlink;

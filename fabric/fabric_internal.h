@@ -4,6 +4,7 @@
  *
  *   fabric.c    life, the loop's work, notifications
  *   peers.c     which leases are of use here, and what they mean in kernel objects; peers_glue.c
+ *   live.c      the backend: made, told where it stands, and what it runs beside kernel objects
  *   devices.c   the tunnel devices
  *   sweep.c     what we made once and nobody wants any more
  */
@@ -31,7 +32,13 @@ struct fabric {
 	struct reconcile *reconcile;
 	struct rules *rules;
 	bool blackhole;
+	const char *node_id;
+	const char *state_dir;
 	struct backend *backend;
+	bool live; /* what it runs beside kernel objects was started */
+	struct backend_env env;
+	struct event *change_event; /* what it said has changed is looked at in the loop's turn */
+	unsigned changes;
 	struct network_config config; /* only the families; backend is not ours */
 	struct external external;
 	struct subnet own;
@@ -46,7 +53,7 @@ struct fabric {
 	struct fabric_previous previous;
 	struct err device_error;
 	const struct backend_device *devices; /* the backend's */
-	uint32_t ifindexes[BACKEND_DEVICES];
+	uint32_t ifindexes[BACKEND_DEVICES_MAX];
 	size_t devices_len;
 	unsigned dirty;         /* kinds to observe */
 	struct backoff backoff; /* writes and devices that fail */
@@ -61,6 +68,14 @@ struct fabric {
 /* fabric.c */
 /* The loop's turn within this time at the latest; nothing before the first fabric_set_own. */
 void fabric_want_work(struct fabric *f, int64_t delay_ms);
+
+/* live.c */
+int fabric_set_host(struct fabric *f, const struct external *x, struct err *e) MUST_CHECK;
+int fabric_start_backend(struct fabric *f, struct err *e) MUST_CHECK;
+/* Its data path stays. */
+void fabric_drop_backend(struct fabric *f);
+/* That a peer is used or no more, if it was told otherwise. */
+void fabric_tell_backend(const struct fabric *f, struct peer *p, bool used);
 
 /* peers_glue.c */
 void fabric_new_peers(struct fabric *f);

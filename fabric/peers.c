@@ -155,6 +155,7 @@ static void judge(struct peers *ps, struct peer *p)
 	peers_set_trouble(ps, p, ignored ? e.text : NULL, verdict == WAITS ? &awaited : NULL);
 	peers_wake(ps);
 	ps->ops->judged(ps->arg, p, verdict == USED, news ? p->trouble->reason : NULL);
+	p->changed = false;
 }
 
 static int by_age(const void *a, const void *b)
@@ -242,6 +243,7 @@ void peers_change(struct peers *ps, struct peer *p)
 	uint64_t born = p->member->lease->born;
 
 	forget_parsed(p);
+	p->changed = true;
 	if (born != p->born) {
 		renew(ps, p, born);
 		want_nothing(ps, &p->owner);

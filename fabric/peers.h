@@ -44,6 +44,8 @@ struct peer {
 	LIST_ENTRY(peer) link;
 	struct tree_node nets[2]; /* its subnets, among those that are taken */
 	struct rules_peer guard;  /* the caller's, zero at first */
+	bool told;                /* the caller's, false at first */
+	bool changed;             /* since it was judged last */
 	bool parsed;              /* data stands for the lease as it is now */
 	bool holds;               /* its subnets are taken by it */
 	bool queued;              /* to be judged */

@@ -46,6 +46,7 @@ static void on_judged(void *arg, struct peer *p, bool used, const char *news)
 		log_warn("peer-ignored", "%s: %s", subnet_format(&p->member->lease->subnet, key),
 			 news);
 	guard_peer(f, p, used ? p->member->lease : NULL);
+	fabric_tell_backend(f, p, used);
 }
 
 void fabric_new_peers(struct fabric *f)
@@ -83,6 +84,7 @@ void fabric_peer(struct fabric *f, struct manager_member *member, bool gone)
 
 	if (gone && p) {
 		guard_peer(f, p, NULL);
+		fabric_tell_backend(f, p, false);
 		peers_remove(f->peers, p);
 		member->user = NULL;
 	} else if (!gone && p) {

@@ -86,6 +86,11 @@ static void judge(struct daemon *d, struct daemon_view *v)
 	in.twin = manager_describe_twin(d->manager, twin_text);
 	reported.len = 0;
 	subnet_file_problems(d->subnet_file, &reported);
+	fabric_problems(d->fabric, &reported);
+	if (d->publish_error.code)
+		problem_add(&reported,
+			    d->publish_error.code == -EAGAIN ? PROBLEM_WARNING : PROBLEM_ERROR,
+			    "lease-not-published", "%s", d->publish_error.text);
 	health_judge(&in, &problems);
 	health_track(&d->health, clock_boot_ms(), &problems, on_problem, d);
 	v->health = &d->health;
@@ -343,15 +348,38 @@ static bool same_external(const struct external *a, const struct external *b)
 	       ip_addr_equal(&a->public_v6, &b->public_v6);
 }
 
+/* Claims, or says what is another now: as soon as the backend knows what the lease must say. */
+static void publish(struct daemon *d)
+{
+	auto_lease struct lease *attributes = lease_new();
+
+	d->publish_error.code = 0;
+	if (fabric_publish(d->fabric, attributes, &d->publish_error) < 0)
+		return;
+	if (d->claim_wanted)
+		manager_claim(d->manager, clock_boot_ms(), attributes);
+	else
+		manager_publish(d->manager, clock_boot_ms(), attributes);
+	d->claim_wanted = false;
+}
+
+static void on_backend_changed(void *arg, bool publish_again)
+{
+	struct daemon *d = arg;
+
+	if (publish_again)
+		publish(d);
+	after(d);
+}
+
 /* We stand elsewhere now: devices and peers follow, the other hosts are told. The subnet stays. */
 static void move(struct daemon *d, const struct external *x, const struct network_config *config)
 {
-	auto_lease struct lease *attributes = lease_new();
 	char v4[IP_ADDR_TEXT];
 	char v6[IP_ADDR_TEXT];
 	struct err e;
 
-	if (fabric_move(d->fabric, x, d->node_id, &e) < 0) {
+	if (fabric_move(d->fabric, x, &e) < 0) {
 		d->underlay_error = e;
 		return;
 	}
@@ -360,9 +388,8 @@ static void move(struct daemon *d, const struct external *x, const struct networ
 		 config->v6.enabled ? ip_addr_format(&x->public_v6, v6) : "");
 	d->external = *x;
 	http_client_reset(d->http);
-	fabric_publish(d->fabric, attributes);
 	manager_avoid(d->manager, &x->segment_v4, &x->segment_v6);
-	manager_publish(d->manager, clock_boot_ms(), attributes);
+	publish(d);
 }
 
 static bool on_underlay_changed(void *arg)
@@ -395,14 +422,14 @@ static void on_changed(void *arg)
 
 static const struct fabric_ops fabric_ops = { .settled = on_settled,
 					      .mtu_changed = on_mtu_changed,
-					      .underlay_changed = on_underlay_changed };
+					      .underlay_changed = on_underlay_changed,
+					      .backend_changed = on_backend_changed };
 
 /* ---- start ---- */
 
 /* The configuration is here: find our place in the underlay, read the backend's part, and claim. */
 static void set_up(struct daemon *d)
 {
-	auto_lease struct lease *attributes = lease_new();
 	struct external external;
 	struct manager_view m;
 	struct fabric_view f;
@@ -418,7 +445,7 @@ static void set_up(struct daemon *d)
 	rc = external_choose(fabric_netlink(d->fabric), &d->options->external, m.config->v4.enabled,
 			     m.config->v6.enabled, &d->external, &external, &e);
 	if (rc == 0)
-		rc = fabric_setup(d->fabric, m.config, &external, &d->previous, d->node_id, &e);
+		rc = fabric_setup(d->fabric, m.config, &external, &d->previous, &e);
 	if (rc < 0) {
 		manager_reject_config(d->manager, clock_boot_ms(), e.text);
 		return;
@@ -428,9 +455,9 @@ static void set_up(struct daemon *d)
 	log_info("network", "%s on %s, mtu %u, public address %s %s", f.backend, external.name,
 		 external.mtu_bytes, ip_addr_format(&external.public_v4, v4),
 		 m.config->v6.enabled ? ip_addr_format(&external.public_v6, v6) : "");
-	fabric_publish(d->fabric, attributes);
 	manager_avoid(d->manager, &external.segment_v4, &external.segment_v6);
-	manager_claim(d->manager, clock_boot_ms(), attributes);
+	d->claim_wanted = true;
+	publish(d);
 }
 
 static void on_deferred(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
@@ -558,6 +585,7 @@ static int start(struct daemon *d, struct err *e)
 		rc = rules_new(d->base, &o->traffic, on_changed, d, &d->rules, e);
 	if (rc < 0)
 		return rc;
+	fabric_identify(d->fabric, d->node_id, o->state_dir);
 	fabric_use_rules(d->fabric, d->rules, o->ip_blackhole_route);
 	fabric_set_mark(d->fabric, mark_format(mark, d->node_id, o->state_dir));
 	d->manager = manager_new(&manager, &manager_ops, d);

@@ -37,6 +37,7 @@ struct daemon {
 	int64_t saved_expires_ms;
 	bool save_failed;
 	bool claim_pending; /* a configuration has come, see deferred */
+	bool claim_wanted;  /* what our lease must say is to be claimed with, see publish_error */
 	bool settled;       /* the kernel was equal to the leases at least once */
 	bool env_dirty;     /* subnet.env must be written */
 	bool ready_told;    /* READY=1 was sent */
@@ -44,7 +45,8 @@ struct daemon {
 	struct fabric_previous previous; /* what the last run left, by its subnet.env */
 	struct external external;        /* in use */
 	struct err underlay_error;       /* why there is no external interface just now */
-	char *last_status;               /* STATUS= sent last */
+	struct err publish_error; /* why the backend cannot say yet what our lease must say */
+	char *last_status;        /* STATUS= sent last */
 	struct store_calls calls;
 	struct health health;
 };

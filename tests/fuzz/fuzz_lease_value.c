@@ -29,8 +29,8 @@ static void setup(void)
 	FUZZ_CHECK(network_config_parse(text, sizeof(text) - 1, &config, NULL) == 0);
 	FUZZ_CHECK(backend_create(&config, &backend, NULL) == 0);
 	FUZZ_CHECK(backend->type->set_host(backend, &host, NULL) == 0);
-	backend->type->set_ifindex(backend, 0, DEVICE_V4);
-	backend->type->set_ifindex(backend, 1, DEVICE_V6);
+	backend->type->device_is(backend, 0, DEVICE_V4, &(struct mac_addr){ 0 });
+	backend->type->device_is(backend, 1, DEVICE_V6, &(struct mac_addr){ 0 });
 	scope = (struct kernel_marks){ .ifindexes = { DEVICE_V4, DEVICE_V6 },
 				       .ifindexes_len = 2,
 				       .networks = { config.v4.network, config.v6.network } };

@@ -63,8 +63,8 @@ static void test_published_as_flannel_does(void **state)
 	auto_free char *gw_text = NULL;
 	auto_free char *alloc_text = NULL;
 
-	gw->type->publish(gw, a);
-	alloc->type->publish(alloc, b);
+	assert_int_equal(gw->type->publish(gw, a, NULL), 0);
+	assert_int_equal(alloc->type->publish(alloc, b, NULL), 0);
 	gw_text = lease_value_format(a);
 	alloc_text = lease_value_format(b);
 	assert_string_equal(gw_text, "{\"PublicIP\":\"192.0.2.1\",\"PublicIPv6\":\"2001:db8::1\","

@@ -201,7 +201,7 @@ static void check_use(const struct theirs *row, const char *type, const char *ex
 	char count[12];
 
 	for (size_t i = 0; i < backend_devices(b, &devices); i++)
-		b->type->set_ifindex(b, i, 7 + (uint32_t)i);
+		b->type->device_is(b, i, 7 + (uint32_t)i, &devices[i].mac);
 	if (rig_want_peer(b, l, paths, &objects, &e) == 0) {
 		snprintf(count, sizeof(count), "%zu", objects.len);
 		assert_text(count, expected, row->name);
@@ -366,8 +366,8 @@ static void test_what_we_publish(void **state)
 		auto_free char *value = NULL;
 
 		for (size_t d = 0; d < backend_devices(b, &devices); d++)
-			b->type->keep_mac(b, d, &macs[only_v6 ? 1 : d]);
-		b->type->publish(b, l);
+			b->type->device_is(b, d, 7, &macs[only_v6 ? 1 : d]);
+		assert_int_equal(b->type->publish(b, l, NULL), 0);
 		l->node_id = xstrdup("3f2a");
 		l->node_name = xstrdup("worker-1");
 		value = lease_value_format(l);

@@ -64,9 +64,9 @@ static void rig_init(struct rig *r, const char *config)
 	    backend_create(&r->config, &r->backend, &e) < 0 ||
 	    r->backend->type->set_host(r->backend, &host, &e) < 0)
 		fail_msg("%s", e.text);
-	r->backend->type->set_ifindex(r->backend, 0, DEVICE);
+	r->backend->type->device_is(r->backend, 0, DEVICE, &(struct mac_addr){ 0 });
 	if (r->config.v6.enabled)
-		r->backend->type->set_ifindex(r->backend, 1, DEVICE + 1);
+		r->backend->type->device_is(r->backend, 1, DEVICE + 1, &(struct mac_addr){ 0 });
 	r->reconcile = reconcile_new();
 	r->peers = peers_new(r->reconcile, &ops, NULL);
 }

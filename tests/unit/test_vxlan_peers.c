@@ -16,7 +16,7 @@ static void test_own_objects(void **state)
 					     "address fd10:244:0:5c::/128 dev 8" },
 		      2);
 	/* A device that does not exist cannot have an address. */
-	f.backend->type->set_ifindex(f.backend, 0, 0);
+	f.backend->type->device_is(f.backend, 0, 0, NULL);
 	rig_want_own(f.backend, &own, &objects);
 	check_objects(&objects, (const char *const[]){ "address fd10:244:0:5c::/128 dev 8" }, 1);
 }

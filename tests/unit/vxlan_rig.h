@@ -65,8 +65,9 @@ static UNUSED struct fixture fixture(const char *fields, const struct backend_ho
 	    f.backend->type->set_host(f.backend, h, &e) < 0)
 		fail_msg("%s: %s", fields, e.text);
 	for (size_t i = 0; i < backend_devices(f.backend, &devices); i++)
-		f.backend->type->set_ifindex(f.backend, i,
-					     strstr(devices[i].name, "v6") ? DEVICE_V6 : DEVICE_V4);
+		f.backend->type->device_is(f.backend, i,
+					   strstr(devices[i].name, "v6") ? DEVICE_V6 : DEVICE_V4,
+					   &devices[i].mac);
 	return f;
 }
 

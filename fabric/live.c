@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The backend of the fabric: made, told where it stands, and what it runs beside kernel objects. */
+#include <errno.h>
+#include <event2/event.h>
+#include <string.h>
+
+#include "fabric/fabric_internal.h"
+#include "lib/secret.h"
+
+/* From the loop, whatever the backend was in the middle of when it said so. */
+static void on_changes(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+	struct fabric *f = arg;
+	unsigned changes = f->changes;
+
+	f->changes = 0;
+	if (changes & BACKEND_DEVICES)
+		f->devices_dirty = true;
+	if (changes & (BACKEND_DEVICES | BACKEND_WANTS))
+		f->wants_dirty = true;
+	if (f->devices_dirty || f->wants_dirty)
+		fabric_want_work(f, 0);
+	f->ops->backend_changed(f->arg, changes & BACKEND_PUBLISH);
+}
+
+static void on_changed(void *arg, unsigned what)
+{
+	struct fabric *f = arg;
+
+	f->changes |= what;
+	event_active(f->change_event, 0, 0);
+}
+
+static int load_secret(const struct fabric *f, uint8_t secret[static SECRET_KEY_MAX], struct err *e)
+{
+	const struct backend_secret *wanted = f->backend->type->secret;
+	auto_free char *path = NULL;
+
+	if (!wanted)
+		return 0;
+	path = xasprintf("%s/%s", f->state_dir, wanted->name);
+	return secret_load(path, secret, wanted->size, e);
+}
+
+int fabric_set_host(struct fabric *f, const struct external *x, struct err *e)
+{
+	uint8_t secret[SECRET_KEY_MAX];
+	struct backend_host host = {
+		.node_id = f->node_id,
+		.secret = secret,
+		.lower_ifindex = x->ifindex,
+		.lower_mtu_bytes = x->mtu_bytes,
+		.local_v4 = x->local_v4,
+		.local_v6 = x->local_v6,
+		.public_v4 = x->public_v4,
+		.public_v6 = x->public_v6,
+	};
+	int rc = load_secret(f, secret, e);
+
+	if (rc == 0)
+		rc = f->backend->type->set_host(f->backend, &host, e);
+	explicit_bzero(secret, sizeof(secret));
+	if (rc == 0)
+		f->external = *x;
+	return rc;
+}
+
+int fabric_start_backend(struct fabric *f, struct err *e)
+{
+	const struct backend_live *live = f->backend->type->live;
+	int rc;
+
+	if (!live)
+		return 0;
+	f->env = (struct backend_env){ .loop = f->base,
+				       .kernel = &f->kernel,
+				       .state_dir = f->state_dir,
+				       .changed = on_changed,
+				       .arg = f };
+	if (!f->change_event)
+		f->change_event = event_new(f->base, -1, 0, on_changes, f);
+	rc = live->start(f->backend, &f->env, e);
+	f->live = rc == 0;
+	return rc;
+}
+
+void fabric_drop_backend(struct fabric *f)
+{
+	if (f->live)
+		f->backend->type->live->stop(f->backend, true);
+	f->live = false;
+	f->changes = 0;
+	if (f->change_event)
+		event_del(f->change_event);
+	backend_free(STEAL(f->backend));
+}
+
+void fabric_tell_backend(const struct fabric *f, struct peer *p, bool used)
+{
+	const struct backend_live *live = f->live ? f->backend->type->live : NULL;
+
+	if (!live || !live->peer || (used ? p->told && !p->changed : !p->told))
+		return;
+	p->told = used;
+	live->peer(f->backend, p->member->lease, used ? p->data : NULL, !used);
+}
+
+void fabric_problems(const struct fabric *f, struct problem_list *ret)
+{
+	if (f->live && f->backend->type->live->health)
+		f->backend->type->live->health(f->backend, ret);
+}
+
+int fabric_publish(const struct fabric *f, struct lease *ret_attributes, struct err *e)
+{
+	return f->backend->type->publish(f->backend, ret_attributes, e);
+}
