@@ -10,6 +10,7 @@
 #include "flanneld/identity.h"
 #include "flanneld/notify.h"
 #include "flanneld/state_file.h"
+#include "flanneld/state_lock.h"
 #include "flanneld/status.h"
 #include "flanneld/subnet_file.h"
 #include "kernel/marks.h"
@@ -223,6 +224,8 @@ static void on_reply(void *arg, uint64_t id, struct store_reply *reply)
 {
 	struct daemon *d = arg;
 
+	d->store->type->place(d->store, &d->place);
+	manager_heard(d->manager, d->place.cluster);
 	manager_reply(d->manager, clock_boot_ms(), id, reply);
 	after(d);
 }
@@ -529,7 +532,7 @@ static void load_last_known(struct daemon *d)
 	struct last_known known;
 	int64_t left_ms;
 	struct err e;
-	int rc = state_file_load(d->options, &known, &left_ms, &e);
+	int rc = state_file_load(d->options, &d->place, &known, &left_ms, &e);
 
 	if (rc == 0 && known.own) {
 		const struct lease *own = known.own;
@@ -548,6 +551,20 @@ static void load_last_known(struct daemon *d)
 		log_info("state-file", "%s; it is not used", e.text);
 }
 
+/* Which host this is, and that nobody else here is it. */
+static int identify(struct daemon *d, struct err *e)
+{
+	const struct flanneld_options *o = d->options;
+	int rc = state_lock(o->state_dir, &d->state_lock, e);
+
+	if (rc == 0)
+		rc = identity_node_id(o->node_id, o->state_dir, &d->node_id, e);
+	if (rc < 0)
+		return rc;
+	d->node_name = identity_node_name(o->node_name);
+	return 0;
+}
+
 static int start(struct daemon *d, struct err *e)
 {
 	const struct flanneld_options *o = d->options;
@@ -558,7 +575,6 @@ static int start(struct daemon *d, struct err *e)
 		.seed = random_u64(),
 		.default_backend = backend_types[0]->name,
 	};
-	struct store_place place;
 	struct status_options status = {
 		.socket = o->socket,
 		.healthz_ip = o->healthz_ip,
@@ -567,10 +583,9 @@ static int start(struct daemon *d, struct err *e)
 	char mark[MARK_SIZE];
 	int rc;
 
-	rc = identity_node_id(o->node_id, o->state_dir, &d->node_id, e);
+	rc = identify(d, e);
 	if (rc < 0)
 		return rc;
-	d->node_name = identity_node_name(o->node_name);
 	d->subnet_file = subnet_file_new(d->base, o->subnet_file, on_changed, d);
 	read_previous(d);
 	manager.previous = d->previous.own;
@@ -589,13 +604,13 @@ static int start(struct daemon *d, struct err *e)
 	fabric_use_rules(d->fabric, d->rules, o->ip_blackhole_route);
 	fabric_set_mark(d->fabric, mark_format(mark, d->node_id, o->state_dir));
 	d->manager = manager_new(&manager, &manager_ops, d);
+	d->store->type->place(d->store, &d->place);
 	load_last_known(d);
 	rc = status_server_new(d->base, &status, &status_ops, d, &d->status, e);
 	if (rc < 0)
 		return rc;
-	d->store->type->place(d->store, &place);
 	log_info("starting", "flanneld %s, node %s (%s), store %s, %s", VERSION, d->node_name,
-		 d->node_id, d->store->type->scheme, place.where);
+		 d->node_id, d->store->type->scheme, d->place.where);
 	manager_start(d->manager, clock_boot_ms());
 	after(d);
 	return 0;
@@ -623,6 +638,8 @@ static void stop(struct daemon *d)
 	event_free(d->deferred);
 	event_free(d->save);
 	event_base_free(d->base);
+	if (d->state_lock >= 0)
+		close(d->state_lock);
 	free(d->node_id);
 	free(d->node_name);
 	free(d->last_status);
@@ -638,7 +655,7 @@ static void on_libevent(int severity, const char *text)
 int daemon_run(const struct flanneld_options *options)
 {
 	struct event_config *config = event_config_new();
-	struct daemon d = { .options = options };
+	struct daemon d = { .options = options, .state_lock = -1 };
 	struct err e = { 0 };
 	int rc;
 

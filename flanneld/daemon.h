@@ -19,6 +19,8 @@ struct daemon {
 	struct event_base *base;
 	struct http_client *http;
 	struct store *store;
+	struct store_place place; /* of the store; complete once it was heard */
+	int state_lock;           /* descriptor of the locked state directory, or -1 */
 	struct store_watch *watch;
 	struct manager *manager;
 	struct fabric *fabric;

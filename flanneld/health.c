@@ -78,6 +78,8 @@ static void judge_peers(const struct health_inputs *in, struct problem_list *ret
 	if (in->twin)
 		problem_add(ret, PROBLEM_ERROR, in->twin, "%s%s", in->twin_text,
 			    m->twins > 1 ? "; and there are more" : "");
+	else if (m->rival_name)
+		problem_add(ret, PROBLEM_ERROR, m->rival_name, "%s", m->rival);
 }
 
 static void judge_rules(const struct rules_view *r, struct problem_list *ret)

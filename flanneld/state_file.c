@@ -12,14 +12,8 @@ static char *path_of(const struct flanneld_options *o)
 	return xasprintf("%s/last-known.json", o->state_dir);
 }
 
-/* Which network the state is of: a prefix in etcd, or another store. */
-static char *network_of(const struct flanneld_options *o)
-{
-	return strcmp(o->store.store, "etcd") == 0 ? o->store.etcd.prefix : o->store.store;
-}
-
-int state_file_load(const struct flanneld_options *o, struct last_known *ret, int64_t *ret_left_ms,
-		    struct err *e)
+int state_file_load(const struct flanneld_options *o, const struct store_place *place,
+		    struct last_known *ret, int64_t *ret_left_ms, struct err *e)
 {
 	auto_free char *path = path_of(o);
 	auto_free char *text = NULL;
@@ -34,9 +28,9 @@ int state_file_load(const struct flanneld_options *o, struct last_known *ret, in
 	if (last_known_parse_head(text, size, &k, e) < 0)
 		return err_wrap(e, "%s", path);
 	left_ms = last_known_left_ms(&k, clock_wall_ms());
-	if (strcmp(k.network, network_of(o)) != 0)
+	if (!store_place_is(place, k.network, k.cluster))
 		rc = err_set(e, -EINVAL, "%s is of the network %s, not %s", path, k.network,
-			     network_of(o));
+			     place->where);
 	else if (!k.own)
 		rc = err_set(e, -ENOENT, "%s has no lease of this host", path);
 	else if (left_ms <= 0)
@@ -80,7 +74,8 @@ static char *describe(const struct daemon *d, const struct manager_view *m)
 	const struct manager_member *member;
 	const struct manager_member *tmp;
 	struct last_known k = {
-		.network = network_of(d->options),
+		.network = (char *)d->place.where,
+		.cluster = (char *)d->place.cluster,
 		.config = (char *)m->config_text,
 		.own = (struct lease *)m->own,
 		.peers = peers,

@@ -15,8 +15,8 @@
  * if it is damaged or of another network. *ret_left_ms: how long our lease still lasts; INT64_MAX:
  * it does not expire.
  */
-int state_file_load(const struct flanneld_options *o, struct last_known *ret, int64_t *ret_left_ms,
-		    struct err *e) MUST_CHECK;
+int state_file_load(const struct flanneld_options *o, const struct store_place *place,
+		    struct last_known *ret, int64_t *ret_left_ms, struct err *e) MUST_CHECK;
 /* Adds the peers, which state_file_load leaves in the file. -EINVAL if it is another file now. */
 int state_file_load_peers(const struct flanneld_options *o, struct last_known *known,
 			  struct err *e) MUST_CHECK;

@@ -82,3 +82,11 @@ int store_open(struct event_base *base, struct http_client *http,
 		(*ret)->type = stores[i].type;
 	return rc;
 }
+
+bool store_place_is(const struct store_place *place, const char *network, const char *cluster)
+{
+	auto_free char *clean = etcd_clean_prefix(network);
+
+	return strcmp(clean, place->where) == 0 &&
+	       (!*cluster || !*place->cluster || strcmp(cluster, place->cluster) == 0);
+}

@@ -32,4 +32,11 @@ int store_open(struct event_base *base, struct http_client *http,
 	       const struct store_options *options, uint64_t (*random)(void), struct store **ret,
 	       struct err *e) MUST_CHECK;
 
+/*
+ * Whether a state that was kept is of this place: "network" as it was, or as the version before
+ * wrote it, a prefix with slashes as the user typed them. That of another cluster is not, as far as
+ * both are known.
+ */
+bool store_place_is(const struct store_place *place, const char *network, const char *cluster);
+
 #endif

@@ -55,6 +55,8 @@ char *last_known_format(const struct last_known *k)
 	fprintf(out, "{\"version\":%d,", VERSION_NUMBER);
 	put_text(out, "network", k->network);
 	fputc(',', out);
+	put_text(out, "cluster", k->cluster ? k->cluster : "");
+	fputc(',', out);
 	put_text(out, "config", k->config);
 	fprintf(out, ",\"written\":%lld,\"expires\":%lld,\"revision\":\"%llu\"",
 		(long long)k->written_wall_s, (long long)k->expires_wall_s,
@@ -113,6 +115,7 @@ static int parse_head(const char *text, size_t size, struct last_known *ret, str
 	auto_json json_t *root = NULL;
 	struct last_known k = { 0 };
 	const char *network;
+	const char *cluster;
 	const char *config;
 	const json_t *own;
 	json_int_t version;
@@ -124,6 +127,7 @@ static int parse_head(const char *text, size_t size, struct last_known *ret, str
 		return rc;
 	version = json_integer_value(json_object_get(root, "version"));
 	network = json_string_value(json_object_get(root, "network"));
+	cluster = json_string_value(json_object_get(root, "cluster"));
 	config = json_string_value(json_object_get(root, "config"));
 	own = json_object_get(root, "own");
 	peers = json_integer_value(json_object_get(root, "peers"));
@@ -142,6 +146,7 @@ static int parse_head(const char *text, size_t size, struct last_known *ret, str
 	if (own && lease_from_json(own, &k.own, e) < 0)
 		return e->code;
 	k.network = xstrdup(network);
+	k.cluster = xstrdup(cluster ? cluster : "");
 	k.config = xstrdup(config);
 	*ret = k;
 	return 0;
@@ -207,6 +212,7 @@ void last_known_fini(struct last_known *k)
 	free(k->peers);
 	lease_free(k->own);
 	free(k->network);
+	free(k->cluster);
 	free(k->config);
 	*k = (struct last_known){ 0 };
 }

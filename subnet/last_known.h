@@ -13,7 +13,8 @@
 #define LAST_KNOWN_MAX_SIZE ((size_t)64 << 20)
 
 struct last_known {
-	char *network;     /* which store and prefix this is of: another's state is of no use */
+	char *network;     /* which prefix or directory this is of: another's state is of no use */
+	char *cluster;     /* whose it was; "": nothing told */
 	char *config;      /* the network configuration's text */
 	struct lease *own; /* NULL if there was none */
 	int64_t expires_wall_s; /* of our lease, Unix time; 0: never */

@@ -70,6 +70,7 @@ struct manager *manager_new(const struct manager_options *options, const struct 
 	m->default_backend = options->default_backend;
 	m->ops = ops;
 	m->arg = arg;
+	m->rewrite_at = m->rival_until_ms = INT64_MAX;
 	m->retry_at = m->keepalive_at = m->anti_entropy_at = m->config_at = m->kept_at = INT64_MAX;
 	manager_set_state(m, MANAGER_WAIT_CONFIG, "no answer from the store yet");
 	return m;
@@ -429,6 +430,7 @@ void manager_tick(struct manager *m, int64_t now_ms)
 		manager_expire(m, now_ms);
 	if (now_ms >= m->retry_at)
 		manager_retry(m, now_ms);
+	manager_tick_own(m, now_ms);
 	if (now_ms >= m->keepalive_at)
 		manager_keep_alive(m, now_ms);
 	if (now_ms >= m->kept_at)
@@ -456,6 +458,8 @@ int64_t manager_deadline(const struct manager *m)
 
 	step = MIN(step, upkeep);
 	step = MIN(step, m->kept_at);
+	step = MIN(step, m->rewrite_at);
+	step = MIN(step, m->rival_until_ms);
 	return MIN(step, expiry);
 }
 
@@ -471,6 +475,8 @@ void manager_view(const struct manager *m, struct manager_view *ret)
 	ret->config_revision = m->config_revision;
 	ret->config_problem = m->config_problem;
 	ret->config_reason = m->config_reason;
+	ret->rival_name = m->rival_name;
+	ret->rival = m->rival;
 	ret->own = m->own;
 	ret->expires_ms = m->expires_ms;
 	ret->renewed_ms = m->renewed_ms;

@@ -116,6 +116,12 @@ void manager_free(struct manager *m);
  */
 void manager_set_last_known(struct manager *m, struct last_known *known, int64_t expires_ms);
 
+/*
+ * Which cluster it is that answers, if that is known: to be told before its answer. A last known
+ * state of another one is not used, or not any longer than until its list.
+ */
+void manager_heard(struct manager *m, const char *cluster);
+
 /* Begins: asks for the configuration. */
 void manager_start(struct manager *m, int64_t now_ms);
 /* No subnet is picked that overlaps these: what this host reaches without the fabric. */
@@ -153,6 +159,10 @@ struct manager_view {
 	 * NULL: it is the same. And a sentence. */
 	const char *config_problem;
 	const char *config_reason;
+	/* Somebody writes over our lease again and again, or has lately: a problem's name and a
+	 * sentence; NULL: nobody does. */
+	const char *rival_name;
+	const char *rival;
 	const struct lease *own; /* NULL before the first claim */
 	int64_t expires_ms;      /* of the lease, on the caller's clock; 0: never or unknown */
 	int64_t renewed_ms;

@@ -5,6 +5,7 @@
  *   manager.c          inputs, lists, events, deadlines
  *   manager_config.c   the network configuration
  *   manager_lease.c    the own lease: claimed, adopted, verified, kept, lost
+ *   manager_own.c      the own key once it is held
  *   manager_members.c  the picture of the store
  *   manager_claim.c    the choice of a subnet
  */
@@ -45,8 +46,13 @@ struct manager {
 	int64_t last_known_expires_ms;
 	bool stale;
 
-	struct ip_net avoid[2];   /* IPv4, IPv6 */
-	struct lease *attributes; /* what we publish; NULL before manager_claim */
+	struct backoff rewrites;         /* of our own lease, since somebody else writes it too */
+	int64_t rewrite_at;              /* when it is looked at again, INT64_MAX when not set */
+	int64_t rival_until_ms;          /* until then who wrote over our lease is a problem */
+	char rival[MANAGER_REASON_SIZE]; /* ... in a sentence; "": nobody did */
+	const char *rival_name;          /* ... and what it is called */
+	struct ip_net avoid[2];          /* IPv4, IPv6 */
+	struct lease *attributes;        /* what we publish; NULL before manager_claim */
 	/* Addresses this process has published, so that an answer of long ago is known as ours. */
 	struct ip_addr published[MANAGER_PUBLISHED_MAX];
 	unsigned published_len; /* may be more than are remembered */
@@ -144,8 +150,6 @@ void manager_on_config(struct manager *m, int64_t now_ms, struct store_reply *re
 bool manager_restore(struct manager *m, int64_t now_ms, const char *reason);
 
 /* manager_lease.c */
-/* What we publish, or did: a lease with its address is no other host's. */
-void manager_remember_address(struct manager *m, const struct lease *published);
 /* First claim: what is ours already, or a free subnet. */
 void manager_choose(struct manager *m, int64_t now_ms);
 /* The step that the state waits to repeat: retry_at has come. */
@@ -156,18 +160,37 @@ void manager_claim_failed(struct manager *m, int64_t now_ms, const struct err *e
  * a list, so what is not in it is not in the store.
  */
 void manager_settle(struct manager *m, int64_t now_ms, bool listed);
-/* While HELD: our own key as the picture has it now against what we hold. */
-void manager_check_own(struct manager *m, int64_t now_ms);
 /* Our key, which was in the picture, is gone. */
 void manager_own_deleted(struct manager *m, int64_t now_ms);
 void manager_expire(struct manager *m, int64_t now_ms);
 void manager_keep_alive(struct manager *m, int64_t now_ms);
-/* While HELD: deletes what is this host's beside the lease it holds, all or one (NULL: none). */
-void manager_remove_leftovers(struct manager *m);
-void manager_remove_leftover(struct manager *m, const struct manager_member *member);
+/* What our lease on `s` shall say. Caller frees. */
+struct lease *manager_wanted(const struct manager *m, const struct subnet *s);
+const struct ip_addr *manager_public_address(const struct lease *l);
+/* Writes what we publish over a key of the own lease. */
+void manager_update(struct manager *m, const struct lease *in_store);
+void manager_abandon_keepalive(struct manager *m);
+/* A lease that is held has a reason only while something goes wrong: it does not any more. */
+void manager_complaint_over(struct manager *m);
+void manager_lost(struct manager *m, int64_t now_ms, const char *why);
+/* The store says that ours is another host's: we keep what runs and say so until it is resolved. */
+void manager_conflict(struct manager *m, int64_t now_ms, const struct lease *holder);
 void manager_on_created(struct manager *m, int64_t now_ms, struct store_reply *reply);
 void manager_on_updated(struct manager *m, int64_t now_ms, struct store_reply *reply);
 void manager_on_keepalive(struct manager *m, int64_t now_ms, struct store_reply *reply);
+
+/* manager_own.c */
+/* What we publish, or did: a lease with its address is no other host's. */
+void manager_remember_address(struct manager *m, const struct lease *published);
+/* An address that this process publishes or has published. */
+bool manager_is_our_address(const struct manager *m, const struct lease *l);
+/* While HELD: our own key as the picture has it now against what we hold. */
+void manager_check_own(struct manager *m, int64_t now_ms);
+/* What waits for its time there. */
+void manager_tick_own(struct manager *m, int64_t now_ms);
+/* While HELD: deletes what is this host's beside the lease it holds, all or one (NULL: none). */
+void manager_remove_leftovers(struct manager *m);
+void manager_remove_leftover(struct manager *m, const struct manager_member *member);
 
 /* manager_members.c */
 /* Looks through all members for twins, after what we publish has changed. */

@@ -19,10 +19,9 @@
 #define VERIFY_TIMEOUT_MS 2000
 #define HELD_CALM_MS      10000 /* a lease that is lost sooner is claimed again less eagerly */
 #define RACES_MAX         3     /* lost in a row before the picture is asked for again */
-#define CONTESTED_MAX     3
 #define CHALLENGE_MS      2000 /* a host that lives is told of a question and answers within this */
 
-static struct lease *wanted(const struct manager *m, const struct subnet *s)
+struct lease *manager_wanted(const struct manager *m, const struct subnet *s)
 {
 	struct lease *l = lease_copy(m->attributes);
 
@@ -30,19 +29,17 @@ static struct lease *wanted(const struct manager *m, const struct subnet *s)
 	return l;
 }
 
-static const struct ip_addr *public_address(const struct lease *l)
+const struct ip_addr *manager_public_address(const struct lease *l)
 {
 	return ip_addr_is_set(&l->public_v4) ? &l->public_v4 : &l->public_v6;
 }
-
-static void conflict(struct manager *m, int64_t now_ms, const struct lease *holder);
 
 static void schedule_retry(struct manager *m, int64_t now_ms)
 {
 	m->retry_at = manager_backoff(m, now_ms);
 }
 
-static void abandon_keepalive(struct manager *m)
+void manager_abandon_keepalive(struct manager *m)
 {
 	m->keepalive_id = 0;
 	m->keepalive_at = INT64_MAX;
@@ -58,11 +55,11 @@ static void abandon(struct manager *m)
 	m->challenging = false;
 	m->verifying = false;
 	m->write_failed = false;
-	abandon_keepalive(m);
+	manager_abandon_keepalive(m);
 }
 
 /* A lease that is held has a reason only while something goes wrong. */
-static void complaint_over(struct manager *m)
+void manager_complaint_over(struct manager *m)
 {
 	if (m->state != MANAGER_HELD || !m->reason[0] || m->renewal_failed || m->write_failed)
 		return;
@@ -101,7 +98,7 @@ void manager_keep_alive(struct manager *m, int64_t now_ms)
 
 static void create(struct manager *m, int64_t now_ms, const struct subnet *s)
 {
-	auto_lease struct lease *l = wanted(m, s);
+	auto_lease struct lease *l = manager_wanted(m, s);
 
 	m->creating = true;
 	m->claiming = *s;
@@ -120,9 +117,9 @@ static void alive(struct manager *m, int64_t now_ms)
 }
 
 /* A key of the own lease, older or newer than what was asked of it. */
-static void update(struct manager *m, const struct lease *in_store)
+void manager_update(struct manager *m, const struct lease *in_store)
 {
-	auto_lease struct lease *l = wanted(m, &in_store->subnet);
+	auto_lease struct lease *l = manager_wanted(m, &in_store->subnet);
 
 	l->mod_revision = in_store->mod_revision;
 	l->born = in_store->born;
@@ -141,7 +138,7 @@ static void challenge(struct manager *m, const struct lease *in_store)
 	char key[SUBNET_KEY_TEXT];
 
 	free(l->claim);
-	l->claim = xstrdup(ip_addr_format(public_address(m->attributes), address));
+	l->claim = xstrdup(ip_addr_format(manager_public_address(m->attributes), address));
 	abandon(m);
 	m->creating = false;
 	m->challenging = true;
@@ -150,8 +147,8 @@ static void challenge(struct manager *m, const struct lease *in_store)
 	manager_note(m, LOG_LEVEL_INFO, "lease-asked-for",
 		     "%s has this host's node id and another public address, %s: this host's of "
 		     "before it moved, unless that host answers within %d s",
-		     subnet_format(&l->subnet, key), ip_addr_format(public_address(l), address),
-		     CHALLENGE_MS / 1000);
+		     subnet_format(&l->subnet, key),
+		     ip_addr_format(manager_public_address(l), address), CHALLENGE_MS / 1000);
 }
 
 static void on_challenged(struct manager *m, int64_t now_ms, struct lease *marked)
@@ -173,7 +170,7 @@ static void defended(struct manager *m, int64_t now_ms, const struct lease *in_s
 		manager_find_twins(m);
 	}
 	if (m->was_held)
-		conflict(m, now_ms, in_store);
+		manager_conflict(m, now_ms, in_store);
 	else
 		manager_choose(m, now_ms);
 }
@@ -210,7 +207,7 @@ static void adopt(struct manager *m, int64_t now_ms, const struct lease *in_stor
 
 	if (!is_undefended(m, now_ms, in_store))
 		return;
-	l = wanted(m, &in_store->subnet);
+	l = manager_wanted(m, &in_store->subnet);
 	same = lease_equal(l, in_store);
 	l->mod_revision = in_store->mod_revision;
 	l->born = in_store->born;
@@ -225,7 +222,7 @@ static void adopt(struct manager *m, int64_t now_ms, const struct lease *in_stor
 	m->own = l;
 	manager_set_own(m, &l->subnet);
 	if (!same)
-		update(m, l);
+		manager_update(m, l);
 	else if (l->flags & LEASE_EXPIRES)
 		manager_keep_alive(m, now_ms);
 	else
@@ -299,7 +296,7 @@ static void held(struct manager *m, int64_t now_ms)
 
 /* ---- ways out of it ---- */
 
-static void lost(struct manager *m, int64_t now_ms, const char *why)
+void manager_lost(struct manager *m, int64_t now_ms, const char *why)
 {
 	abandon(m);
 	m->counts.lost_total++;
@@ -315,11 +312,11 @@ static void lost(struct manager *m, int64_t now_ms, const char *why)
 
 void manager_expire(struct manager *m, int64_t now_ms)
 {
-	lost(m, now_ms, "it was not renewed before its time was over");
+	manager_lost(m, now_ms, "it was not renewed before its time was over");
 }
 
 /* The store says that ours is another host's: we keep what runs and say so until it is resolved. */
-static void conflict(struct manager *m, int64_t now_ms, const struct lease *holder)
+void manager_conflict(struct manager *m, int64_t now_ms, const struct lease *holder)
 {
 	char address[IP_ADDR_TEXT];
 	char key[SUBNET_KEY_TEXT];
@@ -359,7 +356,7 @@ void manager_own_deleted(struct manager *m, int64_t now_ms)
 	if (m->verifying || m->adopting)
 		manager_list(m);
 	else if (m->state == MANAGER_HELD)
-		lost(m, now_ms, "its key was deleted, or expired in the store");
+		manager_lost(m, now_ms, "its key was deleted, or expired in the store");
 	else if (m->state == MANAGER_CONFLICT)
 		m->retry_at = now_ms;
 }
@@ -380,7 +377,7 @@ static void yield(struct manager *m, int64_t now_ms, struct manager_member *mine
 		manager_forget(m, mine);
 	}
 	if (m->was_held) {
-		conflict(m, now_ms, older);
+		manager_conflict(m, now_ms, older);
 		return;
 	}
 	abandon(m);
@@ -408,7 +405,7 @@ void manager_settle(struct manager *m, int64_t now_ms, bool listed)
 	if (!manager_is_ours(m, mine->lease)) {
 		/* Written over between our create and now. */
 		if (m->was_held)
-			conflict(m, now_ms, mine->lease);
+			manager_conflict(m, now_ms, mine->lease);
 		else
 			vanished(m, now_ms);
 		return;
@@ -450,137 +447,9 @@ void manager_retry(struct manager *m, int64_t now_ms)
 	other = manager_overlapping(m, &m->own->subnet, NULL, UINT64_MAX);
 	/* The same key is the store's to judge; one that overlaps it only we can see. */
 	if (other && !subnet_equal(&other->lease->subnet, &m->own->subnet))
-		conflict(m, now_ms, other->lease);
+		manager_conflict(m, now_ms, other->lease);
 	else
 		create(m, now_ms, &m->own->subnet);
-}
-
-/* ---- our key once we held it ---- */
-
-void manager_remember_address(struct manager *m, const struct lease *published)
-{
-	const struct ip_addr *address = public_address(published);
-
-	for (unsigned i = 0; i < ARRAY_LEN(m->published); i++) {
-		if (ip_addr_equal(&m->published[i], address))
-			return;
-	}
-	m->published[m->published_len++ % ARRAY_LEN(m->published)] = *address;
-}
-
-/* An address that this process publishes or has published. */
-static bool is_our_address(const struct manager *m, const struct lease *l)
-{
-	const struct ip_addr *address = public_address(l);
-
-	if (manager_same_public(l, m->attributes))
-		return true;
-	/* Before we moved, since we have had its place after that; or our own question. */
-	if (manager_same_text(l->node_id, m->node_id) &&
-	    (l->mod_revision <= m->past_revision || l->mod_revision == m->challenged))
-		return true;
-	for (unsigned i = 0; i < ARRAY_LEN(m->published); i++) {
-		if (ip_addr_is_set(address) && ip_addr_equal(&m->published[i], address))
-			return true;
-	}
-	return false;
-}
-
-/* What stands under our key is another host's claim, not a change of ours. */
-static bool is_foreign(const struct manager *m, const struct lease *l)
-{
-	if (l->problem)
-		return false;
-	if (l->node_id)
-		return strcmp(l->node_id, m->node_id) != 0;
-	return ip_addr_is_set(public_address(l)) && !is_our_address(m, l);
-}
-
-/*
- * Another host with our id writes its address into our lease. Who was here first writes it back,
- * who took the lease over gives it up; if both think they were first, both stop after a few rounds.
- */
-static bool is_contested(struct manager *m, const struct lease *l)
-{
-	if (l->problem || !l->node_id || is_our_address(m, l))
-		return false;
-	m->contested++;
-	return m->taken_over || m->contested >= CONTESTED_MAX;
-}
-
-void manager_check_own(struct manager *m, int64_t now_ms)
-{
-	const struct manager_member *mine = manager_find(m, &m->own->subnet);
-	const struct lease *l = mine ? mine->lease : NULL;
-	auto_lease struct lease *want = wanted(m, &m->own->subnet);
-
-	if (!l) {
-		lost(m, now_ms, "its key is no longer in the store");
-		return;
-	}
-	/* A write of ours is on its way into the picture, or on its way at all. Not so if the
-	 * picture is past it and still has less: that is of another history. */
-	if (m->own->mod_revision > m->revision || m->claim_id)
-		return;
-	if (is_foreign(m, l) || (l->mod_revision != m->own->mod_revision && is_contested(m, l))) {
-		conflict(m, now_ms, l);
-		return;
-	}
-	if (m->own->id != l->id || m->own->flags != l->flags) {
-		manager_note(m, LOG_LEVEL_WARN, "lease-rebound", "%s",
-			     l->flags & LEASE_RESERVED
-				     ? "our key was made a reservation, it no longer expires"
-				     : "our key was bound to another lease of the store");
-		abandon_keepalive(m);
-		m->own->id = l->id;
-		m->own->flags = l->flags;
-		manager_keep_alive(m, now_ms);
-	}
-	if (!lease_equal(want, l)) {
-		/* Not news if what we publish is what has changed. */
-		if (l->claim && manager_same_text(l->node_id, m->node_id))
-			manager_note(m, LOG_LEVEL_ERROR, "node-id-twice",
-				     "a host at %s has this host's node id %s and asks for its "
-				     "lease; a copied disk image? Give one of them another id",
-				     l->claim, m->node_id);
-		else if (!lease_equal(l, m->own))
-			manager_note(m, LOG_LEVEL_WARN, "lease-overwritten",
-				     "somebody changed our lease in the store; writing it again");
-		update(m, l);
-	} else {
-		m->write_failed = false;
-		complaint_over(m);
-	}
-	m->own->mod_revision = l->mod_revision;
-	m->own->born = l->born;
-}
-
-void manager_remove_leftover(struct manager *m, const struct manager_member *member)
-{
-	const struct lease *l;
-
-	if (!member)
-		return;
-	l = member->lease;
-	/*
-	 * A subnet of another length or of another network, or a create of unknown outcome that
-	 * happened after all. Only what surely is this host's: id and address, or flannel's rule
-	 * for one that is in the way. Never a reservation.
-	 */
-	if (member->own || member->kept_until_ms || l->flags & LEASE_RESERVED ||
-	    !manager_is_surely_ours(m, l))
-		return;
-	if (l->node_id || subnet_overlaps(&l->subnet, &m->own->subnet))
-		manager_submit(m, STORE_REMOVE, l);
-}
-
-void manager_remove_leftovers(struct manager *m)
-{
-	struct manager_member *member;
-	struct manager_member *tmp;
-
-	HASH_ITER (hh, m->members, member, tmp)
-		manager_remove_leftover(m, member);
 }
 
 /* ---- replies ---- */
@@ -607,10 +476,10 @@ static void lost_race(struct manager *m, int64_t now_ms, struct store_reply *rep
 	manager_upsert(m, lease_copy(holder));
 	/* It may be ours by a create whose end we did not see. Once we were there, an id without
 	 * an address is another host's. */
-	if (manager_is_ours(m, holder) && (!m->was_held || is_our_address(m, holder)))
+	if (manager_is_ours(m, holder) && (!m->was_held || manager_is_our_address(m, holder)))
 		adopt(m, now_ms, holder);
 	else if (m->was_held)
-		conflict(m, now_ms, holder);
+		manager_conflict(m, now_ms, holder);
 	else if (++m->races <= RACES_MAX)
 		manager_choose(m, now_ms); /* one round trip: what won is known now */
 	else
@@ -621,7 +490,7 @@ void manager_on_created(struct manager *m, int64_t now_ms, struct store_reply *r
 {
 	switch (reply->status) {
 	case STORE_OK:
-		abandon_keepalive(m);
+		manager_abandon_keepalive(m);
 		lease_free(m->own);
 		m->own = STEAL(reply->holder);
 		m->taken_over = false;
@@ -658,7 +527,7 @@ void manager_on_updated(struct manager *m, int64_t now_ms, struct store_reply *r
 			return;
 		}
 		m->write_failed = false;
-		complaint_over(m);
+		manager_complaint_over(m);
 		/* What came while it was on its way. */
 		manager_check_own(m, now_ms);
 		return;
@@ -668,6 +537,8 @@ void manager_on_updated(struct manager *m, int64_t now_ms, struct store_reply *r
 		break;
 	default:
 		m->write_failed = true;
+		/* Nothing was written that somebody could have written over. */
+		backoff_reset(&m->rewrites);
 		manager_claim_failed(m, now_ms, &reply->err);
 	}
 	if (m->adopting || m->challenging)
@@ -679,7 +550,7 @@ void manager_on_keepalive(struct manager *m, int64_t now_ms, struct store_reply 
 {
 	if (reply->status == STORE_OK) {
 		m->renewal_failed = false;
-		complaint_over(m);
+		manager_complaint_over(m);
 		if (m->state == MANAGER_HELD)
 			backoff_reset(&m->backoff);
 		renewed(m, now_ms, m->keepalive_asked_ms, reply->ttl_s);
@@ -694,7 +565,7 @@ void manager_on_keepalive(struct manager *m, int64_t now_ms, struct store_reply 
 		m->renewal_failed = true;
 		m->keepalive_at = manager_backoff(m, now_ms);
 	} else if (m->state == MANAGER_HELD) {
-		lost(m, now_ms, "the store says that the lease has expired");
+		manager_lost(m, now_ms, "the store says that the lease has expired");
 	} else {
 		abandon(m);
 		schedule_retry(m, now_ms);

@@ -54,3 +54,20 @@ bool manager_restore(struct manager *m, int64_t now_ms, const char *reason)
 	m->ops->config(m->arg, &m->config);
 	return true;
 }
+
+void manager_heard(struct manager *m, const char *cluster)
+{
+	struct last_known *k = &m->last_known;
+
+	if (!k->cluster || !*k->cluster || !*cluster || strcmp(k->cluster, cluster) == 0)
+		return;
+	manager_note(m, LOG_LEVEL_WARN, "store-is-another",
+		     "what was known last is of the cluster %s, the store is %s: %s", k->cluster,
+		     cluster,
+		     m->stale ? "its peers are forgotten, this host's containers keep their subnet"
+			      : "it is not used");
+	/* Its revisions say nothing here, and who is missing was never there. */
+	if (m->stale)
+		m->before_break = 0;
+	last_known_fini(k);
+}

@@ -208,6 +208,7 @@ static void test_restored_again_and_again(void **unused)
 		answer_list(r, (uint64_t)60, lease("10.5.5.0-24", "192.0.2.8", ME, "me", 43, 43, 7),
 			    END);
 		assert_int_equal(state(r), MANAGER_HELD);
+		until(r, STORE_UPDATE, 31000);
 		answer_written(r, STORE_UPDATE, 61, 0);
 	}
 	/* But what comes now is written by somebody, and we came later than our id. */

@@ -244,6 +244,7 @@ static void test_overwritten_twice(void **unused)
 	l = mine("10.5.1.0-24", 101, 112, 11);
 	l->problem = xstrdup("still no JSON");
 	answer_list(r, (uint64_t)112, l, END);
+	until(r, STORE_UPDATE, 1100);
 	assert_int_equal(waiting(r, STORE_UPDATE)->lease->mod_revision, 112);
 	answer_written(r, STORE_UPDATE, 113, 0);
 	assert_int_equal(state(r), MANAGER_HELD);
@@ -384,6 +385,7 @@ static void test_publish_that_failed(void **unused)
 	publish(r, "{\"VNI\":3}");
 	answer_written(r, STORE_UPDATE, 111, 0);
 	put(r, lease_copy(view(r).own));
+	until(r, STORE_UPDATE, 1100);
 	assert_string_equal(waiting(r, STORE_UPDATE)->lease->backend_data, "{\"VNI\":3}");
 }
 
