@@ -360,3 +360,16 @@ int external_choose(struct netlink *nl, const struct external_options *o, bool w
 	free(f.addresses);
 	return rc;
 }
+
+const char *external_format_public(const struct external *x, char buf[static EXTERNAL_PUBLIC_TEXT])
+{
+	bool v4 = ip_addr_is_set(&x->public_v4);
+	char text[IP_ADDR_TEXT];
+	int used = snprintf(buf, EXTERNAL_PUBLIC_TEXT, "%s",
+			    ip_addr_format(v4 ? &x->public_v4 : &x->public_v6, text));
+
+	if (v4 && ip_addr_is_set(&x->public_v6))
+		snprintf(buf + used, EXTERNAL_PUBLIC_TEXT - (size_t)used, " and %s",
+			 ip_addr_format(&x->public_v6, text));
+	return buf;
+}

@@ -45,4 +45,8 @@ int external_choose(struct netlink *nl, const struct external_options *o, bool w
 		    bool want_v6, const struct external *before, struct external *ret,
 		    struct err *e) MUST_CHECK;
 
+#define EXTERNAL_PUBLIC_TEXT (2 * IP_ADDR_TEXT + 8)
+/* "192.0.2.1", or "192.0.2.1 and 2001:db8::1": what peers are told, into `buf`, which is returned. */
+const char *external_format_public(const struct external *x, char buf[static EXTERNAL_PUBLIC_TEXT]);
+
 #endif

@@ -376,19 +376,17 @@ static void on_backend_changed(void *arg, bool publish_again)
 }
 
 /* We stand elsewhere now: devices and peers follow, the other hosts are told. The subnet stays. */
-static void move(struct daemon *d, const struct external *x, const struct network_config *config)
+static void move(struct daemon *d, const struct external *x)
 {
-	char v4[IP_ADDR_TEXT];
-	char v6[IP_ADDR_TEXT];
+	char public[EXTERNAL_PUBLIC_TEXT];
 	struct err e;
 
 	if (fabric_move(d->fabric, x, &e) < 0) {
 		d->underlay_error = e;
 		return;
 	}
-	log_warn("underlay-changed", "%s, mtu %u, public address %s %s", x->name, x->mtu_bytes,
-		 ip_addr_format(&x->public_v4, v4),
-		 config->v6.enabled ? ip_addr_format(&x->public_v6, v6) : "");
+	log_warn("underlay-changed", "%s, mtu %u, public address %s", x->name, x->mtu_bytes,
+		 external_format_public(x, public));
 	d->external = *x;
 	http_client_reset(d->http);
 	manager_avoid(d->manager, &x->segment_v4, &x->segment_v6);
@@ -411,7 +409,7 @@ static bool on_underlay_changed(void *arg)
 	} else {
 		d->underlay_error.code = 0;
 		if (!same_external(&x, &d->external))
-			move(d, &x, m.config);
+			move(d, &x);
 	}
 	after(d);
 	return !d->underlay_error.code;
@@ -436,8 +434,7 @@ static void set_up(struct daemon *d)
 	struct external external;
 	struct manager_view m;
 	struct fabric_view f;
-	char v4[IP_ADDR_TEXT];
-	char v6[IP_ADDR_TEXT];
+	char public[EXTERNAL_PUBLIC_TEXT];
 	struct err e;
 	int rc;
 
@@ -455,9 +452,8 @@ static void set_up(struct daemon *d)
 	}
 	d->external = external;
 	fabric_view(d->fabric, &f);
-	log_info("network", "%s on %s, mtu %u, public address %s %s", f.backend, external.name,
-		 external.mtu_bytes, ip_addr_format(&external.public_v4, v4),
-		 m.config->v6.enabled ? ip_addr_format(&external.public_v6, v6) : "");
+	log_info("network", "%s on %s, mtu %u, public address %s", f.backend, external.name,
+		 external.mtu_bytes, external_format_public(&external, public));
 	manager_avoid(d->manager, &external.segment_v4, &external.segment_v6);
 	d->claim_wanted = true;
 	publish(d);
