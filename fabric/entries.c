@@ -61,17 +61,15 @@ static void grow_buckets(struct entries *t)
 	t->buckets_len *= 2;
 	t->buckets = xcalloc(t->buckets_len, sizeof(*t->buckets));
 	for (uint32_t id = 1; id < t->len; id++) {
-		if (t->items[id].used)
+		if (t->items[id].used && !t->items[id].holder)
 			chain(t, id);
 	}
 }
 
-uint32_t entries_add(struct entries *t, const struct kernel_object *o)
+static uint32_t take_place(struct entries *t, const struct kernel_object *o)
 {
 	uint32_t id = t->free;
 
-	if (t->used++ == t->buckets_len)
-		grow_buckets(t);
 	if (id) {
 		t->free = t->items[id].bucket_next;
 	} else {
@@ -79,26 +77,55 @@ uint32_t entries_add(struct entries *t, const struct kernel_object *o)
 		id = t->len++;
 	}
 	t->items[id] = (struct entry){ .object = *o, .used = true };
+	return id;
+}
+
+uint32_t entries_add(struct entries *t, const struct kernel_object *o)
+{
+	uint32_t id;
+
+	if (t->used++ == t->buckets_len)
+		grow_buckets(t);
+	id = take_place(t, o);
 	chain(t, id);
 	return id;
+}
+
+uint32_t entries_add_holder(struct entries *t, const struct kernel_object *o)
+{
+	uint32_t id = take_place(t, o);
+
+	t->items[id].holder = true;
+	return id;
+}
+
+static void unchain(struct entries *t, uint32_t id)
+{
+	uint32_t *link = bucket_of(t, &t->items[id].object.key);
+
+	while (*link != id)
+		link = &t->items[*link].bucket_next;
+	*link = t->items[id].bucket_next;
+	t->used--;
+}
+
+static void free_aside(struct entries *t, uint32_t place)
+{
+	free(t->asides[place].error);
+	t->asides[place] = (struct entry_aside){ .next_free = t->asides_free };
+	t->asides_free = place;
 }
 
 void entries_remove(struct entries *t, uint32_t id)
 {
 	struct entry *entry = &t->items[id];
-	uint32_t *link = bucket_of(t, &entry->object.key);
 
-	while (*link != id)
-		link = &t->items[*link].bucket_next;
-	*link = entry->bucket_next;
-	if (entry->aside) {
-		free(t->asides[entry->aside].error);
-		t->asides[entry->aside] = (struct entry_aside){ .next_free = t->asides_free };
-		t->asides_free = entry->aside;
-	}
+	if (!entry->holder)
+		unchain(t, id);
+	if (entry->aside)
+		free_aside(t, entry->aside);
 	*entry = (struct entry){ .bucket_next = t->free };
 	t->free = id;
-	t->used--;
 }
 
 /* ---- what few have ---- */
@@ -116,7 +143,7 @@ struct entry_aside *entries_aside(struct entries *t, uint32_t id)
 	} else {
 		return &t->asides[entry->aside];
 	}
-	t->asides[entry->aside] = (struct entry_aside){ 0 };
+	t->asides[entry->aside] = (struct entry_aside){ .entry = id };
 	return &t->asides[entry->aside];
 }
 
@@ -129,10 +156,10 @@ void entries_tidy(struct entries *t, uint32_t id)
 {
 	struct entry_aside *aside = &t->asides[t->items[id].aside];
 
-	if (!t->items[id].aside || aside->error || aside->other_known)
+	if (!t->items[id].aside || aside->error || aside->other_known || aside->holders ||
+	    aside->fight.pace.failures)
 		return;
-	aside->next_free = t->asides_free;
-	t->asides_free = t->items[id].aside;
+	free_aside(t, t->items[id].aside);
 	t->items[id].aside = 0;
 }
 

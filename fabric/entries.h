@@ -10,6 +10,7 @@
 #ifndef FABRIC_ENTRIES_H
 #define FABRIC_ENTRIES_H
 
+#include "fabric/fight.h"
 #include "kernel/object.h"
 
 struct reconcile_owner;
@@ -28,7 +29,7 @@ struct entry {
 	struct reconcile_owner *owner; /* NULL: nobody wants it */
 	uint32_t owner_next;           /* entries of the same owner */
 	uint32_t bucket_next;          /* entries whose keys have one hash; free entries */
-	uint32_t queue_next;           /* entries in the same queue */
+	uint32_t queue_next;           /* entries in the same queue; further holders */
 	uint32_t queue_prev;
 	uint32_t aside;        /* place of what few have; 0: none */
 	unsigned presence : 2; /* enum entry_presence */
@@ -36,17 +37,22 @@ struct entry {
 	unsigned held : 1; /* the slot was ours once: whoever took it since altered our object */
 	unsigned creating : 1; /* the last write was a CREATE, so the slot was not ours before */
 	unsigned keep : 1;     /* scratch of reconcile_want */
-	unsigned seen : 1; /* the observation under way has shown something of ours in the slot */
-	unsigned used : 1; /* not on the free list */
+	unsigned seen : 1;   /* the observation under way has shown something of ours in the slot */
+	unsigned paused : 1; /* fought over: not to be put back before its time */
+	unsigned holder : 1; /* no slot, but a further holder of another entry's */
+	unsigned used : 1;   /* not on the free list */
 };
 
 _Static_assert(sizeof(struct entry) <= 88, "an entry has grown");
 
 struct entry_aside {
 	uint32_t next_free;
+	uint32_t entry;   /* whose it is; 0: on the free list */
+	uint32_t holders; /* the first of further owners: entries that stand for no slot */
 	bool other_known;
 	struct kernel_value other; /* ENTRY_OTHER: what stands in the slot */
 	char *error; /* the last write failed; not queued again before the next observation */
+	struct fight fight; /* somebody undid it */
 };
 
 struct entries {
@@ -77,6 +83,8 @@ uint32_t entries_find(const struct entries *t, const struct kernel_key *key);
 /* Nobody's, absent. The key must not be there yet. */
 uint32_t entries_add(struct entries *t, const struct kernel_object *o);
 void entries_remove(struct entries *t, uint32_t id);
+/* The same for an entry that is not found by its key. */
+uint32_t entries_add_holder(struct entries *t, const struct kernel_object *o);
 
 /* What stands aside of an entry: made if there is nothing yet; good until the next call. */
 struct entry_aside *entries_aside(struct entries *t, uint32_t id);

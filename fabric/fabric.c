@@ -19,6 +19,7 @@
 #define SLOW_COST_FACTOR  2000  /* ... but at most 1/2000 of the time is spent on it */
 #define UNDERLAY_DELAY_MS 100   /* lets an interface come up with all its addresses */
 #define NOTIFICATIONS_MAX 4096  /* read in one turn */
+#define SYNC_TURNS_MAX    64    /* of WRITES_PER_TURN each, while somebody waits */
 #define READ_AHEAD_MAX_MS 2000  /* what was read longer than this before its use is read again */
 
 /* After refused writes and failed devices. */
@@ -52,23 +53,9 @@ void fabric_want_work(struct fabric *f, int64_t delay_ms)
 
 /* ---- work ---- */
 
-static void report_drift(const uint64_t before[static KERNEL_KINDS],
-			 const uint64_t after[static KERNEL_KINDS])
-{
-	for (unsigned k = 0; k < KERNEL_KINDS; k++) {
-		if (after[k] > before[k])
-			log_warn("drift-healed", "%llu %s%s missing or altered, put back",
-				 (unsigned long long)(after[k] - before[k]), kernel_kinds[k]->name,
-				 after[k] - before[k] == 1 ? "" : "s");
-	}
-}
-
 /* False if the kernel could not be read: what is left stays dirty. */
 static bool observe(struct fabric *f, unsigned kinds)
 {
-	const struct reconcile_counts *counts = reconcile_counts(f->reconcile);
-	struct reconcile_counts before = *counts;
-
 	for (unsigned k = 0; k < KERNEL_KINDS; k++) {
 		struct timespec start;
 		struct timespec end;
@@ -84,10 +71,10 @@ static bool observe(struct fabric *f, unsigned kinds)
 		clock_gettime(CLOCK_MONOTONIC, &end);
 		f->observation_s[k] = (double)(end.tv_sec - start.tv_sec) +
 				      (double)(end.tv_nsec - start.tv_nsec) / 1e9;
+		f->observed_ms[k] = clock_boot_ms();
 		f->dirty &= ~(1u << k);
 	}
 	f->last_observation_ms = clock_boot_ms();
-	report_drift(before.drift, counts->drift);
 	return true;
 }
 
@@ -177,6 +164,7 @@ static void on_work(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 		retry_later(f);
 	}
 	fabric_want_all(f);
+	fabric_tick_drift(f);
 	if (f->dirty) {
 		if (!observe(f, f->dirty)) {
 			retry_later(f);
@@ -216,6 +204,7 @@ static void on_work(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 	}
 	if (f->sweep_due && f->devices_ok)
 		fabric_sweep(f);
+	fabric_await_drift(f);
 	f->ops->settled(f->arg);
 }
 
@@ -245,12 +234,14 @@ uint64_t fabric_sync_now(struct fabric *f)
 		return 0;
 	f->dirty = KERNEL_ALL_KINDS;
 	f->devices_dirty = true;
-	do {
+	/* What a turn leaves, because there is much of it. What waits for its time, or cannot be
+	 * written, is not waited for here. */
+	for (unsigned turn = 0; turn < SYNC_TURNS_MAX; turn++) {
 		event_del(f->work);
 		on_work(-1, 0, f);
-	} while (reconcile_counts(f->reconcile)->unsettled >
-			 reconcile_counts(f->reconcile)->failed &&
-		 f->devices_ok);
+		if (!reconcile_pending_kinds(f->reconcile))
+			break;
+	}
 	return netlink_counts(f->nl)->writes - before;
 }
 
@@ -340,7 +331,7 @@ static bool concerns_underlay(const struct fabric *f, const struct kernel_object
 	return o->key.len == 0 || f->backend->needs_paths || f->underlay_lost;
 }
 
-static void on_object(void *arg, const struct kernel_object *object, bool gone)
+static void on_object(void *arg, const struct kernel_object *object, bool gone, uint32_t port_id)
 {
 	struct fabric *f = arg;
 
@@ -348,14 +339,7 @@ static void on_object(void *arg, const struct kernel_object *object, bool gone)
 		rules_object_seen(f->rules, object);
 	if (concerns_underlay(f, object))
 		want_underlay(f);
-	if (!reconcile_contradicts(f->reconcile, object, gone))
-		return;
-	f->dirty |= 1u << object->key.kind;
-	/* With a device's last address the kernel takes its routes and neighbours, IPv4 routes
-	 * without a word. */
-	if (gone && kernel_kind_of(object)->flags & KERNEL_KIND_CARRIES)
-		f->dirty = KERNEL_ALL_KINDS;
-	fabric_want_work(f, HEAL_DELAY_MS);
+	fabric_notice(f, object, gone, port_id);
 }
 
 static void on_overrun(void *arg)
@@ -398,6 +382,7 @@ int fabric_new(struct event_base *base, const struct fabric_ops *ops, void *arg,
 	f->ops = ops;
 	f->arg = arg;
 	f->reconcile = reconcile_new();
+	fabric_watch_drift(f);
 	fabric_new_peers(f);
 	f->work = evtimer_new(base, on_work, f);
 	f->slow = evtimer_new(base, on_slow, f);
@@ -560,6 +545,7 @@ void fabric_view(const struct fabric *f, struct fabric_view *ret)
 {
 	memset(ret, 0, sizeof(*ret));
 	ret->fabric = f;
+	fabric_describe_fights(f, ret->fight, sizeof(ret->fight));
 	ret->started = f->started;
 	ret->devices_ok = f->devices_ok;
 	ret->device_error = f->device_error.text;

@@ -18,6 +18,13 @@
 #include "fabric/peers.h"
 #include "lib/backoff.h"
 
+/* Lines of one sort in the log: so many, then a number. */
+struct fabric_log_budget {
+	unsigned left;
+	unsigned unnamed;
+	int64_t refill_ms;
+};
+
 struct fabric {
 	struct event_base *base;
 	const struct fabric_ops *ops;
@@ -58,7 +65,10 @@ struct fabric {
 	unsigned dirty;         /* kinds to observe */
 	struct backoff backoff; /* writes and devices that fail */
 	int64_t last_observation_ms;
+	int64_t observed_ms[KERNEL_KINDS];  /* when each kind was read last */
 	double observation_s[KERNEL_KINDS]; /* how long it took to read each kind last */
+	struct fabric_log_budget drift_log;
+	struct fabric_log_budget fight_log;
 	struct peers *peers;
 	uint64_t overruns_total;
 	uint64_t observations_total;
@@ -76,6 +86,18 @@ int fabric_start_backend(struct fabric *f, struct err *e) MUST_CHECK;
 void fabric_drop_backend(struct fabric *f);
 /* That a peer is used or no more, if it was told otherwise. */
 void fabric_tell_backend(const struct fabric *f, struct peer *p, bool used);
+
+/* drift.c */
+void fabric_watch_drift(struct fabric *f);
+/* Before each comparison: the time, and what has waited long enough. */
+void fabric_tick_drift(struct fabric *f);
+/* After it: a turn of the loop when something else has. */
+void fabric_await_drift(struct fabric *f);
+/* A notification: if it contradicts what is wanted, its kind is compared soon. */
+void fabric_notice(struct fabric *f, const struct kernel_object *object, bool gone,
+		   uint32_t port_id);
+/* One of the fights under way; "" if there is none. */
+void fabric_describe_fights(const struct fabric *f, char *buf, size_t size);
 
 /* peers_glue.c */
 void fabric_new_peers(struct fabric *f);

@@ -345,3 +345,8 @@ const struct peers_counts *peers_counts(const struct peers *ps)
 {
 	return &ps->counts;
 }
+
+const struct peer *peers_of_owner(const struct peers *ps, const struct reconcile_owner *owner)
+{
+	return owner == &ps->own ? NULL : CONTAINER_OF(owner, struct peer, owner);
+}

@@ -1,40 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "fabric/reconcile.h"
-
 #include <errno.h>
 
-#include "fabric/entries.h"
-
-/* An observed object of ours whose slot belongs to an entry that has another object. */
-struct rival {
-	uint32_t entry;
-	struct kernel_object actual;
-};
-
-struct reconcile {
-	struct kernel_marks marks;
-	struct entries entries;
-	struct entry_list puts[KERNEL_KINDS];
-	struct entry_list drops[KERNEL_KINDS];
-	/* Of kinds that have several objects in a slot: those beside the wanted one, to be
-	 * dropped. */
-	struct kernel_object *strays;
-	size_t strays_len;
-	size_t strays_cap;
-	unsigned strays_dropped;     /* kinds */
-	struct kernel_object handed; /* the one last handed out */
-	unsigned observing;
-	struct rival *rivals;
-	size_t rivals_len;
-	size_t rivals_cap;
-	struct reconcile_counts counts;
-};
+#include "fabric/reconcile_internal.h"
 
 struct reconcile *reconcile_new(void)
 {
 	struct reconcile *r = xcalloc(1, sizeof(*r));
 
 	entries_init(&r->entries);
+	r->due_ms = INT64_MAX;
 	return r;
 }
 
@@ -48,6 +22,12 @@ void reconcile_free(struct reconcile *r)
 	free(r);
 }
 
+void reconcile_listen(struct reconcile *r, const struct reconcile_listener *listener, void *arg)
+{
+	r->listener = listener;
+	r->listener_arg = arg;
+}
+
 void reconcile_set_marks(struct reconcile *r, const struct kernel_marks *marks)
 {
 	r->marks = *marks;
@@ -58,11 +38,6 @@ const struct reconcile_counts *reconcile_counts(const struct reconcile *r)
 	return &r->counts;
 }
 
-static struct entry *at(const struct reconcile *r, uint32_t id)
-{
-	return entries_at(&r->entries, id);
-}
-
 static const char *error_of(const struct reconcile *r, uint32_t id)
 {
 	const struct entry_aside *aside = entries_see_aside(&r->entries, id);
@@ -70,28 +45,19 @@ static const char *error_of(const struct reconcile *r, uint32_t id)
 	return aside ? aside->error : NULL;
 }
 
-/* What stands in the slot of an entry instead of its object, if that is known. */
-static const struct kernel_value *other_of(const struct reconcile *r, uint32_t id)
+/* The first of those who want the object beside its owner. */
+static uint32_t first_holder(const struct reconcile *r, uint32_t id)
 {
 	const struct entry_aside *aside = entries_see_aside(&r->entries, id);
 
-	return aside && aside->other_known ? &aside->other : NULL;
-}
-
-/* Calls `visit` for every entry; it may remove the one it is called for, and add none. */
-static void for_each(struct reconcile *r,
-		     void (*visit)(struct reconcile *r, uint32_t id, uint32_t arg), uint32_t arg)
-{
-	for (uint32_t id = 1; id < r->entries.len; id++) {
-		if (at(r, id)->used)
-			visit(r, id, arg);
-	}
+	return aside ? aside->holders : 0;
 }
 
 /* Adds (sign 1) or takes back (-1) what an entry with an owner contributes to the counters. */
 static void count(struct reconcile *r, uint32_t id, int sign)
 {
 	const struct entry *entry = at(r, id);
+	bool failed = error_of(r, id) != NULL;
 
 	if (!entry->owner)
 		return;
@@ -99,10 +65,12 @@ static void count(struct reconcile *r, uint32_t id, int sign)
 	if (entry->presence == ENTRY_PRESENT)
 		return;
 	r->counts.unsettled += (size_t)sign;
+	r->counts.failed += failed ? (size_t)sign : 0;
 	entry->owner->unsettled += (unsigned)sign;
-	if (error_of(r, id)) {
-		r->counts.failed += (size_t)sign;
-		entry->owner->failed += (unsigned)sign;
+	entry->owner->failed += failed ? (unsigned)sign : 0;
+	for (uint32_t h = first_holder(r, id); h; h = at(r, h)->queue_next) {
+		at(r, h)->owner->unsettled += (unsigned)sign;
+		at(r, h)->owner->failed += failed ? (unsigned)sign : 0;
 	}
 }
 
@@ -140,8 +108,7 @@ static void set_error(struct reconcile *r, uint32_t id, const char *error)
 	}
 }
 
-/* NULL: nothing, or nobody knows what. */
-static void set_other(struct reconcile *r, uint32_t id, const struct kernel_value *value)
+void reconcile_set_other(struct reconcile *r, uint32_t id, const struct kernel_value *value)
 {
 	if (value) {
 		struct kernel_value copy = *value;
@@ -149,7 +116,7 @@ static void set_other(struct reconcile *r, uint32_t id, const struct kernel_valu
 
 		aside->other = copy;
 		aside->other_known = true;
-	} else if (other_of(r, id)) {
+	} else if (reconcile_other(r, id)) {
 		entries_aside(&r->entries, id)->other_known = false;
 		entries_tidy(&r->entries, id);
 	}
@@ -174,12 +141,8 @@ static void set_queue(struct reconcile *r, uint32_t id, enum entry_queue queued)
 		entries_append(&r->entries, queue_of(r, entry), id);
 }
 
-/*
- * The one place where an entry changes: owner, belief and error at once. Which queue it stands in
- * follows from them, and an entry that nobody wants and nobody has is freed.
- */
-static void set_state(struct reconcile *r, uint32_t id, struct reconcile_owner *owner,
-		      enum entry_presence presence, const char *error)
+void reconcile_set_state(struct reconcile *r, uint32_t id, struct reconcile_owner *owner,
+			 enum entry_presence presence, const char *error)
 {
 	struct entry *entry = at(r, id);
 	enum entry_queue queued = ENTRY_NOWHERE;
@@ -187,18 +150,98 @@ static void set_state(struct reconcile *r, uint32_t id, struct reconcile_owner *
 	count(r, id, -1);
 	set_owner(r, id, owner);
 	if (presence != ENTRY_OTHER)
-		set_other(r, id, NULL);
+		reconcile_set_other(r, id, NULL);
 	set_error(r, id, error);
+	if (!owner)
+		reconcile_end_fight(r, id);
 	entry->presence = presence;
 	entry->held |= presence != ENTRY_ABSENT;
 	count(r, id, 1);
-	if (!error && owner && presence != ENTRY_PRESENT)
+	if (presence == ENTRY_PRESENT || !owner)
+		entry->paused = false;
+	if (!error && owner && presence != ENTRY_PRESENT && !entry->paused)
 		queued = ENTRY_IN_PUTS;
 	else if (!error && !owner && presence != ENTRY_ABSENT)
 		queued = ENTRY_IN_DROPS;
 	set_queue(r, id, queued);
 	if (!owner && presence == ENTRY_ABSENT)
 		entries_remove(&r->entries, id);
+}
+
+/* ---- several owners of one object ---- */
+
+/* The entry of the slot itself. */
+static uint32_t slot_entry(const struct reconcile *r, uint32_t id)
+{
+	return at(r, id)->holder ? entries_find(&r->entries, &at(r, id)->object.key) : id;
+}
+
+static void add_holder(struct reconcile *r, uint32_t id, struct reconcile_owner *owner)
+{
+	struct kernel_object o = at(r, id)->object;
+	uint32_t next;
+	uint32_t h;
+
+	for (h = owner->first; h; h = at(r, h)->owner_next) {
+		if (memcmp(&at(r, h)->object.key, &o.key, sizeof(o.key)) == 0)
+			break;
+	}
+	if (!h) {
+		count(r, id, -1);
+		h = entries_add_holder(&r->entries, &o);
+		next = first_holder(r, id);
+		at(r, h)->queue_next = next;
+		if (next)
+			at(r, next)->queue_prev = h;
+		entries_aside(&r->entries, id)->holders = h;
+		set_owner(r, h, owner);
+		count(r, id, 1);
+	}
+	at(r, h)->keep = true;
+}
+
+/* A further holder goes. */
+static void remove_holder(struct reconcile *r, uint32_t id, uint32_t h)
+{
+	struct entry *holder = at(r, h);
+
+	set_owner(r, h, NULL);
+	if (holder->queue_next)
+		at(r, holder->queue_next)->queue_prev = holder->queue_prev;
+	if (holder->queue_prev)
+		at(r, holder->queue_prev)->queue_next = holder->queue_next;
+	else
+		entries_aside(&r->entries, id)->holders = holder->queue_next;
+	entries_remove(&r->entries, h);
+	entries_tidy(&r->entries, id);
+}
+
+/* The owner of this entry does not want it any more; another may. */
+static void leave(struct reconcile *r, uint32_t h)
+{
+	uint32_t id = slot_entry(r, h);
+	uint32_t heir = first_holder(r, id);
+	struct reconcile_owner *owner = heir ? at(r, heir)->owner : NULL;
+
+	if (!heir) {
+		reconcile_set_state(r, id, NULL, at(r, id)->presence, NULL);
+		return;
+	}
+	count(r, id, -1);
+	if (h == id) {
+		remove_holder(r, id, heir);
+		set_owner(r, id, owner);
+	} else {
+		remove_holder(r, id, h);
+	}
+	count(r, id, 1);
+}
+
+/* ---- what is wanted ---- */
+
+static bool is_shared(const struct kernel_key *key)
+{
+	return kernel_kinds[key->kind]->flags & KERNEL_KIND_SHARED;
 }
 
 /* The entry of this object is `owner`'s, with this value. */
@@ -208,22 +251,26 @@ static void want_one(struct reconcile *r, struct reconcile_owner *owner,
 	uint32_t id = entries_find(&r->entries, &o->key);
 	enum entry_presence presence;
 
+	if (id && at(r, id)->owner && at(r, id)->owner != owner) {
+		add_holder(r, id, owner);
+		return;
+	}
 	if (!id)
 		id = entries_add(&r->entries, o);
 	presence = at(r, id)->presence;
 	if (!kernel_value_equal(&at(r, id)->object, o)) {
-		const struct kernel_value *other = other_of(r, id);
+		const struct kernel_value *other = reconcile_other(r, id);
 
 		if (presence == ENTRY_PRESENT) {
 			presence = ENTRY_OTHER;
-			set_other(r, id, &at(r, id)->object.value);
+			reconcile_set_other(r, id, &at(r, id)->object.value);
 		} else if (other && memcmp(other, &o->value, sizeof(*other)) == 0) {
 			presence = ENTRY_PRESENT;
 		}
 		/* The counters depend on the state only, so the value may change under them. */
 		at(r, id)->object.value = o->value;
 	}
-	set_state(r, id, owner, presence, NULL);
+	reconcile_set_state(r, id, owner, presence, NULL);
 	at(r, id)->keep = true;
 }
 
@@ -234,7 +281,8 @@ int reconcile_want(struct reconcile *r, struct reconcile_owner *owner,
 	uint32_t next;
 
 	for (size_t i = 0; i < len; i++) {
-		uint32_t id = entries_find(&r->entries, &objects[i].key);
+		uint32_t id =
+			is_shared(&objects[i].key) ? 0 : entries_find(&r->entries, &objects[i].key);
 
 		if (id && at(r, id)->owner && at(r, id)->owner != owner) {
 			*ret_other = at(r, id)->owner;
@@ -248,153 +296,16 @@ int reconcile_want(struct reconcile *r, struct reconcile_owner *owner,
 	for (uint32_t id = owner->first; id; id = next) {
 		next = at(r, id)->owner_next;
 		if (!at(r, id)->keep)
-			set_state(r, id, NULL, at(r, id)->presence, NULL);
+			leave(r, id);
 	}
 	return 0;
 }
 
 struct reconcile_owner *reconcile_holder(const struct reconcile *r, const struct kernel_key *key)
 {
-	uint32_t id = entries_find(&r->entries, key);
+	uint32_t id = is_shared(key) ? 0 : entries_find(&r->entries, key);
 
 	return id ? at(r, id)->owner : NULL;
-}
-
-static void forget_strays(struct reconcile *r, unsigned kinds)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < r->strays_len; i++) {
-		if (!(kinds & 1u << r->strays[i].key.kind))
-			r->strays[kept++] = r->strays[i];
-	}
-	r->strays_len = kept;
-}
-
-void reconcile_observe_begin(struct reconcile *r, unsigned kind)
-{
-	r->observing = kind;
-	r->rivals_len = 0;
-	/* Those still there are found again. */
-	forget_strays(r, 1u << kind);
-}
-
-void reconcile_observe(struct reconcile *r, const struct kernel_object *actual)
-{
-	uint32_t id;
-
-	if (actual->key.kind != r->observing)
-		return;
-	id = entries_find(&r->entries, &actual->key);
-	if (id && kernel_value_equal(&at(r, id)->object, actual)) {
-		at(r, id)->seen = true;
-		if (at(r, id)->presence != ENTRY_PRESENT)
-			set_state(r, id, at(r, id)->owner, ENTRY_PRESENT, NULL);
-		return;
-	}
-	if (!kernel_object_is_ours(&r->marks, actual))
-		return;
-	if (id) {
-		GROW(r->rivals, r->rivals_len, r->rivals_cap);
-		r->rivals[r->rivals_len++] = (struct rival){ id, *actual };
-	} else {
-		id = entries_add(&r->entries, actual);
-		at(r, id)->seen = true;
-		set_state(r, id, NULL, ENTRY_PRESENT, NULL);
-	}
-}
-
-/* Settles the slots in which something else of ours was found. */
-static void settle_rivals(struct reconcile *r)
-{
-	for (size_t i = 0; i < r->rivals_len; i++) {
-		uint32_t id = r->rivals[i].entry;
-		const struct kernel_value *other = other_of(r, id);
-		struct entry *entry = at(r, id);
-
-		/* What is on our device and has our number is in two dumps. */
-		if (entry->seen && other &&
-		    memcmp(other, &r->rivals[i].actual.value, sizeof(*other)) == 0)
-			continue;
-		if (entry->seen) {
-			GROW(r->strays, r->strays_len, r->strays_cap);
-			r->strays[r->strays_len++] = r->rivals[i].actual;
-			continue;
-		}
-		if (entry->owner && entry->presence == ENTRY_PRESENT)
-			r->counts.drift[r->observing]++;
-		entry->seen = true;
-		if (entry->owner) {
-			set_other(r, id, &r->rivals[i].actual.value);
-			set_state(r, id, entry->owner, ENTRY_OTHER, NULL);
-		} else {
-			entry->object = r->rivals[i].actual;
-			set_state(r, id, NULL, ENTRY_PRESENT, NULL);
-		}
-	}
-	r->rivals_len = 0;
-}
-
-/* An entry of this kind that the observation did not show is not in the kernel. */
-static void note_absent(struct reconcile *r, uint32_t id, uint32_t kind)
-{
-	struct entry *entry = at(r, id);
-
-	if (entry->object.key.kind != kind)
-		return;
-	if (entry->seen) {
-		entry->seen = false;
-		return;
-	}
-	if (entry->owner && entry->presence == ENTRY_PRESENT)
-		r->counts.drift[kind]++;
-	set_state(r, id, entry->owner, ENTRY_ABSENT, NULL);
-}
-
-void reconcile_observe_end(struct reconcile *r)
-{
-	settle_rivals(r);
-	for_each(r, note_absent, r->observing);
-}
-
-static void forget(struct reconcile *r, uint32_t id, uint32_t kinds)
-{
-	if (!(kinds & 1u << at(r, id)->object.key.kind))
-		return;
-	at(r, id)->held = false;
-	set_state(r, id, at(r, id)->owner, ENTRY_ABSENT, NULL);
-}
-
-void reconcile_forget_kinds(struct reconcile *r, unsigned kinds)
-{
-	forget_strays(r, kinds);
-	for_each(r, forget, kinds);
-}
-
-static void note_device_gone(struct reconcile *r, uint32_t id, uint32_t ifindex)
-{
-	const struct kernel_object *o = &at(r, id)->object;
-
-	if (o->key.ifindex == ifindex || o->value.ifindex == ifindex)
-		set_state(r, id, at(r, id)->owner, ENTRY_ABSENT, NULL);
-}
-
-void reconcile_forget_device(struct reconcile *r, uint32_t ifindex)
-{
-	for_each(r, note_device_gone, ifindex);
-}
-
-bool reconcile_contradicts(const struct reconcile *r, const struct kernel_object *o, bool gone)
-{
-	uint32_t id = entries_find(&r->entries, &o->key);
-	const struct entry *entry = id ? at(r, id) : NULL;
-	bool wanted = entry && entry->owner && kernel_value_equal(&entry->object, o);
-
-	if (gone)
-		return wanted && entry->presence == ENTRY_PRESENT;
-	if (wanted)
-		return false;
-	return (entry && entry->owner) || kernel_object_is_ours(&r->marks, o);
 }
 
 /* Where anybody's objects may stand, a slot must have been ours before it is written over. */
@@ -408,7 +319,7 @@ static enum kernel_verb put_verb(const struct entry *entry)
 /* What stands in the slot, which need not be what was wanted last. */
 static struct kernel_object to_drop(const struct reconcile *r, uint32_t id)
 {
-	const struct kernel_value *other = other_of(r, id);
+	const struct kernel_value *other = reconcile_other(r, id);
 	struct kernel_object o = at(r, id)->object;
 
 	if (other)
@@ -429,7 +340,7 @@ bool reconcile_next(struct reconcile *r, enum kernel_verb *ret_verb,
 		*ret_verb = put_verb(entry);
 		entry->creating = *ret_verb == KERNEL_CREATE;
 		r->counts.puts[entry->object.key.kind]++;
-		set_state(r, id, entry->owner, ENTRY_PRESENT, NULL);
+		reconcile_set_state(r, id, entry->owner, ENTRY_PRESENT, NULL);
 		*ret_object = &entry->object;
 		*ret_entry = id;
 		return true;
@@ -447,7 +358,7 @@ bool reconcile_next(struct reconcile *r, enum kernel_verb *ret_verb,
 		/* A refused drop needs no memory: the next observation finds what is still there.
 		 */
 		r->handed = to_drop(r, id);
-		set_state(r, id, NULL, ENTRY_ABSENT, NULL);
+		reconcile_set_state(r, id, NULL, ENTRY_ABSENT, NULL);
 	}
 	r->counts.drops[r->handed.key.kind]++;
 	*ret_object = &r->handed;
@@ -517,9 +428,10 @@ void reconcile_refused(struct reconcile *r, uint32_t entry, int code, const char
 	if (code == -EEXIST || at(r, entry)->creating)
 		at(r, entry)->held = false;
 	/* The write was counted on when it was taken; nothing of ours stands there. */
-	set_state(r, entry, at(r, entry)->owner, ENTRY_ABSENT,
-		  code == -EEXIST ? "the kernel has another object in this place that is not ours"
-				  : text);
+	reconcile_set_state(r, entry, at(r, entry)->owner, ENTRY_ABSENT,
+			    code == -EEXIST
+				    ? "the kernel has another object in this place that is not ours"
+				    : text);
 }
 
 void reconcile_owner_visit(const struct reconcile *r, const struct reconcile_owner *owner,
@@ -527,7 +439,21 @@ void reconcile_owner_visit(const struct reconcile *r, const struct reconcile_own
 					 const char *error),
 			   void *arg)
 {
-	for (uint32_t id = owner->first; id; id = at(r, id)->owner_next)
+	for (uint32_t h = owner->first; h; h = at(r, h)->owner_next) {
+		uint32_t id = slot_entry(r, h);
+
 		visit(arg, &at(r, id)->object, at(r, id)->presence == ENTRY_PRESENT,
 		      error_of(r, id));
+	}
+}
+
+void reconcile_wanted_visit(const struct reconcile *r, unsigned kind,
+			    void (*visit)(void *arg, const struct kernel_object *o), void *arg)
+{
+	for (uint32_t id = 1; id < r->entries.len; id++) {
+		const struct entry *entry = at(r, id);
+
+		if (entry->used && !entry->holder && entry->owner && entry->object.key.kind == kind)
+			visit(arg, &entry->object);
+	}
 }

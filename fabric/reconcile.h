@@ -16,6 +16,7 @@
 #ifndef FABRIC_RECONCILE_H
 #define FABRIC_RECONCILE_H
 
+#include "fabric/fight.h"
 #include "kernel/kinds.h"
 
 struct reconcile;
@@ -35,10 +36,25 @@ struct reconcile_counts {
 	size_t wanted[KERNEL_KINDS];
 	size_t unsettled; /* wanted objects not (yet) right in the kernel */
 	size_t failed;
+	size_t fighting; /* wanted objects that somebody undoes again and again */
+};
+
+/* What is worth a line in the log. Nothing of the reconciler may be called from here. */
+struct reconcile_listener {
+	/* Was right and is missing or altered now. */
+	void (*drifted)(void *arg, const struct kernel_object *o,
+			const struct reconcile_owner *owner);
+	/* A fight begins, or is over: it has stood for a while, or is no longer wanted (owner
+	 * NULL). */
+	void (*fought)(void *arg, const struct kernel_object *o,
+		       const struct reconcile_owner *owner, const struct fight *fight, bool over);
 };
 
 struct reconcile *reconcile_new(void);
 void reconcile_free(struct reconcile *r);
+
+/* `listener` is borrowed. */
+void reconcile_listen(struct reconcile *r, const struct reconcile_listener *listener, void *arg);
 
 /* What is ours in the kernel; nothing else is ever changed. Takes effect with the next observation.
  * Entries for devices that left the marks are not touched. */
@@ -46,13 +62,14 @@ void reconcile_set_marks(struct reconcile *r, const struct kernel_marks *marks);
 
 /*
  * Replaces what `owner` wants; len 0 when it leaves. -EEXIST if another owner already has one of
- * the slots: nothing is changed then, and *ret_other is that owner.
+ * the slots: nothing is changed then, and *ret_other is that owner. Objects of a kind that is shared
+ * may be wanted by many.
  */
 int reconcile_want(struct reconcile *r, struct reconcile_owner *owner,
 		   const struct kernel_object *objects, size_t len,
 		   struct reconcile_owner **ret_other) MUST_CHECK;
 
-/* Who wants something in this slot; NULL if nobody does. */
+/* Who wants something in this slot alone; NULL if nobody does. */
 struct reconcile_owner *reconcile_holder(const struct reconcile *r, const struct kernel_key *key);
 
 /*
@@ -73,10 +90,21 @@ void reconcile_forget_kinds(struct reconcile *r, unsigned kinds);
 void reconcile_forget_device(struct reconcile *r, uint32_t ifindex);
 
 /*
- * Whether a notification contradicts what we want, so that its kind should be observed: an object
- * we want is gone or different, or an object that is ours by scope but not wanted has appeared.
+ * The time. What was fought over and has waited long enough is to be put back now: *returns* the
+ * kinds (a mask) to be observed before that. Call it before observations and writes.
  */
-bool reconcile_contradicts(const struct reconcile *r, const struct kernel_object *o, bool gone);
+unsigned reconcile_tick(struct reconcile *r, int64_t now_ms);
+/* When the next tick will find something to do; INT64_MAX: never. */
+int64_t reconcile_due(const struct reconcile *r);
+
+/*
+ * A notification. True if it contradicts what we want, so that its kind should be observed: an
+ * object we want is gone, or something else is or was in its slot, or an object that is ours by the
+ * marks but not wanted has appeared. What is fought over can wait, and waits. *ret_fight, if given:
+ * whom to blame for it; else NULL.
+ */
+bool reconcile_notice(struct reconcile *r, const struct kernel_object *o, bool gone,
+		      struct fight **ret_fight);
 
 /*
  * Takes the next write from the queue; false when empty. KERNEL_CREATE where the slot is believed
@@ -114,5 +142,16 @@ void reconcile_owner_visit(const struct reconcile *r, const struct reconcile_own
 			   void (*visit)(void *arg, const struct kernel_object *o, bool settled,
 					 const char *error),
 			   void *arg);
+
+/* Shows what is fought over now. */
+void reconcile_fights_visit(const struct reconcile *r,
+			    void (*visit)(void *arg, const struct kernel_object *o,
+					  const struct reconcile_owner *owner,
+					  const struct fight *fight),
+			    void *arg);
+
+/* Shows all wanted objects of a kind. */
+void reconcile_wanted_visit(const struct reconcile *r, unsigned kind,
+			    void (*visit)(void *arg, const struct kernel_object *o), void *arg);
 
 #endif

@@ -59,6 +59,11 @@ static void judge_kernel(const struct fabric_view *f, struct problem_list *ret)
 	else if (f->reconcile->unsettled)
 		problem_add(ret, PROBLEM_WARNING, "kernel-behind",
 			    "%zu objects are not yet in the kernel", f->reconcile->unsettled);
+	if (f->reconcile->fighting > 1)
+		problem_add(ret, PROBLEM_WARNING, "fighting", "%s; and %zu more", f->fight,
+			    f->reconcile->fighting - 1);
+	else if (f->reconcile->fighting)
+		problem_add(ret, PROBLEM_WARNING, "fighting", "%s", f->fight);
 }
 
 static void judge_peers(const struct health_inputs *in, struct problem_list *ret)

@@ -37,6 +37,8 @@ enum { KERNEL_KIND_LIST(KERNEL_KIND_PLACE) KERNEL_KINDS };
 #define KERNEL_KIND_SILENT 0x04
 /* When one goes, the kernel takes others along that depend on it, some without a word. */
 #define KERNEL_KIND_CARRIES 0x08
+/* Several may want the same object: it stays until the last of them does not. */
+#define KERNEL_KIND_SHARED 0x10
 
 /* What dumps have found. Zero-initialised; items are the caller's to free. */
 struct kernel_objects {

@@ -89,7 +89,7 @@ static void deliver(const struct nlmsghdr *hdr, const struct monitor_ops *ops, v
 	bool gone;
 
 	if (kernel_object_decode(hdr, &object, &gone))
-		ops->object(arg, &object, gone);
+		ops->object(arg, &object, gone, hdr->nlmsg_pid);
 	else if (link_decode(hdr, &link, &gone))
 		ops->link(arg, &link, gone);
 }

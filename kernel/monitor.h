@@ -16,7 +16,8 @@ struct monitor;
 
 struct monitor_ops {
 	void (*link)(void *arg, const struct link_info *link, bool gone);
-	void (*object)(void *arg, const struct kernel_object *object, bool gone);
+	/* port_id: the netlink address of who did it; 0: the kernel itself, or it does not say. */
+	void (*object)(void *arg, const struct kernel_object *object, bool gone, uint32_t port_id);
 	/* Notifications were lost: everything may have changed. */
 	void (*overrun)(void *arg);
 };

@@ -115,6 +115,13 @@ static UNUSED void observe(const struct kernel_object *objects, size_t len)
 	}
 }
 
+static UNUSED bool notice(const struct kernel_object *o, bool gone)
+{
+	struct fight *fight;
+
+	return reconcile_notice(r, o, gone, &fight);
+}
+
 /* Takes the next write and compares it with "create", "replace" or "drop" and the object's text. */
 static UNUSED uint32_t expect(const char *action, const char *text)
 {

@@ -318,19 +318,20 @@ static void test_which_notifications_matter(void **state)
 
 	want(&owners[0], p.objects, 3);
 	/* Not written yet: that it is not there is no news. */
-	assert_false(reconcile_contradicts(r, &p.objects[2], true));
+	assert_false(notice(&p.objects[2], true));
 	drain();
 	for (unsigned i = 0; i < 3; i++) {
-		assert_false(reconcile_contradicts(r, &p.objects[i], false));
-		assert_true(reconcile_contradicts(r, &p.objects[i], true));
+		assert_false(notice(&p.objects[i], false));
+		assert_true(notice(&p.objects[i], true));
 	}
-	assert_true(reconcile_contradicts(r, &altered, false));
-	assert_false(reconcile_contradicts(r, &altered, true));
-	assert_true(reconcile_contradicts(r, &unknown, false));
-	assert_false(reconcile_contradicts(r, &unknown, true));
-	assert_false(reconcile_contradicts(r, &foreign, false));
-	assert_false(reconcile_contradicts(r, &foreign, true));
-	assert_true(reconcile_contradicts(r, &usurper, false));
+	assert_true(notice(&altered, false));
+	/* Whatever was there is gone: what we believe there cannot be true. */
+	assert_true(notice(&altered, true));
+	assert_true(notice(&unknown, false));
+	assert_false(notice(&unknown, true));
+	assert_false(notice(&foreign, false));
+	assert_false(notice(&foreign, true));
+	assert_true(notice(&usurper, false));
 }
 
 static void test_counters(void **state)

@@ -37,6 +37,7 @@ struct world {
 	bool ours_once[FOREIGN_AREA]; /* the wanted route of this slot has been in the kernel */
 	unsigned refuse_percent;
 	uint64_t writes;
+	int64_t now_ms;
 };
 
 static unsigned below(struct world *w, unsigned limit)
@@ -266,6 +267,8 @@ static void foreigner_acts(struct world *w)
 
 static void look(struct world *w, unsigned kind)
 {
+	w->now_ms += below(w, 2000);
+	reconcile_tick(w->r, w->now_ms);
 	reconcile_observe_begin(w->r, kind);
 	for (size_t i = 0; i < w->kernel_len; i++)
 		reconcile_observe(w->r, &w->kernel[i]);

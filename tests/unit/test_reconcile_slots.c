@@ -271,7 +271,7 @@ static void test_a_route_with_several_gateways_is_replaced_not_dropped(void **st
 	paths.value.ifindex = elsewhere.value.ifindex = 0;
 	want(&owners[0], &ours, 1);
 	drain();
-	assert_true(reconcile_contradicts(r, &paths, false));
+	assert_true(notice(&paths, false));
 	observe((struct kernel_object[]){ paths, elsewhere, paths }, 3);
 	expect("replace", "route 10.5.3.0/24 via 10.5.3.0 dev 7 onlink proto 102");
 	expect_nothing();

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What others do to our objects: noticed, said in the log by name, and paced.
+ *
+ * However many and however fast, they cost few lines (NAMED_MAX by name in a while, the rest as a
+ * number; a fight when it begins and when it is over) and few comparisons (at most a tenth of the
+ * time is spent on those that notifications cause).
+ */
+#include <stdio.h>
+
+#include "fabric/fabric_internal.h"
+#include "lib/clock.h"
+#include "lib/log.h"
+
+#define NAMED_MAX     3
+#define NAMED_MS      10000 /* the while */
+#define HEAL_DELAY_MS 10    /* lets a burst of notifications become one dump */
+#define COST_FACTOR   10
+#define NAME_TEXT     (KERNEL_OBJECT_TEXT + SUBNET_KEY_TEXT + 16)
+
+/* "route 10.5.3.0/24 via ... of peer 10.5.3.0-24" */
+static const char *name_object(const struct fabric *f, const struct kernel_object *o,
+			       const struct reconcile_owner *owner, char buf[static NAME_TEXT])
+{
+	char text[KERNEL_OBJECT_TEXT];
+	char key[SUBNET_KEY_TEXT];
+
+	kernel_object_format(o, text);
+	if (owner && peers_of_owner(f->peers, owner))
+		snprintf(buf, NAME_TEXT, "%s of peer %s", text,
+			 subnet_format(&peers_of_owner(f->peers, owner)->member->lease->subnet,
+				       key));
+	else
+		snprintf(buf, NAME_TEXT, "%s", text);
+	return buf;
+}
+
+/* Whether this may still be said by name; what may not is counted. */
+static bool may_name(struct fabric_log_budget *b)
+{
+	if (b->left == 0) {
+		b->unnamed++;
+		return false;
+	}
+	b->left--;
+	return true;
+}
+
+static void on_drifted(void *arg, const struct kernel_object *o,
+		       const struct reconcile_owner *owner)
+{
+	struct fabric *f = arg;
+	char name[NAME_TEXT];
+
+	if (may_name(&f->drift_log))
+		log_warn("drift-healed", "%s is missing or altered, put back",
+			 name_object(f, o, owner, name));
+}
+
+static void on_fought(void *arg, const struct kernel_object *o, const struct reconcile_owner *owner,
+		      const struct fight *fight, bool over)
+{
+	struct fabric *f = arg;
+	char name[NAME_TEXT];
+	char text[FIGHT_TEXT];
+
+	if (!may_name(&f->fight_log))
+		return;
+	name_object(f, o, owner, name);
+	if (!over)
+		log_warn("fighting", "%s: %s; it is put back later and later", name,
+			 fight_describe(fight, text));
+	else if (owner)
+		log_info("fight-over", "%s has stood for a while", name);
+	else
+		log_info("fight-over", "%s is not wanted any more", name);
+}
+
+void fabric_watch_drift(struct fabric *f)
+{
+	static const struct reconcile_listener listener = { .drifted = on_drifted,
+							    .fought = on_fought };
+
+	reconcile_listen(f->reconcile, &listener, f);
+}
+
+static void refill(struct fabric_log_budget *b, int64_t now_ms, const char *event, const char *what)
+{
+	if (now_ms < b->refill_ms)
+		return;
+	if (b->unnamed)
+		log_warn(event, "%u more %s", b->unnamed, what);
+	*b = (struct fabric_log_budget){ .left = NAMED_MAX, .refill_ms = now_ms + NAMED_MS };
+}
+
+void fabric_tick_drift(struct fabric *f)
+{
+	int64_t now_ms = clock_boot_ms();
+
+	refill(&f->drift_log, now_ms, "drift-healed", "objects were missing or altered, put back");
+	refill(&f->fight_log, now_ms, "fighting", "fights began or are over");
+	f->dirty |= reconcile_tick(f->reconcile, now_ms);
+}
+
+void fabric_await_drift(struct fabric *f)
+{
+	int64_t due_ms = reconcile_due(f->reconcile);
+	int64_t now_ms = clock_boot_ms();
+
+	if (f->drift_log.unnamed || f->fight_log.unnamed)
+		due_ms = MIN(due_ms, MAX(f->drift_log.refill_ms, f->fight_log.refill_ms));
+	if (due_ms != INT64_MAX)
+		fabric_want_work(f, MAX(due_ms - now_ms, (int64_t)1));
+}
+
+/* A process's first netlink socket has the process's id for its address. */
+static void blame(struct fight *fight, uint32_t port_id)
+{
+	char name[FIGHT_NAME_SIZE] = "";
+	char path[32];
+
+	if (!port_id || port_id == fight->pid)
+		return;
+	snprintf(path, sizeof(path), "/proc/%u/comm", port_id);
+
+	auto_fclose FILE *in = fopen(path, "re");
+
+	if (!in || !fgets(name, sizeof(name), in))
+		return;
+	name[strcspn(name, "\n")] = '\0';
+	fight_blame(fight, port_id, name);
+}
+
+/* Comparisons of this kind take part of the time only. */
+static int64_t heal_delay(const struct fabric *f, unsigned kind)
+{
+	int64_t gap_ms = (int64_t)(f->observation_s[kind] * 1000 * COST_FACTOR);
+	int64_t next_ms = f->observed_ms[kind] + gap_ms;
+
+	return MAX(next_ms - clock_boot_ms(), (int64_t)HEAL_DELAY_MS);
+}
+
+void fabric_notice(struct fabric *f, const struct kernel_object *object, bool gone,
+		   uint32_t port_id)
+{
+	unsigned kind = object->key.kind;
+	struct fight *fight;
+	bool contradicts = reconcile_notice(f->reconcile, object, gone, &fight);
+
+	if (fight)
+		blame(fight, port_id);
+	if (!contradicts)
+		return;
+	f->dirty |= 1u << kind;
+	/* With a device's last address the kernel takes its routes and neighbours, IPv4 routes
+	 * without a word. */
+	if (gone && kernel_kinds[kind]->flags & KERNEL_KIND_CARRIES)
+		f->dirty = KERNEL_ALL_KINDS;
+	fabric_want_work(f, heal_delay(f, kind));
+}
+
+struct first_fight {
+	const struct fabric *f;
+	char *buf;
+	size_t size;
+};
+
+static void take_first(void *arg, const struct kernel_object *o,
+		       const struct reconcile_owner *owner, const struct fight *fight)
+{
+	const struct first_fight *first = arg;
+	char name[NAME_TEXT];
+	char text[FIGHT_TEXT];
+
+	if (!first->buf[0])
+		snprintf(first->buf, first->size, "%s: %s", name_object(first->f, o, owner, name),
+			 fight_describe(fight, text));
+}
+
+void fabric_describe_fights(const struct fabric *f, char *buf, size_t size)
+{
+	struct first_fight first = { f, buf, size };
+
+	buf[0] = '\0';
+	if (reconcile_counts(f->reconcile)->fighting > 0)
+		reconcile_fights_visit(f->reconcile, take_first, &first);
+}

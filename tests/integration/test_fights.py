@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Somebody undoes in a loop what the daemon does: it is put back later and later, named, and costs others nothing."""
+
+import re
+import subprocess
+import time
+
+import pytest
+
+from netns import end_process, wait_for
+
+FIGHT_S = 5.0
+
+
+@pytest.fixture
+def victim(lab, fabric3):
+    h1 = fabric3[0]
+    h1.daemon.wait_ok()
+    lab.wait_equal()
+    return h1
+
+
+class Loop:
+    """A shell command in a namespace, again and again until the end of the block."""
+
+    def __init__(self, host, command):
+        self.host = host
+        self.command = f"while :; do {command} 2>/dev/null; done"
+
+    def __enter__(self):
+        self.process = self.host.namespace.popen("sh", "-c", self.command)
+        return self
+
+    def __exit__(self, *_):
+        end_process(self.process)
+
+
+def objects_of_a_peer(host):
+    found = {o[0]: o for o in sorted(host.objects(), reverse=True) if o[0] != "fdb"}
+    mac = found["neighbour"][3]
+    found["fdb"] = next(o for o in host.objects() if o[0] == "fdb" and o[2] == mac)
+    return found
+
+
+def command_against(kind, found):
+    o = found[kind]
+    return {
+        "route": f"ip route del {o[2]}",
+        "neighbour": f"ip neigh del {o[2]} dev flannel.1",
+        "fdb": f"bridge fdb del {o[2]} dev flannel.1 dst {o[3]}",
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", ["route", "neighbour", "fdb"])
+def test_an_object_of_a_peer(lab, victim, kind):
+    daemon = victim.daemon
+    found = objects_of_a_peer(victim)
+    others = [o for o in found.values() if o[0] not in (kind, "address")]
+    puts = f'flannel_reconcile_puts_total{{object="{kind}"}}'
+    before, looks = daemon.metric(puts), daemon.metric("flannel_observations_total")
+    with Loop(victim, command_against(kind, found)):
+        wait_for(lambda: "fighting" in daemon.problems(), FIGHT_S, "the fight to be named")
+        time.sleep(FIGHT_S)
+        assert 3 <= daemon.metric(puts) - before <= 12
+        assert daemon.metric("flannel_observations_total") - looks <= 40
+        problem = next(p for p in daemon.status()["problems"] if p["name"] == "fighting")
+        assert found[kind][2].split("/")[0] in problem["text"] and "of peer" in problem["text"]
+        # Another object of that kind and all others are healed as fast as ever.
+        for other in others:
+            victim.namespace.run("sh", "-c", command_against(other[0], found))
+            wait_for(lambda o=other: o in victim.objects(), 1.0, f"{other[0]} to be healed during the fight")
+    lab.wait_equal(20, [victim])
+    wait_for(lambda: "fighting" not in daemon.problems(), 30, "the fight to be over")
+    daemon.wait_ok(2)
+    assert daemon.logged("fight-over")
+    assert len(re.findall("fighting|fight-over|drift-healed", daemon.log())) < 40
+
+
+def test_an_attacker_that_lives_long_enough_is_named(lab, victim, tmp_path):
+    """ip with a batch is one process, whose name can be told while it runs."""
+    route = objects_of_a_peer(victim)["route"]
+    batch = tmp_path / "batch"
+    batch.write_text(f"route del {route[2]}\n" * 500000)
+    attacker = victim.namespace.popen("ip", "-force", "-batch", str(batch), stderr=subprocess.DEVNULL)
+    try:
+        wait_for(
+            lambda: any("by ip (pid" in p["text"] for p in victim.daemon.status()["problems"]), 10, "the name of ip"
+        )
+    finally:
+        end_process(attacker)
+    lab.wait_equal(20, [victim])

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* reconcile: what somebody undoes again and again, and what several want. */
+#include "tests/unit/reconcile_rig.h"
+
+struct told {
+	unsigned drifted;
+	unsigned begun;
+	unsigned over;
+};
+
+static void on_drifted(void *arg, const struct kernel_object *o UNUSED,
+		       const struct reconcile_owner *owner)
+{
+	struct told *t = arg;
+
+	assert_ptr_equal(owner, &owners[0]);
+	t->drifted++;
+}
+
+static void on_fought(void *arg, const struct kernel_object *o UNUSED,
+		      const struct reconcile_owner *owner UNUSED, const struct fight *fight,
+		      bool over)
+{
+	struct told *t = arg;
+
+	assert_true(fight_is_on(fight));
+	t->begun += !over;
+	t->over += over;
+}
+
+static const struct reconcile_listener listener = { on_drifted, on_fought };
+
+/* The route is taken away whenever it is there; everything else stays. Looks once a `step_ms`, and
+ * returns how often it was put back. */
+static unsigned fight_over_route(const struct peer *p, int64_t *now_ms, int64_t until_ms,
+				 int64_t step_ms)
+{
+	const struct kernel_object *object;
+	enum kernel_verb verb;
+	unsigned puts = 0;
+	uint32_t entry;
+
+	for (; *now_ms < until_ms; *now_ms += step_ms) {
+		reconcile_tick(r, *now_ms);
+		observe(p->objects, 2);
+		while (reconcile_next(r, &verb, &object, &entry)) {
+			assert_memory_equal(object, &p->objects[2], sizeof(*object));
+			puts++;
+		}
+	}
+	return puts;
+}
+
+static void test_what_is_undone_again_and_again_is_put_back_later_and_later(void **state)
+{
+	(void)state;
+	struct peer p = peer(3, "192.0.2.3");
+	struct peer other = peer(4, "192.0.2.4");
+	struct told told = { 0 };
+	int64_t now_ms = 1000;
+	unsigned puts;
+
+	reconcile_listen(r, &listener, &told);
+	reconcile_tick(r, now_ms);
+	want(&owners[0], p.objects, 3);
+	drain();
+	/* The first time at once. */
+	observe(p.objects, 2);
+	expect("replace", "route 10.5.3.0/24 via 10.5.3.0 dev 7 onlink proto 102");
+	now_ms += 10;
+	puts = fight_over_route(&p, &now_ms, 6000, 5);
+	assert_in_range(puts, 5, 10);
+	assert_int_equal(told.begun, 1);
+	assert_int_equal(reconcile_counts(r)->fighting, 1);
+	assert_int_equal(owners[0].unsettled, 1);
+	/* Nobody else waits for that. */
+	want(&owners[1], other.objects, 3);
+	expect("replace", "fdb 02:00:00:00:00:04 dst 192.0.2.4 dev 7");
+	expect("replace", "neighbour 10.5.4.0 lladdr 02:00:00:00:00:04 dev 7");
+	expect("create", "route 10.5.4.0/24 via 10.5.4.0 dev 7 onlink proto 102");
+	expect_nothing();
+	want(&owners[1], NULL, 0);
+	drain();
+	/* A day of it is a few thousand writes. */
+	puts = fight_over_route(&p, &now_ms, 86400000, 1000);
+	assert_in_range(puts, 3000, 5000);
+	assert_int_equal(told.begun, 1);
+	assert_int_equal(told.over, 0);
+	assert_int_equal(told.drifted, reconcile_counts(r)->drift[KERNEL_ROUTE]);
+}
+
+static void test_a_fight_is_over_when_it_has_stood(void **state)
+{
+	(void)state;
+	struct peer p = peer(3, "192.0.2.3");
+	struct told told = { 0 };
+	int64_t now_ms = 1000;
+	unsigned kinds;
+
+	reconcile_listen(r, &listener, &told);
+	reconcile_tick(r, now_ms);
+	want(&owners[0], p.objects, 3);
+	drain();
+	fight_over_route(&p, &now_ms, 3000, 5);
+	assert_int_equal(told.begun, 1);
+	/* What is paused is compared and put back when its time has come. */
+	now_ms = reconcile_due(r);
+	kinds = reconcile_tick(r, now_ms);
+	if (kinds) {
+		assert_int_equal(kinds, 1u << KERNEL_ROUTE);
+		expect("replace", "route 10.5.3.0/24 via 10.5.3.0 dev 7 onlink proto 102");
+	}
+	observe(p.objects, 3);
+	assert_int_equal(told.over, 0);
+	now_ms = reconcile_due(r);
+	assert_int_equal(reconcile_tick(r, now_ms), 0);
+	assert_int_equal(told.over, 1);
+	assert_int_equal(reconcile_counts(r)->fighting, 0);
+	assert_true(reconcile_due(r) == INT64_MAX);
+	/* And the next time it is put back at once. */
+	observe(p.objects, 2);
+	expect("replace", "route 10.5.3.0/24 via 10.5.3.0 dev 7 onlink proto 102");
+}
+
+static void test_a_fight_ends_with_who_wanted_it(void **state)
+{
+	(void)state;
+	struct peer p = peer(3, "192.0.2.3");
+	struct told told = { 0 };
+	int64_t now_ms = 1000;
+
+	reconcile_listen(r, &listener, &told);
+	want(&owners[0], p.objects, 3);
+	drain();
+	fight_over_route(&p, &now_ms, 3000, 5);
+	assert_false(notice(&p.objects[2], true));
+	want(&owners[0], NULL, 0);
+	assert_int_equal(told.over, 1);
+	assert_int_equal(reconcile_counts(r)->fighting, 0);
+	drain();
+	observe_nothing();
+	reconcile_tick(r, now_ms + 60000);
+	assert_true(reconcile_due(r) == INT64_MAX);
+	expect_nothing();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_what_is_undone_again_and_again_is_put_back_later_and_later),
+		TEST(test_a_fight_is_over_when_it_has_stood),
+		TEST(test_a_fight_ends_with_who_wanted_it),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
