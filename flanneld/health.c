@@ -76,7 +76,7 @@ static void judge_peers(const struct health_inputs *in, struct problem_list *ret
 			    "%zu of %zu peers have a lease that is of no use here", f->ignored,
 			    f->peers);
 	if (m->kept)
-		problem_add(ret, PROBLEM_INFO, "peers-kept",
+		problem_add(ret, PROBLEM_WARNING, "peers-kept",
 			    "%zu peer%s gone from the store; what leads there stays for some "
 			    "seconds, in case the lease is claimed again",
 			    m->kept, m->kept == 1 ? " is" : "s are");

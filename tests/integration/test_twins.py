@@ -75,7 +75,7 @@ class Scene:
 
         def said():
             done = host.namespace.run(FABRICCTL, "status", "--socket", host.daemon.socket_path, check=False)
-            lines = [line for line in done.stdout.splitlines() if line.split()[:1] == [name]]
+            lines = [line for line in done.stdout.splitlines() if line.split()[2:3] == [name]]
             assert done.returncode == 3 and lines, done.stdout
             assert all(word in lines[0] for word in words), lines[0]
             return True

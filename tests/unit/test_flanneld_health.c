@@ -139,7 +139,7 @@ static void test_others(void **state)
 	assert_contains(only(&s, "peers-ignored", PROBLEM_WARNING), "1 of 3 peers");
 	well(&s);
 	s.manager.kept = 1;
-	only(&s, "peers-kept", PROBLEM_INFO);
+	only(&s, "peers-kept", PROBLEM_WARNING);
 	well(&s);
 	s.in.twin = "node-id-twice";
 	s.in.twin_text = "10.5.3.0/24";
