@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <errno.h>
-
 #include "fabric/reconcile_internal.h"
+
+#include <errno.h>
 
 struct reconcile *reconcile_new(void)
 {
