@@ -44,17 +44,27 @@ static const struct link_info *link_by_name(const struct facts *f, const char *n
 	return NULL;
 }
 
+/* Whether packets may carry the address, as far as the kernel is concerned. */
+static bool is_settled(const struct underlay_address *a)
+{
+	return !a->tentative && !a->duplicate;
+}
+
 static bool usable(const struct underlay_address *a)
 {
 	return !a->deprecated && !ip_addr_is_loopback(&a->net.addr) &&
 	       !ip_addr_is_multicast(&a->net.addr);
 }
 
-/* Lower is better: global before link-local, permanent before dynamic, stable before temporary. */
+/*
+ * Lower is better: global before link-local, then one that can be used before one that cannot,
+ * permanent before dynamic, stable before temporary. A global address that cannot be used yet is
+ * waited for: the link-local one is ready before it, and would do for no peer behind a router.
+ */
 static unsigned rank(const struct underlay_address *a)
 {
-	return (ip_addr_is_link_local(&a->net.addr) ? 4u : 0u) + (a->dynamic ? 2u : 0u) +
-	       (a->temporary ? 1u : 0u);
+	return (ip_addr_is_link_local(&a->net.addr) ? 16u : 0u) + (a->duplicate ? 8u : 0u) +
+	       (a->tentative ? 4u : 0u) + (a->dynamic ? 2u : 0u) + (a->temporary ? 1u : 0u);
 }
 
 /*
@@ -69,8 +79,11 @@ static struct ip_addr kept_address(const struct facts *f, uint32_t ifindex, int 
 		return (struct ip_addr){ 0 };
 	before = family == AF_INET ? &f->before->local_v4 : &f->before->local_v6;
 	for (size_t i = 0; i < f->addresses_len && ip_addr_is_set(before); i++) {
-		if (f->addresses[i].ifindex == ifindex && usable(&f->addresses[i]) &&
-		    ip_addr_equal(&f->addresses[i].net.addr, before))
+		const struct underlay_address *a = &f->addresses[i];
+
+		/* One that is still tentative is worth waiting for. */
+		if (a->ifindex == ifindex && usable(a) && !a->duplicate &&
+		    ip_addr_equal(&a->net.addr, before))
 			return *before;
 	}
 	return (struct ip_addr){ 0 };
@@ -143,6 +156,7 @@ static struct ip_addr matching_address(const struct facts *f, uint32_t ifindex, 
 				       const regex_t *re)
 {
 	struct ip_addr kept = kept_address(f, ifindex, family);
+	struct ip_addr unsettled = { 0 };
 	char text[IP_ADDR_TEXT];
 
 	if (ip_addr_is_set(&kept) && regexec(re, ip_addr_format(&kept, text), 0, NULL, 0) == 0)
@@ -150,11 +164,14 @@ static struct ip_addr matching_address(const struct facts *f, uint32_t ifindex, 
 	for (size_t i = 0; i < f->addresses_len; i++) {
 		const struct underlay_address *a = &f->addresses[i];
 
-		if (a->ifindex == ifindex && a->net.addr.family == family && usable(a) &&
-		    regexec(re, ip_addr_format(&a->net.addr, text), 0, NULL, 0) == 0)
+		if (a->ifindex != ifindex || a->net.addr.family != family || !usable(a) ||
+		    regexec(re, ip_addr_format(&a->net.addr, text), 0, NULL, 0) != 0)
+			continue;
+		if (is_settled(a))
 			return a->net.addr;
+		unsettled = a->net.addr;
 	}
-	return (struct ip_addr){ 0 };
+	return unsettled;
 }
 
 /* Addresses of any interface before names of any: 192\.168\. must not be beaten by a device called
@@ -287,6 +304,34 @@ static int choose(const struct facts *f, const struct external_options *o, struc
 	return match_default_route(f, ret, e);
 }
 
+/* However the address was chosen: one that the kernel does not let out is of no use to anybody. */
+static int check_settled(const struct facts *f, const struct link_info *link,
+			 const struct ip_addr *addr, struct err *e)
+{
+	char text[IP_ADDR_TEXT];
+
+	for (size_t i = 0; i < f->addresses_len; i++) {
+		const struct underlay_address *a = &f->addresses[i];
+
+		if (a->ifindex != link->ifindex || !ip_addr_equal(&a->net.addr, addr) ||
+		    is_settled(a))
+			continue;
+		ip_addr_format(addr, text);
+		if (a->duplicate)
+			return err_set(
+				e, -EADDRNOTAVAIL,
+				"interface %s: another host has the address %s too "
+				"(duplicate address detection failed); remove it there, then "
+				"here, and add it again",
+				link->name, text);
+		return err_set(e, -EAGAIN,
+			       "interface %s: the address %s is still tentative; waiting for "
+			       "duplicate address detection to end",
+			       link->name, text);
+	}
+	return 0;
+}
+
 /* One family's local and public address. */
 static int settle(const struct facts *f, const struct link_info *link, int family,
 		  const struct ip_addr *matched, const char *public_text, struct ip_addr *ret_local,
@@ -308,6 +353,8 @@ static int settle(const struct facts *f, const struct link_info *link, int famil
 	if (!ip_addr_is_set(&local))
 		return err_set(e, -ENODEV, "interface %s has no %s address", link->name,
 			       family == AF_INET ? "IPv4" : "IPv6");
+	if (check_settled(f, link, &local, e) < 0)
+		return e->code;
 	*ret_local = local;
 	*ret_public = ip_addr_is_set(&public) ? public : local;
 	return 0;
@@ -327,6 +374,8 @@ static int from_facts(const struct facts *f, const struct external_options *o, s
 	link = link_by_index(f, m.ifindex);
 	if (!link)
 		return err_set(e, -ENODEV, "interface %u has vanished", m.ifindex);
+	if (!link->up)
+		return err_set(e, -ENETDOWN, "interface %s is down", link->name);
 	if (link->mtu_bytes == 0)
 		return err_set(e, -ENODEV, "interface %s has no MTU", link->name);
 	x.ifindex = link->ifindex;

@@ -38,8 +38,10 @@ struct external {
 };
 
 /*
- * -ENODEV if nothing matched; the sentence lists what was tried. before (may be NULL): what was in
- * use; of several addresses that would do, its are kept. Only its local addresses count.
+ * -ENODEV if nothing matched; the sentence lists what was tried. -ENETDOWN: the interface is down.
+ * -EAGAIN, -EADDRNOTAVAIL: its address cannot be used yet, or at all (duplicate address detection).
+ * before (may be NULL): what was in use; of several addresses that would do, its are kept. Only its
+ * local addresses count.
  */
 int external_choose(struct netlink *nl, const struct external_options *o, bool want_v4,
 		    bool want_v6, const struct external *before, struct external *ret,

@@ -38,7 +38,8 @@ static void collect_address(void *arg, const struct nlmsghdr *hdr)
 		.deprecated = flags & IFA_F_DEPRECATED,
 		.dynamic = !(flags & IFA_F_PERMANENT),
 		.temporary = flags & IFA_F_TEMPORARY && m->ifa_family == AF_INET6,
-		.tentative = flags & IFA_F_TENTATIVE,
+		.tentative = flags & IFA_F_TENTATIVE && !(flags & IFA_F_OPTIMISTIC),
+		.duplicate = flags & IFA_F_DADFAILED,
 	};
 }
 

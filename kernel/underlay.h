@@ -16,7 +16,10 @@ struct underlay_address {
 	bool deprecated;
 	bool dynamic; /* not permanent: DHCP or autoconfiguration */
 	bool temporary;
+	/* Nobody may use it yet, or ever: duplicate address detection runs (and the address is not
+	 * used optimistically meanwhile, RFC 4429), or has found another host with it. */
 	bool tentative;
+	bool duplicate;
 };
 
 /* All addresses of the namespace, of one family or AF_UNSPEC for both, in kernel order. Caller

@@ -3,6 +3,7 @@
 
 import pytest
 
+from fabric import DUAL
 from netns import wait_for
 
 
@@ -113,3 +114,55 @@ def test_address_behind_nat_carries_traffic(lab):
     with lab.pinger(h1.container(), h2.container()) as pinger:
         wait_for(lambda: pinger.sent > 20, 5, "pings")
     assert pinger.lost == 0, pinger.report()
+
+
+def dual(lab):
+    lab.start_etcd()
+    lab.configure(DUAL)
+    return lab.host()
+
+
+def published(lab):
+    """PublicIPv6 of every lease in the store."""
+    return [lease.json.get("PublicIPv6") for lease in lab.etcd.leases()]
+
+
+@pytest.mark.parametrize("flags", [{}, {"iface": "eth0"}, {"public_ipv6": "2001:db8:1::1"}, {"iface_regex": "^2001:|^192"}], ids=str)
+def test_a_duplicate_address_is_never_published(lab, flags):
+    """Another host has it: nothing that we send from it would come back. Said, and over when the address is free."""
+    host = dual(lab)
+    host.namespace.sysctl("net.ipv6.conf.eth0.accept_dad", 1)
+    host.namespace.ip_do(f"addr del {host.address6}/64 dev eth0")
+    lab.underlay.ip_do(f"addr add {host.address6}/64 dev br0 nodad")
+    host.namespace.ip_do(f"addr add {host.address6}/64 dev eth0")
+    wait_for(lambda: "dadfailed" in host.namespace.run("ip", "-6", "addr", "show", "dev", "eth0"), 5, "DAD fails")
+    daemon = host.start_daemon(ready=False, **flags)
+    wait_for(lambda: f"another host has the address {host.address6} too" in daemon.request("/readyz")[1], 5, "it is said")
+    assert not lab.etcd.leases()
+    lab.underlay.ip_do(f"addr del {host.address6}/64 dev br0")
+    host.namespace.ip_do(f"addr del {host.address6}/64 dev eth0")
+    host.namespace.ip_do(f"addr add {host.address6}/64 dev eth0")
+    daemon.wait_ready(15)
+    assert published(lab) == [host.address6]
+
+
+def test_a_tentative_address_is_waited_for(lab):
+    host = dual(lab)
+    host.namespace.sysctl("net.ipv6.conf.eth0.accept_dad", 1)
+    host.namespace.sysctl("net.ipv6.conf.eth0.dad_transmits", 4)
+    host.namespace.ip_do(f"addr del {host.address6}/64 dev eth0")
+    host.namespace.ip_do(f"addr add {host.address6}/64 dev eth0")
+    daemon = host.start_daemon(ready=False)
+    wait_for(lambda: "is still tentative" in daemon.request("/readyz")[1], 3, "it is said")
+    assert not lab.etcd.leases()
+    daemon.wait_ready(15)
+    assert published(lab) == [host.address6]
+
+
+def test_an_interface_that_is_down_is_waited_for(lab, host):
+    host.namespace.ip_do("link set eth1 down")
+    daemon = host.start_daemon(ready=False, iface="eth1")
+    wait_for(lambda: "interface eth1 is down" in daemon.request("/readyz")[1], 5, "it is said")
+    assert not lab.etcd.leases()
+    host.namespace.ip_do("link set eth1 up")
+    daemon.wait_ready(15)
