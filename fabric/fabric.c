@@ -151,7 +151,7 @@ static void read_ahead(struct fabric *f)
 static void on_work(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 {
 	struct fabric *f = arg;
-	unsigned strays;
+	unsigned reread;
 	bool more = false;
 	struct err e;
 
@@ -179,13 +179,16 @@ static void on_work(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 		retry_later(f);
 		return;
 	}
-	strays = reconcile_take_strays(f->reconcile);
-	if (strays) {
-		f->dirty |= strays;
-		fabric_want_work(f, HEAL_DELAY_MS);
+	/* At once, so that nobody is told of a success that is none. */
+	reread = reconcile_take_reread(f->reconcile);
+	if (reread && !observe(f, reread)) {
+		f->dirty |= reread;
+		retry_later(f);
+		return;
 	}
+	more |= reread && reconcile_pending_kinds(f->reconcile);
 	if (more) {
-		fabric_want_work(f, 0);
+		fabric_want_work(f, reread ? HEAL_DELAY_MS : 0);
 		return;
 	}
 	rules_after_routes(f->rules);

@@ -309,11 +309,16 @@ struct reconcile_owner *reconcile_holder(const struct reconcile *r, const struct
 }
 
 /* Where anybody's objects may stand, a slot must have been ours before it is written over. */
-static enum kernel_verb put_verb(const struct entry *entry)
+static enum kernel_verb put_verb(const struct reconcile *r, uint32_t id)
 {
-	return !entry->held && kernel_kind_of(&entry->object)->flags & KERNEL_KIND_OPEN
-		       ? KERNEL_CREATE
-		       : KERNEL_REPLACE;
+	const struct kernel_value *other = reconcile_other(r, id);
+	const struct entry *entry = at(r, id);
+	uint8_t flags = kernel_kind_of(&entry->object)->flags;
+
+	if (!entry->held && flags & KERNEL_KIND_OPEN)
+		return KERNEL_CREATE;
+	return flags & KERNEL_KIND_UNPROVEN && other && other->extra ? KERNEL_REMAKE
+								     : KERNEL_REPLACE;
 }
 
 /* What stands in the slot, which need not be what was wanted last. */
@@ -337,7 +342,9 @@ bool reconcile_next(struct reconcile *r, enum kernel_verb *ret_verb,
 	if (id) {
 		struct entry *entry = at(r, id);
 
-		*ret_verb = put_verb(entry);
+		*ret_verb = put_verb(r, id);
+		if (entry->held && kernel_kind_of(&entry->object)->flags & KERNEL_KIND_UNPROVEN)
+			r->reread |= 1u << entry->object.key.kind;
 		entry->creating = *ret_verb == KERNEL_CREATE;
 		r->counts.puts[entry->object.key.kind]++;
 		reconcile_set_state(r, id, entry->owner, ENTRY_PRESENT, NULL);
@@ -349,7 +356,7 @@ bool reconcile_next(struct reconcile *r, enum kernel_verb *ret_verb,
 	*ret_entry = 0;
 	if (r->strays_len > 0) {
 		r->handed = r->strays[--r->strays_len];
-		r->strays_dropped |= 1u << r->handed.key.kind;
+		r->reread |= 1u << r->handed.key.kind;
 	} else {
 		for (unsigned k = KERNEL_KINDS; k-- > 0 && !id;)
 			id = r->drops[k].first;
@@ -365,11 +372,11 @@ bool reconcile_next(struct reconcile *r, enum kernel_verb *ret_verb,
 	return true;
 }
 
-unsigned reconcile_take_strays(struct reconcile *r)
+unsigned reconcile_take_reread(struct reconcile *r)
 {
-	unsigned kinds = r->strays_dropped;
+	unsigned kinds = r->reread;
 
-	r->strays_dropped = 0;
+	r->reread = 0;
 	return kinds;
 }
 
@@ -393,9 +400,8 @@ static void visit_pending(const struct reconcile *r, bool differences, reconcile
 	for (unsigned k = 0; k < KERNEL_KINDS; k++) {
 		for (uint32_t id = r->puts[k].first; id; id = at(r, id)->queue_next)
 			visit(arg,
-			      differences && at(r, id)->presence == ENTRY_ABSENT
-				      ? KERNEL_CREATE
-				      : put_verb(at(r, id)),
+			      differences && at(r, id)->presence == ENTRY_ABSENT ? KERNEL_CREATE
+										 : put_verb(r, id),
 			      &at(r, id)->object);
 	}
 	for (size_t i = r->strays_len; i-- > 0;)

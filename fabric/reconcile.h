@@ -117,11 +117,12 @@ bool reconcile_next(struct reconcile *r, enum kernel_verb *ret_verb,
 void reconcile_refused(struct reconcile *r, uint32_t entry, int code, const char *text);
 
 /*
- * The kinds (a mask) of which something was dropped, since the last call, that stood beside a
- * wanted object in its slot. The kernel may have taken the one for the other if they differ in
- * little: observe again.
+ * The kinds (a mask) whose writes since the last call prove nothing until they are observed again:
+ * something was dropped that stood beside a wanted object in its slot, and the kernel may have taken
+ * the one for the other; or something was replaced of a kind of which the kernel acknowledges what
+ * it does not do.
  */
-unsigned reconcile_take_strays(struct reconcile *r);
+unsigned reconcile_take_reread(struct reconcile *r);
 
 /* The kinds (a mask, 1 << place in kernel_kinds) of which reconcile_next has something to hand out. */
 unsigned reconcile_pending_kinds(const struct reconcile *r);

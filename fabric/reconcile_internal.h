@@ -28,7 +28,7 @@ struct reconcile {
 	struct kernel_object *strays;
 	size_t strays_len;
 	size_t strays_cap;
-	unsigned strays_dropped;     /* kinds */
+	unsigned reread;             /* kinds, see reconcile_take_reread */
 	struct kernel_object handed; /* the one last handed out */
 	unsigned observing;
 	struct rival *rivals;

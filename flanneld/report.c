@@ -337,7 +337,10 @@ json_t *report_diff(void)
 
 void report_difference(void *arg, enum kernel_verb verb, const struct kernel_object *o)
 {
-	static const char *const names[] = { "create", "replace", "drop" };
+	static const char *const names[] = { [KERNEL_CREATE] = "create",
+					     [KERNEL_REPLACE] = "replace",
+					     [KERNEL_DROP] = "drop",
+					     [KERNEL_REMAKE] = "replace" };
 	char text[KERNEL_OBJECT_TEXT];
 
 	json_array_append_new(json_object_get(arg, "items"),

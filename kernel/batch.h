@@ -12,6 +12,7 @@ enum kernel_verb {
 	KERNEL_CREATE,  /* fails with EEXIST if the slot is taken */
 	KERNEL_REPLACE, /* over what is there, if anything */
 	KERNEL_DROP,
+	KERNEL_REMAKE, /* what is there cannot be replaced: drop it, whatever it is, then put */
 };
 
 struct kernel_batch;

@@ -17,7 +17,8 @@ static inline void kind_put_header(struct nlmsghdr *hdr, uint16_t create, enum k
 {
 	static const uint16_t flags[] = { [KERNEL_CREATE] = NLM_F_CREATE | NLM_F_EXCL,
 					  [KERNEL_REPLACE] = NLM_F_CREATE | NLM_F_REPLACE,
-					  [KERNEL_DROP] = 0 };
+					  [KERNEL_DROP] = 0,
+					  [KERNEL_REMAKE] = NLM_F_CREATE | NLM_F_REPLACE };
 
 	mnl_nlmsg_put_header(hdr);
 	hdr->nlmsg_type = (uint16_t)(verb == KERNEL_DROP ? create + 1 : create);

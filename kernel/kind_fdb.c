@@ -21,11 +21,12 @@ struct kernel_object kernel_fdb(uint32_t ifindex, const struct mac_addr *mac,
 	return o;
 }
 
-/* Learned entries come and go with the config's Learning; only fixed ones are made by somebody. */
+/* Learned entries come and go with the config's Learning; only fixed ones, and those that have more
+ * than an address, are made by somebody. */
 static bool owns(const struct kernel_marks *marks, const struct kernel_object *o)
 {
-	return kernel_marks_device(marks, o->key.ifindex) && (o->value.state & NUD_PERMANENT) &&
-	       (o->value.flags & NTF_SELF);
+	return kernel_marks_device(marks, o->key.ifindex) && (o->value.flags & NTF_SELF) &&
+	       ((o->value.state & NUD_PERMANENT) || o->value.extra);
 }
 
 static int dump(struct kernel *k, struct kernel_objects *found, struct err *e)
@@ -44,9 +45,30 @@ static void encode(enum kernel_verb verb, const struct kernel_object *o, struct 
 	m->ndm_state = o->value.state;
 	m->ndm_flags = o->value.flags;
 	mnl_attr_put(hdr, NDA_LLADDR, 6, o->key.dst);
-	if (o->value.gateway_family)
+	/* Without an address the kernel drops the entry whatever is in it; by one it would not find
+	 * an entry that differs in port, VNI or interface, or leads to a nexthop object. */
+	if (o->value.gateway_family && !(verb == KERNEL_DROP && o->value.extra))
 		mnl_attr_put(hdr, NDA_DST, kind_family_size(o->value.gateway_family),
 			     o->value.gateway);
+}
+
+/*
+ * By an address over an entry with a nexthop object, CREATE | REPLACE is acknowledged and does
+ * nothing (6.1 to 7.2): vxlan_fdb_update looks for a remote of that address in it. Nobody loses by
+ * the moment without an entry, since it led elsewhere.
+ */
+static void write_fdb(struct kernel_batch *b, enum kernel_verb verb, const struct kernel_object *o,
+		      void *cookie)
+{
+	if (verb == KERNEL_REMAKE) {
+		struct kernel_object whatever = *o;
+
+		whatever.value.extra = KERNEL_EXTRA_ATTRIBUTES;
+		encode(KERNEL_DROP, &whatever, kernel_batch_message(b));
+		kernel_batch_commit(b, NULL);
+	}
+	encode(verb, o, kernel_batch_message(b));
+	kernel_batch_commit(b, cookie);
 }
 
 static void encode_dump(int family UNUSED, uint32_t ifindex, uint8_t protocol UNUSED,
@@ -108,10 +130,11 @@ static uint8_t family(const struct kernel_object *o)
 extern const struct kernel_kind kernel_kind_fdb;
 const struct kernel_kind kernel_kind_fdb = {
 	.name = "fdb",
-	.flags = KERNEL_KIND_SEVERAL,
+	.flags = KERNEL_KIND_SEVERAL | KERNEL_KIND_UNPROVEN,
 	.owns = owns,
 	.dump = dump,
 	.encode = encode,
+	.write = write_fdb,
 	.encode_dump = encode_dump,
 	.decode = decode,
 	.describe = describe,

@@ -39,6 +39,9 @@ enum { KERNEL_KIND_LIST(KERNEL_KIND_PLACE) KERNEL_KINDS };
 #define KERNEL_KIND_CARRIES 0x08
 /* Several may want the same object: it stays until the last of them does not. */
 #define KERNEL_KIND_SHARED 0x10
+/* The kernel acknowledges a write over some objects of others without doing it: what has attributes
+ * that we never write is dropped first, and what was replaced is read back. */
+#define KERNEL_KIND_UNPROVEN 0x20
 
 /* What dumps have found. Zero-initialised; items are the caller's to free. */
 struct kernel_objects {

@@ -155,6 +155,22 @@ def test_vandal_that_does_not_stop(lab, victim):
     assert victim.daemon.log().count("\n") - lines < 60
 
 
+def test_an_fdb_entry_that_leads_to_a_nexthop_group(lab, victim):
+    """By address the kernel acknowledges the replacement of such an entry and does nothing: said to be healed, it is."""
+    ns = victim.namespace
+    _, _, fdb = peer_objects(victim)
+    ns.ip_do("nexthop add id 20 via 192.0.2.99 fdb")
+    ns.ip_do("nexthop add id 30 group 20 fdb")
+    ns.bridge_do(f"fdb del {fdb[2]} dev flannel.1 dst {fdb[3]}")
+    heals(lab, victim)
+    for _ in range(2):
+        ns.run("sh", "-c", f"bridge fdb del {fdb[2]} dev flannel.1; bridge fdb add {fdb[2]} dev flannel.1 nhid 30 self permanent")
+        lab.wait_equal(3, [victim])
+        shown = [f for f in ns.bridge("fdb", "show", "dev", "flannel.1") if f["mac"] == fdb[2]]
+        assert [(f.get("dst"), f.get("nhid")) for f in shown] == [(fdb[3], None)]
+        victim.daemon.wait_ok(3)
+
+
 def test_foreign_objects_are_left_alone(lab, victim):
     """Objects that others made, next to ours and even inside our network's range."""
     ns = victim.namespace

@@ -125,7 +125,7 @@ static UNUSED bool notice(const struct kernel_object *o, bool gone)
 /* Takes the next write and compares it with "create", "replace" or "drop" and the object's text. */
 static UNUSED uint32_t expect(const char *action, const char *text)
 {
-	static const char *const names[] = { "create", "replace", "drop" };
+	static const char *const names[] = { "create", "replace", "drop", "remake" };
 	const struct kernel_object *object;
 	uint32_t entry;
 	enum kernel_verb a;

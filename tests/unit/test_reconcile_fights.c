@@ -144,12 +144,36 @@ static void test_a_fight_ends_with_who_wanted_it(void **state)
 	expect_nothing();
 }
 
+/* What the kernel would not replace is dropped first, and the outcome is looked at. */
+static void test_an_entry_with_what_we_never_write_is_remade(void **state)
+{
+	(void)state;
+	struct peer p = peer(3, "192.0.2.3");
+	struct peer altered = p;
+
+	want(&owners[0], p.objects, 3);
+	drain();
+	assert_int_equal(reconcile_take_reread(r), 0);
+	altered.objects[0].value.extra = KERNEL_EXTRA_ATTRIBUTES;
+	altered.objects[0].value.gateway_family = 0;
+	memset(altered.objects[0].value.gateway, 0, sizeof(altered.objects[0].value.gateway));
+	assert_true(notice(&altered.objects[0], false));
+	observe(altered.objects, 3);
+	expect("remake", "fdb 02:00:00:00:00:03 dst 192.0.2.3 dev 7");
+	expect_nothing();
+	assert_int_equal(reconcile_take_reread(r), 1u << KERNEL_FDB);
+	/* It was acknowledged and not done: no success is claimed. */
+	observe(altered.objects, 3);
+	assert_int_equal(owners[0].unsettled, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_what_is_undone_again_and_again_is_put_back_later_and_later),
 		TEST(test_a_fight_is_over_when_it_has_stood),
 		TEST(test_a_fight_ends_with_who_wanted_it),
+		TEST(test_an_entry_with_what_we_never_write_is_remade),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -103,6 +103,9 @@ static int kernel_put(struct world *w, const struct kernel_object *o, bool repla
 	}
 	if (!replace)
 		return -EEXIST;
+	/* As vxlan_fdb_update does it with a nexthop object: says yes and does nothing. */
+	if (first->value.extra && o->key.kind == KERNEL_FDB)
+		return 0;
 	if (!same(first, o) && kernel_has(w, o))
 		return -EEXIST;
 	*first = *o;
@@ -112,7 +115,8 @@ static int kernel_put(struct world *w, const struct kernel_object *o, bool repla
 /* Neighbours and addresses are deleted by key, routes and FDB entries as they are. */
 static int kernel_drop(struct world *w, const struct kernel_object *o)
 {
-	bool by_key = o->key.kind == KERNEL_NEIGHBOUR || o->key.kind == KERNEL_ADDRESS;
+	bool by_key = o->key.kind == KERNEL_NEIGHBOUR || o->key.kind == KERNEL_ADDRESS ||
+		      (o->key.kind == KERNEL_FDB && o->value.extra);
 
 	for (size_t i = 0; i < w->kernel_len; i++) {
 		if (by_key ? same_key(&w->kernel[i], o) : same(&w->kernel[i], o)) {
@@ -211,8 +215,18 @@ static void vandal_strikes(struct world *w)
 				kernel_remove(w, i);
 		}
 		return;
-	case 2: /* alters or adds an FDB entry */
+	case 2: /* alters or adds an FDB entry, perhaps with what we never write */
 		o = some_fdb(slot, 5 + below(w, 5));
+		if (chance(w, 50)) {
+			struct kernel_object *first = kernel_first(w, &o);
+
+			o.value.extra = KERNEL_EXTRA_ATTRIBUTES;
+			if (first)
+				*first = o;
+			else
+				kernel_append(w, &o);
+			return;
+		}
 		break;
 	case 3: /* a neighbour */
 		o = some_neighbour(slot, below(w, SLOTS));
@@ -317,8 +331,14 @@ static unsigned flush(struct world *w, unsigned max)
 			rc = chance(w, 50) ? -ENETDOWN : -EINVAL;
 		else if (action == KERNEL_DROP)
 			rc = kernel_drop(w, &o);
-		else
-			rc = kernel_put(w, &o, action == KERNEL_REPLACE);
+		else {
+			struct kernel_object whatever = o;
+
+			whatever.value.extra = KERNEL_EXTRA_ATTRIBUTES;
+			if (action == KERNEL_REMAKE)
+				kernel_drop(w, &whatever);
+			rc = kernel_put(w, &o, action != KERNEL_CREATE);
+		}
 		if (rc < 0)
 			reconcile_refused(w->r, entry, rc, strerror(-rc));
 		else
