@@ -58,12 +58,11 @@ static void add_junk(json_t *list, const struct manager_junk *j)
 const struct manager_member **report_members(const struct daemon_view *v, size_t *ret_len)
 {
 	const struct manager_member **sorted;
-	const struct manager_member *member;
-	const struct manager_member *tmp;
+	const struct manager_member *member = NULL;
 	size_t len = 0;
 
 	sorted = xmalloc(v->manager.members_len * sizeof(*sorted));
-	HASH_ITER (hh, v->manager.members, member, tmp)
+	while ((member = manager_next(v->manager.members, member)))
 		sorted[len++] = member;
 	qsort(sorted, len, sizeof(*sorted), by_subnet);
 	*ret_len = len;

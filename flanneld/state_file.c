@@ -71,8 +71,7 @@ int state_file_load_peers(const struct flanneld_options *o, struct last_known *k
 static char *describe(const struct daemon *d, const struct manager_view *m)
 {
 	auto_free struct lease **peers = xcalloc(m->members_len, sizeof(*peers));
-	const struct manager_member *member;
-	const struct manager_member *tmp;
+	const struct manager_member *member = NULL;
 	struct last_known k = {
 		.network = (char *)d->place.where,
 		.cluster = (char *)d->place.cluster,
@@ -85,7 +84,7 @@ static char *describe(const struct daemon *d, const struct manager_view *m)
 
 	if (m->expires_ms)
 		k.expires_wall_s = (clock_wall_ms() + m->expires_ms - clock_boot_ms()) / 1000;
-	HASH_ITER (hh, m->members, member, tmp) {
+	while ((member = manager_next(m->members, member))) {
 		if (!member->own && !member->kept_until_ms && !member->lease->problem)
 			peers[k.peers_len++] = member->lease;
 	}

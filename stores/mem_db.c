@@ -218,7 +218,7 @@ static void understand(struct mem_entry *e)
 	l->flags = e->handle ? LEASE_EXPIRES : LEASE_RESERVED;
 	if (e->value && lease_value_parse(e->value, e->value_size, l, &err) < 0)
 		l->problem = xstrdup(err.text);
-	e->lease = STEAL(l);
+	e->lease = lease_compact(STEAL(l));
 }
 
 static struct mem_key *find(const struct mem_db *db, const char *key)

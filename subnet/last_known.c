@@ -88,7 +88,7 @@ static void read_store_part(const json_t *object, struct lease *l)
 	}
 	l->id = lease_id_parse(id);
 	l->born = json_uint64_lenient(json_object_get(object, "born"));
-	l->flags = (unsigned)json_integer_value(json_object_get(object, "flags"));
+	l->flags = (uint8_t)json_integer_value(json_object_get(object, "flags"));
 }
 
 static int lease_from_json(const json_t *object, struct lease **ret, struct err *e)
@@ -106,7 +106,7 @@ static int lease_from_json(const json_t *object, struct lease **ret, struct err 
 	if (rc < 0)
 		return rc;
 	read_store_part(object, l);
-	*ret = STEAL(l);
+	*ret = lease_compact(STEAL(l));
 	return 0;
 }
 

@@ -277,11 +277,55 @@ struct lease *lease_copy(const struct lease *l)
 	copy->node_name = copy_text(l->node_name);
 	copy->claim = copy_text(l->claim);
 	copy->problem = copy_text(l->problem);
+	copy->compact = false;
 	return copy;
+}
+
+static size_t text_size(const char *s)
+{
+	return s ? strlen(s) + 1 : 0;
+}
+
+static void move_text(char **text, char **room)
+{
+	size_t size = text_size(*text);
+
+	if (!size)
+		return;
+	memcpy(*room, *text, size);
+	*text = *room;
+	*room += size;
+}
+
+struct lease *lease_compact(struct lease *l)
+{
+	size_t size = text_size(l->backend_type) + text_size(l->backend_data) +
+		      text_size(l->backend_v6_data) + text_size(l->node_id) +
+		      text_size(l->node_name) + text_size(l->claim) + text_size(l->problem);
+	struct lease *compact;
+	char *room;
+
+	if (l->compact)
+		return l;
+	compact = xmalloc(sizeof(*compact) + size);
+	room = (char *)(compact + 1);
+	*compact = *l;
+	compact->compact = true;
+	move_text(&compact->backend_type, &room);
+	move_text(&compact->backend_data, &room);
+	move_text(&compact->backend_v6_data, &room);
+	move_text(&compact->node_id, &room);
+	move_text(&compact->node_name, &room);
+	move_text(&compact->claim, &room);
+	move_text(&compact->problem, &room);
+	lease_free(l);
+	return compact;
 }
 
 void lease_fini(struct lease *l)
 {
+	if (l->compact)
+		return;
 	free(STEAL(l->backend_type));
 	free(STEAL(l->backend_data));
 	free(STEAL(l->backend_v6_data));

@@ -33,27 +33,32 @@ enum lease_flag {
 	LEASE_RESERVED = 2, /* a person put it there for a host: it is never ours to delete */
 };
 
+/* Not on a boundary of 16 bytes, of which there would be room for nothing else. */
+typedef u128 lease_id __attribute__((aligned(8)));
+
+/* Ordered by size: there is one for every host of the fabric. */
 struct lease {
-	struct subnet subnet;
-	struct ip_addr public_v4; /* where peers send, unset if the host has none */
-	struct ip_addr public_v6;
+	/* What the store says of it. */
+	lease_id id;           /* opaque: by what the store keeps it alive; 0: by nothing */
+	uint64_t born;         /* who was there first: the smaller the older */
+	uint64_t mod_revision; /* grows with every change in the store */
+	/* What its host says. */
 	char *backend_type; /* NULL if absent */
 	char *backend_data; /* compact JSON, NULL if absent; the backend's business */
 	char *backend_v6_data;
 	char *node_id; /* NULL on leases that flannel wrote */
 	char *node_name;
-	/* Where a host is that has this id and asks whether the lease's own host still lives; NULL:
-	 * nobody asks. Ours only. */
-	char *claim;
+	char *claim;   /* where a host with this id is that asks whether the lease's own one lives;
+			  NULL: nobody asks. Ours only. */
+	char *problem; /* NULL, or why the value cannot be read: taken, but of use to nobody */
+	struct subnet subnet;
+	struct ip_addr public_v4; /* where peers send, unset if the host has none */
+	struct ip_addr public_v6;
 	/* Where its packets come from, if that is not where they are sent to (NAT); ours only. */
 	struct ip_addr source_v4;
 	struct ip_addr source_v6;
-	char *problem; /* NULL, or why the value cannot be read: taken, but of use to nobody */
-	/* What the store says of it. */
-	u128 id;               /* opaque: by what the store keeps it alive; 0: by nothing */
-	uint64_t born;         /* who was there first: the smaller the older */
-	uint64_t mod_revision; /* grows with every change in the store */
-	unsigned flags;        /* enum lease_flag */
+	uint8_t flags; /* enum lease_flag */
+	bool compact;  /* the texts stand behind it, see lease_compact */
 };
 
 int subnet_key_parse(const char *key, struct subnet *ret, struct err *e) MUST_CHECK;
@@ -79,6 +84,11 @@ u128 lease_id_parse(const char *text);
 
 struct lease *lease_new(void);
 struct lease *lease_copy(const struct lease *l);
+/*
+ * The same in one allocation, texts and all: for those that are kept by the thousand. `l` is
+ * consumed. No text of the result may be replaced; a copy's may.
+ */
+struct lease *lease_compact(struct lease *l);
 void lease_fini(struct lease *l);
 void lease_free(struct lease *l);
 /* Same subnet and same published attributes; what the store says of it does not count. */

@@ -78,16 +78,9 @@ struct manager *manager_new(const struct manager_options *options, const struct 
 
 void manager_free(struct manager *m)
 {
-	struct manager_member *member;
-	struct manager_member *tmp;
-
 	if (!m)
 		return;
-	HASH_ITER (hh, m->members, member, tmp) {
-		HASH_DEL(m->members, member);
-		lease_free(member->lease);
-		free(member);
-	}
+	manager_drop_members(m);
 	manager_forget_junk(m, true);
 	lease_free(m->own);
 	lease_free(m->attributes);
@@ -289,7 +282,7 @@ static void on_delete(struct manager *m, int64_t now_ms, const struct store_even
 	bool own = m->own && subnet_equal(&event->lease->subnet, &m->own->subnet);
 	char key[SUBNET_KEY_TEXT];
 
-	if (!member && HASH_COUNT(m->members) >= STORE_LEASES_MAX)
+	if (!member && m->members.len >= STORE_LEASES_MAX)
 		manager_remove_junk(m, subnet_key_format(&event->lease->subnet, key));
 	if (!member || member->lease->mod_revision > event->revision)
 		return;
@@ -483,8 +476,8 @@ void manager_view(const struct manager *m, struct manager_view *ret)
 	ret->watch_live = m->watch_live;
 	ret->watch_reason = m->watch_reason;
 	ret->revision = m->revision;
-	ret->members = m->members;
-	ret->members_len = HASH_COUNT(m->members);
+	ret->members = &m->members;
+	ret->members_len = m->members.len;
 	ret->unreadable = m->unreadable;
 	ret->kept = m->kept;
 	ret->twins = m->twins;

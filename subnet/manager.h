@@ -24,6 +24,7 @@
 #ifndef SUBNET_MANAGER_H
 #define SUBNET_MANAGER_H
 
+#include "lib/hash.h"
 #include "lib/log.h"
 #include "subnet/config.h"
 #include "subnet/last_known.h"
@@ -49,16 +50,25 @@ const char *manager_state_name(enum manager_state state);
 
 /* One lease as the manager knows it. `user` belongs to who listens, NULL at first. */
 struct manager_member {
-	struct lease *lease;
+	struct lease *lease; /* compact */
+	void *user;
+	struct hash_link link;
+	/* Gone from the store, but its host may claim it until then; 0: it is in the store. */
+	int64_t kept_until_ms;
+	uint32_t seen; /* number of the list that last had it */
 	bool own;
 	bool twin;     /* another host's, though it has our node id or our public address */
 	bool defended; /* it has our id, but its host answered when we asked for it */
-	void *user;
-	uint32_t seen; /* number of the list that last had it */
-	/* Gone from the store, but its host may claim it until then; 0: it is in the store. */
-	int64_t kept_until_ms;
-	UT_hash_handle hh;
 };
+
+/*
+ * The one after `member`, NULL: the first; NULL after the last; in no order. To remove one, ask for
+ * the next before.
+ */
+struct manager_member *manager_next(const struct hash_table *members,
+				    const struct manager_member *member);
+/* NULL if there is none. */
+struct manager_member *manager_member_of(const struct hash_table *members, const struct subnet *s);
 
 struct manager_junk {
 	char *key;
@@ -168,8 +178,8 @@ struct manager_view {
 	int64_t renewed_ms;
 	bool watch_live;
 	const char *watch_reason;
-	uint64_t revision;                    /* the newest the store told us */
-	const struct manager_member *members; /* uthash, all leases, our own too */
+	uint64_t revision;                /* the newest the store told us */
+	const struct hash_table *members; /* manager_next: all leases, our own too */
 	size_t members_len;
 	size_t unreadable; /* members with a problem */
 	size_t kept;       /* members that are gone from the store */

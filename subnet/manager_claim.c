@@ -61,10 +61,9 @@ static int rank(const struct manager *m, const struct lease *l)
 struct manager_member *manager_find_ours(const struct manager *m)
 {
 	struct manager_member *best = NULL;
-	struct manager_member *member;
-	struct manager_member *tmp;
+	struct manager_member *member = NULL;
 
-	HASH_ITER (hh, m->members, member, tmp) {
+	while ((member = manager_next(&m->members, member))) {
 		int better;
 
 		if (member->kept_until_ms || member->defended || !manager_is_ours(m, member->lease))
@@ -80,10 +79,9 @@ const struct manager_member *manager_overlapping(const struct manager *m, const 
 						 const struct manager_member *except,
 						 uint64_t before)
 {
-	const struct manager_member *member;
-	const struct manager_member *tmp;
+	const struct manager_member *member = NULL;
 
-	HASH_ITER (hh, m->members, member, tmp) {
+	while ((member = manager_next(&m->members, member))) {
 		if (member != except && member->lease->born < before &&
 		    !manager_is_surely_ours(m, member->lease) &&
 		    subnet_overlaps(&member->lease->subnet, s))
@@ -95,13 +93,12 @@ const struct manager_member *manager_overlapping(const struct manager *m, const 
 static int pick(struct manager *m, const struct network_family *f, bool v6,
 		const struct manager_member *except, struct ip_net *ret, struct err *e)
 {
-	auto_free struct ip_net *taken = xmalloc((HASH_COUNT(m->members) + 1) * sizeof(*taken));
+	auto_free struct ip_net *taken = xmalloc((m->members.len + 1) * sizeof(*taken));
 	const struct ip_net *avoid = &m->avoid[v6];
-	const struct manager_member *member;
-	const struct manager_member *tmp;
+	const struct manager_member *member = NULL;
 	size_t len = 0;
 
-	HASH_ITER (hh, m->members, member, tmp) {
+	while ((member = manager_next(&m->members, member))) {
 		const struct ip_net *net =
 			v6 ? &member->lease->subnet.v6 : &member->lease->subnet.v4;
 

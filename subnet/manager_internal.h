@@ -60,7 +60,7 @@ struct manager {
 	int64_t expires_ms;
 	int64_t renewed_ms;
 
-	struct manager_member *members;
+	struct hash_table members;
 	struct manager_junk *junk;
 	size_t junk_len;
 	size_t unreadable;
@@ -193,6 +193,8 @@ void manager_remove_leftovers(struct manager *m);
 void manager_remove_leftover(struct manager *m, const struct manager_member *member);
 
 /* manager_members.c */
+/* At the end, telling nobody. */
+void manager_drop_members(struct manager *m);
 /* Looks through all members for twins, after what we publish has changed. */
 void manager_find_twins(struct manager *m);
 struct manager_member *manager_find(const struct manager *m, const struct subnet *s);

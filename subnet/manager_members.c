@@ -9,12 +9,52 @@
  * leader. */
 #define CLAIM_AGAIN_MS 3000
 
+static uint64_t hash_of(const struct hash_link *link)
+{
+	const struct manager_member *member = CONTAINER_OF(link, struct manager_member, link);
+
+	return hash_bytes(&member->lease->subnet, sizeof(member->lease->subnet));
+}
+
+struct manager_member *manager_next(const struct hash_table *members,
+				    const struct manager_member *member)
+{
+	struct hash_link *link = hash_table_next(members, member ? &member->link : NULL, hash_of);
+
+	return link ? CONTAINER_OF(link, struct manager_member, link) : NULL;
+}
+
+struct manager_member *manager_member_of(const struct hash_table *members, const struct subnet *s)
+{
+	struct hash_link *link = hash_table_first(members, hash_bytes(s, sizeof(*s)));
+
+	while (link &&
+	       !subnet_equal(&CONTAINER_OF(link, struct manager_member, link)->lease->subnet, s))
+		link = link->next;
+	return link ? CONTAINER_OF(link, struct manager_member, link) : NULL;
+}
+
 struct manager_member *manager_find(const struct manager *m, const struct subnet *s)
 {
-	struct manager_member *member;
+	return manager_member_of(&m->members, s);
+}
 
-	HASH_FIND(hh, m->members, s, sizeof(*s), member);
-	return member;
+/* Out of the table, and gone. */
+static void drop(struct manager *m, struct manager_member *member)
+{
+	hash_table_remove(&m->members, &member->link, hash_of);
+	lease_free(member->lease);
+	free(member);
+}
+
+void manager_drop_members(struct manager *m)
+{
+	struct manager_member *next;
+
+	for (struct manager_member *l = manager_next(&m->members, NULL); l; l = next) {
+		next = manager_next(&m->members, l);
+		drop(m, l);
+	}
 }
 
 static void tell_peer(struct manager *m, struct manager_member *member, bool gone)
@@ -57,9 +97,9 @@ static void set_twin(struct manager *m, struct manager_member *member, bool twin
 		if (!m->twin)
 			m->twin = member;
 	} else if (m->twin == member) {
-		other = m->twins ? m->members : NULL;
-		while (other && !other->twin)
-			other = other->hh.next;
+		other = NULL;
+		while (m->twins && (other = manager_next(&m->members, other)) && !other->twin)
+			;
 		m->twin = other;
 	}
 }
@@ -80,10 +120,9 @@ const char *manager_describe_twin(const struct manager *m, char text[static MANA
 
 void manager_set_own(struct manager *m, const struct subnet *own)
 {
-	struct manager_member *member;
-	struct manager_member *tmp;
+	struct manager_member *member = NULL;
 
-	HASH_ITER (hh, m->members, member, tmp) {
+	while ((member = manager_next(&m->members, member))) {
 		bool is_own = own && subnet_equal(&member->lease->subnet, own);
 
 		if (is_own == member->own)
@@ -99,10 +138,9 @@ void manager_set_own(struct manager *m, const struct subnet *own)
 
 void manager_find_twins(struct manager *m)
 {
-	struct manager_member *member;
-	struct manager_member *tmp;
+	struct manager_member *member = NULL;
 
-	HASH_ITER (hh, m->members, member, tmp)
+	while ((member = manager_next(&m->members, member)))
 		mark_twin(m, member);
 }
 
@@ -119,19 +157,18 @@ void manager_upsert(struct manager *m, struct lease *lease)
 	char key[SUBNET_KEY_TEXT];
 	bool changed = true;
 
-	if (!member && HASH_COUNT(m->members) >= STORE_LEASES_MAX &&
-	    !is_own_subnet(m, &lease->subnet)) {
+	if (!member && m->members.len >= STORE_LEASES_MAX && !is_own_subnet(m, &lease->subnet)) {
 		manager_add_junk(m, subnet_key_format(&lease->subnet, key),
 				 "more than 65536 leases");
 		lease_free(lease);
 		return;
 	}
+	lease = lease_compact(lease);
 	if (!member) {
 		member = xcalloc(1, sizeof(*member));
 		member->lease = lease;
 		member->own = is_own_subnet(m, &lease->subnet);
-		HASH_ADD_KEYPTR(hh, m->members, &member->lease->subnet, sizeof(lease->subnet),
-				member);
+		hash_table_add(&m->members, &member->link, hash_of);
 		m->unreadable += lease->problem != NULL;
 	} else if (lease->mod_revision < member->lease->mod_revision) {
 		/* Older news: a list overtaken by events, or an event repeated. */
@@ -142,11 +179,8 @@ void manager_upsert(struct manager *m, struct lease *lease)
 		changed = !lease_equal(lease, member->lease) || lease->born != member->lease->born;
 		m->unreadable -= member->lease->problem != NULL;
 		m->unreadable += lease->problem != NULL;
-		HASH_DEL(m->members, member);
 		lease_free(member->lease);
 		member->lease = lease;
-		HASH_ADD_KEYPTR(hh, m->members, &member->lease->subnet, sizeof(lease->subnet),
-				member);
 	}
 	member->seen = m->list_number;
 	m->kept -= member->kept_until_ms != 0;
@@ -162,12 +196,10 @@ void manager_forget(struct manager *m, struct manager_member *member)
 {
 	if (!member->own)
 		tell_peer(m, member, true);
-	HASH_DEL(m->members, member);
 	set_twin(m, member, false);
 	m->unreadable -= member->lease->problem != NULL;
 	m->kept -= member->kept_until_ms != 0;
-	lease_free(member->lease);
-	free(member);
+	drop(m, member);
 }
 
 void manager_add_junk(struct manager *m, const char *key, const char *reason)
@@ -254,12 +286,13 @@ void manager_depart(struct manager *m, int64_t now_ms, struct manager_member *me
 void manager_forget_departed(struct manager *m, int64_t now_ms)
 {
 	struct manager_member *member;
-	struct manager_member *tmp;
+	struct manager_member *next;
 
 	m->kept_at = INT64_MAX;
 	if (m->kept == 0)
 		return;
-	HASH_ITER (hh, m->members, member, tmp) {
+	for (member = manager_next(&m->members, NULL); member; member = next) {
+		next = manager_next(&m->members, member);
 		if (!member->kept_until_ms)
 			continue;
 		if (member->kept_until_ms <= now_ms)
@@ -272,7 +305,7 @@ void manager_forget_departed(struct manager *m, int64_t now_ms)
 void manager_take_list(struct manager *m, int64_t now_ms, struct store_reply *reply)
 {
 	struct manager_member *member;
-	struct manager_member *tmp;
+	struct manager_member *next;
 
 	m->list_number++;
 	m->counts.lists_total++;
@@ -292,7 +325,8 @@ void manager_take_list(struct manager *m, int64_t now_ms, struct store_reply *re
 		member->lease->mod_revision =
 			MIN(member->lease->mod_revision, reply->leases[i]->mod_revision);
 	}
-	HASH_ITER (hh, m->members, member, tmp) {
+	for (member = manager_next(&m->members, NULL); member; member = next) {
+		next = manager_next(&m->members, member);
 		if (member->seen != m->list_number)
 			manager_depart(m, now_ms, member, reply->revision);
 	}

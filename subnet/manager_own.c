@@ -199,9 +199,8 @@ void manager_remove_leftover(struct manager *m, const struct manager_member *mem
 
 void manager_remove_leftovers(struct manager *m)
 {
-	struct manager_member *member;
-	struct manager_member *tmp;
+	struct manager_member *member = NULL;
 
-	HASH_ITER (hh, m->members, member, tmp)
+	while ((member = manager_next(&m->members, member)))
 		manager_remove_leftover(m, member);
 }

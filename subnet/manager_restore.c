@@ -47,8 +47,8 @@ bool manager_restore(struct manager *m, int64_t now_ms, const char *reason)
 	manager_upsert(m, lease_copy(k->own));
 	manager_set_own(m, &m->own->subnet);
 	manager_note(m, LOG_LEVEL_WARN, "last-known-state",
-		     "%s; starting from what was known last: %s and %u other leases", reason,
-		     subnet_format(&m->own->subnet, text), HASH_COUNT(m->members) - 1);
+		     "%s; starting from what was known last: %s and %zu other leases", reason,
+		     subnet_format(&m->own->subnet, text), m->members.len - 1);
 	manager_set_state(m, MANAGER_LISTING, reason);
 	manager_list(m);
 	m->ops->config(m->arg, &m->config);

@@ -85,7 +85,7 @@ struct lease *etcd_read_lease(const struct etcd_store *s, const struct etcd_kv *
 	set_store_part(lease, kv->lease);
 	if (!kv->deleted && lease_value_parse(kv->value, kv->value_size, lease, &e) < 0)
 		lease->problem = xstrdup(e.text);
-	return STEAL(lease);
+	return lease_compact(STEAL(lease));
 }
 
 static void request_free(struct etcd_request *r)

@@ -186,7 +186,7 @@ static void compare_entry(void *arg, const struct mem_entry *e)
 	p->mine += e->handle && e->lease->node_id &&
 		   strcmp(e->lease->node_id, p->h->node_id) == 0 &&
 		   ip_addr_equal(&e->lease->public_v4, &p->h->address);
-	HASH_FIND(hh, p->view.members, &e->lease->subnet, sizeof(e->lease->subnet), member);
+	member = manager_member_of(p->view.members, &e->lease->subnet);
 	if (!member)
 		world_violation(p->h->w, p->h, "P3: does not know %s", e->key);
 	else if (member->lease->mod_revision != e->mod_revision ||

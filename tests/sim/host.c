@@ -470,13 +470,13 @@ void host_start(struct host *h)
 static struct last_known what_is_known(const struct manager_view *v)
 {
 	struct last_known k = { 0 };
-	const struct manager_member *member;
+	const struct manager_member *member = NULL;
 
 	k.config = xstrdup(v->config_text);
 	k.own = lease_copy(v->own);
 	k.revision = v->newest;
 	k.peers = xmalloc((v->members_len + 1) * sizeof(*k.peers));
-	for (member = v->members; member; member = member->hh.next) {
+	while ((member = manager_next(v->members, member))) {
 		if (!member->own)
 			k.peers[k.peers_len++] = lease_copy(member->lease);
 	}

@@ -199,10 +199,10 @@ static void test_only_what_the_network_leases_is_reserved(void **state UNUSED)
 
 /* A lease on `subnet`; texts are literals. */
 static struct lease made(const char *subnet, const char *id, const char *name, const char *address,
-			 int lease_id)
+			 int number)
 {
-	struct lease l = { .id = (u128)lease_id,
-			   .flags = lease_id ? LEASE_EXPIRES : LEASE_RESERVED,
+	struct lease l = { .id = (u128)number,
+			   .flags = number ? LEASE_EXPIRES : LEASE_RESERVED,
 			   .node_id = (char *)id,
 			   .node_name = (char *)name };
 

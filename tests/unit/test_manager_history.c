@@ -82,7 +82,8 @@ static void test_departed_of_flannel_and_of_who_is_replaced(void **unused)
 	assert_int_equal(view(r).kept, 0);
 	/* Who was there before is not in the way of who comes. */
 	deleted(r, "10.5.9.0-24", 130);
-	for (const struct manager_member *m = view(r).members; m; m = m->hh.next)
+	for (const struct manager_member *m = manager_next(view(r).members, NULL); m;
+	     m = manager_next(view(r).members, m))
 		assert_true(m->own || m->lease->born == UINT64_MAX);
 }
 
@@ -157,7 +158,8 @@ static void test_restored(void **unused)
 	answer_list(r, (uint64_t)30, l, mine("10.5.1.0-24", 25, 25, 8), END);
 	assert_int_equal(state(r), MANAGER_HELD);
 	/* Peer and our own binding are what the store says now. */
-	for (const struct manager_member *m = view(r).members; m; m = m->hh.next) {
+	for (const struct manager_member *m = manager_next(view(r).members, NULL); m;
+	     m = manager_next(view(r).members, m)) {
 		if (!m->own)
 			assert_true(m->lease->mod_revision == 20 && m->lease->public_v4.b[3] == 77);
 	}
