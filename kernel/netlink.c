@@ -415,3 +415,42 @@ int netlink_send_sequence(struct netlink *nl, void *requests, size_t size, size_
 	}
 	return rc;
 }
+
+int netlink_ask(struct netlink *nl, void *questions, size_t size, netlink_answer_fn *on_answer,
+		void *arg, struct err *e)
+{
+	uint32_t first_seq = nl->seq + 1;
+	size_t len = 0;
+	int rc;
+
+	for (size_t offset = 0; offset < size; len++) {
+		struct nlmsghdr *hdr = (struct nlmsghdr *)(void *)((char *)questions + offset);
+
+		hdr->nlmsg_flags |= NLM_F_REQUEST;
+		hdr->nlmsg_seq = ++nl->seq;
+		offset += MNL_ALIGN(hdr->nlmsg_len);
+	}
+	rc = send_bytes(nl, questions, size, e);
+	for (size_t answered = 0; rc == 0 && answered < len;) {
+		const struct nlmsghdr *hdr;
+		size_t received;
+		int left;
+
+		rc = receive_bytes(nl, &received, e);
+		left = rc == 0 ? (int)received : 0;
+		for (hdr = (void *)nl->receive; mnl_nlmsg_ok(hdr, left);
+		     hdr = mnl_nlmsg_next(hdr, &left)) {
+			uint32_t index = hdr->nlmsg_seq - first_seq;
+			struct err why = { 0 };
+			bool error = hdr->nlmsg_type == NLMSG_ERROR;
+
+			if (index >= len)
+				continue; /* late answer of a call that timed out */
+			if (error)
+				refused(nl, hdr, &why);
+			on_answer(arg, index, error ? NULL : hdr, why.code, why.text);
+			answered++;
+		}
+	}
+	return rc;
+}

@@ -93,4 +93,14 @@ int netlink_send_sequence(struct netlink *nl, void *requests, size_t size, size_
 			  void (*on_error)(void *arg, size_t index, int code, const char *text),
 			  void *arg, struct err *e) MUST_CHECK;
 
+/*
+ * Sends questions of which each has one message as its answer, stored like the requests of
+ * netlink_send_sequence, in one system call, and shows the answers. `answer` is NULL where the kernel
+ * refused one; code and text say why. Sets sequence numbers.
+ */
+typedef void netlink_answer_fn(void *arg, size_t index, const struct nlmsghdr *answer, int code,
+			       const char *text);
+int netlink_ask(struct netlink *nl, void *questions, size_t size, netlink_answer_fn *on_answer,
+		void *arg, struct err *e) MUST_CHECK;
+
 #endif

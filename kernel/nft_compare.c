@@ -155,76 +155,153 @@ static bool mark_differs(const struct nft_table *want, const struct nlmsghdr *ha
 	       strcmp(nft_comment(mark), want->mark) != 0;
 }
 
-/* ---- objects, one after the other ---- */
+/* ---- the comparison ---- */
+
+#define OBJECTS_MAX 24
 
 struct comparison {
 	const struct nft_ruleset *want;
 	char *why;
 	size_t why_size;
-	/* of the question under way */
-	const char *what; /* "chain", "set", ... */
-	const char *name;
-	const struct judged *judged;
 	struct nlmsghdr *message; /* what the answer should be */
 	uint32_t use;             /* how many things the table holds */
-	size_t chain;             /* whose rules are read */
-	size_t next;              /* rule expected next */
+	/* of each question about an object */
+	struct object {
+		const struct kind *kind;
+		size_t index; /* among its kind */
+	} objects[OBJECTS_MAX];
+	size_t next[OBJECTS_MAX]; /* by chain: the rule expected next */
 };
 
-static void differs(struct comparison *c, const char *how, const char *name)
+static void differs(struct comparison *c, const char *what, const char *name, const char *how,
+		    const char *property)
 {
 	if (!c->why[0])
-		snprintf(c->why, c->why_size, "%s %s %s%s", c->what, c->name, how, name);
+		snprintf(c->why, c->why_size, "%s %s %s%s", what, name, how, property);
 }
 
-static void judge(void *arg, const struct nlmsghdr *have)
+static void judge(struct comparison *c, const struct judged *judged, const struct nlmsghdr *have,
+		  const char *what, const char *name)
 {
-	struct comparison *c = arg;
-
-	for (const struct judged *j = c->judged; j->name; j++) {
+	for (const struct judged *j = judged; j->name; j++) {
 		if (!nft_attrs_equal(nft_find(c->message, j->type), nft_find(have, j->type))) {
-			differs(c, "has another ", j->name);
+			differs(c, what, name, "has another ", j->name);
 			return;
 		}
 	}
 }
 
-static void judge_table(void *arg, const struct nlmsghdr *hdr)
-{
-	struct comparison *c = arg;
+/* Each encodes what the `index`th object of its kind should be, and returns its name. */
 
-	c->use = nft_be32(nft_find(hdr, NFTA_TABLE_USE));
-	if (nft_be32(nft_find(hdr, NFTA_TABLE_FLAGS)) & NFT_TABLE_F_DORMANT)
-		differs(c, "is dormant", "");
-	if (mark_differs(&c->want->table, hdr))
-		differs(c, "has another ", "mark");
-	judge(c, hdr);
+static const char *put_table(struct comparison *c, size_t index UNUSED)
+{
+	nft_put_table(c->message, &c->want->table);
+	return c->want->table.name;
 }
 
-static void judge_chain(void *arg, const struct nlmsghdr *hdr)
+static const char *put_chain(struct comparison *c, size_t index)
 {
-	struct comparison *c = arg;
-
-	if (has_chain_flags(hdr))
-		differs(c, "has another ", "flag");
-	judge(c, hdr);
+	nft_put_chain(c->message, &c->want->table, &c->want->chains[index]);
+	return c->want->chains[index].name;
 }
 
-static void judge_rule(void *arg, const struct nlmsghdr *hdr)
+static const char *put_set(struct comparison *c, size_t index)
+{
+	nft_put_set(c->message, &c->want->table, &c->want->sets[index]);
+	return c->want->sets[index].name;
+}
+
+static const char *put_counter(struct comparison *c, size_t index)
+{
+	nft_put_counter(c->message, &c->want->table, &c->want->counters[index]);
+	return c->want->counters[index].name;
+}
+
+static void judge_table(struct comparison *c, const struct nlmsghdr *have, const char *name)
+{
+	c->use = nft_be32(nft_find(have, NFTA_TABLE_USE));
+	if (nft_be32(nft_find(have, NFTA_TABLE_FLAGS)) & NFT_TABLE_F_DORMANT)
+		differs(c, "table", name, "is dormant", "");
+	if (mark_differs(&c->want->table, have))
+		differs(c, "table", name, "has another ", "mark");
+}
+
+static void judge_chain(struct comparison *c, const struct nlmsghdr *have, const char *name)
+{
+	if (has_chain_flags(have))
+		differs(c, "chain", name, "has another ", "flag");
+}
+
+/* Kinds of objects in the order of comparison. Everywhere the table's name is attribute 1. */
+static const struct kind {
+	const char *what;
+	uint8_t message;
+	uint16_t name_attr;
+	uint32_t object;
+	const char *(*put)(struct comparison *c, size_t index);
+	/* What the attributes alone do not tell, or NULL. */
+	void (*judge)(struct comparison *c, const struct nlmsghdr *have, const char *name);
+	const struct judged *judged;
+} kinds[] = {
+	{ "table", NFT_MSG_GETTABLE, 0, 0, put_table, judge_table, table_judged },
+	{ "chain", NFT_MSG_GETCHAIN, NFTA_CHAIN_NAME, 0, put_chain, judge_chain, chain_judged },
+	{ "set", NFT_MSG_GETSET, NFTA_SET_NAME, 0, put_set, NULL, set_judged },
+	{ "counter", NFT_MSG_GETOBJ, NFTA_OBJ_NAME, NFT_OBJECT_COUNTER, put_counter, NULL,
+	  counter_judged },
+};
+
+static void compare_object(void *arg, size_t index, const struct nlmsghdr *have)
 {
 	struct comparison *c = arg;
-	const struct nft_ruleset *want = c->want;
+	const struct object *o = &c->objects[index];
+	const struct kind *k = o->kind;
+	const char *name;
 
-	if (c->next == want->rules_len) {
-		differs(c, "has a rule more", "");
+	nft_put_header(c->message, k->message, 0, c->want->table.family);
+	name = k->put(c, o->index);
+	if (!have) {
+		differs(c, k->what, name, "is missing", "");
 		return;
 	}
-	nft_put_header(c->message, NFT_MSG_NEWRULE, 0, want->table.family);
-	nft_put_rule(c->message, want, &want->rules[c->next]);
-	judge(c, hdr);
-	do
-		c->next++;
-	while (c->next < want->rules_len && want->rules[c->next].chain != c->chain);
+	if (k->judge)
+		k->judge(c, have, name);
+	judge(c, k->judged, have, k->what, name);
+}
+
+static int compare_objects(struct netlink *nl, struct comparison *c, struct err *e)
+{
+	const struct nft_ruleset *want = c->want;
+	const size_t lens[] = { 1, want->chains_len, want->sets_len, want->counters_len };
+	struct nft_query questions[OBJECTS_MAX] = { 0 };
+	size_t len = 0;
+
+	_Static_assert(ARRAY_LEN(lens) == ARRAY_LEN(kinds), "a number for each kind");
+	for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+		for (size_t i = 0; i < lens[k] && len < OBJECTS_MAX; i++) {
+			struct nft_query *q = &questions[len];
+
+			nft_put_header(c->message, kinds[k].message, 0, want->table.family);
+			c->objects[len++] = (struct object){ &kinds[k], i };
+			q->message = kinds[k].message;
+			q->family = want->table.family;
+			q->by[0].type = NFTA_TABLE_NAME;
+			q->by[0].text = want->table.name;
+			q->by[1].type = kinds[k].name_attr;
+			q->by[1].text = k == 0 ? NULL : kinds[k].put(c, i);
+			q->object = kinds[k].object;
+		}
+	}
+	return nft_ask(nl, questions, len, compare_object, c, e);
+}
+
+/* ---- rules ---- */
+
+/* The rule of a chain at or behind this one; rules_len if there is none. */
+static size_t rule_from(const struct nft_ruleset *r, size_t chain, size_t index)
+{
+	while (index < r->rules_len && r->rules[index].chain != chain)
+		index++;
+	return index;
 }
 
 static void rules_reset(void *arg)
@@ -232,110 +309,44 @@ static void rules_reset(void *arg)
 	struct comparison *c = arg;
 
 	c->why[0] = '\0';
-	for (c->next = 0;
-	     c->next < c->want->rules_len && c->want->rules[c->next].chain != c->chain;)
-		c->next++;
+	for (size_t i = 0; i < c->want->chains_len; i++)
+		c->next[i] = rule_from(c->want, i, 0);
 }
 
-/* Encodes what the `index`th object of a kind should be; returns its name, NULL after the last. */
-typedef const char *put_fn(struct comparison *c, size_t index);
-
-static const char *put_table(struct comparison *c, size_t index)
+static void compare_rule(void *arg, const struct nlmsghdr *have)
 {
-	if (index == 1)
-		return NULL;
-	nft_put_table(c->message, &c->want->table);
-	return c->want->table.name;
-}
+	struct comparison *c = arg;
+	const struct nft_ruleset *want = c->want;
+	const char *name = nft_text(nft_find(have, NFTA_RULE_CHAIN));
+	size_t chain = 0;
+	size_t index;
 
-static const char *put_chain(struct comparison *c, size_t index)
-{
-	if (index == c->want->chains_len)
-		return NULL;
-	nft_put_chain(c->message, &c->want->table, &c->want->chains[index]);
-	return c->want->chains[index].name;
-}
-
-static const char *put_set(struct comparison *c, size_t index)
-{
-	if (index == c->want->sets_len)
-		return NULL;
-	nft_put_set(c->message, &c->want->table, &c->want->sets[index]);
-	return c->want->sets[index].name;
-}
-
-static const char *put_counter(struct comparison *c, size_t index)
-{
-	if (index == c->want->counters_len)
-		return NULL;
-	nft_put_counter(c->message, &c->want->table, &c->want->counters[index]);
-	return c->want->counters[index].name;
-}
-
-/* The kinds of objects in the order of comparison. Everywhere the table's name is attribute 1. */
-static const struct kind {
-	const char *what;
-	uint8_t message;
-	uint16_t name_attr;
-	uint32_t object;
-	put_fn *put;
-	nft_message_fn *judge;
-	const struct judged *judged;
-} kinds[] = {
-	{ "table", NFT_MSG_GETTABLE, 0, 0, put_table, judge_table, table_judged },
-	{ "chain", NFT_MSG_GETCHAIN, NFTA_CHAIN_NAME, 0, put_chain, judge_chain, chain_judged },
-	{ "set", NFT_MSG_GETSET, NFTA_SET_NAME, 0, put_set, judge, set_judged },
-	{ "counter", NFT_MSG_GETOBJ, NFTA_OBJ_NAME, NFT_OBJECT_COUNTER, put_counter, judge,
-	  counter_judged },
-};
-
-static int compare_objects(struct netlink *nl, struct comparison *c, const struct kind *k,
-			   struct err *e)
-{
-	const struct nft_table *t = &c->want->table;
-
-	c->what = k->what;
-	c->judged = k->judged;
-	for (size_t i = 0; !c->why[0]; i++) {
-		struct nft_query q = {
-			k->message, t->family, { { NFTA_TABLE_NAME, t->name } }, k->object
-		};
-		int rc;
-
-		nft_put_header(c->message, k->message, 0, t->family);
-		c->name = k->put(c, i);
-		if (!c->name)
-			break;
-		q.by[1].type = k->name_attr;
-		q.by[1].text = k->name_attr ? c->name : NULL;
-		rc = nft_get(nl, &q, k->judge, c, e);
-		if (rc == -ENOENT)
-			differs(c, "is missing", "");
-		else if (rc < 0)
-			return rc;
+	while (chain < want->chains_len && strcmp(want->chains[chain].name, name) != 0)
+		chain++;
+	if (chain == want->chains_len)
+		return; /* others' chains are not judged by their rules */
+	index = c->next[chain];
+	if (index == want->rules_len) {
+		differs(c, "chain", name, "has a rule more", "");
+		return;
 	}
-	return 0;
+	nft_put_header(c->message, NFT_MSG_NEWRULE, 0, want->table.family);
+	nft_put_rule(c->message, want, &want->rules[index]);
+	judge(c, rule_judged, have, "chain", name);
+	c->next[chain] = rule_from(want, chain, index + 1);
 }
 
+/* One dump for all chains: it is what takes longest. */
 static int compare_rules(struct netlink *nl, struct comparison *c, struct err *e)
 {
-	int rc = 0;
+	const struct nft_query q = { .message = NFT_MSG_GETRULE,
+				     .family = c->want->table.family,
+				     .by = { { NFTA_RULE_TABLE, c->want->table.name } } };
+	int rc = nft_dump(nl, &q, rules_reset, compare_rule, c, e);
 
-	c->what = "chain";
-	c->judged = rule_judged;
-	for (c->chain = 0; c->chain < c->want->chains_len && rc == 0 && !c->why[0]; c->chain++) {
-		const struct nft_query q = {
-			NFT_MSG_GETRULE,
-			c->want->table.family,
-			{ { NFTA_RULE_TABLE, c->want->table.name },
-			  { NFTA_RULE_CHAIN, c->want->chains[c->chain].name } },
-			0,
-		};
-
-		c->name = c->want->chains[c->chain].name;
-		rc = nft_dump(nl, &q, rules_reset, judge_rule, c, e);
-		if (rc == 0 && c->next < c->want->rules_len)
-			differs(c, "lacks a rule", "");
+	for (size_t i = 0; i < c->want->chains_len && rc == 0; i++) {
+		if (c->next[i] < c->want->rules_len)
+			differs(c, "chain", c->want->chains[i].name, "lacks a rule", "");
 	}
 	return rc;
 }
@@ -350,18 +361,20 @@ int nft_compare(struct netlink *nl, const struct nft_ruleset *want, char *ret_wh
 		.why_size = why_size,
 		.message = (struct nlmsghdr *)(void *)room,
 	};
-	int rc = 0;
+	size_t len = want->chains_len + want->sets_len + want->counters_len;
+	int rc;
 
 	ret_why[0] = '\0';
-	for (size_t i = 0; i < ARRAY_LEN(kinds) && rc == 0; i++)
-		rc = compare_objects(nl, &c, &kinds[i], e);
-	if (rc == 0)
+	if (len >= OBJECTS_MAX)
+		return err_set(e, -E2BIG, "nftables: table %s is larger than expected",
+			       want->table.name);
+	rc = compare_objects(nl, &c, e);
+	if (rc == 0 && !ret_why[0])
 		rc = compare_rules(nl, &c, e);
 	if (rc < 0)
 		return rc;
 	/* All of ours are there: that many, or somebody put something in. */
-	if (!ret_why[0] && !want->shared &&
-	    c.use != want->chains_len + want->sets_len + want->counters_len)
-		snprintf(ret_why, why_size, "table %s has something more", want->table.name);
+	if (!ret_why[0] && !want->shared && c.use != len)
+		differs(&c, "table", want->table.name, "has something more", "");
 	return 0;
 }

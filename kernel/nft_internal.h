@@ -60,9 +60,13 @@ struct nft_query {
 	uint32_t object; /* NFT_OBJECT_ with NFT_MSG_GETOBJ */
 };
 
-/* One object. -ENOENT if there is none. */
-int nft_get(struct netlink *nl, const struct nft_query *q, nft_message_fn *visit, void *arg,
-	    struct err *e) MUST_CHECK;
+/*
+ * Asks for single objects, all in one system call, and shows the answer to each question; hdr is NULL
+ * if there is no such object.
+ */
+typedef void nft_answer_fn(void *arg, size_t index, const struct nlmsghdr *hdr);
+int nft_ask(struct netlink *nl, const struct nft_query *questions, size_t len,
+	    nft_answer_fn *on_answer, void *arg, struct err *e) MUST_CHECK;
 /* All of them. `reset` (or NULL) is called first, and again when a disturbed dump starts afresh. */
 int nft_dump(struct netlink *nl, const struct nft_query *q, void (*reset)(void *arg),
 	     nft_message_fn *visit, void *arg, struct err *e) MUST_CHECK;

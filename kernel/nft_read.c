@@ -7,6 +7,7 @@
 #include <linux/netfilter.h>
 #include <string.h>
 
+#define QUESTION_ROOM   640 /* two names, as long as the kernel allows */
 #define TABLE_NAME_SIZE 256 /* as the kernel allows, with the terminator */
 
 /* ---- attributes ---- */
@@ -68,24 +69,6 @@ const char *nft_comment(const struct nlattr *userdata)
 
 /* ---- questions ---- */
 
-struct answers {
-	nft_message_fn *visit;
-	void (*reset)(void *arg);
-	void *arg;
-	uint16_t type;
-	bool found;
-};
-
-static void on_answer(void *arg, const struct nlmsghdr *hdr)
-{
-	struct answers *a = arg;
-
-	if (hdr->nlmsg_type != a->type || hdr->nlmsg_len < NLMSG_LENGTH(sizeof(struct nfgenmsg)))
-		return;
-	a->found = true;
-	a->visit(a->arg, hdr);
-}
-
 static struct nlmsghdr *put_question(void *room, const struct nft_query *q)
 {
 	struct nlmsghdr *hdr = nft_put_header(room, q->message, 0, q->family);
@@ -99,14 +82,6 @@ static struct nlmsghdr *put_question(void *room, const struct nft_query *q)
 	return hdr;
 }
 
-static void forget_answers(void *arg)
-{
-	const struct answers *a = arg;
-
-	if (a->reset)
-		a->reset(a->arg);
-}
-
 _Static_assert(NFT_MSG_NEWTABLE == NFT_MSG_GETTABLE - 1 &&
 		       NFT_MSG_NEWCHAIN == NFT_MSG_GETCHAIN - 1 &&
 		       NFT_MSG_NEWRULE == NFT_MSG_GETRULE - 1 &&
@@ -115,25 +90,75 @@ _Static_assert(NFT_MSG_NEWTABLE == NFT_MSG_GETTABLE - 1 &&
 		       NFT_MSG_NEWOBJ == NFT_MSG_GETOBJ - 1,
 	       "the answer's number is the one before the question's");
 
-int nft_get(struct netlink *nl, const struct nft_query *q, nft_message_fn *visit, void *arg,
-	    struct err *e)
+static bool is_answer(const struct nlmsghdr *hdr, uint8_t question)
 {
-	char room[NFT_MESSAGE_ROOM] __attribute__((aligned(8)));
-	struct answers a = { visit, NULL, arg, nft_type((uint8_t)(q->message - 1)), false };
+	return hdr->nlmsg_type == nft_type((uint8_t)(question - 1)) &&
+	       hdr->nlmsg_len >= NLMSG_LENGTH(sizeof(struct nfgenmsg));
+}
 
-	if (netlink_call(nl, put_question(room, q), on_answer, &a, e) < 0)
-		return err_wrap(e, "nftables: %s", q->by[1].text ? q->by[1].text : q->by[0].text);
-	return a.found ? 0 : err_set(e, -ENOENT, "nftables: no answer");
+struct asked {
+	const struct nft_query *questions;
+	nft_answer_fn *on_answer;
+	void *arg;
+	struct err error;
+};
+
+static void on_answer(void *arg, size_t index, const struct nlmsghdr *hdr, int code,
+		      const char *text)
+{
+	struct asked *a = arg;
+
+	if (code && code != -ENOENT)
+		err_set(&a->error, code, "%s", text);
+	else if (!hdr || is_answer(hdr, a->questions[index].message))
+		a->on_answer(a->arg, index, hdr);
+}
+
+int nft_ask(struct netlink *nl, const struct nft_query *questions, size_t len, nft_answer_fn *visit,
+	    void *arg, struct err *e)
+{
+	struct asked a = { questions, visit, arg, { 0 } };
+	auto_free char *room = xcalloc(len, QUESTION_ROOM);
+	size_t used = 0;
+
+	for (size_t i = 0; i < len; i++)
+		used += MNL_ALIGN(put_question(room + used, &questions[i])->nlmsg_len);
+	if (netlink_ask(nl, room, used, on_answer, &a, e) < 0)
+		return err_wrap(e, "nftables");
+	return a.error.code ? err_set(e, a.error.code, "nftables: %s", a.error.text) : 0;
+}
+
+struct dump {
+	uint8_t question;
+	void (*reset)(void *arg);
+	nft_message_fn *visit;
+	void *arg;
+};
+
+static void on_dumped(void *arg, const struct nlmsghdr *hdr)
+{
+	const struct dump *d = arg;
+
+	if (is_answer(hdr, d->question))
+		d->visit(d->arg, hdr);
+}
+
+static void forget_dumped(void *arg)
+{
+	const struct dump *d = arg;
+
+	if (d->reset)
+		d->reset(d->arg);
 }
 
 int nft_dump(struct netlink *nl, const struct nft_query *q, void (*reset)(void *arg),
 	     nft_message_fn *visit, void *arg, struct err *e)
 {
-	char room[NFT_MESSAGE_ROOM] __attribute__((aligned(8)));
-	struct answers a = { visit, reset, arg, nft_type((uint8_t)(q->message - 1)), false };
+	char room[QUESTION_ROOM] __attribute__((aligned(8)));
+	struct dump d = { q->message, reset, visit, arg };
 
-	forget_answers(&a);
-	if (netlink_dump(nl, put_question(room, q), on_answer, forget_answers, &a, e) < 0)
+	forget_dumped(&d);
+	if (netlink_dump(nl, put_question(room, q), on_dumped, forget_dumped, &d, e) < 0)
 		return err_wrap(e, "nftables");
 	return 0;
 }
@@ -202,12 +227,17 @@ void nft_read_elements(const struct nlmsghdr *hdr, size_t key_size, nft_element_
 	on_elements(&l, hdr);
 }
 
+static void on_element(void *arg, const struct nlmsghdr *hdr)
+{
+	if (is_answer(hdr, NFT_MSG_GETSETELEM))
+		on_elements(arg, hdr);
+}
+
 static int get_element(struct netlink *nl, const struct nft_table *t, const struct nft_set *set,
 		       const void *key, struct listing *l, struct err *e)
 {
 	char room[NFT_MESSAGE_ROOM] __attribute__((aligned(8)));
 	struct nlmsghdr *hdr = nft_put_header(room, NFT_MSG_GETSETELEM, 0, t->family);
-	struct answers a = { on_elements, NULL, l, nft_type(NFT_MSG_NEWSETELEM), false };
 	struct nlattr *list;
 	struct nlattr *item;
 
@@ -218,7 +248,7 @@ static int get_element(struct netlink *nl, const struct nft_table *t, const stru
 	nft_put_value(hdr, NFTA_SET_ELEM_KEY, key, l->key_size);
 	mnl_attr_nest_end(hdr, item);
 	mnl_attr_nest_end(hdr, list);
-	return netlink_call(nl, hdr, on_answer, &a, e);
+	return netlink_call(nl, hdr, on_element, l, e);
 }
 
 int nft_elements_visit(struct netlink *nl, const struct nft_table *t, const struct nft_set *set,
@@ -238,13 +268,19 @@ int nft_elements_visit(struct netlink *nl, const struct nft_table *t, const stru
 
 /* ---- counters ---- */
 
-static void read_counter(void *arg, const struct nlmsghdr *hdr)
-{
-	const struct nlattr *data = nft_find(hdr, NFTA_OBJ_DATA);
-	struct nft_counter *c = arg;
+struct counting {
+	struct nft_counter *counter;
+	bool found;
+};
 
-	c->packets = be64(nft_find_in(data, NFTA_COUNTER_PACKETS));
-	c->bytes = be64(nft_find_in(data, NFTA_COUNTER_BYTES));
+static void read_counter(void *arg, size_t index UNUSED, const struct nlmsghdr *hdr)
+{
+	const struct nlattr *data = hdr ? nft_find(hdr, NFTA_OBJ_DATA) : NULL;
+	struct counting *c = arg;
+
+	c->found = hdr != NULL;
+	c->counter->packets = be64(nft_find_in(data, NFTA_COUNTER_PACKETS));
+	c->counter->bytes = be64(nft_find_in(data, NFTA_COUNTER_BYTES));
 }
 
 int nft_counter_read(struct netlink *nl, const struct nft_table *t, struct nft_counter *c,
@@ -254,8 +290,12 @@ int nft_counter_read(struct netlink *nl, const struct nft_table *t, struct nft_c
 				     t->family,
 				     { { NFTA_OBJ_TABLE, t->name }, { NFTA_OBJ_NAME, c->name } },
 				     NFT_OBJECT_COUNTER };
+	struct counting counting = { .counter = c };
+	int rc = nft_ask(nl, &q, 1, read_counter, &counting, e);
 
-	return nft_get(nl, &q, read_counter, c, e);
+	if (rc == 0 && !counting.found)
+		rc = err_set(e, -ENOENT, "nftables: there is no counter %s", c->name);
+	return rc;
 }
 
 /* ---- rules ---- */
