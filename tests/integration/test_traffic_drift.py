@@ -18,12 +18,12 @@ def table(host):
 
 
 def instead(old, new):
-    """The table is written anew with this text for that one, in the first place."""
+    """The table is written anew with this text for that one (an expression), in the first place."""
 
     def alter(host):
-        text = table(host)
-        assert old in text, f"{old!r} in\n{text}"
-        return f"delete table {TABLE}\n" + text.replace(old, new, 1)
+        text, count = re.subn(old, new, table(host), count=1)
+        assert count, f"{old!r} in\n{text}"
+        return f"delete table {TABLE}\n{text}"
 
     return alter
 
@@ -44,13 +44,14 @@ def at_rule(words, what):
     return alter
 
 
+MARK = r'comment "flanneld [^"]*"'
 FORWARD = "type filter hook forward priority filter; policy accept;"
 ADDRESSES = "set fabric-peers {\n\t\ttype ipv4_addr"
 # What is done to the text of the table, and what the log says then.
 ACTS = {
-    "dormant": (instead('comment "flanneld"', 'comment "flanneld"\n flags dormant'), "is dormant"),
-    "another mark": (instead('comment "flanneld"', 'comment "somebody"'), "another mark"),
-    "no mark": (instead('comment "flanneld"', ""), "another mark"),
+    "dormant": (instead(MARK, r"\g<0>\n flags dormant"), "is dormant"),
+    "another mark": (instead(MARK, 'comment "somebody"'), "another mark"),
+    "no mark": (instead(MARK, ""), "another mark"),
     "priority": (instead(FORWARD, FORWARD.replace("filter;", "filter + 5;")), "fabric-forward has another hook or priority"),
     "hook": (instead(FORWARD, FORWARD.replace("forward", "input")), "fabric-forward has another hook or priority"),
     "policy": (instead(FORWARD, FORWARD.replace("accept", "drop")), "fabric-forward has another policy"),
