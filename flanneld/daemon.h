@@ -29,6 +29,7 @@ struct daemon {
 	struct event *timer;        /* the manager's deadline */
 	struct event *health_timer; /* when there is something to tell of it */
 	struct event *deferred;     /* what must not happen inside a callback */
+	struct event *watchdog;     /* NULL: systemd asked for none */
 	struct event *signals[4];
 	char *node_id;
 	char *node_name;

@@ -32,3 +32,16 @@ void notify_systemd(const char *fmt, ...)
 	       (struct sockaddr *)&addr,
 	       (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path)));
 }
+
+int64_t notify_watchdog_ms(void)
+{
+	const char *usec = getenv("WATCHDOG_USEC");
+	const char *pid = getenv("WATCHDOG_PID");
+	unsigned long long value = usec ? strtoull(usec, NULL, 10) : 0;
+
+	if (pid && strtoull(pid, NULL, 10) != (unsigned long long)getpid())
+		return 0;
+	return value > 0 && value < (unsigned long long)INT64_MAX
+		       ? MAX((int64_t)value / 2000, (int64_t)1)
+		       : 0;
+}

@@ -121,6 +121,21 @@ def test_systemd_is_told(lab):
     assert notify.messages()[-1] == "STOPPING=1"
 
 
+def test_watchdog(lab):
+    """WATCHDOG=1 twice in the time that systemd gives, from the loop: whoever waits for the store is alive as well."""
+    notify = lab.notify_socket()
+    daemon = lab.host().make_daemon()
+    daemon.flags["etcd_endpoints"] = "http://192.0.2.250:2379"
+    daemon.environment |= {"NOTIFY_SOCKET": notify.path, "WATCHDOG_USEC": "400000"}
+    daemon.start()
+    wait_for(lambda: notify.messages().count("WATCHDOG=1") >= 5, 3, "five in a second")
+    daemon.stop()
+    daemon.environment["WATCHDOG_PID"] = "1"
+    before = len([m for m in notify.messages() if m == "WATCHDOG=1"])
+    daemon.start()
+    stays(lambda: notify.messages().count("WATCHDOG=1") == before, 1, "another process is meant")
+
+
 def test_health_over_tcp(lab):
     lab.start_etcd()
     host = lab.host()

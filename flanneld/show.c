@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "flanneld/show.h"
+
+#include <errno.h>
+
+#include "flanneld/notify.h"
+#include "flanneld/subnet_file.h"
+#include "lib/clock.h"
+#include "lib/log.h"
+
+/* Lease held, devices up, kernel once equal to the leases, subnet.env written. Why not, or "". */
+static const char *not_ready(const struct daemon *d, const struct manager_view *m,
+			     const struct fabric_view *f)
+{
+	/* A lease that is known from the last run and has not run out is held as well. */
+	if (m->state != MANAGER_HELD && !m->stale)
+		return m->reason[0] ? m->reason : manager_state_name(m->state);
+	if (!f->devices_ok)
+		return f->started ? f->device_error : "the device is being made";
+	if (!d->settled)
+		return "the first peers are being programmed";
+	if (subnet_file_error(d->subnet_file)[0])
+		return subnet_file_error(d->subnet_file);
+	return d->env_dirty || !subnet_file_is_written(d->subnet_file)
+		       ? "the subnet file is not written yet"
+		       : "";
+}
+
+static void on_problem(void *arg UNUSED, const struct health_entry *entry, int64_t lasted_ms)
+{
+	static const enum log_level levels[] = { [PROBLEM_ERROR] = LOG_LEVEL_ERROR,
+						 [PROBLEM_WARNING] = LOG_LEVEL_WARN,
+						 [PROBLEM_INFO] = LOG_LEVEL_INFO };
+	const struct problem *p = &entry->problem;
+
+	if (lasted_ms < 0)
+		log_write(levels[p->severity], p->name, "%s", p->text);
+	else
+		log_info(p->name, "over after %lld.%03lld s", (long long)(lasted_ms / 1000),
+			 (long long)(lasted_ms % 1000));
+}
+
+void show_judge(struct daemon *d, struct daemon_view *v)
+{
+	char twin_text[MANAGER_REASON_SIZE];
+	struct problem_list problems; /* large, and used as far as its length says */
+	struct problem_list reported;
+	struct health_inputs in = {
+		.manager = &v->manager,
+		.fabric = &v->fabric,
+		.rules = &v->rules,
+		.twin_text = twin_text,
+		.underlay = d->underlay_error.code ? d->underlay_error.text : "",
+		.reported = &reported,
+	};
+
+	manager_view(d->manager, &v->manager);
+	fabric_view(d->fabric, &v->fabric);
+	rules_view(d->rules, &v->rules);
+	in.twin = manager_describe_twin(d->manager, twin_text);
+	reported.len = 0;
+	subnet_file_problems(d->subnet_file, &reported);
+	fabric_problems(d->fabric, &reported);
+	if (d->publish_error.code)
+		problem_add(&reported,
+			    d->publish_error.code == -EAGAIN ? PROBLEM_WARNING : PROBLEM_ERROR,
+			    "lease-not-published", "%s", d->publish_error.text);
+	health_judge(&in, &problems);
+	health_track(&d->health, clock_boot_ms(), &problems, on_problem, d);
+	v->health = &d->health;
+	v->ready_reason = not_ready(d, &v->manager, &v->fabric);
+	v->ready = !*v->ready_reason;
+	v->was_ready = d->ready_told;
+}
+
+static void on_view(void *arg, bool counters, struct daemon_view *ret)
+{
+	struct daemon *d = arg;
+
+	if (counters)
+		rules_refresh(d->rules);
+	show_judge(d, ret);
+	ret->node_id = d->node_id;
+	ret->node_name = d->node_name;
+	ret->subnet_file = d->options->subnet_file;
+	ret->masquerade = d->options->traffic.ip_masq;
+	ret->started_ms = d->started_ms;
+	ret->started_wall_ms = d->started_wall_ms;
+	ret->store = &d->calls;
+	ret->pod_mtu_bytes = ret->fabric.devices_len ? fabric_pod_mtu(d->fabric) : 0;
+	ret->own_state = fabric_own_state(d->fabric, &ret->own_reason);
+}
+
+static int on_diff(void *arg, reconcile_write_fn *visit, void *visit_arg, struct err *e)
+{
+	struct daemon *d = arg;
+
+	return fabric_diff(d->fabric, visit, visit_arg, e);
+}
+
+static uint64_t on_sync(void *arg)
+{
+	struct daemon *d = arg;
+
+	return fabric_sync_now(d->fabric);
+}
+
+static bool on_renew(void *arg)
+{
+	struct daemon *d = arg;
+
+	return manager_renew(d->manager, clock_boot_ms());
+}
+
+static void on_ask(void *arg, const struct store_request *request, store_calls_fn *fn, void *fn_arg)
+{
+	struct daemon *d = arg;
+
+	store_calls_submit(&d->calls, request, 0, fn, fn_arg);
+}
+
+const struct status_ops show_status_ops = {
+	.view = on_view, .diff = on_diff, .sync = on_sync, .renew = on_renew, .ask = on_ask
+};
+
+void show_systemd(struct daemon *d, const struct daemon_view *v)
+{
+	const struct problem *worst = v->health->present ? &v->health->entries[0].problem : NULL;
+	char subnet[SUBNET_KEY_TEXT] = "-";
+	char *status;
+
+	if (v->manager.own)
+		subnet_format(&v->manager.own->subnet, subnet);
+	status = worst ? xasprintf("%s: %s", worst->name, worst->text)
+		       : xasprintf("ok, %s, %zu peers", subnet, v->fabric.peers);
+	if (!d->last_status || strcmp(status, d->last_status) != 0)
+		notify_systemd("STATUS=%s", status);
+	free(d->last_status);
+	d->last_status = status;
+	if (!d->ready_told && v->ready) {
+		d->ready_told = true;
+		notify_systemd("READY=1");
+		log_info("ready", "%s, %zu peers, %lld ms after the start", subnet, v->fabric.peers,
+			 (long long)(clock_boot_ms() - d->started_ms));
+	}
+}
