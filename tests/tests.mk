@@ -8,7 +8,8 @@
 #   tests/integration/     pytest, needs root
 #
 # A test is linked with the archives of all layers. One whose name starts with test_cni_, test_fabricctl_,
-# test_flanneld_ (fuzz_ likewise) is linked with that program's objects as well, all but main.o.
+# test_flanneld_ (fuzz_ likewise) is linked with that program's objects as well, all but main.o; one whose name
+# starts with test_backend_ with the backend that is made for tests. So is $(BUILD)/tests/flanneld, the daemon with it.
 
 PYTHON       ?= /usr/bin/python3
 FUZZ_SECONDS ?= 60
@@ -27,8 +28,11 @@ test_objs = $(foreach p,cni:cni-plugin fabricctl:fabricctl flanneld:flanneld,$(i
 	$(filter test_$(firstword $(subst :, ,$(p)))_% fuzz_$(firstword $(subst :, ,$(p)))_%,$(notdir $(1))),\
 	$(call objs_without_main,$(lastword $(subst :, ,$(p))))))
 
+TEST_BACKEND := $(OBJ)/tests/backends/backend_test.o
+test_backend = $(if $(filter test_backend_%,$(notdir $(1))),$(TEST_BACKEND))
+
 define test_rule
-$(1): $(patsubst $(BUILD)/%,$(OBJ)/%.o,$(1)) $(2) $(call test_objs,$(1)) $(TEST_ARCHIVES)
+$(1): $(patsubst $(BUILD)/%,$(OBJ)/%.o,$(1)) $(2) $(call test_objs,$(1)) $(call test_backend,$(1)) $(TEST_ARCHIVES)
 	@mkdir -p $$(@D)
 	$$(say) LD $$@
 	$$(Q)$$(CC) $$(LDFLAGS) $$(if $$(LIBFUZZER),-fsanitize=fuzzer) -o $$@ $$(filter %.o,$$^) $$(filter %.a,$$^) \
@@ -38,6 +42,14 @@ $(foreach t,$(UNIT_TESTS),$(eval $(call test_rule,$(t),)))
 $(foreach t,$(FUZZ_TESTS),$(eval $(call test_rule,$(t),$(FUZZ_MAIN))))
 
 -include $(patsubst $(BUILD)/%,$(OBJ)/%.d,$(UNIT_TESTS) $(FUZZ_TESTS)) $(OBJ)/tests/fuzz/replay.d
+
+FLANNELD_TEST := $(BUILD)/tests/flanneld
+$(FLANNELD_TEST): $(call objs,flanneld) $(TEST_BACKEND) $(TEST_ARCHIVES)
+	@mkdir -p $(@D)
+	$(say) LD $@
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS_BASE) $(LIBS_EVENT)
+
+-include $(TEST_BACKEND:.o=.d)
 
 SIM := $(BUILD)/tests/sim/sim
 SIM_OBJS := $(call objs,tests/sim)
@@ -83,7 +95,7 @@ sim-check:
 fuzz:
 	@$(MAKE) --no-print-directory -k fuzz-programs; $(RUN) fuzz $$? $(FUZZ_TESTS)
 
-integration: all
+integration: all $(FLANNELD_TEST)
 	@$(RUN) integration
 
 # Searches for new inputs that break something; what it finds stays in $(BUILD)-fuzz.
