@@ -148,6 +148,29 @@ static void read_ahead(struct fabric *f)
 		f->observations_total++;
 }
 
+/* All that was wanted has been written. */
+static void settle(struct fabric *f)
+{
+	rules_after_routes(f->rules);
+	if (reconcile_counts(f->reconcile)->failed > 0) {
+		report_refused(f);
+		f->dirty = KERNEL_ALL_KINDS;
+		retry_later(f);
+	} else if (f->devices_ok) {
+		backoff_reset(&f->backoff);
+	}
+	if (!f->settled_once && f->devices_ok) {
+		f->settled_once = true;
+		arm_slow(f);
+		/* What the first list needed is not needed again. */
+		malloc_trim(0);
+	}
+	if (f->sweep_due && f->devices_ok)
+		fabric_sweep(f);
+	fabric_await_drift(f);
+	f->ops->settled(f->arg);
+}
+
 static void on_work(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 {
 	struct fabric *f = arg;
@@ -191,24 +214,7 @@ static void on_work(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 		fabric_want_work(f, reread ? HEAL_DELAY_MS : 0);
 		return;
 	}
-	rules_after_routes(f->rules);
-	if (reconcile_counts(f->reconcile)->failed > 0) {
-		report_refused(f);
-		f->dirty = KERNEL_ALL_KINDS;
-		retry_later(f);
-	} else if (f->devices_ok) {
-		backoff_reset(&f->backoff);
-	}
-	if (!f->settled_once && f->devices_ok) {
-		f->settled_once = true;
-		arm_slow(f);
-		/* What the first list needed is not needed again. */
-		malloc_trim(0);
-	}
-	if (f->sweep_due && f->devices_ok)
-		fabric_sweep(f);
-	fabric_await_drift(f);
-	f->ops->settled(f->arg);
+	settle(f);
 }
 
 static void on_slow(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
