@@ -477,6 +477,7 @@ static int start(struct daemon *d, struct err *e)
 	fabric_identify(d->fabric, d->node_id, o->state_dir);
 	fabric_use_rules(d->fabric, d->rules, o->ip_blackhole_route);
 	fabric_set_mark(d->fabric, mark_format(mark, d->node_id, o->state_dir));
+	manager.traits = d->store->type->traits;
 	d->manager = manager_new(&manager, &manager_ops, d);
 	d->store->type->place(d->store, &d->place);
 	load_last_known(d);

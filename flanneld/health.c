@@ -12,6 +12,11 @@ static const char *next_step(enum manager_state state)
 	return "";
 }
 
+static const char *state_problem(const struct manager_view *m)
+{
+	return m->state_problem ? m->state_problem : manager_state_name(m->state);
+}
+
 static void judge_lease(const struct manager_view *m, struct problem_list *ret)
 {
 	if (m->stale)
@@ -20,10 +25,10 @@ static void judge_lease(const struct manager_view *m, struct problem_list *ret)
 			    "use: %s",
 			    m->reason);
 	else if (m->state == MANAGER_LISTING || m->state == MANAGER_CLAIMING)
-		problem_add(ret, m->reason[0] ? PROBLEM_WARNING : PROBLEM_INFO,
-			    manager_state_name(m->state), "%s", m->reason);
+		problem_add(ret, m->reason[0] ? PROBLEM_WARNING : PROBLEM_INFO, state_problem(m),
+			    "%s", m->reason);
 	else if (m->state != MANAGER_HELD)
-		problem_add(ret, PROBLEM_ERROR, manager_state_name(m->state), "%s%s", m->reason,
+		problem_add(ret, PROBLEM_ERROR, state_problem(m), "%s%s", m->reason,
 			    next_step(m->state));
 	else if (m->reason[0])
 		problem_add(ret, PROBLEM_WARNING, "lease-not-renewed", "%s", m->reason);

@@ -19,6 +19,7 @@ struct mem_handle {
 };
 
 struct mem_db {
+	unsigned traits;
 	uint64_t revision;
 	uint64_t compact_revision;
 	struct mem_key *keys;
@@ -56,6 +57,7 @@ struct mem_db *mem_db_new(void)
 
 	db->revision = 1;
 	db->next_expiry = INT64_MAX;
+	db->traits = STORE_EXPIRES | STORE_ORDERED | STORE_WRITES_CONFIG;
 	return db;
 }
 
@@ -87,6 +89,7 @@ struct mem_db *mem_db_copy(const struct mem_db *db)
 	struct mem_handle *h;
 	struct mem_handle *tmp_h;
 
+	copy->traits = db->traits;
 	copy->revision = db->revision;
 	copy->compact_revision = db->compact_revision;
 	HASH_ITER (hh, db->keys, k, tmp)
@@ -124,6 +127,16 @@ void mem_db_free(struct mem_db *db)
 		unref(db->history[i]);
 	free(db->history);
 	free(db);
+}
+
+void mem_db_set_traits(struct mem_db *db, unsigned traits)
+{
+	db->traits = traits;
+}
+
+unsigned mem_db_traits(const struct mem_db *db)
+{
+	return db->traits;
 }
 
 uint64_t mem_db_revision(const struct mem_db *db)
@@ -199,7 +212,7 @@ static void record(struct mem_db *db, struct mem_entry *e)
 }
 
 /* Reads the entry once, for everybody who will be told of it. */
-static void understand(struct mem_entry *e)
+static void understand(const struct mem_db *db, struct mem_entry *e)
 {
 	static const size_t prefix_size = sizeof(MEM_DB_SUBNETS_PREFIX) - 1;
 	auto_lease struct lease *l = NULL;
@@ -215,9 +228,12 @@ static void understand(struct mem_entry *e)
 	l->born = e->create_revision;
 	l->mod_revision = e->mod_revision;
 	l->id = (u128)e->handle;
-	l->flags = e->handle ? LEASE_EXPIRES : LEASE_RESERVED;
 	if (e->value && lease_value_parse(e->value, e->value_size, l, &err) < 0)
 		l->problem = xstrdup(err.text);
+	if (e->handle)
+		l->flags = LEASE_EXPIRES;
+	else if (db->traits & STORE_EXPIRES || !l->node_id)
+		l->flags = LEASE_RESERVED;
 	e->lease = lease_compact(STEAL(l));
 }
 
@@ -237,7 +253,7 @@ static void delete_key(struct mem_db *db, struct mem_key *k)
 	e->refs = 1;
 	e->key = xstrdup(k->entry->key);
 	e->mod_revision = db->revision;
-	understand(e);
+	understand(db, e);
 	HASH_DEL(db->keys, k);
 	unref(k->entry);
 	free(k);
@@ -258,7 +274,7 @@ const struct mem_entry *mem_db_put(struct mem_db *db, const char *key, const cha
 	e->mod_revision = ++db->revision;
 	e->create_revision = k ? k->entry->create_revision : e->mod_revision;
 	e->handle = handle;
-	understand(e);
+	understand(db, e);
 	if (k) {
 		HASH_DEL(db->keys, k);
 		unref(k->entry);
@@ -286,7 +302,7 @@ void mem_db_load_key(struct mem_db *db, const char *key, const char *value, size
 	e->mod_revision = mod_revision;
 	e->create_revision = create_revision;
 	e->handle = handle;
-	understand(e);
+	understand(db, e);
 	add_key(db, e);
 }
 
@@ -315,12 +331,20 @@ const struct mem_entry *mem_db_get(const struct mem_db *db, const char *key)
 	return k ? k->entry : NULL;
 }
 
-void mem_db_each(const struct mem_db *db, void (*visit)(void *arg, const struct mem_entry *entry),
+static int by_key(const struct mem_key *a, const struct mem_key *b)
+{
+	return strcmp(a->entry->key, b->entry->key);
+}
+
+void mem_db_each(struct mem_db *db, void (*visit)(void *arg, const struct mem_entry *entry),
 		 void *arg)
 {
 	struct mem_key *k;
 	struct mem_key *tmp;
 
+	if (!db->sorted)
+		HASH_SRT(hh, db->keys, by_key);
+	db->sorted = true;
 	HASH_ITER (hh, db->keys, k, tmp)
 		visit(arg, k->entry);
 }
@@ -467,132 +491,4 @@ bool mem_db_event(const struct mem_entry *entry, struct store_event *ret)
 		return false;
 	}
 	return true;
-}
-
-/* ---- store requests ---- */
-
-static int by_key(const struct mem_key *a, const struct mem_key *b)
-{
-	return strcmp(a->entry->key, b->entry->key);
-}
-
-static void execute_list(struct mem_db *db, struct store_reply *ret)
-{
-	struct mem_key *k;
-	struct mem_key *tmp;
-	size_t leases_cap = HASH_COUNT(db->keys);
-	size_t junk_cap = 0;
-
-	if (leases_cap > 0)
-		ret->leases = xmalloc(leases_cap * sizeof(*ret->leases));
-	if (!db->sorted)
-		HASH_SRT(hh, db->keys, by_key);
-	db->sorted = true;
-	HASH_ITER (hh, db->keys, k, tmp) {
-		if (k->entry->lease) {
-			ret->leases[ret->leases_len++] = lease_copy(k->entry->lease);
-		} else if (k->entry->junk) {
-			GROW(ret->junk, ret->junk_len, junk_cap);
-			ret->junk[ret->junk_len++] = (struct store_junk){ xstrdup(k->entry->key),
-									  xstrdup(k->entry->junk) };
-		}
-	}
-}
-
-static void conflict(struct store_reply *ret, enum store_op op, const char *key,
-		     const struct mem_entry *now)
-{
-	ret->status = STORE_CONFLICT;
-	if (now && now->lease)
-		ret->holder = lease_copy(now->lease);
-	err_set(&ret->err, -EEXIST, "%s: %s %s", store_op_name(op), key,
-		now ? "was changed by somebody else" : "is gone");
-}
-
-static void execute_write(struct mem_db *db, int64_t now_ms, const struct store_request *request,
-			  int64_t handle, struct store_reply *ret)
-{
-	auto_free char *value = lease_value_format(request->lease);
-	char subnet[SUBNET_KEY_TEXT];
-	auto_free char *key = xasprintf("%s%s", MEM_DB_SUBNETS_PREFIX,
-					subnet_key_format(&request->lease->subnet, subnet));
-	const struct mem_entry *e = mem_db_get(db, key);
-
-	if (request->op == STORE_CREATE ? e != NULL
-					: !e || e->mod_revision != request->lease->mod_revision) {
-		conflict(ret, request->op, key, e);
-		return;
-	}
-	if (request->op == STORE_REMOVE) {
-		mem_db_delete(db, key);
-		return;
-	}
-	if (request->op == STORE_UPDATE)
-		handle = e->handle;
-	else if (request->ttl_s == 0)
-		handle = 0;
-	else
-		mem_db_grant(db, now_ms, handle, request->ttl_s);
-	e = mem_db_put(db, key, value, strlen(value), handle);
-	ret->holder = lease_copy(e->lease);
-	ret->ttl_s = request->op == STORE_CREATE ? request->ttl_s : 0;
-}
-
-static void execute_config_set(struct mem_db *db, const struct store_request *request,
-			       struct store_reply *ret)
-{
-	const struct mem_entry *e = mem_db_get(db, MEM_DB_CONFIG_KEY);
-
-	if ((e ? e->mod_revision : 0) != request->config_revision) {
-		ret->status = STORE_CONFLICT;
-		err_set(&ret->err, -EEXIST, "%s was changed by somebody else", MEM_DB_CONFIG_KEY);
-		return;
-	}
-	e = mem_db_put(db, MEM_DB_CONFIG_KEY, request->config, strlen(request->config), 0);
-	ret->config_revision = e->mod_revision;
-}
-
-void mem_db_execute(struct mem_db *db, int64_t now_ms, const struct store_request *request,
-		    int64_t handle, struct store_reply *ret)
-{
-	const struct mem_entry *e;
-
-	*ret = (struct store_reply){ .status = STORE_OK };
-	mem_db_expire(db, now_ms);
-	switch (request->op) {
-	case STORE_CONFIG:
-		e = mem_db_get(db, MEM_DB_CONFIG_KEY);
-		if (e) {
-			ret->config = xstrndup(e->value, e->value_size);
-			ret->config_size = e->value_size;
-			ret->config_revision = e->mod_revision;
-		} else {
-			ret->status = STORE_ABSENT;
-			err_set(&ret->err, -ENOENT, "there is no key %s", MEM_DB_CONFIG_KEY);
-		}
-		break;
-	case STORE_LIST:
-		execute_list(db, ret);
-		break;
-	case STORE_CREATE:
-	case STORE_UPDATE:
-	case STORE_REMOVE:
-		execute_write(db, now_ms, request, handle, ret);
-		break;
-	case STORE_CONFIG_SET:
-		execute_config_set(db, request, ret);
-		break;
-	case STORE_KEEPALIVE:
-	case STORE_TIME_LEFT:
-	case STORE_OPS:
-		ret->ttl_s = request->op == STORE_KEEPALIVE
-				     ? mem_db_keep_alive(db, now_ms, (int64_t)request->lease->id)
-				     : mem_db_time_left(db, now_ms, (int64_t)request->lease->id);
-		if (ret->ttl_s == 0) {
-			ret->status = STORE_ABSENT;
-			err_set(&ret->err, -ENOENT, "the lease has expired or was revoked");
-		}
-		break;
-	}
-	ret->revision = db->revision;
 }

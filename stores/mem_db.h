@@ -66,6 +66,14 @@ void mem_db_each_handle(const struct mem_db *db,
 			void (*visit)(void *arg, int64_t handle, int64_t ttl_s, int64_t expires_ms),
 			void *arg);
 
+/* What kind of store it plays (enum store_trait); one that expires and is ordered unless told. */
+void mem_db_set_traits(struct mem_db *db, unsigned traits);
+unsigned mem_db_traits(const struct mem_db *db);
+/* STORE_ASSIGNS: from now on this node has `subnet`, NULL: none. What it had goes, with its lease. */
+void mem_db_assign(struct mem_db *db, const char *node, const struct subnet *subnet);
+/* False if none is assigned. */
+bool mem_db_assigned(const struct mem_db *db, const char *node, struct subnet *ret);
+
 uint64_t mem_db_revision(const struct mem_db *db);
 /* Changes before this revision are forgotten. */
 uint64_t mem_db_compact_revision(const struct mem_db *db);
@@ -96,8 +104,8 @@ const struct mem_entry *mem_db_put(struct mem_db *db, const char *key, const cha
 bool mem_db_delete(struct mem_db *db, const char *key);
 /* NULL if there is none. Borrowed until the next change. */
 const struct mem_entry *mem_db_get(const struct mem_db *db, const char *key);
-/* Calls for every key, in no order. */
-void mem_db_each(const struct mem_db *db, void (*visit)(void *arg, const struct mem_entry *entry),
+/* Calls for every key, in their order. */
+void mem_db_each(struct mem_db *db, void (*visit)(void *arg, const struct mem_entry *entry),
 		 void *arg);
 
 /*

@@ -51,6 +51,7 @@ void manager_complain(struct manager *m, enum log_level level, const char *event
 void manager_set_state(struct manager *m, enum manager_state state, const char *reason)
 {
 	m->state = state;
+	m->state_problem = NULL;
 	if (reason != m->reason)
 		snprintf(m->reason, sizeof(m->reason), "%s", reason);
 }
@@ -66,6 +67,7 @@ struct manager *manager_new(const struct manager_options *options, const struct 
 	m->ttl_s = options->ttl_s;
 	m->renew_margin_s = options->renew_margin_s;
 	m->anti_entropy_s = options->anti_entropy_s;
+	m->traits = options->traits;
 	m->random = options->seed;
 	m->default_backend = options->default_backend;
 	m->ops = ops;
@@ -460,6 +462,7 @@ void manager_view(const struct manager *m, struct manager_view *ret)
 {
 	*ret = m->counts;
 	ret->state = m->state;
+	ret->state_problem = m->state_problem;
 	ret->reason = m->reason;
 	ret->config = m->has_config ? &m->config : NULL;
 	ret->stale = m->stale;

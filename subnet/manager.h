@@ -14,6 +14,10 @@
  * The first three lead to HELD once; after it only the last three occur, since then containers
  * have addresses of the subnet and no other will do.
  *
+ * A store may assign the subnets itself (STORE_ASSIGNS). Then none is chosen here and nothing needs to
+ * be verified: ours is asked for, waited for if there is none yet, and one that is assigned in the
+ * place of what containers use is a CONFLICT.
+ *
  * Inputs are method calls that carry the time; outputs are calls of struct manager_ops. Nothing
  * here reads a clock, a file or a random source, so that a thousand of them can be simulated and
  * every path tested.
@@ -84,6 +88,7 @@ struct manager_options {
 	int64_t ttl_s;
 	int64_t renew_margin_s; /* renew at the latest when this much is left */
 	int64_t anti_entropy_s;
+	unsigned traits; /* of the store, enum store_trait */
 	uint64_t seed;
 	const char *default_backend; /* type of a configuration without Backend; a literal */
 };
@@ -158,6 +163,9 @@ int64_t manager_deadline(const struct manager *m);
 /* What status shows. Pointers are borrowed until the next call on `m`. */
 struct manager_view {
 	enum manager_state state;
+	/* What it is called that it is not HELD, in a store that assigns subnets:
+	 * "subnet-not-assigned", "subnet-reassigned"; NULL: the state's name. */
+	const char *state_problem;
 	const char *reason; /* why it is not HELD, or what is wrong although it is; "" if nothing */
 	bool stale; /* what is in use is the last known state, the store was not heard yet */
 	const struct network_config *config; /* NULL before there is one */

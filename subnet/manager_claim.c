@@ -26,6 +26,8 @@ bool manager_is_ours(const struct manager *m, const struct lease *l)
 
 	if (l->problem)
 		return false;
+	if (manager_is_assigned(m))
+		return same_name;
 	/* A reservation that names its host and no address. */
 	if (!l->node_id && l->flags & LEASE_RESERVED && !ip_addr_is_set(&l->public_v4) &&
 	    !ip_addr_is_set(&l->public_v6))

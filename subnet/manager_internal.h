@@ -25,12 +25,14 @@ struct manager {
 	int64_t ttl_s;
 	int64_t renew_margin_s;
 	int64_t anti_entropy_s;
+	unsigned traits;
 	uint64_t random;
 	const char *default_backend;
 	const struct manager_ops *ops;
 	void *arg;
 
 	enum manager_state state;
+	const char *state_problem; /* NULL: it has the state's name */
 	char reason[MANAGER_REASON_SIZE];
 	char watch_reason[MANAGER_REASON_SIZE];
 
@@ -120,6 +122,11 @@ struct manager {
 
 	struct manager_view counts; /* only the totals are used */
 };
+
+static inline bool manager_is_assigned(const struct manager *m)
+{
+	return m->traits & STORE_ASSIGNS;
+}
 
 /* manager.c */
 uint64_t manager_random(struct manager *m);

@@ -182,7 +182,7 @@ static void defended(struct manager *m, int64_t now_ms, const struct lease *in_s
  */
 static bool is_undefended(struct manager *m, int64_t now_ms, const struct lease *in_store)
 {
-	if (!manager_same_text(in_store->node_id, m->node_id) ||
+	if (manager_is_assigned(m) || !manager_same_text(in_store->node_id, m->node_id) ||
 	    manager_same_public(in_store, m->attributes) ||
 	    in_store->mod_revision <= m->past_revision)
 		return true;
@@ -237,6 +237,25 @@ static int choose_subnet(struct manager *m, const struct manager_member *ours, s
 	return rc < 0 ? rc : manager_choose_family(m, &m->config.v6, true, ours, &ret->v6, e);
 }
 
+/* The store knows which subnet is ours. What it has of us already is only brought up to date. */
+static void ask_for_ours(struct manager *m, int64_t now_ms, const struct manager_member *ours)
+{
+	static const struct subnet whichever;
+	auto_lease struct lease *l = ours ? lease_copy(ours->lease) : NULL;
+
+	const char *problem = m->state_problem;
+
+	/* What went wrong last stays so until something goes right. */
+	manager_set_state(m, MANAGER_CLAIMING,
+			  m->complaint[0] ? m->complaint
+					  : "asking the store for this host's subnet");
+	m->state_problem = problem;
+	if (l)
+		adopt(m, now_ms, l);
+	else
+		create(m, now_ms, &whichever);
+}
+
 void manager_choose(struct manager *m, int64_t now_ms)
 {
 	struct manager_member *ours = manager_find_ours(m);
@@ -250,6 +269,10 @@ void manager_choose(struct manager *m, int64_t now_ms)
 		manager_set_state(m, MANAGER_LOST, "the store has not confirmed the lease yet");
 		manager_watch_from_list(m, now_ms);
 		manager_retry(m, now_ms);
+		return;
+	}
+	if (manager_is_assigned(m)) {
+		ask_for_ours(m, now_ms, ours);
 		return;
 	}
 	rc = choose_subnet(m, ours, &s, &e);
@@ -315,7 +338,14 @@ void manager_expire(struct manager *m, int64_t now_ms)
 	manager_lost(m, now_ms, "it was not renewed before its time was over");
 }
 
-/* The store says that ours is another host's: we keep what runs and say so until it is resolved. */
+static void stand_by(struct manager *m, int64_t now_ms, const char *why)
+{
+	abandon(m);
+	manager_set_state(m, MANAGER_CONFLICT, why);
+	m->retry_at =
+		now_ms + CONFLICT_RETRY_MS / 2 + (int64_t)(manager_random(m) % CONFLICT_RETRY_MS);
+}
+
 void manager_conflict(struct manager *m, int64_t now_ms, const struct lease *holder)
 {
 	char address[IP_ADDR_TEXT];
@@ -330,10 +360,7 @@ void manager_conflict(struct manager *m, int64_t now_ms, const struct lease *hol
 		 manager_same_text(holder->node_id, m->node_id)
 			 ? ", which has this host's node id: a copied disk image?"
 			 : "");
-	abandon(m);
-	manager_set_state(m, MANAGER_CONFLICT, text);
-	m->retry_at =
-		now_ms + CONFLICT_RETRY_MS / 2 + (int64_t)(manager_random(m) % CONFLICT_RETRY_MS);
+	stand_by(m, now_ms, text);
 }
 
 /* Our create is not in the store, or not any more. */
@@ -392,10 +419,11 @@ void manager_settle(struct manager *m, int64_t now_ms, bool listed)
 	const struct manager_member *older;
 	struct manager_member *mine;
 
-	if (!m->verifying || !m->list_revision || m->revision < m->own->born)
+	if (!m->verifying || !m->list_revision ||
+	    (!manager_is_assigned(m) && m->revision < m->own->born))
 		return;
 	mine = manager_find(m, &m->own->subnet);
-	if (!mine || mine->lease->mod_revision < m->own->born) {
+	if (!mine || (!manager_is_assigned(m) && mine->lease->mod_revision < m->own->born)) {
 		if (listed)
 			vanished(m, now_ms);
 		else
@@ -411,7 +439,10 @@ void manager_settle(struct manager *m, int64_t now_ms, bool listed)
 		return;
 	}
 	manager_set_own(m, &m->own->subnet);
-	older = manager_overlapping(m, &m->own->subnet, mine, mine->lease->born);
+	/* Who assigns subnets answers for them. */
+	older = manager_is_assigned(m)
+			? NULL
+			: manager_overlapping(m, &m->own->subnet, mine, mine->lease->born);
 	if (older)
 		yield(m, now_ms, mine, older->lease);
 	else
@@ -431,7 +462,12 @@ void manager_retry(struct manager *m, int64_t now_ms)
 	case MANAGER_CLAIMING:
 		if (m->verifying)
 			m->retry_at = now_ms + VERIFY_TIMEOUT_MS;
-		manager_list(m);
+		/* Nothing in a list tells whether a subnet is assigned by now. */
+		if (manager_is_assigned(m) && m->state != MANAGER_HELD && m->list_revision &&
+		    m->attributes && !m->verifying && !m->claim_id && !m->adopting)
+			manager_choose(m, now_ms);
+		else
+			manager_list(m);
 		return;
 	case MANAGER_LOST:
 	case MANAGER_CONFLICT:
@@ -444,7 +480,8 @@ void manager_retry(struct manager *m, int64_t now_ms)
 	}
 	if (m->claim_id || m->adopting)
 		return;
-	other = manager_overlapping(m, &m->own->subnet, NULL, UINT64_MAX);
+	other = manager_is_assigned(m) ? NULL
+				       : manager_overlapping(m, &m->own->subnet, NULL, UINT64_MAX);
 	/* The same key is the store's to judge; one that overlaps it only we can see. */
 	if (other && !subnet_equal(&other->lease->subnet, &m->own->subnet))
 		manager_conflict(m, now_ms, other->lease);
@@ -486,6 +523,24 @@ static void lost_race(struct manager *m, int64_t now_ms, struct store_reply *rep
 		schedule_retry(m, now_ms);
 }
 
+/* The store has given this host another subnet than its containers use. */
+static void reassigned(struct manager *m, int64_t now_ms, const struct lease *now)
+{
+	char held[SUBNET_KEY_TEXT];
+	char other[SUBNET_KEY_TEXT] = "another subnet";
+	char text[MANAGER_REASON_SIZE];
+
+	if (now)
+		subnet_format(&now->subnet, other);
+	snprintf(
+		text, sizeof(text),
+		"the store assigns %s to this host, whose containers use %s; restart flanneld when "
+		"they are gone",
+		other, subnet_format(&m->own->subnet, held));
+	stand_by(m, now_ms, text);
+	m->state_problem = "subnet-reassigned";
+}
+
 void manager_on_created(struct manager *m, int64_t now_ms, struct store_reply *reply)
 {
 	switch (reply->status) {
@@ -494,14 +549,24 @@ void manager_on_created(struct manager *m, int64_t now_ms, struct store_reply *r
 		lease_free(m->own);
 		m->own = STEAL(reply->holder);
 		m->taken_over = false;
+		if (manager_is_assigned(m))
+			manager_upsert(m, lease_copy(m->own));
 		if (m->own->flags & LEASE_EXPIRES)
 			renewed(m, now_ms, m->claim_asked_ms, reply->ttl_s);
 		alive(m, now_ms);
 		return;
 	case STORE_CONFLICT:
-		lost_race(m, now_ms, reply);
+		if (manager_is_assigned(m))
+			reassigned(m, now_ms, reply->holder);
+		else
+			lost_race(m, now_ms, reply);
+		return;
+	case STORE_ABSENT:
+		manager_claim_failed(m, now_ms, &reply->err);
+		m->state_problem = "subnet-not-assigned";
 		return;
 	default:
+		m->state_problem = NULL;
 		/* If it did happen after all, the list or the next create shows it as ours. */
 		manager_claim_failed(m, now_ms, &reply->err);
 	}

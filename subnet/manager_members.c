@@ -145,10 +145,14 @@ void manager_find_twins(struct manager *m)
 }
 
 /* Ours, or about to be: the event of a create may come before its answer. */
-static bool is_own_subnet(const struct manager *m, const struct subnet *s)
+static bool is_own(const struct manager *m, const struct lease *l)
 {
-	return (m->own && subnet_equal(s, &m->own->subnet)) ||
-	       (m->claim_id && m->creating && subnet_equal(s, &m->claiming));
+	if (m->own && subnet_equal(&l->subnet, &m->own->subnet))
+		return true;
+	if (!m->claim_id || !m->creating)
+		return false;
+	return manager_is_assigned(m) ? manager_same_text(l->node_name, m->node_name)
+				      : subnet_equal(&l->subnet, &m->claiming);
 }
 
 void manager_upsert(struct manager *m, struct lease *lease)
@@ -157,7 +161,7 @@ void manager_upsert(struct manager *m, struct lease *lease)
 	char key[SUBNET_KEY_TEXT];
 	bool changed = true;
 
-	if (!member && m->members.len >= STORE_LEASES_MAX && !is_own_subnet(m, &lease->subnet)) {
+	if (!member && m->members.len >= STORE_LEASES_MAX && !is_own(m, lease)) {
 		manager_add_junk(m, subnet_key_format(&lease->subnet, key),
 				 "more than 65536 leases");
 		lease_free(lease);
@@ -167,7 +171,7 @@ void manager_upsert(struct manager *m, struct lease *lease)
 	if (!member) {
 		member = xcalloc(1, sizeof(*member));
 		member->lease = lease;
-		member->own = is_own_subnet(m, &lease->subnet);
+		member->own = is_own(m, lease);
 		hash_table_add(&m->members, &member->link, hash_of);
 		m->unreadable += lease->problem != NULL;
 	} else if (lease->mod_revision < member->lease->mod_revision) {

@@ -182,7 +182,7 @@ void manager_remove_leftover(struct manager *m, const struct manager_member *mem
 {
 	const struct lease *l;
 
-	if (!member)
+	if (!member || manager_is_assigned(m))
 		return;
 	l = member->lease;
 	/*

@@ -183,7 +183,7 @@ static void compare_entry(void *arg, const struct mem_entry *e)
 	if (!e->lease)
 		return;
 	p->leases++;
-	p->mine += e->handle && e->lease->node_id &&
+	p->mine += !(e->lease->flags & LEASE_RESERVED) && e->lease->node_id &&
 		   strcmp(e->lease->node_id, p->h->node_id) == 0 &&
 		   ip_addr_equal(&e->lease->public_v4, &p->h->address);
 	member = manager_member_of(p->view.members, &e->lease->subnet);
@@ -242,6 +242,16 @@ static void check_own(struct host *h, const struct manager_view *v)
 		world_violation(h->w, h, "P10: shows an end of a reservation");
 }
 
+/* The store has given it another subnet than its containers use, and says so. */
+static bool is_reassigned(const struct host *h, const struct manager_view *v)
+{
+	struct subnet subnet;
+
+	return mem_db_assigned(h->w->db, h->name, &subnet) && v->own && v->state_problem &&
+	       strcmp(v->state_problem, "subnet-reassigned") == 0 &&
+	       !subnet_equal(&subnet, &v->own->subnet);
+}
+
 static void check_at_end(struct host *h)
 {
 	struct picture p = { .h = h };
@@ -261,7 +271,7 @@ static void check_at_end(struct host *h)
 		check_own(h, v);
 	else if (!v->reason[0])
 		world_violation(h->w, h, "P10: %s without a reason", manager_state_name(v->state));
-	else if (!(v->state == MANAGER_CONFLICT && p.in_the_way) &&
+	else if (!(v->state == MANAGER_CONFLICT && (p.in_the_way || is_reassigned(h, v))) &&
 		 !(v->state == MANAGER_CLAIMING && is_full(h->w, v)))
 		world_violation(h->w, h, "P3: is still %s: %s", manager_state_name(v->state),
 				v->reason);

@@ -291,7 +291,7 @@ static void replace_store(struct world *w, struct mem_db *db)
 static void wipe(struct world *w)
 {
 	world_trace(w, NULL, "the store is wiped");
-	replace_store(w, mem_db_new());
+	replace_store(w, world_new_db(w));
 }
 
 static void restore(struct world *w)
@@ -396,39 +396,55 @@ static void config_changes(struct world *w)
 	world_plan(w, w->now + some_time(w), NULL, config_again, 0);
 }
 
+/* ---- a store that assigns subnets ---- */
+
+static void assign_again(struct world *w, struct item *item)
+{
+	const struct host *h = item->data;
+	struct subnet subnet;
+
+	if (!mem_db_assigned(w->db, h->name, &subnet))
+		world_assign(w, h);
+}
+
+/* A node is deleted, and made again after some time: with another subnet, or with its own. */
+static void unassign(struct world *w)
+{
+	struct host *h = any_host(w);
+	struct subnet subnet;
+
+	if (!(w->traits & STORE_ASSIGNS) || !mem_db_assigned(w->db, h->name, &subnet))
+		return;
+	world_trace(w, h, "has no subnet any more");
+	mem_db_assign(w->db, h->name, NULL);
+	world_store_changed(w);
+	if (world_chance(w, 300)) {
+		mem_db_assign(w->db, h->name, &subnet);
+		world_store_changed(w);
+	}
+	world_plan_data(w, w->now + some_time(w), NULL, assign_again, h, NULL);
+}
+
 static const struct fault {
 	void (*happen)(struct world *w);
 	bool unsafe; /* leases that were kept as they should be can be lost by it */
 } faults[] = {
-	{ cut_one, false },
-	{ cut_many, false },
-	{ pause_one, false },
-	{ half_open, false },
-	{ crash, false },
-	{ crash_all, false },
-	{ reboot, false },
-	{ reinstall, false },
-	{ move, false },
-	{ publish, false },
-	{ store_down, false },
-	{ compact, false },
-	{ snapshot, false },
-	{ config_changes, false },
-	{ junk, false },
-	{ clock_jumps, false },
-	{ wipe, true },
-	{ restore, true },
-	{ copy_image, true },
-	{ admin_deletes, true },
-	{ admin_overwrites, true },
-	{ paused_leader, true },
+	{ cut_one, false },         { cut_many, false },       { pause_one, false },
+	{ half_open, false },       { crash, false },          { crash_all, false },
+	{ reboot, false },          { reinstall, false },      { move, false },
+	{ publish, false },         { store_down, false },     { compact, false },
+	{ snapshot, false },        { config_changes, false }, { junk, false },
+	{ clock_jumps, false },     { unassign, false },       { wipe, true },
+	{ restore, true },          { copy_image, true },      { admin_deletes, true },
+	{ admin_overwrites, true }, { paused_leader, true },
 };
 
 void fault_choose(struct world *w)
 {
 	static const int64_t intervals[] = { 10, 30, 120, 600 };
 
-	w->unsafe = world_chance(w, 500);
+	/* A key of a store that assigns is made by the store alone. */
+	w->unsafe = !(w->traits & STORE_ASSIGNS) && world_chance(w, 500);
 	w->fault_interval = intervals[world_below(w, ARRAY_LEN(intervals))] * SECOND;
 	for (size_t i = 0; i < ARRAY_LEN(faults); i++) {
 		if ((w->unsafe || !faults[i].unsafe) && world_chance(w, 400))
@@ -462,7 +478,10 @@ void fault_calm(struct world *w)
 	world_write_config(w);
 	for (unsigned i = 0; i < w->hosts_len; i++) {
 		struct host *h = &w->hosts[i];
+		struct subnet subnet;
 
+		if (w->traits & STORE_ASSIGNS && !mem_db_assigned(w->db, h->name, &subnet))
+			world_assign(w, h);
 		set_cut(h, false);
 		if (!h->flannel && !h->m)
 			host_start(h);

@@ -448,6 +448,7 @@ void host_start(struct host *h)
 		.ttl_s = w->ttl_s,
 		.renew_margin_s = MIN((int64_t)3600, w->ttl_s / 4),
 		.anti_entropy_s = MANAGER_ANTI_ENTROPY_S,
+		.traits = w->traits,
 		.seed = world_random(w),
 		.default_backend = "vxlan",
 	};

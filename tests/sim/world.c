@@ -171,6 +171,30 @@ void world_write_config(struct world *w)
 	world_store_changed(w);
 }
 
+struct mem_db *world_new_db(const struct world *w)
+{
+	struct mem_db *db = mem_db_new();
+
+	mem_db_set_traits(db, w->traits);
+	return db;
+}
+
+void world_assign(struct world *w, const struct host *h)
+{
+	u128 base = (u128)10 << 24 | (u128)(256 + w->assigned++) << 8;
+	struct subnet subnet = { .v4 = { ip_addr_from_u128(AF_INET, base), 24 } };
+	char text[SUBNET_KEY_TEXT];
+
+	world_trace(w, h, "is assigned %s", subnet_format(&subnet, text));
+	mem_db_assign(w->db, h->name, &subnet);
+	world_store_changed(w);
+}
+
+static void assign(struct world *w, struct item *item)
+{
+	world_assign(w, item->data);
+}
+
 /* A server looks twice a second for what has run out. */
 static void expire(struct world *w, struct item *item)
 {
@@ -205,7 +229,12 @@ static void choose_kind(struct world *w, unsigned hosts)
 	w->delay_ms = delays[world_below(w, ARRAY_LEN(delays))];
 	w->loss_permille = world_chance(w, 500) ? 0 : (unsigned)world_below(w, 60);
 	w->zombie_permille = world_chance(w, 700) ? 0 : (unsigned)world_below(w, 30);
-	w->tight = hosts <= 100 && world_chance(w, 150);
+	w->traits = STORE_ORDERED;
+	if (!world_chance(w, 200))
+		w->traits |= STORE_EXPIRES;
+	else if (world_chance(w, 500))
+		w->traits = STORE_ASSIGNS;
+	w->tight = hosts <= 100 && !(w->traits & STORE_ASSIGNS) && world_chance(w, 150);
 	w->keeps_state = world_chance(w, 500);
 	fault_choose(w);
 	if (w->tight && world_chance(w, 500)) {
@@ -215,6 +244,8 @@ static void choose_kind(struct world *w, unsigned hosts)
 		w->config = xasprintf("{\"Network\":\"10.0.0.0/8\",\"SubnetLen\":24,"
 				      "\"SubnetMin\":\"10.1.0.0\",\"SubnetMax\":\"10.1.%u.0\"}",
 				      hosts + 2);
+	else if (w->traits & STORE_ASSIGNS)
+		w->config = xstrdup("{\"Network\":\"10.0.0.0/8\"}");
 	else if (world_chance(w, 200))
 		w->config = xstrdup("{\"Network\":\"10.0.0.0/8\",\"EnableIPv6\":true,"
 				    "\"IPv6Network\":\"fd10::/40\"}");
@@ -264,6 +295,9 @@ static void make_hosts(struct world *w, unsigned hosts)
 		h->address = ip_addr_from_u128(AF_INET, ((u128)192 << 24 | 168 << 16) + 256 + i);
 		world_plan(w, w->now + (at_once ? 0 : (int64_t)world_below(w, 5 * SECOND)), h,
 			   first_start, 0);
+		if (w->traits & STORE_ASSIGNS)
+			world_plan_data(w, w->now + (int64_t)world_below(w, 20 * SECOND), NULL,
+					assign, h, NULL);
 	}
 }
 
@@ -274,9 +308,9 @@ bool world_run(struct world *w, uint64_t seed, unsigned hosts, int64_t minutes, 
 	w->end = w->now + minutes * MINUTE;
 	/* Longer than the slowest of what heals: the list that is compared every 6 minutes. */
 	w->quiet_from = w->end - 14 * MINUTE;
-	w->db = mem_db_new();
 	w->cluster = 1;
 	choose_kind(w, hosts);
+	w->db = world_new_db(w);
 	world_write_config(w);
 	make_hosts(w, hosts);
 	if (w->other_config)

@@ -117,6 +117,8 @@ struct world {
 	char *config;
 	int64_t store_disturbed_at;
 	/* the kind of this run */
+	unsigned traits;   /* of the store */
+	unsigned assigned; /* subnets that were ever assigned, in a store that does that */
 	int64_t ttl_s;
 	int64_t flannel_ttl_s;
 	int64_t end;
@@ -165,6 +167,10 @@ void world_violation(struct world *w, const struct host *h, const char *fmt, ...
 /* After every change of the store: whoever watches will hear of it. */
 void world_store_changed(struct world *w);
 void world_write_config(struct world *w);
+/* An empty one, of this run's kind. */
+struct mem_db *world_new_db(const struct world *w);
+/* The store's own hand: this host has a subnet from now on that nobody had before. */
+void world_assign(struct world *w, const struct host *h);
 /* `ret` must be released with world_fini in any case. True if everything held. */
 bool world_run(struct world *w, uint64_t seed, unsigned hosts, int64_t minutes, bool trace);
 void world_fini(struct world *w);

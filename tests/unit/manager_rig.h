@@ -149,7 +149,7 @@ static UNUSED struct lease *lease(const char *key, const char *address, const ch
 #define theirs(key, create, mod, in_store)                                                         \
 	lease(key, "192.0.2.9", OTHER, "other", create, mod, in_store)
 
-static UNUSED struct rig *rig_new(const char *previous)
+static UNUSED struct rig *rig_of(const char *previous, unsigned traits)
 {
 	struct rig *r = xcalloc(1, sizeof(*r));
 	struct manager_options o = { .node_id = ME,
@@ -157,6 +157,7 @@ static UNUSED struct rig *rig_new(const char *previous)
 				     .ttl_s = 600,
 				     .renew_margin_s = 60,
 				     .anti_entropy_s = 300,
+				     .traits = traits,
 				     .seed = 7,
 				     .default_backend = "vxlan" };
 
@@ -169,6 +170,11 @@ static UNUSED struct rig *rig_new(const char *previous)
 	r->attributes->backend_type = xstrdup("vxlan");
 	manager_start(r->m, r->now);
 	return r;
+}
+
+static UNUSED struct rig *rig_new(const char *previous)
+{
+	return rig_of(previous, STORE_EXPIRES | STORE_ORDERED);
 }
 
 static UNUSED void rig_free(struct rig *r)
