@@ -5,6 +5,7 @@
  *   manager.c          inputs, lists, events, deadlines
  *   manager_config.c   the network configuration
  *   manager_lease.c    the own lease: claimed, adopted, verified, kept, lost
+ *   manager_adopt.c    ... found in the store
  *   manager_own.c      the own key once it is held
  *   manager_members.c  the picture of the store
  *   manager_claim.c    the choice of a subnet
@@ -185,6 +186,17 @@ void manager_conflict(struct manager *m, int64_t now_ms, const struct lease *hol
 void manager_on_created(struct manager *m, int64_t now_ms, struct store_reply *reply);
 void manager_on_updated(struct manager *m, int64_t now_ms, struct store_reply *reply);
 void manager_on_keepalive(struct manager *m, int64_t now_ms, struct store_reply *reply);
+
+/* What is under way for a lease that is ours no more. */
+void manager_abandon(struct manager *m);
+/* The own lease is known to live: who else is there decides. */
+void manager_alive(struct manager *m, int64_t now_ms);
+
+/* manager_adopt.c */
+/* `in_store` is ours, as far as it says. */
+void manager_adopt(struct manager *m, int64_t now_ms, const struct lease *in_store);
+/* Our question stands in it; consumed. */
+void manager_on_challenged(struct manager *m, int64_t now_ms, struct lease *marked);
 
 /* manager_own.c */
 /* What we publish, or did: a lease with its address is no other host's. */

@@ -19,7 +19,6 @@
 #define VERIFY_TIMEOUT_MS 2000
 #define HELD_CALM_MS      10000 /* a lease that is lost sooner is claimed again less eagerly */
 #define RACES_MAX         3     /* lost in a row before the picture is asked for again */
-#define CHALLENGE_MS      2000 /* a host that lives is told of a question and answers within this */
 
 struct lease *manager_wanted(const struct manager *m, const struct subnet *s)
 {
@@ -48,7 +47,7 @@ void manager_abandon_keepalive(struct manager *m)
 }
 
 /* What is under way for a lease that is ours no more. */
-static void abandon(struct manager *m)
+void manager_abandon(struct manager *m)
 {
 	m->claim_id = 0;
 	m->adopting = false;
@@ -107,7 +106,7 @@ static void create(struct manager *m, int64_t now_ms, const struct subnet *s)
 	m->claim_id = manager_submit(m, STORE_CREATE, l);
 }
 
-static void alive(struct manager *m, int64_t now_ms)
+void manager_alive(struct manager *m, int64_t now_ms)
 {
 	m->adopting = false;
 	m->verifying = true;
@@ -128,105 +127,6 @@ void manager_update(struct manager *m, const struct lease *in_store)
 	m->creating = false;
 	m->claim_floor = m->floor;
 	m->claim_id = manager_submit(m, STORE_UPDATE, l);
-}
-
-/* Asks the host of this lease, by a mark in it that changes nothing else, whether it lives. */
-static void challenge(struct manager *m, const struct lease *in_store)
-{
-	auto_lease struct lease *l = lease_copy(in_store);
-	char address[IP_ADDR_TEXT];
-	char key[SUBNET_KEY_TEXT];
-
-	free(l->claim);
-	l->claim = xstrdup(ip_addr_format(manager_public_address(m->attributes), address));
-	abandon(m);
-	m->creating = false;
-	m->challenging = true;
-	m->claim_floor = m->floor;
-	m->claim_id = manager_submit(m, STORE_UPDATE, l);
-	manager_note(m, LOG_LEVEL_INFO, "lease-asked-for",
-		     "%s has this host's node id and another public address, %s: this host's of "
-		     "before it moved, unless that host answers within %d s",
-		     subnet_format(&l->subnet, key),
-		     ip_addr_format(manager_public_address(l), address), CHALLENGE_MS / 1000);
-}
-
-static void on_challenged(struct manager *m, int64_t now_ms, struct lease *marked)
-{
-	m->challenging = false;
-	m->challenged = marked->mod_revision;
-	m->challenged_subnet = marked->subnet;
-	m->challenge_ms = m->retry_at = now_ms + CHALLENGE_MS;
-	manager_upsert(m, marked);
-}
-
-static void defended(struct manager *m, int64_t now_ms, const struct lease *in_store)
-{
-	struct manager_member *member = manager_find(m, &in_store->subnet);
-
-	m->challenged = 0;
-	if (member) {
-		member->defended = true;
-		manager_find_twins(m);
-	}
-	if (m->was_held)
-		manager_conflict(m, now_ms, in_store);
-	else
-		manager_choose(m, now_ms);
-}
-
-/*
- * A lease with our node id and another address is of this host, which has moved; or of a host that
- * lives, and we are a copy of its disk. A live one writes its lease again when it finds our mark in
- * it. True if the lease is free to be taken over; else something is under way.
- */
-static bool is_undefended(struct manager *m, int64_t now_ms, const struct lease *in_store)
-{
-	if (manager_is_assigned(m) || !manager_same_text(in_store->node_id, m->node_id) ||
-	    manager_same_public(in_store, m->attributes) ||
-	    in_store->mod_revision <= m->past_revision)
-		return true;
-	if (!m->challenged || !subnet_equal(&in_store->subnet, &m->challenged_subnet)) {
-		challenge(m, in_store);
-	} else if (in_store->mod_revision != m->challenged) {
-		defended(m, now_ms, in_store);
-	} else if (now_ms < m->challenge_ms) {
-		m->retry_at = m->challenge_ms;
-	} else {
-		m->challenged = 0;
-		return true;
-	}
-	return false;
-}
-
-/* `in_store` is ours, from this or an earlier life. */
-static void adopt(struct manager *m, int64_t now_ms, const struct lease *in_store)
-{
-	struct lease *l;
-	bool same;
-
-	if (!is_undefended(m, now_ms, in_store))
-		return;
-	l = manager_wanted(m, &in_store->subnet);
-	same = lease_equal(l, in_store);
-	l->mod_revision = in_store->mod_revision;
-	l->born = in_store->born;
-	l->id = in_store->id;
-	l->flags = in_store->flags;
-	abandon(m);
-	m->adopting = true;
-	m->taken_over = manager_same_text(in_store->node_id, m->node_id) &&
-			!manager_same_public(in_store, m->attributes) && !m->was_held;
-	m->past_revision = in_store->mod_revision;
-	lease_free(m->own);
-	m->own = l;
-	manager_set_own(m, &l->subnet);
-	if (!same)
-		manager_update(m, l);
-	else if (l->flags & LEASE_EXPIRES)
-		manager_keep_alive(m, now_ms);
-	else
-		alive(m, now_ms);
 }
 
 static int choose_subnet(struct manager *m, const struct manager_member *ours, struct subnet *ret,
@@ -251,7 +151,7 @@ static void ask_for_ours(struct manager *m, int64_t now_ms, const struct manager
 					  : "asking the store for this host's subnet");
 	m->state_problem = problem;
 	if (l)
-		adopt(m, now_ms, l);
+		manager_adopt(m, now_ms, l);
 	else
 		create(m, now_ms, &whichever);
 }
@@ -292,7 +192,7 @@ void manager_choose(struct manager *m, int64_t now_ms)
 	if (ours && subnet_equal(&ours->lease->subnet, &s)) {
 		auto_lease struct lease *l = lease_copy(ours->lease);
 
-		adopt(m, now_ms, l);
+		manager_adopt(m, now_ms, l);
 	} else {
 		create(m, now_ms, &s);
 	}
@@ -321,7 +221,7 @@ static void held(struct manager *m, int64_t now_ms)
 
 void manager_lost(struct manager *m, int64_t now_ms, const char *why)
 {
-	abandon(m);
+	manager_abandon(m);
 	m->counts.lost_total++;
 	manager_set_state(m, MANAGER_LOST, why);
 	/* At once, unless it comes and goes. */
@@ -340,7 +240,7 @@ void manager_expire(struct manager *m, int64_t now_ms)
 
 static void stand_by(struct manager *m, int64_t now_ms, const char *why)
 {
-	abandon(m);
+	manager_abandon(m);
 	manager_set_state(m, MANAGER_CONFLICT, why);
 	m->retry_at =
 		now_ms + CONFLICT_RETRY_MS / 2 + (int64_t)(manager_random(m) % CONFLICT_RETRY_MS);
@@ -367,11 +267,11 @@ void manager_conflict(struct manager *m, int64_t now_ms, const struct lease *hol
 static void vanished(struct manager *m, int64_t now_ms)
 {
 	if (m->was_held) {
-		abandon(m);
+		manager_abandon(m);
 		schedule_retry(m, now_ms);
 		return;
 	}
-	abandon(m);
+	manager_abandon(m);
 	lease_free(STEAL(m->own));
 	manager_set_own(m, NULL);
 	manager_set_state(m, MANAGER_LISTING, "the new lease was deleted at once");
@@ -407,7 +307,7 @@ static void yield(struct manager *m, int64_t now_ms, struct manager_member *mine
 		manager_conflict(m, now_ms, older);
 		return;
 	}
-	abandon(m);
+	manager_abandon(m);
 	lease_free(STEAL(m->own));
 	manager_set_own(m, NULL);
 	m->previous = (struct subnet){ 0 };
@@ -514,7 +414,7 @@ static void lost_race(struct manager *m, int64_t now_ms, struct store_reply *rep
 	/* It may be ours by a create whose end we did not see. Once we were there, an id without
 	 * an address is another host's. */
 	if (manager_is_ours(m, holder) && (!m->was_held || manager_is_our_address(m, holder)))
-		adopt(m, now_ms, holder);
+		manager_adopt(m, now_ms, holder);
 	else if (m->was_held)
 		manager_conflict(m, now_ms, holder);
 	else if (++m->races <= RACES_MAX)
@@ -553,7 +453,7 @@ void manager_on_created(struct manager *m, int64_t now_ms, struct store_reply *r
 			manager_upsert(m, lease_copy(m->own));
 		if (m->own->flags & LEASE_EXPIRES)
 			renewed(m, now_ms, m->claim_asked_ms, reply->ttl_s);
-		alive(m, now_ms);
+		manager_alive(m, now_ms);
 		return;
 	case STORE_CONFLICT:
 		if (manager_is_assigned(m))
@@ -577,7 +477,7 @@ void manager_on_updated(struct manager *m, int64_t now_ms, struct store_reply *r
 	switch (reply->status) {
 	case STORE_OK:
 		if (m->challenging) {
-			on_challenged(m, now_ms, STEAL(reply->holder));
+			manager_on_challenged(m, now_ms, STEAL(reply->holder));
 			return;
 		}
 		lease_free(m->own);
@@ -588,7 +488,7 @@ void manager_on_updated(struct manager *m, int64_t now_ms, struct store_reply *r
 			if (m->own->flags & LEASE_EXPIRES)
 				manager_keep_alive(m, now_ms);
 			else
-				alive(m, now_ms);
+				manager_alive(m, now_ms);
 			return;
 		}
 		m->write_failed = false;
@@ -607,7 +507,7 @@ void manager_on_updated(struct manager *m, int64_t now_ms, struct store_reply *r
 		manager_claim_failed(m, now_ms, &reply->err);
 	}
 	if (m->adopting || m->challenging)
-		abandon(m);
+		manager_abandon(m);
 	schedule_retry(m, now_ms);
 }
 
@@ -620,7 +520,7 @@ void manager_on_keepalive(struct manager *m, int64_t now_ms, struct store_reply 
 			backoff_reset(&m->backoff);
 		renewed(m, now_ms, m->keepalive_asked_ms, reply->ttl_s);
 		if (m->adopting)
-			alive(m, now_ms);
+			manager_alive(m, now_ms);
 		return;
 	}
 	m->counts.renewals_failed++;
@@ -632,7 +532,7 @@ void manager_on_keepalive(struct manager *m, int64_t now_ms, struct store_reply 
 	} else if (m->state == MANAGER_HELD) {
 		manager_lost(m, now_ms, "the store says that the lease has expired");
 	} else {
-		abandon(m);
+		manager_abandon(m);
 		schedule_retry(m, now_ms);
 	}
 }

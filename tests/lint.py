@@ -56,7 +56,6 @@ FILE_MAX_LINES = 600
 FUNCTION_MAX_LINES = 60
 # Files from before there was a limit. This list only becomes shorter.
 STILL_LONG = {
-    "stores/etcd/etcd_store.c",
 }
 
 SKIPPED_DIRECTORIES = {".git", "__pycache__", ".pytest_cache"}

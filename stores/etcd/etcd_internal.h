@@ -30,6 +30,49 @@ struct etcd_store {
 	size_t message_max; /* ETCD_MESSAGE_MAX */
 };
 
+/* One store request on its way: a chain of etcd calls that ends in one reply. */
+struct etcd_request {
+	struct etcd_store *store;
+	struct etcd_request *next;
+	struct etcd_call *call;
+	enum store_op op;
+	store_reply_fn *fn;
+	void *arg;
+	struct lease *lease; /* copy of the request's */
+	char *key;
+	char *value;
+	int64_t ttl_s;
+	int64_t handle;
+	uint64_t config_revision; /* CONFIG_SET */
+	unsigned attempts;
+	unsigned grants;      /* handles asked for */
+	bool grant_uncertain; /* this one may have been granted before */
+	bool granted;
+	bool uncertain; /* the write was sent and its end not seen */
+	uint64_t list_revision;
+	uint64_t list_cluster;
+	size_t leases_cap;
+	size_t junk_cap;
+	struct store_reply reply;
+};
+
+/* Ends the request. */
+void etcd_answer(struct etcd_request *r, enum store_status status);
+/* ... for a failure that needs no more thought than its gRPC code. */
+void etcd_answer_failure(struct etcd_request *r, const struct etcd_result *result);
+/* Posts `body`, which is released, for this request. */
+void etcd_request_call(struct etcd_request *r, const char *path, char *body, bool write,
+		       etcd_call_fn *fn);
+/* Gives back a handle that holds nothing. If this fails it expires by itself. */
+void etcd_drop_handle(struct etcd_request *r);
+/* A key that is bound to no lease of etcd's was put there by hand. */
+void etcd_set_store_part(struct lease *lease, int64_t etcd_lease);
+
+/* etcd_write.c: UPDATE, REMOVE, CONFIG_SET, and CREATE of what does not expire. */
+void etcd_send_txn(struct etcd_request *r);
+/* CREATE: asks for a handle that nobody has, and then writes. */
+void etcd_grant(struct etcd_request *r);
+
 /* Reads one key under subnets_prefix. The result is a lease, or NULL and *ret_reason: caller frees
  * either. */
 struct lease *etcd_read_lease(const struct etcd_store *s, const struct etcd_kv *kv,

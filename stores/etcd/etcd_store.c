@@ -9,36 +9,6 @@
 #define PAGE_LEN 1000
 /* A page of a list may find its revision compacted; the list then starts again, this often. */
 #define LIST_ATTEMPTS 4
-/* How often an unknown outcome is looked into before it is given back as unknown. */
-#define READ_BACK_ATTEMPTS 3
-/* Handles that one create asks for: an id may be taken, a handle be lost before it is used. */
-#define GRANT_ATTEMPTS 3
-
-/* One store request on its way: a chain of etcd calls that ends in one reply. */
-struct etcd_request {
-	struct etcd_store *store;
-	struct etcd_request *next;
-	struct etcd_call *call;
-	enum store_op op;
-	store_reply_fn *fn;
-	void *arg;
-	struct lease *lease; /* copy of the request's */
-	char *key;
-	char *value;
-	int64_t ttl_s;
-	int64_t handle;
-	uint64_t config_revision; /* CONFIG_SET */
-	unsigned attempts;
-	unsigned grants;      /* handles asked for */
-	bool grant_uncertain; /* this one may have been granted before */
-	bool granted;
-	bool uncertain; /* the write was sent and its end not seen */
-	uint64_t list_revision;
-	uint64_t list_cluster;
-	size_t leases_cap;
-	size_t junk_cap;
-	struct store_reply reply;
-};
 
 static struct etcd_store *etcd_store_of(struct store *s)
 {
@@ -62,7 +32,7 @@ char *etcd_clean_prefix(const char *prefix)
 }
 
 /* A key that is bound to no lease of etcd's was put there by hand. */
-static void set_store_part(struct lease *lease, int64_t etcd_lease)
+void etcd_set_store_part(struct lease *lease, int64_t etcd_lease)
 {
 	lease->id = (u128)etcd_lease;
 	lease->flags = etcd_lease ? LEASE_EXPIRES : LEASE_RESERVED;
@@ -82,7 +52,7 @@ struct lease *etcd_read_lease(const struct etcd_store *s, const struct etcd_kv *
 	}
 	lease->born = kv->create_revision;
 	lease->mod_revision = kv->mod_revision;
-	set_store_part(lease, kv->lease);
+	etcd_set_store_part(lease, kv->lease);
 	if (!kv->deleted && lease_value_parse(kv->value, kv->value_size, lease, &e) < 0)
 		lease->problem = xstrdup(e.text);
 	return lease_compact(STEAL(lease));
@@ -103,7 +73,7 @@ static void request_free(struct etcd_request *r)
 	free(r);
 }
 
-static void answer(struct etcd_request *r, enum store_status status)
+void etcd_answer(struct etcd_request *r, enum store_status status)
 {
 	struct store_reply reply = r->reply;
 	store_reply_fn *fn = r->fn;
@@ -121,7 +91,7 @@ static void ignore_result(void *arg UNUSED, const struct etcd_result *result UNU
 }
 
 /* Gives back a handle that holds nothing. If this fails it expires by itself. */
-static void drop_handle(struct etcd_request *r)
+void etcd_drop_handle(struct etcd_request *r)
 {
 	auto_free char *body = etcd_encode_lease_id(r->handle);
 
@@ -129,7 +99,7 @@ static void drop_handle(struct etcd_request *r)
 }
 
 /* A failure that needs no more thought than its gRPC code. */
-static void answer_failure(struct etcd_request *r, const struct etcd_result *result)
+void etcd_answer_failure(struct etcd_request *r, const struct etcd_result *result)
 {
 	enum store_status status = STORE_INVALID;
 
@@ -156,11 +126,12 @@ static void answer_failure(struct etcd_request *r, const struct etcd_result *res
 	if (r->uncertain)
 		status = STORE_UNKNOWN;
 	else if (r->granted)
-		drop_handle(r);
-	answer(r, status);
+		etcd_drop_handle(r);
+	etcd_answer(r, status);
 }
 
-static void call(struct etcd_request *r, const char *path, char *body, bool write, etcd_call_fn *fn)
+void etcd_request_call(struct etcd_request *r, const char *path, char *body, bool write,
+		       etcd_call_fn *fn)
 {
 	auto_free char *owned = body;
 
@@ -182,12 +153,12 @@ static void on_config(void *arg, const struct etcd_result *result)
 
 	r->call = NULL;
 	if (result->code != ETCD_OK) {
-		answer_failure(r, result);
+		etcd_answer_failure(r, result);
 		return;
 	}
 	if (etcd_decode_range(result->reply, &header, &kvs, &r->reply.err) < 0) {
 		etcd_kvs_fini(&kvs);
-		answer(r, STORE_UNAVAILABLE);
+		etcd_answer(r, STORE_UNAVAILABLE);
 		return;
 	}
 	note_header(r->store, &header);
@@ -197,12 +168,12 @@ static void on_config(void *arg, const struct etcd_result *result)
 		r->reply.config_size = kvs.items[0].value_size;
 		r->reply.config_revision = kvs.items[0].mod_revision;
 		etcd_kvs_fini(&kvs);
-		answer(r, STORE_OK);
+		etcd_answer(r, STORE_OK);
 		return;
 	}
 	etcd_kvs_fini(&kvs);
 	err_set(&r->reply.err, -ENOENT, "etcd: there is no key %s", r->store->config_key);
-	answer(r, STORE_ABSENT);
+	etcd_answer(r, STORE_ABSENT);
 }
 
 static void list_add(struct etcd_request *r, const struct etcd_kv *kv)
@@ -233,7 +204,7 @@ static void list_again(struct etcd_request *r, const char *why)
 		return;
 	}
 	err_set(&r->reply.err, -EAGAIN, "etcd: list: %s", why);
-	answer(r, STORE_UNAVAILABLE);
+	etcd_answer(r, STORE_UNAVAILABLE);
 }
 
 static void on_page(void *arg, const struct etcd_result *result)
@@ -249,7 +220,7 @@ static void on_page(void *arg, const struct etcd_result *result)
 		return;
 	}
 	if (result->code != ETCD_OK) {
-		answer_failure(r, result);
+		etcd_answer_failure(r, result);
 		return;
 	}
 	header = etcd_decode_header(result->reply);
@@ -264,21 +235,21 @@ static void on_page(void *arg, const struct etcd_result *result)
 	}
 	/* Asked for before this page is read, so that the server works on it meanwhile. */
 	if (etcd_decode_next_key(result->reply, &next, &r->reply.err) < 0) {
-		answer(r, STORE_UNAVAILABLE);
+		etcd_answer(r, STORE_UNAVAILABLE);
 		return;
 	}
 	if (next)
 		list_page(r, next);
 	if (etcd_decode_range(result->reply, &header, &kvs, &r->reply.err) < 0) {
 		etcd_kvs_fini(&kvs);
-		answer(r, STORE_UNAVAILABLE);
+		etcd_answer(r, STORE_UNAVAILABLE);
 		return;
 	}
 	if (r->reply.leases_len + kvs.len > STORE_LEASES_MAX) {
 		err_set(&r->reply.err, -EFBIG, "etcd: more than %d leases under %s",
 			STORE_LEASES_MAX, r->store->subnets_prefix);
 		etcd_kvs_fini(&kvs);
-		answer(r, STORE_INVALID);
+		etcd_answer(r, STORE_INVALID);
 		return;
 	}
 	for (size_t i = 0; i < kvs.len; i++)
@@ -286,206 +257,16 @@ static void on_page(void *arg, const struct etcd_result *result)
 	etcd_kvs_fini(&kvs);
 	if (!next) {
 		r->reply.revision = r->list_revision;
-		answer(r, STORE_OK);
+		etcd_answer(r, STORE_OK);
 	}
 }
 
 static void list_page(struct etcd_request *r, const char *from)
 {
-	call(r, "kv/range",
-	     etcd_encode_range(from, r->store->subnets_end, PAGE_LEN, r->list_revision), false,
-	     on_page);
-}
-
-/* The lease as it stands in the store after a write of ours at `revision`; `now` is the store's. */
-static void answer_written(struct etcd_request *r, uint64_t revision, uint64_t now)
-{
-	r->reply.revision = now;
-	r->reply.ttl_s = r->ttl_s;
-	if (r->op == STORE_CONFIG_SET) {
-		r->reply.config_revision = revision;
-	} else if (r->op != STORE_REMOVE) {
-		r->reply.holder = lease_copy(r->lease);
-		r->reply.holder->mod_revision = revision;
-		if (r->op == STORE_CREATE) {
-			r->reply.holder->born = revision;
-			set_store_part(r->reply.holder, r->handle);
-		}
-	}
-	answer(r, STORE_OK);
-}
-
-/* Somebody else's value stands there: say whose, and leave nothing of ours behind. */
-static void answer_conflict(struct etcd_request *r, const struct etcd_kvs *kvs)
-{
-	char *reason = NULL;
-
-	if (kvs->len > 0 && r->op != STORE_CONFIG_SET) {
-		r->reply.holder = etcd_read_lease(r->store, &kvs->items[0], &reason);
-		free(reason);
-	}
-	if (r->granted)
-		drop_handle(r);
-	err_set(&r->reply.err, -EEXIST, "etcd: %s: %s %s", store_op_name(r->op), r->key,
-		kvs->len > 0 ? "was changed by somebody else" : "is gone");
-	answer(r, STORE_CONFLICT);
-}
-
-static void send_txn(struct etcd_request *r);
-
-/* Whether the compare of the transaction still holds. */
-static bool is_unchanged(const struct etcd_request *r, const struct etcd_kv *kv)
-{
-	if (r->op == STORE_CREATE)
-		return !kv;
-	if (r->op == STORE_CONFIG_SET)
-		return (kv ? kv->mod_revision : 0) == r->config_revision;
-	return kv && kv->mod_revision == r->lease->mod_revision;
-}
-
-/* Whether what stands under the key is what this write, sent before, would have left there. */
-static bool is_done(const struct etcd_request *r, const struct etcd_kv *kv)
-{
-	if (r->op == STORE_REMOVE)
-		return !kv;
-	if (r->op == STORE_CREATE && r->handle)
-		return kv && kv->lease == r->handle;
-	return kv && strcmp(kv->value, r->value) == 0;
-}
-
-/* What stands under the key decides what a write of unknown outcome has done. */
-static void on_read_back(void *arg, const struct etcd_result *result)
-{
-	struct etcd_request *r = arg;
-	struct etcd_header header;
-	struct etcd_kvs kvs = { 0 };
-	const struct etcd_kv *kv;
-
-	r->call = NULL;
-	if (result->code != ETCD_OK) {
-		answer_failure(r, result);
-		return;
-	}
-	if (etcd_decode_range(result->reply, &header, &kvs, &r->reply.err) < 0) {
-		etcd_kvs_fini(&kvs);
-		answer(r, STORE_UNKNOWN);
-		return;
-	}
-	kv = kvs.len ? &kvs.items[0] : NULL;
-	if (is_done(r, kv)) {
-		answer_written(r, kv ? kv->mod_revision : header.revision, header.revision);
-	} else if (is_unchanged(r, kv)) {
-		/* It has not happened, or not yet: the compare makes a second try safe. */
-		send_txn(r);
-	} else {
-		r->reply.revision = header.revision;
-		answer_conflict(r, &kvs);
-	}
-	etcd_kvs_fini(&kvs);
-}
-
-static void grant(struct etcd_request *r);
-
-static void on_txn(void *arg, const struct etcd_result *result)
-{
-	struct etcd_request *r = arg;
-	struct etcd_header header;
-	struct etcd_kvs kvs = { 0 };
-	const struct etcd_kv *kv;
-	bool succeeded;
-
-	r->call = NULL;
-	if (etcd_code_is_transient(result->code) && result->reached) {
-		r->uncertain = true;
-		if (r->attempts++ < READ_BACK_ATTEMPTS) {
-			call(r, "kv/range", etcd_encode_range(r->key, NULL, 0, 0), false,
-			     on_read_back);
-			return;
-		}
-	}
-	/* The store forgot the handle before the key was bound to it. */
-	if (result->code == ETCD_NOT_FOUND && r->granted && r->grants < GRANT_ATTEMPTS) {
-		grant(r);
-		return;
-	}
-	if (result->code != ETCD_OK) {
-		answer_failure(r, result);
-		return;
-	}
-	if (etcd_decode_txn(result->reply, &header, &succeeded, &kvs, &r->reply.err) < 0) {
-		etcd_kvs_fini(&kvs);
-		answer(r, STORE_UNKNOWN);
-		return;
-	}
-	kv = kvs.len ? &kvs.items[0] : NULL;
-	if (succeeded) {
-		answer_written(r, header.revision, header.revision);
-	} else if (r->uncertain && is_done(r, kv)) {
-		/* Our own write is what is in the way of its repetition. */
-		answer_written(r, kv ? kv->mod_revision : header.revision, header.revision);
-	} else {
-		r->reply.revision = header.revision;
-		answer_conflict(r, &kvs);
-	}
-	etcd_kvs_fini(&kvs);
-}
-
-static void send_txn(struct etcd_request *r)
-{
-	char *body = NULL;
-
-	if (r->op == STORE_CREATE)
-		body = etcd_encode_txn_create(r->key, r->value, r->handle);
-	else if (r->op == STORE_UPDATE)
-		body = etcd_encode_txn_update(r->key, r->value, r->lease->mod_revision);
-	else if (r->op == STORE_CONFIG_SET && r->config_revision)
-		body = etcd_encode_txn_update(r->key, r->value, r->config_revision);
-	else if (r->op == STORE_CONFIG_SET)
-		body = etcd_encode_txn_create(r->key, r->value, 0);
-	else
-		body = etcd_encode_txn_delete(r->key, r->lease->mod_revision);
-	call(r, "kv/txn", body, true, on_txn);
-}
-
-static void send_grant(struct etcd_request *r);
-
-static void on_grant(void *arg, const struct etcd_result *result)
-{
-	struct etcd_request *r = arg;
-
-	r->call = NULL;
-	/* We chose the id, so a repeated grant that finds it taken finds our own. */
-	if (result->code == ETCD_OK ||
-	    (result->code == ETCD_FAILED_PRECONDITION && r->grant_uncertain)) {
-		if (result->code == ETCD_OK)
-			r->ttl_s = etcd_decode_ttl(result->reply);
-		r->granted = true;
-		send_txn(r);
-	} else if (result->code == ETCD_FAILED_PRECONDITION && r->grants < GRANT_ATTEMPTS) {
-		grant(r);
-	} else if (etcd_code_is_transient(result->code) && result->reached &&
-		   r->attempts++ < READ_BACK_ATTEMPTS) {
-		r->grant_uncertain = true;
-		send_grant(r);
-	} else {
-		/* Nothing but an empty handle can be left behind. */
-		answer_failure(r, result);
-	}
-}
-
-static void send_grant(struct etcd_request *r)
-{
-	call(r, "lease/grant", etcd_encode_grant(r->handle, r->ttl_s), true, on_grant);
-}
-
-/* Asks for a handle that nobody has. */
-static void grant(struct etcd_request *r)
-{
-	r->grants++;
-	r->granted = r->grant_uncertain = false;
-	/* Positive and not zero: servers mishandle negative ids. */
-	r->handle = (int64_t)(r->store->random() >> 1) | 1;
-	send_grant(r);
+	etcd_request_call(
+		r, "kv/range",
+		etcd_encode_range(from, r->store->subnets_end, PAGE_LEN, r->list_revision), false,
+		on_page);
 }
 
 static void on_ttl(void *arg, const struct etcd_result *result)
@@ -503,16 +284,16 @@ static void on_ttl(void *arg, const struct etcd_result *result)
 		r->reply.ttl_s = etcd_decode_ttl(result->reply);
 		/* Zero is left out and a dead lease is no error: no TTL means gone. */
 		if (r->reply.ttl_s > 0) {
-			answer(r, STORE_OK);
+			etcd_answer(r, STORE_OK);
 			return;
 		}
 		err_set(&r->reply.err, -ENOENT, "etcd: the lease has expired or was revoked");
-		answer(r, STORE_ABSENT);
+		etcd_answer(r, STORE_ABSENT);
 	} else if (result->code == ETCD_NOT_FOUND) {
 		err_set(&r->reply.err, -ENOENT, "etcd: the lease has expired or was revoked");
-		answer(r, STORE_ABSENT);
+		etcd_answer(r, STORE_ABSENT);
 	} else {
-		answer_failure(r, result);
+		etcd_answer_failure(r, result);
 	}
 }
 
@@ -543,31 +324,32 @@ static void etcd_submit(struct store *store, const struct store_request *request
 	}
 	switch (request->op) {
 	case STORE_CONFIG:
-		call(r, "kv/range", etcd_encode_range(s->config_key, NULL, 0, 0), false, on_config);
+		etcd_request_call(r, "kv/range", etcd_encode_range(s->config_key, NULL, 0, 0),
+				  false, on_config);
 		break;
 	case STORE_LIST:
 		list_page(r, s->subnets_prefix);
 		break;
 	case STORE_CREATE:
 		if (r->ttl_s == 0) {
-			send_txn(r);
+			etcd_send_txn(r);
 			break;
 		}
-		grant(r);
+		etcd_grant(r);
 		break;
 	case STORE_UPDATE:
 	case STORE_REMOVE:
 	case STORE_CONFIG_SET:
-		send_txn(r);
+		etcd_send_txn(r);
 		break;
 	case STORE_KEEPALIVE:
-		call(r, "lease/keepalive", etcd_encode_lease_id((int64_t)r->lease->id), false,
-		     on_ttl);
+		etcd_request_call(r, "lease/keepalive", etcd_encode_lease_id((int64_t)r->lease->id),
+				  false, on_ttl);
 		break;
 	case STORE_TIME_LEFT:
 	case STORE_OPS:
-		call(r, "lease/timetolive", etcd_encode_lease_id((int64_t)r->lease->id), false,
-		     on_ttl);
+		etcd_request_call(r, "lease/timetolive",
+				  etcd_encode_lease_id((int64_t)r->lease->id), false, on_ttl);
 		break;
 	}
 }
