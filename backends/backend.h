@@ -25,12 +25,12 @@
  *   9. stop         of the live part; the data path stays
  *  10. free         once, after the data of all peers was freed
  *
- * pod_mtu may be called at any time after 2, describe after 1; describe_peer needs no backend. An
+ * pod_mtu, families and health may be called at any time after 2, describe after 1; describe_peer needs no backend. An
  * error of 1, 2 or 4 ends it with 10: the configuration is of no use here.
  *
  * Members that may be NULL, and what that means: devices, device_is (no devices), want_own (no
  * objects), want_peer (no objects, and any lease is good), peer_parse (nothing in the lease but what
- * struct lease has), describe_peer (nothing to show), secret (none), live (all is kernel objects).
+ * struct lease has), describe_peer (nothing to show), families (all), health (nothing), secret (none), live (all is kernel objects).
  *
  * Pointers that a backend is given live as long as the call, but for backend_env. What it must keep,
  * it copies.
@@ -193,6 +193,11 @@ struct backend_type {
 	void (*describe_peer)(const void *data, json_t *item);
 	/* MTU that containers may use. */
 	uint32_t (*pod_mtu)(const struct backend *b);
+	/* Families in which containers of this host can reach others, of those that the network has:
+	 * mask, 1 for IPv4, 2 for IPv6. NULL: all. */
+	unsigned (*families)(const struct backend *b);
+	/* Adds what is wrong with this host's place, though some of it works. NULL: never anything. */
+	void (*health)(const struct backend *b, struct problem_list *ret);
 	/* One sentence for people: "host-gw". */
 	void (*describe)(const struct backend *b, char *buf, size_t size);
 };

@@ -26,7 +26,8 @@
 
 /* One family's half of the backend. */
 struct vxlan_side {
-	bool enabled;
+	bool enabled; /* the network has it */
+	bool works;   /* and the underlay's MTU is large enough for it; see set_host */
 	int family;
 	struct ip_net network;
 	struct mac_addr mac;
@@ -111,8 +112,6 @@ static void init_side(struct vxlan *v, size_t i, const struct network_family *f)
 	side->family = i == 0 ? AF_INET : AF_INET6;
 	side->network = f->network;
 	side->overhead = i == 0 ? VXLAN_OVERHEAD_V4 : VXLAN_OVERHEAD_V6;
-	if (f->enabled)
-		v->device_sides[v->devices_len++] = i;
 }
 
 static int vxlan_create(const struct network_config *config, struct backend **ret, struct err *e)
@@ -143,41 +142,70 @@ static uint32_t device_mtu(const struct vxlan *v, const struct vxlan_side *side)
 	return lower > side->overhead ? lower - side->overhead : 0;
 }
 
+/* The MTU that the underlay needs for a family. */
+static uint32_t needed_mtu(const struct vxlan_side *side)
+{
+	return side->family == AF_INET ? MTU_MIN_V4 : MTU_MIN_V6;
+}
+
+static void describe_device(const struct vxlan *v, struct vxlan_side *side,
+			    struct backend_device *ret)
+{
+	side->spec = (struct device_vxlan){
+		.vni = v->vni,
+		.port = v->port ? v->port : VXLAN_DEFAULT_PORT,
+		.gbp = v->gbp,
+		.learning = v->learning,
+		.lower_ifindex = v->host.lower_ifindex,
+		.local = side->family == AF_INET ? v->host.local_v4 : v->host.local_v6,
+	};
+	*ret = (struct backend_device){
+		.kind = &device_vxlan,
+		.spec = &side->spec,
+		.mac = side->mac,
+		.mtu_bytes = device_mtu(v, side),
+		.families = side->family == AF_INET ? 1 : 2,
+		.guard = { { IPPROTO_UDP, side->spec.port } },
+	};
+	format_name(ret->name, side->family, v->vni);
+}
+
 static void describe_devices(struct vxlan *v)
 {
-	for (size_t i = 0; i < v->devices_len; i++) {
-		struct vxlan_side *side = &v->sides[v->device_sides[i]];
-		struct backend_device *d = &v->devices[i];
+	v->devices_len = 0;
+	for (size_t i = 0; i < ARRAY_LEN(v->sides); i++) {
+		struct vxlan_side *side = &v->sides[i];
 
-		side->spec = (struct device_vxlan){
-			.vni = v->vni,
-			.port = v->port ? v->port : VXLAN_DEFAULT_PORT,
-			.gbp = v->gbp,
-			.learning = v->learning,
-			.lower_ifindex = v->host.lower_ifindex,
-			.local = side->family == AF_INET ? v->host.local_v4 : v->host.local_v6,
-		};
-		*d = (struct backend_device){
-			.kind = &device_vxlan,
-			.spec = &side->spec,
-			.mac = side->mac,
-			.mtu_bytes = device_mtu(v, side),
-			.families = side->family == AF_INET ? 1 : 2,
-			.guard = { { IPPROTO_UDP, side->spec.port } },
-		};
-		format_name(d->name, side->family, v->vni);
+		if (!side->works) {
+			side->ifindex = 0;
+			continue;
+		}
+		v->device_sides[v->devices_len] = i;
+		describe_device(v, side, &v->devices[v->devices_len++]);
 	}
 }
 
-static int vxlan_set_host(struct backend *b, const struct backend_host *host, struct err *e UNUSED)
+/*
+ * A family whose packets would not fit is left out, if the other one works: IPv6 needs 70 bytes and
+ * 1280, and the kernel takes IPv6 off a device that has less.
+ */
+static int vxlan_set_host(struct backend *b, const struct backend_host *host, struct err *e)
 {
 	struct vxlan *v = vxlan_of(b);
+	const struct vxlan_side *least = &v->sides[v->sides[0].enabled ? 0 : 1];
 
+	if (host->lower_mtu_bytes < needed_mtu(least))
+		return err_set(e, -EMSGSIZE,
+			       "the interface's MTU is %u, must be %u at least for %s in vxlan",
+			       host->lower_mtu_bytes, needed_mtu(least),
+			       least->family == AF_INET ? "IPv4" : "IPv6");
 	v->host = *host;
 	for (size_t i = 0; i < ARRAY_LEN(v->sides); i++) {
-		if (!v->sides[i].mac_kept)
-			v->sides[i].mac =
-				backend_derive_mac(host->node_id, v->vni, v->sides[i].family);
+		struct vxlan_side *side = &v->sides[i];
+
+		side->works = side->enabled && host->lower_mtu_bytes >= needed_mtu(side);
+		if (!side->mac_kept)
+			side->mac = backend_derive_mac(host->node_id, v->vni, side->family);
 	}
 	/* The caller's string need not live on. */
 	v->host.node_id = NULL;
@@ -217,13 +245,13 @@ static int vxlan_publish(const struct backend *b, struct lease *own, struct err 
 	const struct vxlan *v = vxlan_of(b);
 
 	own->backend_type = xstrdup(backend_vxlan.name);
-	if (v->sides[0].enabled) {
+	if (v->sides[0].works) {
 		own->public_v4 = v->host.public_v4;
 		if (!ip_addr_equal(&v->host.local_v4, &v->host.public_v4))
 			own->source_v4 = v->host.local_v4;
 		own->backend_data = format_data(v, &v->sides[0]);
 	}
-	if (v->sides[1].enabled) {
+	if (v->sides[1].works) {
 		own->public_v6 = v->host.public_v6;
 		if (!ip_addr_equal(&v->host.local_v6, &v->host.public_v6))
 			own->source_v6 = v->host.local_v6;
@@ -248,7 +276,7 @@ static void vxlan_want_own(const struct backend *b, const struct subnet *own, st
 		struct kernel_object address;
 		struct ip_net host;
 
-		if (!side->enabled || !side->ifindex || !ip_net_is_set(subnet))
+		if (!side->works || !side->ifindex || !ip_net_is_set(subnet))
 			continue;
 		host = (struct ip_net){ subnet->addr, (uint8_t)ip_family_bits(side->family) };
 		address = kernel_address(side->ifindex, &host);
@@ -284,6 +312,13 @@ static int parse_data(const char *text, uint32_t *ret_vni, struct mac_addr *ret_
 	return 0;
 }
 
+/* A host whose underlay is too small for IPv6 says nothing of it, and is reached by IPv4. */
+static bool lacks_v6(const struct lease *peer)
+{
+	return ip_net_is_set(&peer->subnet.v4) && !ip_addr_is_set(&peer->public_v6) &&
+	       !peer->backend_v6_data;
+}
+
 static int vxlan_peer_parse(const struct lease *peer, void **ret, struct err *e)
 {
 	struct vxlan_peer p = { 0 };
@@ -292,7 +327,7 @@ static int vxlan_peer_parse(const struct lease *peer, void **ret, struct err *e)
 	if (ip_net_is_set(&peer->subnet.v4) &&
 	    parse_data(peer->backend_data, &p.vni[0], &p.mac[0], e) < 0)
 		return err_wrap(e, "BackendData");
-	if (ip_net_is_set(&peer->subnet.v6) &&
+	if (ip_net_is_set(&peer->subnet.v6) && !lacks_v6(peer) &&
 	    parse_data(peer->backend_v6_data, &p.vni[1], &p.mac[1], e) < 0)
 		return err_wrap(e, "BackendV6Data");
 	kept = xmalloc(sizeof(*kept));
@@ -366,7 +401,8 @@ static int vxlan_want_peer(const struct backend *b, const struct lease *peer, co
 	for (size_t i = 0; i < ARRAY_LEN(v->sides) && rc == 0; i++) {
 		const struct vxlan_side *side = &v->sides[i];
 
-		if (!side->enabled || !ip_net_is_set(backend_subnet(&peer->subnet, side->family)))
+		if (!side->works || !ip_net_is_set(backend_subnet(&peer->subnet, side->family)) ||
+		    (i == 1 && lacks_v6(peer)))
 			continue;
 		rc = want_side(v, side, peer, data, &paths[i], ret, e);
 		usable = true;
@@ -384,6 +420,25 @@ static uint32_t vxlan_pod_mtu(const struct backend *b)
 	for (size_t i = 0; i < v->devices_len; i++)
 		mtu = MIN(mtu, device_mtu(v, &v->sides[v->device_sides[i]]));
 	return mtu;
+}
+
+static unsigned vxlan_families(const struct backend *b)
+{
+	const struct vxlan *v = vxlan_of(b);
+
+	return (v->sides[0].works ? 1u : 0u) | (v->sides[1].works ? 2u : 0u);
+}
+
+static void vxlan_health(const struct backend *b, struct problem_list *ret)
+{
+	const struct vxlan_side *side = &vxlan_of(b)->sides[1];
+
+	if (side->enabled && !side->works)
+		problem_add(
+			ret, PROBLEM_WARNING, "mtu-too-small",
+			"the external interface's MTU is %u, IPv6 in vxlan needs %u: containers "
+			"here have IPv4 only",
+			vxlan_of(b)->host.lower_mtu_bytes, needed_mtu(side));
 }
 
 static void vxlan_describe(const struct backend *b, char *buf, size_t size)
@@ -409,5 +464,7 @@ const struct backend_type backend_vxlan = {
 	.want_peer = vxlan_want_peer,
 	.describe_peer = vxlan_describe_peer,
 	.pod_mtu = vxlan_pod_mtu,
+	.families = vxlan_families,
+	.health = vxlan_health,
 	.describe = vxlan_describe,
 };

@@ -7,12 +7,20 @@
 #include "fabric/fabric_internal.h"
 #include "lib/log.h"
 
+static void forget_device(struct fabric *f, size_t i)
+{
+	if (!f->ifindexes[i])
+		return;
+	reconcile_forget_device(f->reconcile, f->ifindexes[i]);
+	f->ifindexes[i] = f->kernel.marks.ifindexes[i] = 0;
+	f->sweep_due = true;
+}
+
 static void set_device(struct fabric *f, size_t i, uint32_t ifindex, const struct mac_addr *mac)
 {
 	if (f->ifindexes[i] == ifindex)
 		return;
-	if (f->ifindexes[i])
-		reconcile_forget_device(f->reconcile, f->ifindexes[i]);
+	forget_device(f, i);
 	f->sweep_due = true;
 	f->ifindexes[i] = ifindex;
 	f->kernel.marks.ifindexes[i] = ifindex;
@@ -84,6 +92,11 @@ bool fabric_look_after_devices(struct fabric *f)
 		all &= look_after_device(f, i, &ifindex);
 		moved |= ifindex != f->ifindexes[i];
 		set_device(f, i, ifindex, &f->devices[i].mac);
+	}
+	/* The backend may want fewer than before. */
+	for (size_t i = f->devices_len; i < BACKEND_DEVICES_MAX; i++) {
+		moved |= f->ifindexes[i] != 0;
+		forget_device(f, i);
 	}
 	if (moved) {
 		f->wants_dirty = true;

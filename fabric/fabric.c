@@ -545,6 +545,11 @@ void fabric_set_own(struct fabric *f, const struct subnet *own)
 	fabric_want_work(f, 0);
 }
 
+unsigned fabric_families(const struct fabric *f)
+{
+	return f->backend->type->families ? f->backend->type->families(f->backend) : 3;
+}
+
 uint32_t fabric_pod_mtu(const struct fabric *f)
 {
 	return f->backend->type->pod_mtu(f->backend);

@@ -82,6 +82,8 @@ uint64_t fabric_sync_now(struct fabric *f);
 int fabric_diff(struct fabric *f, reconcile_write_fn *visit, void *arg, struct err *e) MUST_CHECK;
 
 uint32_t fabric_pod_mtu(const struct fabric *f);
+/* Families in which containers here can reach others: mask, 1 for IPv4, 2 for IPv6. */
+unsigned fabric_families(const struct fabric *f);
 
 /* What status shows. */
 struct fabric_view {

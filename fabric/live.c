@@ -107,6 +107,8 @@ void fabric_tell_backend(const struct fabric *f, struct peer *p, bool used)
 
 void fabric_problems(const struct fabric *f, struct problem_list *ret)
 {
+	if (f->backend && f->backend->type->health)
+		f->backend->type->health(f->backend, ret);
 	if (f->live && f->backend->type->live->health)
 		f->backend->type->live->health(f->backend, ret);
 }

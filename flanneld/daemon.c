@@ -39,11 +39,18 @@ static void write_subnet_env(struct daemon *d)
 {
 	auto_free char *text = NULL;
 	struct manager_view m;
+	struct subnet usable;
 
 	manager_view(d->manager, &m);
 	if (!d->env_dirty || !m.own || !m.config)
 		return;
-	text = subnet_env_format(m.config, &m.own->subnet, fabric_pod_mtu(d->fabric),
+	/* Containers get no address of a family that leads nowhere. */
+	usable = m.own->subnet;
+	if (!(fabric_families(d->fabric) & 1))
+		usable.v4 = (struct ip_net){ 0 };
+	if (!(fabric_families(d->fabric) & 2))
+		usable.v6 = (struct ip_net){ 0 };
+	text = subnet_env_format(m.config, &usable, fabric_pod_mtu(d->fabric),
 				 d->options->traffic.ip_masq);
 	subnet_file_set(d->subnet_file, text);
 	d->env_dirty = false;

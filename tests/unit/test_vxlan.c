@@ -143,6 +143,66 @@ static void test_mtu(void **state)
 	}
 }
 
+/* IPv6 needs 1280 bytes inside. Where they do not fit, it is left out and the number needed is said. */
+static void test_an_underlay_too_small_for_ipv6(void **state)
+{
+	(void)state;
+	struct backend_host h = host();
+	auto_fixture struct fixture f = fixture(NETWORK_DUAL, &h);
+	auto_lease struct lease *own = lease_new();
+	auto_lease struct lease *again = lease_new();
+	const struct backend_device *devices;
+	struct problem_list problems = { .len = 0 };
+
+	f.backend->type->health(f.backend, &problems);
+	assert_int_equal(problems.len, 0);
+	h.lower_mtu_bytes = 1349;
+	assert_int_equal(f.backend->type->set_host(f.backend, &h, NULL), 0);
+	assert_int_equal(backend_devices(f.backend, &devices), 1);
+	assert_string_equal(devices[0].name, "flannel.1");
+	assert_int_equal(f.backend->type->families(f.backend), 1);
+	assert_int_equal(f.backend->type->pod_mtu(f.backend), 1299);
+	f.backend->type->publish(f.backend, own, NULL);
+	assert_true(ip_addr_is_set(&own->public_v4));
+	assert_false(ip_addr_is_set(&own->public_v6));
+	assert_null(own->backend_v6_data);
+	f.backend->type->health(f.backend, &problems);
+	assert_int_equal(problems.len, 1);
+	assert_contains(problems.items[0].text, "MTU is 1349, IPv6 in vxlan needs 1350");
+	h.lower_mtu_bytes = 1350;
+	assert_int_equal(f.backend->type->set_host(f.backend, &h, NULL), 0);
+	assert_int_equal(backend_devices(f.backend, &devices), 2);
+	assert_int_equal(f.backend->type->families(f.backend), 3);
+	f.backend->type->publish(f.backend, again, NULL);
+	assert_true(ip_addr_is_set(&again->public_v6));
+}
+
+/* Nothing is left: the error names the number, and what was stays. */
+static void test_an_underlay_too_small_for_all(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *fields;
+		uint32_t needed;
+	} rows[] = { { NETWORK_V4, 626 }, { NETWORK_DUAL, 626 }, { NETWORK_V6, 1350 } };
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct backend_host h = host();
+		auto_fixture struct fixture f = fixture(rows[i].fields, &h);
+		auto_free char *number = xasprintf("must be %u at least", rows[i].needed);
+		uint32_t before = f.backend->type->pod_mtu(f.backend);
+		struct err e;
+
+		h.lower_mtu_bytes = rows[i].needed - 1;
+		assert_row(f.backend->type->set_host(f.backend, &h, &e) == -EMSGSIZE,
+			   rows[i].fields);
+		assert_contains(e.text, number);
+		assert_int_equal(f.backend->type->pod_mtu(f.backend), before);
+		h.lower_mtu_bytes = rows[i].needed;
+		assert_row(f.backend->type->set_host(f.backend, &h, &e) == 0, rows[i].fields);
+	}
+}
+
 static void test_mtu_follows_the_underlay(void **state)
 {
 	(void)state;
@@ -397,6 +457,8 @@ int main(void)
 		cmocka_unit_test(test_longest_name_fits),
 		cmocka_unit_test(test_names_that_do_not_fit_are_refused),
 		cmocka_unit_test(test_mtu),
+		cmocka_unit_test(test_an_underlay_too_small_for_ipv6),
+		cmocka_unit_test(test_an_underlay_too_small_for_all),
 		cmocka_unit_test(test_mtu_follows_the_underlay),
 		cmocka_unit_test(test_configuration_errors),
 		cmocka_unit_test(test_bounds_of_the_configuration),

@@ -263,6 +263,23 @@ static void test_the_bad_half_is_named(void **state)
 	assert_contains(e.text, "PublicIPv6");
 }
 
+/* Its underlay is too small for IPv6: it says nothing of it. */
+static void test_a_peer_without_its_ipv6_half(void **state)
+{
+	(void)state;
+	const struct backend_host h = host();
+	auto_fixture struct fixture f = fixture(NETWORK_DUAL, &h);
+	auto_lease struct lease *peer =
+		lease("10.5.3.0-24&fd10:244:0:56::-64",
+		      "{\"PublicIP\":\"192.0.2.3\",\"BackendType\":\"vxlan\","
+		      "\"BackendData\":{\"VNI\":1,\"VtepMAC\":\"02:00:0a:05:03:00\"}}");
+	auto_wants struct wants objects = { 0 };
+	struct err e;
+
+	assert_int_equal(rig_want_peer(f.backend, peer, no_paths, &objects, &e), 0);
+	assert_int_equal(objects.len, 3);
+}
+
 static void test_a_peer_in_no_family_of_ours(void **state)
 {
 	(void)state;
@@ -335,6 +352,7 @@ int main(void)
 		cmocka_unit_test(test_peers_refused),
 		cmocka_unit_test(test_peers_refused_for_their_ipv6_half),
 		cmocka_unit_test(test_the_bad_half_is_named),
+		cmocka_unit_test(test_a_peer_without_its_ipv6_half),
 		cmocka_unit_test(test_a_peer_in_no_family_of_ours),
 	};
 
