@@ -13,4 +13,7 @@
  */
 int sysctl_set(unsigned value, struct err *e, const char *fmt, ...) PRINTF(3, 4) MUST_CHECK;
 
+/* Its value. -EINVAL if it is not a number. */
+int sysctl_get(unsigned *ret, struct err *e, const char *fmt, ...) PRINTF(3, 4) MUST_CHECK;
+
 #endif

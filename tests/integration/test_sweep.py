@@ -178,3 +178,20 @@ def test_a_process_that_holds_our_port_is_named(lab):
         daemon = host.start_daemon(ready=False)
         daemon.wait_log(rf"device-failed: flannel.1: .*process {os.getpid()} \(.*\) holds UDP port 8472")
     daemon.wait_ok()
+
+
+def test_router_advertisements_stay_off(lab):
+    """Looked after like all else of a device, if not told by the kernel: at the latest when everything is compared."""
+    lab.start_etcd()
+    lab.configure(vxlan())
+    host = lab.host()
+    host.start_daemon().wait_ok()
+    key = "net/ipv6/conf/flannel.1/accept_ra"
+
+    def value():
+        return host.namespace.run("cat", f"/proc/sys/{key}").strip()
+
+    assert value() == "0"
+    host.namespace.run("sh", "-c", f"echo 2 > /proc/sys/{key}")
+    assert host.daemon.request("/v1/sync", "POST")[0] == 200
+    assert value() == "0"
