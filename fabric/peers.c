@@ -200,6 +200,7 @@ static void free_peer(struct peers *ps, struct peer *p)
 	ps->counts.len--;
 	forget_parsed(p);
 	free(p->trouble);
+	free(p->guard);
 	free(p);
 }
 

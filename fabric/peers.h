@@ -34,23 +34,25 @@
 struct peers;
 struct peer_trouble;
 
+/* With ten thousand peers there are as many of these. */
 struct peer {
-	struct reconcile_owner owner; /* first: an owner found in the way is a peer */
-	const struct manager_member
-		*member;              /* its lease; one that says the same may take its place */
-	void *data;                   /* what the backend read in it */
-	uint64_t born;                /* the lease's, as the trees have it */
-	struct peer_trouble *trouble; /* why it is not used; NULL if it is, or is vacant */
+	struct reconcile_owner owner;        /* first: an owner found in the way is a peer */
+	bool told : 1;                       /* the caller's, false at first */
+	bool changed : 1;                    /* since it was judged last */
+	bool parsed : 1;                     /* data stands for the lease as it is now */
+	bool holds : 1;                      /* its subnets are taken by it */
+	bool queued : 1;                     /* to be judged */
+	bool wanted : 1;                     /* all that it means was stated to the reconciler */
+	const struct manager_member *member; /* another lease that says the same may come into it */
+	void *data;                          /* what the backend read in the lease */
+	uint64_t born;                       /* the lease's, as the trees have it */
+	struct peer_trouble *trouble;        /* why it is not used; NULL if it is, or is vacant */
+	struct rules_addresses *guard;       /* the caller's, NULL at first */
 	LIST_ENTRY(peer) link;
 	struct tree_node nets[2]; /* its subnets, among those that are taken */
-	struct rules_peer guard;  /* the caller's, zero at first */
-	bool told;                /* the caller's, false at first */
-	bool changed;             /* since it was judged last */
-	bool parsed;              /* data stands for the lease as it is now */
-	bool holds;               /* its subnets are taken by it */
-	bool queued;              /* to be judged */
-	bool wanted;              /* all that it means was stated to the reconciler */
 };
+
+_Static_assert(sizeof(struct peer) <= 104, "a peer has grown");
 
 /* What leases are measured by. */
 struct peers_place {

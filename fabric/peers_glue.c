@@ -27,14 +27,21 @@ static void find_paths(void *arg, const struct lease *l, struct backend_path ret
 }
 
 /* Whom the guard lets in for this lease; NULL: nobody. */
-static void guard_peer(const struct fabric *f, struct peer *p, const struct lease *lease)
+static void guard_peer(const struct fabric *f, struct peer *p, const struct lease *l)
 {
-	struct rules_peer now = { { { 0 } } };
+	struct ip_addr now[4] = { 0 };
+	size_t len = 0;
 
-	if (lease)
-		now = (struct rules_peer){ { lease->public_v4, lease->public_v6, lease->source_v4,
-					     lease->source_v6 } };
-	rules_peer(f->rules, &p->guard, now.addr);
+	if (l) {
+		const struct ip_addr *all[] = { &l->public_v4, &l->public_v6, &l->source_v4,
+						&l->source_v6 };
+
+		for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+			if (ip_addr_is_set(all[i]))
+				now[len++] = *all[i];
+		}
+	}
+	rules_peer(f->rules, &p->guard, now, len);
 }
 
 static void on_judged(void *arg, struct peer *p, bool used, const char *news)

@@ -337,28 +337,38 @@ void rules_look_around(struct rules *r, struct netlink *route_nl)
 	}
 }
 
-void rules_peer(struct rules *r, struct rules_peer *peer, const struct ip_addr now[static 4])
+static void hold_address(struct rules *r, const struct ip_addr *addr, bool hold)
 {
-	if (!r || !r->traffic.guard)
-		return;
-	for (size_t f = 0; f < ARRAY_LEN(peer->addr); f++) {
-		struct ip_addr old = peer->addr[f];
-		struct nft_key key;
+	struct traffic_set *set =
+		&r->sets[addr->family == AF_INET ? TRAFFIC_PEERS : TRAFFIC_PEERS_V6];
+	struct nft_key key = nft_key_addr(addr);
 
-		if (ip_addr_equal(&old, &now[f]))
-			continue;
-		/* The new one first: one key for both would leave the set for a moment. */
-		if (ip_addr_is_set(&now[f])) {
-			key = nft_key_addr(&now[f]);
-			traffic_set_hold(&r->sets[f % 2 ? TRAFFIC_PEERS_V6 : TRAFFIC_PEERS], &key);
-		}
-		peer->addr[f] = now[f];
-		if (ip_addr_is_set(&old)) {
-			key = nft_key_addr(&old);
-			traffic_set_release(&r->sets[f % 2 ? TRAFFIC_PEERS_V6 : TRAFFIC_PEERS],
-					    &key);
-		}
+	if (hold)
+		traffic_set_hold(set, &key);
+	else
+		traffic_set_release(set, &key);
+}
+
+void rules_peer(struct rules *r, struct rules_addresses **held, const struct ip_addr *now,
+		size_t len)
+{
+	struct rules_addresses *old = *held;
+
+	if (!r || !r->traffic.guard ||
+	    (old && old->len == len && memcmp(old->addr, now, len * sizeof(*now)) == 0))
+		return;
+	*held = NULL;
+	if (len) {
+		*held = xmalloc(sizeof(**held) + len * sizeof(*now));
+		(*held)->len = (uint8_t)len;
+		memcpy((*held)->addr, now, len * sizeof(*now));
 	}
+	/* The new ones first: one that is among both would leave the set for a moment. */
+	for (size_t i = 0; i < len; i++)
+		hold_address(r, &now[i], true);
+	for (size_t i = 0; old && i < old->len; i++)
+		hold_address(r, &old->addr[i], false);
+	free(old);
 }
 
 void rules_place(struct rules *r, const struct rules_place *place)

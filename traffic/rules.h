@@ -65,14 +65,17 @@ struct rules_place {
 /* Again whenever it changes. Copied. */
 void rules_place(struct rules *r, const struct rules_place *place);
 
-/*
- * The addresses a peer sends from, one for each family. Zero-initialised by the holder, who calls
- * rules_peer with unset ones before it goes.
- */
-struct rules_peer {
-	struct ip_addr addr[4]; /* published and, behind NAT, source; of each family */
+/* One block of memory, since most peers have one address. */
+struct rules_addresses {
+	uint8_t len;
+	struct ip_addr addr[];
 };
-void rules_peer(struct rules *r, struct rules_peer *peer, const struct ip_addr now[static 4]);
+/*
+ * A peer sends from these addresses from now on, a few at most. *held is who was let in for it, NULL
+ * at first; the holder calls with none before it goes, or frees it when it goes with the rules.
+ */
+void rules_peer(struct rules *r, struct rules_addresses **held, const struct ip_addr *now,
+		size_t len);
 
 /* Before routes are written: rules stand, and new peers are let in. After: old ones no more. */
 void rules_before_routes(struct rules *r);
