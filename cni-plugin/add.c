@@ -15,8 +15,10 @@
 #include "cni-plugin/error.h"
 #include "cni-plugin/exec.h"
 #include "cni-plugin/host.h"
+#include "cni-plugin/lookup.h"
 #include "cni-plugin/names.h"
 #include "cni-plugin/pool.h"
+#include "cni-plugin/reclaim.h"
 #include "cni-plugin/rules.h"
 #include "cni-plugin/undo.h"
 #include "cni-plugin/verbs.h"
@@ -39,6 +41,21 @@ struct add {
 static int write_record(const struct add *a, struct err *e)
 {
 	return store_write(a->store, a->record, e) < 0 ? cni_classify(e, CNI_STATE) : 0;
+}
+
+/* The same for what is left from when the network had another name. */
+static int clear_way_renamed(const struct add *a, struct err *e)
+{
+	auto_record struct record old = { 0 };
+	auto_store struct store *store = NULL;
+	bool same = false;
+
+	if (lookup_elsewhere(a->n->data_dir, a->n, a->env, &store, &old, &same, e) < 0 || !same ||
+	    old.kind != RECORD_NATIVE || undo_is_alive(a->host, &old))
+		return 0;
+	if (undo_record(a->host, store, a->env, &old, NULL, e) < 0)
+		return err_wrap(e, "undo what network %.80s left", old.network);
+	return 0;
 }
 
 /*
@@ -67,6 +84,8 @@ static int clear_way(const struct add *a, struct err *e)
 		is_taken = device_get(a->host->container_nl, ifname, &taken, NULL) == 0;
 	} else if (rc != -ENOENT && rc != -EINVAL) {
 		return cni_classify(e, CNI_STATE);
+	} else if (clear_way_renamed(a, e) < 0) {
+		return e->code;
 	}
 	if (is_taken)
 		return cni_error(e, CNI_EXISTS, "interface %s exists already in %.200s", ifname,
@@ -146,6 +165,47 @@ static int write_plan(const struct add *a, struct err *e)
 	return write_record(a, e);
 }
 
+/* Of another network beside ours: is its container on our bridge? */
+static bool is_on_our_bridge(void *arg, const char *network, const struct pool_owner *owner)
+{
+	const struct add *a = arg;
+	auto_store struct store *store = NULL;
+	auto_record struct record r = { 0 };
+	struct err ignored;
+
+	return store_open(a->n->data_dir, network, false, &store, &ignored) == 0 &&
+	       store_read(store, owner->container_id, owner->ifname, &r, &ignored) == 0 && !r.ptp &&
+	       !a->config->ptp && strcmp(r.bridge, a->config->bridge) == 0;
+}
+
+/*
+ * Other networks may give out the same addresses. The host's subnet is one, whatever the lists are
+ * called that use it; ranges of a list's own may repeat on another bridge.
+ */
+static int open_pool(const struct add *a, struct pool **ret, struct err *e)
+{
+	pool_counts_fn *counts = a->n->needs_fabric ? NULL : is_on_our_bridge;
+	auto_pool struct pool *pool = NULL;
+
+	if (pool_open(a->config->pool_dir, true, &pool, e) < 0 ||
+	    pool_look_beside(pool, counts, (void *)a, e) < 0)
+		return cni_classify(e, CNI_STATE);
+	*ret = STEAL(pool);
+	return 0;
+}
+
+/* Nobody is refused an address that only the dead hold. */
+static int choose(const struct add *a, struct pool *pool, size_t set, const struct ip_addr *wanted,
+		  struct pool_address *ret, struct err *e)
+{
+	const struct range_set *from = &a->config->ranges.sets[set];
+	int rc = pool_choose(pool, from, set, wanted, ret, e);
+
+	if (rc < 0 && reclaim_addresses(a->host, a->n->data_dir, a->n->name, pool) > 0)
+		rc = pool_choose(pool, from, set, wanted, ret, e);
+	return rc < 0 ? cni_classify(e, CNI_STATE) : 0;
+}
+
 /*
  * One address out of each range set. The record names them before the reservations exist: in
  * between, a kill leaves a record of addresses that are not reserved for us, and releasing looks at
@@ -161,14 +221,14 @@ static int allocate(const struct add *a, struct err *e)
 	auto_pool struct pool *pool = NULL;
 
 	a->record->pool_dir = xstrdup(c->pool_dir);
-	if (pool_open(c->pool_dir, true, &pool, e) < 0)
-		return cni_classify(e, CNI_STATE);
+	if (open_pool(a, &pool, e) < 0)
+		return e->code;
 	for (size_t i = 0; i < c->ranges.len; i++) {
 		const struct ip_addr *wanted = take_requested(c, &c->ranges.sets[i], used);
 		struct ip_net net;
 
-		if (pool_choose(pool, &c->ranges.sets[i], i, wanted, &chosen[i], e) < 0)
-			return cni_classify(e, CNI_STATE);
+		if (choose(a, pool, i, wanted, &chosen[i], e) < 0)
+			return e->code;
 		a->record->addresses[a->record->addresses_len++] = chosen[i].addr;
 		net = (struct ip_net){ .addr = chosen[i].addr, .len = chosen[i].len };
 		result_add_address(a->ipam, &net, &chosen[i].gateway);
@@ -287,6 +347,16 @@ static int undo(const struct add *a, struct err *e)
 	return e->code;
 }
 
+/* Whoever is to be executed must be there before anything is written down that he would undo. */
+static int find_other_plugin(const struct add *a, const char *type, struct err *e)
+{
+	auto_free char *ignored = NULL;
+
+	if (a->config && a->config->ipam != CONFIG_IPAM_PLUGIN)
+		return 0;
+	return exec_find(a->env, a->config ? a->config->ipam_type : type, &ignored, e);
+}
+
 static int run(const struct add *given, const char *type, struct err *e)
 {
 	auto_result struct result result = { 0 };
@@ -340,5 +410,7 @@ int verb_add(const struct cni_env *env, const struct netconf *n, int (*print)(co
 			return e->code;
 		a.config = &config;
 	}
+	if (find_other_plugin(&a, type, e) < 0)
+		return e->code;
 	return run(&a, type, e);
 }

@@ -14,6 +14,7 @@
 #include "cni-plugin/error.h"
 #include "cni-plugin/exec.h"
 #include "cni-plugin/host.h"
+#include "cni-plugin/lookup.h"
 #include "cni-plugin/pool.h"
 #include "cni-plugin/record.h"
 #include "cni-plugin/result.h"
@@ -296,10 +297,17 @@ static int read_record(const struct cni_env *env, const struct netconf *n, struc
 {
 	auto_json json_t *flannels = NULL;
 	auto_store struct store *store = NULL;
+	bool same = true;
 	int rc = store_open(n->data_dir, n->name, false, &store, e);
 
 	if (rc == 0)
 		rc = store_read(store, env->container_id, env->ifname, ret, e);
+	if (rc == -ENOENT) {
+		store_close(STEAL(store));
+		rc = lookup_elsewhere(n->data_dir, n, env, &store, ret, &same, e);
+	}
+	if (rc == 0 && !same)
+		return MISMATCH(e, "network %s has the interface", ret->network);
 	if (rc == 0 && !ret->complete)
 		return MISMATCH(e, "the interface's ADD did not come to its end");
 	*ret_found = rc == 0;

@@ -455,22 +455,23 @@ static int parse_bridge(const json_t *object, struct config *c, struct err *e)
 }
 
 /* Keys of the bridge plugin that would silently do nothing on a link without a bridge. */
-static int refuse_bridge_keys(const json_t *object, struct err *e)
+static int refuse_bridge_keys(const struct netconf *n, const json_t *object, struct err *e)
 {
+	/* Keys of the lists that flannel installs come first: whoever only turns ptp on keeps them. */
 	static const char *const keys[] = {
 		"hairpinMode",
+		"forceAddress",
 		"promiscMode",
 		"portIsolation",
 		"vlan",
 		"vlanTrunk",
-		"forceAddress",
 		"preserveDefaultVlan",
 		"macspoofchk",
 		"bridge",
 		"disableContainerInterface",
 	};
 
-	for (unsigned i = 0; i < ARRAY_LEN(keys); i++) {
+	for (unsigned i = n->direct ? 0 : 2; i < ARRAY_LEN(keys); i++) {
 		const json_t *v = json_get_any_case(object, keys[i]);
 
 		if (v && !json_is_false(v))
@@ -487,6 +488,21 @@ static void copy_unmasked(const struct fabric *f, struct config *c)
 	c->unmasked_len = f->networks_len;
 }
 
+/* RFC 791 and RFC 8200; the kernel would say no more than "Invalid argument". */
+static int check_mtu(const struct config *c, struct err *e)
+{
+	uint32_t least = 68;
+
+	for (size_t i = 0; i < c->ranges.len; i++) {
+		if (c->ranges.sets[i].items[0].start.family == AF_INET6)
+			least = 1280;
+	}
+	if (c->mtu_bytes && c->mtu_bytes < least)
+		return err_set(e, -EINVAL, "mtu is %u, must be at least %u%s", c->mtu_bytes, least,
+			       least == 68 ? "" : " for IPv6");
+	return 0;
+}
+
 static int parse(const struct netconf *n, const json_t *object, const struct cni_args *args,
 		 struct config *c, struct err *e)
 {
@@ -494,7 +510,7 @@ static int parse(const struct netconf *n, const json_t *object, const struct cni
 	uint64_t mtu = 0;
 
 	c->ptp = type && strcmp(type, "ptp") == 0;
-	if (c->ptp && refuse_bridge_keys(object, e) < 0)
+	if (c->ptp && refuse_bridge_keys(n, object, e) < 0)
 		return e->code;
 	if (parse_bridge(object, c, e) < 0 || parse_flags(object, c, e) < 0 ||
 	    parse_masquerade_backend(object, e) < 0 || parse_vlans(object, c, e) < 0 ||
@@ -502,7 +518,9 @@ static int parse(const struct netconf *n, const json_t *object, const struct cni
 	    parse_mac(n, object, args, c, e) < 0 || parse_dns(n, object, c, e) < 0)
 		return e->code;
 	c->mtu_bytes = (uint32_t)mtu;
-	return parse_ipam(n, object, args, c, e);
+	if (parse_ipam(n, object, args, c, e) < 0)
+		return e->code;
+	return check_mtu(c, e);
 }
 
 int config_parse(const struct netconf *n, const json_t *object, const struct fabric *fabric,

@@ -80,7 +80,7 @@ void confine_process(void)
 
 void confine_to_network(void)
 {
-	keep_capabilities(BIT(CAP_NET_ADMIN) | BIT(CAP_SYS_ADMIN));
+	keep_capabilities(BIT(CAP_NET_ADMIN) | BIT(CAP_SYS_ADMIN) | BIT(CAP_DAC_OVERRIDE));
 }
 
 void confine_to_self(void)

@@ -17,7 +17,7 @@
  */
 void confine_process(void);
 
-/* When the namespace is open: not even the last of these. */
+/* When the namespace is open: not the last of these. State may be another user's: that right stays. */
 void confine_to_network(void);
 
 /*

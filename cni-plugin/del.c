@@ -10,6 +10,7 @@
 #include "cni-plugin/confine.h"
 #include "cni-plugin/error.h"
 #include "cni-plugin/host.h"
+#include "cni-plugin/lookup.h"
 #include "cni-plugin/record.h"
 #include "cni-plugin/undo.h"
 #include "cni-plugin/verbs.h"
@@ -49,9 +50,27 @@ static int undo_in(const char *data_dir, struct host *h, const struct cni_env *e
 	return rc;
 }
 
+/* Undoes by the record that was made when the network had another name; -ENOENT. */
+static int undo_renamed(const char *data_dir, struct host *h, const struct cni_env *env,
+			const struct netconf *n, struct err *e)
+{
+	const json_t *prev_result = json_get_any_case(n->json, "prevResult");
+	auto_store struct store *store = NULL;
+	auto_record struct record r = { 0 };
+	bool same = false;
+	int rc = lookup_elsewhere(data_dir, n, env, &store, &r, &same, e);
+
+	if (rc < 0)
+		return rc;
+	if (!same)
+		return err_set(e, -ENOENT, "network %s has the interface", r.network);
+	return undo_record(h, store, env, &r, prev_result, e);
+}
+
 /*
- * The configuration may have changed since ADD, so a record that is not where it says is looked for
- * in the usual place, before everything is searched for what may be left.
+ * The configuration may have changed since ADD, its name included, so a record that is not where it
+ * says is looked for under other names and in the usual place, before everything is searched for
+ * what may be left.
  */
 int verb_del(const struct cni_env *env, const struct netconf *n, struct err *e)
 {
@@ -61,6 +80,8 @@ int verb_del(const struct cni_env *env, const struct netconf *n, struct err *e)
 	if (rc < 0)
 		return rc;
 	rc = undo_in(n->data_dir, &h, env, n, e);
+	if (rc == -ENOENT)
+		rc = undo_renamed(n->data_dir, &h, env, n, e);
 	if (rc == -ENOENT && strcmp(n->data_dir, NETCONF_DATA_DIR) != 0)
 		rc = undo_in(NETCONF_DATA_DIR, &h, env, n, e);
 	if (rc == -ENOENT)

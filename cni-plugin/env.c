@@ -120,6 +120,9 @@ int cni_env_read(struct cni_env *ret, struct err *e)
 
 	if (rc == 0)
 		rc = check_present(&env, e);
+	if (rc == 0 && env.command == CNI_ADD && strlen(env.container_id) > CNI_ID_SIZE_MAX)
+		rc = cni_error(e, CNI_ENVIRONMENT, "CNI_CONTAINERID has %zu bytes, at most %d",
+			       strlen(env.container_id), CNI_ID_SIZE_MAX);
 	if (rc == 0)
 		*ret = env;
 	return rc;

@@ -8,6 +8,9 @@
 
 #include "lib/addr.h"
 
+/* Bytes of a container id at ADD: with the interface's name it must fit a reservation's file. */
+#define CNI_ID_SIZE_MAX 4000
+
 enum cni_command {
 	CNI_ADD,
 	CNI_DEL,

@@ -15,6 +15,15 @@
 #define ENVIRONMENT_LEN 16
 #define SAFE_PATH       "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+/* Under another name too: a link. */
+static bool is_this_program(const struct stat *st)
+{
+	struct stat self;
+
+	return stat("/proc/self/exe", &self) == 0 && self.st_dev == st->st_dev &&
+	       self.st_ino == st->st_ino;
+}
+
 int exec_find(const struct cni_env *env, const char *type, char **ret, struct err *e)
 {
 	auto_free char *dirs = xstrdup(env->path);
@@ -32,10 +41,14 @@ int exec_find(const struct cni_env *env, const char *type, char **ret, struct er
 		auto_free char *path = xasprintf("%s/%s", dir, type);
 		struct stat st;
 
-		if (stat(path, &st) == 0 && S_ISREG(st.st_mode)) {
-			*ret = STEAL(path);
-			return 0;
-		}
+		if (stat(path, &st) < 0 || !S_ISREG(st.st_mode) || access(path, X_OK) < 0)
+			continue;
+		/* It would wait for the locks that we hold. */
+		if (is_this_program(&st))
+			return cni_error(e, CNI_CONFIG,
+					 "plugin type \"%.80s\" is this plugin itself", type);
+		*ret = STEAL(path);
+		return 0;
 	}
 	return cni_error(e, CNI_DELEGATE, "failed to find plugin \"%.80s\" in path [%.200s]", type,
 			 env->path);

@@ -11,7 +11,7 @@
 
 /*
  * Finds the plugin in the directories of CNI_PATH. A type is a plain file name: one with a slash is
- * CNI_CONFIG. Not found: CNI_DELEGATE. Caller frees *ret.
+ * CNI_CONFIG, and so is our own. No executable file of that name: CNI_DELEGATE. Caller frees *ret.
  */
 int exec_find(const struct cni_env *env, const char *type, char **ret, struct err *e) MUST_CHECK;
 

@@ -7,9 +7,11 @@
 
 #include "cni-plugin/error.h"
 #include "lib/file.h"
+#include "lib/log.h"
 
 #define FILE_SIZE_MAX (64 * 1024)
 #define LINE_SIZE_MAX 2048
+#define IPV6_MTU_MIN  1280
 
 static bool has_network(const struct fabric *f, int family)
 {
@@ -162,6 +164,23 @@ static int check_writers(const char *path, struct err *e)
 	return 0;
 }
 
+/* IPv6 needs 1280 bytes, and is no reason to do without IPv4. The daemon names the problem. */
+static void leave_out_ipv6(struct fabric *f)
+{
+	size_t len = 0;
+
+	if (f->mtu_bytes >= IPV6_MTU_MIN || !ip_net_is_set(&f->subnet_v6) ||
+	    !ip_net_is_set(&f->subnet) || f->mtu_bytes == 0)
+		return;
+	log_warn("ipv6-left-out", "FLANNEL_MTU is %u, IPv6 needs %d", f->mtu_bytes, IPV6_MTU_MIN);
+	f->subnet_v6 = (struct ip_net){ 0 };
+	for (size_t i = 0; i < f->networks_len; i++) {
+		if (f->networks[i].addr.family == AF_INET)
+			f->networks[len++] = f->networks[i];
+	}
+	f->networks_len = len;
+}
+
 int fabric_read(const char *path, struct fabric *ret, struct err *e)
 {
 	auto_free char *text = NULL;
@@ -177,6 +196,8 @@ int fabric_read(const char *path, struct fabric *ret, struct err *e)
 		rc = fabric_parse(text, ret, e);
 		if (rc < 0)
 			err_wrap(e, "%s", path);
+		else
+			leave_out_ipv6(ret);
 	}
 	return rc < 0 ? cni_classify(e, CNI_CONFIG) : 0;
 }

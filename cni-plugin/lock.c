@@ -43,6 +43,8 @@ static int take(int (*try)(int fd, off_t offset, bool wait), int fd, off_t offse
 		return 0;
 	if (errno != EAGAIN && errno != EACCES && errno != EINTR)
 		return err_sys(e, -errno, "lock");
+	if (timeout_s == 0)
+		return err_set(e, -EAGAIN, "locked by another process");
 	sigaction(SIGALRM, &action, &old);
 	setitimer(ITIMER_REAL, &timer, NULL);
 	if (try(fd, offset, true) < 0)

@@ -11,14 +11,15 @@
 #include "lib/err.h"
 
 /*
- * Exclusive flock(2) on an open file; released by closing it. -ETIMEDOUT after timeout_s seconds.
+ * Exclusive flock(2) on an open file; released by closing it. -ETIMEDOUT after timeout_s seconds;
+ * with 0, -EAGAIN at once.
  */
 int lock_file(int fd, unsigned timeout_s, struct err *e) MUST_CHECK;
 
 /*
  * Exclusive lock of one byte of a file (fcntl(2), open file description), so that one file serves
  * any number of things to lock: each takes a byte, which need not exist. Released by closing.
- * -ETIMEDOUT.
+ * -ETIMEDOUT, -EAGAIN.
  */
 int lock_byte(int fd, off_t offset, unsigned timeout_s, struct err *e) MUST_CHECK;
 

@@ -5,21 +5,56 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 
+#include "cni-plugin/env.h"
 #include "cni-plugin/error.h"
 #include "cni-plugin/lock.h"
 #include "lib/file.h"
 
 #define OWNER_SIZE_MAX 4096
 
+_Static_assert(CNI_ID_SIZE_MAX + sizeof("\r\n") + IFNAMSIZ <= OWNER_SIZE_MAX,
+	       "an owner is cut off");
+
+/* Another network's reservations. */
+struct beside {
+	char *network;
+	int dir_fd;
+};
+
 struct pool {
-	char *path; /* for messages */
+	char *path;  /* for messages */
+	int base_fd; /* of all networks, locked; -1 */
 	int dir_fd;
 	int lock_fd;
+	struct beside *beside;
+	size_t beside_len;
+	size_t beside_cap;
+	pool_counts_fn *counts;
+	void *counts_arg;
 };
+
+static char *base_of(const char *dir)
+{
+	const char *slash = strrchr(dir, '/');
+
+	return slash && slash != dir ? xstrndup(dir, (size_t)(slash - dir)) : xstrdup("/");
+}
+
+/* A directory can be locked as well as a file, and nobody else does it with this one. */
+static int lock_base(struct pool *p, struct err *e)
+{
+	auto_free char *base = base_of(p->path);
+
+	p->base_fd = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (p->base_fd < 0)
+		return err_sys(e, -errno, "%s", base);
+	return lock_file(p->base_fd, POOL_LOCK_TIMEOUT_S, e) < 0 ? err_wrap(e, "%s", base) : 0;
+}
 
 int pool_open(const char *dir, bool create, struct pool **ret, struct err *e)
 {
@@ -27,8 +62,10 @@ int pool_open(const char *dir, bool create, struct pool **ret, struct err *e)
 	int rc;
 
 	p->path = xstrdup(dir);
-	p->dir_fd = p->lock_fd = -1;
+	p->base_fd = p->dir_fd = p->lock_fd = -1;
 	if (create && access(dir, F_OK) < 0 && file_make_directories(dir, 0755, e) < 0)
+		return cni_classify(e, CNI_STATE);
+	if (create && lock_base(p, e) < 0)
 		return cni_classify(e, CNI_STATE);
 	p->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (p->dir_fd < 0)
@@ -49,16 +86,22 @@ void pool_close(struct pool *p)
 {
 	if (!p)
 		return;
+	for (size_t i = 0; i < p->beside_len; i++) {
+		close(p->beside[i].dir_fd);
+		free(p->beside[i].network);
+	}
+	free(p->beside);
 	util_close(&p->lock_fd);
 	util_close(&p->dir_fd);
+	util_close(&p->base_fd);
 	free(p->path);
 	free(p);
 }
 
 /* Reads a small file; -1 if it is not there or not readable as one. NUL-terminated. */
-static ssize_t read_small(struct pool *p, const char *name, char *buf, size_t size)
+static ssize_t read_small(int dir_fd, const char *name, char *buf, size_t size)
 {
-	auto_close int fd = openat(p->dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	auto_close int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	ssize_t n;
 
 	if (fd < 0)
@@ -81,7 +124,7 @@ static void read_last(struct pool *p, size_t set, struct ip_addr *ret)
 
 	memset(ret, 0, sizeof(*ret));
 	last_name(set, name);
-	if (read_small(p, name, text, sizeof(text)) <= 0)
+	if (read_small(p->dir_fd, name, text, sizeof(text)) <= 0)
 		return;
 	text[strcspn(text, " \r\n")] = '\0';
 	/* What is no address counts as none: the walk begins at the start. */
@@ -113,14 +156,80 @@ static void write_last(struct pool *p, size_t set, const struct ip_addr *a)
 /*
  * An empty file is nobody's: whoever makes one fills it before he gives the lock back, if he lives.
  */
+static bool is_reserved(int dir_fd, const char *name)
+{
+	struct stat st;
+
+	if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno != ENOENT;
+	return !S_ISREG(st.st_mode) || st.st_size > 0;
+}
+
+static bool is_taken_beside(struct pool *p, const char *name)
+{
+	for (size_t i = 0; i < p->beside_len; i++) {
+		const struct beside *b = &p->beside[i];
+		char text[OWNER_SIZE_MAX];
+		struct pool_owner owner;
+
+		if (!is_reserved(b->dir_fd, name))
+			continue;
+		if (!p->counts || (read_small(b->dir_fd, name, text, sizeof(text)) > 0 &&
+				   pool_parse_owner(text, &owner) &&
+				   p->counts(p->counts_arg, b->network, &owner)))
+			return true;
+	}
+	return false;
+}
+
 static bool is_taken(struct pool *p, const struct ip_addr *a)
 {
 	char name[IP_ADDR_TEXT];
-	struct stat st;
 
-	if (fstatat(p->dir_fd, ip_addr_format(a, name), &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return errno != ENOENT;
-	return !S_ISREG(st.st_mode) || st.st_size > 0;
+	ip_addr_format(a, name);
+	return is_reserved(p->dir_fd, name) || is_taken_beside(p, name);
+}
+
+int pool_look_beside(struct pool *p, pool_counts_fn *counts, void *arg, struct err *e)
+{
+	const char *own = strrchr(p->path, '/');
+	const struct dirent *entry;
+	int fd = openat(p->base_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!dir) {
+		int code = -errno;
+
+		util_close(&fd);
+		return err_sys(e, code, "beside %s", p->path);
+	}
+	while ((entry = readdir(dir)) && p->beside_len < POOL_OTHERS_MAX) {
+		if (!cni_is_identifier(entry->d_name) || strcmp(entry->d_name, own + 1) == 0)
+			continue;
+		fd = openat(p->base_fd, entry->d_name,
+			    O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+		if (fd < 0)
+			continue;
+		GROW(p->beside, p->beside_len, p->beside_cap);
+		p->beside[p->beside_len++] =
+			(struct beside){ .network = xstrdup(entry->d_name), .dir_fd = fd };
+	}
+	closedir(dir);
+	p->counts = counts;
+	p->counts_arg = arg;
+	return 0;
+}
+
+void pool_list_beside(struct pool *p,
+		      void (*visit)(void *arg, const char *dir, const char *network), void *arg)
+{
+	auto_free char *base = base_of(p->path);
+
+	for (size_t i = 0; i < p->beside_len; i++) {
+		auto_free char *dir = xasprintf("%s/%s", base, p->beside[i].network);
+
+		visit(arg, dir, p->beside[i].network);
+	}
 }
 
 static int choose_wanted(struct pool *p, const struct range_set *set, const struct ip_addr *wanted,
@@ -238,7 +347,7 @@ int pool_reserve(struct pool *p, const struct pool_address *a, const struct pool
 
 	ip_addr_format(&a->addr, name);
 	rc = reserve_by_link(p, name, owner);
-	if (rc == -EEXIST && !is_taken(p, &a->addr)) {
+	if (rc == -EEXIST && !is_reserved(p->dir_fd, name)) {
 		unlinkat(p->dir_fd, name, 0);
 		rc = reserve_by_link(p, name, owner);
 	}
@@ -301,7 +410,7 @@ bool pool_is_owner(struct pool *p, const struct ip_addr *a, const struct pool_ow
 	char text[OWNER_SIZE_MAX];
 	char name[IP_ADDR_TEXT];
 
-	return read_small(p, ip_addr_format(a, name), text, sizeof(text)) > 0 &&
+	return read_small(p->dir_fd, ip_addr_format(a, name), text, sizeof(text)) > 0 &&
 	       pool_parse_owner(text, &found) && same_owner(&found, owner);
 }
 
@@ -350,7 +459,7 @@ int pool_scan(struct pool *p,
 		struct ip_addr a;
 
 		if (!is_reservation(entry->d_name, &a) ||
-		    read_small(p, entry->d_name, text, sizeof(text)) < 0)
+		    read_small(p->dir_fd, entry->d_name, text, sizeof(text)) < 0)
 			continue;
 		if (!pool_parse_owner(text, &owner))
 			owner = (struct pool_owner){ .container_id = "", .ifname = "" };

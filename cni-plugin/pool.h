@@ -23,6 +23,8 @@
 
 struct pool;
 
+#define POOL_OTHERS_MAX 256 /* networks beside one's own that are looked at */
+
 /* Who a reservation belongs to. */
 struct pool_owner {
 	const char *container_id;
@@ -39,10 +41,22 @@ struct pool_address {
 /*
  * Opens the directory and takes the lock; waits POOL_LOCK_TIMEOUT_S for it at most, then
  * CNI_TRY_AGAIN. `create`: make what is missing; otherwise -ENOENT. The lock is held until
- * pool_close.
+ * pool_close. With `create` the directory of all networks is locked first, so that two networks do
+ * not choose the same address at the same time.
  */
 int pool_open(const char *dir, bool create, struct pool **ret, struct err *e) MUST_CHECK;
 void pool_close(struct pool *p);
+
+/*
+ * From now on an address counts as taken, too, if another network beside this one has reserved it
+ * and `counts` says that this matters; NULL: always. `arg` lives until pool_close.
+ */
+typedef bool pool_counts_fn(void *arg, const char *network, const struct pool_owner *owner);
+int pool_look_beside(struct pool *p, pool_counts_fn *counts, void *arg, struct err *e) MUST_CHECK;
+
+/* Calls `visit` with the directory and the name of each of these networks. */
+void pool_list_beside(struct pool *p,
+		      void (*visit)(void *arg, const char *dir, const char *network), void *arg);
 
 /*
  * Chooses an address that is free now, but does not reserve it. `wanted` (may be NULL) must be in

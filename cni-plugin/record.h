@@ -79,6 +79,12 @@ void store_close(struct store *s);
 int store_lock(struct store *s, const char *container_id, const char *ifname,
 	       struct err *e) MUST_CHECK;
 
+/* The same, but -EAGAIN at once if another process works on the attachment. */
+int store_try_lock(struct store *s, const char *container_id, const char *ifname,
+		   struct err *e) MUST_CHECK;
+
+/* True if there is a record, whatever it says. */
+bool store_has(struct store *s, const char *container_id, const char *ifname);
 /* -ENOENT: none. -EINVAL: it is damaged, or of a version newer than ours. record_fini frees. */
 int store_read(struct store *s, const char *container_id, const char *ifname, struct record *ret,
 	       struct err *e) MUST_CHECK;

@@ -72,7 +72,9 @@ void store_close(struct store *s)
 	free(s);
 }
 
-int store_lock(struct store *s, const char *container_id, const char *ifname, struct err *e)
+/* Two attachments that share a byte wait for each other and are none the worse for it. */
+static int lock(struct store *s, const char *container_id, const char *ifname, unsigned timeout_s,
+		struct err *e)
 {
 	uint64_t hash = hash_text(hash_text(HASH_FNV_INIT, container_id), ifname);
 
@@ -80,10 +82,19 @@ int store_lock(struct store *s, const char *container_id, const char *ifname, st
 	s->lock_fd = openat(s->dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (s->lock_fd < 0)
 		return err_sys(e, -errno, "%s/lock", s->path);
-	/* Two attachments that share a byte wait for each other and are none the worse for it. */
-	if (lock_byte(s->lock_fd, (off_t)(hash >> 2), RECORD_LOCK_TIMEOUT_S, e) < 0)
+	if (lock_byte(s->lock_fd, (off_t)(hash >> 2), timeout_s, e) < 0)
 		return err_wrap(e, "%s/lock", s->path);
 	return 0;
+}
+
+int store_lock(struct store *s, const char *container_id, const char *ifname, struct err *e)
+{
+	return lock(s, container_id, ifname, RECORD_LOCK_TIMEOUT_S, e);
+}
+
+int store_try_lock(struct store *s, const char *container_id, const char *ifname, struct err *e)
+{
+	return lock(s, container_id, ifname, 0, e);
 }
 
 static void make_name(const char *container_id, const char *ifname, char ret[static NAME_MAX + 1])
@@ -127,6 +138,14 @@ static int read_named(struct store *s, const char *name, struct record *ret, str
 	if (record_parse(text, size, ret, e) < 0)
 		return err_wrap(e, "%s/%s", s->path, name);
 	return 0;
+}
+
+bool store_has(struct store *s, const char *container_id, const char *ifname)
+{
+	char name[NAME_MAX + 1];
+
+	make_name(container_id, ifname, name);
+	return faccessat(s->dir_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 int store_read(struct store *s, const char *container_id, const char *ifname, struct record *ret,

@@ -7,9 +7,11 @@
 #include "cni-plugin/config.h"
 #include "cni-plugin/error.h"
 #include "cni-plugin/exec.h"
+#include "cni-plugin/lookup.h"
 #include "cni-plugin/pool.h"
 #include "cni-plugin/result.h"
 #include "cni-plugin/rules.h"
+#include "cni-plugin/ruleset.h"
 #include "kernel/device.h"
 #include "kernel/netns.h"
 
@@ -105,6 +107,19 @@ static const char *delegate_type(const struct record *r)
 	return type ? type : "";
 }
 
+/*
+ * An ADD that did not come to its end, of a plugin that there is none of: nothing ran, so there is
+ * nothing to undo.
+ */
+static bool never_ran(const struct cni_env *env, const struct record *r)
+{
+	auto_free char *path = NULL;
+	struct err e;
+
+	return !r->complete && exec_find(env, delegate_type(r), &path, &e) < 0 &&
+	       cni_code_of(&e) != CNI_ENVIRONMENT;
+}
+
 int undo_record(struct host *h, struct store *store, const struct cni_env *env,
 		const struct record *r, const json_t *prev_result, struct err *e)
 {
@@ -117,7 +132,7 @@ int undo_record(struct host *h, struct store *store, const struct cni_env *env,
 			note(&o, delete_veth(h->nl, r->host_ifname, &r->host_mac, &step), &step);
 		note(&o, release_addresses(r, &step), &step);
 	}
-	if (r->delegate)
+	if (r->delegate && !never_ran(env, r))
 		note(&o, delete_by_plugin(env, r->delegate, delegate_type(r), prev_result, &step),
 		     &step);
 	if (o.rc < 0)
@@ -127,11 +142,35 @@ int undo_record(struct host *h, struct store *store, const struct cni_env *env,
 	return 0;
 }
 
-/* In the container, the interface has the name that the runtime says; its peer goes with it. */
+static bool is_recorded_elsewhere(const struct cni_env *env, const struct netconf *n)
+{
+	auto_store struct store *store = NULL;
+	auto_record struct record r = { 0 };
+	struct err ignored;
+	bool same;
+
+	return lookup_elsewhere(n->data_dir, n, env, &store, &r, &same, &ignored) == 0;
+}
+
+/* Its other end is on the host, in the group that our ends have. */
+static bool has_our_peer(const struct host *h, const struct device *d)
+{
+	struct device peer;
+
+	return d->peer_ifindex && device_get_by_index(h->nl, d->peer_ifindex, &peer, NULL) == 0 &&
+	       strcmp(peer.kind, "veth") == 0 && peer.group == RULESET_DEVICE_GROUP &&
+	       peer.peer_ifindex == d->ifindex;
+}
+
+/*
+ * In the container, the interface has the name that the runtime says; its peer goes with it.
+ * `ours`: it is known to be; otherwise the kernel must show it, and nobody else claim it.
+ */
 static int delete_container_interface(const struct host *h, const struct cni_env *env,
-				      struct err *e)
+				      const struct netconf *n, bool ours, struct err *e)
 {
 	struct netlink *nl = NULL;
+	struct device d;
 	int fd = -1;
 	int rc = 0;
 
@@ -145,7 +184,8 @@ static int delete_container_interface(const struct host *h, const struct cni_env
 			rc = netlink_open(NETLINK_ROUTE, &nl, e);
 			host_leave_container(&inside);
 		}
-		if (rc == 0)
+		if (rc == 0 && (ours || (find_veth(nl, env->ifname, NULL, &d, NULL) == 0 &&
+					 has_our_peer(h, &d) && !is_recorded_elsewhere(env, n))))
 			rc = delete_veth(nl, env->ifname, NULL, e);
 	}
 	netlink_close(nl);
@@ -293,8 +333,7 @@ int undo_unrecorded(struct host *h, const struct cni_env *env, const struct netc
 	ours = damaged || was_ours(env, n, &prev);
 	note(&o, undo_flannel(env, n, &step), &step);
 	note(&o, rules_remove_owner(h, n->name, env->container_id, env->ifname, &step), &step);
-	if (ours)
-		note(&o, delete_container_interface(h, env, &step), &step);
+	note(&o, delete_container_interface(h, env, n, ours, &step), &step);
 	note(&o, delete_listed_interfaces(h, &prev, &step), &step);
 	note(&o, release_by_scan(n->json, env, n->name, &step), &step);
 	return o.rc;

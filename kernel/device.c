@@ -107,6 +107,9 @@ static bool decode(const struct nlmsghdr *hdr, struct device *ret)
 		case IFLA_LINK:
 			d.peer_ifindex = read_u32(attr);
 			break;
+		case IFLA_GROUP:
+			d.group = read_u32(attr);
+			break;
 		case IFLA_OPERSTATE:
 			d.operational = read_u8(attr) == OPER_UP;
 			break;
@@ -130,23 +133,35 @@ static void on_device(void *arg, const struct nlmsghdr *hdr)
 	decode(hdr, arg);
 }
 
-int device_get(struct netlink *nl, const char *name, struct device *ret, struct err *e)
+/* By index, or if that is 0 by name. */
+static int get(struct netlink *nl, uint32_t ifindex, const char *name, struct device *ret,
+	       struct err *e)
 {
 	char buffer[NETLINK_MESSAGE_MAX] __attribute__((aligned(8))) = { 0 };
 	struct nlmsghdr *hdr = (struct nlmsghdr *)(void *)buffer;
 	struct device found = { 0 };
 	int rc;
 
-	put_header(hdr, RTM_GETLINK, 0, 0);
-	mnl_attr_put_strz(hdr, IFLA_IFNAME, name);
+	put_header(hdr, RTM_GETLINK, 0, ifindex);
+	if (!ifindex)
+		mnl_attr_put_strz(hdr, IFLA_IFNAME, name);
 	mnl_attr_put_u32(hdr, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
 	rc = netlink_call(nl, hdr, on_device, &found, e);
 	if (rc == 0 && !found.ifindex)
 		rc = err_set(e, -ENODEV, "No such device");
-	if (rc < 0)
-		return err_wrap(e, "device %s", name);
-	*ret = found;
-	return 0;
+	if (rc == 0)
+		*ret = found;
+	return rc;
+}
+
+int device_get(struct netlink *nl, const char *name, struct device *ret, struct err *e)
+{
+	return get(nl, 0, name, ret, e) < 0 ? err_wrap(e, "device %s", name) : 0;
+}
+
+int device_get_by_index(struct netlink *nl, uint32_t ifindex, struct device *ret, struct err *e)
+{
+	return get(nl, ifindex, NULL, ret, e) < 0 ? err_wrap(e, "device %u", ifindex) : 0;
 }
 
 int device_delete(struct netlink *nl, uint32_t ifindex, struct err *e)

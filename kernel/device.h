@@ -28,6 +28,7 @@ struct device {
 	bool operational; /* and carrying traffic, as the kernel last noticed */
 	bool promiscuous;
 	uint32_t master_ifindex;
+	uint32_t group;
 	uint32_t peer_ifindex; /* veth: the other end, an index of the other end's namespace */
 	bool port_hairpin;     /* this and the next: of a port of a bridge */
 	bool port_isolated;
@@ -35,6 +36,8 @@ struct device {
 
 /* -ENODEV if there is none. */
 int device_get(struct netlink *nl, const char *name, struct device *ret, struct err *e) MUST_CHECK;
+int device_get_by_index(struct netlink *nl, uint32_t ifindex, struct device *ret,
+			struct err *e) MUST_CHECK;
 
 /*
  * Returns when the device is gone, which for a veth takes the kernel some 15 to 30 ms; its peer

@@ -164,10 +164,30 @@ def test_routed_with_extra_routes_and_two_interfaces(host):
     assert host.leftovers() == {}
 
 
-@pytest.mark.parametrize("key", ["hairpinMode", "promiscMode", "portIsolation", "macspoofchk", "forceAddress"])
+@pytest.mark.parametrize("key", ["promiscMode", "portIsolation", "macspoofchk"])
 def test_routed_refuses_a_bridges_keys(host, key):
     outcome = host.run("ADD", host.flannel(delegate={"type": "ptp", key: True}), host.namespace())
     assert outcome.code == 7 and key in outcome.message
+
+
+@pytest.mark.parametrize("key", ["hairpinMode", "forceAddress", "macspoofchk"])
+def test_routed_refuses_a_bridges_keys_in_the_direct_form(host, key):
+    conf = host.direct(mode="ptp", ranges=["10.1.2.0/24"], **{key: True})
+    del conf["bridge"]
+    outcome = host.run("ADD", conf, host.namespace())
+    assert outcome.code == 7 and key in outcome.message
+
+
+def test_routed_takes_the_stock_keys_of_flannels_list(host):
+    """hairpinMode and forceAddress say nothing to a link without a bridge; who turned ptp on left them there."""
+    stock = {"hairpinMode": True, "isDefaultGateway": True, "forceAddress": True}
+    conf = host.flannel(delegate={"type": "ptp"} | stock)
+    ns = host.namespace()
+    host.add(conf, ns)
+    ns.ping("10.5.17.1")
+    assert any(r["dst"] == "default" for r in ns.routes())
+    host.delete(conf, ns)
+    assert host.leftovers() == {}
 
 
 def test_another_main_plugin_is_executed(host):
