@@ -10,6 +10,7 @@
 #include <linux/netfilter/nf_tables.h>
 
 #include "kernel/nft_internal.h"
+#include "tests/unit/nft_words.h"
 #include "tests/unit/traffic_rig.h"
 
 /* ---- the rules, by packets ---- */
@@ -485,9 +486,22 @@ static void test_attributes_match_as_the_kernel_shows_them(void **state UNUSED)
 	}
 }
 
+static void test_names_are_no_words(void **state UNUSED)
+{
+	static const char *const counters[] = { TRAFFIC_COUNTER_GUARD, TRAFFIC_COUNTER_SPOOF };
+
+	for (size_t i = 0; i < TRAFFIC_CHAINS; i++)
+		assert_nft_name(traffic_chains[i].name);
+	for (size_t i = 0; i < TRAFFIC_SETS; i++)
+		assert_nft_name(traffic_sets[i].name);
+	for (size_t i = 0; i < ARRAY_LEN(counters); i++)
+		assert_nft_name(counters[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_names_are_no_words),
 		cmocka_unit_test(test_masquerade),
 		cmocka_unit_test(test_forward),
 		cmocka_unit_test(test_guard),
