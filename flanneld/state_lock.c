@@ -6,10 +6,13 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/file.h>
+#include <time.h>
 #include <sys/stat.h>
 
 #include "lib/file.h"
 #include "lib/log.h"
+
+#define LOCK_ATTEMPTS 20
 
 /*
  * Whose lock it is, by /proc/locks: "1: FLOCK  ADVISORY  WRITE 4711 08:01:1234 0 EOF". 0 if it does
@@ -50,6 +53,25 @@ static int busy(const char *directory, int fd, struct err *e)
 		       who, directory);
 }
 
+/*
+ * A daemon that ended while it started a program leaves the lock to it for the moment between the
+ * kernel's letting go of the parent and the closing of descriptors by exec. Seen at a restart in the
+ * middle of iptables-restore.
+ */
+static int try_lock(int fd)
+{
+	static const struct timespec pause = { .tv_nsec = 10 * 1000 * 1000 };
+
+	for (unsigned i = 0; i < LOCK_ATTEMPTS; i++) {
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+			return 0;
+		if (errno != EWOULDBLOCK)
+			break;
+		nanosleep(&pause, NULL);
+	}
+	return -errno;
+}
+
 int state_lock(const char *directory, int *ret_fd, struct err *e)
 {
 	struct err why;
@@ -60,11 +82,12 @@ int state_lock(const char *directory, int *ret_fd, struct err *e)
 	rc = file_make_directories(directory, 0755, &why);
 	if (rc == 0) {
 		fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0) {
+		rc = fd >= 0 ? try_lock(fd) : -errno;
+		if (rc == 0) {
 			*ret_fd = fd;
 			return 0;
 		}
-		rc = err_sys(&why, -errno, "%s", directory);
+		rc = err_sys(&why, rc, "%s", directory);
 		if (fd >= 0 && rc == -EWOULDBLOCK)
 			rc = busy(directory, fd, e);
 		if (fd >= 0)
