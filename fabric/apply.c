@@ -40,6 +40,7 @@ int apply_flush(struct reconcile *r, struct kernel *k, size_t max, bool *ret_mor
 	const struct kernel_object *object;
 	enum kernel_verb verb;
 	uint32_t entry;
+	unsigned doubts;
 	size_t count = 0;
 	bool more = true;
 	int rc;
@@ -48,7 +49,8 @@ int apply_flush(struct reconcile *r, struct kernel *k, size_t max, bool *ret_mor
 		kernel_object_write(batch, verb, object, (void *)(uintptr_t)entry);
 		count++;
 	}
-	rc = kernel_batch_flush(batch, e);
+	rc = kernel_batch_flush(batch, &doubts, e);
+	reconcile_reread(r, doubts);
 	kernel_batch_free(batch);
 	*ret_more = more;
 	return rc;

@@ -36,7 +36,6 @@ void fabric_place_rules(struct fabric *f)
 		.network = { f->kernel.marks.networks[0], f->kernel.marks.networks[1] },
 		.own = { f->own.v4, f->own.v6 },
 		.devices_len = f->devices_len,
-		.lower_ifindex = f->external.ifindex,
 		.enable_nftables = f->config.enable_nftables,
 	};
 
@@ -50,7 +49,6 @@ void fabric_place_rules(struct fabric *f)
 			place.devices[i].guard[g].protocol = d->guard[g].protocol;
 			place.devices[i].guard[g].port = d->guard[g].port;
 		}
-		place.ifindexes[i] = f->ifindexes[i];
 	}
 	rules_place(f->rules, &place);
 }

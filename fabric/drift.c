@@ -26,7 +26,7 @@ static const char *name_object(const struct fabric *f, const struct kernel_objec
 	char key[SUBNET_KEY_TEXT];
 
 	kernel_object_format(o, text);
-	if (owner && peers_of_owner(f->peers, owner))
+	if (owner && !fabric_is_container(f, owner) && peers_of_owner(f->peers, owner))
 		snprintf(buf, NAME_TEXT, "%s of peer %s", text,
 			 subnet_format(&peers_of_owner(f->peers, owner)->member->lease->subnet,
 				       key));

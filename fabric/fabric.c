@@ -151,7 +151,6 @@ static void read_ahead(struct fabric *f)
 /* All that was wanted has been written. */
 static void settle(struct fabric *f)
 {
-	rules_after_routes(f->rules);
 	if (reconcile_counts(f->reconcile)->failed > 0) {
 		report_refused(f);
 		f->dirty = KERNEL_ALL_KINDS;
@@ -187,6 +186,7 @@ static void on_work(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 		retry_later(f);
 	}
 	fabric_want_all(f);
+	fabric_before_routes(f);
 	fabric_tick_drift(f);
 	if (f->dirty) {
 		if (!observe(f, f->dirty)) {
@@ -195,7 +195,6 @@ static void on_work(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 		}
 		f->observations_total++;
 	}
-	rules_before_routes(f->rules);
 	if (apply_flush(f->reconcile, &f->kernel, WRITES_PER_TURN, &more, &e) < 0) {
 		log_warn("kernel-not-written", "%s; comparing again", e.text);
 		f->dirty = KERNEL_ALL_KINDS;
@@ -235,14 +234,22 @@ void fabric_sync(struct fabric *f)
 	fabric_want_work(f, 0);
 }
 
+static uint64_t writes_total(const struct fabric *f)
+{
+	const struct netlink *nft = f->kernel.netfilter;
+
+	return netlink_counts(f->nl)->writes + (nft ? netlink_counts(nft)->writes : 0);
+}
+
 uint64_t fabric_sync_now(struct fabric *f)
 {
-	uint64_t before = netlink_counts(f->nl)->writes;
+	uint64_t before = writes_total(f);
 
 	if (!f->started)
 		return 0;
 	f->dirty = KERNEL_ALL_KINDS;
 	f->devices_dirty = true;
+	rules_sync(f->rules);
 	/* What a turn leaves, because there is much of it. What waits for its time, or cannot be
 	 * written, is not waited for here. */
 	for (unsigned turn = 0; turn < SYNC_TURNS_MAX; turn++) {
@@ -251,7 +258,7 @@ uint64_t fabric_sync_now(struct fabric *f)
 		if (!reconcile_pending_kinds(f->reconcile))
 			break;
 	}
-	return netlink_counts(f->nl)->writes - before;
+	return writes_total(f) - before;
 }
 
 int fabric_diff(struct fabric *f, reconcile_write_fn *visit, void *arg, struct err *e)
@@ -318,10 +325,7 @@ static void on_link(void *arg, const struct link_info *link, bool gone)
 		if (ours && !link->up)
 			f->dirty = KERNEL_ALL_KINDS;
 	}
-	if (gone)
-		rules_device_gone(f->rules, link->ifindex);
-	else
-		rules_device_seen(f->rules, link->ifindex, link->name);
+	fabric_container_link(f, link, gone);
 	if (link->ifindex == f->external.ifindex || strcmp(link->name, f->external.name) == 0 ||
 	    (f->underlay_lost && !on_our_device(f, link->ifindex)))
 		want_underlay(f);
@@ -345,7 +349,7 @@ static void on_object(void *arg, const struct kernel_object *object, bool gone, 
 	struct fabric *f = arg;
 
 	if (!gone)
-		rules_object_seen(f->rules, object);
+		fabric_container_object(f, object);
 	if (concerns_underlay(f, object))
 		want_underlay(f);
 	fabric_notice(f, object, gone, port_id);
@@ -419,6 +423,7 @@ void fabric_free(struct fabric *f)
 	event_free(f->work);
 	event_free(f->slow);
 	event_free(f->underlay);
+	fabric_free_containers(f);
 	reconcile_free(f->reconcile);
 	fabric_drop_backend(f);
 	if (f->change_event)
@@ -426,12 +431,6 @@ void fabric_free(struct fabric *f)
 	monitor_close(f->monitor);
 	netlink_close(f->nl);
 	free(f);
-}
-
-void fabric_use_rules(struct fabric *f, struct rules *rules, bool blackhole)
-{
-	f->rules = rules;
-	f->blackhole = blackhole;
 }
 
 void fabric_set_mark(struct fabric *f, const char *mark)
@@ -535,13 +534,13 @@ void fabric_set_own(struct fabric *f, const struct subnet *own)
 		fabric_look_after_devices(f);
 		f->devices_dirty = !f->devices_ok;
 	}
-	/* Before the rules are placed: who is let in through the guard must be known by then. */
 	f->wants_dirty = true;
 	fabric_want_all(f);
 	fabric_place_rules(f);
 	if (first)
-		rules_look_around(f->rules, f->nl);
-	f->dirty |= first ? kinds_to_read_again(f) : KERNEL_ALL_KINDS;
+		fabric_find_containers(f);
+	f->dirty |= first ? kinds_to_read_again(f) | kernel_kinds_with(KERNEL_KIND_IN_TABLE)
+			  : KERNEL_ALL_KINDS;
 	fabric_want_work(f, 0);
 }
 
@@ -559,6 +558,7 @@ void fabric_view(const struct fabric *f, struct fabric_view *ret)
 {
 	memset(ret, 0, sizeof(*ret));
 	ret->fabric = f;
+	ret->guarded = fabric_guarded(f);
 	fabric_describe_fights(f, ret->fight, sizeof(ret->fight));
 	ret->started = f->started;
 	ret->devices_ok = f->devices_ok;

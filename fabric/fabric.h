@@ -99,6 +99,7 @@ struct fabric_view {
 	const struct reconcile_counts *reconcile;
 	const struct netlink_counts *netlink;
 	char fight[400]; /* one of those that are fought, reconcile->fighting of them; "" */
+	size_t guarded;  /* addresses that the guard lets in */
 	uint64_t overruns_total;
 	uint64_t observations_total;
 	uint64_t device_repairs_total;

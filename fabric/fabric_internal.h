@@ -25,6 +25,9 @@ struct fabric_log_budget {
 	int64_t refill_ms;
 };
 
+struct container_device;
+struct link_info;
+
 struct fabric {
 	struct event_base *base;
 	const struct fabric_ops *ops;
@@ -69,6 +72,9 @@ struct fabric {
 	double observation_s[KERNEL_KINDS]; /* how long it took to read each kind last */
 	struct fabric_log_budget drift_log;
 	struct fabric_log_budget fight_log;
+	struct container_device **containers;
+	size_t containers_len;
+	size_t containers_cap;
 	struct peers *peers;
 	uint64_t overruns_total;
 	uint64_t observations_total;
@@ -86,6 +92,23 @@ int fabric_start_backend(struct fabric *f, struct err *e) MUST_CHECK;
 void fabric_drop_backend(struct fabric *f);
 /* That a peer is used or no more, if it was told otherwise. */
 void fabric_tell_backend(const struct fabric *f, struct peer *p, bool used);
+
+/* guard.c */
+/* Before anything is written: the table stands, and what belongs into it can be written. */
+void fabric_before_routes(struct fabric *f);
+/* Addresses that the guard lets in. */
+size_t fabric_guarded(const struct fabric *f);
+
+/* containers.c */
+/* Something was noticed in the kernel: perhaps containers live behind that device. */
+void fabric_container_object(struct fabric *f, const struct kernel_object *o);
+void fabric_container_link(struct fabric *f, const struct link_info *link, bool gone);
+/* Finds those that are there already. Blocks for a few small dumps. */
+void fabric_find_containers(struct fabric *f);
+/* States anew what is wanted for them. */
+void fabric_want_containers(struct fabric *f);
+bool fabric_is_container(const struct fabric *f, const struct reconcile_owner *owner);
+void fabric_free_containers(struct fabric *f);
 
 /* drift.c */
 void fabric_watch_drift(struct fabric *f);

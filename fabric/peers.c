@@ -127,6 +127,23 @@ static void take_objects(struct peers *ps, struct reconcile_owner *owner)
 		give_way(ps, (struct peer *)other);
 }
 
+/* The addresses a peer sends from: published and, behind NAT, source. */
+static void want_guard(struct peers *ps, const struct lease *l)
+{
+	const struct ip_addr *addrs[] = { &l->public_v4, &l->source_v4, &l->public_v6,
+					  &l->source_v6 };
+
+	for (size_t i = 0; i < ARRAY_LEN(addrs); i++) {
+		uint8_t set = i < 2 ? TRAFFIC_PEERS : TRAFFIC_PEERS_V6;
+		struct kernel_object o;
+
+		if (!ip_addr_is_set(addrs[i]) || (i % 2 && ip_addr_equal(addrs[i], addrs[i - 1])))
+			continue;
+		o = kernel_element_addr(set, addrs[i]);
+		wants_add(&ps->wants, &o);
+	}
+}
+
 static void judge(struct peers *ps, struct peer *p)
 {
 	bool was_ignored = p->trouble != NULL;
@@ -147,9 +164,11 @@ static void judge(struct peers *ps, struct peer *p)
 		clear_nets(ps, p);
 		peers_take_nets(ps, p);
 	}
-	take_objects(ps, &p->owner);
 	/* Nothing to write is right for some backends, but not while a device is missing. */
 	p->wanted = ps->wants.len > 0 || ps->place.devices_ok;
+	if (verdict == USED && ps->place.guard)
+		want_guard(ps, p->member->lease);
+	take_objects(ps, &p->owner);
 	ignored = verdict != USED && verdict != VACANT;
 	news = ignored && (!was_ignored || strcmp(p->trouble->reason, e.text) != 0);
 	peers_set_trouble(ps, p, ignored ? e.text : NULL, verdict == WAITS ? &awaited : NULL);
@@ -200,7 +219,6 @@ static void free_peer(struct peers *ps, struct peer *p)
 	ps->counts.len--;
 	forget_parsed(p);
 	free(p->trouble);
-	free(p->guard);
 	free(p);
 }
 

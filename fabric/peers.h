@@ -29,7 +29,7 @@
 #include "fabric/reconcile.h"
 #include "lib/tree.h"
 #include "subnet/manager.h"
-#include "traffic/rules.h"
+#include "traffic/traffic.h"
 
 struct peers;
 struct peer_trouble;
@@ -47,12 +47,11 @@ struct peer {
 	void *data;                          /* what the backend read in the lease */
 	uint64_t born;                       /* the lease's, as the trees have it */
 	struct peer_trouble *trouble;        /* why it is not used; NULL if it is, or is vacant */
-	struct rules_addresses *guard;       /* the caller's, NULL at first */
 	LIST_ENTRY(peer) link;
 	struct tree_node nets[2]; /* its subnets, among those that are taken */
 };
 
-_Static_assert(sizeof(struct peer) <= 104, "a peer has grown");
+_Static_assert(sizeof(struct peer) <= 96, "a peer has grown");
 
 /* What leases are measured by. */
 struct peers_place {
@@ -64,6 +63,7 @@ struct peers_place {
 	struct ip_addr local_v6;
 	struct ip_net segment_v4; /* and what is reached there without a router */
 	struct ip_net segment_v6;
+	bool guard;      /* peers are let in through the guard by their addresses */
 	bool blackhole;  /* addresses of our own subnet that no container has lead nowhere */
 	bool devices_ok; /* false: what a lease means may lack objects yet */
 };

@@ -26,24 +26,6 @@ static void find_paths(void *arg, const struct lease *l, struct backend_path ret
 	}
 }
 
-/* Whom the guard lets in for this lease; NULL: nobody. */
-static void guard_peer(const struct fabric *f, struct peer *p, const struct lease *l)
-{
-	struct ip_addr now[4] = { 0 };
-	size_t len = 0;
-
-	if (l) {
-		const struct ip_addr *all[] = { &l->public_v4, &l->public_v6, &l->source_v4,
-						&l->source_v6 };
-
-		for (size_t i = 0; i < ARRAY_LEN(all); i++) {
-			if (ip_addr_is_set(all[i]))
-				now[len++] = *all[i];
-		}
-	}
-	rules_peer(f->rules, &p->guard, now, len);
-}
-
 static void on_judged(void *arg, struct peer *p, bool used, const char *news)
 {
 	const struct fabric *f = arg;
@@ -52,7 +34,6 @@ static void on_judged(void *arg, struct peer *p, bool used, const char *news)
 	if (news)
 		log_warn("peer-ignored", "%s: %s", subnet_format(&p->member->lease->subnet, key),
 			 news);
-	guard_peer(f, p, used ? p->member->lease : NULL);
 	fabric_tell_backend(f, p, used);
 }
 
@@ -75,6 +56,7 @@ void fabric_want_all(struct fabric *f)
 		.segment_v4 = f->external.segment_v4,
 		.segment_v6 = f->external.segment_v6,
 		.blackhole = f->blackhole,
+		.guard = rules_guards(f->rules),
 		.devices_ok = f->devices_ok || f->devices_len == 0,
 	};
 
@@ -83,6 +65,7 @@ void fabric_want_all(struct fabric *f)
 	f->wants_dirty = false;
 	peers_set_place(f->peers, &place);
 	peers_judge(f->peers);
+	fabric_want_containers(f);
 }
 
 void fabric_peer(struct fabric *f, struct manager_member *member, bool gone)
@@ -90,7 +73,6 @@ void fabric_peer(struct fabric *f, struct manager_member *member, bool gone)
 	struct peer *p = member->user;
 
 	if (gone && p) {
-		guard_peer(f, p, NULL);
 		fabric_tell_backend(f, p, false);
 		peers_remove(f->peers, p);
 		member->user = NULL;

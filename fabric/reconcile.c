@@ -332,13 +332,18 @@ static struct kernel_object to_drop(const struct reconcile *r, uint32_t id)
 	return o;
 }
 
+static bool is_held(const struct reconcile *r, unsigned kind)
+{
+	return r->held_kinds & 1u << kind;
+}
+
 bool reconcile_next(struct reconcile *r, enum kernel_verb *ret_verb,
 		    const struct kernel_object **ret_object, uint32_t *ret_entry)
 {
 	uint32_t id = 0;
 
 	for (unsigned k = 0; k < KERNEL_KINDS && !id; k++)
-		id = r->puts[k].first;
+		id = is_held(r, k) ? 0 : r->puts[k].first;
 	if (id) {
 		struct entry *entry = at(r, id);
 
@@ -359,7 +364,7 @@ bool reconcile_next(struct reconcile *r, enum kernel_verb *ret_verb,
 		r->reread |= 1u << r->handed.key.kind;
 	} else {
 		for (unsigned k = KERNEL_KINDS; k-- > 0 && !id;)
-			id = r->drops[k].first;
+			id = is_held(r, k) ? 0 : r->drops[k].first;
 		if (!id)
 			return false;
 		/* A refused drop needs no memory: the next observation finds what is still there.
@@ -380,12 +385,22 @@ unsigned reconcile_take_reread(struct reconcile *r)
 	return kinds;
 }
 
+void reconcile_reread(struct reconcile *r, unsigned kinds)
+{
+	r->reread |= kinds;
+}
+
+void reconcile_hold(struct reconcile *r, unsigned kinds)
+{
+	r->held_kinds = kinds;
+}
+
 unsigned reconcile_pending_kinds(const struct reconcile *r)
 {
 	unsigned kinds = 0;
 
 	for (unsigned k = 0; k < KERNEL_KINDS; k++) {
-		if (r->puts[k].first || r->drops[k].first)
+		if (!is_held(r, k) && (r->puts[k].first || r->drops[k].first))
 			kinds |= 1u << k;
 	}
 	for (size_t i = 0; i < r->strays_len; i++)

@@ -123,6 +123,10 @@ void reconcile_refused(struct reconcile *r, uint32_t entry, int code, const char
  * it does not do.
  */
 unsigned reconcile_take_reread(struct reconcile *r);
+/* The same holds for these. */
+void reconcile_reread(struct reconcile *r, unsigned kinds);
+/* Nothing of these kinds is handed out until the next call. */
+void reconcile_hold(struct reconcile *r, unsigned kinds);
 
 /* The kinds (a mask, 1 << place in kernel_kinds) of which reconcile_next has something to hand out. */
 unsigned reconcile_pending_kinds(const struct reconcile *r);

@@ -31,6 +31,7 @@ struct reconcile {
 	unsigned reread;             /* kinds, see reconcile_take_reread */
 	struct kernel_object handed; /* the one last handed out */
 	unsigned observing;
+	unsigned held_kinds; /* not handed out for now */
 	struct rival *rivals;
 	size_t rivals_len;
 	size_t rivals_cap;

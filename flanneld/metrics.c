@@ -126,12 +126,14 @@ static void kernel_metrics(const struct fabric_view *f, FILE *out)
 	      f->observation_s);
 }
 
-static void rules_metrics(const struct rules_view *r, FILE *out)
+static void rules_metrics(const struct daemon_view *v, FILE *out)
 {
+	const struct rules_view *r = &v->rules;
+
 	head(out, "rules_ok", "gauge", "1 while the traffic rules stand as wanted, by mode.");
 	fprintf(out, "flannel_rules_ok{mode=\"%s\"} %d\n", rules_mode_name(r->mode), r->ok);
 	gauge(out, "guard_addresses", "Addresses that tunnel packets are taken from.",
-	      (double)r->peers);
+	      (double)v->fabric.guarded);
 	counter(out, "guard_dropped_packets_total",
 		"Tunnel packets dropped because they came from no peer, or from a container.",
 		r->guard_dropped_total);
@@ -184,6 +186,6 @@ void report_metrics(const struct daemon_view *v, FILE *out)
 	lease_metrics(m, out);
 	store_metrics(v->store, m, out);
 	kernel_metrics(f, out);
-	rules_metrics(&v->rules, out);
+	rules_metrics(v, out);
 	process_metrics(v->started_wall_ms, out);
 }

@@ -223,7 +223,7 @@ static json_t *report_traffic(const struct daemon_view *v)
 	return json_pack("{s:s,s:s,s:s,s:b,s:b,s:b,s:I,s:I,s:I,s:I,s:I}", "table", r->table, "mode",
 			 rules_mode_name(r->mode), "modeReason", r->mode_reason, "ok", r->ok,
 			 "masquerade", v->masquerade, "peerGuard", r->guard, "guardAddresses",
-			 (json_int_t)r->peers, "guardDroppedPackets",
+			 (json_int_t)v->fabric.guarded, "guardDroppedPackets",
 			 (json_int_t)r->guard_dropped_total, "spoofedDroppedPackets",
 			 (json_int_t)r->spoofed_dropped_total, "healed", (json_int_t)r->heals_total,
 			 "writes", (json_int_t)r->writes_total);

@@ -7,6 +7,7 @@
 #define KERNEL_BATCH_H
 
 #include "kernel/kernel.h"
+#include "kernel/object.h"
 
 enum kernel_verb {
 	KERNEL_CREATE,  /* fails with EEXIST if the slot is taken */
@@ -25,7 +26,12 @@ void kernel_batch_free(struct kernel_batch *b);
 struct nlmsghdr *kernel_batch_message(struct kernel_batch *b);
 void kernel_batch_commit(struct kernel_batch *b, void *cookie);
 
-/* As netlink_batch_flush. */
-int kernel_batch_flush(struct kernel_batch *b, struct err *e) MUST_CHECK;
+/* An element of one of our table's sets: those that follow each other are one transaction. */
+void kernel_batch_element(struct kernel_batch *b, enum kernel_verb verb,
+			  const struct kernel_object *o, void *cookie);
+
+/* As netlink_batch_flush. *ret_doubts: kinds of which not all was done and not all of that was told
+ * as refused; observe them. */
+int kernel_batch_flush(struct kernel_batch *b, unsigned *ret_doubts, struct err *e) MUST_CHECK;
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "kernel/marks.h"
 #include "kernel/netlink.h"
+#include "kernel/nft.h"
 
 #define KERNEL_DEVICES 4
 
@@ -13,10 +14,15 @@ struct kernel_marks {
 	uint32_t ifindexes[KERNEL_DEVICES]; /* devices we made: everything persistent on them */
 	size_t ifindexes_len;
 	struct ip_net networks[4]; /* routes with our protocol into these, on whatever device */
+	struct nft_table table;    /* everything in these sets of it */
+	const struct nft_set *sets;
+	size_t sets_len; /* 0: there is no such table */
 };
 
 struct kernel {
 	struct netlink *route; /* NETLINK_ROUTE */
+	struct netlink
+		*netfilter; /* NETLINK_NETFILTER; NULL if the kernel has no nf_tables. Borrowed */
 	struct kernel_marks marks;
 };
 

@@ -17,6 +17,7 @@
 
 /* NAME, name: KERNEL_NAME is the place in the table, kernel_kind_name the entry. */
 #define KERNEL_KIND_LIST(X)                                                                        \
+	X(ELEMENT, element)                                                                        \
 	X(ADDRESS, address)                                                                        \
 	X(FDB, fdb)                                                                                \
 	X(NEIGHBOUR, neighbour)                                                                    \
@@ -42,6 +43,8 @@ enum { KERNEL_KIND_LIST(KERNEL_KIND_PLACE) KERNEL_KINDS };
 /* The kernel acknowledges a write over some objects of others without doing it: what has attributes
  * that we never write is dropped first, and what was replaced is read back. */
 #define KERNEL_KIND_UNPROVEN 0x20
+/* Stands in our table of nf_tables: made with it, and not before. */
+#define KERNEL_KIND_IN_TABLE 0x40
 
 /* What dumps have found. Zero-initialised; items are the caller's to free. */
 struct kernel_objects {
@@ -59,15 +62,15 @@ struct kernel_kind {
 	/* Appends everything that may be ours, some of it perhaps twice, others' objects among it.
 	 * On error what was found is not all. */
 	int (*dump)(struct kernel *k, struct kernel_objects *found, struct err *e);
-	/* One request into `hdr`, room NETLINK_MESSAGE_MAX, header zeroed. Drop: exactly this
+	/* Of NETLINK_ROUTE; else NULL, and write does it. One request into `hdr`, room NETLINK_MESSAGE_MAX, header zeroed. Drop: exactly this
 	 * object, not what merely has its key. */
 	void (*encode)(enum kernel_verb verb, const struct kernel_object *o, struct nlmsghdr *hdr);
 	/* A write that takes more than the one message of encode, or NULL. */
 	void (*write)(struct kernel_batch *b, enum kernel_verb verb, const struct kernel_object *o,
 		      void *cookie);
-	/* A dump request; ifindex and protocol 0 mean any. */
+	/* Of NETLINK_ROUTE. A dump request; ifindex and protocol 0 mean any. */
 	void (*encode_dump)(int family, uint32_t ifindex, uint8_t protocol, struct nlmsghdr *hdr);
-	/* As kernel_object_decode. *ret is zeroed but for the kind. */
+	/* Of NETLINK_ROUTE. As kernel_object_decode. *ret is zeroed but for the kind. */
 	bool (*decode)(const struct nlmsghdr *hdr, struct kernel_object *ret);
 	void (*describe)(const struct kernel_object *o, char *buf, size_t size);
 	/* The family in which packets use the object; NULL: that of the key. */
@@ -98,6 +101,10 @@ bool kernel_object_decode(const struct nlmsghdr *hdr, struct kernel_object *ret,
  * returned. */
 const char *kernel_object_format(const struct kernel_object *o,
 				 char buf[static KERNEL_OBJECT_TEXT]);
+
+/* An element as the kernel shows it. */
+struct kernel_object kernel_element_read(const struct kernel_marks *marks, uint8_t set,
+					 const struct nft_element *el);
 
 /* Puts the write into the batch. */
 void kernel_object_write(struct kernel_batch *b, enum kernel_verb verb,

@@ -2,6 +2,7 @@
 /*
  * Kernel objects that a fabric has many of, as plain comparable values.
  *
+ *   element     an address, or the name of a device, in a set of our table of nf_tables
  *   address     10.5.17.0/32 on flannel.1
  *   FDB entry   VTEP MAC -> underlay address of the host behind it
  *   neighbour   overlay address -> VTEP MAC
@@ -21,12 +22,12 @@
 /* No padding, all bytes defined, so that it can be hashed and compared as bytes. */
 struct kernel_key {
 	uint8_t kind;   /* its place in kernel_kinds */
-	uint8_t family; /* AF_INET, AF_INET6; FDB: AF_BRIDGE */
-	uint8_t len;    /* prefix length; 0 for FDB and neighbour */
+	uint8_t family; /* AF_INET, AF_INET6; FDB: AF_BRIDGE; element that is a name: 0 */
+	uint8_t len;    /* prefix length; 0 for FDB and neighbour; element: place of the set */
 	uint8_t zero;
 	uint32_t ifindex; /* 0 for routes: their slot is not bound to a device */
 	uint32_t metric; /* routes only; the kernel's default for IPv6 is 1024. Always table main */
-	uint8_t dst[16]; /* address, or the MAC in the first 6 bytes (FDB) */
+	uint8_t dst[16]; /* address, or the MAC in the first 6 bytes (FDB), or a name */
 };
 
 struct kernel_value {
@@ -67,6 +68,10 @@ struct kernel_object kernel_neighbour(uint32_t ifindex, const struct ip_addr *ad
 struct kernel_object kernel_route(const struct ip_net *dst, const struct ip_addr *gateway,
 				  uint32_t ifindex, bool onlink, uint8_t protocol);
 struct kernel_object kernel_route_blackhole(const struct ip_net *dst, uint8_t protocol);
+
+/* `set` is its place in kernel_marks.sets. */
+struct kernel_object kernel_element_addr(uint8_t set, const struct ip_addr *a);
+struct kernel_object kernel_element_device(uint8_t set, const char *name);
 
 bool kernel_is_address(const struct kernel_object *o);
 bool kernel_is_route(const struct kernel_object *o);

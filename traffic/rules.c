@@ -107,25 +107,11 @@ static void settle(struct rules *r)
 
 void rules_before_routes(struct rules *r)
 {
-	struct err e;
-
 	if (!r || !r->started)
 		return;
-	if (!r->dirty && rules_table_pending(r) && rules_table_flush(r, true, &e) < 0)
-		r->dirty = true;
 	/* A failure has its own time for the next attempt. */
 	if (r->dirty && !(r->error.code && event_pending(r->work, EV_TIMEOUT, NULL)))
 		settle(r);
-}
-
-void rules_after_routes(struct rules *r)
-{
-	struct err e;
-
-	if (!r || !r->started || r->dirty || !rules_table_pending(r))
-		return;
-	if (rules_table_flush(r, false, &e) < 0)
-		rules_want_work(r, 0);
 }
 
 static void on_work(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
@@ -133,7 +119,6 @@ static void on_work(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 	struct rules *r = arg;
 
 	rules_before_routes(r);
-	rules_after_routes(r);
 	r->changed(r->arg);
 }
 
@@ -158,11 +143,46 @@ static bool concerns_iptables(const struct rules *r, const struct nft_change *c)
 		(strncmp(c->chain, r->table, len) == 0 && c->chain[len] == '-'));
 }
 
+static bool is_about_elements(const struct nft_change *c)
+{
+	return c->message == NFT_MSG_NEWSETELEM || c->message == NFT_MSG_DELSETELEM;
+}
+
+struct telling {
+	const struct rules *r;
+	const struct nft_change *change;
+	uint8_t set;
+};
+
+static void tell_element(void *arg, const struct nft_element *el)
+{
+	const struct telling *t = arg;
+
+	t->r->listener->element(t->r->listener_arg, t->set, el,
+				t->change->message == NFT_MSG_DELSETELEM,
+				t->change->hdr->nlmsg_pid);
+}
+
+static void tell_elements(const struct rules *r, const struct nft_change *change)
+{
+	for (uint8_t i = 0; i < TRAFFIC_SETS && r->listener; i++) {
+		struct telling t = { r, change, i };
+
+		if (strcmp(change->set, traffic_sets[i].name) == 0)
+			nft_change_elements(change, nft_key_size(traffic_sets[i].type),
+					    tell_element, &t);
+	}
+}
+
 static void on_changed(void *arg, const struct nft_change *change)
 {
 	struct rules *r = arg;
 	bool ours = change->family == NFPROTO_INET && strcmp(change->table, r->table) == 0;
 
+	if (ours && change->message != NFT_MSG_DELTABLE && is_about_elements(change)) {
+		tell_elements(r, change);
+		return;
+	}
 	/* A chain that packets enter may drop what is forwarded. */
 	if (ours || change->base)
 		heal(r);
@@ -178,6 +198,8 @@ static void on_overrun(void *arg)
 
 	r->iptables_dirty = r->mode == RULES_IPTABLES;
 	heal(r);
+	if (r->listener)
+		r->listener->overrun(r->listener_arg);
 }
 
 static void on_monitor(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
@@ -228,147 +250,29 @@ void rules_sync(struct rules *r)
 	rules_want_work(r, 0);
 }
 
-/* ---- what the fabric tells ---- */
+/* ---- what the fabric tells, and asks ---- */
 
-static bool is_fabric_device(const struct rules *r, uint32_t ifindex)
+void rules_listen(struct rules *r, const struct rules_listener *listener, void *arg)
 {
-	if (ifindex == r->lower_ifindex || ifindex == 1)
-		return true;
-	for (size_t i = 0; i < r->place.devices_len; i++) {
-		if (r->ifindexes[i] == ifindex)
-			return true;
-	}
-	return false;
-}
-
-static struct rules_device *find_device(struct rules *r, uint32_t ifindex)
-{
-	for (size_t i = 0; i < r->containers_len; i++) {
-		if (r->containers[i].ifindex == ifindex)
-			return &r->containers[i];
-	}
-	return NULL;
-}
-
-/* The rules know devices by name, which says something at boot too, before there are any. */
-static void hold_device(struct rules *r, const struct rules_device *d, bool hold)
-{
-	struct nft_key key = nft_key_device(d->name);
-
-	if (hold)
-		traffic_set_hold(&r->sets[TRAFFIC_CONTAINERS], &key);
-	else
-		traffic_set_release(&r->sets[TRAFFIC_CONTAINERS], &key);
-	rules_want_work(r, 0);
-}
-
-void rules_object_seen(struct rules *r, const struct kernel_object *object)
-{
-	bool address = kernel_is_address(object);
-	uint32_t ifindex = address ? object->key.ifindex : object->value.ifindex;
-	struct rules_device d = { .ifindex = ifindex };
-	struct ip_addr dst;
-
-	if (!r || !r->started || !r->traffic.guard || !ifindex ||
-	    (!address && !kernel_is_route(object)) || is_fabric_device(r, ifindex))
-		return;
-	dst = kernel_object_dst(object);
-	for (size_t f = 0; f < ARRAY_LEN(r->place.own); f++) {
-		if (!ip_net_is_set(&r->place.own[f]) || !ip_net_contains(&r->place.own[f], &dst) ||
-		    find_device(r, ifindex) || !if_indextoname(ifindex, d.name))
-			continue;
-		GROW(r->containers, r->containers_len, r->containers_cap);
-		r->containers[r->containers_len++] = d;
-		hold_device(r, &d, true);
-	}
-}
-
-void rules_device_seen(struct rules *r, uint32_t ifindex, const char *name)
-{
-	struct rules_device *d = r ? find_device(r, ifindex) : NULL;
-	struct rules_device old;
-
-	if (!d || strcmp(d->name, name) == 0)
-		return;
-	old = *d;
-	snprintf(d->name, sizeof(d->name), "%s", name);
-	hold_device(r, d, true);
-	hold_device(r, &old, false);
-}
-
-void rules_device_gone(struct rules *r, uint32_t ifindex)
-{
-	struct rules_device *d = r ? find_device(r, ifindex) : NULL;
-
-	if (!d)
-		return;
-	hold_device(r, d, false);
-	*d = r->containers[--r->containers_len];
-}
-
-static void on_dumped(void *arg, const struct nlmsghdr *hdr)
-{
-	struct kernel_object object;
-	bool gone;
-
-	if (kernel_object_decode(hdr, &object, &gone) && !gone)
-		rules_object_seen(arg, &object);
-}
-
-void rules_look_around(struct rules *r, struct netlink *route_nl)
-{
-	/* Who makes routes to containers: the kernel with an address, scripts, plugins. */
-	static const uint8_t protocols[] = { RTPROT_KERNEL, RTPROT_BOOT, RTPROT_STATIC };
-	static const int families[] = { AF_INET, AF_INET6 };
-	char buffer[NETLINK_MESSAGE_MAX] __attribute__((aligned(8)));
-	struct nlmsghdr *hdr = (struct nlmsghdr *)(void *)buffer;
-
 	if (!r)
 		return;
-	for (size_t f = 0; f < ARRAY_LEN(families); f++) {
-		memset(buffer, 0, sizeof(buffer));
-		kernel_kinds[KERNEL_ADDRESS]->encode_dump(families[f], 0, 0, hdr);
-		(void)!netlink_dump(route_nl, hdr, on_dumped, NULL, r, NULL);
-		for (size_t p = 0; p < ARRAY_LEN(protocols); p++) {
-			memset(buffer, 0, sizeof(buffer));
-			kernel_kinds[KERNEL_ROUTE]->encode_dump(families[f], 0, protocols[p], hdr);
-			(void)!netlink_dump(route_nl, hdr, on_dumped, NULL, r, NULL);
-		}
-	}
+	r->listener = listener;
+	r->listener_arg = arg;
 }
 
-static void hold_address(struct rules *r, const struct ip_addr *addr, bool hold)
+struct netlink *rules_netlink(const struct rules *r)
 {
-	struct traffic_set *set =
-		&r->sets[addr->family == AF_INET ? TRAFFIC_PEERS : TRAFFIC_PEERS_V6];
-	struct nft_key key = nft_key_addr(addr);
-
-	if (hold)
-		traffic_set_hold(set, &key);
-	else
-		traffic_set_release(set, &key);
+	return r ? r->nl : NULL;
 }
 
-void rules_peer(struct rules *r, struct rules_addresses **held, const struct ip_addr *now,
-		size_t len)
+bool rules_guards(const struct rules *r)
 {
-	struct rules_addresses *old = *held;
+	return r && r->nl && r->traffic.guard && !r->unsupported;
+}
 
-	if (!r || !r->traffic.guard ||
-	    (old && old->len == len && memcmp(old->addr, now, len * sizeof(*now)) == 0))
-		return;
-	*held = NULL;
-	if (len) {
-		*held = xmalloc(sizeof(**held) + len * sizeof(*now));
-		(*held)->len = (uint8_t)len;
-		memcpy((*held)->addr, now, len * sizeof(*now));
-	}
-	/* The new ones first: one that is among both would leave the set for a moment. */
-	for (size_t i = 0; i < len; i++)
-		hold_address(r, &now[i], true);
-	for (size_t i = 0; old && i < old->len; i++)
-		hold_address(r, &old->addr[i], false);
-	free(old);
+bool rules_stand(const struct rules *r)
+{
+	return r && r->started && r->stands && !r->error.code;
 }
 
 void rules_place(struct rules *r, const struct rules_place *place)
@@ -381,10 +285,8 @@ void rules_place(struct rules *r, const struct rules_place *place)
 	memcpy(r->place.network, place->network, sizeof(r->place.network));
 	memcpy(r->place.own, place->own, sizeof(r->place.own));
 	memcpy(r->devices, place->devices, sizeof(r->devices));
-	memcpy(r->ifindexes, place->ifindexes, sizeof(r->ifindexes));
 	r->place.devices = r->devices;
 	r->place.devices_len = place->devices_len;
-	r->lower_ifindex = place->lower_ifindex;
 	memcpy(r->mark, place->mark, sizeof(r->mark));
 	if (first)
 		snprintf(r->table, sizeof(r->table), "%.*s", NFT_NAME_SIZE - 1,
@@ -419,8 +321,6 @@ int rules_new(struct event_base *base, const struct rules_options *options,
 	r->arg = arg;
 	r->work = evtimer_new(base, on_work, r);
 	r->tick = evtimer_new(base, on_tick, r);
-	for (size_t i = 0; i < TRAFFIC_SETS; i++)
-		traffic_set_init(&r->sets[i]);
 	r->counters[0].name = TRAFFIC_COUNTER_GUARD;
 	r->counters[1].name = TRAFFIC_COUNTER_SPOOF;
 	r->iptables = rules_iptables_new(base, rules_mode_iptables_done, r);
@@ -458,9 +358,6 @@ void rules_free(struct rules *r)
 	event_free(r->tick);
 	nft_monitor_close(r->monitor);
 	netlink_close(r->nl);
-	for (size_t i = 0; i < TRAFFIC_SETS; i++)
-		traffic_set_fini(&r->sets[i]);
-	free(r->containers);
 	free(r);
 }
 
@@ -481,7 +378,6 @@ void rules_view(const struct rules *r, struct rules_view *ret)
 		.forward_block = r->forward_block,
 		.sysctl_missing = r->sysctl_missing,
 		.guard = r->traffic.guard,
-		.peers = r->sets[TRAFFIC_PEERS].wanted + r->sets[TRAFFIC_PEERS_V6].wanted,
 		.guard_dropped_total = r->counters[0].packets,
 		.spoofed_dropped_total = r->counters[1].packets,
 		.dropped_lately = r->dropped_ms && clock_boot_ms() - r->dropped_ms < LATELY_MS,

@@ -7,8 +7,8 @@
  * in one table does not override the drop in another.
  *
  * One transaction writes the table; notifications of the kernel say when somebody else touched it,
- * and it is compared and put back. The guard's addresses follow the peers in the same turn as the
- * routes: added before, removed after. When the daemon stops, all of it stays.
+ * and it is compared and put back. What is in its sets are kernel objects like routes, and not written
+ * here. When the daemon stops, all of it stays.
  */
 #ifndef TRAFFIC_RULES_H
 #define TRAFFIC_RULES_H
@@ -56,38 +56,40 @@ struct rules_place {
 	struct ip_net network[2];
 	struct ip_net own[2];
 	struct traffic_device devices[TRAFFIC_DEVICES];
-	uint32_t ifindexes[TRAFFIC_DEVICES];
 	size_t devices_len;
-	uint32_t lower_ifindex; /* the external interface, never taken for a container's */
-	bool enable_nftables;   /* the network's configuration asks for it */
-	char mark[MARK_SIZE];   /* says whose our table and chains are */
+	bool enable_nftables; /* the network's configuration asks for it */
+	char mark[MARK_SIZE]; /* says whose our table and chains are */
 };
 /* Again whenever it changes. Copied. */
 void rules_place(struct rules *r, const struct rules_place *place);
 
-/* One block of memory, since most peers have one address. */
-struct rules_addresses {
-	uint8_t len;
-	struct ip_addr addr[];
-};
-/*
- * A peer sends from these addresses from now on, a few at most. *held is who was let in for it, NULL
- * at first; the holder calls with none before it goes, or frees it when it goes with the rules.
- */
-void rules_peer(struct rules *r, struct rules_addresses **held, const struct ip_addr *now,
-		size_t len);
-
-/* Before routes are written: rules stand, and new peers are let in. After: old ones no more. */
+/* Before routes are written: the table stands as it is wanted, or why not is known. */
 void rules_before_routes(struct rules *r);
-void rules_after_routes(struct rules *r);
 
-/* Finds the devices that containers live behind already. Blocks for a few small dumps. */
-void rules_look_around(struct rules *r, struct netlink *route_nl);
-/* Something was noticed in the kernel: perhaps containers live behind that device. */
-void rules_object_seen(struct rules *r, const struct kernel_object *object);
-/* A device is there, perhaps under another name than before. */
-void rules_device_seen(struct rules *r, uint32_t ifindex, const char *name);
-void rules_device_gone(struct rules *r, uint32_t ifindex);
+/* ---- the elements of the table's sets (traffic_sets), which somebody else writes ---- */
+
+typedef void rules_element_fn(void *arg, const void *key);
+
+struct rules_listener {
+	/* The table is made anew: shows the keys that belong into this set. */
+	void (*elements)(void *arg, uint8_t set, rules_element_fn *visit, void *visit_arg);
+	/* It was, by us; or is gone, by others. */
+	void (*replaced)(void *arg);
+	/* Somebody else has added an element, or removed it. */
+	void (*element)(void *arg, uint8_t set, const struct nft_element *el, bool gone,
+			uint32_t port_id);
+	/* Notifications were lost. */
+	void (*overrun)(void *arg);
+};
+/* `listener` is borrowed. */
+void rules_listen(struct rules *r, const struct rules_listener *listener, void *arg);
+/* The socket that the table is written over; what it causes is not notified. NULL: none. */
+struct netlink *rules_netlink(const struct rules *r);
+struct nft_table rules_table(const struct rules *r);
+/* Whether there is to be a guard, and with it elements. */
+bool rules_guards(const struct rules *r);
+/* Whether the table is there to put elements into. */
+bool rules_stand(const struct rules *r);
 
 /* Everything that is wanted stands: what carries our mark and is not wanted goes. */
 void rules_sweep(struct rules *r);
@@ -106,7 +108,6 @@ struct rules_view {
 		*forward_block; /* who drops forwarded packets whatever we accept; "" if nobody */
 	const char *sysctl_missing; /* forwarding is off; "" if not */
 	bool guard;
-	size_t peers; /* addresses that the guard lets in */
 	uint64_t guard_dropped_total;
 	uint64_t spoofed_dropped_total;
 	bool dropped_lately;

@@ -26,12 +26,6 @@ struct rules_survey {
 	struct iptables_table legacy[2][2]; /* by family and table: nat, filter */
 };
 
-/* Containers live behind it. */
-struct rules_device {
-	uint32_t ifindex;
-	char name[IFNAMSIZ];
-};
-
 struct rules {
 	struct event_base *base;
 	const struct rules_options *options;
@@ -48,20 +42,17 @@ struct rules {
 	struct ip_net exclude[TRAFFIC_EXCLUDE_MAX];
 	struct traffic_place place;
 	struct traffic_device devices[TRAFFIC_DEVICES];
-	uint32_t ifindexes[TRAFFIC_DEVICES];
-	uint32_t lower_ifindex;
 	bool enable_nftables; /* the network's configuration asks for it */
 	char table[NFT_NAME_SIZE];
 	char mark[MARK_SIZE];
 	/* what stands */
-	struct traffic_set sets[TRAFFIC_SETS];
-	struct rules_device *containers;
-	size_t containers_len;
-	size_t containers_cap;
-	bool dirty;     /* compare before anything else */
-	bool stands;    /* the table was once found or made as wanted */
-	bool leftovers; /* what flannel left behind has not been looked for */
-	bool sweep_due; /* nor tables with our mark that are not wanted, since all stands */
+	const struct rules_listener *listener;
+	void *listener_arg;
+	bool dirty;       /* compare before anything else */
+	bool unsupported; /* the kernel lacks what the table needs */
+	bool stands;      /* the table was once found or made as wanted */
+	bool leftovers;   /* what flannel left behind has not been looked for */
+	bool sweep_due;   /* nor tables with our mark that are not wanted, since all stands */
 	struct err error;
 	struct backoff backoff; /* of what fails */
 	struct backoff fight;   /* of foreign changes undone, see heal */
@@ -92,9 +83,6 @@ void rules_fail(struct rules *r, struct err *state, const struct err *e);
 
 /* rules_table.c */
 int rules_table_settle(struct rules *r, struct err *e) MUST_CHECK;
-bool rules_table_pending(const struct rules *r);
-/* Carries the sets' additions or removals to the kernel. */
-int rules_table_flush(struct rules *r, bool add, struct err *e) MUST_CHECK;
 void rules_table_read_counters(struct rules *r);
 /* If it is due and ours stand: tables with our mark and other names go. */
 void rules_table_sweep(struct rules *r);

@@ -14,90 +14,38 @@
 /* Somebody who takes our rules away again and again is answered more and more slowly. */
 static const struct backoff_policy fight = { .min_ms = 10, .max_ms = 5120, .calm_ms = 10000 };
 
-static struct nft_table table(const struct rules *r)
+struct nft_table rules_table(const struct rules *r)
 {
-	return (struct nft_table){ .family = NFPROTO_INET, .name = r->table };
+	return (struct nft_table){ .family = NFPROTO_INET, .name = r ? r->table : "" };
 }
 
-/* ---- sets ---- */
+/* ---- elements ---- */
 
-/* Takes what is to be added, removed, or (`all`) stands in a new table. */
-static size_t put_elements(struct rules *r, struct sequence *s, bool add, bool all)
-{
-	const struct nft_table t = table(r);
-	size_t total = 0;
-
-	for (size_t i = 0; i < TRAFFIC_SETS; i++) {
-		auto_free struct nft_key *keys = NULL;
-		size_t len = all ? traffic_set_take_all(&r->sets[i], &keys)
-				 : traffic_set_take(&r->sets[i], add, &keys);
-		auto_free struct nft_element *elements = xcalloc(len + 1, sizeof(*elements));
-
-		for (size_t j = 0; j < len; j++)
-			elements[j].key = keys[j].b;
-		if (add)
-			nft_add_elements(s, &t, &traffic_sets[i], elements, len, false);
-		else
-			nft_delete_elements(s, &t, &traffic_sets[i], elements, len);
-		total += len;
-	}
-	return total;
-}
-
-bool rules_table_pending(const struct rules *r)
-{
-	for (size_t i = 0; i < TRAFFIC_SETS; i++) {
-		if (traffic_set_pending(&r->sets[i]))
-			return true;
-	}
-	return false;
-}
-
-int rules_table_flush(struct rules *r, bool add, struct err *e)
-{
-	auto_sequence struct sequence *s = sequence_new();
+struct elements {
+	struct nft_element *items;
 	size_t len;
-	int rc;
-
-	nft_begin(s);
-	len = put_elements(r, s, add, false);
-	nft_end(s);
-	rc = len ? sequence_run(s, r->nl, e) : 0;
-	/* What the set believes is wrong now. */
-	if (rc < 0)
-		r->dirty = true;
-	return rc;
-}
-
-struct observation {
-	struct traffic_set *set;
-	uint8_t size;
+	size_t cap;
 };
 
-static void observe_element(void *arg, const struct nft_element *el)
+static void collect(void *arg, const void *key)
 {
-	const struct observation *o = arg;
-	struct nft_key key = { .size = o->size };
+	struct elements *e = arg;
 
-	memcpy(key.b, el->key, key.size);
-	traffic_set_observe(o->set, &key);
+	GROW(e->items, e->len, e->cap);
+	e->items[e->len++] = (struct nft_element){ .key = key };
 }
 
-static int observe_sets(struct rules *r, struct err *e)
+static void put_elements(const struct rules *r, struct sequence *s)
 {
-	const struct nft_table t = table(r);
+	const struct nft_table t = rules_table(r);
 
-	for (size_t i = 0; i < TRAFFIC_SETS; i++) {
-		struct observation o = { &r->sets[i], (uint8_t)nft_key_size(traffic_sets[i].type) };
-		int rc;
+	for (uint8_t i = 0; i < TRAFFIC_SETS && r->listener; i++) {
+		struct elements e = { 0 };
 
-		traffic_set_observe_begin(&r->sets[i]);
-		rc = nft_elements_visit(r->nl, &t, &traffic_sets[i], NULL, observe_element, &o, e);
-		traffic_set_observe_end(&r->sets[i]);
-		if (rc < 0)
-			return rc;
+		r->listener->elements(r->listener_arg, i, collect, &e);
+		nft_add_elements(s, &t, &traffic_sets[i], e.items, e.len, false);
+		free(e.items);
 	}
-	return 0;
 }
 
 /* ---- counters ---- */
@@ -105,7 +53,7 @@ static int observe_sets(struct rules *r, struct err *e)
 /* A table that is gone counts no longer, but what was counted stays. */
 void rules_table_read_counters(struct rules *r)
 {
-	const struct nft_table t = table(r);
+	const struct nft_table t = rules_table(r);
 
 	for (size_t i = 0; i < ARRAY_LEN(r->counters); i++) {
 		struct nft_counter *c = &r->counters[i];
@@ -255,12 +203,14 @@ static int replace(struct rules *r, const struct traffic_rules *wanted, const ch
 	nft_begin(s);
 	nft_replace_ruleset(s, &set);
 	/* The guard never stands without its peers. */
-	put_elements(r, s, true, true);
+	put_elements(r, s);
 	nft_end(s);
 	rc = sequence_run(s, r->nl, e);
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	if (rc < 0)
 		return rc;
+	if (r->listener)
+		r->listener->replaced(r->listener_arg);
 	ms = (double)(end.tv_sec - start.tv_sec) * 1e3 +
 	     (double)(end.tv_nsec - start.tv_nsec) / 1e6;
 	if (r->stands) {
@@ -310,8 +260,6 @@ static int settle(struct rules *r, const struct rules_survey *s, struct err *e)
 	traffic_rules(&r->traffic, &r->place, rules_mode_chains(r, s), &wanted);
 	set = traffic_ruleset(r->table, r->mark, &wanted, r->counters);
 	rc = nft_compare(r->nl, &set, why, sizeof(why), e);
-	if (rc == 0 && !why[0])
-		rc = observe_sets(r, e);
 	if (rc == 0 && why[0])
 		rc = replace(r, &wanted, why, e);
 	traffic_rules_fini(&wanted);
@@ -332,15 +280,13 @@ int rules_table_settle(struct rules *r, struct err *e)
 
 	if (rc == 0)
 		rc = settle(r, &survey, e);
-	if (is_unsupported(rc) && !r->stands && strcmp(r->options->traffic_mode, "nftables") != 0)
+	r->unsupported = is_unsupported(rc) && !r->stands;
+	if (r->unsupported && strcmp(r->options->traffic_mode, "nftables") != 0)
 		rules_mode_without_nftables(r, &survey);
 	if (rc < 0)
 		return rc;
 	r->dirty = false;
 	r->stands = true;
-	rc = rules_table_flush(r, true, e);
-	if (rc < 0)
-		return rc;
 	rules_mode_drive(r, &survey);
 	remove_leftovers(r, &survey);
 	rules_table_sweep(r);

@@ -94,46 +94,4 @@ struct nft_ruleset traffic_ruleset(const char *table, const char *mark,
 				   const struct traffic_rules *rules,
 				   const struct nft_counter *counters);
 
-/* ---- the guard's sets ---- */
-
-/*
- * A set in the kernel that follows a set of holders: a key is wanted while somebody holds it. Two
- * peers behind one address hold it twice.
- */
-struct traffic_key;
-struct traffic_set {
-	struct traffic_key *keys;
-	size_t len;
-	size_t cap;
-	uint32_t *index; /* into keys, from 1; 0 for an empty slot */
-	size_t index_len;
-	size_t wanted;  /* keys that somebody holds */
-	size_t changed; /* keys that the kernel has otherwise */
-};
-
-void traffic_set_init(struct traffic_set *s);
-void traffic_set_fini(struct traffic_set *s);
-void traffic_set_hold(struct traffic_set *s, const struct nft_key *key);
-/* Must have been held. */
-void traffic_set_release(struct traffic_set *s, const struct nft_key *key);
-
-/*
- * What the kernel has: begin, then every element, then end. Without an observation the kernel is
- * believed to have what was taken from the set with traffic_set_take.
- */
-void traffic_set_observe_begin(struct traffic_set *s);
-void traffic_set_observe(struct traffic_set *s, const struct nft_key *key);
-void traffic_set_observe_end(struct traffic_set *s);
-
-/*
- * Takes what must be added (`add`) or removed, in an array that the caller frees, and believes it
- * done; if it was not, observe. Returns the length.
- */
-size_t traffic_set_take(struct traffic_set *s, bool add, struct nft_key **ret);
-/* Whether somebody holds the key. */
-bool traffic_set_holds(const struct traffic_set *s, const struct nft_key *key);
-bool traffic_set_pending(const struct traffic_set *s);
-/* All wanted keys, in an array that the caller frees, as traffic_set_take: for a new set. */
-size_t traffic_set_take_all(struct traffic_set *s, struct nft_key **ret);
-
 #endif

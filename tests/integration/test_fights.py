@@ -76,6 +76,26 @@ def test_an_object_of_a_peer(lab, victim, kind):
     assert len(re.findall("fighting|fight-over|drift-healed", daemon.log())) < 40
 
 
+def test_a_peer_that_is_put_out_of_the_guard(lab, victim):
+    """One element of a set: named, paced, and no comparison of everything for each."""
+    daemon, ns = victim.daemon, victim.namespace
+    puts = 'flannel_reconcile_puts_total{object="element"}'
+    before, looks = daemon.metric(puts), daemon.metric("flannel_observations_total")
+    with Loop(victim, "nft delete element inet flannel.1 fabric-peers '{ 192.0.2.2 }'"):
+        wait_for(lambda: "fighting" in daemon.problems(), FIGHT_S, "the fight to be named")
+        time.sleep(FIGHT_S)
+        assert 3 <= daemon.metric(puts) - before <= 12
+        assert daemon.metric("flannel_observations_total") - looks <= 40
+        problem = next(p for p in daemon.status()["problems"] if p["name"] == "fighting")
+        assert "element 192.0.2.2 of peer" in problem["text"]
+        ns.run("nft", "delete element inet flannel.1 fabric-peers { 192.0.2.3 }")
+        wait_for(
+            lambda: "192.0.2.3" in ns.run("nft", "list set inet flannel.1 fabric-peers"), 1.0, "another element"
+        )
+    wait_for(lambda: "192.0.2.2" in ns.run("nft", "list set inet flannel.1 fabric-peers"), 20, "the element")
+    daemon.wait_ok(30)
+
+
 def test_an_attacker_that_lives_long_enough_is_named(lab, victim, tmp_path):
     """ip with a batch is one process, whose name can be told while it runs."""
     route = objects_of_a_peer(victim)["route"]

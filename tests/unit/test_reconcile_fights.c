@@ -167,6 +167,68 @@ static void test_an_entry_with_what_we_never_write_is_remade(void **state)
 	assert_int_equal(owners[0].unsettled, 1);
 }
 
+/* ---- what several want ---- */
+
+static void test_an_element_stays_until_nobody_holds_it(void **state)
+{
+	(void)state;
+	struct ip_addr addr = test_addr("192.0.2.3");
+	struct kernel_object element = kernel_element_addr(0, &addr);
+	uint32_t entry;
+
+	for (unsigned i = 0; i < 3; i++)
+		want(&owners[i], &element, 1);
+	assert_null(reconcile_holder(r, &element.key));
+	assert_int_equal(reconcile_counts(r)->wanted[KERNEL_ELEMENT], 1);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(owners[i].unsettled, 1);
+	/* A refusal is everybody's. */
+	entry = expect("replace", "element 192.0.2.3");
+	reconcile_refused(r, entry, -ENFILE, "full");
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(owners[i].failed, 1);
+	observe_nothing();
+	expect("replace", "element 192.0.2.3");
+	expect_nothing();
+	/* Whoever leaves first, the middle one, the first, the last. */
+	want(&owners[1], NULL, 0);
+	want(&owners[1], NULL, 0);
+	expect_nothing();
+	want(&owners[0], NULL, 0);
+	expect_nothing();
+	want(&owners[1], &element, 1);
+	want(&owners[2], NULL, 0);
+	expect_nothing();
+	assert_int_equal(reconcile_counts(r)->wanted[KERNEL_ELEMENT], 1);
+	want(&owners[1], NULL, 0);
+	expect("drop", "element 192.0.2.3");
+	expect_nothing();
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(owners[i].unsettled + owners[i].failed + owners[i].first, 0);
+	assert_int_equal(reconcile_counts(r)->wanted[KERNEL_ELEMENT], 0);
+}
+
+static void test_elements_go_before_all_else_and_leave_last(void **state)
+{
+	(void)state;
+	struct ip_addr addr = test_addr("192.0.2.3");
+	struct peer p = peer(3, "192.0.2.3");
+	struct kernel_object objects[] = { p.objects[2], kernel_element_addr(0, &addr) };
+
+	want(&owners[0], objects, 2);
+	/* Not while there is no table for it. */
+	reconcile_hold(r, kernel_kinds_with(KERNEL_KIND_IN_TABLE));
+	expect("create", "route 10.5.3.0/24 via 10.5.3.0 dev 7 onlink proto 102");
+	expect_nothing();
+	assert_int_equal(reconcile_pending_kinds(r), 0);
+	reconcile_hold(r, 0);
+	expect("replace", "element 192.0.2.3");
+	want(&owners[0], NULL, 0);
+	expect("drop", "route 10.5.3.0/24 via 10.5.3.0 dev 7 onlink proto 102");
+	expect("drop", "element 192.0.2.3");
+	expect_nothing();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -174,6 +236,8 @@ int main(void)
 		TEST(test_a_fight_is_over_when_it_has_stood),
 		TEST(test_a_fight_ends_with_who_wanted_it),
 		TEST(test_an_entry_with_what_we_never_write_is_remade),
+		TEST(test_an_element_stays_until_nobody_holds_it),
+		TEST(test_elements_go_before_all_else_and_leave_last),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,7 +24,7 @@
 #define FOREIGN_AREA                                                                               \
 	5 /* in the first of them a foreign route may stand, and the vandal does nothing */
 #define KERNEL_MAX  400
-#define MAX_OBJECTS 3
+#define MAX_OBJECTS 4
 
 struct world {
 	uint64_t seed;
@@ -115,7 +115,8 @@ static int kernel_put(struct world *w, const struct kernel_object *o, bool repla
 /* Neighbours and addresses are deleted by key, routes and FDB entries as they are. */
 static int kernel_drop(struct world *w, const struct kernel_object *o)
 {
-	bool by_key = o->key.kind == KERNEL_NEIGHBOUR || o->key.kind == KERNEL_ADDRESS ||
+	bool by_key = o->key.kind == KERNEL_NEIGHBOUR || o->key.kind == KERNEL_ELEMENT ||
+		      o->key.kind == KERNEL_ADDRESS ||
 		      (o->key.kind == KERNEL_FDB && o->value.extra);
 
 	for (size_t i = 0; i < w->kernel_len; i++) {
@@ -172,6 +173,14 @@ static struct kernel_object some_neighbour(unsigned slot, unsigned mac_slot)
 	return kernel_neighbour(DEVICE, &dst.addr, &m);
 }
 
+/* Owners behind one address have the same. */
+static struct kernel_object some_element(unsigned host)
+{
+	struct ip_addr addr = ip_addr_from_u128(AF_INET, 0xc0000200 + host);
+
+	return kernel_element_addr(0, &addr);
+}
+
 /* What may happen. */
 
 static void owner_changes(struct world *w)
@@ -180,6 +189,7 @@ static void owner_changes(struct world *w)
 	unsigned slot = below(w, SLOTS);
 	unsigned mac_slot = chance(w, 80) ? slot : below(w, SLOTS);
 	struct kernel_object objects[MAX_OBJECTS] = {
+		some_element(below(w, 6)),
 		some_fdb(mac_slot, below(w, 5)),
 		some_neighbour(slot, mac_slot),
 		/* Directly routed now and then, as a peer on the same link would be. */
@@ -407,7 +417,8 @@ static void world_init(struct world *w, uint64_t seed)
 {
 	struct kernel_marks scope = { .ifindexes = { DEVICE },
 				      .ifindexes_len = 1,
-				      .networks = { test_net("10.5.0.0/16") } };
+				      .networks = { test_net("10.5.0.0/16") },
+				      .sets_len = 1 };
 
 	memset(w, 0, sizeof(*w));
 	w->seed = seed * 0x9e3779b97f4a7c15u + 1;
@@ -526,7 +537,8 @@ static void test_a_second_start_writes_nothing(void **state)
 		struct reconcile *old;
 		struct kernel_marks scope = { .ifindexes = { DEVICE },
 					      .ifindexes_len = 1,
-					      .networks = { test_net("10.5.0.0/16") } };
+					      .networks = { test_net("10.5.0.0/16") },
+					      .sets_len = 1 };
 
 		world_init(w, seed);
 		for (unsigned step = 0; step < 60; step++)

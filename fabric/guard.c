@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Between the fabric and the traffic rules: the rules make the table, the elements in its sets are
+ * kernel objects like routes. Whenever the table is made anew, what is wanted in it goes into the
+ * same transaction, so that the guard never stands without the peers.
+ */
+#include "fabric/fabric_internal.h"
+
+struct elements {
+	uint8_t set;
+	rules_element_fn *visit;
+	void *arg;
+};
+
+static void show(void *arg, const struct kernel_object *o)
+{
+	const struct elements *e = arg;
+
+	if (o->key.len == e->set)
+		e->visit(e->arg, o->key.dst);
+}
+
+static void on_elements(void *arg, uint8_t set, rules_element_fn *visit, void *visit_arg)
+{
+	const struct fabric *f = arg;
+	struct elements e = { set, visit, visit_arg };
+
+	for (unsigned k = 0; k < KERNEL_KINDS; k++) {
+		if (kernel_kinds[k]->flags & KERNEL_KIND_IN_TABLE)
+			reconcile_wanted_visit(f->reconcile, k, show, &e);
+	}
+}
+
+static void on_replaced(void *arg)
+{
+	struct fabric *f = arg;
+
+	f->dirty |= kernel_kinds_with(KERNEL_KIND_IN_TABLE);
+	fabric_want_work(f, 0);
+}
+
+static void on_element(void *arg, uint8_t set, const struct nft_element *el, bool gone,
+		       uint32_t port_id)
+{
+	struct fabric *f = arg;
+	struct kernel_object o = kernel_element_read(&f->kernel.marks, set, el);
+
+	fabric_notice(f, &o, gone, port_id);
+}
+
+static void on_overrun(void *arg)
+{
+	on_replaced(arg);
+}
+
+void fabric_use_rules(struct fabric *f, struct rules *rules, bool blackhole)
+{
+	static const struct rules_listener listener = { .elements = on_elements,
+							.replaced = on_replaced,
+							.element = on_element,
+							.overrun = on_overrun };
+
+	f->rules = rules;
+	f->blackhole = blackhole;
+	f->kernel.netfilter = rules_netlink(rules);
+	rules_listen(rules, &listener, f);
+}
+
+void fabric_before_routes(struct fabric *f)
+{
+	bool guarded = rules_guards(f->rules);
+
+	rules_before_routes(f->rules);
+	f->kernel.marks.table = rules_table(f->rules);
+	f->kernel.marks.sets = traffic_sets;
+	f->kernel.marks.sets_len = rules_stand(f->rules) ? TRAFFIC_SETS : 0;
+	/* While there is no table there is nothing to put them into. */
+	reconcile_hold(f->reconcile,
+		       rules_stand(f->rules) ? 0 : kernel_kinds_with(KERNEL_KIND_IN_TABLE));
+	/* The kernel turned out to have no nf_tables. */
+	if (guarded != rules_guards(f->rules)) {
+		f->wants_dirty = true;
+		fabric_want_work(f, 0);
+	}
+}
+
+size_t fabric_guarded(const struct fabric *f)
+{
+	size_t wanted = 0;
+
+	for (unsigned k = 0; k < KERNEL_KINDS; k++) {
+		if (kernel_kinds[k]->flags & KERNEL_KIND_IN_TABLE)
+			wanted += reconcile_counts(f->reconcile)->wanted[k];
+	}
+	return wanted - MIN(wanted, f->containers_len);
+}
