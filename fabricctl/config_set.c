@@ -199,6 +199,9 @@ static int change_config(struct ctl *c, struct change *x)
 	int status = session_open(c, &x->session);
 
 	if (status == CTL_OK)
+		status = session_need_trait(c, &x->session, STORE_WRITES_CONFIG, true,
+					    "does not let its configuration be written");
+	if (status == CTL_OK)
 		status = compare_with_store(c, x);
 	if (status == CTL_OK)
 		status = read_leases(c, x);

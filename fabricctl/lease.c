@@ -463,6 +463,9 @@ static int reserve(struct ctl *c)
 	if (status == CTL_OK)
 		status = session_open(c, &s);
 	if (status == CTL_OK)
+		status = session_need_trait(c, &s, STORE_ASSIGNS, false,
+					    "assigns subnets itself, none can be reserved");
+	if (status == CTL_OK)
 		status = check_network(c, &s, lease);
 	if (status)
 		return status;

@@ -52,6 +52,14 @@ int session_open(const struct ctl *c, struct session *ret)
 	return CTL_OK;
 }
 
+int session_need_trait(const struct ctl *c, const struct session *s, unsigned trait, bool has,
+		       const char *why)
+{
+	if (!(s->store->type->traits & trait) == !has)
+		return CTL_OK;
+	return ctl_fail(c, CTL_USAGE, NULL, NULL, "the store %s %s", s->store->type->scheme, why);
+}
+
 int session_connect(const struct ctl *c, struct session *ret)
 {
 	int status = start(c, ret);

@@ -18,6 +18,9 @@ struct session {
 /* Complains with ctl_fail and returns its status; *ret must be released with session_close in any
  * case. */
 int session_open(const struct ctl *c, struct session *ret);
+/* Complains if the store has this trait (enum store_trait), or has it not, and returns the status. */
+int session_need_trait(const struct ctl *c, const struct session *s, unsigned trait, bool has,
+		       const char *why);
 /* The same for questions that only etcd understands: has a client and no store. */
 int session_connect(const struct ctl *c, struct session *ret);
 void session_close(struct session *s);
