@@ -261,16 +261,40 @@ uint64_t fabric_sync_now(struct fabric *f)
 	return writes_total(f) - before;
 }
 
-int fabric_diff(struct fabric *f, reconcile_write_fn *visit, void *arg, struct err *e)
+struct difference {
+	fabric_difference_fn *visit;
+	void *arg;
+};
+
+static void show_difference(void *arg, enum kernel_verb verb, const struct kernel_object *o)
 {
+	static const char *const names[] = { [KERNEL_CREATE] = "create",
+					     [KERNEL_REPLACE] = "replace",
+					     [KERNEL_DROP] = "drop",
+					     [KERNEL_REMAKE] = "replace" };
+	const struct difference *d = arg;
+	char text[KERNEL_OBJECT_TEXT];
+
+	d->visit(d->arg, names[verb], kernel_kind_of(o)->name, kernel_object_format(o, text));
+}
+
+int fabric_diff(struct fabric *f, fabric_difference_fn *visit, void *arg, struct err *e)
+{
+	struct difference d = { visit, arg };
+	char text[ERR_TEXT_SIZE];
 	int rc = 0;
 
 	if (!f->started)
 		return err_set(e, -EAGAIN, "there is no lease yet");
 	fabric_want_all(f);
-	rc = apply_observe(f->reconcile, &f->kernel, KERNEL_ALL_KINDS, e);
+	fabric_tick_drift(f);
+	rc = rules_difference(f->rules, text, sizeof(text), e);
+	if (rc == 0 && text[0])
+		visit(arg, "replace", "table", text);
 	if (rc == 0)
-		reconcile_difference_visit(f->reconcile, visit, arg);
+		rc = apply_observe(f->reconcile, &f->kernel, KERNEL_ALL_KINDS, e);
+	if (rc == 0)
+		reconcile_difference_visit(f->reconcile, show_difference, &d);
 	fabric_want_work(f, 0);
 	return rc;
 }

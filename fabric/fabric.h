@@ -79,7 +79,10 @@ void fabric_sync(struct fabric *f);
 uint64_t fabric_sync_now(struct fabric *f);
 /* Compare everything now and show what would be written. It is written by the next turn of the
  * loop. */
-int fabric_diff(struct fabric *f, reconcile_write_fn *visit, void *arg, struct err *e) MUST_CHECK;
+/* action: "create", "replace", "drop"; kind: of an object, or "table" for what the traffic rules lack. */
+typedef void fabric_difference_fn(void *arg, const char *action, const char *kind,
+				  const char *text);
+int fabric_diff(struct fabric *f, fabric_difference_fn *visit, void *arg, struct err *e) MUST_CHECK;
 
 uint32_t fabric_pod_mtu(const struct fabric *f);
 /* Families in which containers here can reach others: mask, 1 for IPv4, 2 for IPv6. */

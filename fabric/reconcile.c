@@ -419,6 +419,14 @@ static void visit_pending(const struct reconcile *r, bool differences, reconcile
 										 : put_verb(r, id),
 			      &at(r, id)->object);
 	}
+	/* What waits for its time differs all the same. */
+	for (uint32_t id = 1; id < r->entries.len && differences && r->entries.asides_len > 1;
+	     id++) {
+		if (at(r, id)->used && at(r, id)->paused)
+			visit(arg,
+			      at(r, id)->presence == ENTRY_ABSENT ? KERNEL_CREATE : KERNEL_REPLACE,
+			      &at(r, id)->object);
+	}
 	for (size_t i = r->strays_len; i-- > 0;)
 		visit(arg, KERNEL_DROP, &r->strays[i]);
 	for (unsigned k = KERNEL_KINDS; k-- > 0;) {

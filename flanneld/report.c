@@ -334,18 +334,11 @@ json_t *report_diff(void)
 	return root;
 }
 
-void report_difference(void *arg, enum kernel_verb verb, const struct kernel_object *o)
+void report_difference(void *arg, const char *action, const char *kind, const char *text)
 {
-	static const char *const names[] = { [KERNEL_CREATE] = "create",
-					     [KERNEL_REPLACE] = "replace",
-					     [KERNEL_DROP] = "drop",
-					     [KERNEL_REMAKE] = "replace" };
-	char text[KERNEL_OBJECT_TEXT];
-
-	json_array_append_new(json_object_get(arg, "items"),
-			      json_pack("{s:s,s:s,s:s}", "action", names[verb], "kind",
-					kernel_kind_of(o)->name, "object",
-					kernel_object_format(o, text)));
+	json_array_append_new(
+		json_object_get(arg, "items"),
+		json_pack("{s:s,s:s,s:s}", "action", action, "kind", kind, "object", text));
 }
 
 json_t *report_sync(uint64_t writes, double seconds)

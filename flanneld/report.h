@@ -37,7 +37,7 @@ json_t *report_config(const struct daemon_view *v);
  * without items; report_difference, with the document as `arg`, adds one.
  */
 json_t *report_diff(void);
-void report_difference(void *arg, enum kernel_verb verb, const struct kernel_object *o);
+void report_difference(void *arg, const char *action, const char *kind, const char *text);
 /* {"apiVersion","kind":"Sync","writes":n,"seconds":s} */
 json_t *report_sync(uint64_t writes, double seconds);
 /* {"apiVersion","kind":"Lease","lease":{...}}: that part of the status alone. */

@@ -91,7 +91,7 @@ static void on_view(void *arg, bool counters, struct daemon_view *ret)
 	ret->own_state = fabric_own_state(d->fabric, &ret->own_reason);
 }
 
-static int on_diff(void *arg, reconcile_write_fn *visit, void *visit_arg, struct err *e)
+static int on_diff(void *arg, fabric_difference_fn *visit, void *visit_arg, struct err *e)
 {
 	struct daemon *d = arg;
 

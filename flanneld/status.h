@@ -30,7 +30,7 @@ struct status_options {
 struct status_ops {
 	/* counters: those that the kernel keeps are read first. */
 	void (*view)(void *arg, bool counters, struct daemon_view *ret);
-	int (*diff)(void *arg, reconcile_write_fn *visit, void *visit_arg, struct err *e);
+	int (*diff)(void *arg, fabric_difference_fn *visit, void *visit_arg, struct err *e);
 	uint64_t (*sync)(void *arg);
 	bool (*renew)(void *arg); /* manager_renew */
 	void (*ask)(void *arg, const struct store_request *request, store_calls_fn *fn,

@@ -94,6 +94,10 @@ bool rules_stand(const struct rules *r);
 /* Everything that is wanted stands: what carries our mark and is not wanted goes. */
 void rules_sweep(struct rules *r);
 
+/* In which way our table differs from what is wanted now, in a sentence; "" if in none, or if there
+ * is to be none. Nothing is written. r may be NULL. */
+int rules_difference(const struct rules *r, char *ret, size_t size, struct err *e) MUST_CHECK;
+
 /* Compare everything at the next occasion. */
 void rules_sync(struct rules *r);
 

@@ -49,6 +49,7 @@ struct rules {
 	const struct rules_listener *listener;
 	void *listener_arg;
 	bool dirty;       /* compare before anything else */
+	unsigned chains;  /* in our table, as of the last comparison */
 	bool unsupported; /* the kernel lacks what the table needs */
 	bool stands;      /* the table was once found or made as wanted */
 	bool leftovers;   /* what flannel left behind has not been looked for */

@@ -257,11 +257,31 @@ static int settle(struct rules *r, const struct rules_survey *s, struct err *e)
 
 	rules_mode_choose(r, s);
 	note_block(r, s);
-	traffic_rules(&r->traffic, &r->place, rules_mode_chains(r, s), &wanted);
+	r->chains = rules_mode_chains(r, s);
+	traffic_rules(&r->traffic, &r->place, r->chains, &wanted);
 	set = traffic_ruleset(r->table, r->mark, &wanted, r->counters);
 	rc = nft_compare(r->nl, &set, why, sizeof(why), e);
 	if (rc == 0 && why[0])
 		rc = replace(r, &wanted, why, e);
+	traffic_rules_fini(&wanted);
+	return rc;
+}
+
+int rules_difference(const struct rules *r, char *ret, size_t size, struct err *e)
+{
+	struct traffic_rules wanted = { 0 };
+	struct nft_ruleset set;
+	char why[128];
+	int rc;
+
+	*ret = '\0';
+	if (!rules_stand(r) || !r->nl)
+		return 0;
+	traffic_rules(&r->traffic, &r->place, r->chains, &wanted);
+	set = traffic_ruleset(r->table, r->mark, &wanted, r->counters);
+	rc = nft_compare(r->nl, &set, why, sizeof(why), e);
+	if (rc == 0 && why[0])
+		snprintf(ret, size, "table %s: %s", r->table, why);
 	traffic_rules_fini(&wanted);
 	return rc;
 }

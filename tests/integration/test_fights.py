@@ -2,6 +2,7 @@
 """Somebody undoes in a loop what the daemon does: it is put back later and later, named, and costs others nothing."""
 
 import re
+import signal
 import subprocess
 import time
 
@@ -109,3 +110,22 @@ def test_an_attacker_that_lives_long_enough_is_named(lab, victim, tmp_path):
     finally:
         end_process(attacker)
     lab.wait_equal(20, [victim])
+
+
+def test_diff_and_sync_know_the_table_and_its_elements(lab, victim):
+    """While a fight keeps the daemon from putting it back at once there is time to look."""
+    daemon, ns = victim.daemon, victim.namespace
+    with Loop(victim, "nft delete element inet flannel.1 fabric-peers '{ 192.0.2.2 }'"):
+        wait_for(lambda: "fighting" in daemon.problems(), FIGHT_S, "the fight to be named")
+
+        def shown():
+            return [(i["action"], i["kind"], i["object"]) for i in daemon.json("/v1/diff")["items"]]
+
+        wait_for(lambda: ("create", "element", "element 192.0.2.2") in shown(), 5, "the element in the difference")
+        daemon.request("/v1/sync", method="POST")
+    daemon.signal(signal.SIGSTOP)
+    ns.run("nft", "add chain inet flannel.1 intruder")
+    daemon.signal(signal.SIGCONT)
+    wait_for(lambda: "intruder" not in ns.run("nft", "list table inet flannel.1"), 5, "the table to be put back")
+    daemon.wait_ok(30)
+    assert not shown()
