@@ -270,7 +270,9 @@ def test_devices_of_containers_come_and_go(lab):
     s.h1.daemon.restart()
     assert set_elements(s.h1, "container-devices") == {'"cni0"', '"p2p"'}
     assert s.h1.daemon.metric("flannel_rules_writes_total") == 0
-    s.h1.namespace.ip_do("link del p2p")
+    s.h1.namespace.ip_batch(["link set p2p down", "link set p2p name pod7", "link set pod7 up"])
+    wait_for(lambda: set_elements(s.h1, "container-devices") == {'"cni0"', '"pod7"'}, 2, "its new name is in")
+    s.h1.namespace.ip_do("link del pod7")
     wait_for(lambda: set_elements(s.h1, "container-devices") == {'"cni0"'}, 2, "and out")
 
 
