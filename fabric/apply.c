@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fabric/apply.h"
 
+#include "lib/log.h"
+
 static int observe_kind(struct reconcile *r, struct kernel *k, unsigned kind, struct err *e)
 {
 	struct kernel_objects found = { 0 };
@@ -38,6 +40,7 @@ int apply_flush(struct reconcile *r, struct kernel *k, size_t max, bool *ret_mor
 {
 	struct kernel_batch *batch = kernel_batch_new(k, on_refused, r);
 	const struct kernel_object *object;
+	char text[KERNEL_OBJECT_TEXT];
 	enum kernel_verb verb;
 	uint32_t entry;
 	unsigned doubts;
@@ -46,6 +49,8 @@ int apply_flush(struct reconcile *r, struct kernel *k, size_t max, bool *ret_mor
 	int rc;
 
 	while (count < max && (more = reconcile_next(r, &verb, &object, &entry))) {
+		log_debug("kernel-write", "%s %s", verb == KERNEL_DROP ? "drop" : "put",
+			  kernel_object_format(object, text));
 		kernel_object_write(batch, verb, object, (void *)(uintptr_t)entry);
 		count++;
 	}

@@ -27,7 +27,7 @@ static int run(int argc, char **argv, struct flanneld_options *options)
 		return 0;
 	}
 	log_setup(options->log_format[0] == 'j' ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT,
-		  options->v > 0 ? LOG_LEVEL_DEBUG : LOG_LEVEL_INFO);
+		  options->v > 0 ? LOG_LEVEL_DEBUG : log_level_parse(options->log_level));
 	return daemon_run(options);
 }
 

@@ -170,6 +170,19 @@ static void process_metrics(int64_t started_wall_ms, FILE *out)
 		(double)started_wall_ms / 1000);
 }
 
+static void peer_metrics(const struct daemon_view *v, FILE *out)
+{
+	size_t ignored = v->fabric.ignored;
+	size_t reserved = report_reservations(v);
+
+	head(out, "peers", "gauge",
+	     "Peers by whether their lease is of use here; a reservation need not have a host.");
+	fprintf(out,
+		"flannel_peers{state=\"used\"} %zu\nflannel_peers{state=\"reserved\"} %zu\n"
+		"flannel_peers{state=\"ignored\"} %zu\n",
+		v->fabric.peers - ignored - reserved, reserved, ignored);
+}
+
 void report_metrics(const struct daemon_view *v, FILE *out)
 {
 	const struct manager_view *m = &v->manager;
@@ -179,9 +192,7 @@ void report_metrics(const struct daemon_view *v, FILE *out)
 	fprintf(out, "flannel_build_info{version=\"%s\"} 1\n", VERSION);
 	gauge(out, "ready", "1 if this host can serve containers.", v->ready);
 	problem_metrics(v->health, out);
-	head(out, "peers", "gauge", "Peers by whether their lease is of use here.");
-	fprintf(out, "flannel_peers{state=\"used\"} %zu\nflannel_peers{state=\"ignored\"} %zu\n",
-		f->peers - f->ignored, f->ignored);
+	peer_metrics(v, out);
 	gauge(out, "junk_keys", "Keys among the leases that cannot be read.", (double)m->junk_len);
 	lease_metrics(m, out);
 	store_metrics(v->store, m, out);

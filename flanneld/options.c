@@ -71,6 +71,8 @@ const struct option_spec flanneld_option_specs[] = {
 	  .help = "unix socket for fabricctl" },
 	{ .name = "log-format", .type = OPTION_CHOICE, .offset = AT(log_format), .value = "text", .choices = "text,json",
 	  .help = "form of the log lines on stderr" },
+	{ .name = "log-level", .type = OPTION_CHOICE, .offset = AT(log_level), .value = "info",
+	  .choices = "error,warn,info,debug", .help = "the least that is logged; debug: what is sent and decided" },
 	{ .name = "v", .type = OPTION_INT, .offset = AT(v), .value = "0", .min = 0, .max = 10,
 	  .help = "log verbosity; 1 and more: debug" },
 	{ .name = "vmodule", .type = OPTION_TEXT, .offset = AT(vmodule),

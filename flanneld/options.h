@@ -26,6 +26,7 @@ struct flanneld_options {
 	int64_t healthz_port;
 	char *socket;
 	char *log_format;
+	char *log_level;
 	int64_t v;
 	char *vmodule;
 	char *log_backtrace_at;

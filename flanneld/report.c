@@ -69,6 +69,18 @@ const struct manager_member **report_members(const struct daemon_view *v, size_t
 	return sorted;
 }
 
+size_t report_reservations(const struct daemon_view *v)
+{
+	const struct manager_member *member = NULL;
+	const char *reason;
+	size_t len = 0;
+
+	while ((member = manager_next(v->manager.members, member)))
+		len += !member->own && member->lease->flags & LEASE_RESERVED &&
+		       strcmp(fabric_peer_state(v->fabric.fabric, member, &reason), "ignored") != 0;
+	return len;
+}
+
 json_t *report_subnets(const struct daemon_view *v)
 {
 	auto_free const struct manager_member **sorted = NULL;
@@ -239,6 +251,16 @@ static void add_warning(void *arg, int64_t wall_ms, enum log_level level, const 
 					     log_level_name(level), "event", event, "text", text));
 }
 
+json_t *report_events(void)
+{
+	json_t *root = document("EventList");
+	json_t *items = json_array();
+
+	log_recent(LOG_LEVEL_INFO, LOG_RECENT_LEN, add_warning, items);
+	json_object_set_new(root, "items", items);
+	return root;
+}
+
 static json_t *report_devices(const struct fabric_view *f)
 {
 	json_t *devices = json_array();
@@ -297,7 +319,7 @@ json_t *report_status(const struct daemon_view *v)
 	json_t *root = document("Status");
 	json_t *warnings = json_array();
 
-	log_recent(5, add_warning, warnings);
+	log_recent(LOG_LEVEL_WARN, 5, add_warning, warnings);
 	json_object_set_new(root, "version", json_string(VERSION));
 	json_object_set_new(root, "pid", json_integer(getpid()));
 	json_object_set_new(root, "uptimeSeconds",
@@ -316,6 +338,8 @@ json_t *report_status(const struct daemon_view *v)
 	json_object_set_new(root, "podMTU",
 			    v->pod_mtu_bytes ? json_integer(v->pod_mtu_bytes) : json_null());
 	json_object_set_new(root, "peers", json_integer((json_int_t)f->peers));
+	json_object_set_new(root, "peersReserved",
+			    json_integer((json_int_t)report_reservations(v)));
 	json_object_set_new(root, "peersIgnored", json_integer((json_int_t)f->ignored));
 	json_object_set_new(root, "leases", json_integer((json_int_t)m->members_len));
 	json_object_set_new(root, "junkKeys", json_integer((json_int_t)m->junk_len));

@@ -23,6 +23,8 @@ json_t *report_status(const struct daemon_view *v);
 json_t *report_subnets(const struct daemon_view *v);
 /* Its items' members, in the same order; caller frees the array. */
 const struct manager_member **report_members(const struct daemon_view *v, size_t *ret_len);
+/* Peers that a person reserved a subnet for, and that are of use here: perhaps there is no such host. */
+size_t report_reservations(const struct daemon_view *v);
 /* One item of it. */
 json_t *report_subnet(const struct daemon_view *v, const struct manager_member *member);
 /*
@@ -42,6 +44,8 @@ void report_difference(void *arg, const char *action, const char *kind, const ch
 json_t *report_sync(uint64_t writes, double seconds);
 /* {"apiVersion","kind":"Lease","lease":{...}}: that part of the status alone. */
 json_t *report_own_lease(const struct daemon_view *v);
+/* {"apiVersion","kind":"EventList","items":[{"time","level","event","text"}]}, newest first. */
+json_t *report_events(void);
 /* Prometheus text format 0.0.4. */
 void report_metrics(const struct daemon_view *v, FILE *out);
 

@@ -121,6 +121,11 @@ static void on_config(struct evhttp_request *request, void *arg)
 	status_reply_json(request, report_config(&v));
 }
 
+static void on_events(struct evhttp_request *request, void *arg UNUSED)
+{
+	status_reply_json(request, report_events());
+}
+
 static void on_diff(struct evhttp_request *request, void *arg)
 {
 	struct status_server *s = arg;
@@ -362,6 +367,7 @@ int status_server_new(struct event_base *base, const struct status_options *opti
 	evhttp_set_cb(s->local, "/v1/peers", on_peers, s);
 	evhttp_set_cb(s->local, "/v1/config", on_config, s);
 	evhttp_set_cb(s->local, "/v1/diff", on_diff, s);
+	evhttp_set_cb(s->local, "/v1/events", on_events, s);
 	evhttp_set_cb(s->local, "/v1/sync", on_sync, s);
 	evhttp_set_cb(s->local, "/v1/lease", on_lease, s);
 	evhttp_set_cb(s->local, "/v1/lease/renew", on_renew, s);

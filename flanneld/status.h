@@ -6,6 +6,7 @@
  *   /readyz               200 or 503 with the reason
  *   /metrics              Prometheus text
  *   /v1/status /v1/subnets /v1/peers /v1/config   JSON for fabricctl; on the unix socket only
+ *   /v1/events            what the log said last, 1000 lines
  *   /v1/diff              what differs between kernel and leases at this instant
  *   POST /v1/sync         compare and write now; root only
  *   /v1/lease             this host's own

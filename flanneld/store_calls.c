@@ -3,6 +3,8 @@
 
 #include <time.h>
 
+#include "lib/log.h"
+
 struct store_call {
 	struct store_calls *calls;
 	uint64_t id;
@@ -23,6 +25,10 @@ static void on_reply(void *arg, struct store_reply *reply)
 	c->requests[call->op][reply->status]++;
 	c->seconds[call->op] += (double)(end.tv_sec - call->start.tv_sec) +
 				(double)(end.tv_nsec - call->start.tv_nsec) / 1e9;
+	log_debug("store-reply", "%s: %s, revision %llu%s%s", store_op_name(call->op),
+		  store_status_name(reply->status), (unsigned long long)reply->revision,
+		  reply->status == STORE_OK ? "" : ": ",
+		  reply->status == STORE_OK ? "" : reply->err.text);
 	LIST_REMOVE(call, link);
 	call->fn(call->arg, call->id, reply);
 	free(call);
@@ -32,11 +38,14 @@ void store_calls_submit(struct store_calls *c, const struct store_request *reque
 			store_calls_fn *fn, void *arg)
 {
 	struct store_call *call = xcalloc(1, sizeof(*call));
+	char key[SUBNET_KEY_TEXT];
 
 	*call = (struct store_call){
 		.calls = c, .id = id, .op = request->op, .fn = fn, .arg = arg
 	};
 	LIST_INSERT_HEAD(&c->pending, call, link);
+	log_debug("store-request", "%s %s", store_op_name(request->op),
+		  request->lease ? subnet_format(&request->lease->subnet, key) : "");
 	clock_gettime(CLOCK_MONOTONIC, &call->start);
 	store_submit(c->store, request, on_reply, call);
 }

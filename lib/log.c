@@ -3,11 +3,12 @@
 
 #include <stdarg.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "lib/clock.h"
 
 #define LINE_SIZE    1024
-#define RECENT_LEN   16
+#define RECENT_SIZE  240 /* bytes of a remembered text */
 #define LIMITS_LEN   128
 #define LIMIT_BURST  20   /* lines of one event before the limit bites */
 #define LIMIT_GAP_MS 5000 /* afterwards one line in this time */
@@ -23,23 +24,40 @@ struct recent {
 	int64_t wall_ms;
 	enum log_level level;
 	const char *event;
-	char text[240];
+	char *text;
 };
 
 static struct {
 	enum log_format format;
 	enum log_level level;
 	struct limit limits[LIMITS_LEN];
-	struct recent recent[RECENT_LEN];
+	struct recent recent[LOG_RECENT_LEN];
+	bool to_journal;
 	unsigned long recent_total;
 } log_state = { .level = LOG_LEVEL_INFO };
 
 static const char *const level_names[] = { "error", "warn", "info", "debug" };
 
+/* syslog(3)'s, which the journal takes from the head of a line: sd-daemon(3). */
+static const int priorities[] = { 3, 4, 6, 7 };
+
+/* $JOURNAL_STREAM names what systemd connected; it may have been redirected since: systemd.exec(5). */
+static bool stderr_is_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	unsigned long long device;
+	unsigned long long inode;
+	struct stat st;
+
+	return stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+	       fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
+}
+
 void log_setup(enum log_format format, enum log_level level)
 {
 	log_state.format = format;
 	log_state.level = level;
+	log_state.to_journal = stderr_is_journal();
 }
 
 enum log_level log_level_get(void)
@@ -50,6 +68,15 @@ enum log_level log_level_get(void)
 const char *log_level_name(enum log_level level)
 {
 	return level_names[level];
+}
+
+enum log_level log_level_parse(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(level_names); i++) {
+		if (strcmp(level_names[i], name) == 0)
+			return (enum log_level)i;
+	}
+	return LOG_LEVEL_INFO;
 }
 
 /* True if the line may be written; then *ret_suppressed lines of its kind were left out since the
@@ -85,12 +112,13 @@ static bool limit_pass(const char *event, unsigned long *ret_suppressed)
 
 static void remember(enum log_level level, const char *event, const char *text)
 {
-	struct recent *r = &log_state.recent[log_state.recent_total++ % RECENT_LEN];
+	struct recent *r = &log_state.recent[log_state.recent_total++ % LOG_RECENT_LEN];
 
 	r->wall_ms = clock_wall_ms();
 	r->level = level;
 	r->event = event;
-	snprintf(r->text, sizeof(r->text), "%.*s", (int)sizeof(r->text) - 1, text);
+	free(r->text);
+	r->text = xstrndup(text, RECENT_SIZE);
 	util_make_printable(r->text); /* it may have been cut */
 }
 
@@ -123,7 +151,7 @@ void log_write(enum log_level level, const char *event, const char *fmt, ...)
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	util_make_printable(text);
-	if (level <= LOG_LEVEL_WARN)
+	if (level < LOG_LEVEL_DEBUG)
 		remember(level, event, text);
 	if (level < LOG_LEVEL_DEBUG && !limit_pass(event, &suppressed))
 		return;
@@ -131,6 +159,8 @@ void log_write(enum log_level level, const char *event, const char *fmt, ...)
 	out = fmemopen(line, sizeof(line), "w");
 	if (!out)
 		return;
+	if (log_state.to_journal)
+		fprintf(out, "<%d>", priorities[level]);
 	if (log_state.format == LOG_FORMAT_JSON) {
 		fprintf(out, "{\"time\":\"%s\",\"level\":\"%s\",\"event\":\"%s\",\"msg\":", when,
 			level_names[level], event);
@@ -153,17 +183,21 @@ void log_write(enum log_level level, const char *event, const char *fmt, ...)
 	}
 }
 
-void log_recent(unsigned max,
+void log_recent(enum log_level level, unsigned max,
 		void (*visit)(void *arg, int64_t wall_ms, enum log_level level, const char *event,
 			      const char *text),
 		void *arg)
 {
-	unsigned long have = MIN(log_state.recent_total, (unsigned long)RECENT_LEN);
+	unsigned long have = MIN(log_state.recent_total, (unsigned long)LOG_RECENT_LEN);
+	unsigned shown = 0;
 
-	for (unsigned long i = 0; i < have && i < max; i++) {
+	for (unsigned long i = 0; i < have && shown < max; i++) {
 		const struct recent *r =
-			&log_state.recent[(log_state.recent_total - 1 - i) % RECENT_LEN];
+			&log_state.recent[(log_state.recent_total - 1 - i) % LOG_RECENT_LEN];
 
+		if (r->level > level)
+			continue;
+		shown++;
 		visit(arg, r->wall_ms, r->level, r->event, r->text);
 	}
 }

@@ -14,7 +14,12 @@
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 
-/* Process wide. Before the first call: text, info. */
+#define LOG_RECENT_LEN 1000
+
+/*
+ * Process wide. Before the first call: text, info. If stderr is the journal's, every line begins
+ * with its priority.
+ */
 void log_setup(enum log_format format, enum log_level level);
 enum log_level log_level_get(void);
 
@@ -32,14 +37,17 @@ void log_write(enum log_level level, const char *event, const char *fmt, ...) PR
 	} while (0)
 
 /*
- * The last warnings and errors, newest first, for status output: calls `visit` for at most `max`
- * lines with the wall clock of each. The texts belong to the log.
+ * The last LOG_RECENT_LEN events that are no debugging, newest first, also those that the limit kept
+ * out of stderr: calls `visit` for at most `max` that are as severe as `level`, with the wall clock
+ * of each. The texts belong to the log.
  */
-void log_recent(unsigned max,
+void log_recent(enum log_level level, unsigned max,
 		void (*visit)(void *arg, int64_t wall_ms, enum log_level level, const char *event,
 			      const char *text),
 		void *arg);
 
 const char *log_level_name(enum log_level level);
+/* Of one of those names; info for any other. */
+enum log_level log_level_parse(const char *name);
 
 #endif

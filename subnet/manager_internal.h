@@ -70,6 +70,7 @@ struct manager {
 	size_t twins;
 	const struct manager_member *twin; /* one of them */
 	uint32_t list_number;
+	bool first_list;        /* it is being taken in */
 	uint64_t revision;      /* up to here the picture is whole: lists, and events in order */
 	uint64_t newest;        /* of anything in the picture, single leases in replies too */
 	uint64_t list_revision; /* of the last list taken in; 0: none since history broke */

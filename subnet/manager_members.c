@@ -4,6 +4,7 @@
  * lists both end here, and what changed is told to the listener once, whichever of them brought it.
  */
 #include "subnet/manager_internal.h"
+#include "subnet/peer_news.h"
 
 /* A host is told of its loss as soon as we are, and needs a round trip or two, or the election of a
  * leader. */
@@ -155,6 +156,21 @@ static bool is_own(const struct manager *m, const struct lease *l)
 				      : subnet_equal(&l->subnet, &m->claiming);
 }
 
+/* A line about a peer. The first list is one line, whatever is in it. */
+static void news(struct manager *m, const char *event, const struct lease *old,
+		 const struct lease *now)
+{
+	char text[PEER_NEWS_SIZE];
+	const char *said;
+
+	if (m->list_number == 0 || m->first_list)
+		return;
+	said = old && now ? peer_news_changes(old, now, text)
+			  : peer_news_who(now ? now : old, text);
+	if (said)
+		manager_note(m, LOG_LEVEL_INFO, event, "%s", said);
+}
+
 void manager_upsert(struct manager *m, struct lease *lease)
 {
 	struct manager_member *member = manager_find(m, &lease->subnet);
@@ -174,6 +190,8 @@ void manager_upsert(struct manager *m, struct lease *lease)
 		member->own = is_own(m, lease);
 		hash_table_add(&m->members, &member->link, hash_of);
 		m->unreadable += lease->problem != NULL;
+		if (!member->own)
+			news(m, "peer-joined", NULL, lease);
 	} else if (lease->mod_revision < member->lease->mod_revision) {
 		/* Older news: a list overtaken by events, or an event repeated. */
 		lease_free(lease);
@@ -183,6 +201,8 @@ void manager_upsert(struct manager *m, struct lease *lease)
 		changed = !lease_equal(lease, member->lease) || lease->born != member->lease->born;
 		m->unreadable -= member->lease->problem != NULL;
 		m->unreadable += lease->problem != NULL;
+		if (changed && !member->own)
+			news(m, "peer-changed", member->lease, lease);
 		lease_free(member->lease);
 		member->lease = lease;
 	}
@@ -198,8 +218,10 @@ void manager_upsert(struct manager *m, struct lease *lease)
 
 void manager_forget(struct manager *m, struct manager_member *member)
 {
-	if (!member->own)
+	if (!member->own) {
+		news(m, "peer-left", member->lease, NULL);
 		tell_peer(m, member, true);
+	}
 	set_twin(m, member, false);
 	m->unreadable -= member->lease->problem != NULL;
 	m->kept -= member->kept_until_ms != 0;
@@ -311,7 +333,7 @@ void manager_take_list(struct manager *m, int64_t now_ms, struct store_reply *re
 	struct manager_member *member;
 	struct manager_member *next;
 
-	m->list_number++;
+	m->first_list = m->list_number++ == 0;
 	m->counts.lists_total++;
 	m->list_revision = m->revision = m->newest = reply->revision;
 	m->races = 0;
@@ -340,4 +362,8 @@ void manager_take_list(struct manager *m, int64_t now_ms, struct store_reply *re
 		manager_add_junk(m, reply->junk[i].key, reply->junk[i].reason);
 	manager_forget_junk(m, false);
 	m->junk_len = reply->junk_len;
+	if (m->first_list)
+		manager_note(m, LOG_LEVEL_INFO, "peers-listed", "%zu leases in the store",
+			     m->members.len);
+	m->first_list = false;
 }

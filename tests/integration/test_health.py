@@ -5,8 +5,10 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from etcd import PREFIX
 from fabric import APART
 from netns import run, stays, wait_for
+from witness import lease_value
 
 
 @pytest.fixture
@@ -85,3 +87,32 @@ def test_a_fight_over_subnet_env(h1):
     before = writes
     stays(lambda: delete() or True, 3, "it goes on")
     assert writes - before <= 8
+
+
+def test_reservations_are_no_live_peers(lab, h1):
+    lab.etcd.put(f"{PREFIX}/subnets/10.5.77.0-24", lease_value("192.0.2.77", "0e:00:00:00:00:77"))
+    wait_for(lambda: h1.daemon.metric('flannel_peers{state="reserved"}') == 1, 5, "it is one")
+    assert h1.daemon.metric('flannel_peers{state="used"}') == 0
+    assert h1.daemon.status()["peersReserved"] == 1
+
+
+def test_every_peer_has_a_line(lab, h1):
+    key = f"{PREFIX}/subnets/10.5.77.0-24"
+    lab.etcd.put(key, lease_value("192.0.2.77", "0e:00:00:00:00:77"))
+    h1.daemon.wait_log(r"info +peer-joined: 10.5.77.0/24: .* at 192.0.2.77")
+    lab.etcd.put(key, lease_value("192.0.2.78", "0e:00:00:00:00:77"))
+    h1.daemon.wait_log(r"peer-changed: 10.5.77.0/24: public address 192.0.2.77 -> 192.0.2.78")
+    lab.etcd.delete(key)
+    h1.daemon.wait_log(r"peer-left: 10.5.77.0/24: .* at 192.0.2.78")
+    events = [e["event"] for e in h1.daemon.json("/v1/events")["items"]]
+    assert [e for e in events if e.startswith("peer-")] == ["peer-left", "peer-changed", "peer-joined"]
+
+
+def test_debug_says_what_is_sent(lab):
+    lab.start_etcd()
+    lab.configure(APART)
+    host = lab.host()
+    host.start_daemon(log_level="debug")
+    lab.etcd.put(f"{PREFIX}/subnets/10.5.77.0-24", lease_value("192.0.2.77", "0e:00:00:00:00:77"))
+    host.daemon.wait_log(r"debug kernel-write: put route 10.5.77.0/24")
+    assert host.daemon.logged(r"debug store-request: create 10\.5\.") and host.daemon.logged("debug store-reply: create: ok")

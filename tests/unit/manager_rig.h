@@ -38,6 +38,7 @@ struct rig {
 	unsigned peers_told;
 	unsigned peers_gone;
 	unsigned notes;
+	char peer_news[500];
 	char noted[64][40]; /* the last events noted */
 	struct lease *attributes;
 };
@@ -87,10 +88,15 @@ static UNUSED void on_own(void *arg, const struct lease *own UNUSED)
 }
 
 static UNUSED void on_note(void *arg, enum log_level level UNUSED, const char *event,
-			   const char *text UNUSED)
+			   const char *text)
 {
 	struct rig *r = arg;
 
+	/* What becomes of peers is told in passing. */
+	if (strncmp(event, "peer", 4) == 0) {
+		snprintf(r->peer_news, sizeof(r->peer_news), "%s: %s", event, text);
+		return;
+	}
 	snprintf(r->noted[r->notes++ % ARRAY_LEN(r->noted)], sizeof(r->noted[0]), "%s", event);
 }
 

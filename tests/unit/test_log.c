@@ -271,8 +271,8 @@ static void test_suppressed_lines_are_counted(void **state)
 
 struct seen {
 	unsigned len;
-	char text[64][32];
-	enum log_level level[64];
+	char text[LOG_RECENT_LEN][32];
+	enum log_level level[LOG_RECENT_LEN];
 };
 
 static void see(void *arg, int64_t wall_ms, enum log_level level, const char *event,
@@ -286,10 +286,10 @@ static void see(void *arg, int64_t wall_ms, enum log_level level, const char *ev
 	s->level[s->len++] = level;
 }
 
-static void test_recent_shows_warnings_and_errors_newest_first(void **state)
+static void test_recent_newest_first(void **state)
 {
 	(void)state;
-	struct seen seen = { 0 };
+	static struct seen seen;
 
 	capture_start();
 	for (unsigned i = 0; i < 40; i++) {
@@ -299,7 +299,7 @@ static void test_recent_shows_warnings_and_errors_newest_first(void **state)
 	log_error("recent-error", "the end");
 	free(capture_end());
 
-	log_recent(3, see, &seen);
+	log_recent(LOG_LEVEL_WARN, 3, see, &seen);
 	assert_int_equal(seen.len, 3);
 	assert_string_equal(seen.text[0], "the end");
 	assert_int_equal(seen.level[0], LOG_LEVEL_ERROR);
@@ -307,8 +307,49 @@ static void test_recent_shows_warnings_and_errors_newest_first(void **state)
 	assert_string_equal(seen.text[2], "warning 38");
 	/* Kept in full whatever the limit did to stderr, and bounded. */
 	seen.len = 0;
-	log_recent(64, see, &seen);
-	assert_in_range(seen.len, 4, 63);
+	log_recent(LOG_LEVEL_INFO, 81, see, &seen);
+	assert_int_equal(seen.len, 81);
+	assert_string_equal(seen.text[80], "not 0");
+	capture_start();
+	for (unsigned i = 0; i < 2 * LOG_RECENT_LEN; i++)
+		log_info("recent-info", "%u", i);
+	free(capture_end());
+	seen.len = 0;
+	log_recent(LOG_LEVEL_INFO, 2 * LOG_RECENT_LEN, see, &seen);
+	assert_int_equal(seen.len, LOG_RECENT_LEN);
+	assert_string_equal(seen.text[0], "1999");
+	assert_string_equal(seen.text[LOG_RECENT_LEN - 1], "1000");
+}
+
+static void test_priorities_for_the_journal(void **state)
+{
+	(void)state;
+	auto_free char *text = NULL;
+	char stream[64];
+	struct stat st;
+
+	capture_start();
+	assert_int_equal(fstat(STDERR_FILENO, &st), 0);
+	snprintf(stream, sizeof(stream), "%llu:%llu", (unsigned long long)st.st_dev,
+		 (unsigned long long)st.st_ino);
+	setenv("JOURNAL_STREAM", stream, 1);
+	log_setup(LOG_FORMAT_TEXT, LOG_LEVEL_DEBUG);
+	log_error("priority", "x");
+	log_warn("priority", "x");
+	log_info("priority", "x");
+	log_debug("priority", "x");
+	/* What systemd connected is not where stderr leads. */
+	setenv("JOURNAL_STREAM", "1:1", 1);
+	log_setup(LOG_FORMAT_TEXT, LOG_LEVEL_INFO);
+	log_error("priority", "x");
+	unsetenv("JOURNAL_STREAM");
+	text = capture_end();
+	assert_int_equal(count_lines(text), 5);
+	assert_contains(text, "<3>2");
+	assert_contains(text, "\n<4>2");
+	assert_contains(text, "\n<6>2");
+	assert_contains(text, "\n<7>2");
+	assert_contains(text, "\n2");
 }
 
 static void test_level_names(void **state)
@@ -318,6 +359,9 @@ static void test_level_names(void **state)
 	assert_string_equal(log_level_name(LOG_LEVEL_WARN), "warn");
 	assert_string_equal(log_level_name(LOG_LEVEL_INFO), "info");
 	assert_string_equal(log_level_name(LOG_LEVEL_DEBUG), "debug");
+	assert_int_equal(log_level_parse("debug"), LOG_LEVEL_DEBUG);
+	assert_int_equal(log_level_parse("error"), LOG_LEVEL_ERROR);
+	assert_int_equal(log_level_parse("?"), LOG_LEVEL_INFO);
 }
 
 int main(void)
@@ -331,7 +375,8 @@ int main(void)
 		cmocka_unit_test_setup(test_text_lines_carry_no_control_bytes, setup),
 		cmocka_unit_test_setup(test_a_burst_passes_then_few, setup),
 		cmocka_unit_test_setup(test_suppressed_lines_are_counted, setup),
-		cmocka_unit_test_setup(test_recent_shows_warnings_and_errors_newest_first, setup),
+		cmocka_unit_test_setup(test_recent_newest_first, setup),
+		cmocka_unit_test_setup(test_priorities_for_the_journal, setup),
 		cmocka_unit_test(test_level_names),
 	};
 

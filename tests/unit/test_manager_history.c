@@ -333,6 +333,22 @@ static void test_list_fails_and_comes_back(void **unused)
 	assert_int_equal(r->watch_from, 501);
 }
 
+static void test_peers_are_told_of(void **unused)
+{
+	(void)unused;
+	auto_rig r = holding();
+
+	assert_string_equal(r->peer_news, "peers-listed: 1 leases in the store");
+	put(r, lease("10.5.6.0-24", "192.0.2.8", OTHER, "other", 110, 110, 8));
+	assert_string_equal(r->peer_news, "peer-joined: 10.5.6.0/24: other at 192.0.2.8");
+	put(r, lease("10.5.6.0-24", "192.0.2.9", OTHER, "other", 110, 111, 8));
+	assert_string_equal(r->peer_news,
+			    "peer-changed: 10.5.6.0/24: public address 192.0.2.8 -> 192.0.2.9");
+	deleted(r, "10.5.6.0-24", 112);
+	tick(r, CLAIM_AGAIN_MS);
+	assert_string_equal(r->peer_news, "peer-left: 10.5.6.0/24: other at 192.0.2.9");
+}
+
 static void test_watch_lost_and_live(void **unused)
 {
 	(void)unused;
@@ -382,6 +398,7 @@ int main(void)
 		cmocka_unit_test(test_events_older_than_the_list),
 		cmocka_unit_test(test_anti_entropy),
 		cmocka_unit_test(test_list_fails_and_comes_back),
+		cmocka_unit_test(test_peers_are_told_of),
 		cmocka_unit_test(test_watch_lost_and_live),
 		cmocka_unit_test(test_live_is_not_progress),
 	};
