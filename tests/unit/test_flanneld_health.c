@@ -196,6 +196,20 @@ static void tell(void *arg, const struct health_entry *entry, int64_t lasted_ms)
 			 (long long)lasted_ms);
 }
 
+/* As long-lived as the literals that they are outside tests. */
+static const char *literal(const char *name)
+{
+	static char names[100][40];
+	size_t i = 0;
+
+	while (names[i][0] && strcmp(names[i], name) != 0)
+		i++;
+	assert_true(i + 1 < ARRAY_LEN(names));
+	if (!names[i][0])
+		snprintf(names[i], sizeof(names[i]), "%s", name);
+	return names[i];
+}
+
 /* What is told when these are wrong, so much later; names separated by blanks. */
 static const char *track(int64_t later_ms, const char *names)
 {
@@ -213,9 +227,8 @@ static const char *track(int64_t later_ms, const char *names)
 	}
 	told[0] = '\0';
 	health_track(&health, now, &list, tell, NULL);
-	/* Names are literals outside tests. */
 	for (size_t i = 0; i < health.len; i++)
-		health.entries[i].problem.name = strdup(health.entries[i].problem.name);
+		health.entries[i].problem.name = literal(health.entries[i].problem.name);
 	return told;
 }
 

@@ -196,7 +196,7 @@ static void check_use(const struct theirs *row, const char *type, const char *ex
 	auto_lease struct lease *l = lease_of(row->name);
 	struct backend *b = backend(type, NET_DUAL, false);
 	const struct backend_device *devices;
-	struct wants objects = { .len = 0 };
+	auto_wants struct wants objects = { .len = 0 };
 	struct err e = { 0 };
 	char count[12];
 
