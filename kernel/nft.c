@@ -27,22 +27,6 @@ uint32_t nft_key_size(enum nft_key_type type)
 	abort();
 }
 
-struct nft_key nft_key_addr(const struct ip_addr *a)
-{
-	struct nft_key key = { .size = (uint8_t)ip_addr_size(a) };
-
-	memcpy(key.b, a->b, key.size);
-	return key;
-}
-
-struct nft_key nft_key_device(const char *name)
-{
-	struct nft_key key = { .size = sizeof(key.b) };
-
-	snprintf((char *)key.b, sizeof(key.b), "%s", name);
-	return key;
-}
-
 /* ---- attributes ---- */
 
 struct nlmsghdr *nft_put_header(void *room, uint8_t message, uint16_t flags, uint8_t family)

@@ -59,14 +59,6 @@ struct nft_set {
 	bool verdicts; /* a map to chains */
 };
 
-/* A key as it is kept by the thousand: an address, a device's name. */
-struct nft_key {
-	uint8_t size;
-	uint8_t b[16];
-};
-struct nft_key nft_key_addr(const struct ip_addr *a);
-struct nft_key nft_key_device(const char *name);
-
 struct nft_counter {
 	const char *name;
 	uint64_t packets;

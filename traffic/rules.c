@@ -183,6 +183,7 @@ static void on_changed(void *arg, const struct nft_change *change)
 		tell_elements(r, change);
 		return;
 	}
+	r->touched |= ours;
 	/* A chain that packets enter may drop what is forwarded. */
 	if (ours || change->base)
 		heal(r);
@@ -190,6 +191,15 @@ static void on_changed(void *arg, const struct nft_change *change)
 		r->iptables_dirty = true;
 		heal(r);
 	}
+}
+
+static void on_finished(void *arg, uint32_t pid, const char *process)
+{
+	struct rules *r = arg;
+
+	if (r->touched)
+		snprintf(r->culprit, sizeof(r->culprit), ", by %.16s (pid %u)", process, pid);
+	r->touched = false;
 }
 
 static void on_overrun(void *arg)
@@ -204,7 +214,9 @@ static void on_overrun(void *arg)
 
 static void on_monitor(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 {
-	static const struct nft_monitor_ops ops = { .changed = on_changed, .overrun = on_overrun };
+	static const struct nft_monitor_ops ops = { .changed = on_changed,
+						    .finished = on_finished,
+						    .overrun = on_overrun };
 	struct rules *r = arg;
 
 	nft_monitor_read(r->monitor, NOTIFICATIONS_MAX, &ops, r);

@@ -49,6 +49,8 @@ struct rules {
 	const struct rules_listener *listener;
 	void *listener_arg;
 	bool dirty;       /* compare before anything else */
+	bool touched;     /* our table, by the transaction that is being told */
+	char culprit[48]; /* who touched it last, ", by nft (pid 123)"; "" if not known */
 	unsigned chains;  /* in our table, as of the last comparison */
 	bool unsupported; /* the kernel lacks what the table needs */
 	bool stands;      /* the table was once found or made as wanted */

@@ -216,10 +216,12 @@ static int replace(struct rules *r, const struct traffic_rules *wanted, const ch
 	if (r->stands) {
 		backoff_next(&r->fight, &fight, clock_boot_ms());
 		r->heals_total++;
-		log_warn("rules-healed", "%s; table %s is put back in %.1f ms", why, r->table, ms);
+		log_warn("rules-healed", "%s%s; table %s is put back in %.1f ms", why, r->culprit,
+			 r->table, ms);
 	} else {
 		log_info("rules-made", "%s; table %s is made in %.1f ms", why, r->table, ms);
 	}
+	r->culprit[0] = '\0';
 	return 0;
 }
 

@@ -147,6 +147,6 @@ def test_what_is_changed_in_place_is_undone_at_once(lab, act, reason):
     assert seen(container.namespace, "192.0.2.254", outside) == host.address
     host.namespace.nft(act)
     wait_for(lambda: table(host) == whole, 2, "the table is as it was")
-    assert host.daemon.logged(f"{reason}.*is put back")
+    assert host.daemon.logged(rf"{reason}.*, by nft \(pid \d+\); table flannel.1 is put back")
     assert host.daemon.metric("flannel_rules_healed_total") == 1
     assert seen(container.namespace, "192.0.2.254", outside) == host.address
