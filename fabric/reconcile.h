@@ -9,7 +9,7 @@
  * Latest state wins: whatever happened between two flushes, the queue holds at most one write per
  * slot in the kernel.
  *
- *   want ──┐                      ┌──> apply: addresses, FDB, neighbours, routes put in this order,
+ *   want ──┐                      ┌──> apply: elements, addresses, FDB, neighbours, routes put so,
  *          ├──> entries ──> queue ┤           then routes, neighbours, FDB, addresses dropped
  *   dump ──┘                      └──> reconcile_refused ──> entries
  */

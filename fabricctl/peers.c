@@ -69,6 +69,7 @@ static enum ctl_color state_color(const char *state)
 					      : COLOR_WARN;
 }
 
+/* In which packets go there. The guard has elements for a host's addresses of both. */
 static bool has_family(const json_t *items, const char *family)
 {
 	json_t *object;
@@ -78,7 +79,8 @@ static bool has_family(const json_t *items, const char *family)
 
 	json_array_foreach (items, i, item) {
 		json_array_foreach (json_object_get(item, "objects"), n, object) {
-			if (is_text(object, "family", family))
+			if (is_text(object, "family", family) &&
+			    !is_text(object, "kind", "element"))
 				return true;
 		}
 	}

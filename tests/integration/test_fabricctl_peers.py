@@ -26,7 +26,7 @@ from fabricctl_support import (
     put_lease,
 )
 
-KINDS = {"route", "neighbour", "fdb"}
+KINDS = {"element", "route", "neighbour", "fdb"}
 
 
 @pytest.fixture
