@@ -177,6 +177,8 @@ static int set_container_switches(const struct attach *a, struct err *e)
 			rc = sysctl_set(0, e, "ipv6/conf/%s/disable_ipv6", ifname);
 		if (rc == 0 || rc == -ENOENT)
 			rc = sysctl_set(1, e, "ipv6/conf/%s/keep_addr_on_down", ifname);
+		if (rc == 0 || rc == -ENOENT)
+			rc = sysctl_set(1, e, "ipv6/conf/%s/ndisc_notify", ifname);
 	}
 	return rc == -ENOENT ? 0 : rc;
 }
@@ -373,6 +375,25 @@ static int wait_until_settled(const struct attach *a, struct err *e)
 	return rc < 0 ? cni_classify(e, CNI_KERNEL) : 0;
 }
 
+/*
+ * The address may have been another container's a moment ago, whose MAC its neighbours, the host
+ * among them, would go on using for up to 45 s. Said again, the MAC makes the kernel announce all
+ * addresses (arp_notify, ndisc_notify; since Linux 2.6.31 and 3.12): gratuitous ARP and unsolicited
+ * neighbour advertisements, by which entries that exist are corrected. What it announced when the
+ * interface went up was lost, the link did not carry yet.
+ */
+static int announce(const struct attach *a, struct err *e)
+{
+	auto_sequence struct sequence *s = sequence_new();
+	struct device d;
+
+	if (device_get(a->host->container_nl, a->record->ifname, &d, e) < 0)
+		return cni_classify(e, CNI_KERNEL);
+	device_encode_mac(d.ifindex, &d.mac, sequence_reserve(s));
+	sequence_commit(s, "container interface %s: announce", a->record->ifname);
+	return sequence_run(s, a->host->container_nl, e) < 0 ? cni_classify(e, CNI_KERNEL) : 0;
+}
+
 static void list_interfaces(const struct attach *a, const struct device *bridge,
 			    const struct device *vlan_gateway, struct result *result)
 {
@@ -432,7 +453,7 @@ static int attach_to_bridge(const struct attach *a, struct result *result, struc
 		return e->code;
 	if (!c->interface_down &&
 	    (enter_and_set_switches(a, e) < 0 || setup_container(a, result, e) < 0 ||
-	     wait_until_settled(a, e) < 0))
+	     wait_until_settled(a, e) < 0 || announce(a, e) < 0))
 		return e->code;
 	list_interfaces(a, &bridge, has_vlan_gateway ? &vlan_gateway : NULL, result);
 	return 0;
