@@ -14,6 +14,7 @@
 #include "cni-plugin/confine.h"
 #include "cni-plugin/error.h"
 #include "cni-plugin/exec.h"
+#include "cni-plugin/gateways.h"
 #include "cni-plugin/host.h"
 #include "cni-plugin/lookup.h"
 #include "cni-plugin/names.h"
@@ -318,6 +319,7 @@ static int make_interface(const struct add *a, struct result *result, struct err
 	result->dns = json_incref(a->config->dns ? a->config->dns : a->ipam->dns);
 	if (result_to_json(result, a->n->cni_version, &json, e) < 0)
 		return e->code;
+	gateways_drop_old(a->host, a->n, a->config->ptp ? "" : a->record->gateway_device);
 	return answer(a, json, e);
 }
 

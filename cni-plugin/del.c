@@ -9,6 +9,7 @@
 
 #include "cni-plugin/confine.h"
 #include "cni-plugin/error.h"
+#include "cni-plugin/gateways.h"
 #include "cni-plugin/host.h"
 #include "cni-plugin/lookup.h"
 #include "cni-plugin/record.h"
@@ -33,8 +34,12 @@ static int undo_in(const char *data_dir, struct host *h, const struct cni_env *e
 		rc = store_read(store, env->container_id, env->ifname, &r, e);
 	if (rc == 0 && !r.delegate)
 		confine_to_self();
-	if (rc == 0)
-		return undo_record(h, store, env, &r, prev_result, e);
+	if (rc == 0) {
+		rc = undo_record(h, store, env, &r, prev_result, e);
+		if (rc == 0 && !r.ptp)
+			gateways_drop_old(h, n, r.gateway_device);
+		return rc;
+	}
 	/* A kill may have left the beginning of one. */
 	if (rc == -ENOENT && store_remove(store, env->container_id, env->ifname, e) < 0)
 		return e->code;
@@ -64,7 +69,10 @@ static int undo_renamed(const char *data_dir, struct host *h, const struct cni_e
 		return rc;
 	if (!same)
 		return err_set(e, -ENOENT, "network %s has the interface", r.network);
-	return undo_record(h, store, env, &r, prev_result, e);
+	rc = undo_record(h, store, env, &r, prev_result, e);
+	if (rc == 0 && !r.ptp)
+		gateways_drop_old(h, n, r.gateway_device);
+	return rc;
 }
 
 /*

@@ -13,7 +13,9 @@
 #include "cni-plugin/config.h"
 #include "cni-plugin/error.h"
 #include "cni-plugin/exec.h"
+#include "cni-plugin/gateways.h"
 #include "cni-plugin/host.h"
+#include "cni-plugin/lookup.h"
 #include "cni-plugin/pool.h"
 #include "cni-plugin/record.h"
 #include "cni-plugin/rules.h"
@@ -173,6 +175,7 @@ int verb_gc(const struct cni_env *env, const struct netconf *n, struct err *e)
 		note(&gc, rc == -ENOENT ? 0 : rc, &step);
 	}
 	note(&gc, collect_reservations(&gc, &step), &step);
+	gateways_drop_old(&host, n, lookup_bridge(n));
 	note(&gc, forward(&gc, &step), &step);
 	return gc.rc < 0 ? cni_classify(e, CNI_STATE) : 0;
 }

@@ -5,10 +5,16 @@
 #include <errno.h>
 #include <string.h>
 
-bool lookup_is_same(const struct netconf *n, const struct record *r)
+const char *lookup_bridge(const struct netconf *n)
 {
 	const json_t *object = n->direct ? n->json : json_get_any_case(n->json, "delegate");
 	const char *bridge = json_string_value(json_get_any_case(object, "bridge"));
+
+	return bridge && bridge[0] ? bridge : "cni0";
+}
+
+bool lookup_is_same(const struct netconf *n, const struct record *r)
+{
 	const char *type = NULL;
 	struct err ignored;
 
@@ -21,8 +27,7 @@ bool lookup_is_same(const struct netconf *n, const struct record *r)
 	}
 	if (r->ptp)
 		return strcmp(type, "ptp") == 0;
-	return strcmp(type, "bridge") == 0 &&
-	       strcmp(r->bridge, bridge && bridge[0] ? bridge : "cni0") == 0;
+	return strcmp(type, "bridge") == 0 && strcmp(r->bridge, lookup_bridge(n)) == 0;
 }
 
 /* -ENOENT: this network does not have it. */

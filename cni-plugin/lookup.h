@@ -22,6 +22,9 @@ int lookup_elsewhere(const char *data_dir, const struct netconf *n, const struct
 		     struct store **ret_store, struct record *ret, bool *ret_same,
 		     struct err *e) MUST_CHECK;
 
+/* The bridge that the configuration names, or the usual one; whatever its type. */
+const char *lookup_bridge(const struct netconf *n);
+
 /* True if the record is of an interface such as `n` describes. */
 bool lookup_is_same(const struct netconf *n, const struct record *r);
 

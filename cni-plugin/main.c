@@ -7,8 +7,10 @@
  *   netconf.c, fabric.c         the runtime's configuration and the daemon's, made into one
  *   config.c, ranges.c          that, read for an interface that we make ourselves
  *   record.c, store.c, lock.c   what an attachment consists of, on disk until it is undone
- *   pool.c                      address reservations
+ *   lookup.c                    the record of an attachment whose network had another name
+ *   pool.c, reclaim.c           address reservations, and those that only the dead hold
  *   host.c, bridge.c, attach.c  the kernel objects; rules.c the traffic rules
+ *   gateways.c                  what a bridge keeps of a subnet that the host had before
  *   undo.c                      all of these taken apart again
  *   exec.c                      other plugins, where the configuration names one
  *   confine.c                   rights given up as soon as they are not needed
