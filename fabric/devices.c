@@ -5,6 +5,7 @@
 #include "fabric/apply.h"
 #include "fabric/device.h"
 #include "fabric/fabric_internal.h"
+#include "lib/clock.h"
 #include "lib/log.h"
 
 static void forget_device(struct fabric *f, size_t i)
@@ -53,6 +54,33 @@ void fabric_place_rules(struct fabric *f)
 	rules_place(f->rules, &place);
 }
 
+/* Each repair makes the next one wait longer, unless all has been calm in between. */
+static void note_repair(struct fabric *f, const struct backend_device *d)
+{
+	char text[FIGHT_TEXT];
+	bool before = fight_is_on(&f->device_fight);
+
+	fight_undone(&f->device_fight, clock_boot_ms());
+	if (fight_is_on(&f->device_fight) && !before)
+		log_warn("fighting", "device %s: %s; it is put back later and later", d->name,
+			 fight_describe(&f->device_fight, text));
+}
+
+/* Whether to leave them be for the moment; status does not say ok meanwhile. */
+static bool is_waiting(struct fabric *f)
+{
+	int64_t left_ms = fight_wait(&f->device_fight, clock_boot_ms());
+	char text[FIGHT_TEXT];
+
+	if (left_ms <= 0)
+		return false;
+	f->devices_ok = false;
+	err_set(&f->device_error, -EAGAIN, "the device was altered again: %s",
+		fight_describe(&f->device_fight, text));
+	fabric_want_work(f, left_ms);
+	return true;
+}
+
 /* False if it is not as wanted. */
 static bool look_after_device(struct fabric *f, size_t i, uint32_t *ret_ifindex)
 {
@@ -67,6 +95,8 @@ static bool look_after_device(struct fabric *f, size_t i, uint32_t *ret_ifindex)
 		rc = device_apply(f->nl, d, f->mark, f->ifindexes[i], ret_ifindex, &changed, &e);
 	if (rc < 0)
 		f->device_error = e;
+	if (rc == 0 && changed && f->settled_once)
+		note_repair(f, d);
 	if (changed) {
 		f->device_repairs_total += f->settled_once;
 		log_info(f->settled_once ? "device-repaired" : "device-made", "%s, index %u",
@@ -81,6 +111,8 @@ bool fabric_look_after_devices(struct fabric *f)
 	bool moved = false;
 	bool all = true;
 
+	if (is_waiting(f))
+		return true;
 	f->devices_dirty = false;
 	f->devices_len = backend_devices(f->backend, &f->devices);
 	f->kernel.marks.ifindexes_len = f->devices_len;

@@ -14,6 +14,7 @@
 #include <sys/queue.h>
 
 #include "fabric/fabric.h"
+#include "fabric/fight.h"
 #include "kernel/marks.h"
 #include "fabric/peers.h"
 #include "lib/backoff.h"
@@ -59,6 +60,7 @@ struct fabric {
 	bool underlay_lost;
 	bool devices_ok;
 	bool sweep_due; /* once all is settled */
+	struct fight device_fight;
 	char mark[MARK_SIZE];
 	struct fabric_previous previous;
 	struct err device_error;
@@ -130,7 +132,10 @@ void fabric_want_all(struct fabric *f);
 /* devices.c */
 /* Tells the rules where we are. */
 void fabric_place_rules(struct fabric *f);
-/* Makes the devices as the backend wants them. True if all of them are. */
+/*
+ * Makes the devices as the backend wants them. True if all of them are. While somebody undoes it
+ * again and again nothing is done before fight_wait(&f->device_fight) is over.
+ */
 bool fabric_look_after_devices(struct fabric *f);
 /*
  * Looks which of the devices are there already. Those keep their MAC, since peers know it and

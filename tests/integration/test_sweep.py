@@ -4,6 +4,7 @@
 import os
 import re
 import socket
+import time
 
 import pytest
 
@@ -195,3 +196,24 @@ def test_router_advertisements_stay_off(lab):
     host.namespace.run("sh", "-c", f"echo 2 > /proc/sys/{key}")
     assert host.daemon.request("/v1/sync", "POST")[0] == 200
     assert value() == "0"
+
+
+def test_a_device_that_is_altered_again_and_again(lab):
+    """Put right at once the first time, later and later while it goes on; named, and over when it is over."""
+    lab.start_etcd()
+    lab.configure(vxlan())
+    host = lab.host()
+    host.start_daemon().wait_ok()
+    mark = alias(host)
+    end = time.monotonic() + 3
+    altered = 0
+    while time.monotonic() < end:
+        if alias(host) == mark:
+            host.namespace.run("ip", "link", "set", "flannel.1", "alias", "mine")
+            altered += 1
+    assert 4 <= altered <= 12
+    assert host.daemon.metric("flannel_device_repairs_total") <= 12
+    assert host.daemon.logged("fighting: device flannel.1")
+    assert "device-failed" in host.daemon.problems()
+    wait_for(lambda: alias(host) == mark, 10, "the last one is put right")
+    host.daemon.wait_ok()
