@@ -54,9 +54,6 @@ CPPCHECK_SUPPRESS = [
 ]
 FILE_MAX_LINES = 600
 FUNCTION_MAX_LINES = 60
-# Files from before there was a limit. This list only becomes shorter.
-STILL_LONG = {
-}
 
 SKIPPED_DIRECTORIES = {".git", "__pycache__", ".pytest_cache"}
 
@@ -186,15 +183,11 @@ def nothing_is_too_long():
     for path in [*c_files(), *tree(".py")]:
         text = text_of(path)
         lines = text.count("\n")
-        listed = str(path) in STILL_LONG
-        if lines > FILE_MAX_LINES and not listed:
+        if lines > FILE_MAX_LINES:
             yield f"{path}: {lines} lines, {FILE_MAX_LINES} at most: two things in one file?"
         for function, length in functions(path, text):
-            if length > FUNCTION_MAX_LINES and not listed:
+            if length > FUNCTION_MAX_LINES:
                 yield f"{path}:{function}: {length} lines, {FUNCTION_MAX_LINES} at most"
-    for name in sorted(STILL_LONG):
-        if not (ROOT / name).exists() or text_of(name).count("\n") <= FILE_MAX_LINES:
-            yield f"{name} is not too long any more: take it off the list in tests/lint.py"
 
 
 def license_line():

@@ -160,6 +160,38 @@ def test_diff_and_sync(lab, two):
     assert json.loads(ask(h1, "sync", "-o", "json"))["writes"] == 0
 
 
+def test_diff_and_sync_of_traffic_rules(lab, two):
+    h1, _ = two
+    table = ("inet", "flannel.1")
+    changes = [
+        (("add", "table", *table, "{ flags dormant; }"), "~ table flannel.1: table flannel.1 is dormant"),
+        (("flush", "chain", *table, "fabric-guard"), "fabric-guard"),
+        (("flush", "set", *table, "fabric-peers"), "+ element 192.0.2.2"),
+        (("delete", "table", *table), "table flannel.1 is missing"),
+    ]
+
+    def change(*argv):
+        return lambda: h1.namespace.run("nft", *argv)
+
+    for argv, says in changes:
+        def shown():
+            status, text = while_stopped(h1.daemon, change(*argv), "diff")
+            assert status == FOUND, text
+            assert says in text, text
+            return True
+
+        wait_for(shown, 20, f"{argv} is shown")
+        wait_for(lambda: ask(h1, "diff") == "", 20, "the rules are put back")
+
+    def applied():
+        status, text = while_stopped(h1.daemon, change("flush", "chain", *table, "fabric-tunnel"), "sync")
+        assert status == OK and re.fullmatch(r"applied \d+ changes in \d+\.\d ms\n", text), text
+        return True
+
+    wait_for(applied, 20, "the rules are put back at once")
+    assert ask(h1, "diff") == ""
+
+
 def healed(host, check):
     host.lab.wait_equal()
     return check()
