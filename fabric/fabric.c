@@ -166,6 +166,7 @@ static void settle(struct fabric *f)
 	}
 	if (f->sweep_due && f->devices_ok)
 		fabric_sweep(f);
+	fabric_look_for_shadows(f);
 	fabric_await_drift(f);
 	f->ops->settled(f->arg);
 }
@@ -221,6 +222,7 @@ static void on_slow(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 	struct fabric *f = arg;
 
 	f->sweep_due = true;
+	fabric_doubt_shadows(f);
 	fabric_sync(f);
 	want_underlay(f);
 	arm_slow(f);
@@ -259,44 +261,6 @@ uint64_t fabric_sync_now(struct fabric *f)
 			break;
 	}
 	return writes_total(f) - before;
-}
-
-struct difference {
-	fabric_difference_fn *visit;
-	void *arg;
-};
-
-static void show_difference(void *arg, enum kernel_verb verb, const struct kernel_object *o)
-{
-	static const char *const names[] = { [KERNEL_CREATE] = "create",
-					     [KERNEL_REPLACE] = "replace",
-					     [KERNEL_DROP] = "drop",
-					     [KERNEL_REMAKE] = "replace" };
-	const struct difference *d = arg;
-	char text[KERNEL_OBJECT_TEXT];
-
-	d->visit(d->arg, names[verb], kernel_kind_of(o)->name, kernel_object_format(o, text));
-}
-
-int fabric_diff(struct fabric *f, fabric_difference_fn *visit, void *arg, struct err *e)
-{
-	struct difference d = { visit, arg };
-	char text[ERR_TEXT_SIZE];
-	int rc = 0;
-
-	if (!f->started)
-		return err_set(e, -EAGAIN, "there is no lease yet");
-	fabric_want_all(f);
-	fabric_tick_drift(f);
-	rc = rules_difference(f->rules, text, sizeof(text), e);
-	if (rc == 0 && text[0])
-		visit(arg, "replace", "table", text);
-	if (rc == 0)
-		rc = apply_observe(f->reconcile, &f->kernel, KERNEL_ALL_KINDS, e);
-	if (rc == 0)
-		reconcile_difference_visit(f->reconcile, show_difference, &d);
-	fabric_want_work(f, 0);
-	return rc;
 }
 
 /* ---- notifications ---- */
@@ -376,6 +340,9 @@ static void on_object(void *arg, const struct kernel_object *object, bool gone, 
 		fabric_container_object(f, object);
 	if (concerns_underlay(f, object))
 		want_underlay(f);
+	if (!gone)
+		fabric_suspect(f, object);
+	fabric_suspect_again(f, object);
 	fabric_notice(f, object, gone, port_id);
 }
 
@@ -582,6 +549,8 @@ void fabric_view(const struct fabric *f, struct fabric_view *ret)
 {
 	memset(ret, 0, sizeof(*ret));
 	ret->fabric = f;
+	ret->shadowed = f->shadows_len;
+	fabric_describe_shadow(f, ret->shadow, sizeof(ret->shadow));
 	ret->guarded = fabric_guarded(f);
 	fabric_describe_fights(f, ret->fight, sizeof(ret->fight));
 	ret->started = f->started;

@@ -101,8 +101,10 @@ struct fabric_view {
 	size_t devices_len;
 	const struct reconcile_counts *reconcile;
 	const struct netlink_counts *netlink;
-	char fight[400]; /* one of those that are fought, reconcile->fighting of them; "" */
-	size_t guarded;  /* addresses that the guard lets in */
+	char fight[400];  /* one of those that are fought, reconcile->fighting of them; "" */
+	size_t shadowed;  /* routes of peers that others' routes stand before */
+	char shadow[400]; /* one of them; "" */
+	size_t guarded;   /* addresses that the guard lets in */
 	uint64_t overruns_total;
 	uint64_t observations_total;
 	uint64_t device_repairs_total;

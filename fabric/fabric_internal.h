@@ -26,6 +26,15 @@ struct fabric_log_budget {
 	int64_t refill_ms;
 };
 
+/* A route of ours that another one may stand before. */
+struct fabric_shadow {
+	struct kernel_object route;
+	struct kernel_object taken; /* the one that packets take */
+	bool asked;
+	bool told;
+};
+#define FABRIC_SHADOWS_MAX 64
+
 struct container_device;
 struct link_info;
 
@@ -74,6 +83,8 @@ struct fabric {
 	double observation_s[KERNEL_KINDS]; /* how long it took to read each kind last */
 	struct fabric_log_budget drift_log;
 	struct fabric_log_budget fight_log;
+	struct fabric_shadow shadows[FABRIC_SHADOWS_MAX];
+	size_t shadows_len;
 	struct container_device **containers;
 	size_t containers_len;
 	size_t containers_cap;
@@ -111,6 +122,16 @@ void fabric_find_containers(struct fabric *f);
 void fabric_want_containers(struct fabric *f);
 bool fabric_is_container(const struct fabric *f, const struct reconcile_owner *owner);
 void fabric_free_containers(struct fabric *f);
+
+/* shadow.c */
+/* A route was noticed, or is gone: it may stand before one of ours, or have stood. */
+void fabric_suspect(struct fabric *f, const struct kernel_object *o);
+void fabric_suspect_again(struct fabric *f, const struct kernel_object *o);
+/* Asks the kernel about those of which it is not known. */
+void fabric_look_for_shadows(struct fabric *f);
+void fabric_doubt_shadows(struct fabric *f);
+/* One of them; "" if there is none. */
+void fabric_describe_shadow(const struct fabric *f, char *buf, size_t size);
 
 /* drift.c */
 void fabric_watch_drift(struct fabric *f);

@@ -486,3 +486,20 @@ void reconcile_wanted_visit(const struct reconcile *r, unsigned kind,
 			visit(arg, &entry->object);
 	}
 }
+
+bool reconcile_wanted_route(const struct reconcile *r, const struct kernel_object *o,
+			    struct kernel_object *ret)
+{
+	struct kernel_key key = o->key;
+	uint32_t id = entries_find(&r->entries, &key);
+
+	/* IPv6 routes of ours have a metric that others may be below. */
+	if (!id && key.family == AF_INET6 && key.metric < KERNEL_ROUTE_METRIC_V6) {
+		key.metric = KERNEL_ROUTE_METRIC_V6;
+		id = entries_find(&r->entries, &key);
+	}
+	if (!id || !at(r, id)->owner)
+		return false;
+	*ret = at(r, id)->object;
+	return true;
+}

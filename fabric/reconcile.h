@@ -155,6 +155,10 @@ void reconcile_fights_visit(const struct reconcile *r,
 					  const struct fight *fight),
 			    void *arg);
 
+/* The wanted route with the destination of this one, if it would come after it or beside it. */
+bool reconcile_wanted_route(const struct reconcile *r, const struct kernel_object *o,
+			    struct kernel_object *ret);
+
 /* Shows all wanted objects of a kind. */
 void reconcile_wanted_visit(const struct reconcile *r, unsigned kind,
 			    void (*visit)(void *arg, const struct kernel_object *o), void *arg);

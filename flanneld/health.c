@@ -64,6 +64,11 @@ static void judge_kernel(const struct fabric_view *f, struct problem_list *ret)
 	else if (f->reconcile->unsettled)
 		problem_add(ret, PROBLEM_WARNING, "kernel-behind",
 			    "%zu objects are not yet in the kernel", f->reconcile->unsettled);
+	if (f->shadow[0] && f->shadowed > 1)
+		problem_add(ret, PROBLEM_WARNING, "route-shadowed", "%s; and %zu more", f->shadow,
+			    f->shadowed - 1);
+	else if (f->shadow[0])
+		problem_add(ret, PROBLEM_WARNING, "route-shadowed", "%s", f->shadow);
 	if (f->reconcile->fighting > 1)
 		problem_add(ret, PROBLEM_WARNING, "fighting", "%s; and %zu more", f->fight,
 			    f->reconcile->fighting - 1);

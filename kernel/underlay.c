@@ -117,6 +117,30 @@ int underlay_route_to(struct netlink *nl, const struct ip_addr *dst, struct unde
 	return 0;
 }
 
+struct match {
+	struct kernel_object *route;
+	bool found;
+};
+
+static void take_match(void *arg, const struct nlmsghdr *hdr)
+{
+	struct match *m = arg;
+	bool gone;
+
+	m->found |= kernel_object_decode(hdr, m->route, &gone) && !gone;
+}
+
+bool underlay_route_match(struct netlink *nl, const struct ip_addr *dst, struct kernel_object *ret)
+{
+	char buffer[NETLINK_MESSAGE_MAX] __attribute__((aligned(8))) = { 0 };
+	/* IPv6 always names the table, and refuses to be asked for it. */
+	unsigned flags = RTM_F_FIB_MATCH | (dst->family == AF_INET ? RTM_F_LOOKUP_TABLE : 0u);
+	struct match m = { .route = ret };
+
+	return netlink_call(nl, encode_get_route(buffer, dst, flags), take_match, &m, NULL) == 0 &&
+	       m.found;
+}
+
 static void take_default(void *arg, const struct nlmsghdr *hdr)
 {
 	const struct rtmsg *m = mnl_nlmsg_get_payload(hdr);

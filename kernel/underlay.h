@@ -7,6 +7,7 @@
 #define KERNEL_UNDERLAY_H
 
 #include "kernel/netlink.h"
+#include "kernel/object.h"
 #include "lib/addr.h"
 
 struct underlay_address {
@@ -36,6 +37,9 @@ struct underlay_route {
 /* The way to `dst`. -ENETUNREACH if there is none. */
 int underlay_route_to(struct netlink *nl, const struct ip_addr *dst, struct underlay_route *ret,
 		      struct err *e) MUST_CHECK;
+
+/* The route itself that packets to `dst` take. False if there is none, or none of table main. */
+bool underlay_route_match(struct netlink *nl, const struct ip_addr *dst, struct kernel_object *ret);
 
 /*
  * The interface of the default route of table main that packets take now. False if that cannot be

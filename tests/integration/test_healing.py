@@ -171,6 +171,26 @@ def test_an_fdb_entry_that_leads_to_a_nexthop_group(lab, victim):
         victim.daemon.wait_ok(3)
 
 
+def test_a_route_that_stands_before_ours_is_named(lab, victim):
+    """Same destination and metric, another protocol: it takes the peer's packets and is not ours to delete."""
+    ns = victim.namespace
+    route, _, _ = peer_objects(victim)
+    ns.ip_do("link add br9 type bridge")
+    ns.ip_do("link set br9 up")
+    ns.ip_do(f"route prepend {route[2]} dev br9 proto static")
+    wait_for(lambda: "route-shadowed" in victim.daemon.problems(), 2, "the route to be named")
+    problem = next(p for p in victim.daemon.status()["problems"] if p["name"] == "route-shadowed")
+    assert "proto 4" in problem["text"] and route[2] in problem["text"]
+    assert [i["action"] for i in victim.daemon.json("/v1/diff")["items"]] == ["shadowed"]
+    assert len(ns.ip("route", "show", route[2])) == 2
+    ns.ip_do(f"route del {route[2]} dev br9 proto static")
+    victim.daemon.wait_ok(2)
+    # Behind ours it takes nothing.
+    ns.ip_do(f"route append {route[2]} dev br9 proto static")
+    victim.daemon.wait_ok(2)
+    assert not victim.daemon.json("/v1/diff")["items"]
+
+
 def test_foreign_objects_are_left_alone(lab, victim):
     """Objects that others made, next to ours and even inside our network's range."""
     ns = victim.namespace
