@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* In what the kernel differs from what is wanted, for people: objects, the table of the traffic
  * rules, and routes of others that stand before ours. */
+#include <errno.h>
+
 #include "fabric/apply.h"
 #include "fabric/fabric_internal.h"
 
