@@ -8,6 +8,7 @@
 
 #include "flanneld/report.h"
 #include "lib/clock.h"
+#include "lib/json.h"
 
 static void head(FILE *out, const char *name, const char *type, const char *help)
 {
@@ -198,5 +199,7 @@ void report_metrics(const struct daemon_view *v, FILE *out)
 	store_metrics(v->store, m, out);
 	kernel_metrics(f, out);
 	rules_metrics(v, out);
+	counter(out, "json_failures_total", "Parts of answers that could not be built: a defect.",
+		json_failures_total());
 	process_metrics(v->started_wall_ms, out);
 }

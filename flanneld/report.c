@@ -2,6 +2,7 @@
 #include "flanneld/report.h"
 
 #include "lib/clock.h"
+#include "lib/json.h"
 #include "subnet/lease_json.h"
 
 static json_t *document(const char *kind)
@@ -33,7 +34,7 @@ json_t *report_subnet(const struct daemon_view *v, const struct manager_member *
 			: json_null());
 	json_object_set_new(item, "revision", lease_revision_json(l->mod_revision));
 	json_object_set_new(item, "kernel", json_string(kernel));
-	json_object_set_new(item, "reason", json_string(reason));
+	json_object_set_new(item, "reason", json_text(reason));
 	return item;
 }
 
@@ -52,7 +53,7 @@ static void add_junk(json_t *list, const struct manager_junk *j)
 
 	util_make_printable(key);
 	util_make_printable(reason);
-	json_array_append_new(list, json_pack("{s:s,s:s}", "key", key, "reason", reason));
+	json_append(list, json_pack("{s:s,s:s}", "key", key, "reason", reason));
 }
 
 const struct manager_member **report_members(const struct daemon_view *v, size_t *ret_len)
@@ -93,7 +94,7 @@ json_t *report_subnets(const struct daemon_view *v)
 
 	sorted = report_members(v, &len);
 	for (size_t i = 0; i < len; i++)
-		json_array_append_new(items, report_subnet(v, sorted[i]));
+		json_append(items, report_subnet(v, sorted[i]));
 	HASH_ITER (hh, v->manager.junk, j, tmp_junk)
 		add_junk(junk, j);
 	json_object_set_new(root, "source", json_string("daemon"));
@@ -107,11 +108,10 @@ static void add_object(void *arg, const struct kernel_object *o, bool settled, c
 	int family = kernel_object_family(o);
 	char text[KERNEL_OBJECT_TEXT];
 
-	json_array_append_new(arg,
-			      json_pack("{s:s,s:s,s:s,s:b,s:o}", "kind", kernel_kind_of(o)->name,
-					"family", family == AF_INET6 ? "ipv6" : "ipv4", "object",
-					kernel_object_format(o, text), "settled", settled, "error",
-					lease_text_json(settled ? NULL : error)));
+	json_append(arg, json_pack("{s:s,s:s,s:s,s:b,s:o}", "kind", kernel_kind_of(o)->name,
+				   "family", family == AF_INET6 ? "ipv6" : "ipv4", "object",
+				   kernel_object_format(o, text), "settled", settled, "error",
+				   lease_text_json(settled ? NULL : error)));
 }
 
 json_t *report_peers(const struct daemon_view *v)
@@ -132,7 +132,7 @@ json_t *report_peers(const struct daemon_view *v)
 		objects = json_array();
 		fabric_peer_visit(v->fabric.fabric, sorted[i], add_object, objects);
 		json_object_set_new(item, "objects", objects);
-		json_array_append_new(items, item);
+		json_append(items, item);
 	}
 	json_object_set_new(root, "items", items);
 	return root;
@@ -172,7 +172,7 @@ static json_t *report_lease(const struct manager_view *m)
 	char key[SUBNET_KEY_TEXT];
 
 	json_object_set_new(lease, "state", json_string(manager_state_name(m->state)));
-	json_object_set_new(lease, "reason", json_string(m->reason));
+	json_object_set_new(lease, "reason", json_text(m->reason));
 	json_object_set_new(lease, "stale", json_boolean(m->stale));
 	if (!m->own)
 		return lease;
@@ -198,8 +198,8 @@ json_t *report_own_lease(const struct daemon_view *v)
 	json_t *root = document("Lease");
 
 	json_object_set_new(root, "source", json_string("daemon"));
-	json_object_set_new(root, "node", json_string(v->node_name));
-	json_object_set_new(root, "nodeID", json_string(v->node_id));
+	json_object_set_new(root, "node", json_text(v->node_name));
+	json_object_set_new(root, "nodeID", json_text(v->node_id));
 	json_object_set_new(root, "lease", report_lease(&v->manager));
 	return root;
 }
@@ -246,9 +246,8 @@ static void add_warning(void *arg, int64_t wall_ms, enum log_level level, const 
 {
 	char when[CLOCK_TEXT];
 
-	json_array_append_new(arg, json_pack("{s:s,s:s,s:s,s:s}", "time",
-					     clock_format_utc(wall_ms, when), "level",
-					     log_level_name(level), "event", event, "text", text));
+	json_append(arg, json_pack("{s:s,s:s,s:s,s:s}", "time", clock_format_utc(wall_ms, when),
+				   "level", log_level_name(level), "event", event, "text", text));
 }
 
 json_t *report_events(void)
@@ -267,11 +266,10 @@ static json_t *report_devices(const struct fabric_view *f)
 	char mac[MAC_TEXT];
 
 	for (size_t i = 0; i < f->devices_len; i++)
-		json_array_append_new(devices,
-				      json_pack("{s:s,s:I,s:i,s:s}", "name", f->devices[i].name,
-						"index", (json_int_t)f->ifindexes[i], "mtu",
-						(int)f->devices[i].mtu_bytes, "mac",
-						mac_addr_format(&f->devices[i].mac, mac)));
+		json_append(devices, json_pack("{s:s,s:I,s:i,s:s}", "name", f->devices[i].name,
+					       "index", (json_int_t)f->ifindexes[i], "mtu",
+					       (int)f->devices[i].mtu_bytes, "mac",
+					       mac_addr_format(&f->devices[i].mac, mac)));
 	return devices;
 }
 
@@ -285,11 +283,10 @@ static json_t *report_problems(const struct health *h)
 		const struct problem *p = &entry->problem;
 		char since[CLOCK_TEXT];
 
-		json_array_append_new(
-			list, json_pack("{s:s,s:s,s:s,s:s}", "name", p->name, "severity",
-					problem_severity_name(p->severity), "since",
-					clock_format_utc(entry->since_ms + to_wall_ms, since),
-					"text", p->text));
+		json_append(list, json_pack("{s:s,s:s,s:s,s:s}", "name", p->name, "severity",
+					    problem_severity_name(p->severity), "since",
+					    clock_format_utc(entry->since_ms + to_wall_ms, since),
+					    "text", p->text));
 	}
 	return list;
 }
@@ -308,7 +305,7 @@ static json_t *report_store(const struct daemon_view *v)
 
 	s->ops->describe(s, store);
 	json_object_set_new(store, "watchLive", json_boolean(v->manager.watch_live));
-	json_object_set_new(store, "watchReason", json_string(v->manager.watch_reason));
+	json_object_set_new(store, "watchReason", json_text(v->manager.watch_reason));
 	return store;
 }
 
@@ -326,13 +323,13 @@ json_t *report_status(const struct daemon_view *v)
 			    json_integer((clock_boot_ms() - v->started_ms) / 1000));
 	json_object_set_new(root, "verdict", json_string(verdict(v)));
 	json_object_set_new(root, "ready", json_boolean(v->ready));
-	json_object_set_new(root, "readyReason", json_string(v->ready_reason));
+	json_object_set_new(root, "readyReason", json_text(v->ready_reason));
 	json_object_set_new(root, "problems", report_problems(v->health));
-	json_object_set_new(root, "node", json_string(v->node_name));
-	json_object_set_new(root, "nodeID", json_string(v->node_id));
+	json_object_set_new(root, "node", json_text(v->node_name));
+	json_object_set_new(root, "nodeID", json_text(v->node_id));
 	json_object_set_new(root, "lease", report_lease(m));
 	json_object_set_new(root, "store", report_store(v));
-	json_object_set_new(root, "backend", json_string(f->backend));
+	json_object_set_new(root, "backend", json_text(f->backend));
 	json_object_set_new(root, "externalInterface", lease_text_json(f->external->name));
 	json_object_set_new(root, "devices", report_devices(f));
 	json_object_set_new(root, "podMTU",
@@ -345,7 +342,7 @@ json_t *report_status(const struct daemon_view *v)
 	json_object_set_new(root, "junkKeys", json_integer((json_int_t)m->junk_len));
 	json_object_set_new(root, "kernel", report_kernel(f));
 	json_object_set_new(root, "traffic", report_traffic(v));
-	json_object_set_new(root, "subnetFile", json_string(v->subnet_file));
+	json_object_set_new(root, "subnetFile", json_text(v->subnet_file));
 	json_object_set_new(root, "warnings", warnings);
 	return root;
 }
@@ -360,9 +357,8 @@ json_t *report_diff(void)
 
 void report_difference(void *arg, const char *action, const char *kind, const char *text)
 {
-	json_array_append_new(
-		json_object_get(arg, "items"),
-		json_pack("{s:s,s:s,s:s}", "action", action, "kind", kind, "object", text));
+	json_append(json_object_get(arg, "items"),
+		    json_pack("{s:s,s:s,s:s}", "action", action, "kind", kind, "object", text));
 }
 
 json_t *report_sync(uint64_t writes, double seconds)

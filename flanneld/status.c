@@ -17,6 +17,7 @@
 #include "flanneld/status_internal.h"
 #include "lib/clock.h"
 #include "lib/file.h"
+#include "lib/log.h"
 
 #define REQUEST_MAX_SIZE  4096
 #define REQUEST_TIMEOUT_S 30
@@ -54,7 +55,12 @@ void status_reply_json(struct evhttp_request *request, json_t *document)
 {
 	auto_free char *text = json_dumps(document, JSON_COMPACT);
 
-	status_reply_text(request, 200, "application/json", text ? text : "{}");
+	if (text) {
+		status_reply_text(request, 200, "application/json", text);
+	} else {
+		log_error("json-failed", "an answer could not be written");
+		status_reply_text(request, 500, "text/plain", "the answer could not be written\n");
+	}
 	json_decref(document);
 }
 

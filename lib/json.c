@@ -5,6 +5,8 @@
 #include <inttypes.h>
 #include <strings.h>
 
+#include "lib/log.h"
+
 #define KEY_SHOWN_MAX 80
 
 /* Counts brackets outside of strings; what is no JSON anyway is the parser's to refuse. */
@@ -207,4 +209,27 @@ int64_t json_int64_lenient(const json_t *value)
 	if (json_is_string(value))
 		return strtoll(json_string_value(value), NULL, 10);
 	return 0;
+}
+
+json_t *json_text(const char *text)
+{
+	auto_free char *copy = xstrdup(text ? text : "");
+
+	util_make_printable(copy);
+	return json_string(copy);
+}
+
+static uint64_t failures_total;
+
+void json_append(json_t *array, json_t *item)
+{
+	if (json_array_append_new(array, item) == 0)
+		return;
+	failures_total++;
+	log_error("json-failed", "an item of a list could not be built and is missing");
+}
+
+uint64_t json_failures_total(void)
+{
+	return failures_total;
 }

@@ -51,6 +51,16 @@ int json_read_ip_addr(const json_t *object, const char *key, int family, struct 
 int json_read_ip_net(const json_t *object, const char *key, int family, struct ip_net *ret,
 		     struct err *e) MUST_CHECK;
 
+/*
+ * A string of any text, made printable: json_string() gives nothing for what is not UTF-8, and the
+ * member it was meant for is missing without a word. NULL becomes "".
+ */
+json_t *json_text(const char *text);
+/* As json_array_append_new. An item that could not be built is said and counted. */
+void json_append(json_t *array, json_t *item);
+/* How many could not. */
+uint64_t json_failures_total(void);
+
 /* A number that the sender may write as a number or as a string ("123"), as protobuf's JSON form
  * does. 0 if absent. */
 uint64_t json_uint64_lenient(const json_t *value);

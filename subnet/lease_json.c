@@ -17,7 +17,7 @@ json_t *lease_to_json(const struct lease *l)
 
 json_t *lease_text_json(const char *text)
 {
-	json_t *value = text && *text ? json_string(text) : NULL;
+	json_t *value = text && *text ? json_text(text) : NULL;
 
 	return value ? value : json_null();
 }

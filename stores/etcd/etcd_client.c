@@ -243,10 +243,10 @@ void etcd_client_describe(const struct etcd_client *c, json_t *object)
 	for (size_t i = 0; i < c->endpoints_len; i++) {
 		const struct endpoint *ep = &c->endpoints[i];
 
-		json_array_append_new(list, json_pack("{s:s,s:b,s:I,s:s}", "url", ep->url,
-						      "current", (int)(i == c->current), "errors",
-						      (json_int_t)ep->errors, "last_error",
-						      ep->last_error));
+		json_append(list,
+			    json_pack("{s:s,s:b,s:I,s:o}", "url", ep->url, "current",
+				      (int)(i == c->current), "errors", (json_int_t)ep->errors,
+				      "last_error", json_text(ep->last_error)));
 	}
 	json_object_set_new(object, "endpoints", list);
 }

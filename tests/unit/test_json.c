@@ -347,6 +347,24 @@ static void test_depth_is_bounded(void **state)
 	assert_contains(e.text, "more than 16 levels deep");
 }
 
+/* A text of a proxy in Latin-1, or one cut inside a character, is shown with marks, not left out. */
+static void test_any_text_is_a_string(void **state)
+{
+	(void)state;
+	auto_json json_t *list = json_array();
+	uint64_t before = json_failures_total();
+
+	json_append(list, json_pack("{s:o}", "text", json_text("Zugriff verweigert f\xfcr \xc3")));
+	json_append(list, json_text(NULL));
+	assert_int_equal(json_array_size(list), 2);
+	assert_string_equal(json_string_value(json_object_get(json_array_get(list, 0), "text")),
+			    "Zugriff verweigert f?r ?");
+	assert_string_equal(json_string_value(json_array_get(list, 1)), "");
+	assert_int_equal(json_failures_total(), before);
+	json_append(list, json_pack("{s:s}", "text", "f\xfcr"));
+	assert_int_equal(json_failures_total(), before + 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -365,6 +383,7 @@ int main(void)
 		cmocka_unit_test(test_long_values_are_shortened_in_errors),
 		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_lenient_numbers),
+		cmocka_unit_test(test_any_text_is_a_string),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
