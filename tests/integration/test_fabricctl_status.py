@@ -33,7 +33,7 @@ def test_status_of_a_host_that_is_well(lab, two):
     assert re.match(r"\u25cf flanneld \S+  ok  up \d+s\n", text), text
     for part in (
         h1.daemon.subnet(), "192.0.2.1", lab.etcd.endpoints, "watch     live", "vxlan vni 1 port 8472", "flannel.1",
-        h1.vtep_mac(), "7 of 7 objects agree", "rules     flannel.1", "peers     2", str(h1.daemon.subnet_file),
+        h1.vtep_mac(), "9 of 9 objects agree", "2 element", "rules     flannel.1", "peers     2", str(h1.daemon.subnet_file),
     ):  # fmt: skip
         assert part in text, (part, text)
     assert "\x1b" not in text
