@@ -213,10 +213,14 @@ int64_t json_int64_lenient(const json_t *value)
 
 json_t *json_text(const char *text)
 {
-	auto_free char *copy = xstrdup(text ? text : "");
+	json_t *value = json_string(text ? text : "");
+	auto_free char *printable = NULL;
 
-	util_make_printable(copy);
-	return json_string(copy);
+	if (value)
+		return value;
+	printable = xstrdup(text);
+	util_make_printable(printable);
+	return json_string(printable);
 }
 
 static uint64_t failures_total;

@@ -52,8 +52,8 @@ int json_read_ip_net(const json_t *object, const char *key, int family, struct i
 		     struct err *e) MUST_CHECK;
 
 /*
- * A string of any text, made printable: json_string() gives nothing for what is not UTF-8, and the
- * member it was meant for is missing without a word. NULL becomes "".
+ * A string of any text. What is not UTF-8 is made printable: json_string() gives nothing for it, and
+ * the member it was meant for is missing without a word. NULL becomes "".
  */
 json_t *json_text(const char *text);
 /* As json_array_append_new. An item that could not be built is said and counted. */

@@ -356,7 +356,10 @@ static void test_any_text_is_a_string(void **state)
 
 	json_append(list, json_pack("{s:o}", "text", json_text("Zugriff verweigert f\xfcr \xc3")));
 	json_append(list, json_text(NULL));
-	assert_int_equal(json_array_size(list), 2);
+	json_append(list, json_text("evil\x1b[31m"));
+	assert_int_equal(json_array_size(list), 3);
+	/* What is UTF-8 stays as it is: who shows it decides how. */
+	assert_string_equal(json_string_value(json_array_get(list, 2)), "evil\x1b[31m");
 	assert_string_equal(json_string_value(json_object_get(json_array_get(list, 0), "text")),
 			    "Zugriff verweigert f?r ?");
 	assert_string_equal(json_string_value(json_array_get(list, 1)), "");
