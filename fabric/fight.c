@@ -40,14 +40,14 @@ void fight_blame(struct fight *f, uint32_t pid, const char *name)
 
 const char *fight_describe(const struct fight *f, char buf[static FIGHT_TEXT])
 {
-	double every_s = policy.min_ms / 1000.0;
+	uint32_t every_ms = policy.min_ms;
 	char who[FIGHT_NAME_SIZE + 24] = "";
 
-	for (uint32_t i = 2; i < f->pace.failures && every_s < policy.max_ms / 1000.0; i++)
-		every_s *= 2;
+	for (uint32_t i = 2; i < f->pace.failures && every_ms < policy.max_ms; i++)
+		every_ms *= 2;
 	if (f->name[0])
 		snprintf(who, sizeof(who), " by %s (pid %u)", f->name, f->pid);
-	snprintf(buf, FIGHT_TEXT, "undone %u times in a row%s, put back after %.1f s",
-		 f->pace.failures, who, every_s);
+	snprintf(buf, FIGHT_TEXT, "undone %u times in a row%s, put back after %u.%u s",
+		 f->pace.failures, who, every_ms / 1000, every_ms % 1000 / 100);
 	return buf;
 }

@@ -17,7 +17,7 @@
 #include "lib/backoff.h"
 
 #define FIGHT_NAME_SIZE 32
-#define FIGHT_TEXT      96
+#define FIGHT_TEXT      160
 
 /* Over one thing. All zero: none. */
 struct fight {
