@@ -36,6 +36,7 @@ struct add {
 	struct config *config; /* NULL where another plugin makes the interface */
 	struct record *record;
 	struct result *ipam;
+	bool other_addresses; /* the bridge has some beside our gateways */
 	int (*answer)(const json_t *result);
 };
 
@@ -284,12 +285,13 @@ static int get_addresses(const struct add *a, struct err *e)
 	return write_plan(a, e);
 }
 
-static int attach(const struct add *a, struct result *result, struct err *e)
+static int attach(struct add *a, struct result *result, struct err *e)
 {
 	const struct attach attach = { .host = a->host,
 				       .config = a->config,
 				       .sandbox = a->env->netns,
 				       .record = a->record,
+				       .ret_other_addresses = &a->other_addresses,
 				       .ipam = a->ipam };
 	const struct rules rules = { .record = a->record, .ipam = a->ipam, .config = a->config };
 	int rc = rules_install(a->host, &rules, e);
@@ -309,7 +311,7 @@ static int answer(const struct add *a, const json_t *json, struct err *e)
 	return 0;
 }
 
-static int make_interface(const struct add *a, struct result *result, struct err *e)
+static int make_interface(struct add *a, struct result *result, struct err *e)
 {
 	auto_json json_t *json = NULL;
 
@@ -319,7 +321,8 @@ static int make_interface(const struct add *a, struct result *result, struct err
 	result->dns = json_incref(a->config->dns ? a->config->dns : a->ipam->dns);
 	if (result_to_json(result, a->n->cni_version, &json, e) < 0)
 		return e->code;
-	gateways_drop_old(a->host, a->n, a->config->ptp ? "" : a->record->gateway_device);
+	if (a->other_addresses)
+		gateways_drop_old(a->host, a->n, a->record->gateway_device);
 	return answer(a, json, e);
 }
 

@@ -259,7 +259,8 @@ static void add_ptp_routes(struct sequence *s, const struct result *ipam, uint32
 	}
 }
 
-static int setup_container(const struct attach *a, const struct result *routes, struct err *e)
+static int setup_container(const struct attach *a, const struct result *routes, struct device *ret,
+			   struct err *e)
 {
 	auto_sequence struct sequence *s = sequence_new();
 	struct device d;
@@ -283,6 +284,7 @@ static int setup_container(const struct attach *a, const struct result *routes, 
 		err_wrap(e, "container interface %s", a->record->ifname);
 		return cni_classify(e, CNI_KERNEL);
 	}
+	*ret = d;
 	return 0;
 }
 
@@ -382,14 +384,11 @@ static int wait_until_settled(const struct attach *a, struct err *e)
  * neighbour advertisements, by which entries that exist are corrected. What it announced when the
  * interface went up was lost, the link did not carry yet.
  */
-static int announce(const struct attach *a, struct err *e)
+static int announce(const struct attach *a, const struct device *container, struct err *e)
 {
 	auto_sequence struct sequence *s = sequence_new();
-	struct device d;
 
-	if (device_get(a->host->container_nl, a->record->ifname, &d, e) < 0)
-		return cni_classify(e, CNI_KERNEL);
-	device_encode_mac(d.ifindex, &d.mac, sequence_reserve(s));
+	device_encode_mac(container->ifindex, &container->mac, sequence_reserve(s));
 	sequence_commit(s, "container interface %s: announce", a->record->ifname);
 	return sequence_run(s, a->host->container_nl, e) < 0 ? cni_classify(e, CNI_KERNEL) : 0;
 }
@@ -433,7 +432,8 @@ static int setup_gateways(const struct attach *a, const struct device *bridge,
 		device = ret_vlan_gateway;
 		*ret_has_vlan_gateway = true;
 	}
-	if (bridge_ensure_gateways(a->host, c, device, gateways, len, e) < 0)
+	if (bridge_ensure_gateways(a->host, c, device, gateways, len, a->ret_other_addresses, e) <
+	    0)
 		return e->code;
 	return bridge_enable_forwarding(gateways, len, e);
 }
@@ -443,6 +443,7 @@ static int attach_to_bridge(const struct attach *a, struct result *result, struc
 	const struct config *c = a->config;
 	struct device vlan_gateway;
 	bool has_vlan_gateway = false;
+	struct device container;
 	struct device bridge;
 
 	if (bridge_ensure(a->host, c, &bridge, e) < 0 ||
@@ -452,8 +453,8 @@ static int attach_to_bridge(const struct attach *a, struct result *result, struc
 	if (bridge_setup_port(a->host, c, &bridge, a->record->host_ifname, e) < 0)
 		return e->code;
 	if (!c->interface_down &&
-	    (enter_and_set_switches(a, e) < 0 || setup_container(a, result, e) < 0 ||
-	     wait_until_settled(a, e) < 0 || announce(a, e) < 0))
+	    (enter_and_set_switches(a, e) < 0 || setup_container(a, result, &container, e) < 0 ||
+	     wait_until_settled(a, e) < 0 || announce(a, &container, e) < 0))
 		return e->code;
 	list_interfaces(a, &bridge, has_vlan_gateway ? &vlan_gateway : NULL, result);
 	return 0;
@@ -463,10 +464,11 @@ static int attach_routed(const struct attach *a, struct result *result, struct e
 {
 	struct ip_net gateways[GATEWAYS_MAX];
 	size_t len = collect_gateways(a->ipam, gateways);
+	struct device container;
 
 	if (bridge_enable_forwarding(gateways, len, e) < 0 || create_veth(a, 0, e) < 0 ||
 	    setup_ptp_host(a, e) < 0 || enter_and_set_switches(a, e) < 0 ||
-	    setup_container(a, result, e) < 0 || wait_until_settled(a, e) < 0)
+	    setup_container(a, result, &container, e) < 0 || wait_until_settled(a, e) < 0)
 		return e->code;
 	list_interfaces(a, NULL, NULL, result);
 	return 0;

@@ -19,6 +19,7 @@ struct attach {
 	const struct config *config;
 	const char *sandbox; /* the namespace's path, for the result */
 	struct record *record;
+	bool *ret_other_addresses; /* set if the bridge has some beside the gateways */
 	const struct result *ipam; /* what address management says: addresses, routes */
 };
 

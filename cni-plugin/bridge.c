@@ -265,7 +265,7 @@ static int plan_gateway(const struct gateway_plan *p, const struct ip_net *gatew
 
 static int ensure_gateways_once(const struct host *h, const struct config *c,
 				const struct device *device, const struct ip_net *gateways,
-				size_t len, struct err *e)
+				size_t len, bool *ret_others, struct err *e)
 {
 	auto_sequence struct sequence *s = sequence_new();
 	auto_free struct inet_address *have = NULL;
@@ -274,6 +274,9 @@ static int ensure_gateways_once(const struct host *h, const struct config *c,
 	if (inet_list_addresses(h->nl, AF_UNSPEC, device->ifindex, &have, &plan.have_len, e) < 0)
 		return e->code;
 	plan.have = have;
+	for (size_t i = 0; i < plan.have_len; i++)
+		*ret_others |= !is_wanted(&have[i].net, gateways, len) &&
+			       !ip_addr_is_link_local(&have[i].net.addr);
 	for (size_t i = 0; i < len; i++) {
 		if (plan_gateway(&plan, gateways, len, &gateways[i], e) < 0)
 			return e->code;
@@ -283,10 +286,10 @@ static int ensure_gateways_once(const struct host *h, const struct config *c,
 
 int bridge_ensure_gateways(const struct host *h, const struct config *c,
 			   const struct device *device, const struct ip_net *gateways, size_t len,
-			   struct err *e)
+			   bool *ret_others, struct err *e)
 {
 	for (unsigned attempt = 1;; attempt++) {
-		int rc = ensure_gateways_once(h, c, device, gateways, len, e);
+		int rc = ensure_gateways_once(h, c, device, gateways, len, ret_others, e);
 
 		if (rc == 0)
 			return 0;

@@ -36,11 +36,11 @@ int bridge_ensure_vlan_gateway(const struct host *h, const struct config *c,
 
 /*
  * Gives `device` the gateway addresses. CNI_CONFLICT: it has another one of that kind already, and
- * forceAddress does not say to replace it.
+ * forceAddress does not say to replace it. *ret_others is set if it has addresses beside them.
  */
 int bridge_ensure_gateways(const struct host *h, const struct config *c,
 			   const struct device *device, const struct ip_net *gateways, size_t len,
-			   struct err *e) MUST_CHECK;
+			   bool *ret_others, struct err *e) MUST_CHECK;
 
 /* Hairpin, isolation and VLANs of a port; asks the kernel nothing if there is nothing to set. */
 int bridge_setup_port(const struct host *h, const struct config *c, const struct device *bridge,
