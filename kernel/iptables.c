@@ -39,17 +39,20 @@ _Static_assert(IPT_SO_GET_INFO == IP6T_SO_GET_INFO && IPT_SO_GET_ENTRIES == IP6T
 		       sizeof(struct ipt_get_entries) == sizeof(struct ip6t_get_entries),
 	       "the families' requests are alike");
 
-static bool is_in_use(const struct layout *l, const char *table)
+/* 1 if it is, 0 if not. A kernel without ip_tables does not have the file. */
+static int is_in_use(const struct layout *l, const char *table, struct err *e)
 {
 	auto_fclose FILE *f = fopen(l->names, "re");
 	char line[XT_TABLE_MAXNAMELEN + 2];
 
-	while (f && fgets(line, sizeof(line), f)) {
+	if (!f)
+		return errno == ENOENT ? 0 : err_sys(e, -errno, "iptables: %s", l->names);
+	while (fgets(line, sizeof(line), f)) {
 		line[strcspn(line, "\n")] = '\0';
 		if (strcmp(line, table) == 0)
-			return true;
+			return 1;
 	}
-	return false;
+	return 0;
 }
 
 static unsigned get_u16(const uint8_t *p)
@@ -125,14 +128,16 @@ int iptables_read(int family, const char *table, struct iptables_table *ret, str
 {
 	const struct layout *l = &layouts[family == AF_INET ? 0 : 1];
 	auto_close int fd = -1;
-	int rc = -EAGAIN;
+	int rc;
 
 	*ret = (struct iptables_table){ 0 };
-	if (!is_in_use(l, table))
-		return 0;
+	rc = is_in_use(l, table, e);
+	if (rc <= 0)
+		return rc;
 	fd = socket(family, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
 	if (fd < 0)
-		return err_sys(e, -errno, "iptables: socket");
+		return err_sys(e, -errno, "iptables: raw socket");
+	rc = -EAGAIN;
 	/* Between the two questions the table may have got another size. */
 	for (unsigned i = 0; i < READ_ATTEMPTS && rc == -EAGAIN; i++)
 		rc = read_entries(l, fd, table, ret, e);

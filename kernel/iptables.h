@@ -18,7 +18,7 @@ struct iptables_table {
 };
 
 /* family: AF_INET or AF_INET6; table: "filter", "nat". A table that nobody uses is not made to
- * exist by asking. Blocks for two system calls. */
+ * exist by asking. Blocks for two system calls. Needs CAP_NET_RAW where a table is in use: -EPERM. */
 int iptables_read(int family, const char *table, struct iptables_table *ret,
 		  struct err *e) MUST_CHECK;
 

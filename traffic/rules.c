@@ -388,6 +388,7 @@ void rules_view(const struct rules *r, struct rules_view *ret)
 			 : r->iptables_error.code ? r->iptables_error.text
 						  : "",
 		.forward_block = r->forward_block,
+		.probe_error = r->probe_error.code ? r->probe_error.text : "",
 		.sysctl_missing = r->sysctl_missing,
 		.guard = r->traffic.guard,
 		.guard_dropped_total = r->counters[0].packets,

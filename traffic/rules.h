@@ -109,7 +109,8 @@ struct rules_view {
 	bool ok;                 /* what is wanted stands */
 	const char *error;       /* if not; "": they are being written */
 	const char
-		*forward_block; /* who drops forwarded packets whatever we accept; "" if nobody */
+		*forward_block;  /* who drops forwarded packets whatever we accept; "" if nobody */
+	const char *probe_error; /* why it is not known who drops; "" if it is */
 	const char *sysctl_missing; /* forwarding is off; "" if not */
 	bool guard;
 	uint64_t guard_dropped_total;

@@ -24,6 +24,7 @@ struct rules_survey {
 	struct nft_chain_info leftovers[RULES_FOREIGN_MAX];
 	size_t leftovers_len;
 	struct iptables_table legacy[2][2]; /* by family and table: nat, filter */
+	struct err legacy_error;            /* some of it could not be looked at */
 };
 
 struct rules {
@@ -74,6 +75,7 @@ struct rules {
 	/* for people */
 	char forward_block[240];
 	char sysctl_missing[256];
+	struct err probe_error; /* why it is not known what iptables-legacy does */
 	struct nft_counter counters[2];
 	int64_t dropped_ms; /* when a counter was last seen to rise; 0: never */
 	uint64_t heals_total;

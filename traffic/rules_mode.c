@@ -20,18 +20,20 @@ static const char REASON_LEGACY[] =
 	"rules of iptables-legacy are in use, and EnableNFTables is not set";
 static const char REASON_NO_NFTABLES[] = "the kernel's nf_tables cannot be used";
 static const char REASON_DEFAULT[] = "no rules of iptables stand in the way";
+static const char REASON_UNKNOWN[] = "what iptables does is not known";
 
 /* Tables from number `first` on. */
 static void look_at_legacy(struct rules_survey *s, size_t first)
 {
-	struct err e;
-
 	for (size_t f = 0; f < ARRAY_LEN(families); f++) {
 		for (size_t t = first; t < ARRAY_LEN(tables); t++) {
+			struct err e;
+
 			if (iptables_read(families[f], tables[t], &s->legacy[f][t], &e) < 0)
-				log_warn("iptables", "%s", e.text);
+				s->legacy_error = e;
 		}
 	}
+	s->r->probe_error = s->legacy_error;
 }
 
 void rules_mode_survey(struct rules_survey *s)
@@ -64,8 +66,11 @@ static enum rules_iptables_kind kind_for(const struct rules_survey *s)
 static void set_mode(struct rules *r, const struct rules_survey *s, enum rules_mode mode,
 		     const char *reason)
 {
-	if (r->mode_reason && r->mode == mode)
+	if (r->mode_reason && r->mode == mode) {
+		if (r->mode_reason == REASON_UNKNOWN)
+			r->mode_reason = reason;
 		return;
+	}
 	if (mode == RULES_IPTABLES)
 		r->iptables_kind = kind_for(s);
 	r->iptables_dirty = mode == RULES_IPTABLES;
@@ -77,16 +82,18 @@ static void set_mode(struct rules *r, const struct rules_survey *s, enum rules_m
 void rules_mode_choose(struct rules *r, const struct rules_survey *s)
 {
 	const char *flag = r->options->traffic_mode;
+	bool chosen = r->mode_reason && r->mode_reason != REASON_UNKNOWN;
 
 	if (strcmp(flag, "auto") != 0)
 		set_mode(r, s, strcmp(flag, "iptables") == 0 ? RULES_IPTABLES : RULES_NFTABLES,
 			 REASON_FLAG);
 	else if (r->traffic.forward && (s->iptables_drops || legacy_drops(s)))
 		set_mode(r, s, RULES_IPTABLES, REASON_DROP);
-	else if (!r->mode_reason && !r->enable_nftables && legacy_has_rules(s))
+	else if (!chosen && !r->enable_nftables && legacy_has_rules(s))
 		set_mode(r, s, RULES_IPTABLES, REASON_LEGACY);
-	else if (!r->mode_reason)
-		set_mode(r, s, RULES_NFTABLES, REASON_DEFAULT);
+	else if (!chosen)
+		set_mode(r, s, RULES_NFTABLES,
+			 s->legacy_error.code ? REASON_UNKNOWN : REASON_DEFAULT);
 }
 
 void rules_mode_without_nftables(struct rules *r, const struct rules_survey *s)
@@ -223,6 +230,7 @@ void rules_mode_tick(struct rules *r)
 	/* nat, which others fill, is of interest only with rules of ours in it. */
 	size_t first = ours ? 0 : 1;
 	struct rules_survey now = { .r = r };
+	bool known = !r->probe_error.code;
 	bool changed = false;
 
 	if (rules_iptables_busy(r->iptables))
@@ -234,6 +242,7 @@ void rules_mode_tick(struct rules *r)
 			r->digests[f][t] = now.legacy[f][t].digest;
 		}
 	}
+	changed |= known != !r->probe_error.code;
 	if (!changed)
 		return;
 	r->iptables_dirty |= r->mode == RULES_IPTABLES;

@@ -27,9 +27,12 @@ static void well(struct scene *s)
 					  .device_error = "",
 					  .reconcile = &s->reconcile,
 					  .peers = 3 };
-	s->rules = (struct rules_view){
-		.started = true, .ok = true, .error = "", .forward_block = "", .sysctl_missing = ""
-	};
+	s->rules = (struct rules_view){ .started = true,
+					.ok = true,
+					.error = "",
+					.forward_block = "",
+					.probe_error = "",
+					.sysctl_missing = "" };
 	s->in = (struct health_inputs){ .manager = &s->manager,
 					.fabric = &s->fabric,
 					.rules = &s->rules,
@@ -120,6 +123,9 @@ static void test_rules(void **state)
 	well(&s);
 	s.rules.forward_block = "DROP";
 	only(&s, "forward-blocked", PROBLEM_ERROR);
+	s.rules.forward_block = "";
+	s.rules.probe_error = "iptables: raw socket: Operation not permitted";
+	only(&s, "firewall-unknown", PROBLEM_WARNING);
 	well(&s);
 	s.rules.sysctl_missing = "ip_forward";
 	only(&s, "forwarding-off", PROBLEM_ERROR);
