@@ -293,24 +293,25 @@ json_t *store_key(const struct etcd_kv *kv)
 	return item;
 }
 
-/* One page, printed or added to *items. *ret_next is where the next one begins, NULL after the
+/* One page, printed or added to *items. *from becomes where the next one begins, NULL after the
  * last. */
-static int dump_page(const struct ctl *c, struct session *s, const char *from, const char *end,
-		     uint64_t *revision, json_t *items, char **ret_next)
+static int dump_page(const struct ctl *c, struct session *s, char **from, size_t *from_size,
+		     const char *end, uint64_t *revision, json_t *items)
 {
 	auto_json json_t *reply = NULL;
 	struct etcd_header header;
 	struct etcd_kvs kvs = { 0 };
 	struct ctl line = *c;
 	struct err e;
-	int code = session_call(s, "kv/range", etcd_encode_range(from, end, PAGE_LEN, *revision),
+	int code = session_call(s, "kv/range",
+				etcd_encode_range_from(*from, *from_size, end, PAGE_LEN, *revision),
 				&reply, &e);
 
-	*ret_next = NULL;
+	free(STEAL(*from));
 	if (code != ETCD_OK)
 		return session_fail_call(c, s, code, e.text);
 	if (etcd_decode_range(reply, &header, &kvs, &e) < 0 ||
-	    etcd_decode_next_key(reply, ret_next, &e) < 0) {
+	    etcd_decode_next_key(reply, from, from_size, &e) < 0) {
 		etcd_kvs_fini(&kvs);
 		return ctl_fail(c, CTL_FAILED, e.text, NULL, "the store's answer cannot be read");
 	}
@@ -335,6 +336,7 @@ static int dump(struct ctl *c)
 	auto_free char *prefix = NULL;
 	auto_free char *end = NULL;
 	char *from = NULL;
+	size_t from_size;
 	uint64_t revision = 0;
 	int status = session_connect(c, &s);
 
@@ -344,13 +346,9 @@ static int dump(struct ctl *c)
 	prefix = xasprintf("%s%s", clean, strcmp(clean, "/") == 0 ? "" : "/");
 	end = etcd_prefix_end(prefix);
 	from = xstrdup(prefix);
-	while (status == CTL_OK && from && !ferror(c->out)) {
-		char *next;
-
-		status = dump_page(c, &s, from, end, &revision, items, &next);
-		free(from);
-		from = next;
-	}
+	from_size = strlen(from);
+	while (status == CTL_OK && from && !ferror(c->out))
+		status = dump_page(c, &s, &from, &from_size, end, &revision, items);
 	free(from);
 	if (status == CTL_OK && items) {
 		json_t *document = ctl_document("StoreDump");

@@ -62,6 +62,9 @@ int base64_decode(const char *text, size_t text_size, char **ret, size_t *ret_si
 				return err_set(e, -EINVAL, "base64: stray byte at %zu", i + k);
 			triple = triple << 6 | (uint32_t)d;
 		}
+		/* Bits of a byte that is not there: no encoder leaves any. */
+		if (triple & ((1u << 8 * pad) - 1))
+			return err_set(e, -EINVAL, "base64: stray bits at its end");
 		data[used++] = (char)(triple >> 16);
 		if (pad < 2)
 			data[used++] = (char)(triple >> 8);

@@ -12,7 +12,7 @@
 char *base64_encode(const void *data, size_t size);
 
 /* Decodes; the result is NUL-terminated beyond *ret_size for convenience; caller frees. -EINVAL on
- * any stray byte. */
+ * any stray byte or bit: of two texts that differ only one is the encoding of something. */
 int base64_decode(const char *text, size_t text_size, char **ret, size_t *ret_size,
 		  struct err *e) MUST_CHECK;
 

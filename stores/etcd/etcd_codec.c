@@ -38,7 +38,13 @@ static char *encode_text(const char *text)
 
 char *etcd_encode_range(const char *key, const char *range_end, uint64_t limit, uint64_t revision)
 {
-	auto_free char *key64 = encode_text(key);
+	return etcd_encode_range_from(key, strlen(key), range_end, limit, revision);
+}
+
+char *etcd_encode_range_from(const char *key, size_t key_size, const char *range_end,
+			     uint64_t limit, uint64_t revision)
+{
+	auto_free char *key64 = base64_encode(key, key_size);
 	auto_free char *end64 = range_end ? encode_text(range_end) : NULL;
 	auto_free char *end = end64 ? xasprintf(",\"range_end\":\"%s\"", end64) : xstrdup("");
 	auto_free char *limit_text =
@@ -161,6 +167,25 @@ static int decode_bytes(const json_t *v, char **ret, size_t *ret_size, struct er
 	return base64_decode(json_string_value(v), json_string_length(v), ret, ret_size, e);
 }
 
+/* Two bytes for each NUL; `bytes` is consumed. */
+static char *key_as_text(char *bytes, size_t size)
+{
+	char *text;
+	char *out;
+
+	if (!memchr(bytes, '\0', size))
+		return bytes;
+	text = out = xmalloc(2 * size + 1);
+	for (size_t i = 0; i < size; i++) {
+		if (!bytes[i])
+			*out++ = '\\';
+		*out++ = bytes[i] ? bytes[i] : '0';
+	}
+	*out = '\0';
+	free(bytes);
+	return text;
+}
+
 static int decode_kv(const json_t *object, bool deleted, struct etcd_kvs *kvs, struct err *e)
 {
 	struct etcd_kv kv = { .deleted = deleted };
@@ -168,6 +193,7 @@ static int decode_kv(const json_t *object, bool deleted, struct etcd_kvs *kvs, s
 
 	if (decode_bytes(json_object_get(object, "key"), &kv.key, &key_size, e) < 0)
 		return err_wrap(e, "etcd: key");
+	kv.key = key_as_text(kv.key, key_size);
 	if (decode_bytes(json_object_get(object, "value"), &kv.value, &kv.value_size, e) < 0) {
 		free(kv.key);
 		return err_wrap(e, "etcd: value");
@@ -200,7 +226,7 @@ int etcd_decode_range(const json_t *reply, struct etcd_header *ret_header, struc
 	return 0;
 }
 
-int etcd_decode_next_key(const json_t *reply, char **ret, struct err *e)
+int etcd_decode_next_key(const json_t *reply, char **ret, size_t *ret_size, struct err *e)
 {
 	const json_t *items = json_object_get(reply, "kvs");
 	const json_t *last = json_array_get(items, json_array_size(items) - 1);
@@ -213,10 +239,11 @@ int etcd_decode_next_key(const json_t *reply, char **ret, struct err *e)
 	}
 	if (decode_bytes(json_object_get(last, "key"), &key, &size, e) < 0)
 		return err_wrap(e, "etcd: key");
-	if (!*key)
+	if (size == 0)
 		return err_set(e, -EINVAL, "etcd: there is more, but no key to go on from");
-	/* A zero byte would be the smallest to put behind it; our keys are text. */
-	*ret = xasprintf("%s\x01", key);
+	/* The next key there can be: a NUL more, which stands behind what was decoded. */
+	*ret = STEAL(key);
+	*ret_size = size + 1;
 	return 0;
 }
 

@@ -36,7 +36,9 @@ enum etcd_code {
 bool etcd_code_is_transient(int code);
 
 struct etcd_kv {
-	char *key; /* a key with a NUL inside ends there, and so becomes unreadable, as it should */
+	/* Text: a NUL inside, which no key of ours has, reads "\\0" here. So it is never the key that
+	 * it begins with. */
+	char *key;
 	char *value;
 	size_t value_size;
 	uint64_t create_revision;
@@ -61,6 +63,9 @@ struct etcd_header {
  * is left out. */
 char *etcd_encode_probe(const char *key); /* the cheapest read that needs a quorum */
 char *etcd_encode_range(const char *key, const char *range_end, uint64_t limit, uint64_t revision);
+/* The same from a key of any bytes. */
+char *etcd_encode_range_from(const char *key, size_t key_size, const char *range_end,
+			     uint64_t limit, uint64_t revision);
 char *etcd_encode_grant(int64_t id, int64_t ttl_s);
 char *etcd_encode_lease_id(int64_t id); /* revoke, keepalive, timetolive */
 char *etcd_encode_authenticate(const char *name, const char *password);
@@ -83,10 +88,11 @@ char *etcd_prefix_end(const char *prefix);
 int etcd_decode_range(const json_t *reply, struct etcd_header *ret_header, struct etcd_kvs *kvs,
 		      struct err *e) MUST_CHECK;
 /*
- * From where to ask on after a reply to range that its limit has cut: no key of ours lies between
- * the last one and this. NULL if nothing was cut; -EINVAL if there is no last key. Caller frees.
+ * From where to ask on after a reply to range that its limit has cut: no key lies between the last
+ * one and this. NULL if nothing was cut; -EINVAL if there is no last key. Bytes, caller frees.
  */
-int etcd_decode_next_key(const json_t *reply, char **ret, struct err *e) MUST_CHECK;
+int etcd_decode_next_key(const json_t *reply, char **ret, size_t *ret_size,
+			 struct err *e) MUST_CHECK;
 /* Reply to one of the transactions above; on failure of the compare kvs has what was read. */
 int etcd_decode_txn(const json_t *reply, struct etcd_header *ret_header, bool *ret_succeeded,
 		    struct etcd_kvs *kvs, struct err *e) MUST_CHECK;

@@ -191,7 +191,12 @@ static void list_add(struct etcd_request *r, const struct etcd_kv *kv)
 	}
 }
 
-static void list_page(struct etcd_request *r, const char *from);
+static void list_page(struct etcd_request *r, const char *from, size_t from_size);
+
+static void list_start(struct etcd_request *r)
+{
+	list_page(r, r->store->subnets_prefix, strlen(r->store->subnets_prefix));
+}
 
 /* What the pages so far were of is gone. */
 static void list_again(struct etcd_request *r, const char *why)
@@ -200,7 +205,7 @@ static void list_again(struct etcd_request *r, const char *why)
 	r->leases_cap = r->junk_cap = 0;
 	r->list_revision = 0;
 	if (++r->attempts < LIST_ATTEMPTS) {
-		list_page(r, r->store->subnets_prefix);
+		list_start(r);
 		return;
 	}
 	err_set(&r->reply.err, -EAGAIN, "etcd: list: %s", why);
@@ -213,6 +218,7 @@ static void on_page(void *arg, const struct etcd_result *result)
 	struct etcd_header header;
 	struct etcd_kvs kvs = { 0 };
 	auto_free char *next = NULL;
+	size_t next_size = 0;
 
 	r->call = NULL;
 	if (result->code == ETCD_OUT_OF_RANGE && r->list_revision) {
@@ -234,12 +240,12 @@ static void on_page(void *arg, const struct etcd_result *result)
 		r->list_cluster = header.cluster_id;
 	}
 	/* Asked for before this page is read, so that the server works on it meanwhile. */
-	if (etcd_decode_next_key(result->reply, &next, &r->reply.err) < 0) {
+	if (etcd_decode_next_key(result->reply, &next, &next_size, &r->reply.err) < 0) {
 		etcd_answer(r, STORE_UNAVAILABLE);
 		return;
 	}
 	if (next)
-		list_page(r, next);
+		list_page(r, next, next_size);
 	if (etcd_decode_range(result->reply, &header, &kvs, &r->reply.err) < 0) {
 		etcd_kvs_fini(&kvs);
 		etcd_answer(r, STORE_UNAVAILABLE);
@@ -261,12 +267,12 @@ static void on_page(void *arg, const struct etcd_result *result)
 	}
 }
 
-static void list_page(struct etcd_request *r, const char *from)
+static void list_page(struct etcd_request *r, const char *from, size_t from_size)
 {
-	etcd_request_call(
-		r, "kv/range",
-		etcd_encode_range(from, r->store->subnets_end, PAGE_LEN, r->list_revision), false,
-		on_page);
+	etcd_request_call(r, "kv/range",
+			  etcd_encode_range_from(from, from_size, r->store->subnets_end, PAGE_LEN,
+						 r->list_revision),
+			  false, on_page);
 }
 
 static void on_ttl(void *arg, const struct etcd_result *result)
@@ -328,7 +334,7 @@ static void etcd_submit(struct store *store, const struct store_request *request
 				  false, on_config);
 		break;
 	case STORE_LIST:
-		list_page(r, s->subnets_prefix);
+		list_start(r);
 		break;
 	case STORE_CREATE:
 		if (r->ttl_s == 0) {

@@ -63,7 +63,8 @@ static bool is_done(const struct etcd_request *r, const struct etcd_kv *kv)
 		return !kv;
 	if (r->op == STORE_CREATE && r->handle)
 		return kv && kv->lease == r->handle;
-	return kv && strcmp(kv->value, r->value) == 0;
+	return kv && kv->value_size == strlen(r->value) &&
+	       memcmp(kv->value, r->value, kv->value_size) == 0;
 }
 
 /* What stands under the key decides what a write of unknown outcome has done. */

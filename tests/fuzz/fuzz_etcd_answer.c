@@ -22,6 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	auto_free char *body = xcalloc(size + 1, 1);
 	auto_json json_t *reply = NULL;
 	auto_free char *next = NULL;
+	size_t next_size = 0;
 	struct etcd_header header;
 	struct etcd_kvs kvs = { 0 };
 	char text[200] = "";
@@ -46,9 +47,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (etcd_decode_txn(reply, &header, &flag, &kvs, &e) < 0)
 		FUZZ_CHECK(e.text[0]);
 	check_kvs(&kvs);
-	if (etcd_decode_next_key(reply, &next, &e) < 0)
+	if (etcd_decode_next_key(reply, &next, &next_size, &e) < 0)
 		FUZZ_CHECK(e.text[0] && !next);
-	FUZZ_CHECK(!next || strlen(next) > 1);
+	FUZZ_CHECK(!next || (next_size > 1 && !next[next_size - 1]));
 	etcd_kvs_fini(&kvs);
 	etcd_decode_ttl(reply);
 	etcd_decode_token(reply);

@@ -81,11 +81,12 @@ static void test_range(void **state)
 	auto_json json_t *more_text = answer("range more");
 	struct etcd_header header;
 	auto_free char *next = NULL;
+	size_t size = 0;
 	struct etcd_kvs kvs = { 0 };
 
 	assert_int_equal(etcd_decode_range(absent, &header, &kvs, NULL), 0);
 	assert_int_equal(kvs.len, 0);
-	assert_int_equal(etcd_decode_next_key(absent, &next, NULL), 0);
+	assert_int_equal(etcd_decode_next_key(absent, &next, &size, NULL), 0);
 	assert_null(next);
 	assert_true(header.cluster_id == CLUSTER);
 	assert_int_equal(header.revision, 1);
@@ -99,17 +100,17 @@ static void test_range(void **state)
 	assert_int_equal(kvs.items[0].mod_revision, 2);
 	assert_int_equal(kvs.items[0].lease, 0);
 	assert_false(kvs.items[0].deleted);
-	assert_int_equal(etcd_decode_next_key(one, &next, NULL), 0);
+	assert_int_equal(etcd_decode_next_key(one, &next, &size, NULL), 0);
 	assert_null(next);
 
 	/* Pages are appended. A key without value has an empty one. */
 	assert_int_equal(etcd_decode_range(more_text, &header, &kvs, NULL), 0);
 	assert_int_equal(kvs.len, 2);
 	assert_string_equal(kvs.items[1].value, "");
-	assert_int_equal(etcd_decode_next_key(more_text, &next, NULL), 0);
+	assert_int_equal(etcd_decode_next_key(more_text, &next, &size, NULL), 0);
 	assert_non_null(next);
-	assert_int_equal(strncmp(next, kvs.items[1].key, strlen(kvs.items[1].key)), 0);
-	assert_string_equal(next + strlen(kvs.items[1].key), "\x01");
+	assert_int_equal(size, strlen(kvs.items[1].key) + 1);
+	assert_memory_equal(next, kvs.items[1].key, size);
 	etcd_kvs_fini(&kvs);
 	assert_int_equal(kvs.len, 0);
 }
@@ -396,13 +397,14 @@ static void test_no_next_key(void **state)
 		"{}",
 	};
 	char *next = NULL;
+	size_t size;
 	struct err e;
 
 	for (size_t i = 0; i < ARRAY_LEN(cut); i++) {
 		auto_json json_t *reply = NULL;
 
 		assert_int_equal(json_parse_object(cut[i], strlen(cut[i]), &reply, NULL), 0);
-		assert_row(etcd_decode_next_key(reply, &next, &e) == -EINVAL, cut[i]);
+		assert_row(etcd_decode_next_key(reply, &next, &size, &e) == -EINVAL, cut[i]);
 		assert_contains(e.text, "etcd");
 		assert_null(next);
 	}
@@ -410,7 +412,7 @@ static void test_no_next_key(void **state)
 		auto_json json_t *reply = NULL;
 
 		assert_int_equal(json_parse_object(whole[i], strlen(whole[i]), &reply, NULL), 0);
-		assert_row(etcd_decode_next_key(reply, &next, &e) == 0 && !next, whole[i]);
+		assert_row(etcd_decode_next_key(reply, &next, &size, &e) == 0 && !next, whole[i]);
 	}
 }
 
@@ -453,20 +455,29 @@ static void test_which_failures_pass(void **state)
 		assert_false(etcd_code_is_transient(stay[i]));
 }
 
-/* A key with a NUL inside ends there, so that it is no longer under any key of ours. */
+/* A key with a NUL inside is not the key before it, and the page behind it begins behind it. */
 static void test_binary_keys_and_values(void **state)
 {
 	(void)state;
-	static const char text[] = "{\"kvs\":[{\"key\":\"L2YAeA==\",\"value\":\"AAEC/w==\"}]}";
+	static const char text[] =
+		"{\"more\":true,\"kvs\":[{\"key\":\"L2YAeA==\",\"value\":\"AAEC/w==\"}]}";
 	auto_json json_t *reply = NULL;
+	auto_free char *next = NULL;
+	auto_free char *request = NULL;
+	size_t size = 0;
 	struct etcd_kvs kvs = { 0 };
 
 	assert_int_equal(json_parse_object(text, sizeof(text) - 1, &reply, NULL), 0);
 	assert_int_equal(etcd_decode_range(reply, NULL, &kvs, NULL), 0);
-	assert_string_equal(kvs.items[0].key, "/f");
+	assert_string_equal(kvs.items[0].key, "/f\\0x");
 	assert_int_equal(kvs.items[0].value_size, 4);
 	assert_memory_equal(kvs.items[0].value, "\x00\x01\x02\xff", 4);
 	etcd_kvs_fini(&kvs);
+	assert_int_equal(etcd_decode_next_key(reply, &next, &size, NULL), 0);
+	assert_int_equal(size, 5);
+	assert_memory_equal(next, "/f\0x\0", 5);
+	request = etcd_encode_range_from(next, size, "/g", 0, 0);
+	assert_string_equal(request, "{\"key\":\"L2YAeAA=\",\"range_end\":\"L2c=\"}");
 }
 
 int main(void)

@@ -61,7 +61,8 @@ static void test_list_in_pages_of_one_revision(void **state)
 		xasprintf(HEAD(7) ",\"kvs\":[%s,%s],\"more\":true,\"count\":\"3\"}", one, junk);
 	auto_text second = xasprintf(HEAD(9) ",\"kvs\":[%s],\"count\":\"3\"}", two);
 	auto_text from_start = etcd_encode_range("/f/subnets/", "/f/subnets0", 1000, 0);
-	auto_text from_there = etcd_encode_range("/f/subnets/what\x01", "/f/subnets0", 1000, 7);
+	auto_text from_there =
+		etcd_encode_range_from("/f/subnets/what", 16, "/f/subnets0", 1000, 7);
 	struct question *q = ask(r, STORE_LIST, NULL, 0);
 	const struct store_reply *got;
 
@@ -81,6 +82,27 @@ static void test_list_in_pages_of_one_revision(void **state)
 	assert_non_null(got->leases[1]->problem);
 	assert_int_equal(got->junk_len, 1);
 	assert_string_equal(got->junk[0].key, "/f/subnets/what");
+}
+
+/* A key that goes on behind a NUL is another key than the lease's that it begins with. */
+static void test_list_with_a_key_that_hides_its_end(void **state)
+{
+	(void)state;
+	static const char key[] = "/f/subnets/10.5.1.0-24\0x";
+	auto_rig r = rig_new(1, NULL);
+	auto_text one = kv("/f/subnets/10.5.1.0-24", "{\"PublicIP\":\"192.0.2.1\"}", 3, 3, 11);
+	auto_text key64 = base64_encode(key, sizeof(key) - 1);
+	auto_text all =
+		xasprintf(HEAD(7) ",\"kvs\":[%s,{\"key\":\"%s\",\"value\":\"e30=\"}]}", one, key64);
+	struct question *q = ask(r, STORE_LIST, NULL, 0);
+	const struct store_reply *got;
+
+	reply(expect(r, 0, RANGE, NULL), 200, all);
+	got = answered(q, STORE_OK);
+	assert_int_equal(got->leases_len, 1);
+	assert_int_equal(got->leases[0]->id, 11);
+	assert_int_equal(got->junk_len, 1);
+	assert_string_equal(got->junk[0].key, "/f/subnets/10.5.1.0-24\\0x");
 }
 
 /* A cluster that takes another's place between two pages: half of each is no list. */
@@ -119,7 +141,7 @@ static void test_list_with_a_page_that_cannot_be_read(void **state)
 	auto_text one = kv("/f/subnets/10.5.1.0-24", "{}", 3, 3, 11);
 	auto_text first = xasprintf(HEAD(7) ",\"kvs\":[{\"key\":\"%%\"},%s],\"more\":true}", one);
 	auto_text from_there =
-		etcd_encode_range("/f/subnets/10.5.1.0-24\x01", "/f/subnets0", 1000, 7);
+		etcd_encode_range_from("/f/subnets/10.5.1.0-24", 23, "/f/subnets0", 1000, 7);
 	struct question *q = ask(r, STORE_LIST, NULL, 0);
 
 	reply(expect(r, 0, RANGE, NULL), 200, first);
@@ -449,6 +471,7 @@ int main(void)
 		cmocka_unit_test(test_config),
 		cmocka_unit_test(test_absent_means_zero),
 		cmocka_unit_test(test_list_in_pages_of_one_revision),
+		cmocka_unit_test(test_list_with_a_key_that_hides_its_end),
 		cmocka_unit_test(test_list_of_one_cluster),
 		cmocka_unit_test(test_list_that_cannot_go_on),
 		cmocka_unit_test(test_list_with_a_page_that_cannot_be_read),

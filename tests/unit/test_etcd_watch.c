@@ -61,6 +61,26 @@ static void test_events(void **state)
 	assert_true(t->problem);
 }
 
+/* Neither makes nor ends the lease whose key it begins with. */
+static void test_key_that_hides_its_end(void **state)
+{
+	(void)state;
+	static const char hidden[] = "/f/subnets/10.5.1.0-24\0x";
+	auto_rig r = rig_new(1, NULL);
+	struct asked *a = live(r);
+	auto_text key64 = base64_encode(hidden, sizeof(hidden) - 1);
+	auto_text good = put_event("/f/subnets/10.5.1.0-24", "{}", 5);
+	auto_text all = xasprintf("%s,{\"kv\":{\"key\":\"%s\",\"mod_revision\":\"6\"}},"
+				  "{\"type\":\"DELETE\",\"kv\":{\"key\":\"%s\",\"mod_revision\":"
+				  "\"7\"}}",
+				  good, key64, key64);
+
+	stream_events(a, all, false);
+	tells(r, STORE_EVENT_PUT, "10.5.1.0-24");
+	assert_non_null(tells(r, STORE_EVENT_JUNK, "/f/subnets/10.5.1.0-24\\0x")->reason);
+	assert_null(tells(r, STORE_EVENT_JUNK, "/f/subnets/10.5.1.0-24\\0x")->reason);
+}
+
 /* However the bytes are cut into pieces. */
 static void test_messages_in_pieces(void **state)
 {
@@ -517,6 +537,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_both_watches_in_one_request),
 		cmocka_unit_test(test_events),
+		cmocka_unit_test(test_key_that_hides_its_end),
 		cmocka_unit_test(test_messages_in_pieces),
 		cmocka_unit_test(test_fragments),
 		cmocka_unit_test(test_stream_that_ends_between_fragments),
