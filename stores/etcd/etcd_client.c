@@ -306,7 +306,8 @@ static void on_login(void *arg, const struct etcd_result *result)
 	if (result->code == ETCD_OK && etcd_decode_token(result->reply)) {
 		free(c->token);
 		c->token = xstrdup(etcd_decode_token(result->reply));
-	} else if (result->code == ETCD_FAILED_PRECONDITION) {
+	} else if (result->code == ETCD_FAILED_PRECONDITION &&
+		   strstr(result->text, "authentication is not enabled")) {
 		c->auth_disabled = true;
 	} else if (result->code == ETCD_OK) {
 		not_sent.code = ETCD_NOT_GRPC;
@@ -413,6 +414,8 @@ static void on_answer(void *arg, const struct http_reply *http)
 			 c->endpoints[call->endpoint].url, text);
 	}
 	result.reply = reply;
+	if (result.code == ETCD_WRONG_MEMBER)
+		result.reached = false;
 	/* An older server: "404 page not found" in plain text. */
 	if (result.code == ETCD_NOT_GRPC && http->status == 404) {
 		result.reached = false;

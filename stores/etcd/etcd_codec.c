@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 
 #include "lib/base64.h"
 
@@ -26,6 +27,7 @@ bool etcd_code_is_transient(int code)
 	case ETCD_INTERNAL:
 	case ETCD_UNAVAILABLE:
 	case ETCD_NOT_GRPC:
+	case ETCD_WRONG_MEMBER:
 		return true;
 	}
 	return false;
@@ -175,13 +177,12 @@ static char *key_as_text(char *bytes, size_t size)
 
 	if (!memchr(bytes, '\0', size))
 		return bytes;
-	text = out = xmalloc(2 * size + 1);
+	text = out = xcalloc(2 * size + 1, 1);
 	for (size_t i = 0; i < size; i++) {
 		if (!bytes[i])
 			*out++ = '\\';
 		*out++ = bytes[i] ? bytes[i] : '0';
 	}
-	*out = '\0';
 	free(bytes);
 	return text;
 }
@@ -272,6 +273,15 @@ const char *etcd_decode_token(const json_t *reply)
 	return json_string_value(json_object_get(reply, "token"));
 }
 
+/* Whom a call may be sent to instead is not to be told from the code. */
+static int judge(int64_t code, const char *text)
+{
+	if ((code == ETCD_FAILED_PRECONDITION || code == ETCD_UNAVAILABLE) &&
+	    (strstr(text, "rpc not supported for learner") || strstr(text, "not capable")))
+		return ETCD_WRONG_MEMBER;
+	return code > 0 && code <= INT_MAX ? (int)code : ETCD_UNKNOWN;
+}
+
 /* The code inside an error object of either shape; ETCD_OK if it is none. */
 static int decode_error(const json_t *object, char *text, size_t text_size)
 {
@@ -287,8 +297,7 @@ static int decode_error(const json_t *object, char *text, size_t text_size)
 	if (!message && json_is_string(error))
 		message = json_string_value(error);
 	snprintf(text, text_size, "%s", message ? message : "unnamed error");
-	return json_is_integer(code) && json_integer_value(code) > 0 ? (int)json_integer_value(code)
-								     : ETCD_UNKNOWN;
+	return judge(json_integer_value(code), text);
 }
 
 int etcd_decode_answer(long http_status, const char *body, size_t body_size, json_t **ret_reply,

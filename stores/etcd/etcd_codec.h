@@ -3,8 +3,10 @@
  * etcd v3 as its JSON gateway speaks it: request bodies out, replies and errors in. Pure.
  *
  * What the gateway leaves out means zero, 64-bit numbers come as strings, fields come in snake_case
- * or lowerCamelCase by version, errors come in three shapes. All of that ends here. Source: etcd's
- * rpc.proto, and transcripts of etcd 3.4.23.
+ * or lowerCamelCase by version. Errors come as text, as {"error","message","code"} or, from the
+ * second version of the gateway on, which Debian builds 3.5 with, as {"code","message","details"}; of
+ * streams as {"error":{"grpc_code"}} or {"error":{"code"}}. All of that ends here. Source: etcd's
+ * rpc.proto, and transcripts of etcd 3.4.23, 3.5.16, 3.5.30 and 3.6.14.
  */
 #ifndef STORES_ETCD_CODEC_H
 #define STORES_ETCD_CODEC_H
@@ -29,6 +31,9 @@ enum etcd_code {
 	ETCD_UNAVAILABLE = 14,
 	ETCD_UNAUTHENTICATED = 16,
 	ETCD_NOT_GRPC = -1, /* an answer that etcd's gateway would not give */
+	/* The member that was asked does not do such things, being a learner or too old for them;
+	 * another may. Nothing was done. Code 14 until 3.5 and 9, that of many a thing, since. */
+	ETCD_WRONG_MEMBER = -2,
 };
 
 /* Whether it is about the server's state, not about the request: another server or another time may

@@ -164,16 +164,17 @@ static void send_grant(struct etcd_request *r);
 static void on_grant(void *arg, const struct etcd_result *result)
 {
 	struct etcd_request *r = arg;
+	bool taken = result->code == ETCD_FAILED_PRECONDITION &&
+		     strstr(result->text, "lease already exists");
 
 	r->call = NULL;
 	/* We chose the id, so a repeated grant that finds it taken finds our own. */
-	if (result->code == ETCD_OK ||
-	    (result->code == ETCD_FAILED_PRECONDITION && r->grant_uncertain)) {
+	if (result->code == ETCD_OK || (taken && r->grant_uncertain)) {
 		if (result->code == ETCD_OK)
 			r->ttl_s = etcd_decode_ttl(result->reply);
 		r->granted = true;
 		etcd_send_txn(r);
-	} else if (result->code == ETCD_FAILED_PRECONDITION && r->grants < GRANT_ATTEMPTS) {
+	} else if (taken && r->grants < GRANT_ATTEMPTS) {
 		etcd_grant(r);
 	} else if (etcd_code_is_transient(result->code) && result->reached &&
 		   r->attempts++ < READ_BACK_ATTEMPTS) {

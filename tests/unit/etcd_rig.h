@@ -15,6 +15,7 @@
 #define GRANT    "/v3/lease/grant"
 #define REVOKE   "/v3/lease/revoke"
 #define NO_TOKEN UNARY_ERROR("etcdserver: user name is empty", 3)
+#define LEARNER  "etcdserver: rpc not supported for learner"
 #define OLD      UNARY_ERROR("etcdserver: invalid auth token", 16)
 #define WRITTEN                                                                                    \
 	HEAD(8)                                                                                    \

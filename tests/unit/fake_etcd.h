@@ -9,7 +9,7 @@
  *
  * Nothing is answered by itself, so what a test does not expect stays open and fails it: either
  * expect() finds another request than it names, or rig_free() finds one that nobody looked at. The
- * answers are those that etcd 3.4.23 gave.
+ * answers are those that etcd 3.4.23 gave; V2_ are those of 3.5.16, 3.5.30 and 3.6.14.
  */
 #ifndef TESTS_UNIT_FAKE_ETCD_H
 #define TESTS_UNIT_FAKE_ETCD_H
@@ -45,6 +45,10 @@
 #define STREAM_ERROR(text, code)                                                                   \
 	"{\"error\":{\"grpc_code\":" #code ",\"http_code\":503,\"message\":\"" text "\","          \
 	"\"http_status\":\"Service Unavailable\"}}"
+/* Those of the gateway's second version. */
+#define V2_ERROR(text, code) "{\"code\":" #code ", \"message\":\"" text "\", \"details\":[]}"
+#define V2_STREAM_ERROR(text, code)                                                                \
+	"{\"error\":{\"code\":" #code ",\"message\":\"" text "\",\"details\":[]}}"
 #define NO_LEADER STREAM_ERROR("etcdserver: no leader", 14)
 #define RANGE     "/v3/kv/range"
 #define LOGIN     "/v3/auth/authenticate"

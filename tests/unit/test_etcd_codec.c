@@ -190,6 +190,20 @@ static void test_errors_of_every_shape(void **state)
 		{ "error stream", 200, ETCD_UNAVAILABLE, "etcdserver: no leader" },
 		{ "error unknown", 500, ETCD_UNKNOWN, "context deadline exceeded" },
 		{ "error token", 401, ETCD_UNAUTHENTICATED, "invalid auth token" },
+		{ "v2 error unary", 404, ETCD_NOT_FOUND, "etcdserver: requested lease not found" },
+		{ "v2 error stream", 503, ETCD_UNAVAILABLE, "etcdserver: no leader" },
+		{ "v2 error stream", 200, ETCD_UNAVAILABLE, "etcdserver: no leader" },
+		{ "v2 error token", 401, ETCD_UNAUTHENTICATED, "invalid auth token" },
+		/* Code 9 is said of many things: the HTTP status differs by version, the text does
+		 * not. */
+		{ "v2 error taken", 400, ETCD_FAILED_PRECONDITION, "lease already exists" },
+		{ "v2 error taken", 412, ETCD_FAILED_PRECONDITION, "lease already exists" },
+		{ "v2 error no auth", 400, ETCD_FAILED_PRECONDITION, "is not enabled" },
+		{ "v2 error learner", 400, ETCD_WRONG_MEMBER, "learner" },
+		{ "v2 error learner", 412, ETCD_WRONG_MEMBER, "learner" },
+		{ "v2 error learner, 3.5", 503, ETCD_WRONG_MEMBER, "learner" },
+		{ "v2 error stream learner", 400, ETCD_WRONG_MEMBER, "learner" },
+		{ "v2 error not capable", 400, ETCD_WRONG_MEMBER, "not capable" },
 		{ "not found", 404, ETCD_NOT_GRPC, "HTTP 404: 404 page not found" },
 		/* What etcd says does not say what to do. */
 		{ "common name", 400, ETCD_PERMISSION_DENIED, "use a certificate without one" },
@@ -206,6 +220,29 @@ static void test_errors_of_every_shape(void **state)
 		assert_contains(text, rows[i].text);
 		assert_null(reply);
 	}
+}
+
+/* The second version of the gateway spaces its commas, and is read as the first. */
+static void test_the_second_gateway(void **state)
+{
+	(void)state;
+	auto_json json_t *range = answer("v2 range");
+	auto_json json_t *lost = answer("v2 txn lost");
+	auto_json json_t *dead = answer("v2 time to live of a dead lease");
+	struct etcd_header header;
+	struct etcd_kvs kvs = { 0 };
+	bool succeeded = true;
+
+	assert_int_equal(etcd_decode_range(range, &header, &kvs, NULL), 0);
+	assert_true(header.cluster_id == CLUSTER);
+	assert_int_equal(header.revision, 2);
+	assert_string_equal(kvs.items[0].key, "/f/config");
+	assert_int_equal(etcd_decode_txn(lost, &header, &succeeded, &kvs, NULL), 0);
+	assert_false(succeeded);
+	assert_int_equal(kvs.len, 2);
+	assert_int_equal(kvs.items[1].lease, 1234);
+	assert_int_equal(etcd_decode_ttl(dead), -1);
+	etcd_kvs_fini(&kvs);
 }
 
 /* Anything that is not etcd: a proxy's page, an empty body, half an answer. */
@@ -436,9 +473,9 @@ static void test_replies_without_a_revision(void **state)
 static void test_which_failures_pass(void **state)
 {
 	(void)state;
-	static const int pass[] = { ETCD_CANCELLED, ETCD_UNKNOWN,  ETCD_DEADLINE_EXCEEDED,
-				    ETCD_ABORTED,   ETCD_INTERNAL, ETCD_UNAVAILABLE,
-				    ETCD_NOT_GRPC };
+	static const int pass[] = { ETCD_CANCELLED, ETCD_UNKNOWN,     ETCD_DEADLINE_EXCEEDED,
+				    ETCD_ABORTED,   ETCD_INTERNAL,    ETCD_UNAVAILABLE,
+				    ETCD_NOT_GRPC,  ETCD_WRONG_MEMBER };
 	static const int stay[] = { ETCD_OK,
 				    ETCD_INVALID_ARGUMENT,
 				    ETCD_NOT_FOUND,
@@ -491,6 +528,7 @@ int main(void)
 		cmocka_unit_test(test_leases),
 		cmocka_unit_test(test_token),
 		cmocka_unit_test(test_errors_of_every_shape),
+		cmocka_unit_test(test_the_second_gateway),
 		cmocka_unit_test(test_answers_of_others),
 		cmocka_unit_test(test_watch_messages),
 		cmocka_unit_test(test_ends_of_a_watch),
