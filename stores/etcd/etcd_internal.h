@@ -6,6 +6,8 @@
 #ifndef STORES_ETCD_INTERNAL_H
 #define STORES_ETCD_INTERNAL_H
 
+#include <sys/queue.h>
+
 #include "stores/etcd/etcd_store.h"
 
 #define ETCD_CONNECT_TIMEOUT_MS 3000
@@ -14,6 +16,11 @@
 #define ETCD_CALL_TIMEOUT_MS 10000
 #define ETCD_PROBE_MS        10000
 #define ETCD_MESSAGE_MAX     ((size_t)64 << 20)
+/* Questions of one lease each, of which people ask hundreds at once. */
+#define ETCD_TIME_LEFT_AT_ONCE 2
+
+struct etcd_request;
+struct etcd_time_left;
 
 struct etcd_store {
 	struct store base;
@@ -28,6 +35,11 @@ struct etcd_store {
 	struct etcd_request *requests;
 	int64_t probe_ms;   /* ETCD_PROBE_MS; tests are in more of a hurry */
 	size_t message_max; /* ETCD_MESSAGE_MAX */
+	/* etcd_time_left.c */
+	TAILQ_HEAD(, etcd_request) waiting;
+	struct etcd_request *under_way[ETCD_TIME_LEFT_AT_ONCE];
+	struct etcd_time_left *times_left;
+	struct event *time_left_turn;
 };
 
 /* One store request on its way: a chain of etcd calls that ends in one reply. */
@@ -53,6 +65,8 @@ struct etcd_request {
 	uint64_t list_cluster;
 	size_t leases_cap;
 	size_t junk_cap;
+	bool waits; /* STORE_TIME_LEFT, for its turn */
+	TAILQ_ENTRY(etcd_request) waiting;
 	struct store_reply reply;
 };
 
@@ -67,6 +81,17 @@ void etcd_request_call(struct etcd_request *r, const char *path, char *body, boo
 void etcd_drop_handle(struct etcd_request *r);
 /* A key that is bound to no lease of etcd's was put there by hand. */
 void etcd_set_store_part(struct lease *lease, int64_t etcd_lease);
+
+/* What a reply with a TTL means; fills r->reply. */
+enum store_status etcd_read_ttl(struct etcd_request *r, const struct etcd_result *result);
+/* The status of a failure; r->reply.err says what it was. */
+enum store_status etcd_read_failure(struct etcd_request *r, const struct etcd_result *result);
+
+/* etcd_time_left.c: STORE_TIME_LEFT. `drop`: the request goes, wherever it stands. */
+void etcd_time_left_init(struct etcd_store *s);
+void etcd_time_left_fini(struct etcd_store *s);
+void etcd_time_left_ask(struct etcd_request *r);
+void etcd_time_left_drop(struct etcd_request *r);
 
 /* etcd_write.c: UPDATE, REMOVE, CONFIG_SET, and CREATE of what does not expire. */
 void etcd_send_txn(struct etcd_request *r);

@@ -65,6 +65,7 @@ static void request_free(struct etcd_request *r)
 	while (*link != r)
 		link = &(*link)->next;
 	*link = r->next;
+	etcd_time_left_drop(r);
 	etcd_call_cancel(r->call);
 	store_reply_fini(&r->reply);
 	lease_free(r->lease);
@@ -98,8 +99,7 @@ void etcd_drop_handle(struct etcd_request *r)
 	etcd_client_call(r->store->client, "lease/revoke", body, true, ignore_result, NULL);
 }
 
-/* A failure that needs no more thought than its gRPC code. */
-void etcd_answer_failure(struct etcd_request *r, const struct etcd_result *result)
+enum store_status etcd_read_failure(struct etcd_request *r, const struct etcd_result *result)
 {
 	enum store_status status = STORE_INVALID;
 
@@ -122,6 +122,14 @@ void etcd_answer_failure(struct etcd_request *r, const struct etcd_result *resul
 		if (etcd_code_is_transient(result->code))
 			status = STORE_UNAVAILABLE;
 	}
+	return status;
+}
+
+/* A failure that needs no more thought than its gRPC code. */
+void etcd_answer_failure(struct etcd_request *r, const struct etcd_result *result)
+{
+	enum store_status status = etcd_read_failure(r, result);
+
 	/* Why it was not seen does not change that it may have happened. */
 	if (r->uncertain)
 		status = STORE_UNKNOWN;
@@ -275,32 +283,31 @@ static void list_page(struct etcd_request *r, const char *from, size_t from_size
 			  false, on_page);
 }
 
-static void on_ttl(void *arg, const struct etcd_result *result)
+enum store_status etcd_read_ttl(struct etcd_request *r, const struct etcd_result *result)
 {
-	struct etcd_request *r = arg;
-	struct etcd_header header;
-
 	r->call = NULL;
+	if (result->code != ETCD_OK && result->code != ETCD_NOT_FOUND)
+		return etcd_read_failure(r, result);
 	if (result->code == ETCD_OK) {
 		const json_t *inner = json_object_get(result->reply, "result");
+		struct etcd_header header = etcd_decode_header(inner ? inner : result->reply);
 
-		header = etcd_decode_header(inner ? inner : result->reply);
 		note_header(r->store, &header);
 		r->reply.revision = header.revision;
 		r->reply.ttl_s = etcd_decode_ttl(result->reply);
-		/* Zero is left out and a dead lease is no error: no TTL means gone. */
-		if (r->reply.ttl_s > 0) {
-			etcd_answer(r, STORE_OK);
-			return;
-		}
-		err_set(&r->reply.err, -ENOENT, "etcd: the lease has expired or was revoked");
-		etcd_answer(r, STORE_ABSENT);
-	} else if (result->code == ETCD_NOT_FOUND) {
-		err_set(&r->reply.err, -ENOENT, "etcd: the lease has expired or was revoked");
-		etcd_answer(r, STORE_ABSENT);
-	} else {
-		etcd_answer_failure(r, result);
 	}
+	/* Zero is left out and a dead lease is no error: no TTL means gone. */
+	if (r->reply.ttl_s > 0)
+		return STORE_OK;
+	err_set(&r->reply.err, -ENOENT, "etcd: the lease has expired or was revoked");
+	return STORE_ABSENT;
+}
+
+static void on_keepalive(void *arg, const struct etcd_result *result)
+{
+	struct etcd_request *r = arg;
+
+	etcd_answer(r, etcd_read_ttl(r, result));
 }
 
 static void etcd_submit(struct store *store, const struct store_request *request,
@@ -350,12 +357,11 @@ static void etcd_submit(struct store *store, const struct store_request *request
 		break;
 	case STORE_KEEPALIVE:
 		etcd_request_call(r, "lease/keepalive", etcd_encode_lease_id((int64_t)r->lease->id),
-				  false, on_ttl);
+				  false, on_keepalive);
 		break;
 	case STORE_TIME_LEFT:
 	case STORE_OPS:
-		etcd_request_call(r, "lease/timetolive",
-				  etcd_encode_lease_id((int64_t)r->lease->id), false, on_ttl);
+		etcd_time_left_ask(r);
 		break;
 	}
 }
@@ -376,6 +382,7 @@ static void etcd_free(struct store *store)
 
 	while (s->requests)
 		request_free(s->requests);
+	etcd_time_left_fini(s);
 	etcd_client_free(s->client);
 	free(s->prefix);
 	free(s->config_key);
@@ -413,6 +420,7 @@ int etcd_store_new(struct event_base *base, struct http_client *http, const char
 	s->random = random;
 	s->probe_ms = ETCD_PROBE_MS;
 	s->message_max = ETCD_MESSAGE_MAX;
+	etcd_time_left_init(s);
 	s->prefix = xstrdup(clean);
 	s->config_key = xasprintf("%s%sconfig", clean, strcmp(clean, "/") == 0 ? "" : "/");
 	s->subnets_prefix = xasprintf("%s%ssubnets/", clean, strcmp(clean, "/") == 0 ? "" : "/");

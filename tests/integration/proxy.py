@@ -33,6 +33,7 @@ class Proxy:
         self.delay_s = 2.0
         self.endless_bytes = 80 << 20
         self.ending = False
+        self.accepted = 0  # connections
         self.open = set()
         self.lock = threading.Lock()
         namespace.ip_batch([f"addr add {address}/24 dev br0"])
@@ -58,6 +59,7 @@ class Proxy:
                 client, _ = self.listener.accept()
             except OSError:
                 continue
+            self.accepted += 1
             if self.mode == "refuse":
                 client.close()
                 continue

@@ -106,6 +106,33 @@ def test_subnets_shows_what_the_kernel_does_not_do_and_why(lab, two):
     assert len(ask(h1, "subnets", "--filter", "kernel=ignored", "-o", "name").split()) == 2
 
 
+def test_the_time_left_of_many_leases_costs_few_connections(lab):
+    """Two or three questions are under way at a time, and what several ask for is asked once."""
+    lab.start_etcd()
+    lab.configure()
+    proxy = lab.proxy()
+    for i in range(250):
+        put_lease(lab, f"10.5.{i}.0-24", "192.0.2.250", lease=lab.etcd.grant(5000))
+    h1 = lab.host()
+    h1.start_daemon(etcd_endpoints=proxy.endpoint)
+    before = proxy.accepted
+    argv = [FABRICCTL, "subnets", "--time-left", "-o", "json", "--socket", h1.daemon.socket_path]
+    asking = [subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) for _ in range(5)]
+    for process in asking:
+        text = process.communicate(timeout=30)[0]
+        assert process.returncode == OK
+        assert sum(4000 < (i["expiresSeconds"] or 0) <= 5000 for i in items(text)) == 250
+    assert proxy.accepted - before <= 4
+
+    before = proxy.accepted
+    done = fabricctl(
+        "subnets", "--time-left", "-o", "json", "--store", "--etcd-endpoints", proxy.endpoint, "--config-file",
+        "/dev/null", "--state-dir", "/nonexistent", where=Underlay(lab),
+    )  # fmt: skip
+    assert sum(4000 < (i["expiresSeconds"] or 0) <= 5000 for i in items(done.stdout)) == 250
+    assert proxy.accepted - before <= 4
+
+
 def test_hostile_names_reach_no_terminal(lab, two):
     h1, _ = two
     put_lease(lab, "10.5.254.0-24", "192.0.2.254", name=HOSTILE, lease=lab.etcd.grant(5000))

@@ -460,10 +460,72 @@ static void test_time_left(void **state)
 	reply(expect(r, 0, "/v3/lease/timetolive", "{\"ID\":\"77\"}"), 200,
 	      HEAD(2) ",\"ID\":\"77\",\"TTL\":\"59\",\"grantedTTL\":\"60\"}");
 	assert_int_equal(answered(q, STORE_OK)->ttl_s, 59);
+	l->id++;
 	q = ask(r, STORE_TIME_LEFT, l, 0);
 	reply(expect(r, 0, "/v3/lease/timetolive", NULL), 200,
 	      HEAD(2) ",\"ID\":\"77\",\"TTL\":\"-1\"}");
 	answered(q, STORE_ABSENT);
+}
+
+#define LEASES 250
+
+static struct question *ask_about(struct rig *r, unsigned id)
+{
+	auto_lease struct lease *l = lease_on("10.5.34.0-24");
+
+	l->id = id;
+	return ask(r, STORE_TIME_LEFT, l, 0);
+}
+
+/* However many leases there are, and whoever asks for them at once. */
+static void test_times_left_of_many(void **state)
+{
+	(void)state;
+	auto_rig r = rig_new(1, NULL);
+	struct question *first[LEASES];
+	struct question *second[LEASES];
+	struct asked *under_way = NULL;
+
+	for (unsigned i = 0; i < LEASES; i++)
+		first[i] = ask_about(r, i + 1);
+	for (unsigned i = 0; i < LEASES; i++)
+		second[i] = ask_about(r, i + 1);
+	for (unsigned i = 0; i < LEASES; i++) {
+		auto_text body = xasprintf("{\"ID\":\"%u\"}", i + 1);
+		struct asked *a =
+			under_way ? under_way : expect(r, 0, "/v3/lease/timetolive", body);
+
+		/* The second of two that are under way; a third does not come before an answer. */
+		if (i + 1 < LEASES)
+			under_way = expect(r, 0, "/v3/lease/timetolive", NULL);
+		assert_null(next_asked(r));
+		reply(a, 200, HEAD(2) ",\"ID\":\"1\",\"TTL\":\"59\",\"grantedTTL\":\"60\"}");
+	}
+	for (unsigned i = 0; i < LEASES; i++) {
+		assert_int_equal(answered(first[i], STORE_OK)->ttl_s, 59);
+		assert_true(answered(second[i], STORE_OK)->ttl_s > 50);
+	}
+	/* Known for a while. */
+	answered(ask_about(r, 7), STORE_OK);
+	assert_true(r->fakes[0].accepted <= 2);
+}
+
+/* What one hears of a store that is gone is the answer to all. */
+static void test_times_left_of_a_store_that_is_gone(void **state)
+{
+	(void)state;
+	auto_rig r = rig_new(1, NULL);
+	struct question *all[5];
+	struct asked *first;
+
+	for (unsigned i = 0; i < ARRAY_LEN(all); i++)
+		all[i] = ask_about(r, i + 1);
+	first = expect(r, 0, NULL, NULL);
+	end_in(expect(r, 0, NULL, NULL), &(struct failure){ .status = CUT });
+	for (unsigned i = 1; i < ARRAY_LEN(all); i++)
+		assert_true(answered(all[i], STORE_UNAVAILABLE)->err.text[0]);
+	reply(first, 200, HEAD(2) ",\"ID\":\"1\",\"TTL\":\"59\",\"grantedTTL\":\"60\"}");
+	answered(all[0], STORE_OK);
 }
 
 int main(void)
@@ -490,6 +552,8 @@ int main(void)
 		cmocka_unit_test(test_grant_is_no_permission),
 		cmocka_unit_test(test_keepalive),
 		cmocka_unit_test(test_time_left),
+		cmocka_unit_test(test_times_left_of_many),
+		cmocka_unit_test(test_times_left_of_a_store_that_is_gone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
