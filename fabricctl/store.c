@@ -12,7 +12,8 @@
 #include "lib/base64.h"
 #include "stores/etcd/etcd_store.h"
 
-#define PAGE_LEN 500
+#define PAGE_LEN     500
+#define PAGE_SHRINKS 8 /* as often as one turns out to be too large */
 
 /* ---- ping ---- */
 
@@ -293,34 +294,54 @@ json_t *store_key(const struct etcd_kv *kv)
 	return item;
 }
 
-/* One page, printed or added to *items. *from becomes where the next one begins, NULL after the
- * last. */
-static int dump_page(const struct ctl *c, struct session *s, char **from, size_t *from_size,
-		     const char *end, uint64_t *revision, json_t *items)
+struct dump {
+	char *from; /* where the next page begins, NULL after the last */
+	size_t from_size;
+	char *end;
+	size_t page_len;
+	uint64_t revision;
+	json_t *items; /* NULL: printed as they come */
+};
+
+static void dump_fini(struct dump *d)
+{
+	free(d->from);
+	free(d->end);
+	json_decref(d->items);
+}
+
+/* One page, printed or added to the items. One of large values is asked for again, shorter. */
+static int dump_page(const struct ctl *c, struct session *s, struct dump *d)
 {
 	auto_json json_t *reply = NULL;
 	struct etcd_header header;
 	struct etcd_kvs kvs = { 0 };
 	struct ctl line = *c;
 	struct err e;
-	int code = session_call(s, "kv/range",
-				etcd_encode_range_from(*from, *from_size, end, PAGE_LEN, *revision),
-				&reply, &e);
+	int code = session_call(
+		s, "kv/range",
+		etcd_encode_range_from(d->from, d->from_size, d->end, d->page_len, d->revision),
+		&reply, &e);
 
-	free(STEAL(*from));
+	if (code == ETCD_TOO_LARGE && d->page_len > 1) {
+		d->page_len = MAX(d->page_len / PAGE_SHRINKS, (size_t)1);
+		return CTL_OK;
+	}
 	if (code != ETCD_OK)
 		return session_fail_call(c, s, code, e.text);
+	d->page_len = MIN(d->page_len * 2, (size_t)PAGE_LEN);
+	free(STEAL(d->from));
 	if (etcd_decode_range(reply, &header, &kvs, &e) < 0 ||
-	    etcd_decode_next_key(reply, from, from_size, &e) < 0) {
+	    etcd_decode_next_key(reply, &d->from, &d->from_size, &e) < 0) {
 		etcd_kvs_fini(&kvs);
 		return ctl_fail(c, CTL_FAILED, e.text, NULL, "the store's answer cannot be read");
 	}
-	if (!*revision)
-		*revision = header.revision;
+	if (!d->revision)
+		d->revision = header.revision;
 	line.format = FORMAT_JSONL;
 	for (size_t i = 0; i < kvs.len; i++) {
-		if (items)
-			json_array_append_new(items, store_key(&kvs.items[i]));
+		if (d->items)
+			json_array_append_new(d->items, store_key(&kvs.items[i]));
 		else
 			ctl_print_json(&line, store_key(&kvs.items[i]));
 	}
@@ -330,33 +351,29 @@ static int dump_page(const struct ctl *c, struct session *s, char **from, size_t
 
 static int dump(struct ctl *c)
 {
+	__attribute__((cleanup(dump_fini))) struct dump d = { .page_len = PAGE_LEN };
 	auto_session struct session s;
-	auto_json json_t *items = c->format == FORMAT_JSON ? json_array() : NULL;
 	auto_free char *clean = NULL;
 	auto_free char *prefix = NULL;
-	auto_free char *end = NULL;
-	char *from = NULL;
-	size_t from_size;
-	uint64_t revision = 0;
 	int status = session_connect(c, &s);
 
 	if (status)
 		return status;
 	clean = etcd_clean_prefix(s.settings.store.etcd.prefix);
 	prefix = xasprintf("%s%s", clean, strcmp(clean, "/") == 0 ? "" : "/");
-	end = etcd_prefix_end(prefix);
-	from = xstrdup(prefix);
-	from_size = strlen(from);
-	while (status == CTL_OK && from && !ferror(c->out))
-		status = dump_page(c, &s, &from, &from_size, end, &revision, items);
-	free(from);
-	if (status == CTL_OK && items) {
+	d.items = c->format == FORMAT_JSON ? json_array() : NULL;
+	d.end = etcd_prefix_end(prefix);
+	d.from = xstrdup(prefix);
+	d.from_size = strlen(prefix);
+	while (status == CTL_OK && d.from && !ferror(c->out))
+		status = dump_page(c, &s, &d);
+	if (status == CTL_OK && d.items) {
 		json_t *document = ctl_document("StoreDump");
 
 		json_object_set_new(document, "prefix", json_string(prefix));
 		json_object_set_new(document, "revision",
-				    json_sprintf("%llu", (unsigned long long)revision));
-		json_object_set(document, "items", items);
+				    json_sprintf("%llu", (unsigned long long)d.revision));
+		json_object_set(document, "items", d.items);
 		ctl_print_json(c, document);
 	}
 	return status;

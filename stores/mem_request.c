@@ -20,6 +20,8 @@ static void list_entry(void *arg, const struct mem_entry *e)
 	if (e->lease) {
 		GROW(r->leases, r->leases_len, l->leases_cap);
 		r->leases[r->leases_len++] = lease_copy(e->lease);
+	} else if (e->junk && r->junk_len == STORE_JUNK_MAX) {
+		r->junk_more++;
 	} else if (e->junk) {
 		GROW(r->junk, r->junk_len, l->junk_cap);
 		r->junk[r->junk_len++] = (struct store_junk){ xstrdup(e->key), xstrdup(e->junk) };

@@ -39,8 +39,9 @@
 
 #define MANAGER_DEFAULT_TTL_S  86400
 #define MANAGER_ANTI_ENTROPY_S 300
-#define MANAGER_JUNK_MAX       1000 /* unreadable keys remembered by name; more are only counted */
-#define MANAGER_REASON_SIZE    ERR_TEXT_SIZE
+#define MANAGER_JUNK_MAX                                                                           \
+	STORE_JUNK_MAX /* unreadable keys remembered by name; more are only counted */
+#define MANAGER_REASON_SIZE ERR_TEXT_SIZE
 
 enum manager_state {
 	MANAGER_WAIT_CONFIG,

@@ -228,8 +228,9 @@ void manager_forget(struct manager *m, struct manager_member *member)
 	drop(m, member);
 }
 
-void manager_add_junk(struct manager *m, const char *key, const char *reason)
+void manager_add_junk(struct manager *m, const char *given, const char *reason)
 {
+	auto_free char *key = xstrndup(given, STORE_JUNK_KEY_MAX);
 	struct manager_junk *j;
 
 	HASH_FIND_STR(m->junk, key, j);
@@ -243,11 +244,11 @@ void manager_add_junk(struct manager *m, const char *key, const char *reason)
 	if (HASH_COUNT(m->junk) >= MANAGER_JUNK_MAX)
 		return;
 	j = xcalloc(1, sizeof(*j));
-	j->key = xstrdup(key);
+	j->key = STEAL(key);
 	j->reason = xstrdup(reason);
 	j->seen = m->list_number;
 	HASH_ADD_KEYPTR(hh, m->junk, j->key, strlen(j->key), j);
-	manager_note(m, LOG_LEVEL_WARN, "lease-key-ignored", "key %s: %s", key, reason);
+	manager_note(m, LOG_LEVEL_WARN, "lease-key-ignored", "key %s: %s", j->key, reason);
 }
 
 static void drop_junk(struct manager *m, struct manager_junk *j)
@@ -258,8 +259,9 @@ static void drop_junk(struct manager *m, struct manager_junk *j)
 	free(j);
 }
 
-void manager_remove_junk(struct manager *m, const char *key)
+void manager_remove_junk(struct manager *m, const char *given)
 {
+	auto_free char *key = xstrndup(given, STORE_JUNK_KEY_MAX);
 	struct manager_junk *j;
 
 	HASH_FIND_STR(m->junk, key, j);
@@ -361,7 +363,7 @@ void manager_take_list(struct manager *m, int64_t now_ms, struct store_reply *re
 	for (size_t i = 0; i < reply->junk_len; i++)
 		manager_add_junk(m, reply->junk[i].key, reply->junk[i].reason);
 	manager_forget_junk(m, false);
-	m->junk_len = reply->junk_len;
+	m->junk_len = reply->junk_len + reply->junk_more;
 	if (m->first_list)
 		manager_note(m, LOG_LEVEL_INFO, "peers-listed", "%zu leases in the store",
 			     m->members.len);

@@ -17,6 +17,9 @@
 
 /* So many leases are used; a list of more is an error, and what is told beyond is set aside. */
 #define STORE_LEASES_MAX 65536
+/* So many unreadable keys are named, by so many bytes; more are only counted. */
+#define STORE_JUNK_MAX     1000
+#define STORE_JUNK_KEY_MAX 512
 
 struct store;
 struct event_base;
@@ -68,8 +71,9 @@ struct store_reply {
 	uint64_t config_revision; /* CONFIG, CONFIG_SET */
 	struct lease **leases;    /* LIST; entries may be taken out (set to NULL) */
 	size_t leases_len;
-	struct store_junk *junk; /* LIST */
+	struct store_junk *junk; /* LIST: the first STORE_JUNK_MAX */
 	size_t junk_len;
+	size_t junk_more;     /* LIST: and so many more */
 	struct lease *holder; /* CONFLICT, if known; CREATE, UPDATE: the lease as it stands now */
 	int64_t ttl_s;        /* CREATE, KEEPALIVE, TIME_LEFT */
 };

@@ -7,7 +7,8 @@
 #include "lib/secret.h"
 #include "stores/etcd/etcd_internal.h"
 
-#define REPLY_MAX_SIZE ((size_t)64 << 20)
+/* Of one message of a stream, or what comes of several at once. */
+#define DELIVERY_MAX_SIZE ((size_t)64 << 20)
 
 /* The gateway's prefix by server version: 3.4 and later, 3.3, 3.2. */
 static const char *const api_prefixes[] = { "/v3", "/v3beta", "/v3alpha" };
@@ -380,8 +381,9 @@ static void wait_for_login(struct etcd_call *call)
 /* Whether another member might answer what this one could not. */
 static bool worth_another_endpoint(const struct etcd_call *call, const struct etcd_result *result)
 {
-	return etcd_code_is_transient(result->code) && (!call->write || !result->reached) &&
-	       !call->pinned && call->attempts + 1 < call->client->endpoints_len;
+	return etcd_code_is_transient(result->code) && result->code != ETCD_TOO_LARGE &&
+	       (!call->write || !result->reached) && !call->pinned &&
+	       call->attempts + 1 < call->client->endpoints_len;
 }
 
 /* Whether it was refused for the lack of a token that is good now. */
@@ -403,6 +405,8 @@ static void on_answer(void *arg, const struct http_reply *http)
 	call->http = NULL;
 	if (http->code) {
 		result.reached = http->sent;
+		if (http->code == -EFBIG)
+			result.code = ETCD_TOO_LARGE;
 		snprintf(result.text, sizeof(result.text), "%s: %s",
 			 c->endpoints[call->endpoint].url, http->error);
 	} else {
@@ -437,7 +441,7 @@ static void on_answer(void *arg, const struct http_reply *http)
 	if (result.code != ETCD_OK)
 		note_failure(c, c->endpoints[call->endpoint].url,
 			     http->code ? http->error : result.text);
-	if (etcd_code_is_transient(result.code))
+	if (etcd_code_is_transient(result.code) && result.code != ETCD_TOO_LARGE)
 		etcd_client_leave(c, call->endpoint);
 	if (worth_another_endpoint(call, &result)) {
 		call->attempts++;
@@ -463,7 +467,7 @@ static void call_send(struct etcd_call *call)
 		.tls = &c->tls,
 		.connect_timeout_ms = c->connect_timeout_ms,
 		.timeout_ms = c->call_timeout_ms,
-		.max_reply_size = REPLY_MAX_SIZE,
+		.max_reply_size = ETCD_REPLY_MAX_SIZE,
 		.fresh = call->write,
 		.on_done = on_answer,
 		.arg = call,
@@ -517,7 +521,7 @@ struct http_call *etcd_client_stream(struct etcd_client *c, const char *path, co
 		.body_size = strlen(body),
 		.tls = &c->tls,
 		.connect_timeout_ms = c->connect_timeout_ms,
-		.max_reply_size = REPLY_MAX_SIZE,
+		.max_reply_size = DELIVERY_MAX_SIZE,
 		.on_data = on_data,
 		.on_done = on_done,
 		.arg = arg,

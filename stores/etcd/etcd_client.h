@@ -16,6 +16,9 @@
 #include "stores/etcd/etcd_options.h"
 
 #define ETCD_ENDPOINTS_MAX 32
+/* Of one answer. A value of 1.5 MiB, the largest that etcd takes unless told otherwise, is 2 MiB in
+ * it; a page of a thousand leases is half of one. */
+#define ETCD_REPLY_MAX_SIZE ((size_t)4 << 20)
 
 struct etcd_client;
 struct etcd_call;

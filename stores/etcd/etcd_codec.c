@@ -28,6 +28,7 @@ bool etcd_code_is_transient(int code)
 	case ETCD_UNAVAILABLE:
 	case ETCD_NOT_GRPC:
 	case ETCD_WRONG_MEMBER:
+	case ETCD_TOO_LARGE:
 		return true;
 	}
 	return false;

@@ -34,6 +34,8 @@ enum etcd_code {
 	/* The member that was asked does not do such things, being a learner or too old for them;
 	 * another may. Nothing was done. Code 14 until 3.5 and 9, that of many a thing, since. */
 	ETCD_WRONG_MEMBER = -2,
+	/* More came than is taken; the beginning says nothing. */
+	ETCD_TOO_LARGE = -3,
 };
 
 /* Whether it is about the server's state, not about the request: another server or another time may

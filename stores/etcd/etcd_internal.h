@@ -16,6 +16,8 @@
 #define ETCD_CALL_TIMEOUT_MS 10000
 #define ETCD_PROBE_MS        10000
 #define ETCD_MESSAGE_MAX     ((size_t)64 << 20)
+/* Keys of a list, leases or not: a cluster has no more, a server that is no etcd may. */
+#define ETCD_LIST_KEYS_MAX ((size_t)16 * STORE_LEASES_MAX)
 /* Questions of one lease each, of which people ask hundreds at once. */
 #define ETCD_TIME_LEFT_AT_ONCE 2
 
@@ -33,8 +35,9 @@ struct etcd_store {
 	char *subnets_end;
 	uint64_t cluster_id; /* of the cluster we first talked to, 0 before */
 	struct etcd_request *requests;
-	int64_t probe_ms;   /* ETCD_PROBE_MS; tests are in more of a hurry */
-	size_t message_max; /* ETCD_MESSAGE_MAX */
+	int64_t probe_ms;     /* ETCD_PROBE_MS; tests are in more of a hurry */
+	size_t message_max;   /* ETCD_MESSAGE_MAX */
+	size_t list_keys_max; /* ETCD_LIST_KEYS_MAX */
 	/* etcd_time_left.c */
 	TAILQ_HEAD(, etcd_request) waiting;
 	struct etcd_request *under_way[ETCD_TIME_LEFT_AT_ONCE];
@@ -63,6 +66,9 @@ struct etcd_request {
 	bool uncertain; /* the write was sent and its end not seen */
 	uint64_t list_revision;
 	uint64_t list_cluster;
+	char *page_from; /* where the page under way begins */
+	size_t page_from_size;
+	size_t page_len; /* keys of it at most */
 	size_t leases_cap;
 	size_t junk_cap;
 	bool waits; /* STORE_TIME_LEFT, for its turn */

@@ -7,6 +7,9 @@
 
 /* Keys of one page of a list: bounds what a large cluster costs in memory at once. */
 #define PAGE_LEN 1000
+/* A page of large values is larger than an answer may be, and asked for again with so many times
+ * fewer keys; each that was not makes the next one twice as long. */
+#define PAGE_SHRINKS 8
 /* A page of a list may find its revision compacted; the list then starts again, this often. */
 #define LIST_ATTEMPTS 4
 
@@ -69,6 +72,7 @@ static void request_free(struct etcd_request *r)
 	etcd_call_cancel(r->call);
 	store_reply_fini(&r->reply);
 	lease_free(r->lease);
+	free(r->page_from);
 	free(r->key);
 	free(r->value);
 	free(r);
@@ -193,17 +197,35 @@ static void list_add(struct etcd_request *r, const struct etcd_kv *kv)
 	if (lease) {
 		GROW(reply->leases, reply->leases_len, r->leases_cap);
 		reply->leases[reply->leases_len++] = lease;
+	} else if (reply->junk_len == STORE_JUNK_MAX) {
+		reply->junk_more++;
+		free(reason);
 	} else {
 		GROW(reply->junk, reply->junk_len, r->junk_cap);
-		reply->junk[reply->junk_len++] = (struct store_junk){ xstrdup(kv->key), reason };
+		reply->junk[reply->junk_len++] =
+			(struct store_junk){ xstrndup(kv->key, STORE_JUNK_KEY_MAX), reason };
 	}
 }
 
-static void list_page(struct etcd_request *r, const char *from, size_t from_size);
+static void on_page(void *arg, const struct etcd_result *result);
+
+/* Asks for the page from page_from on. */
+static void list_page(struct etcd_request *r)
+{
+	etcd_request_call(r, "kv/range",
+			  etcd_encode_range_from(r->page_from, r->page_from_size,
+						 r->store->subnets_end, r->page_len,
+						 r->list_revision),
+			  false, on_page);
+}
 
 static void list_start(struct etcd_request *r)
 {
-	list_page(r, r->store->subnets_prefix, strlen(r->store->subnets_prefix));
+	free(r->page_from);
+	r->page_from = xstrdup(r->store->subnets_prefix);
+	r->page_from_size = strlen(r->page_from);
+	r->page_len = PAGE_LEN;
+	list_page(r);
 }
 
 /* What the pages so far were of is gone. */
@@ -220,21 +242,70 @@ static void list_again(struct etcd_request *r, const char *why)
 	etcd_answer(r, STORE_UNAVAILABLE);
 }
 
+/* Nothing came of this page. */
+static void list_failed(struct etcd_request *r, const struct etcd_result *result)
+{
+	char key[80];
+
+	if (result->code == ETCD_OUT_OF_RANGE && r->list_revision) {
+		list_again(r, result->text);
+		return;
+	}
+	if (result->code == ETCD_TOO_LARGE && r->page_len > 1) {
+		r->page_len = MAX(r->page_len / PAGE_SHRINKS, (size_t)1);
+		list_page(r);
+		return;
+	}
+	if (result->code == ETCD_TOO_LARGE) {
+		snprintf(key, sizeof(key), "%s", r->page_from);
+		util_make_printable(key);
+		err_set(&r->reply.err, -EFBIG,
+			"etcd: list: the value of the key that follows %s is larger than %zu MiB",
+			key, ETCD_REPLY_MAX_SIZE >> 20);
+		etcd_answer(r, STORE_UNAVAILABLE);
+		return;
+	}
+	etcd_answer_failure(r, result);
+}
+
+/* Goes on behind a page: *ret_more. -EINVAL, -EFBIG: it leads nowhere, or everywhere. */
+static int list_go_on(struct etcd_request *r, const json_t *page, bool *ret_more)
+{
+	auto_free char *next = NULL;
+	size_t size = 0;
+	int order;
+
+	*ret_more = false;
+	if (etcd_decode_next_key(page, &next, &size, &r->reply.err) < 0)
+		return -EINVAL;
+	if (!next)
+		return 0;
+	order = memcmp(next, r->page_from, MIN(size, r->page_from_size));
+	if (order < 0 || (order == 0 && size <= r->page_from_size))
+		return err_set(&r->reply.err, -EINVAL,
+			       "etcd: list: a page that does not lead on: the server is no etcd");
+	if (r->reply.leases_len + r->reply.junk_len + r->reply.junk_more > r->store->list_keys_max)
+		return err_set(&r->reply.err, -EFBIG, "etcd: more than %zu keys under %s",
+			       r->store->list_keys_max, r->store->subnets_prefix);
+	free(r->page_from);
+	r->page_from = STEAL(next);
+	r->page_from_size = size;
+	r->page_len = MIN(r->page_len * 2, (size_t)PAGE_LEN);
+	*ret_more = true;
+	list_page(r);
+	return 0;
+}
+
 static void on_page(void *arg, const struct etcd_result *result)
 {
 	struct etcd_request *r = arg;
 	struct etcd_header header;
 	struct etcd_kvs kvs = { 0 };
-	auto_free char *next = NULL;
-	size_t next_size = 0;
+	bool more;
 
 	r->call = NULL;
-	if (result->code == ETCD_OUT_OF_RANGE && r->list_revision) {
-		list_again(r, result->text);
-		return;
-	}
 	if (result->code != ETCD_OK) {
-		etcd_answer_failure(r, result);
+		list_failed(r, result);
 		return;
 	}
 	header = etcd_decode_header(result->reply);
@@ -248,39 +319,23 @@ static void on_page(void *arg, const struct etcd_result *result)
 		r->list_cluster = header.cluster_id;
 	}
 	/* Asked for before this page is read, so that the server works on it meanwhile. */
-	if (etcd_decode_next_key(result->reply, &next, &next_size, &r->reply.err) < 0) {
-		etcd_answer(r, STORE_UNAVAILABLE);
-		return;
-	}
-	if (next)
-		list_page(r, next, next_size);
-	if (etcd_decode_range(result->reply, &header, &kvs, &r->reply.err) < 0) {
+	if (list_go_on(r, result->reply, &more) < 0 ||
+	    etcd_decode_range(result->reply, &header, &kvs, &r->reply.err) < 0) {
 		etcd_kvs_fini(&kvs);
 		etcd_answer(r, STORE_UNAVAILABLE);
-		return;
-	}
-	if (r->reply.leases_len + kvs.len > STORE_LEASES_MAX) {
-		err_set(&r->reply.err, -EFBIG, "etcd: more than %d leases under %s",
-			STORE_LEASES_MAX, r->store->subnets_prefix);
-		etcd_kvs_fini(&kvs);
-		etcd_answer(r, STORE_INVALID);
 		return;
 	}
 	for (size_t i = 0; i < kvs.len; i++)
 		list_add(r, &kvs.items[i]);
 	etcd_kvs_fini(&kvs);
-	if (!next) {
+	if (r->reply.leases_len > STORE_LEASES_MAX) {
+		err_set(&r->reply.err, -EFBIG, "etcd: more than %d leases under %s",
+			STORE_LEASES_MAX, r->store->subnets_prefix);
+		etcd_answer(r, STORE_INVALID);
+	} else if (!more) {
 		r->reply.revision = r->list_revision;
 		etcd_answer(r, STORE_OK);
 	}
-}
-
-static void list_page(struct etcd_request *r, const char *from, size_t from_size)
-{
-	etcd_request_call(r, "kv/range",
-			  etcd_encode_range_from(from, from_size, r->store->subnets_end, PAGE_LEN,
-						 r->list_revision),
-			  false, on_page);
 }
 
 enum store_status etcd_read_ttl(struct etcd_request *r, const struct etcd_result *result)
@@ -420,6 +475,7 @@ int etcd_store_new(struct event_base *base, struct http_client *http, const char
 	s->random = random;
 	s->probe_ms = ETCD_PROBE_MS;
 	s->message_max = ETCD_MESSAGE_MAX;
+	s->list_keys_max = ETCD_LIST_KEYS_MAX;
 	etcd_time_left_init(s);
 	s->prefix = xstrdup(clean);
 	s->config_key = xasprintf("%s%sconfig", clean, strcmp(clean, "/") == 0 ? "" : "/");

@@ -5,6 +5,7 @@ Promises: the data plane outlives the control plane; when the fault ends every k
 says ok while it does not know.
 """
 
+import pathlib
 import re
 import shutil
 import signal
@@ -12,7 +13,7 @@ import time
 
 import pytest
 
-from etcd import EtcdError
+from etcd import PREFIX, EtcdError
 from fabric import APART, FABRICCTL, SANITIZED
 from faults import Talking
 from netns import stays, wait_for
@@ -384,6 +385,23 @@ def test_garbage(lab, mode):
         t.proxy.set("pass")
         t.proxy.cut()
         t.converge_s = 20
+
+
+def test_a_list_of_large_values_and_much_junk(lab):
+    """Whoever may write below the prefix cannot keep a daemon from starting, nor make it large."""
+    lab.start_etcd()
+    lab.configure()
+    large = "x" * (1400 << 10)
+    for i in range(60):
+        lab.etcd.put(f"{PREFIX}/subnets/10.5.{i}.0-24", large)
+    lab.etcd.put_many((f"{PREFIX}/subnets/junk-{i:05}-{'y' * 200}", "{}") for i in range(20000))
+    h1 = lab.host()
+    h1.start_daemon()
+    status = h1.daemon.status()
+    assert status["lease"]["state"] == "held" and status["junkKeys"] == 20000
+    if not SANITIZED:
+        peak = re.search(r"VmHWM:\s+(\d+) kB", pathlib.Path(f"/proc/{h1.daemon.pid}/status").read_text())
+        assert int(peak[1]) < 64 << 10
 
 
 @pytest.mark.slow

@@ -473,9 +473,9 @@ static void test_replies_without_a_revision(void **state)
 static void test_which_failures_pass(void **state)
 {
 	(void)state;
-	static const int pass[] = { ETCD_CANCELLED, ETCD_UNKNOWN,     ETCD_DEADLINE_EXCEEDED,
-				    ETCD_ABORTED,   ETCD_INTERNAL,    ETCD_UNAVAILABLE,
-				    ETCD_NOT_GRPC,  ETCD_WRONG_MEMBER };
+	static const int pass[] = { ETCD_CANCELLED, ETCD_UNKNOWN,      ETCD_DEADLINE_EXCEEDED,
+				    ETCD_ABORTED,   ETCD_INTERNAL,     ETCD_UNAVAILABLE,
+				    ETCD_NOT_GRPC,  ETCD_WRONG_MEMBER, ETCD_TOO_LARGE };
 	static const int stay[] = { ETCD_OK,
 				    ETCD_INVALID_ARGUMENT,
 				    ETCD_NOT_FOUND,

@@ -50,122 +50,6 @@ static void test_absent_means_zero(void **state)
 	assert_null(answered(q, STORE_CONFLICT)->holder);
 }
 
-static void test_list_in_pages_of_one_revision(void **state)
-{
-	(void)state;
-	auto_rig r = rig_new(1, NULL);
-	auto_text one = kv("/f/subnets/10.5.1.0-24", "{\"PublicIP\":\"192.0.2.1\"}", 3, 3, 11);
-	auto_text junk = kv("/f/subnets/what", "{}", 4, 4, 0);
-	auto_text two = kv("/f/subnets/10.5.2.0-24", "{", 5, 6, 12);
-	auto_text first =
-		xasprintf(HEAD(7) ",\"kvs\":[%s,%s],\"more\":true,\"count\":\"3\"}", one, junk);
-	auto_text second = xasprintf(HEAD(9) ",\"kvs\":[%s],\"count\":\"3\"}", two);
-	auto_text from_start = etcd_encode_range("/f/subnets/", "/f/subnets0", 1000, 0);
-	auto_text from_there =
-		etcd_encode_range_from("/f/subnets/what", 16, "/f/subnets0", 1000, 7);
-	struct question *q = ask(r, STORE_LIST, NULL, 0);
-	const struct store_reply *got;
-
-	/* The first revision is compacted before the second page: once more from the start. */
-	reply(expect(r, 0, RANGE, from_start), 200, first);
-	reply(expect(r, 0, RANGE, from_there), 400,
-	      UNARY_ERROR("etcdserver: mvcc: required revision has been compacted", 11));
-	reply(expect(r, 0, RANGE, from_start), 200, first);
-	reply(expect(r, 0, RANGE, from_there), 200, second);
-	got = answered(q, STORE_OK);
-	assert_int_equal(got->revision, 7);
-	assert_int_equal(got->leases_len, 2);
-	assert_int_equal(got->leases[0]->id, 11);
-	assert_null(got->leases[0]->problem);
-	assert_int_equal(got->leases[1]->born, 5);
-	assert_int_equal(got->leases[1]->mod_revision, 6);
-	assert_non_null(got->leases[1]->problem);
-	assert_int_equal(got->junk_len, 1);
-	assert_string_equal(got->junk[0].key, "/f/subnets/what");
-}
-
-/* A key that goes on behind a NUL is another key than the lease's that it begins with. */
-static void test_list_with_a_key_that_hides_its_end(void **state)
-{
-	(void)state;
-	static const char key[] = "/f/subnets/10.5.1.0-24\0x";
-	auto_rig r = rig_new(1, NULL);
-	auto_text one = kv("/f/subnets/10.5.1.0-24", "{\"PublicIP\":\"192.0.2.1\"}", 3, 3, 11);
-	auto_text key64 = base64_encode(key, sizeof(key) - 1);
-	auto_text all =
-		xasprintf(HEAD(7) ",\"kvs\":[%s,{\"key\":\"%s\",\"value\":\"e30=\"}]}", one, key64);
-	struct question *q = ask(r, STORE_LIST, NULL, 0);
-	const struct store_reply *got;
-
-	reply(expect(r, 0, RANGE, NULL), 200, all);
-	got = answered(q, STORE_OK);
-	assert_int_equal(got->leases_len, 1);
-	assert_int_equal(got->leases[0]->id, 11);
-	assert_int_equal(got->junk_len, 1);
-	assert_string_equal(got->junk[0].key, "/f/subnets/10.5.1.0-24\\0x");
-}
-
-/* A cluster that takes another's place between two pages: half of each is no list. */
-static void test_list_of_one_cluster(void **state)
-{
-	(void)state;
-	auto_rig r = rig_new(1, NULL);
-	auto_text one = kv("/f/subnets/10.5.1.0-24", "{}", 3, 3, 11);
-	auto_text first = xasprintf(HEAD(7) ",\"kvs\":[%s],\"more\":true}", one);
-	auto_text from_start = etcd_encode_range("/f/subnets/", "/f/subnets0", 1000, 0);
-	struct question *q = ask(r, STORE_LIST, NULL, 0);
-
-	reply(expect(r, 0, RANGE, from_start), 200, first);
-	reply(expect(r, 0, RANGE, NULL), 200, HEAD_OF("5", 30) "}");
-	reply(expect(r, 0, RANGE, from_start), 200, HEAD_OF("5", 30) "}");
-	assert_int_equal(answered(q, STORE_OK)->leases_len, 0);
-	assert_int_equal(q->reply.revision, 30);
-}
-
-/* There is more, and nothing says where: what came so far is not all there is. */
-static void test_list_that_cannot_go_on(void **state)
-{
-	(void)state;
-	auto_rig r = rig_new(1, NULL);
-	struct question *q = ask(r, STORE_LIST, NULL, 0);
-
-	reply(expect(r, 0, RANGE, NULL), 200, HEAD(7) ",\"kvs\":[],\"more\":true}");
-	assert_contains(answered(q, STORE_UNAVAILABLE)->err.text, "no key to go on from");
-}
-
-/* The next page is under way when this one turns out to be of no use. */
-static void test_list_with_a_page_that_cannot_be_read(void **state)
-{
-	(void)state;
-	auto_rig r = rig_new(1, NULL);
-	auto_text one = kv("/f/subnets/10.5.1.0-24", "{}", 3, 3, 11);
-	auto_text first = xasprintf(HEAD(7) ",\"kvs\":[{\"key\":\"%%\"},%s],\"more\":true}", one);
-	auto_text from_there =
-		etcd_encode_range_from("/f/subnets/10.5.1.0-24", 23, "/f/subnets0", 1000, 7);
-	struct question *q = ask(r, STORE_LIST, NULL, 0);
-
-	reply(expect(r, 0, RANGE, NULL), 200, first);
-	assert_contains(answered(q, STORE_UNAVAILABLE)->err.text, "base64");
-	expect(r, 0, RANGE, from_there);
-}
-
-/* Compaction that is faster than we read is a trouble that passes. */
-static void test_list_that_never_ends(void **state)
-{
-	(void)state;
-	auto_rig r = rig_new(1, NULL);
-	auto_text one = kv("/f/subnets/10.5.1.0-24", "{}", 3, 3, 11);
-	auto_text first = xasprintf(HEAD(7) ",\"kvs\":[%s],\"more\":true}", one);
-	struct question *q = ask(r, STORE_LIST, NULL, 0);
-
-	for (int i = 0; i < 4; i++) {
-		reply(expect(r, 0, RANGE, NULL), 200, first);
-		reply(expect(r, 0, RANGE, NULL), 400,
-		      UNARY_ERROR("etcdserver: mvcc: required revision has been compacted", 11));
-	}
-	answered(q, STORE_UNAVAILABLE);
-}
-
 /*
  * HTTP 200 and an object, but not etcd's: to be taken for an empty store it would have to say so.
  */
@@ -533,12 +417,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_config),
 		cmocka_unit_test(test_absent_means_zero),
-		cmocka_unit_test(test_list_in_pages_of_one_revision),
-		cmocka_unit_test(test_list_with_a_key_that_hides_its_end),
-		cmocka_unit_test(test_list_of_one_cluster),
-		cmocka_unit_test(test_list_that_cannot_go_on),
-		cmocka_unit_test(test_list_with_a_page_that_cannot_be_read),
-		cmocka_unit_test(test_list_that_never_ends),
 		cmocka_unit_test(test_answers_of_others),
 		cmocka_unit_test(test_create_byte_for_byte),
 		cmocka_unit_test(test_update_keeps_the_lease),
