@@ -31,8 +31,12 @@ static void check_again(const struct last_known *k)
 /* A name without an id is not written. */
 static void drop_bare_name(struct lease *l)
 {
-	if (l && !l->node_id)
-		free(STEAL(l->node_name));
+	if (!l || l->node_id)
+		return;
+	/* In a compact lease the texts are part of its block. */
+	if (!l->compact)
+		free(l->node_name);
+	l->node_name = NULL;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

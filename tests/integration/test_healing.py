@@ -284,12 +284,15 @@ def test_what_happens_while_the_daemon_starts(lab, what, read):
     if read:
         MEANWHILE[what](h1.namespace, *objects)
     monitor = h1.monitor()
+    dumps = h1.daemon.metric("flannel_netlink_dumps_total")
     proxy.set("pass")
     h1.daemon.wait_peers(2)
     heals(lab, h1)
     if what == "nothing":
         assert h1.daemon.metric("flannel_netlink_writes_total") == 0
-        assert h1.daemon.metric("flannel_observations_total") == 1, "nothing was read twice"
+        # Addresses and routes of containers (8 dumps), then links and what has our mark. The guard's elements are not of
+        # this socket: they can be read once their table has been.
+        assert h1.daemon.metric("flannel_netlink_dumps_total") - dumps <= 10, "nothing was read twice"
         assert monitor.tunnel_events() == []
 
 
