@@ -102,24 +102,41 @@ static bool is_no_destination(const struct ip_addr *a)
 	return a->family == AF_INET ? a->b[0] == 0 : memcmp(a->b, mapped, sizeof(mapped)) == 0;
 }
 
+int backend_check_address(const char *key, const struct ip_addr *address,
+			  const struct ip_net *network, const struct ip_addr *local, struct err *e)
+{
+	char text[IP_ADDR_TEXT];
+
+	ip_addr_format(address, text);
+	if (ip_addr_is_loopback(address) || ip_addr_is_multicast(address) ||
+	    ip_addr_is_unspecified(address) || is_no_destination(address))
+		return err_set(e, -EINVAL, "%s is %s, must be a unicast address", key, text);
+	if (address->family == AF_INET && ip_addr_is_link_local(address) &&
+	    !ip_addr_is_link_local(local))
+		return err_set(e, -EINVAL,
+			       "%s is %s, a link-local address, and this host's is none", key,
+			       text);
+	if (ip_net_contains(network, address))
+		return err_set(e, -EINVAL, "%s is %s, inside the overlay network", key, text);
+	return 0;
+}
+
 int backend_check_public(const struct lease *peer, int family, const struct ip_net *network,
 			 const struct backend_host *host, struct err *e)
 {
 	const struct ip_addr *address = backend_public_address(peer, family);
+	const struct ip_addr *local = family == AF_INET ? &host->local_v4 : &host->local_v6;
 	const char *key = family == AF_INET ? "PublicIP" : "PublicIPv6";
 	char text[IP_ADDR_TEXT];
 
 	if (!ip_addr_is_set(address))
 		return err_set(e, -EINVAL, "%s is missing", key);
-	ip_addr_format(address, text);
-	if (ip_addr_is_loopback(address) || ip_addr_is_multicast(address) ||
-	    is_no_destination(address))
-		return err_set(e, -EINVAL, "%s is %s, must be a unicast address", key, text);
+	if (backend_check_address(key, address, network, local, e) < 0)
+		return e->code;
 	if (ip_addr_equal(address, family == AF_INET ? &host->public_v4 : &host->public_v6) ||
-	    ip_addr_equal(address, family == AF_INET ? &host->local_v4 : &host->local_v6))
-		return err_set(e, -EINVAL, "%s is %s, which is this host's own", key, text);
-	if (ip_net_contains(network, address))
-		return err_set(e, -EINVAL, "%s is %s, inside the overlay network", key, text);
+	    ip_addr_equal(address, local))
+		return err_set(e, -EINVAL, "%s is %s, which is this host's own", key,
+			       ip_addr_format(address, text));
 	return 0;
 }
 

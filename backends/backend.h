@@ -219,8 +219,16 @@ int backend_create(const struct network_config *config, struct backend **ret,
 void backend_free(struct backend *b);
 
 /*
+ * Whether packets between hosts can have this address, whatever they have it for: -EINVAL names the
+ * `key` it stands under and the reason. Not if it is not unicast or inside the overlay `network`, nor, in
+ * IPv4, link-local, unless this host's own one, `local`, is: then the underlay is one link.
+ */
+int backend_check_address(const char *key, const struct ip_addr *address,
+			  const struct ip_net *network, const struct ip_addr *local,
+			  struct err *e) MUST_CHECK;
+/*
  * A peer's address in one family that packets can be sent to: -EINVAL with the reason if it is
- * missing, not unicast, ours, or inside the overlay `network`.
+ * missing, not as above, or ours.
  */
 int backend_check_public(const struct lease *peer, int family, const struct ip_net *network,
 			 const struct backend_host *host, struct err *e) MUST_CHECK;

@@ -267,10 +267,14 @@ static int match_default_route(const struct facts *f, struct match *ret, struct 
 	return 0;
 }
 
+static bool is_given(const struct external_options *o)
+{
+	return o->iface.len || o->iface_regex.len || *o->iface_can_reach;
+}
+
 static int choose(const struct facts *f, const struct external_options *o, struct match *ret,
 		  struct err *e)
 {
-	bool given = o->iface.len || o->iface_regex.len || *o->iface_can_reach;
 	struct ip_addr public;
 	int rc;
 
@@ -285,7 +289,7 @@ static int choose(const struct facts *f, const struct external_options *o, struc
 	}
 	if (*o->iface_can_reach && match_can_reach(f, o->iface_can_reach, ret, e) == 0)
 		return 0;
-	if (given)
+	if (is_given(o))
 		return err_set(
 			e, -ENODEV,
 			"no external interface matches iface (%zu given, first \"%.40s\"), "
@@ -332,13 +336,14 @@ static int check_settled(const struct facts *f, const struct link_info *link,
 	return 0;
 }
 
-/* One family's local and public address. */
+/* One family's local and public address. `given`: the interface was chosen by the user. */
 static int settle(const struct facts *f, const struct link_info *link, int family,
-		  const struct ip_addr *matched, const char *public_text, struct ip_addr *ret_local,
-		  struct ip_addr *ret_public, struct err *e)
+		  const struct ip_addr *matched, bool given, const char *public_text,
+		  struct ip_addr *ret_local, struct ip_addr *ret_public, struct err *e)
 {
 	struct ip_addr local = *matched;
 	struct ip_addr public = { 0 };
+	char text[IP_ADDR_TEXT];
 
 	if (*public_text && ip_addr_parse(public_text, family, &public, e) < 0)
 		return e->code;
@@ -355,6 +360,13 @@ static int settle(const struct facts *f, const struct link_info *link, int famil
 			       family == AF_INET ? "IPv4" : "IPv6");
 	if (check_settled(f, link, &local, e) < 0)
 		return e->code;
+	/* What a host gives itself that found no DHCP server: good for one link, if for anything. */
+	if (family == AF_INET && ip_addr_is_link_local(&local) && !ip_addr_is_set(&public) &&
+	    !given)
+		return err_set(e, -ENODEV,
+			       "interface %s has no IPv4 address but %s, which is link-local; "
+			       "choose it with iface if all hosts are on that link",
+			       link->name, ip_addr_format(&local, text));
 	*ret_local = local;
 	*ret_public = ip_addr_is_set(&public) ? public : local;
 	return 0;
@@ -382,9 +394,11 @@ static int from_facts(const struct facts *f, const struct external_options *o, s
 	x.mtu_bytes = link->mtu_bytes;
 	snprintf(x.name, sizeof(x.name), "%s", link->name);
 	if (f->want_v4)
-		rc = settle(f, link, AF_INET, &m.v4, o->public_ip, &x.local_v4, &x.public_v4, e);
+		rc = settle(f, link, AF_INET, &m.v4, is_given(o), o->public_ip, &x.local_v4,
+			    &x.public_v4, e);
 	if (rc == 0 && f->want_v6)
-		rc = settle(f, link, AF_INET6, &m.v6, o->public_ipv6, &x.local_v6, &x.public_v6, e);
+		rc = settle(f, link, AF_INET6, &m.v6, is_given(o), o->public_ipv6, &x.local_v6,
+			    &x.public_v6, e);
 	if (rc < 0)
 		return rc;
 	x.segment_v4 = segment_of(f, x.ifindex, &x.local_v4);

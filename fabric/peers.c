@@ -127,7 +127,11 @@ static void take_objects(struct peers *ps, struct reconcile_owner *owner)
 		give_way(ps, (struct peer *)other);
 }
 
-/* The addresses a peer sends from: published and, behind NAT, source. */
+/*
+ * The addresses a peer sends from: published and, behind NAT, source. Of families that are in use,
+ * in which they have been judged. Behind another NAT a peer may well have our own address as its
+ * source; from there no packet comes with it.
+ */
 static void want_guard(struct peers *ps, const struct lease *l)
 {
 	const struct ip_addr *addrs[] = { &l->public_v4, &l->source_v4, &l->public_v6,
@@ -135,9 +139,12 @@ static void want_guard(struct peers *ps, const struct lease *l)
 
 	for (size_t i = 0; i < ARRAY_LEN(addrs); i++) {
 		uint8_t set = i < 2 ? TRAFFIC_PEERS : TRAFFIC_PEERS_V6;
+		bool enabled = i < 2 ? ps->place.v4.enabled : ps->place.v6.enabled;
+		const struct ip_addr *local = i < 2 ? &ps->place.local_v4 : &ps->place.local_v6;
 		struct kernel_object o;
 
-		if (!ip_addr_is_set(addrs[i]) || (i % 2 && ip_addr_equal(addrs[i], addrs[i - 1])))
+		if (!enabled || !ip_addr_is_set(addrs[i]) || ip_addr_equal(addrs[i], local) ||
+		    (i % 2 && ip_addr_equal(addrs[i], addrs[i - 1])))
 			continue;
 		o = kernel_element_addr(set, addrs[i]);
 		wants_add(&ps->wants, &o);

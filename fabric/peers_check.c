@@ -32,7 +32,8 @@ static int check_subnet(const struct network_family *n, const struct ip_net *sub
 }
 
 /* Nobody can be reached at the first and the last address of an IPv4 segment. */
-static int check_unicast(const struct ip_net *segment, const struct ip_addr *addr, struct err *e)
+static int check_unicast(const char *what, const struct ip_net *segment, const struct ip_addr *addr,
+			 struct err *e)
 {
 	char text[IP_ADDR_TEXT];
 	struct ip_net host = { *addr, segment->len };
@@ -42,10 +43,20 @@ static int check_unicast(const struct ip_net *segment, const struct ip_addr *add
 		return 0;
 	last = ip_addr_to_u128(&segment->addr) + ip_net_size(AF_INET, segment->len) - 1;
 	if (!ip_net_has_host_bits(&host) || ip_addr_to_u128(addr) == last)
-		return err_set(e, -EINVAL, "public address %s is the %s address of the underlay",
+		return err_set(e, -EINVAL, "%s address %s is the %s address of the underlay", what,
 			       ip_addr_format(addr, text),
 			       ip_net_has_host_bits(&host) ? "broadcast" : "network");
 	return 0;
+}
+
+/* Where its packets come from: the guard lets them in. The public address is the backend's to judge,
+ * where it uses one. */
+static int check_source(const char *key, const struct network_family *n,
+			const struct ip_addr *source, const struct ip_addr *local, struct err *e)
+{
+	if (!n->enabled || !ip_addr_is_set(source))
+		return 0;
+	return backend_check_address(key, source, &n->network, local, e);
 }
 
 int peers_check(const struct peers_place *place, const struct lease *l, struct err *e)
@@ -56,7 +67,10 @@ int peers_check(const struct peers_place *place, const struct lease *l, struct e
 		return err_set(e, -EINVAL, "%s", l->problem);
 	if (check_subnet(&place->v4, &l->subnet.v4, &place->local_v4, &place->segment_v4, e) < 0 ||
 	    check_subnet(&place->v6, &l->subnet.v6, &place->local_v6, &place->segment_v6, e) < 0 ||
-	    check_unicast(&place->segment_v4, &l->public_v4, e) < 0)
+	    check_unicast("public", &place->segment_v4, &l->public_v4, e) < 0 ||
+	    check_unicast("source", &place->segment_v4, &l->source_v4, e) < 0 ||
+	    check_source("Source", &place->v4, &l->source_v4, &place->local_v4, e) < 0 ||
+	    check_source("SourceIPv6", &place->v6, &l->source_v6, &place->local_v6, e) < 0)
 		return e->code;
 	if (subnet_overlaps(&l->subnet, &place->own))
 		return err_set(e, -EEXIST, "overlaps this host's own subnet %s",

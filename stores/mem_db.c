@@ -363,6 +363,7 @@ bool mem_db_grant(struct mem_db *db, int64_t now_ms, int64_t handle, int64_t ttl
 {
 	if (find_handle(db, handle))
 		return false;
+	ttl_s = MIN(ttl_s, STORE_TTL_MAX_S);
 	add_handle(db, handle, ttl_s, now_ms + ttl_s * 1000);
 	tell_step(db,
 		  &(struct mem_op){

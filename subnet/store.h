@@ -17,6 +17,8 @@
 
 /* So many leases are used; a list of more is an error, and what is told beyond is set aside. */
 #define STORE_LEASES_MAX 65536
+/* No lease lives longer, whatever its store says: etcd's own limit. */
+#define STORE_TTL_MAX_S INT64_C(9000000000)
 /* So many unreadable keys are named, by so many bytes; more are only counted. */
 #define STORE_JUNK_MAX     1000
 #define STORE_JUNK_KEY_MAX 512

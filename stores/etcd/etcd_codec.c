@@ -266,7 +266,8 @@ int64_t etcd_decode_ttl(const json_t *reply)
 {
 	const json_t *result = json_object_get(reply, "result");
 
-	return json_int64_lenient(json_object_get(result ? result : reply, "TTL"));
+	return MIN(json_int64_lenient(json_object_get(result ? result : reply, "TTL")),
+		   STORE_TTL_MAX_S);
 }
 
 const char *etcd_decode_token(const json_t *reply)

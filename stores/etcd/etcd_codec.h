@@ -12,6 +12,7 @@
 #define STORES_ETCD_CODEC_H
 
 #include "lib/json.h"
+#include "subnet/store.h"
 
 /* gRPC status codes that callers act on. */
 enum etcd_code {
@@ -103,7 +104,8 @@ int etcd_decode_next_key(const json_t *reply, char **ret, size_t *ret_size,
 /* Reply to one of the transactions above; on failure of the compare kvs has what was read. */
 int etcd_decode_txn(const json_t *reply, struct etcd_header *ret_header, bool *ret_succeeded,
 		    struct etcd_kvs *kvs, struct err *e) MUST_CHECK;
-/* TTL of a reply to grant, keepalive or timetolive; 0 or negative: the lease is gone. */
+/* TTL of a reply to grant, keepalive or timetolive, STORE_TTL_MAX_S at most; 0 or negative: the lease
+ * is gone. */
 int64_t etcd_decode_ttl(const json_t *reply);
 /* Borrowed; NULL if missing. */
 const char *etcd_decode_token(const json_t *reply);

@@ -82,6 +82,23 @@ def test_interface_that_comes_later(lab, host):
     assert chosen(lab, host) == ("late0", "203.0.113.77", "203.0.113.77")
 
 
+def test_a_link_local_address_is_taken_only_if_it_is_asked_for(lab):
+    """A host that found no DHCP server gives itself one; peers behind a router could not reach it."""
+    lab.start_etcd()
+    lab.configure()
+    host = lab.host()
+    host.namespace.ip_batch(
+        ["addr add 192.0.2.9/32 dev lo", "addr flush dev eth0", "addr add 169.254.7.7/16 dev eth0",
+         "route add 192.0.2.0/24 dev eth0 src 192.0.2.9", "route add default dev eth0"]
+    )  # fmt: skip
+    daemon = host.start_daemon(ready=False)
+    wait_for(lambda: "link-local; choose it with iface" in daemon.request("/readyz")[1], 5, "/readyz says so")
+    assert not lab.etcd.leases()
+    daemon.stop()
+    host.start_daemon("chosen", iface="eth0")
+    assert [l.json["PublicIP"] for l in lab.etcd.leases()] == ["169.254.7.7"]
+
+
 def test_no_default_route(lab):
     lab.start_etcd()
     lab.configure()

@@ -165,6 +165,22 @@ static void test_leases(void **state)
 	}
 }
 
+/* What is reckoned with in milliseconds must not overflow there. */
+static void test_lives_without_end(void **state)
+{
+	(void)state;
+	static const char *const ttls[] = { "9223372036854775807", "9223372036854775808",
+					    "99999999999999999999", "9000000001" };
+
+	for (size_t i = 0; i < ARRAY_LEN(ttls); i++) {
+		auto_free char *text = xasprintf("{\"TTL\":\"%s\"}", ttls[i]);
+		auto_json json_t *reply = NULL;
+
+		assert_int_equal(json_parse_object(text, strlen(text), &reply, NULL), 0);
+		assert_int_equal(etcd_decode_ttl(reply), STORE_TTL_MAX_S);
+	}
+}
+
 static void test_token(void **state)
 {
 	(void)state;
@@ -526,6 +542,7 @@ int main(void)
 		cmocka_unit_test(test_range),
 		cmocka_unit_test(test_transactions),
 		cmocka_unit_test(test_leases),
+		cmocka_unit_test(test_lives_without_end),
 		cmocka_unit_test(test_token),
 		cmocka_unit_test(test_errors_of_every_shape),
 		cmocka_unit_test(test_the_second_gateway),

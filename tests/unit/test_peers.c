@@ -3,136 +3,7 @@
  * fabric/peers: which leases are used follows from the leases alone, whatever order they came in;
  * and what many that want one slot cost.
  */
-#include "tests/unit/test.h"
-
-#include <errno.h>
-
-#include "fabric/peers.h"
-
-#define DEVICE 7
-
-static unsigned judged_calls;
-static unsigned news_calls;
-
-static void on_judged(void *arg UNUSED, struct peer *p UNUSED, bool used UNUSED, const char *news)
-{
-	judged_calls++;
-	news_calls += news != NULL;
-}
-
-static const struct peers_ops ops = { .judged = on_judged };
-
-struct rig {
-	struct network_config config;
-	struct backend *backend;
-	struct reconcile *reconcile;
-	struct peers *peers;
-};
-
-static void place(struct rig *r, const char *own)
-{
-	struct peers_place where = {
-		.backend = r->backend,
-		.v4 = r->config.v4,
-		.v6 = r->config.v6,
-		.local_v4 = test_addr("192.0.2.1"),
-		.segment_v4 = { test_addr("192.0.2.0"), 24 },
-		.devices_ok = true,
-	};
-	struct err e;
-
-	if (subnet_key_parse(own, &where.own, &e) < 0)
-		fail_msg("%s", e.text);
-	peers_set_place(r->peers, &where);
-	peers_judge(r->peers);
-}
-
-static void rig_init(struct rig *r, const char *config)
-{
-	const struct backend_host host = {
-		.node_id = "node-1",
-		.lower_ifindex = 3,
-		.lower_mtu_bytes = 1500,
-		.local_v4 = test_addr("192.0.2.1"),
-		.public_v4 = test_addr("192.0.2.1"),
-		.local_v6 = test_addr("2001:db8::1"),
-		.public_v6 = test_addr("2001:db8::1"),
-	};
-	struct err e;
-
-	if (network_config_parse(config, strlen(config), &r->config, &e) < 0 ||
-	    backend_create(&r->config, &r->backend, &e) < 0 ||
-	    r->backend->type->set_host(r->backend, &host, &e) < 0)
-		fail_msg("%s", e.text);
-	r->backend->type->device_is(r->backend, 0, DEVICE, &(struct mac_addr){ 0 });
-	if (r->config.v6.enabled)
-		r->backend->type->device_is(r->backend, 1, DEVICE + 1, &(struct mac_addr){ 0 });
-	r->reconcile = reconcile_new();
-	r->peers = peers_new(r->reconcile, &ops, NULL);
-}
-
-static void rig_fini(struct rig *r)
-{
-	peers_free(r->peers);
-	reconcile_free(r->reconcile);
-	backend_free(r->backend);
-	network_config_fini(&r->config);
-}
-
-#define auto_rig __attribute__((cleanup(rig_fini)))
-
-static struct lease *vxlan_lease(const char *key, uint64_t born, unsigned mac)
-{
-	struct lease *l = lease_new();
-	struct err e;
-
-	if (subnet_key_parse(key, &l->subnet, &e) < 0)
-		fail_msg("%s: %s", key, e.text);
-	l->born = born;
-	l->public_v4 = test_addr("192.0.2.3");
-	l->public_v6 = test_addr("2001:db8::3");
-	l->backend_type = xstrdup("vxlan");
-	l->backend_data = xasprintf("{\"VNI\":1,\"VtepMAC\":\"02:00:00:00:%02x:%02x\"}", mac >> 8,
-				    mac & 0xff);
-	l->backend_v6_data = xasprintf("{\"VNI\":1,\"VtepMAC\":\"02:00:00:01:%02x:%02x\"}",
-				       mac >> 8, mac & 0xff);
-	return l;
-}
-
-/* As the manager holds it. */
-static struct manager_member *member(const char *key, uint64_t born, unsigned mac)
-{
-	struct manager_member *m = xcalloc(1, sizeof(*m));
-
-	m->lease = vxlan_lease(key, born, mac);
-	return m;
-}
-
-static void member_free(struct manager_member *m)
-{
-	lease_free(m->lease);
-	free(m);
-}
-
-static void member_free_ref(struct manager_member **m)
-{
-	member_free(*m);
-}
-
-#define auto_member __attribute__((cleanup(member_free_ref)))
-
-static bool is_used(const struct peer *p)
-{
-	return !p->trouble && p->owner.first != 0;
-}
-
-static const char *reason_of(const struct rig *r, const struct peer *p)
-{
-	const char *reason;
-
-	peers_state(r->peers, p, &reason);
-	return reason;
-}
+#include "tests/unit/peers_rig.h"
 
 #define NETWORK "{\"Network\":\"10.0.0.0/8\"}"
 #define OWN     "10.250.0.0-24"
@@ -168,6 +39,75 @@ static void test_alone(void **state)
 	}
 	assert_int_equal(peers_counts(r.peers)->ignored, 0);
 	assert_int_equal(reconcile_counts(r.reconcile)->wanted[KERNEL_ROUTE], 0);
+}
+
+struct sought {
+	struct kernel_key key;
+	bool found;
+};
+
+static void on_wanted(void *arg, const struct kernel_object *o)
+{
+	struct sought *s = arg;
+
+	s->found |= memcmp(&o->key, &s->key, sizeof(s->key)) == 0;
+}
+
+/* Whether the guard would let packets of this address in. */
+static bool is_let_in(const struct rig *r, const char *address)
+{
+	struct ip_addr addr = test_addr(address);
+	struct sought s = { .key = kernel_element_addr(addr.family == AF_INET ? TRAFFIC_PEERS
+									      : TRAFFIC_PEERS_V6,
+						       &addr)
+					   .key };
+
+	reconcile_wanted_visit(r->reconcile, KERNEL_ELEMENT, on_wanted, &s);
+	return s.found;
+}
+
+/* What comes from nowhere, or from everywhere, is nobody's source. */
+static void test_sources(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *source;
+		const char *reason; /* "": used */
+		bool let_in;
+	} rows[] = {
+		{ "198.51.100.9", "", true },
+		{ "127.0.0.1", "Source is 127.0.0.1, must be a unicast address", false },
+		{ "255.255.255.255", "Source is 255.255.255.255, must be a unicast address",
+		  false },
+		{ "224.0.0.5", "unicast", false },
+		{ "0.0.0.9", "unicast", false },
+		{ "169.254.9.9", "Source is 169.254.9.9, a link-local address", false },
+		{ "10.7.7.7", "inside the overlay network", false },
+		{ "192.0.2.255", "broadcast address of the underlay", false },
+		/* Ours may be another's behind a NAT of its own, but is not let in. */
+		{ "192.0.2.1", "", false },
+		/* IPv6 is not in use. */
+		{ "::1", "", false },
+	};
+	auto_rig struct rig r;
+
+	rig_init(&r, NETWORK);
+	place_with(&r, OWN, true);
+	for (unsigned i = 0; i < ARRAY_LEN(rows); i++) {
+		auto_member struct manager_member *l = member("10.5.3.0-24", i + 1, i);
+		struct ip_addr source = test_addr(rows[i].source);
+		struct peer *p;
+
+		*(source.family == AF_INET ? &l->lease->source_v4 : &l->lease->source_v6) = source;
+		p = peers_add(r.peers, l);
+		peers_judge(r.peers);
+		if (rows[i].reason[0])
+			assert_contains(reason_of(&r, p), rows[i].reason);
+		assert_row(is_used(p) == !rows[i].reason[0], rows[i].source);
+		assert_row(is_let_in(&r, rows[i].source) == rows[i].let_in, rows[i].source);
+		assert_row(is_let_in(&r, "192.0.2.3") == is_used(p), rows[i].source);
+		peers_remove(r.peers, p);
+	}
 }
 
 /* The oldest has it, the second waits, and the third only wanted what the second would have. */
@@ -522,6 +462,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_alone),
+		cmocka_unit_test(test_sources),
 		cmocka_unit_test(test_a_chain),
 		cmocka_unit_test(test_another_type_keeps_its_subnet),
 		cmocka_unit_test(test_born_again),

@@ -134,6 +134,7 @@ static const struct {
 	{ V4_VALUE("255.255.255.255", GOOD_DATA), "PublicIP", "unicast" },
 	{ V4_VALUE("240.0.0.1", GOOD_DATA), "PublicIP is 240.0.0.1", "unicast" },
 	{ V4_VALUE("0.0.0.9", GOOD_DATA), "PublicIP is 0.0.0.9", "unicast" },
+	{ V4_VALUE("169.254.7.7", GOOD_DATA), "PublicIP is 169.254.7.7", "link-local" },
 	{ V4_VALUE("198.51.100.1", GOOD_DATA), "PublicIP is 198.51.100.1", "own" },
 	{ V4_VALUE("192.0.2.1", GOOD_DATA), "PublicIP is 192.0.2.1", "own" },
 	/* It would be sent through the tunnel that it is the end of. */
