@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 
 #include "lib/curl.h"
+#include "lib/http_error.h"
 
 /* A peer whose host died or was cut off is given up after about 20 s. */
 #define KEEPALIVE_IDLE_S     10
@@ -73,35 +74,9 @@ static int code_of(CURLcode result)
 	}
 }
 
-/*
- * There are two certificates, and libcurl's sentences do not say which one is meant. An alert about
- * one is the server's word about ours, and comes with OpenSSL's version and number of the error.
- * Returns NULL if the failure is another; Go's servers say no more than "bad certificate" of one
- * that has expired.
- */
-static char *explain_certificate(const struct http_call *call)
-{
-	static const char theirs[] = "SSL certificate problem: ";
-	const char *alert = strstr(call->error, " alert ");
-	int size;
-
-	if (strncmp(call->error, theirs, sizeof(theirs) - 1) == 0)
-		return xasprintf("the server's certificate is not accepted: %s",
-				 call->error + sizeof(theirs) - 1);
-	if (!alert || (!strstr(alert, "certificate") && !strstr(alert, "unknown ca")))
-		return NULL;
-	alert += strlen(" alert ");
-	size = (int)strcspn(alert, ",");
-	if (!call->cert_file)
-		return xasprintf("the server wants a certificate and we have none (%.*s)", size,
-				 alert);
-	return xasprintf("the server refuses our certificate (%.*s; has it expired?): %s", size,
-			 alert, call->cert_file);
-}
-
 static void finish(struct http_call *call, CURLcode result)
 {
-	auto_free char *explained = result == CURLE_OK ? NULL : explain_certificate(call);
+	auto_free char *explained = NULL;
 	struct http_reply reply = { 0 };
 	long os_errno = 0;
 	long sent = 0;
@@ -116,6 +91,8 @@ static void finish(struct http_call *call, CURLcode result)
 	if (result == CURLE_COULDNT_CONNECT &&
 	    curl.easy_getinfo(call->easy, CURLINFO_OS_ERRNO, &os_errno) == CURLE_OK && os_errno)
 		reply.error = strerror((int)os_errno);
+	else if (result != CURLE_OK)
+		explained = http_error_explain(result, reply.error, call->cert_file);
 	if (explained)
 		reply.error = explained;
 	if (call->too_large)
