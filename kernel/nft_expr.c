@@ -65,12 +65,12 @@ static void put_payload(struct nlmsghdr *hdr, uint32_t base, uint32_t offset, ui
 	expr_end(hdr, x);
 }
 
-static void put_cmp(struct nlmsghdr *hdr, bool not, const void *value, size_t size)
+static void put_cmp(struct nlmsghdr *hdr, bool inverted, const void *value, size_t size)
 {
 	struct expr x = expr_start(hdr, "cmp");
 
 	nft_put_be32(hdr, NFTA_CMP_SREG, NFT_REG_1);
-	nft_put_be32(hdr, NFTA_CMP_OP, not ? NFT_CMP_NEQ : NFT_CMP_EQ);
+	nft_put_be32(hdr, NFTA_CMP_OP, inverted ? NFT_CMP_NEQ : NFT_CMP_EQ);
 	nft_put_value(hdr, NFTA_CMP_DATA, value, size);
 	expr_end(hdr, x);
 }
@@ -89,13 +89,13 @@ static void put_mask(struct nlmsghdr *hdr, const void *mask, size_t size)
 	expr_end(hdr, x);
 }
 
-static void put_lookup(struct nlmsghdr *hdr, const char *set, bool not )
+static void put_lookup(struct nlmsghdr *hdr, const char *set, bool inverted)
 {
 	struct expr x = expr_start(hdr, "lookup");
 
 	mnl_attr_put_strz(hdr, NFTA_LOOKUP_SET, set);
 	nft_put_be32(hdr, NFTA_LOOKUP_SREG, NFT_REG_1);
-	nft_put_be32(hdr, NFTA_LOOKUP_FLAGS, not ? NFT_LOOKUP_F_INV : 0);
+	nft_put_be32(hdr, NFTA_LOOKUP_FLAGS, inverted ? NFT_LOOKUP_F_INV : 0);
 	expr_end(hdr, x);
 }
 
@@ -147,7 +147,7 @@ static void put_address(struct nlmsghdr *hdr, int family, bool source)
 			    source ? IPV6_SOURCE : IPV6_DESTINATION, 16, NFT_REG_1);
 }
 
-static void put_net(struct nlmsghdr *hdr, const struct ip_net *net, bool source, bool not )
+static void put_net(struct nlmsghdr *hdr, const struct ip_net *net, bool source, bool inverted)
 {
 	struct ip_net masked = ip_net_masked(net);
 	unsigned bits = ip_family_bits(net->addr.family);
@@ -161,7 +161,7 @@ static void put_net(struct nlmsghdr *hdr, const struct ip_net *net, bool source,
 			mask[i / 8] |= (uint8_t)(0x80 >> i % 8);
 		put_mask(hdr, mask, size);
 	}
-	put_cmp(hdr, not, masked.addr.b, size);
+	put_cmp(hdr, inverted, masked.addr.b, size);
 }
 
 /* In a header of this protocol, that many bytes at that place. */

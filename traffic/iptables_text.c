@@ -65,13 +65,13 @@ static const char *target(enum nft_action action)
 	abort();
 }
 
-static void put_net(struct text *t, const char *flag, const struct ip_net *net, bool not )
+static void put_net(struct text *t, const char *flag, const struct ip_net *net, bool inverted)
 {
 	struct ip_net masked = ip_net_masked(net);
 	char text[IP_NET_TEXT];
 
 	if (ip_net_is_set(net))
-		put(t, " %s%s %s", not ? "! " : "", flag, ip_net_format(&masked, text));
+		put(t, " %s%s %s", inverted ? "! " : "", flag, ip_net_format(&masked, text));
 }
 
 static void put_rule(struct text *t, const struct nft_rule *r, const char *chain)

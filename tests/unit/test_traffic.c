@@ -35,11 +35,11 @@ struct packet {
 		.verdict = (verdict_), __VA_ARGS__                                                 \
 	}
 
-static bool net_matches(const struct ip_net *net, const char *text, bool not )
+static bool net_matches(const struct ip_net *net, const char *text, bool inverted)
 {
 	struct ip_addr a = test_addr(text);
 
-	return !ip_net_is_set(net) || ip_net_contains(net, &a) != not ;
+	return !ip_net_is_set(net) || ip_net_contains(net, &a) != inverted;
 }
 
 static bool matches(const struct nft_rule *r, const struct packet *p)
