@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rules of the house that a machine can check. Each function below is one check: it yields complaints.
 
-A check that returns None was not possible here (for instance, the plugin is not built) and counts as skipped.
+A check that returns None was not possible here (for instance, the plugin is not built) and counts as skipped; so does
+one that raises NotHere, which says why.
 """
 
 import ast
@@ -52,10 +53,17 @@ CPPCHECK_SUPPRESS = [
     "readdirCalled",  # there is one thread
     "strtokCalled",
 ]
+# Other versions format otherwise and suspect other lines: only these judge.
+CLANG_FORMAT_VERSION = "14"
+CPPCHECK_VERSION = "2.10"
 FILE_MAX_LINES = 600
 FUNCTION_MAX_LINES = 60
 
 SKIPPED_DIRECTORIES = {".git", "__pycache__", ".pytest_cache"}
+
+
+class NotHere(Exception):
+    """A check cannot be made on this machine; the text says why."""
 
 
 def tree(*suffixes):
@@ -94,7 +102,16 @@ def run(command):
     return result.returncode, result.stdout
 
 
+def only_version(wanted, *command):
+    """Another version's findings are no failures."""
+    _, output = run([*command, "--version"])
+    found = re.search(r"\d+(\.\d+)*", output)
+    if not found or not f"{found[0]}.".startswith(f"{wanted}."):
+        raise NotHere(f"{command[0]} {wanted} judges, here is {found[0] if found else output.strip()}")
+
+
 def clang_format():
+    only_version(CLANG_FORMAT_VERSION, "clang-format")
     files = [str(p) for p in c_files()]
     status, output = run(["clang-format", "--dry-run", "-Werror", *files])
     if status:
@@ -228,6 +245,7 @@ def programs_link_little():
 
 
 def cppcheck():
+    only_version(CPPCHECK_VERSION, "cppcheck")
     directories = [d for d in [*LAYERS, "stores/etcd", "tests/unit", "tests/fuzz"] if list((ROOT / d).glob("*.c"))]
     cache = BUILD / "tests" / "cppcheck"
     cache.mkdir(parents=True, exist_ok=True)
@@ -276,11 +294,13 @@ CHECKS = [
 
 
 def run_all():
-    """(name, result) of each check: "" if all is well, None if it was not possible, else the complaints."""
+    """(name, result) of each check: "" if all is well, NotHere or None if it was not possible, else the complaints."""
     for check in CHECKS:
         try:
             complaints = check()
             result = None if complaints is None else "\n".join(complaints)
+        except NotHere as reason:
+            result = reason
         except OSError as error:
             result = f"{error}"
         yield check.__name__.replace("_", " "), result

@@ -155,6 +155,9 @@ def run_lint():
     for name, result in lint.run_all():
         if result is None:
             total += Count(skipped=1)
+        elif isinstance(result, lint.NotHere):
+            total += Count(skipped=1)
+            sys.stdout.write(f"lint: {name}: skipped: {result}\n")
         elif result == "":
             total += Count(passed=1)
         else:
