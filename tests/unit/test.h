@@ -16,6 +16,12 @@
 
 #include "lib/addr.h"
 
+/* cmocka 2.0 wants to be told whether the numbers have a sign. */
+#ifdef assert_uint_in_range
+#undef assert_in_range
+#define assert_in_range(value, minimum, maximum) assert_uint_in_range(value, minimum, maximum)
+#endif
+
 /* Fails with both texts unless `text` contains `part`. */
 #define assert_contains(text, part)                                                                \
 	do {                                                                                       \
