@@ -143,6 +143,9 @@ def podman():
     with Host() as host:
         client = Podman(host)
         try:
+            asked = client.run("info", check=False)
+            if "cni support is not enabled" in asked.stderr:
+                pytest.skip("this podman is built without CNI, it has netavark only")
             client.run("load", "-i", str(host.directory / "image.tar"))
             plain = client.run("run", "--rm", "--network", "none", IMAGE, "true", check=False)
             if plain.returncode:

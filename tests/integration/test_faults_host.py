@@ -3,6 +3,7 @@
 
 import os
 import pathlib
+import shutil
 import signal
 import socket
 
@@ -58,6 +59,15 @@ def mounted(daemon, directory, options, fill=False):
     daemon.wrapper = ["sh", "-c", script, "sh", options, str(directory)]
 
 
+def with_machine_id(daemon):
+    """A minimal system has none yet: the daemon sees a copy of /etc with one."""
+    etc = daemon.directory / "etc"
+    shutil.copytree("/etc", etc, symlinks=True, ignore=lambda directory, names: names if directory != "/etc" else [])
+    (etc / "machine-id").unlink(missing_ok=True)
+    (etc / "machine-id").write_text("0123456789abcdef0123456789abcdef\n")
+    daemon.wrapper = ["sh", "-c", 'mount --bind "$1" /etc || exit 99; shift; exec "$@"', "sh", str(etc), *daemon.wrapper]
+
+
 def inside(daemon, path):
     return pathlib.Path(f"/proc/{daemon.pid}/root{path}")
 
@@ -72,6 +82,7 @@ def test_disk_full(lab):
     full = daemon.directory / "full"
     daemon.flags |= {"subnet_file": full / "subnet.env", "state_dir": full / "state"}
     mounted(daemon, full, "size=64k", fill=True)
+    with_machine_id(daemon)
     daemon.start()
     wait_for(lambda: "subnet.env" in daemon.request("/readyz")[1], 10, "/readyz names the file")
     status = daemon.wait_status(lambda s: "subnet-file" in {p["name"] for p in s["problems"]}, 5, "subnet-file")

@@ -154,12 +154,7 @@ def test_old_snapshot_restored(lab, members):
         t.etcd.generation += 1
         for member in t.etcd.members:
             shutil.rmtree(member.directory)
-            t.etcd.namespace.run(
-                "env", "ETCDCTL_API=3", "etcdctl", "snapshot", "restore", snapshot,
-                "--name", member.name, "--data-dir", member.directory, "--initial-advertise-peer-urls", member.peer,
-                "--initial-cluster", ",".join(f"{m.name}={m.peer}" for m in t.etcd.members),
-                "--initial-cluster-token", f"token-{t.etcd.generation}",
-            )  # fmt: skip
+            t.etcd.restore(member, snapshot)
         t.etcd.start()
         t.told("peers-kept", deadline_s=15)
         wait_for(lambda: t.etcd.get(h3.daemon.key()), 15, "h3 has claimed its subnet again")
