@@ -111,3 +111,10 @@ check: deps
 	@for part in lint unit sim-check fuzz integration; do \
 		$(MAKE) --no-print-directory $$part || $(RUN) broken $${part%-check}; done
 	@$(RUN) total
+
+# README's commands on a minimal Debian of another suite, from a fresh clone of the present commit.
+# COMMANDS="'make unit'" for something else.
+SUITE ?= trixie
+.PHONY: check-debian
+check-debian:
+	@tests/debian.sh '$(SUITE)' $(COMMANDS)
