@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Entries of a VXLAN device's forwarding database: behind which host a MAC address is. Source:
+/* Entries of a tunnel device's forwarding database: behind which host a MAC address is. Source:
  * linux/neighbour.h. */
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
@@ -54,7 +54,7 @@ static void encode(enum kernel_verb verb, const struct kernel_object *o, struct 
 
 /*
  * By an address over an entry with a nexthop object, CREATE | REPLACE is acknowledged and does
- * nothing (6.1 to 7.2): vxlan_fdb_update looks for a remote of that address in it. Nobody loses by
+ * nothing (6.1 to 7.2): the driver looks for a remote of that address in it. Nobody loses by
  * the moment without an entry, since it led elsewhere.
  */
 static void write_fdb(struct kernel_batch *b, enum kernel_verb verb, const struct kernel_object *o,

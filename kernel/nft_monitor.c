@@ -2,62 +2,29 @@
 /* The kernel's notifications about nf_tables. */
 #include "kernel/nft_internal.h"
 
-#include <errno.h>
-#include <linux/filter.h>
+#include "kernel/listener.h"
 
 /* A flush of a ruleset with ten thousand elements fits; more is an overrun, which is no harm. */
 #define RECEIVE_BUFFER_BYTES (2 * 1024 * 1024)
-#define READ_SIZE            (32 * 1024)
 
 struct nft_monitor {
-	struct mnl_socket *socket;
-	char buffer[READ_SIZE];
+	struct listener *listener;
+	/* During nft_monitor_read. */
+	const struct nft_monitor_ops *ops;
+	void *arg;
 };
-
-/* Drops, in the kernel, what `port_id` caused. */
-static int filter(int fd, uint32_t port_id)
-{
-	/* Classic BPF loads words in network order, the header is in host order. */
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct nlmsghdr, nlmsg_pid)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htonl(port_id), 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, 0),
-		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
-	};
-	struct sock_fprog program = { ARRAY_LEN(code), code };
-
-	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
-}
-
-static int open_socket(struct nft_monitor *m, uint32_t ignore_port_id)
-{
-	int size = RECEIVE_BUFFER_BYTES;
-	int group = NFNLGRP_NFTABLES;
-	int fd;
-
-	m->socket = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (!m->socket)
-		return -errno;
-	fd = mnl_socket_get_fd(m->socket);
-	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
-		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
-	if (filter(fd, ignore_port_id) < 0 ||
-	    mnl_socket_bind(m->socket, 0, MNL_SOCKET_AUTOPID) < 0 ||
-	    mnl_socket_setsockopt(m->socket, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) < 0)
-		return -errno;
-	return 0;
-}
 
 int nft_monitor_open(uint32_t ignore_port_id, struct nft_monitor **ret, struct err *e)
 {
-	struct nft_monitor *m = xcalloc(1, sizeof(*m));
-	int rc = open_socket(m, ignore_port_id);
+	static const int groups[] = { NFNLGRP_NFTABLES };
+	struct listener *listener;
+	int rc = listener_open(NETLINK_NETFILTER, groups, ARRAY_LEN(groups), ignore_port_id,
+			       RECEIVE_BUFFER_BYTES, &listener, e);
 
-	if (rc < 0) {
-		nft_monitor_close(m);
-		return err_sys(e, rc, "nftables monitor");
-	}
-	*ret = m;
+	if (rc < 0)
+		return err_wrap(e, "nftables");
+	*ret = xcalloc(1, sizeof(**ret));
+	(*ret)->listener = listener;
 	return 0;
 }
 
@@ -65,22 +32,22 @@ void nft_monitor_close(struct nft_monitor *m)
 {
 	if (!m)
 		return;
-	if (m->socket)
-		mnl_socket_close(m->socket);
+	listener_close(m->listener);
 	free(m);
 }
 
 int nft_monitor_fd(const struct nft_monitor *m)
 {
-	return mnl_socket_get_fd(m->socket);
+	return listener_fd(m->listener);
 }
 
 _Static_assert(NFTA_TABLE_NAME == 1 && NFTA_CHAIN_TABLE == 1 && NFTA_RULE_TABLE == 1 &&
 		       NFTA_SET_TABLE == 1 && NFTA_SET_ELEM_LIST_TABLE == 1 && NFTA_OBJ_TABLE == 1,
 	       "the table's name comes first in all messages");
 
-static void deliver(const struct nlmsghdr *hdr, const struct nft_monitor_ops *ops, void *arg)
+static void on_message(void *arg, const struct nlmsghdr *hdr)
 {
+	const struct nft_monitor *m = arg;
 	const struct nfgenmsg *gen = mnl_nlmsg_get_payload(hdr);
 	struct nft_change change = { .chain = "", .set = "", .hdr = hdr };
 
@@ -92,9 +59,9 @@ static void deliver(const struct nlmsghdr *hdr, const struct nft_monitor_ops *op
 	change.table = nft_text(nft_find(hdr, NFTA_TABLE_NAME));
 	switch (change.message) {
 	case NFT_MSG_NEWGEN:
-		if (ops->finished)
-			ops->finished(arg, nft_be32(nft_find(hdr, NFTA_GEN_PROC_PID)),
-				      nft_text(nft_find(hdr, NFTA_GEN_PROC_NAME)));
+		if (m->ops->finished)
+			m->ops->finished(m->arg, nft_be32(nft_find(hdr, NFTA_GEN_PROC_PID)),
+					 nft_text(nft_find(hdr, NFTA_GEN_PROC_NAME)));
 		return;
 	case NFT_MSG_NEWCHAIN:
 	case NFT_MSG_DELCHAIN:
@@ -114,7 +81,14 @@ static void deliver(const struct nlmsghdr *hdr, const struct nft_monitor_ops *op
 		change.set = nft_text(nft_find(hdr, NFTA_SET_ELEM_LIST_SET));
 		break;
 	}
-	ops->changed(arg, &change);
+	m->ops->changed(m->arg, &change);
+}
+
+static void on_overrun(void *arg)
+{
+	const struct nft_monitor *m = arg;
+
+	m->ops->overrun(m->arg);
 }
 
 void nft_change_elements(const struct nft_change *change, size_t key_size, nft_element_fn *visit,
@@ -126,27 +100,10 @@ void nft_change_elements(const struct nft_change *change, size_t key_size, nft_e
 unsigned nft_monitor_read(struct nft_monitor *m, unsigned max, const struct nft_monitor_ops *ops,
 			  void *arg)
 {
-	unsigned count = 0;
+	static const struct listener_ops listener_ops = { .message = on_message,
+							  .overrun = on_overrun };
 
-	while (count < max) {
-		const struct nlmsghdr *hdr;
-		ssize_t n = mnl_socket_recvfrom(m->socket, m->buffer, sizeof(m->buffer));
-		int left = (int)n;
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && (errno == ENOBUFS || errno == ENOSPC)) {
-			ops->overrun(arg);
-			count++;
-			continue;
-		}
-		if (n <= 0)
-			break;
-		for (hdr = (void *)m->buffer; mnl_nlmsg_ok(hdr, left);
-		     hdr = mnl_nlmsg_next(hdr, &left)) {
-			deliver(hdr, ops, arg);
-			count++;
-		}
-	}
-	return count;
+	m->ops = ops;
+	m->arg = arg;
+	return listener_read(m->listener, max, &listener_ops, m);
 }

@@ -10,7 +10,7 @@
 /* "10.5.3.0/24: web1 at 192.0.2.3" */
 const char *peer_news_who(const struct lease *l, char buf[static PEER_NEWS_SIZE]);
 /*
- * "10.5.3.0/24: public address 192.0.2.3 -> 192.0.2.4, backend vxlan -> host-gw"; NULL if nothing
+ * "10.5.3.0/24: public address 192.0.2.3 -> 192.0.2.4, backend alloc -> host-gw"; NULL if nothing
  * that matters to a reader is another.
  */
 const char *peer_news_changes(const struct lease *old, const struct lease *now,
