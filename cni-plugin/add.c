@@ -189,9 +189,9 @@ static int open_pool(const struct add *a, struct pool **ret, struct err *e)
 	pool_counts_fn *counts = a->n->needs_fabric ? NULL : is_on_our_bridge;
 	auto_pool struct pool *pool = NULL;
 
-	if (pool_open(a->config->pool_dir, true, &pool, e) < 0 ||
-	    pool_look_beside(pool, counts, (void *)a, e) < 0)
+	if (pool_open(a->config->pool_dir, true, &pool, e) < 0)
 		return cni_classify(e, CNI_STATE);
+	pool_look_beside(pool, counts, (void *)a);
 	*ret = STEAL(pool);
 	return 0;
 }
@@ -306,7 +306,7 @@ static int answer(const struct add *a, const json_t *json, struct err *e)
 
 	if (a->answer(json) < 0)
 		return cni_error(e, CNI_IO, "error writing to stdout");
-	if (store_complete(a->store, a->record, &why) < 0)
+	if (store_complete(a->store, &why) < 0)
 		log_warn("record-unmarked", "%s", why.text);
 	return 0;
 }

@@ -67,8 +67,9 @@ static bool is_in_use(const struct netconf *n, const struct ip_net *net)
 	auto_pool struct pool *p = NULL;
 	struct err ignored;
 
-	if (pool_open(dir, true, &p, &ignored) < 0 || pool_look_beside(p, NULL, NULL, &ignored) < 0)
+	if (pool_open(dir, true, &p, &ignored) < 0)
 		return true;
+	pool_look_beside(p, NULL, NULL);
 	search_in(&s, p);
 	pool_list_beside(p, search_beside, &s);
 	return s.found;

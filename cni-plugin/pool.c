@@ -27,8 +27,8 @@ struct beside {
 };
 
 struct pool {
-	char *path;  /* for messages */
-	int base_fd; /* of all networks, locked; -1 */
+	char *path; /* for messages */
+	DIR *base;  /* of all networks, locked; NULL */
 	int dir_fd;
 	int lock_fd;
 	struct beside *beside;
@@ -50,10 +50,10 @@ static int lock_base(struct pool *p, struct err *e)
 {
 	auto_free char *base = base_of(p->path);
 
-	p->base_fd = open(base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (p->base_fd < 0)
+	p->base = opendir(base);
+	if (!p->base)
 		return err_sys(e, -errno, "%s", base);
-	return lock_file(p->base_fd, POOL_LOCK_TIMEOUT_S, e) < 0 ? err_wrap(e, "%s", base) : 0;
+	return lock_file(dirfd(p->base), POOL_LOCK_TIMEOUT_S, e) < 0 ? err_wrap(e, "%s", base) : 0;
 }
 
 int pool_open(const char *dir, bool create, struct pool **ret, struct err *e)
@@ -62,7 +62,7 @@ int pool_open(const char *dir, bool create, struct pool **ret, struct err *e)
 	int rc;
 
 	p->path = xstrdup(dir);
-	p->base_fd = p->dir_fd = p->lock_fd = -1;
+	p->dir_fd = p->lock_fd = -1;
 	if (create && access(dir, F_OK) < 0 && file_make_directories(dir, 0755, e) < 0)
 		return cni_classify(e, CNI_STATE);
 	if (create && lock_base(p, e) < 0)
@@ -93,7 +93,8 @@ void pool_close(struct pool *p)
 	free(p->beside);
 	util_close(&p->lock_fd);
 	util_close(&p->dir_fd);
-	util_close(&p->base_fd);
+	if (p->base)
+		closedir(p->base);
 	free(p->path);
 	free(p);
 }
@@ -190,23 +191,16 @@ static bool is_taken(struct pool *p, const struct ip_addr *a)
 	return is_reserved(p->dir_fd, name) || is_taken_beside(p, name);
 }
 
-int pool_look_beside(struct pool *p, pool_counts_fn *counts, void *arg, struct err *e)
+void pool_look_beside(struct pool *p, pool_counts_fn *counts, void *arg)
 {
 	const char *own = strrchr(p->path, '/');
 	const struct dirent *entry;
-	int fd = openat(p->base_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	int fd;
 
-	if (!dir) {
-		int code = -errno;
-
-		util_close(&fd);
-		return err_sys(e, code, "beside %s", p->path);
-	}
-	while ((entry = readdir(dir)) && p->beside_len < POOL_OTHERS_MAX) {
+	while ((entry = readdir(p->base)) && p->beside_len < POOL_OTHERS_MAX) {
 		if (!cni_is_identifier(entry->d_name) || strcmp(entry->d_name, own + 1) == 0)
 			continue;
-		fd = openat(p->base_fd, entry->d_name,
+		fd = openat(dirfd(p->base), entry->d_name,
 			    O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 		if (fd < 0)
 			continue;
@@ -214,10 +208,8 @@ int pool_look_beside(struct pool *p, pool_counts_fn *counts, void *arg, struct e
 		p->beside[p->beside_len++] =
 			(struct beside){ .network = xstrdup(entry->d_name), .dir_fd = fd };
 	}
-	closedir(dir);
 	p->counts = counts;
 	p->counts_arg = arg;
-	return 0;
 }
 
 void pool_list_beside(struct pool *p,
@@ -302,9 +294,13 @@ int pool_choose(struct pool *p, const struct range_set *set, size_t set_index,
 
 static int write_owner(int fd, const struct pool_owner *owner)
 {
-	int n = dprintf(fd, "%s\r\n%s", owner->container_id, owner->ifname);
+	auto_free char *text = xasprintf("%s\r\n%s", owner->container_id, owner->ifname);
+	ssize_t size = (ssize_t)strlen(text);
+	ssize_t n = write(fd, text, (size_t)size);
 
-	return n < 0 ? -errno : 0;
+	if (n < 0)
+		return -errno;
+	return n == size ? 0 : -ENOSPC;
 }
 
 /* -EOPNOTSUPP where the file system has no files without a name. */

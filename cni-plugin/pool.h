@@ -52,7 +52,7 @@ void pool_close(struct pool *p);
  * and `counts` says that this matters; NULL: always. `arg` lives until pool_close.
  */
 typedef bool pool_counts_fn(void *arg, const char *network, const struct pool_owner *owner);
-int pool_look_beside(struct pool *p, pool_counts_fn *counts, void *arg, struct err *e) MUST_CHECK;
+void pool_look_beside(struct pool *p, pool_counts_fn *counts, void *arg);
 
 /* Calls `visit` with the directory and the name of each of these networks. */
 void pool_list_beside(struct pool *p,

@@ -90,8 +90,8 @@ int store_read(struct store *s, const char *container_id, const char *ifname, st
 	       struct err *e) MUST_CHECK;
 /* Writes or replaces; r->complete is false. */
 int store_write(struct store *s, const struct record *r, struct err *e) MUST_CHECK;
-/* Marks the record that was written as complete. */
-int store_complete(struct store *s, const struct record *r, struct err *e) MUST_CHECK;
+/* Marks the record that was written last as complete. */
+int store_complete(struct store *s, struct err *e) MUST_CHECK;
 /* Also succeeds where there is none. */
 int store_remove(struct store *s, const char *container_id, const char *ifname,
 		 struct err *e) MUST_CHECK;

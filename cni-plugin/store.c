@@ -25,6 +25,8 @@ struct store {
 	char *path;
 	int dir_fd;
 	int lock_fd;
+	int written_fd; /* the record written last; -1 */
+	off_t mark;     /* where it says that it is not complete */
 };
 
 static int open_directory(const char *path, bool create, int *ret, struct err *e)
@@ -49,7 +51,7 @@ int store_open(const char *data_dir, const char *network, bool create, struct st
 	auto_close int base_fd = -1;
 	auto_free char *name = xasprintf("@%s", network);
 
-	s->dir_fd = s->lock_fd = -1;
+	s->dir_fd = s->lock_fd = s->written_fd = -1;
 	s->path = xasprintf("%s/@%s", data_dir, network);
 	if (open_directory(data_dir, create, &base_fd, e) < 0)
 		return e->code;
@@ -66,6 +68,7 @@ void store_close(struct store *s)
 {
 	if (!s)
 		return;
+	util_close(&s->written_fd);
 	util_close(&s->lock_fd);
 	util_close(&s->dir_fd);
 	free(s->path);
@@ -185,6 +188,7 @@ int store_write(struct store *s, const struct record *r, struct err *e)
 {
 	auto_json json_t *j = record_to_json(r);
 	auto_free char *text = json_dumps(j, JSON_COMPACT);
+	const char *mark = strstr(text, INCOMPLETE);
 	char temporary[NAME_MAX + 2];
 	auto_close int fd = -1;
 	char name[NAME_MAX + 1];
@@ -207,26 +211,18 @@ int store_write(struct store *s, const struct record *r, struct err *e)
 		unlinkat(s->dir_fd, temporary, 0);
 		return err_sys(e, rc, "%s/%s", s->path, name);
 	}
+	util_close(&s->written_fd);
+	s->written_fd = STEAL_FD(fd);
+	s->mark = mark - text;
 	return 0;
 }
 
-int store_complete(struct store *s, const struct record *r, struct err *e)
+int store_complete(struct store *s, struct err *e)
 {
-	auto_free char *text = NULL;
-	char name[NAME_MAX + 1];
-	auto_close int fd = -1;
-	const char *mark;
-	size_t size;
-
-	make_name(r->container_id, r->ifname, name);
-	if (read_at(s, name, &text, &size, e) < 0)
-		return e->code;
-	mark = strstr(text, INCOMPLETE);
-	if (!mark)
-		return err_set(e, -EINVAL, "%s/%s: has no mark", s->path, name);
-	fd = openat(s->dir_fd, name, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0 || pwrite(fd, COMPLETE, strlen(COMPLETE), mark - text) < 0)
-		return err_sys(e, -errno, "%s/%s", s->path, name);
+	if (s->written_fd < 0)
+		return err_set(e, -EINVAL, "%s: no record was written", s->path);
+	if (pwrite(s->written_fd, COMPLETE, strlen(COMPLETE), s->mark) < 0)
+		return err_sys(e, -errno, "%s: mark a record as complete", s->path);
 	return 0;
 }
 

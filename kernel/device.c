@@ -128,9 +128,20 @@ static bool decode(const struct nlmsghdr *hdr, struct device *ret)
 	return true;
 }
 
-static void on_device(void *arg, const struct nlmsghdr *hdr)
+struct question {
+	struct device found;
+	struct err refusal;
+};
+
+static void on_device(void *arg, size_t index UNUSED, const struct nlmsghdr *hdr, int code,
+		      const char *text)
 {
-	decode(hdr, arg);
+	struct question *q = arg;
+
+	if (hdr)
+		decode(hdr, &q->found);
+	else
+		err_set(&q->refusal, code, "%s", text);
 }
 
 /* By index, or if that is 0 by name. */
@@ -139,19 +150,20 @@ static int get(struct netlink *nl, uint32_t ifindex, const char *name, struct de
 {
 	char buffer[NETLINK_MESSAGE_MAX] __attribute__((aligned(8))) = { 0 };
 	struct nlmsghdr *hdr = (struct nlmsghdr *)(void *)buffer;
-	struct device found = { 0 };
-	int rc;
+	struct question q = { 0 };
 
 	put_header(hdr, RTM_GETLINK, 0, ifindex);
 	if (!ifindex)
 		mnl_attr_put_strz(hdr, IFLA_IFNAME, name);
 	mnl_attr_put_u32(hdr, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
-	rc = netlink_call(nl, hdr, on_device, &found, e);
-	if (rc == 0 && !found.ifindex)
-		rc = err_set(e, -ENODEV, "No such device");
-	if (rc == 0)
-		*ret = found;
-	return rc;
+	if (netlink_ask(nl, hdr, hdr->nlmsg_len, on_device, &q, e) < 0)
+		return e->code;
+	if (q.refusal.code)
+		return err_set(e, q.refusal.code, "%s", q.refusal.text);
+	if (!q.found.ifindex)
+		return err_set(e, -ENODEV, "No such device");
+	*ret = q.found;
+	return 0;
 }
 
 int device_get(struct netlink *nl, const char *name, struct device *ret, struct err *e)

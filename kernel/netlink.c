@@ -21,6 +21,7 @@ struct netlink {
 	uint32_t seq;
 	struct netlink_counts counts;
 	char *receive; /* RECEIVE_SIZE */
+	int send_room; /* of the socket; 0: not asked yet */
 };
 
 struct netlink_batch {
@@ -357,11 +358,13 @@ static void make_room(struct netlink *nl, size_t size)
 {
 	int fd = mnl_socket_get_fd(nl->socket);
 	socklen_t len = sizeof(int);
-	int have = 0;
 	int want = (int)size + SEND_OVERHEAD;
 
-	if (getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &have, &len) == 0 && have >= want)
+	if (nl->send_room == 0 && getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &nl->send_room, &len) < 0)
+		nl->send_room = 0;
+	if (nl->send_room >= want)
 		return;
+	nl->send_room = 0;
 	if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &want, sizeof(want)) < 0)
 		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &want, sizeof(want));
 }

@@ -6,15 +6,37 @@
 #include <stdarg.h>
 #include <string.h>
 
-static int access_file(const char *path, int flags, char *text, size_t size)
+static int read_file(const char *path, char *text, size_t size)
 {
-	auto_close int fd = open(path, flags | O_CLOEXEC);
+	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
 	ssize_t n;
 
 	if (fd < 0)
 		return -errno;
-	n = flags == O_RDONLY ? read(fd, text, size) : write(fd, text, size);
+	n = read(fd, text, size);
 	return n < 0 ? -errno : (int)n;
+}
+
+/*
+ * Opened once for both, which of a new interface is most of the time. Where writing is not allowed
+ * what stands there may be right.
+ */
+static int set_file(const char *path, const char *wanted)
+{
+	auto_close int fd = open(path, O_RDWR | O_CLOEXEC);
+	ssize_t size = (ssize_t)strlen(wanted);
+	int code = fd < 0 ? -errno : 0;
+	char have[16];
+	ssize_t n;
+
+	if (code == -ENOENT)
+		return code;
+	n = code ? read_file(path, have, sizeof(have)) : pread(fd, have, sizeof(have), 0);
+	if (n == size && memcmp(have, wanted, (size_t)n) == 0)
+		return 0;
+	if (code == 0 && pwrite(fd, wanted, (size_t)size, 0) < 0)
+		code = -errno;
+	return code;
 }
 
 #define PATH_SIZE 160
@@ -39,7 +61,6 @@ int sysctl_set(unsigned value, struct err *e, const char *fmt, ...)
 {
 	char path[PATH_SIZE];
 	char wanted[16];
-	char have[16];
 	va_list ap;
 	int n;
 
@@ -49,10 +70,7 @@ int sysctl_set(unsigned value, struct err *e, const char *fmt, ...)
 	if (n < 0)
 		return n;
 	snprintf(wanted, sizeof(wanted), "%u\n", value);
-	n = access_file(path, O_RDONLY, have, sizeof(have));
-	if (n >= 0 && (size_t)n == strlen(wanted) && memcmp(have, wanted, (size_t)n) == 0)
-		return 0;
-	n = access_file(path, O_WRONLY, wanted, strlen(wanted));
+	n = set_file(path, wanted);
 	return n < 0 ? err_sys(e, n, "%s", path) : 0;
 }
 
@@ -69,7 +87,7 @@ int sysctl_get(unsigned *ret, struct err *e, const char *fmt, ...)
 	va_end(ap);
 	if (n < 0)
 		return n;
-	n = access_file(path, O_RDONLY, text, sizeof(text) - 1);
+	n = read_file(path, text, sizeof(text) - 1);
 	if (n < 0)
 		return err_sys(e, n, "%s", path);
 	text[n] = '\0';

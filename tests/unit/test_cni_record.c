@@ -165,7 +165,7 @@ static void test_store(void **state)
 		assert_int_equal(store_read(s, ids[i], "e@0", &read, &e), 0);
 		assert_false(read.complete);
 		record_fini(&read);
-		assert_int_equal(store_complete(s, &r, &e), 0);
+		assert_int_equal(store_complete(s, &e), 0);
 		assert_int_equal(store_read(s, ids[i], "e@0", &read, &e), 0);
 		assert_true(read.complete);
 		assert_string_equal(read.container_id, ids[i]);
