@@ -34,12 +34,13 @@
 #ifndef CNI_PLUGIN_RULESET_H
 #define CNI_PLUGIN_RULESET_H
 
+#include "kernel/marks.h"
 #include "kernel/nft.h"
 
 #define RULESET_IFNAME_SIZE  16
-#define RULESET_DEVICE_GROUP 0x666c /* "fl" */
-#define RULESET_EXCEPT_MAX   96     /* networks and addresses of one attachment */
-#define RULESET_MULTICAST    2      /* exceptions that every list ends with */
+#define RULESET_DEVICE_GROUP MARK_CONTAINER_GROUP
+#define RULESET_EXCEPT_MAX   96 /* networks and addresses of one attachment */
+#define RULESET_MULTICAST    2  /* exceptions that every list ends with */
 
 extern const struct nft_table ruleset_inet;
 extern const struct nft_table ruleset_bridge;

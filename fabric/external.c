@@ -14,8 +14,7 @@ struct facts {
 	size_t links_len;
 	struct underlay_address *addresses;
 	size_t addresses_len;
-	bool want_v4;
-	bool want_v6;
+	const struct network_config *config;
 	const struct external *before; /* or NULL */
 };
 
@@ -193,8 +192,8 @@ static int match_regex(const struct facts *f, const char *pattern, struct match 
 
 		m.v4 = matching_address(f, m.ifindex, AF_INET, &re);
 		m.v6 = matching_address(f, m.ifindex, AF_INET6, &re);
-		if ((!f->want_v4 || ip_addr_is_set(&m.v4)) &&
-		    (!f->want_v6 || ip_addr_is_set(&m.v6))) {
+		if ((!f->config->v4.enabled || ip_addr_is_set(&m.v4)) &&
+		    (!f->config->v6.enabled || ip_addr_is_set(&m.v6))) {
 			*ret = m;
 			rc = 0;
 		}
@@ -227,35 +226,94 @@ static int match_can_reach(const struct facts *f, const char *value, struct matc
 	return 0;
 }
 
+/* The interface that has the address in use of one family; 0: none has it. */
+static uint32_t present_interface(const struct facts *f, int family)
+{
+	for (size_t i = 0; i < f->addresses_len; i++) {
+		const struct underlay_address *a = &f->addresses[i];
+
+		if (a->net.addr.family == family) {
+			struct ip_addr kept = kept_address(f, a->ifindex, family);
+
+			if (ip_addr_is_set(&kept))
+				return a->ifindex;
+		}
+	}
+	return 0;
+}
+
+/* All default routes, the one in use before the others. */
+static int list_defaults(const struct facts *f, int family, const struct underlay_default *in_use,
+			 struct underlay_default **ret, size_t *ret_len, struct err *e)
+{
+	struct underlay_default *all;
+	int rc = underlay_defaults(f->nl, family, &all, ret_len, e);
+
+	if (rc < 0)
+		return rc;
+	*ret = xmalloc((*ret_len + 1) * sizeof(*all));
+	if (*ret_len)
+		memcpy(*ret + (in_use->ifindex != 0), all, *ret_len * sizeof(*all));
+	free(all);
+	if (in_use->ifindex) {
+		**ret = *in_use;
+		*ret_len += 1;
+	}
+	return 0;
+}
+
 /*
  * Where the default route in use leads over the interface that has our address, we stay. So nothing
  * needs a look at all routes, of which there may be a million, but a change.
  */
-static int default_interface(const struct facts *f, int family, uint32_t *ret, struct err *e)
+static int default_interface(const struct facts *f, int family, uint32_t *ret,
+			     struct external *noted, struct err *e)
 {
-	uint32_t ifindex;
+	auto_free struct underlay_default *all = NULL;
+	char note[DEFAULT_ROUTE_NOTE];
+	struct underlay_default in_use = { 0 };
+	struct default_route_facts facts = {
+		.family = family,
+		.network = family == AF_INET ? f->config->v4.network : f->config->v6.network,
+		.links = f->links,
+		.links_len = f->links_len,
+		.addresses = f->addresses,
+		.addresses_len = f->addresses_len,
+		.routes = &in_use,
+		.present = present_interface(f, family),
+	};
+	int rc;
 
-	if (underlay_default_in_use(f->nl, family, &ifindex)) {
-		struct ip_addr kept = kept_address(f, ifindex, family);
+	facts.routes_len = underlay_default_in_use(f->nl, family, &in_use);
+	if (facts.present) {
+		bool stands = facts.routes_len && in_use.routed && in_use.ifindex == facts.present;
 
-		if (ip_addr_is_set(&kept)) {
-			*ret = ifindex;
-			return 0;
-		}
+		facts.present_leads_out =
+			stands || underlay_leads_out(f->nl, facts.present, family, &facts.network);
 	}
-	return underlay_default_interface(f->nl, family, ret, e);
+	if (!facts.present_leads_out) {
+		rc = list_defaults(f, family, &in_use, &all, &facts.routes_len, e);
+		if (rc < 0)
+			return rc;
+		facts.routes = all;
+	}
+	rc = default_route_choose(&facts, ret, note, e);
+	if (rc == 0 && *note)
+		snprintf(noted->note[family != AF_INET], DEFAULT_ROUTE_NOTE, "%s", note);
+	return rc;
 }
 
-static int match_default_route(const struct facts *f, struct match *ret, struct err *e)
+static int match_default_route(const struct facts *f, struct match *ret, struct external *noted,
+			       struct err *e)
 {
 	uint32_t v4 = 0;
 	uint32_t v6 = 0;
 	int rc = 0;
 
-	if (f->want_v4)
-		rc = default_interface(f, AF_INET, &v4, e);
-	if (rc == 0 && f->want_v6)
-		rc = default_interface(f, AF_INET6, &v6, e);
+	if (f->config->v4.enabled)
+		rc = default_interface(f, AF_INET, &v4, noted, e);
+	if (rc == 0 && f->config->v6.enabled)
+		rc = default_interface(f, AF_INET6, &v6, noted, e);
 	if (rc < 0)
 		return err_set(e, -ENODEV, "no external interface: %s; choose one with iface",
 			       e->text);
@@ -273,7 +331,7 @@ static bool is_given(const struct external_options *o)
 }
 
 static int choose(const struct facts *f, const struct external_options *o, struct match *ret,
-		  struct err *e)
+		  struct external *noted, struct err *e)
 {
 	struct ip_addr public;
 	int rc;
@@ -298,14 +356,15 @@ static int choose(const struct facts *f, const struct external_options *o, struc
 			o->iface_regex.len ? o->iface_regex.items[0] : "", o->iface_can_reach);
 	/* A public address that is ours names the interface; one that is not (NAT) says nothing
 	 * about it. */
-	if (f->want_v4 && *o->public_ip && ip_addr_parse(o->public_ip, AF_INET, &public, e) == 0 &&
+	if (f->config->v4.enabled && *o->public_ip &&
+	    ip_addr_parse(o->public_ip, AF_INET, &public, e) == 0 &&
 	    match_address(f, &public, ret) == 0)
 		return 0;
-	if (f->want_v6 && *o->public_ipv6 &&
+	if (f->config->v6.enabled && *o->public_ipv6 &&
 	    ip_addr_parse(o->public_ipv6, AF_INET6, &public, e) == 0 &&
 	    match_address(f, &public, ret) == 0)
 		return 0;
-	return match_default_route(f, ret, e);
+	return match_default_route(f, ret, noted, e);
 }
 
 /* However the address was chosen: one that the kernel does not let out is of no use to anybody. */
@@ -380,7 +439,7 @@ static int from_facts(const struct facts *f, const struct external_options *o, s
 	struct match m = { 0 };
 	int rc;
 
-	rc = choose(f, o, &m, e);
+	rc = choose(f, o, &m, &x, e);
 	if (rc < 0)
 		return rc;
 	link = link_by_index(f, m.ifindex);
@@ -393,10 +452,10 @@ static int from_facts(const struct facts *f, const struct external_options *o, s
 	x.ifindex = link->ifindex;
 	x.mtu_bytes = link->mtu_bytes;
 	snprintf(x.name, sizeof(x.name), "%s", link->name);
-	if (f->want_v4)
+	if (f->config->v4.enabled)
 		rc = settle(f, link, AF_INET, &m.v4, is_given(o), o->public_ip, &x.local_v4,
 			    &x.public_v4, e);
-	if (rc == 0 && f->want_v6)
+	if (rc == 0 && f->config->v6.enabled)
 		rc = settle(f, link, AF_INET6, &m.v6, is_given(o), o->public_ipv6, &x.local_v6,
 			    &x.public_v6, e);
 	if (rc < 0)
@@ -407,11 +466,11 @@ static int from_facts(const struct facts *f, const struct external_options *o, s
 	return 0;
 }
 
-int external_choose(struct netlink *nl, const struct external_options *o, bool want_v4,
-		    bool want_v6, const struct external *before, struct external *ret,
-		    struct err *e)
+int external_choose(struct netlink *nl, const struct external_options *o,
+		    const struct network_config *config, const struct external *before,
+		    struct external *ret, struct err *e)
 {
-	struct facts f = { .nl = nl, .want_v4 = want_v4, .want_v6 = want_v6, .before = before };
+	struct facts f = { .nl = nl, .config = config, .before = before };
 	int rc;
 
 	rc = link_list(nl, &f.links, &f.links_len, e);

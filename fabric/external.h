@@ -3,7 +3,8 @@
  * Which interface and addresses of this host face the other hosts.
  *
  * Order, as flannel's: every iface, every iface-regex, iface-can-reach, and if none of them was
- * given public-ip as a local address, then the default route. The address that is published may be
+ * given public-ip as a local address, then the default route: fabric/default_route.h says which of
+ * several, and stays where it is. The address that is published may be
  * another than the one that packets are sent from: behind NAT the host does not own it, and it
  * never becomes a source address.
  */
@@ -12,9 +13,11 @@
 
 #include <net/if.h>
 
+#include "fabric/default_route.h"
 #include "kernel/netlink.h"
 #include "lib/addr.h"
 #include "lib/options.h"
+#include "subnet/config.h"
 
 /* How to choose, as the options of the same names say. Texts are "" if not given. */
 struct external_options {
@@ -35,6 +38,8 @@ struct external {
 	struct ip_addr public_v6;
 	struct ip_net segment_v4; /* the on-link prefix of the local address; unset as that is */
 	struct ip_net segment_v6;
+	/* IPv4, IPv6: a default route that is not followed, and why; "" if there is none. */
+	char note[2][DEFAULT_ROUTE_NOTE];
 };
 
 /*
@@ -43,9 +48,15 @@ struct external {
  * before (may be NULL): what was in use; of several addresses that would do, its are kept. Only its
  * local addresses count.
  */
-int external_choose(struct netlink *nl, const struct external_options *o, bool want_v4,
-		    bool want_v6, const struct external *before, struct external *ret,
-		    struct err *e) MUST_CHECK;
+int external_choose(struct netlink *nl, const struct external_options *o,
+		    const struct network_config *config, const struct external *before,
+		    struct external *ret, struct err *e) MUST_CHECK;
+
+/* Whether there is a default route that is not followed. */
+static inline bool external_is_noted(const struct external *x)
+{
+	return *x->note[0] || *x->note[1];
+}
 
 #define EXTERNAL_PUBLIC_TEXT (2 * IP_ADDR_TEXT + 8)
 /* "192.0.2.1", or "192.0.2.1 and 2001:db8::1": what peers are told, into `buf`, which is returned. */

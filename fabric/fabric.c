@@ -281,7 +281,7 @@ static void on_underlay(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 		f->dirty |= kernel_kinds_with(KERNEL_KIND_SILENT);
 		fabric_want_work(f, 0);
 	}
-	f->underlay_lost = !f->ops->underlay_changed(f->arg);
+	f->underlay_unsettled = !f->ops->underlay_changed(f->arg);
 }
 
 static bool on_our_device(const struct fabric *f, uint32_t ifindex)
@@ -315,7 +315,7 @@ static void on_link(void *arg, const struct link_info *link, bool gone)
 	}
 	fabric_container_link(f, link, gone);
 	if (link->ifindex == f->external.ifindex || strcmp(link->name, f->external.name) == 0 ||
-	    (f->underlay_lost && !on_our_device(f, link->ifindex)))
+	    (f->underlay_unsettled && !on_our_device(f, link->ifindex)))
 		want_underlay(f);
 }
 
@@ -325,11 +325,11 @@ static bool concerns_underlay(const struct fabric *f, const struct kernel_object
 	if (kernel_is_address(o))
 		return !on_our_device(f, o->key.ifindex) &&
 		       (o->key.ifindex == f->external.ifindex || f->backend->needs_paths ||
-			f->underlay_lost);
+			f->underlay_unsettled);
 	if (!kernel_is_route(o) || on_our_device(f, o->value.ifindex) ||
 	    fabric_is_our_protocol(o->value.protocol))
 		return false;
-	return o->key.len == 0 || f->backend->needs_paths || f->underlay_lost;
+	return o->key.len == 0 || f->backend->needs_paths || f->underlay_unsettled;
 }
 
 static void on_object(void *arg, const struct kernel_object *object, bool gone, uint32_t port_id)
@@ -456,6 +456,7 @@ int fabric_setup(struct fabric *f, const struct network_config *config,
 	rc = fabric_start_backend(f, e);
 	if (rc < 0)
 		return rc;
+	f->underlay_unsettled = external_is_noted(external);
 	f->previous = *previous;
 	f->sweep_due = true;
 	f->config = *config;

@@ -27,8 +27,8 @@ struct fabric_ops {
 	void (*mtu_changed)(void *arg);
 	/*
 	 * Something about the host's own interfaces, addresses or default route has changed. False
-	 * if the host has no place in the underlay now: then any change of an interface or an
-	 * address may give it one, and is told.
+	 * if the host has no place in the underlay now, or does not follow its default route: then
+	 * any change of an interface or an address may make that another, and is told.
 	 */
 	bool (*underlay_changed)(void *arg);
 	/* What the backend runs is in another state now. publish: so is what our lease must say. */

@@ -66,7 +66,7 @@ struct fabric {
 	bool settled_once;
 	bool devices_dirty;
 	bool wants_dirty; /* devices, paths or our own subnet changed: all is to be wanted anew */
-	bool underlay_lost;
+	bool underlay_unsettled;
 	bool devices_ok;
 	bool sweep_due; /* once all is settled */
 	struct fight device_fight;

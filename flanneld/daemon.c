@@ -271,16 +271,17 @@ static bool on_underlay_changed(void *arg)
 	manager_view(d->manager, &m);
 	if (!m.config)
 		return true;
-	if (external_choose(fabric_netlink(d->fabric), &d->options->external, m.config->v4.enabled,
-			    m.config->v6.enabled, &d->external, &x, &e) < 0) {
+	if (external_choose(fabric_netlink(d->fabric), &d->options->external, m.config,
+			    &d->external, &x, &e) < 0) {
 		d->underlay_error = e;
 	} else {
 		d->underlay_error.code = 0;
+		memcpy(d->external.note, x.note, sizeof(x.note));
 		if (!same_external(&x, &d->external))
 			move(d, &x);
 	}
 	after(d);
-	return !d->underlay_error.code;
+	return !d->underlay_error.code && !external_is_noted(&d->external);
 }
 
 /* Something that health is judged by. */
@@ -310,8 +311,8 @@ static void set_up(struct daemon *d)
 	manager_view(d->manager, &m);
 	if (!m.config)
 		return;
-	rc = external_choose(fabric_netlink(d->fabric), &d->options->external, m.config->v4.enabled,
-			     m.config->v6.enabled, &d->external, &external, &e);
+	rc = external_choose(fabric_netlink(d->fabric), &d->options->external, m.config,
+			     &d->external, &external, &e);
 	if (rc == 0)
 		rc = fabric_setup(d->fabric, m.config, &external, &d->previous, &e);
 	if (rc < 0) {

@@ -61,6 +61,11 @@ void show_judge(struct daemon *d, struct daemon_view *v)
 	reported.len = 0;
 	subnet_file_problems(d->subnet_file, &reported);
 	fabric_problems(d->fabric, &reported);
+	for (size_t i = 0; i < ARRAY_LEN(d->external.note); i++) {
+		if (*d->external.note[i])
+			problem_add(&reported, PROBLEM_INFO, "default-route-elsewhere", "%s",
+				    d->external.note[i]);
+	}
 	if (d->publish_error.code)
 		problem_add(&reported,
 			    d->publish_error.code == -EAGAIN ? PROBLEM_WARNING : PROBLEM_ERROR,

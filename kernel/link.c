@@ -44,6 +44,7 @@ static void read_link(struct rtnl_link *link, struct link_info *ret)
 	const char *name = rtnl_link_get_name(link);
 	const char *alias = rtnl_link_get_ifalias(link);
 	unsigned flags = rtnl_link_get_flags(link);
+	int32_t netns_id;
 
 	ret->ifindex = (uint32_t)rtnl_link_get_ifindex(link);
 	snprintf(ret->name, sizeof(ret->name), "%s", name ? name : "");
@@ -54,6 +55,8 @@ static void read_link(struct rtnl_link *link, struct link_info *ret)
 	ret->running = flags & IFF_RUNNING;
 	ret->loopback = flags & IFF_LOOPBACK;
 	ret->master_ifindex = (uint32_t)rtnl_link_get_master(link);
+	ret->group = rtnl_link_get_group(link);
+	ret->peer_elsewhere = rtnl_link_get_link_netnsid(link, &netns_id) == 0;
 	if (mac && nl_addr_get_len(mac) == sizeof(ret->mac.b))
 		memcpy(ret->mac.b, nl_addr_get_binary_addr(mac), sizeof(ret->mac.b));
 }

@@ -25,6 +25,8 @@ struct link_info {
 	bool running;
 	bool loopback;
 	uint32_t master_ifindex;
+	uint32_t group;
+	bool peer_elsewhere; /* what it is linked with, a veth's other end, is in another namespace */
 	struct mac_addr mac;
 	char alias[LINK_ALIAS_SIZE]; /* what somebody noted about it; "" for nothing */
 	/* What IFLA_INFO_DATA holds, for the device's kind to read; nothing if it is longer. */

@@ -18,6 +18,6 @@ const char *mark_format(char buf[static MARK_SIZE], const char *node_id, const c
 {
 	uint64_t hash = hash_text(hash_text(HASH_FNV_INIT, node_id), state_dir);
 
-	snprintf(buf, MARK_SIZE, "flanneld %016llx", (unsigned long long)hash_mix(hash));
+	snprintf(buf, MARK_SIZE, MARK_PREFIX "%016llx", (unsigned long long)hash_mix(hash));
 	return buf;
 }

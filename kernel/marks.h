@@ -31,7 +31,11 @@ static inline bool fabric_is_our_protocol(uint8_t protocol)
  * this host: who runs two, with a state directory each, runs two fabrics, and neither touches what
  * the other has marked. What has no mark is never ours.
  */
-#define MARK_SIZE 32
+#define MARK_SIZE   32
+#define MARK_PREFIX "flanneld " /* of every daemon's */
+
+/* The group (IFLA_GROUP) of the host's end of each container's interface that the CNI plugin makes. */
+#define MARK_CONTAINER_GROUP 0x666c /* "fl" */
 
 /* "flanneld 0123456789abcdef", from what stays the same after any restart. */
 const char *mark_format(char buf[static MARK_SIZE], const char *node_id, const char *state_dir);

@@ -7,6 +7,7 @@
 #include <linux/rtnetlink.h>
 
 #include "kernel/kinds.h"
+#include "kernel/marks.h"
 
 struct address_array {
 	struct underlay_address *items;
@@ -141,26 +142,39 @@ bool underlay_route_match(struct netlink *nl, const struct ip_addr *dst, struct 
 	       m.found;
 }
 
-static void take_default(void *arg, const struct nlmsghdr *hdr)
+static bool read_default(const struct nlmsghdr *hdr, struct underlay_default *ret)
 {
 	const struct rtmsg *m = mnl_nlmsg_get_payload(hdr);
-	uint32_t *ifindex = arg;
 	const struct nlattr *attr;
 
+	*ret = (struct underlay_default){ 0 };
 	if (hdr->nlmsg_type != RTM_NEWROUTE || m->rtm_dst_len != 0 || m->rtm_type != RTN_UNICAST ||
-	    m->rtm_table != RT_TABLE_MAIN || *ifindex)
-		return;
+	    m->rtm_table != RT_TABLE_MAIN)
+		return false;
 	mnl_attr_for_each (attr, hdr, sizeof(*m)) {
-		if (mnl_attr_get_type(attr) == RTA_OIF && mnl_attr_get_payload_len(attr) == 4)
-			*ifindex = mnl_attr_get_u32(attr);
+		uint16_t type = mnl_attr_get_type(attr);
+
+		ret->routed |= type == RTA_GATEWAY || type == RTA_VIA || type == RTA_MULTIPATH;
+		if (type == RTA_OIF && mnl_attr_get_payload_len(attr) == 4)
+			ret->ifindex = mnl_attr_get_u32(attr);
 		/* Several ways: the first will do, as it does for flannel. */
-		if (mnl_attr_get_type(attr) == RTA_MULTIPATH && !*ifindex &&
+		if (type == RTA_MULTIPATH && !ret->ifindex &&
 		    mnl_attr_get_payload_len(attr) >= sizeof(struct rtnexthop)) {
 			const struct rtnexthop *hop = mnl_attr_get_payload(attr);
 
-			*ifindex = (uint32_t)hop->rtnh_ifindex;
+			ret->ifindex = (uint32_t)hop->rtnh_ifindex;
 		}
 	}
+	return ret->ifindex != 0;
+}
+
+static void take_default(void *arg, const struct nlmsghdr *hdr)
+{
+	struct underlay_default *first = arg;
+	struct underlay_default route;
+
+	if (!first->ifindex && read_default(hdr, &route))
+		*first = route;
 }
 
 /*
@@ -168,41 +182,99 @@ static void take_default(void *arg, const struct nlmsghdr *hdr)
  * later). To addresses for documentation few have another route; those who do, such as routers that
  * refuse them, are told false.
  */
-bool underlay_default_in_use(struct netlink *nl, int family, uint32_t *ret_ifindex)
+bool underlay_default_in_use(struct netlink *nl, int family, struct underlay_default *ret)
 {
 	static const char *const documentation[] = { "203.0.113.1", "2001:db8::1" };
 	char buffer[NETLINK_MESSAGE_MAX] __attribute__((aligned(8))) = { 0 };
 	/* IPv6 always names the table, and refuses to be asked for it. */
 	unsigned flags = RTM_F_FIB_MATCH | (family == AF_INET ? RTM_F_LOOKUP_TABLE : 0u);
-	uint32_t ifindex = 0;
+	struct underlay_default found = { 0 };
 	struct ip_addr dst;
 
 	if (ip_addr_parse(documentation[family != AF_INET], family, &dst, NULL) < 0)
 		abort();
-	if (netlink_call(nl, encode_get_route(buffer, &dst, flags), take_default, &ifindex, NULL) <
+	if (netlink_call(nl, encode_get_route(buffer, &dst, flags), take_default, &found, NULL) <
 		    0 ||
-	    ifindex == 0)
+	    found.ifindex == 0)
 		return false;
-	*ret_ifindex = ifindex;
+	*ret = found;
 	return true;
 }
 
-static void forget_default(void *arg)
+struct default_array {
+	struct underlay_default *items;
+	size_t len;
+	size_t cap;
+};
+
+static void collect_default(void *arg, const struct nlmsghdr *hdr)
 {
-	*(uint32_t *)arg = 0;
+	struct default_array *a = arg;
+	struct underlay_default route;
+
+	if (!read_default(hdr, &route))
+		return;
+	GROW(a->items, a->len, a->cap);
+	a->items[a->len++] = route;
 }
 
-int underlay_default_interface(struct netlink *nl, int family, uint32_t *ret_ifindex, struct err *e)
+static void forget_defaults(void *arg)
+{
+	((struct default_array *)arg)->len = 0;
+}
+
+int underlay_defaults(struct netlink *nl, int family, struct underlay_default **ret,
+		      size_t *ret_len, struct err *e)
 {
 	char buffer[NETLINK_MESSAGE_MAX] __attribute__((aligned(8))) = { 0 };
 	struct nlmsghdr *hdr = (struct nlmsghdr *)(void *)buffer;
-	uint32_t ifindex = 0;
+	struct default_array found = { 0 };
 
 	kernel_kinds[KERNEL_ROUTE]->encode_dump(family, 0, 0, hdr);
-	if (netlink_dump(nl, hdr, take_default, forget_default, &ifindex, e) < 0)
-		return err_wrap(e, "default route");
-	if (!ifindex)
-		return err_set(e, -ENETUNREACH, "there is no default route");
-	*ret_ifindex = ifindex;
+	if (netlink_dump(nl, hdr, collect_default, forget_defaults, &found, e) < 0) {
+		free(found.items);
+		return err_wrap(e, "default routes");
+	}
+	*ret = found.items;
+	*ret_len = found.len;
 	return 0;
+}
+
+struct way_out {
+	uint32_t ifindex;
+	const struct ip_net *network;
+	bool found;
+};
+
+static void look_for_way_out(void *arg, const struct nlmsghdr *hdr)
+{
+	struct way_out *w = arg;
+	struct kernel_object o;
+	struct ip_net dst;
+	bool gone;
+
+	/* Kernels that filter nothing show all routes. */
+	if (!kernel_object_decode(hdr, &o, &gone) || gone || !kernel_is_route(&o) ||
+	    o.value.ifindex != w->ifindex || !o.value.gateway_family ||
+	    o.value.type != RTN_UNICAST || fabric_is_our_protocol(o.value.protocol))
+		return;
+	dst = (struct ip_net){ kernel_object_dst(&o), o.key.len };
+	w->found |= !ip_net_is_set(w->network) || dst.len < w->network->len ||
+		    !ip_net_contains(w->network, &dst.addr);
+}
+
+static void forget_way_out(void *arg)
+{
+	((struct way_out *)arg)->found = false;
+}
+
+bool underlay_leads_out(struct netlink *nl, uint32_t ifindex, int family,
+			const struct ip_net *network)
+{
+	char buffer[NETLINK_MESSAGE_MAX] __attribute__((aligned(8))) = { 0 };
+	struct nlmsghdr *hdr = (struct nlmsghdr *)(void *)buffer;
+	struct way_out w = { .ifindex = ifindex, .network = network };
+
+	kernel_kinds[KERNEL_ROUTE]->encode_dump(family, ifindex, 0, hdr);
+	return netlink_dump(nl, hdr, look_for_way_out, forget_way_out, &w, NULL) == 0 && w.found;
 }

@@ -41,14 +41,25 @@ int underlay_route_to(struct netlink *nl, const struct ip_addr *dst, struct unde
 /* The route itself that packets to `dst` take. False if there is none, or none of table main. */
 bool underlay_route_match(struct netlink *nl, const struct ip_addr *dst, struct kernel_object *ret);
 
+struct underlay_default {
+	uint32_t ifindex;
+	bool routed; /* through a gateway */
+};
+
 /*
- * The interface of the default route of table main that packets take now. False if that cannot be
- * told at once; then underlay_default_interface looks for it.
+ * The default route of table main that packets take now. False if that cannot be told at once; then
+ * underlay_defaults looks for it.
  */
-bool underlay_default_in_use(struct netlink *nl, int family, uint32_t *ret_ifindex);
-/* The interface of the first default route in table main, by a look at all routes. -ENETUNREACH if
- * there is none. */
-int underlay_default_interface(struct netlink *nl, int family, uint32_t *ret_ifindex,
-			       struct err *e) MUST_CHECK;
+bool underlay_default_in_use(struct netlink *nl, int family, struct underlay_default *ret);
+/* All default routes in table main, the best metric first, by a look at all routes. Of one with
+ * several ways the first. Caller frees. */
+int underlay_defaults(struct netlink *nl, int family, struct underlay_default **ret,
+		      size_t *ret_len, struct err *e) MUST_CHECK;
+/*
+ * Whether a route over this interface leads through a router to somewhere outside `network` (which
+ * may be unset), and is not the fabric's.
+ */
+bool underlay_leads_out(struct netlink *nl, uint32_t ifindex, int family,
+			const struct ip_net *network);
 
 #endif
