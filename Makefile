@@ -5,6 +5,7 @@
 # make demo       three hosts on this machine, pinging each other (needs root); STORE=file: without etcd
 # make check      lint, unit, fuzz corpora and integration tests (needs root)
 # make bench      measure (needs root); bench-events: a million changes of leases
+# make dist       a tar archive of the present commit, in build/
 # make install    DESTDIR, prefix, bindir, sbindir, libexecdir, cnidir, sysconfdir, ...
 #
 # Switches: V=1 shows commands, WERROR=1, SANITIZE=address,undefined, CC=clang, BUILD=directory.
@@ -93,7 +94,7 @@ archive = $(foreach d,$(1),$(OBJ)/$(d).a)
 
 PROGRAMS := $(BUILD)/flanneld $(BUILD)/fabricctl $(BUILD)/flannel
 
-.PHONY: all deps demo check lint unit fuzz integration bench bench-events install uninstall clean format
+.PHONY: all deps demo check lint unit fuzz integration bench bench-events install uninstall dist clean format
 all: $(PROGRAMS)
 
 $(BUILD)/flanneld: $(call objs,flanneld) $(call archive,$(LIBRARIES))
@@ -172,6 +173,11 @@ uninstall:
 	rm -f $(addprefix $(DESTDIR),$(INSTALLED) $(foreach p,$(notdir $(wildcard docs/man/*.[1-8])),\
 		$(mandir)/man$(lastword $(subst ., ,$(p)))/$(p)))
 	rm -rf $(DESTDIR)$(docdir)
+
+# The tree of the present commit; the same bytes whoever makes it.
+dist:
+	@mkdir -p $(BUILD)
+	git archive --prefix=flannel-$(VERSION)/ HEAD | gzip -9n >$(BUILD)/flannel-$(VERSION).tar.gz
 
 format:
 	clang-format -i $(foreach d,$(LAYERS) tests/unit tests/sim tests/fuzz tests/bench,$(wildcard $(d)/*.c $(d)/*.h))
