@@ -119,6 +119,8 @@ static void plan_names(const struct add *a)
 		snprintf(r->bridge, sizeof(r->bridge), "%s", a->config->bridge);
 	r->masquerade = a->config->ip_masq;
 	r->mac_guard = a->config->mac_guard;
+	if (a->n->needs_fabric)
+		r->subnet_file = xstrdup(a->n->subnet_file);
 }
 
 /* The requested address that lies in the set, which must be at most one; marks it as used. */
@@ -180,6 +182,64 @@ static bool is_on_our_bridge(void *arg, const char *network, const struct pool_o
 	       !a->config->ptp && strcmp(r.bridge, a->config->bridge) == 0;
 }
 
+/* Does a container of another network live on the bridge, with a subnet of another daemon? */
+struct neighbours {
+	const struct add *add;
+	struct store *store; /* of the network that is looked at */
+	bool known;          /* one that lives tells of all of them */
+	struct err *e;
+};
+
+static void look_at_neighbour(void *arg, const char *container_id, const char *ifname)
+{
+	auto_record struct record r = { 0 };
+	struct neighbours *s = arg;
+	const struct add *a = s->add;
+	struct err ignored;
+
+	if (s->known || store_read(s->store, container_id, ifname, &r, &ignored) < 0 ||
+	    !undo_is_alive(a->host, &r))
+		return;
+	s->known = true;
+	if (r.subnet_file && strcmp(r.subnet_file, a->n->subnet_file) != 0 &&
+	    strcmp(r.bridge, a->config->bridge) == 0)
+		cni_error(s->e, CNI_CONFLICT,
+			  "bridge %s is network %.60s's, whose subnet is from %.120s: give this "
+			  "network a \"bridge\" of its own",
+			  r.bridge, r.network, r.subnet_file);
+}
+
+static void look_at_network(void *arg, const char *dir UNUSED, const char *network)
+{
+	auto_store struct store *store = NULL;
+	struct neighbours *s = arg;
+	struct err ignored;
+
+	s->known = false;
+	if (s->e->code || store_open(s->add->n->data_dir, network, false, &store, &ignored) < 0)
+		return;
+	s->store = store;
+	if (store_list(store, look_at_neighbour, s, &ignored) < 0)
+		log_warn("records-unread", "%s", ignored.text);
+}
+
+/*
+ * Two fabrics on one bridge are one network of containers, which nobody asked for who only left the
+ * bridge's name out. Who names it means it.
+ */
+static int refuse_shared_bridge(const struct add *a, struct pool *pool, struct err *e)
+{
+	struct err found = { 0 };
+	struct neighbours s = { .add = a, .e = &found };
+
+	if (!a->n->needs_fabric || a->config->ptp || json_get_any_case(a->object, "bridge"))
+		return 0;
+	pool_list_beside(pool, look_at_network, &s);
+	if (found.code)
+		*e = found;
+	return found.code;
+}
+
 /*
  * Other networks may give out the same addresses. The host's subnet is one, whatever the lists are
  * called that use it; ranges of a list's own may repeat on another bridge.
@@ -192,6 +252,8 @@ static int open_pool(const struct add *a, struct pool **ret, struct err *e)
 	if (pool_open(a->config->pool_dir, true, &pool, e) < 0)
 		return cni_classify(e, CNI_STATE);
 	pool_look_beside(pool, counts, (void *)a);
+	if (refuse_shared_bridge(a, pool, e) < 0)
+		return e->code;
 	*ret = STEAL(pool);
 	return 0;
 }

@@ -14,6 +14,7 @@ void record_fini(struct record *r)
 	free(r->ifname);
 	free(r->network);
 	free(r->pool_dir);
+	free(r->subnet_file);
 	json_decref(r->delegate);
 	memset(r, 0, sizeof(*r));
 }
@@ -72,6 +73,7 @@ json_t *record_to_json(const struct record *r)
 		{ "bridge", r->bridge },
 		{ "gatewayDevice", r->gateway_device },
 		{ "pool", r->pool_dir },
+		{ "subnetFile", r->subnet_file },
 	};
 	json_t *j = json_pack("{s:i}", "version", RECORD_VERSION);
 
@@ -197,6 +199,7 @@ static int parse(const json_t *j, struct record *r, struct err *e)
 	    read_text(j, "ifname", &r->ifname, e) < 0 ||
 	    read_text(j, "network", &r->network, e) < 0 ||
 	    read_text(j, "pool", &r->pool_dir, e) < 0 ||
+	    read_text(j, "subnetFile", &r->subnet_file, e) < 0 ||
 	    read_ifname(j, "hostInterface", r->host_ifname, e) < 0 ||
 	    read_ifname(j, "bridge", r->bridge, e) < 0 ||
 	    read_mac(j, "hostMac", &r->host_mac, e) < 0 || read_mac(j, "mac", &r->mac, e) < 0 ||

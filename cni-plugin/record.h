@@ -54,7 +54,8 @@ struct record {
 	char gateway_device[IFNAMSIZ];
 	struct ip_net gateways[RECORD_ADDRESSES_MAX];
 	size_t gateways_len;
-	char *pool_dir; /* where the addresses are reserved; NULL: not by us */
+	char *pool_dir;    /* where the addresses are reserved; NULL: not by us */
+	char *subnet_file; /* where their subnet is from; NULL: from the configuration */
 	struct ip_addr addresses[RECORD_ADDRESSES_MAX];
 	size_t addresses_len;
 	/*

@@ -73,6 +73,38 @@ def test_networks_of_their_own_share_nothing(host):
         assert address(host.add(conf, host.namespace(), id=name)) == "10.1.2.2/24"
 
 
+def second_fabric(host, **more):
+    """A network whose daemon is another one."""
+    subnet_file = host.directory / "second.env"
+    text = host.subnet_file.read_text()
+    subnet_file.write_text(text.replace("10.5.17.1", "10.6.3.1").replace("10.5.0.0", "10.6.0.0"))
+    return host.flannel(name="second", **more) | {"subnetFile": str(subnet_file)}
+
+
+def test_two_fabrics_do_not_share_a_bridge_unasked(host):
+    first = host.namespace()
+    host.add(host.flannel(name="first"), first, id="c1")
+    outcome = host.run("ADD", second_fabric(host), host.namespace(), id="c2")
+    assert outcome.code == 104, outcome
+    for word in ("cni0", "first", str(host.subnet_file)):
+        assert word in outcome.message
+    assert host.ns.addresses("cni0", "inet") == ["10.5.17.1/24"] and len(host.veths()) == 1
+    assert host.reservations("second") == {} and host.records("second") == []
+
+    named = second_fabric(host, delegate={"bridge": "cni1"})
+    assert address(host.add(named, host.namespace(), id="c2")) == "10.6.3.2/24"
+    asked = second_fabric(host, delegate={"bridge": "cni0"})
+    assert address(host.add(asked, host.namespace(), id="c3")) == "10.6.3.3/24"
+
+
+def test_the_bridge_of_a_fabric_that_is_gone_is_free(host):
+    first = host.namespace()
+    host.add(host.flannel(name="first"), first, id="c1")
+    first.delete()
+    wait_for(lambda: not host.veths(), "the interface is gone")
+    assert address(host.add(second_fabric(host), host.namespace(), id="c2")) == "10.6.3.2/24"
+
+
 @pytest.fixture
 def rebooted(host):
     """A pool of five addresses, all reserved for containers that a reboot took without a DEL."""
