@@ -210,8 +210,8 @@ static void on_mtu_changed(void *arg)
 
 static bool same_external(const struct external *a, const struct external *b)
 {
-	return a->ifindex == b->ifindex && a->mtu_bytes == b->mtu_bytes &&
-	       ip_addr_equal(&a->local_v4, &b->local_v4) &&
+	return a->ifindex == b->ifindex && strcmp(a->name, b->name) == 0 &&
+	       a->mtu_bytes == b->mtu_bytes && ip_addr_equal(&a->local_v4, &b->local_v4) &&
 	       ip_addr_equal(&a->local_v6, &b->local_v6) &&
 	       ip_net_equal(&a->segment_v4, &b->segment_v4) &&
 	       ip_net_equal(&a->segment_v6, &b->segment_v6) &&

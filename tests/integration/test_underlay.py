@@ -201,6 +201,17 @@ def test_an_interface_that_comes_back_under_another_name(lab):
     h1.daemon.wait_ok()
 
 
+def test_a_renamed_interface_is_the_same(lab, pair, unmoved, untouched):
+    h1, h2, c1, c2 = pair
+    h1.namespace.ip_do("link set eth0 down")
+    h1.namespace.ip_batch(["link set eth0 name lan0", "link set lan0 up", "addr replace 2001:db8:1::1/64 dev lan0 nodad",
+                           "route replace default via 192.0.2.254", "route replace default via 2001:db8:1::fe"])
+    wait_for(lambda: h1.daemon.status()["externalInterface"] == "lan0", 5, "its name is shown")
+    lab.wait_equal()
+    reach(lab, c1, c2)
+    h1.daemon.wait_ok()
+
+
 def test_mtu_down_and_up(lab, pair, unmoved):
     h1, h2, c1, c2 = pair
     with lab.pinger(c1, c2) as pinger:
