@@ -230,8 +230,8 @@ void rules_refresh(struct rules *r)
 static void look_at_sysctls(struct rules *r)
 {
 	sysctls_check(ip_net_is_set(&r->place.network[0]), ip_net_is_set(&r->place.network[1]),
-		      r->place.devices_len ? r->devices[0].name : "", r->options->set_sysctls,
-		      r->sysctl_missing, sizeof(r->sysctl_missing));
+		      r->place.devices_len ? r->devices[0].name : "", &r->place.own[0],
+		      r->options->set_sysctls, r->sysctl_missing, sizeof(r->sysctl_missing));
 }
 
 static void on_tick(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)

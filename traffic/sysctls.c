@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "traffic/sysctls.h"
 
+#include <ifaddrs.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <netinet/in.h>
 #include <string.h>
 
+#include "kernel/kinds.h"
+#include "kernel/netlink.h"
 #include "kernel/sysctl.h"
 #include "lib/log.h"
 
-/* As sysctl(8) writes it: net.ipv4.conf.flannel/1.forwarding for a device with a dot in its name. */
+/* As sysctl(8) writes it: net.ipv4.conf.flannel/1.forwarding for flannel.1. */
 static void format_name(const char *path, char *buf, size_t size)
 {
 	snprintf(buf, size, "net.%s", path);
@@ -18,40 +24,106 @@ static void format_name(const char *path, char *buf, size_t size)
 	}
 }
 
-const char *sysctls_check(bool v4, bool v6, const char *device, bool set, char *buf, size_t size)
+static void accept_advertisements(void *arg, const struct nlmsghdr *hdr)
 {
-	/* The general switch sets those of all devices; one device may still have its own mind. */
-	struct {
-		bool wanted;
-		char path[64];
-	} list[] = {
-		{ v4, "ipv4/ip_forward" },
-		{ v4 && *device, "" },
-		{ v6, "ipv6/conf/all/forwarding" },
-	};
+	bool *kept = arg;
+	struct kernel_object o;
+	char name[IFNAMSIZ];
+	unsigned value;
+	bool gone;
+
+	if (!kernel_object_decode(hdr, &o, &gone) || gone || !kernel_is_route(&o) ||
+	    o.value.protocol != RTPROT_RA || !if_indextoname(o.value.ifindex, name) ||
+	    sysctl_get(&value, NULL, "ipv6/conf/%s/accept_ra", name) < 0 || value != 1)
+		return;
+	if (sysctl_set(2, NULL, "ipv6/conf/%s/accept_ra", name) < 0)
+		*kept = false;
+	else
+		log_info("sysctl-set", "net.ipv6.conf.%s.accept_ra = 2, to keep its routes", name);
+}
+
+/*
+ * A host that forwards is a router to Linux, and a router takes nothing from another one's
+ * advertisements, unless accept_ra is 2: with the switch it loses the default route that it has
+ * from them. False: that could not be averted.
+ */
+static bool keep_advertised_routes(void)
+{
+	char buffer[NETLINK_MESSAGE_MAX] __attribute__((aligned(8))) = { 0 };
+	struct nlmsghdr *hdr = (struct nlmsghdr *)(void *)buffer;
+	struct netlink *nl;
+	bool kept = true;
+
+	if (netlink_open(NETLINK_ROUTE, &nl, NULL) < 0)
+		return false;
+	kernel_kinds[KERNEL_ROUTE]->encode_dump(AF_INET6, 0, RTPROT_RA, hdr);
+	kept = netlink_dump(nl, hdr, accept_advertisements, NULL, &kept, NULL) == 0 && kept;
+	netlink_close(nl);
+	return kept;
+}
+
+/* Whether the switch is on, or is now. One that cannot be read belongs to a family that the kernel
+ * does not have. */
+static bool is_on(const char *path, bool set, char *buf, size_t size)
+{
+	bool v6 = strncmp(path, "ipv6/", strlen("ipv6/")) == 0;
 	char name[72];
+	unsigned value;
 
-	snprintf(list[1].path, sizeof(list[1].path), "ipv4/conf/%s/forwarding", device);
-	*buf = '\0';
-	for (size_t i = 0; i < ARRAY_LEN(list); i++) {
-		unsigned value;
-
-		/* One that cannot be read belongs to a family that the kernel does not have. */
-		if (!list[i].wanted || sysctl_get(&value, NULL, "%s", list[i].path) < 0 || value)
-			continue;
-		format_name(list[i].path, name, sizeof(name));
-		if (set && sysctl_set(1, NULL, "%s", list[i].path) == 0) {
-			log_info("sysctl-set", "%s = 1", name);
-			continue;
-		}
-		snprintf(buf, size,
-			 "%s is 0, so nothing is forwarded between containers and other hosts; "
-			 "%s",
-			 name,
-			 set ? "it could not be set"
-			     : "set it, for instance with the file for sysctl.d that comes with "
-			       "flanneld, or start flanneld with --set-sysctls");
-		return buf;
+	if (sysctl_get(&value, NULL, "%s", path) < 0 || value)
+		return true;
+	format_name(path, name, sizeof(name));
+	if (set && (!v6 || keep_advertised_routes()) && sysctl_set(1, NULL, "%s", path) == 0) {
+		log_info("sysctl-set", "%s = 1", name);
+		return true;
 	}
+	snprintf(buf, size,
+		 "%s is 0, so nothing is forwarded between containers and other hosts; %s", name,
+		 set ? "it could not be set"
+		     : "set it, for instance with the file for sysctl.d that comes with flanneld, "
+		       "or start flanneld with --set-sysctls");
+	return false;
+}
+
+/* The general switch sets those of all devices; one device may still have its own mind. */
+static bool device_is_on(const char *device, bool set, char *buf, size_t size)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "ipv4/conf/%s/forwarding", device);
+	return is_on(path, set, buf, size);
+}
+
+/* The devices that containers live behind: whoever has an address of our own subnet. */
+static bool containers_are_on(const struct ip_net *own, bool set, char *buf, size_t size)
+{
+	struct ifaddrs *all = NULL;
+	bool on = true;
+
+	if (!ip_net_is_set(own) || getifaddrs(&all) < 0)
+		return true;
+	for (const struct ifaddrs *i = all; i && on; i = i->ifa_next) {
+		struct sockaddr_in sin;
+		struct ip_addr addr;
+
+		if (!i->ifa_addr || i->ifa_addr->sa_family != AF_INET)
+			continue;
+		memcpy(&sin, i->ifa_addr, sizeof(sin));
+		addr = ip_addr_from_bytes(AF_INET, &sin.sin_addr);
+		if (ip_net_contains(own, &addr))
+			on = device_is_on(i->ifa_name, set, buf, size);
+	}
+	freeifaddrs(all);
+	return on;
+}
+
+const char *sysctls_check(bool v4, bool v6, const char *device, const struct ip_net *own_v4,
+			  bool set, char *buf, size_t size)
+{
+	*buf = '\0';
+	(void)((!v4 || (is_on("ipv4/ip_forward", set, buf, size) &&
+			(!*device || device_is_on(device, set, buf, size)) &&
+			containers_are_on(own_v4, set, buf, size))) &&
+	       (!v6 || is_on("ipv6/conf/all/forwarding", set, buf, size)));
 	return buf;
 }

@@ -2,6 +2,8 @@
 """Masquerade and forwarding: who is seen by whom under which address, the same table in every mode."""
 
 import ipaddress
+import socket
+import struct
 
 import pytest
 
@@ -360,6 +362,62 @@ def test_forwarding_that_is_off_is_named_and_turned_on_if_told_to(lab):
     host.daemon.flags["set_sysctls"] = True
     host.daemon.restart().wait_ok()
     assert host.namespace.run("cat", "/proc/sys/net/ipv4/ip_forward").strip() == "1"
+
+
+def forwarding_problem(host):
+    return [p["text"] for p in host.daemon.status()["problems"] if p["name"] == "forwarding-off"]
+
+
+def test_a_bridge_that_does_not_forward_is_named_and_turned_on_if_told_to(lab):
+    """Its own switch is off, the general one on: what containers send is lost."""
+    lab.start_etcd()
+    lab.configure()
+    h1, h2 = lab.hosts(2)
+    for host in (h1, h2):
+        host.start_daemon(iptables_resync=1)
+    h1.daemon.wait_peers(1)
+    c1, c2 = h1.container(), h2.container()
+    h1.namespace.sysctl("net.ipv4.conf.cni0.forwarding", 0)
+    wait_for(lambda: "net.ipv4.conf.cni0.forwarding" in forwarding_problem(h1)[0], 5, "it is named")
+    assert c1.namespace.run("ping", "-c1", "-W1", c2.address, check=False).returncode != 0
+    h1.daemon.flags["set_sysctls"] = True
+    h1.daemon.restart().wait_ok()
+    c1.namespace.run("ping", "-c1", "-W2", c2.address)
+
+
+def advertise(lab, host):
+    """A router advertisement, until it is heard. A route that ip(8) makes is not like one that came so: it is kept."""
+    index = lab.underlay.run("cat", "/sys/class/net/br0/ifindex").strip()
+    with lab.underlay.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as raw:
+        raw.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+        raw.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, int(index))
+
+        def heard():
+            raw.sendto(struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 600, 0, 0), ("ff02::1", 0, 0, int(index)))
+            return default_routes6(host)
+
+        wait_for(heard, 5, "the host has a route from it")
+
+
+def default_routes6(host):
+    return [r["dev"] for r in host.namespace.ip("-6", "route", "show", "default")]
+
+
+@pytest.mark.parametrize("config,forwards", [(BOTH, "1"), (None, "0")], ids=["dual stack", "IPv4"])
+def test_a_route_from_an_advertisement_survives_forwarding(lab, config, forwards):
+    """Linux takes a host that forwards for a router, which needs nobody's advertisements."""
+    lab.start_etcd()
+    lab.configure(config)
+    host = lab.host()
+    host.namespace.ip_do("-6 route del default")
+    for key, value in (("all.forwarding", 0), ("eth0.accept_ra", 1)):
+        host.namespace.sysctl(f"net.ipv6.conf.{key}", value)
+    advertise(lab, host)
+    host.start_daemon(set_sysctls=True).wait_ok()
+    read = lambda key: host.namespace.run("cat", f"/proc/sys/net/ipv6/conf/{key}").strip()
+    assert read("all/forwarding") == forwards
+    assert default_routes6(host) == ["eth0"], "the route is gone"
+    assert read("eth0/accept_ra") == ("2" if forwards == "1" else "1")
 
 
 @pytest.mark.parametrize(
