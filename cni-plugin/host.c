@@ -2,10 +2,15 @@
 #include "cni-plugin/host.h"
 
 #include <errno.h>
+#include <time.h>
 
 #include "cni-plugin/confine.h"
 #include "cni-plugin/error.h"
 #include "kernel/netns.h"
+
+/* Entering a namespace takes the kernel a little memory. */
+#define BACK_RETRIES  100
+#define BACK_RETRY_MS 10
 
 int host_open(struct host *ret, struct err *e)
 {
@@ -60,6 +65,11 @@ int host_enter_container(const struct host *h, struct err *e)
 
 void host_leave_container(const struct host *h)
 {
-	if (netns_enter(h->own_fd, NULL) < 0)
-		abort();
+	struct timespec pause = { .tv_nsec = BACK_RETRY_MS * 1000000 };
+
+	for (int i = 0; netns_enter(h->own_fd, NULL) < 0; i++) {
+		if (i == BACK_RETRIES)
+			abort();
+		nanosleep(&pause, NULL);
+	}
 }

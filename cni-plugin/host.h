@@ -40,7 +40,8 @@ void host_close(struct host *h);
 
 /*
  * Between these two, /proc/sys/net and new sockets are the container's. Leaving cannot fail: a
- * process that is in the wrong namespace must not do another thing, so it aborts.
+ * process that is in the wrong namespace must not do another thing, so it tries for a second and
+ * then aborts.
  */
 int host_enter_container(const struct host *h, struct err *e) MUST_CHECK;
 void host_leave_container(const struct host *h);
