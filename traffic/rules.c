@@ -321,6 +321,23 @@ void rules_place(struct rules *r, const struct rules_place *place)
 
 /* ---- life ---- */
 
+static int open_nftables(struct rules *r)
+{
+	int rc = netlink_open(NETLINK_NETFILTER, &r->nl, &r->error);
+
+	if (rc == 0)
+		rc = nft_monitor_open(netlink_port_id(r->nl), &r->monitor, &r->error);
+	if (rc < 0)
+		netlink_close(STEAL(r->nl));
+	return rc;
+}
+
+/* Tells nothing about what the kernel can do: to go without nftables and guard for it were wrong. */
+static bool is_shortage(int rc)
+{
+	return rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM || rc == -ENOBUFS;
+}
+
 int rules_new(struct event_base *base, const struct rules_options *options,
 	      void (*changed)(void *arg), void *arg, struct rules **ret, struct err *e)
 {
@@ -351,9 +368,11 @@ int rules_new(struct event_base *base, const struct rules_options *options,
 		rules_free(r);
 		return rc;
 	}
-	if (netlink_open(NETLINK_NETFILTER, &r->nl, &r->error) < 0 ||
-	    nft_monitor_open(netlink_port_id(r->nl), &r->monitor, &r->error) < 0) {
-		netlink_close(STEAL(r->nl));
+	rc = open_nftables(r);
+	if (is_shortage(rc)) {
+		*e = r->error;
+		rules_free(r);
+		return rc;
 	}
 	*ret = r;
 	return 0;
