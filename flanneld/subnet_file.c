@@ -17,6 +17,8 @@
 	(IN_CREATE | IN_CLOSE_WRITE | IN_MODIFY | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE |        \
 	 IN_DELETE_SELF | IN_MOVE_SELF)
 
+#define READS_MAX 16 /* of 4 KiB, in one turn of the loop */
+
 static const struct backoff_policy heal_policy = { .min_ms = SUBNET_FILE_HEAL_MS,
 						   .max_ms = SUBNET_FILE_HEAL_MAX_MS,
 						   .calm_ms = 60000 };
@@ -68,7 +70,8 @@ static void on_notify(evutil_socket_t fd, short what UNUSED, void *arg)
 	bool concerned = false;
 	ssize_t size;
 
-	while ((size = read(fd, buf, sizeof(buf))) > 0) {
+	/* Somebody who writes files next to ours may do so faster than this can read. */
+	for (int i = 0; i < READS_MAX && (size = read(fd, buf, sizeof(buf))) > 0; i++) {
 		for (const char *p = buf; p < buf + size;) {
 			const struct inotify_event *event = (const void *)p;
 

@@ -4,6 +4,7 @@
 
 #include <event2/event.h>
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -99,6 +100,45 @@ static void settle(void)
 		event_base_loop(base, EVLOOP_NONBLOCK);
 		usleep(1000);
 	}
+}
+
+/* The inotify instance of `file`, found as others would. */
+static int notify_fd(void)
+{
+	char name[40];
+	char target[40];
+
+	for (int fd = 3; fd < 100; fd++) {
+		ssize_t size;
+
+		snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+		size = readlink(name, target, sizeof(target) - 1);
+		target[MAX(size, 0)] = '\0';
+		if (strcmp(target, "anon_inode:inotify") == 0)
+			return fd;
+	}
+	fail_msg("no inotify instance");
+	return -1;
+}
+
+/* Who writes beside it, faster than events are read, holds nobody else up. */
+static void test_much_is_done_beside_it(void **state)
+{
+	(void)state;
+	int left = 0;
+
+	subnet_file_set(file, TEXT);
+	becomes(TEXT);
+	settle();
+	shell("for i in $(seq 1500); do : > %s/a; : > %s/b; done", directory, directory);
+	event_base_loop(base, EVLOOP_NONBLOCK | EVLOOP_ONCE);
+	assert_int_equal(ioctl(notify_fd(), FIONREAD, &left), 0);
+	assert_true(left > 0);
+	settle();
+	assert_int_equal(ioctl(notify_fd(), FIONREAD, &left), 0);
+	assert_int_equal(left, 0);
+	shell("rm %s", path);
+	becomes(TEXT);
 }
 
 static void test_what_is_done_to_it(void **state)
@@ -201,6 +241,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_what_is_done_to_it, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_much_is_done_beside_it, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_as_it_should_be_is_left_alone, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_somebody_fights, setup, teardown),
