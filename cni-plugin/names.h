@@ -8,17 +8,15 @@
 
 #include <net/if.h>
 #include <stdio.h>
-#include <sys/random.h>
 
 #include "lib/addr.h"
 
-/* A random address for one interface: locally administered, unicast. Aborts without randomness. */
+/* A random address for one interface: locally administered, unicast. */
 static inline struct mac_addr names_random_mac(void)
 {
 	struct mac_addr mac;
 
-	if (getrandom(mac.b, sizeof(mac.b), 0) != sizeof(mac.b))
-		abort();
+	util_random(mac.b, sizeof(mac.b));
 	mac.b[0] = (uint8_t)((mac.b[0] & 0xfe) | 0x02);
 	return mac;
 }
@@ -28,8 +26,7 @@ static inline void names_random_veth(char ret[static IFNAMSIZ])
 {
 	uint32_t number;
 
-	if (getrandom(&number, sizeof(number), 0) != sizeof(number))
-		abort();
+	util_random(&number, sizeof(number));
 	snprintf(ret, IFNAMSIZ, "veth%08x", number);
 }
 

@@ -4,20 +4,10 @@
 #include <errno.h>
 #include <string.h>
 #include <event2/event.h>
-#include <sys/random.h>
 
 #include "fabricctl/loop.h"
 #include "lib/http.h"
 #include "stores/store_open.h"
-
-static uint64_t random_u64(void)
-{
-	uint64_t value;
-
-	if (getrandom(&value, sizeof(value), 0) != (ssize_t)sizeof(value))
-		abort();
-	return value;
-}
 
 /* Everything but the store. */
 static int start(const struct ctl *c, struct session *ret)
@@ -47,7 +37,8 @@ int session_open(const struct ctl *c, struct session *ret)
 
 	if (status)
 		return status;
-	if (store_open(ret->base, ret->http, &ret->settings.store, random_u64, &ret->store, &e) < 0)
+	if (store_open(ret->base, ret->http, &ret->settings.store, util_random_u64, &ret->store,
+		       &e) < 0)
 		return unusable(c, &e);
 	return CTL_OK;
 }

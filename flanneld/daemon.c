@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <signal.h>
-#include <sys/random.h>
 
 #include "flanneld/clients.h"
 #include "flanneld/identity.h"
@@ -23,15 +22,6 @@
 #include "subnet/subnet_env.h"
 
 #define SAVE_DELAY_S 10 /* the last known state is written at most this often */
-
-static uint64_t random_u64(void)
-{
-	uint64_t value;
-
-	if (getrandom(&value, sizeof(value), 0) != (ssize_t)sizeof(value))
-		abort();
-	return value;
-}
 
 /* ---- telling others ---- */
 
@@ -388,15 +378,18 @@ static void feed_watchdog(struct daemon *d)
 	event_add(d->watchdog, &tv);
 }
 
-static void watch_signals(struct daemon *d)
+/* Without them the daemon could not be stopped but by SIGKILL. */
+static int watch_signals(struct daemon *d, struct err *e)
 {
 	static const int numbers[] = { SIGTERM, SIGINT, SIGHUP };
 
 	signal(SIGPIPE, SIG_IGN);
 	for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
 		d->signals[i] = evsignal_new(d->base, numbers[i], on_signal, d);
-		event_add(d->signals[i], NULL);
+		if (!d->signals[i] || event_add(d->signals[i], NULL) < 0)
+			return err_set(e, -ENOMEM, "signals cannot be waited for");
 	}
+	return 0;
 }
 
 static void read_previous(struct daemon *d)
@@ -454,7 +447,7 @@ static int start(struct daemon *d, struct err *e)
 		.ttl_s = o->lease_ttl,
 		.renew_margin_s = o->subnet_lease_renew_margin * 60,
 		.anti_entropy_s = MANAGER_ANTI_ENTROPY_S,
-		.seed = random_u64(),
+		.seed = util_random_u64(),
 		.default_backend = backend_types[0]->name,
 	};
 	struct status_options status = {
@@ -474,7 +467,7 @@ static int start(struct daemon *d, struct err *e)
 	manager.node_id = d->node_id;
 	manager.node_name = d->node_name;
 	d->http = http_client_new(d->base);
-	rc = store_open(d->base, d->http, &o->store, random_u64, &d->store, e);
+	rc = store_open(d->base, d->http, &o->store, util_random_u64, &d->store, e);
 	d->calls.store = d->store;
 	if (rc == 0)
 		rc = fabric_new(d->base, &fabric_ops, d, &d->fabric, e);
@@ -562,9 +555,10 @@ int daemon_run(const struct flanneld_options *options)
 	d.health_timer = evtimer_new(d.base, on_health, &d);
 	d.deferred = evtimer_new(d.base, on_deferred, &d);
 	d.save = evtimer_new(d.base, on_save, &d);
-	watch_signals(&d);
 	feed_watchdog(&d);
-	rc = start(&d, &e);
+	rc = watch_signals(&d, &e);
+	if (rc == 0)
+		rc = start(&d, &e);
 	if (rc < 0)
 		log_error("start-failed", "%s", e.text);
 	else

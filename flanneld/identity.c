@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "lib/file.h"
 #include "lib/hash.h"
@@ -63,8 +62,7 @@ static char *random_id(void)
 	unsigned char bytes[16];
 	char text[sizeof(bytes) * 2 + 1];
 
-	if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
-		abort();
+	util_random(bytes, sizeof(bytes));
 	for (size_t i = 0; i < sizeof(bytes); i++)
 		snprintf(text + 2 * i, 3, "%02x", bytes[i]);
 	return xstrdup(text);

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 
 #include "lib/base64.h"
@@ -106,8 +105,9 @@ static int make(const char *path, void *ret, size_t size, struct err *e)
 	auto_secret char *text = NULL;
 	int rc;
 
-	if (size > sizeof(bytes) || getrandom(bytes, size, 0) != (ssize_t)size)
+	if (size > sizeof(bytes))
 		abort();
+	util_random(bytes, size);
 	text = base64_encode(bytes, size);
 	rc = file_replace(path, text, strlen(text), 0600, e);
 	if (rc == 0)

@@ -2,8 +2,10 @@
 /* Allocation that does not fail, and texts that do no harm. */
 #include "lib/util.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/random.h>
 
 static void *checked(void *p)
 {
@@ -99,4 +101,28 @@ void util_make_printable(char *s)
 			*p = '?';
 		p += size ? size : 1;
 	}
+}
+
+void util_random(void *ret, size_t size)
+{
+	char *p = ret;
+
+	while (size) {
+		ssize_t n = getrandom(p, size, 0);
+
+		if (n < 0 && errno != EINTR)
+			abort();
+		if (n > 0) {
+			p += n;
+			size -= (size_t)n;
+		}
+	}
+}
+
+uint64_t util_random_u64(void)
+{
+	uint64_t value;
+
+	util_random(&value, sizeof(value));
+	return value;
 }

@@ -57,6 +57,10 @@ char *xstrdup(const char *s) __attribute__((malloc, returns_nonnull));
 char *xstrndup(const char *s, size_t size) __attribute__((malloc, returns_nonnull));
 char *xasprintf(const char *fmt, ...) PRINTF(1, 2) __attribute__((malloc, returns_nonnull));
 
+/* Random bytes of the kernel's, good enough for keys; before it has any, early in a boot, it waits. */
+void util_random(void *ret, size_t size);
+uint64_t util_random_u64(void);
+
 /*
  * Replaces by '?' every byte that is not part of printable UTF-8, so that a text from outside, or
  * one that was cut, can go to a terminal, a log or JSON.
