@@ -6,6 +6,7 @@
 #   tests/sim/             lease managers by the thousand in a simulated world; `sim` is the long run of it
 #   tests/fuzz/fuzz_*.c    one LLVMFuzzerTestOneInput each; `fuzz` replays tests/fuzz/corpus/*, `fuzz-run` searches
 #   tests/integration/     pytest, needs root
+#   tests/failures/        what makes one system call fail, for test_failures.py; `check-failures` is the long run of it
 #
 # A test is linked with the archives of all layers. One whose name starts with test_cni_, test_fabricctl_,
 # test_flanneld_ (fuzz_ likewise) is linked with that program's objects as well, all but main.o; one whose name
@@ -51,6 +52,14 @@ $(FLANNELD_TEST): $(call objs,flanneld) $(TEST_BACKEND) $(TEST_ARCHIVES)
 
 -include $(TEST_BACKEND:.o=.d)
 
+# Preloaded into programs whose system calls are to fail; without sanitizers, which bring their own runtime.
+FAIL_CALL := $(BUILD)/tests/fail_call.so
+$(FAIL_CALL): tests/failures/fail_call.c
+	@mkdir -p $(@D)
+	$(say) LD $@
+	$(Q)$(CC) $(filter-out -fsanitize% -fno-sanitize% -D_FORTIFY_SOURCE% -fPIE,$(CPPFLAGS) $(CFLAGS)) \
+		-fPIC -shared -o $@ $<
+
 SIM := $(BUILD)/tests/sim/sim
 SIM_OBJS := $(call objs,tests/sim)
 # Enough to find what a hand on the code breaks; a failing seed is printed with the way to replay it.
@@ -71,7 +80,7 @@ RUN = FLANNEL_BUILD='$(abspath $(BUILD))' FLANNEL_SANITIZE='$(SANITIZE)' LINT_CC
 	LINT_WARN='$(filter-out -Werror,$(WARN))' LINT_CPPFLAGS='$(filter-out -DVERSION=%,$(CPPFLAGS))' \
 	PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/run.py
 
-.PHONY: sim sim-check unit-programs fuzz-programs fuzz-run
+.PHONY: sim sim-check unit-programs fuzz-programs fuzz-run check-failures
 unit-programs: $(UNIT_TESTS)
 	@:
 fuzz-programs: $(FUZZ_TESTS)
@@ -95,8 +104,13 @@ sim-check:
 fuzz:
 	@$(MAKE) --no-print-directory -k fuzz-programs; $(RUN) fuzz $$? $(FUZZ_TESTS)
 
-integration: all $(FLANNELD_TEST)
+integration: all $(FLANNELD_TEST) $(FAIL_CALL)
 	@$(RUN) integration
+
+# Every call, not the few that `integration` tries: a quarter of an hour and more.
+check-failures: all $(FAIL_CALL)
+	@FLANNEL_BUILD='$(abspath $(BUILD))' FLANNEL_SANITIZE='$(SANITIZE)' PYTHONDONTWRITEBYTECODE=1 FAILURES=all \
+		nice $(PYTHON) -m pytest -q -p no:cacheprovider tests/integration/test_failures.py
 
 # Searches for new inputs that break something; what it finds stays in $(BUILD)-fuzz.
 fuzz-run:
