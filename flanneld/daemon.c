@@ -246,7 +246,7 @@ static void move(struct daemon *d, const struct external *x)
 	log_warn("underlay-changed", "%s, mtu %u, public address %s", x->name, x->mtu_bytes,
 		 external_format_public(x, public));
 	d->external = *x;
-	http_client_reset(d->http);
+	http_client_addresses_changed(d->http);
 	manager_avoid(d->manager, &x->segment_v4, &x->segment_v6);
 	publish(d);
 }

@@ -19,7 +19,7 @@
 #define USER_TIMEOUT_MS      20000
 
 struct http_client {
-	curl_socket_t *sockets; /* open ones, for http_client_reset */
+	curl_socket_t *sockets; /* open ones, for http_client_addresses_changed */
 	size_t sockets_len;
 	size_t sockets_cap;
 	struct event_base *base;
@@ -267,10 +267,33 @@ static int close_socket(void *arg, curl_socket_t fd)
 	return close(fd);
 }
 
-void http_client_reset(struct http_client *client)
+/* Whether the address this socket is bound to is still one of this host's: another can be bound to
+ * it. */
+static bool has_its_address(int fd)
 {
-	for (size_t i = 0; i < client->sockets_len; i++)
-		shutdown(client->sockets[i], SHUT_RDWR);
+	struct sockaddr_storage own = { 0 };
+	socklen_t size = sizeof(own);
+	auto_close int probe = -1;
+
+	if (getsockname(fd, (struct sockaddr *)&own, &size) < 0)
+		return true;
+	if (own.ss_family == AF_INET)
+		((struct sockaddr_in *)&own)->sin_port = 0;
+	else if (own.ss_family == AF_INET6)
+		((struct sockaddr_in6 *)&own)->sin6_port = 0;
+	else
+		return true;
+	probe = socket(own.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	return probe < 0 || bind(probe, (struct sockaddr *)&own, size) == 0 ||
+	       errno != EADDRNOTAVAIL;
+}
+
+void http_client_addresses_changed(struct http_client *client)
+{
+	for (size_t i = 0; i < client->sockets_len; i++) {
+		if (!has_its_address(client->sockets[i]))
+			shutdown(client->sockets[i], SHUT_RDWR);
+	}
 }
 
 static size_t on_write(char *data, size_t size, size_t len, void *arg)

@@ -61,10 +61,11 @@ int http_client_load(struct http_client *client, struct err *e) MUST_CHECK;
 void http_client_free(struct http_client *client);
 
 /*
- * Cuts every connection: this host's address or route has changed, and what went over the old one
- * will never be answered. Calls under way end with an error, the next ones connect anew.
+ * Cuts each connection whose own address this host no longer has: what it sends will never be
+ * answered. Calls under way on it end with an error, the next ones connect anew. To be called when
+ * addresses may have changed; the others stay, whatever else has.
  */
-void http_client_reset(struct http_client *client);
+void http_client_addresses_changed(struct http_client *client);
 
 struct http_call *http_call_start(struct http_client *client, const struct http_request *request);
 /* May be called from on_data and, for other calls, from on_done. NULL is fine. */

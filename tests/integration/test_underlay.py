@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The network below changes: devices, peers and what is published follow, the subnet stays."""
 
+import re
+
 import pytest
 
 from fabric import DUAL
@@ -226,6 +228,7 @@ def test_mtu_down_and_up(lab, pair, unmoved):
     assert pinger.lost == 0, pinger.report()
     lab.wait_equal()
     h1.daemon.wait_ok()
+    assert not re.search(r"watch-lost|store-lost", h1.daemon.log()), "the store's connections stay"
 
 
 def test_an_mtu_too_small_for_ipv6_costs_nothing_for_good(lab, pair, unmoved):

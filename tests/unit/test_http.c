@@ -2,6 +2,11 @@
 /* lib/http: what the connections are like, and what is known of a call that failed. */
 #include "tests/unit/fake_etcd.h"
 
+#include <fcntl.h>
+#include <net/if.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+
 /* More than any bound that one might think of. */
 #define MANY 150
 
@@ -96,19 +101,57 @@ static void test_dead_hosts_are_noticed(void **state)
 	assert_int_equal(ended(r, &end)->status, 200);
 }
 
-/* All of them, also the one that was opened when many others were. */
-static void test_reset_cuts_every_connection(void **state)
+/* A connection stays that has its address, whatever else became of the underlay. */
+static void test_connections_that_have_their_address(void **state)
 {
 	(void)state;
+	auto_rig r = rig_new(1, NULL);
+	struct end end = { 0 };
+	struct asked *a;
+
+	post(r, &end, "http", false, 3000, 0);
+	a = expect(r, 0, "/x", NULL);
+	http_client_addresses_changed(r->http);
+	reply(a, 200, "{}");
+	assert_int_equal(ended(r, &end)->code, 0);
+	end = (struct end){ 0 };
+	post(r, &end, "http", false, 3000, 0);
+	reply(expect(r, 0, "/x", NULL), 200, "{}");
+	assert_int_equal(ended(r, &end)->code, 0);
+	assert_int_equal(r->fakes[0].accepted, 1);
+}
+
+/* A namespace without 127.0.0.1. In one that never had an address any can be bound to. */
+static void leave_127_behind(void)
+{
+	struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_LOOPBACK };
+	auto_close int fd = -1;
+
+	assert_int_equal(unshare(CLONE_NEWNET), 0);
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(ioctl(fd, SIOCSIFFLAGS, &lo), 0);
+	lo.ifr_addr = (struct sockaddr){ .sa_family = AF_INET }; /* 0.0.0.0: take it away */
+	assert_int_equal(ioctl(fd, SIOCSIFADDR, &lo), 0);
+}
+
+/* All that have lost theirs are cut, also the one that was opened when many others were. */
+static void test_connections_without_their_address(void **state)
+{
+	(void)state;
+	auto_close int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	auto_rig r = rig_new(1, NULL);
 	struct end ends[MANY] = { 0 };
 	struct end after = { 0 };
 
+	if (geteuid() != 0)
+		skip();
 	for (size_t i = 0; i < MANY; i++)
 		post(r, &ends[i], "http", true, 3000, 0);
 	for (size_t i = 0; i < MANY; i++)
 		expect(r, 0, "/x", NULL);
-	http_client_reset(r->http);
+	leave_127_behind();
+	http_client_addresses_changed(r->http);
+	assert_int_equal(setns(home, CLONE_NEWNET), 0);
 	for (size_t i = 0; i < MANY; i++) {
 		assert_true(ended(r, &ends[i])->code < 0);
 		assert_true(ends[i].sent);
@@ -210,7 +253,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_dead_hosts_are_noticed),
-		cmocka_unit_test(test_reset_cuts_every_connection),
+		cmocka_unit_test(test_connections_that_have_their_address),
+		cmocka_unit_test(test_connections_without_their_address),
 		cmocka_unit_test(test_sent_or_not),
 		cmocka_unit_test(test_fresh_connections),
 		cmocka_unit_test(test_bounded_answers),
