@@ -41,6 +41,7 @@ void fabric_place_rules(struct fabric *f)
 	};
 
 	memcpy(place.mark, f->mark, sizeof(place.mark));
+	memcpy(place.underlay, f->external.name, sizeof(place.underlay));
 
 	for (size_t i = 0; i < f->devices_len; i++) {
 		const struct backend_device *d = &f->devices[i];

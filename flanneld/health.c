@@ -107,6 +107,10 @@ static void judge_rules(const struct rules_view *r, struct problem_list *ret)
 		problem_add(ret, PROBLEM_WARNING, "rules-behind", "the rules are being written");
 	if (r->forward_block[0])
 		problem_add(ret, PROBLEM_ERROR, "forward-blocked", "%s", r->forward_block);
+	if (r->input_block[0])
+		problem_add(ret, PROBLEM_ERROR, "input-blocked", "%s", r->input_block);
+	if (r->output_block[0])
+		problem_add(ret, PROBLEM_ERROR, "output-blocked", "%s", r->output_block);
 	if (r->probe_error[0])
 		problem_add(ret, PROBLEM_WARNING, "firewall-unknown",
 			    "%s; whether rules there drop containers' packets is not known",

@@ -203,7 +203,8 @@ struct nft_chain_info {
 	char name[NFT_NAME_SIZE];
 	bool base; /* packets enter it by itself */
 	uint32_t hook;
-	bool drops; /* the policy is drop */
+	bool filters; /* of type filter, not nat or route */
+	bool drops;   /* the policy is drop */
 };
 /* Shows every chain of the namespace. */
 int nft_chains_visit(struct netlink *nl,

@@ -458,6 +458,7 @@ static void read_chain(void *arg, const struct nlmsghdr *hdr)
 	*info = (struct nft_chain_info){ .family = gen->nfgen_family, .base = hook != NULL };
 	snprintf(info->table, sizeof(info->table), "%s", nft_text(nft_find(hdr, NFTA_CHAIN_TABLE)));
 	snprintf(info->name, sizeof(info->name), "%s", nft_text(nft_find(hdr, NFTA_CHAIN_NAME)));
+	info->filters = strcmp(nft_text(nft_find(hdr, NFTA_CHAIN_TYPE)), "filter") == 0;
 	info->hook = nft_be32(nft_find_in(hook, NFTA_HOOK_HOOKNUM));
 	info->drops = policy && nft_be32(policy) == NF_DROP;
 }

@@ -14,7 +14,8 @@ static const struct place {
 	const char *flannel; /* flannel's chain */
 } places[] = {
 	{ TRAFFIC_MASQUERADE, "nat", "POSTROUTING", "-POSTRTG", "FLANNEL-POSTRTG" },
-	{ TRAFFIC_FORWARD, "filter", "FORWARD", "-FWD", "FLANNEL-FWD" },
+	{ TRAFFIC_FORWARD, "filter", "FORWARD", TRAFFIC_IPTABLES_FORWARD,
+	  TRAFFIC_IPTABLES_FLANNEL_FORWARD },
 };
 
 struct text {
@@ -109,6 +110,8 @@ struct found {
 	unsigned jump_at; /* number of the last of them among the rules of `from`, from 1 */
 	bool jump_marked; /* and it carries our mark */
 	unsigned at;      /* rules of `from` so far */
+	unsigned before;  /* the jump belongs before this rule; 0: anywhere */
+	unsigned jumps_before;
 };
 
 static bool starts_with(const char *line, size_t len, const char *prefix)
@@ -149,6 +152,7 @@ static void read_line(const struct place *p, const char *chain, const char *mark
 	} else if (starts_with(line, len, from) && ends_with(line, len, jump)) {
 		put(&ret->jumps, "-D%.*s\n", (int)len - 2, line + 2);
 		ret->jumps_len++;
+		ret->jumps_before += ret->at < ret->before;
 		ret->jump_at = ret->at;
 		ret->jump_marked = has_mark(line, len, mark);
 	}
@@ -187,9 +191,9 @@ static void search_line(void *arg, const char *line, size_t len)
 }
 
 static struct found find(const struct place *p, const char *chain, const char *mark,
-			 const char *saved)
+			 const char *saved, unsigned before)
 {
-	struct search s = { .place = p, .chain = chain, .mark = mark };
+	struct search s = { .place = p, .chain = chain, .mark = mark, .found.before = before };
 
 	visit_lines(p, saved, search_line, &s);
 	return s.found;
@@ -214,7 +218,7 @@ static void put_lines(struct text *t, const struct text *lines)
 static void remove_chain(const struct place *p, const char *chain, const char *saved,
 			 struct text *ret)
 {
-	struct found found = find(p, chain, "", saved);
+	struct found found = find(p, chain, "", saved, 0);
 
 	put_lines(ret, &found.jumps);
 	if (found.exists)
@@ -223,9 +227,11 @@ static void remove_chain(const struct place *p, const char *chain, const char *s
 }
 
 static void update_chain(const struct place *p, const char *chain, const char *mark,
-			 const char *saved, const struct text *wanted, struct text *ret)
+			 const char *saved, const struct text *wanted, unsigned before,
+			 struct text *ret)
 {
-	struct found found = find(p, chain, mark, saved);
+	struct found found = find(p, chain, mark, saved, before);
+	bool late = before && found.jumps_len && !found.jumps_before;
 	bool same = found.rules.len == wanted->len &&
 		    memcmp(found.rules.data, wanted->data, wanted->len) == 0;
 
@@ -235,9 +241,12 @@ static void update_chain(const struct place *p, const char *chain, const char *m
 		put_lines(ret, wanted);
 	}
 	/* One jump: more do no harm but tell of a mess, none is what this is about. */
-	if (found.jumps_len > 1)
+	if (found.jumps_len > 1 || late)
 		put_lines(ret, &found.jumps);
-	if (found.jumps_len != 1)
+	if (before && (found.jumps_len != 1 || late))
+		put(ret, "-I %s %u -m comment --comment \"%s\" -j %s\n", p->from,
+		    before - found.jumps_before, mark, chain);
+	else if (found.jumps_len != 1)
 		put(ret, "-A %s -m comment --comment \"%s\" -j %s\n", p->from, mark, chain);
 	else if (!found.jump_marked)
 		put(ret, "-R %s %u -m comment --comment \"%s\" -j %s\n", p->from, found.jump_at,
@@ -276,7 +285,7 @@ static void remove_marked(void *arg, const char *line, size_t len)
 }
 
 char *traffic_iptables_update(const struct traffic_rules *rules, int family, const char *table,
-			      const char *mark, const char *saved)
+			      const char *mark, const char *saved, unsigned before)
 {
 	struct text out = { 0 };
 
@@ -288,7 +297,8 @@ char *traffic_iptables_update(const struct traffic_rules *rules, int family, con
 		struct marked marked = { p, mark, chain, saved, &changes };
 
 		if (put_rules(&wanted, rules, family, p->chain, chain))
-			update_chain(p, chain, mark, saved, &wanted, &changes);
+			update_chain(p, chain, mark, saved, &wanted,
+				     p->chain == TRAFFIC_FORWARD ? before : 0, &changes);
 		else
 			remove_chain(p, chain, saved, &changes);
 		remove_chain(p, p->flannel, saved, &changes);

@@ -15,6 +15,7 @@
 
 #define HEAL_DELAY_MS     10    /* lets a burst of notifications become one comparison */
 #define NOTIFICATIONS_MAX 4096  /* read in one turn */
+#define LOOK_DELAY_MS     500   /* after a change of others' rules, of which there may be many */
 #define LATELY_MS         60000 /* how long dropped packets stay a thing to mention */
 #define DEFAULT_TABLE     "flannel"
 
@@ -187,10 +188,21 @@ static void on_changed(void *arg, const struct nft_change *change)
 	/* A chain that packets enter may drop what is forwarded. */
 	if (ours || change->base)
 		heal(r);
+	else if (!is_about_elements(change) && !event_pending(r->look, EV_TIMEOUT, NULL))
+		arm(r->look, LOOK_DELAY_MS);
 	if (r->mode == RULES_IPTABLES && concerns_iptables(r, change)) {
 		r->iptables_dirty = true;
 		heal(r);
 	}
+}
+
+/* Somebody else's rules: they may stop our packets now, or no more. */
+static void on_look(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+	struct rules *r = arg;
+
+	r->dirty = true;
+	rules_want_work(r, 0);
 }
 
 static void on_finished(void *arg, uint32_t pid, const char *process)
@@ -300,6 +312,7 @@ void rules_place(struct rules *r, const struct rules_place *place)
 	r->place.devices = r->devices;
 	r->place.devices_len = place->devices_len;
 	memcpy(r->mark, place->mark, sizeof(r->mark));
+	memcpy(r->underlay, place->underlay, sizeof(r->underlay));
 	if (first)
 		snprintf(r->table, sizeof(r->table), "%.*s", NFT_NAME_SIZE - 1,
 			 *r->options->traffic_table ? r->options->traffic_table
@@ -350,6 +363,7 @@ int rules_new(struct event_base *base, const struct rules_options *options,
 	r->arg = arg;
 	r->work = evtimer_new(base, on_work, r);
 	r->tick = evtimer_new(base, on_tick, r);
+	r->look = evtimer_new(base, on_look, r);
 	r->counters[0].name = TRAFFIC_COUNTER_GUARD;
 	r->counters[1].name = TRAFFIC_COUNTER_SPOOF;
 	r->iptables = rules_iptables_new(base, rules_mode_iptables_done, r);
@@ -387,6 +401,7 @@ void rules_free(struct rules *r)
 	rules_iptables_free(r->iptables);
 	event_free(r->work);
 	event_free(r->tick);
+	event_free(r->look);
 	nft_monitor_close(r->monitor);
 	netlink_close(r->nl);
 	free(r);
@@ -407,6 +422,8 @@ void rules_view(const struct rules *r, struct rules_view *ret)
 			 : r->iptables_error.code ? r->iptables_error.text
 						  : "",
 		.forward_block = r->forward_block,
+		.input_block = r->input_block,
+		.output_block = r->output_block,
 		.probe_error = r->probe_error.code ? r->probe_error.text : "",
 		.sysctl_missing = r->sysctl_missing,
 		.guard = r->traffic.guard,

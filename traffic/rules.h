@@ -57,8 +57,9 @@ struct rules_place {
 	struct ip_net own[2];
 	struct traffic_device devices[TRAFFIC_DEVICES];
 	size_t devices_len;
-	bool enable_nftables; /* the network's configuration asks for it */
-	char mark[MARK_SIZE]; /* says whose our table and chains are */
+	bool enable_nftables;    /* the network's configuration asks for it */
+	char mark[MARK_SIZE];    /* says whose our table and chains are */
+	char underlay[IFNAMSIZ]; /* the device that tunnel packets come in from */
 };
 /* Again whenever it changes. Copied. */
 void rules_place(struct rules *r, const struct rules_place *place);
@@ -108,9 +109,11 @@ struct rules_view {
 	const char *mode_reason; /* why this mode */
 	bool ok;                 /* what is wanted stands */
 	const char *error;       /* if not; "": they are being written */
-	const char
-		*forward_block;  /* who drops forwarded packets whatever we accept; "" if nobody */
-	const char *probe_error; /* why it is not known who drops; "" if it is */
+	/* who stops packets whatever we accept, and what opens it; "" if nobody */
+	const char *forward_block;  /* containers' */
+	const char *input_block;    /* the tunnel's, that come in */
+	const char *output_block;   /* and go out */
+	const char *probe_error;    /* why it is not known who drops; "" if it is */
 	const char *sysctl_missing; /* forwarding is off; "" if not */
 	bool guard;
 	uint64_t guard_dropped_total;

@@ -9,18 +9,34 @@
 
 #include "traffic/rules.h"
 #include "traffic/rules_iptables.h"
+#include "kernel/filter_nft.h"
 #include "kernel/iptables.h"
 #include "lib/backoff.h"
 
 #define RULES_FOREIGN_MAX 16
+#define RULES_BASES_MAX   64
+
+/* How FORWARD of iptables takes our packets. */
+struct rules_stops {
+	bool drops;   /* some of them, or all that nothing is known of */
+	unsigned top; /* number of the first rule in it that stops some; 0: none */
+};
 
 /* What else is in the packet filter, as far as it concerns us. */
 struct rules_survey {
 	struct rules *r;
 	unsigned iptables_chains; /* some may be ours by their names: mask of families, as below */
-	bool iptables_drops;      /* the FORWARD chain of iptables on nf_tables */
 	bool table_is_full;       /* our table has the chains for masquerade and forwarding */
-	char block[160];          /* another chain that drops what is forwarded */
+	/* obstacles.c: chains of others that packets enter, and what stops ours */
+	struct nft_chain_info bases[RULES_BASES_MAX];
+	size_t bases_len;
+	bool ufw;
+	struct rules_stops nft[2];          /* by family: FORWARD of iptables on nf_tables */
+	struct rules_stops legacy_stops[2]; /* and of iptables-legacy */
+	char block[400];
+	enum rules_iptables_kind block_kind; /* whose FORWARD that is; ANY: nobody's */
+	char input_block[448];
+	char output_block[448];
 	struct nft_chain_info leftovers[RULES_FOREIGN_MAX];
 	size_t leftovers_len;
 	struct iptables_table legacy[2][2]; /* by family and table: nat, filter */
@@ -37,6 +53,7 @@ struct rules {
 	struct event *monitor_event;
 	struct event *work; /* timer: compare, put back */
 	struct event *tick; /* timer: what no notification tells */
+	struct event *look; /* timer: others' rules have changed */
 	/* where we are */
 	bool started;
 	struct traffic_options traffic;
@@ -46,6 +63,7 @@ struct rules {
 	bool enable_nftables; /* the network's configuration asks for it */
 	char table[NFT_NAME_SIZE];
 	char mark[MARK_SIZE];
+	char underlay[IFNAMSIZ];
 	/* what stands */
 	const struct rules_listener *listener;
 	void *listener_arg;
@@ -66,6 +84,7 @@ struct rules {
 	struct rules_iptables *iptables;
 	enum rules_iptables_kind iptables_kind;
 	bool iptables_dirty;
+	unsigned iptables_top[2]; /* rules_stops.top that our jump was put before, by family */
 	bool iptables_stands;
 	enum rules_iptables_kind iptables_cleaning; /* the run under way removes; 0: it does not */
 	unsigned iptables_leftovers; /* where to look for what we or flannel left: mask of kinds */
@@ -73,7 +92,9 @@ struct rules {
 	uint64_t iptables_writes;
 	uint64_t digests[2][2]; /* of the tables of iptables-legacy */
 	/* for people */
-	char forward_block[240];
+	char forward_block[448];
+	char input_block[448];
+	char output_block[448];
 	char sysctl_missing[256];
 	struct err probe_error; /* why it is not known what iptables-legacy does */
 	struct nft_counter counters[2];
@@ -92,17 +113,28 @@ void rules_table_read_counters(struct rules *r);
 /* If it is due and ours stand: tables with our mark and other names go. */
 void rules_table_sweep(struct rules *r);
 
+/* obstacles.c */
+/* For each chain of the namespace, before rules_find_obstacles. */
+void rules_obstacle_chain(struct rules_survey *s, const struct nft_chain_info *c);
+/* Walks our packets through the chains of others. */
+void rules_find_obstacles(struct rules_survey *s);
+/* For people. */
+void rules_note_obstacles(struct rules *r, const struct rules_survey *s);
+
 /* rules_mode.c */
 void rules_mode_choose(struct rules *r, const struct rules_survey *s);
 /* As choose and drive, where our table cannot be made. */
 void rules_mode_without_nftables(struct rules *r, const struct rules_survey *s);
 /* Chains of traffic.h that belong into our table now. */
 unsigned rules_mode_chains(const struct rules *r, const struct rules_survey *s);
+/* Our jump has to stand before what stops us there. */
+void rules_mode_stops(struct rules *r, const struct rules_survey *s);
 /* Starts what there is to do with iptables. */
 void rules_mode_drive(struct rules *r, const struct rules_survey *s);
 void rules_mode_iptables_done(void *arg, int rc, unsigned writes, const struct err *e);
 /* Whether iptables-legacy was changed since the last look. */
 void rules_mode_tick(struct rules *r);
 void rules_mode_survey(struct rules_survey *s);
+void rules_survey_fini(struct rules_survey *s);
 
 #endif

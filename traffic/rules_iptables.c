@@ -23,7 +23,8 @@ struct rules_iptables {
 	char table[NFT_NAME_SIZE];
 	char mark[MARK_SIZE];
 	unsigned families; /* left to do */
-	int family;        /* under way */
+	unsigned before[2];
+	int family; /* under way */
 	unsigned writes;
 	struct err error;
 };
@@ -99,7 +100,8 @@ static void on_saved(void *arg, int rc, const char *output, const struct err *e)
 		finish(r);
 		return;
 	}
-	update = traffic_iptables_update(&r->rules, r->family, r->table, r->mark, output);
+	update = traffic_iptables_update(&r->rules, r->family, r->table, r->mark, output,
+					 r->before[r->family == AF_INET ? 0 : 1]);
 	if (!update)
 		next_family(r);
 	else if (process_start(r->base, argv, update, TIMEOUT_MS, on_restored, r, &r->process,
@@ -125,11 +127,12 @@ static void next_family(struct rules_iptables *r)
 
 void rules_iptables_run(struct rules_iptables *r, enum rules_iptables_kind kind,
 			const struct traffic_rules *rules, const char *table, const char *mark,
-			unsigned families)
+			unsigned families, const unsigned before[static 2])
 {
 	r->busy = true;
 	r->kind = kind;
 	r->families = families;
+	memcpy(r->before, before, sizeof(r->before));
 	r->writes = 0;
 	r->error.code = 0;
 	snprintf(r->table, sizeof(r->table), "%s", table);

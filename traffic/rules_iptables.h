@@ -25,11 +25,11 @@ bool rules_iptables_exists(enum rules_iptables_kind kind);
 bool rules_iptables_busy(const struct rules_iptables *r);
 
 /*
- * traffic_iptables_update for each family; everything is copied. families: mask, 1 for IPv4, 2 for IPv6. Not while busy. `done` is called later in any
- * case.
+ * traffic_iptables_update for each family; everything is copied. families: mask, 1 for IPv4, 2 for
+ * IPv6; `before`: by family. Not while busy. `done` is called later in any case.
  */
 void rules_iptables_run(struct rules_iptables *r, enum rules_iptables_kind kind,
 			const struct traffic_rules *rules, const char *table, const char *mark,
-			unsigned families);
+			unsigned families, const unsigned before[static 2]);
 
 #endif

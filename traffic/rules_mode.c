@@ -15,7 +15,7 @@ static const int families[2] = { AF_INET, AF_INET6 };
 static const char *const tables[2] = { "nat", "filter" };
 
 static const char REASON_FLAG[] = "traffic-mode says so";
-static const char REASON_DROP[] = "the policy of iptables' FORWARD is DROP";
+static const char REASON_DROP[] = "FORWARD of iptables drops what is forwarded";
 static const char REASON_LEGACY[] =
 	"rules of iptables-legacy are in use, and EnableNFTables is not set";
 static const char REASON_NO_NFTABLES[] = "the kernel's nf_tables cannot be used";
@@ -41,13 +41,22 @@ void rules_mode_survey(struct rules_survey *s)
 	look_at_legacy(s, 0);
 }
 
-static bool legacy_drops(const struct rules_survey *s)
+void rules_survey_fini(struct rules_survey *s)
 {
 	for (size_t f = 0; f < ARRAY_LEN(families); f++) {
-		if (ip_net_is_set(&s->r->place.network[f]) && s->legacy[f][1].forward_drops)
-			return true;
+		for (size_t t = 0; t < ARRAY_LEN(tables); t++)
+			iptables_table_fini(&s->legacy[f][t]);
 	}
-	return false;
+}
+
+static bool legacy_drops(const struct rules_survey *s)
+{
+	return s->legacy_stops[0].drops || s->legacy_stops[1].drops;
+}
+
+static bool nft_drops(const struct rules_survey *s)
+{
+	return s->nft[0].drops || s->nft[1].drops;
 }
 
 static bool legacy_has_rules(const struct rules_survey *s)
@@ -58,7 +67,7 @@ static bool legacy_has_rules(const struct rules_survey *s)
 
 static enum rules_iptables_kind kind_for(const struct rules_survey *s)
 {
-	if (s->iptables_drops)
+	if (nft_drops(s))
 		return RULES_IPTABLES_NFT;
 	return legacy_drops(s) || legacy_has_rules(s) ? RULES_IPTABLES_LEGACY : RULES_IPTABLES_ANY;
 }
@@ -87,7 +96,7 @@ void rules_mode_choose(struct rules *r, const struct rules_survey *s)
 	if (strcmp(flag, "auto") != 0)
 		set_mode(r, s, strcmp(flag, "iptables") == 0 ? RULES_IPTABLES : RULES_NFTABLES,
 			 REASON_FLAG);
-	else if (r->traffic.forward && (s->iptables_drops || legacy_drops(s)))
+	else if (r->traffic.forward && (nft_drops(s) || legacy_drops(s)))
 		set_mode(r, s, RULES_IPTABLES, REASON_DROP);
 	else if (!chosen && !r->enable_nftables && legacy_has_rules(s))
 		set_mode(r, s, RULES_IPTABLES, REASON_LEGACY);
@@ -96,9 +105,31 @@ void rules_mode_choose(struct rules *r, const struct rules_survey *s)
 			 s->legacy_error.code ? REASON_UNKNOWN : REASON_DEFAULT);
 }
 
+/* The number of the rule in iptables' FORWARD that our jump has to stand before. */
+static unsigned top_of(const struct rules *r, const struct rules_survey *s, size_t f)
+{
+	unsigned nft = r->iptables_kind == RULES_IPTABLES_LEGACY ? 0 : s->nft[f].top;
+	unsigned legacy = r->iptables_kind == RULES_IPTABLES_NFT ? 0 : s->legacy_stops[f].top;
+
+	return MAX(nft, legacy);
+}
+
+void rules_mode_stops(struct rules *r, const struct rules_survey *s)
+{
+	for (size_t f = 0; f < ARRAY_LEN(families) && !rules_iptables_busy(r->iptables); f++) {
+		unsigned top = top_of(r, s, f);
+
+		/* Where it does not help, once is enough. */
+		r->iptables_dirty |= r->mode == RULES_IPTABLES && top && top != r->iptables_top[f];
+		r->iptables_top[f] = top;
+	}
+}
+
 void rules_mode_without_nftables(struct rules *r, const struct rules_survey *s)
 {
 	set_mode(r, s, RULES_IPTABLES, REASON_NO_NFTABLES);
+	rules_mode_stops(r, s);
+	rules_note_obstacles(r, s);
 	rules_mode_drive(r, s);
 }
 
@@ -152,7 +183,8 @@ static void look_for_leftovers(struct rules *r, const struct rules_survey *s)
 		if (mask == 0 || (r->mode == RULES_IPTABLES && r->iptables_kind != other))
 			continue;
 		r->iptables_cleaning = kinds[i];
-		rules_iptables_run(r->iptables, kinds[i], &none, r->table, r->mark, mask);
+		rules_iptables_run(r->iptables, kinds[i], &none, r->table, r->mark, mask,
+				   (unsigned[2]){ 0 });
 		return;
 	}
 }
@@ -170,7 +202,8 @@ void rules_mode_drive(struct rules *r, const struct rules_survey *s)
 		for (size_t f = 0; f < ARRAY_LEN(families); f++)
 			mask |= ip_net_is_set(&r->place.network[f]) ? 1u << f : 0;
 		traffic_rules(&r->traffic, &r->place, all, &rules);
-		rules_iptables_run(r->iptables, r->iptables_kind, &rules, r->table, r->mark, mask);
+		rules_iptables_run(r->iptables, r->iptables_kind, &rules, r->table, r->mark, mask,
+				   r->iptables_top);
 		traffic_rules_fini(&rules);
 	} else if (r->iptables_leftovers && r->mode_reason) {
 		look_for_leftovers(r, s);
@@ -202,6 +235,7 @@ void rules_mode_iptables_done(void *arg, int rc, unsigned writes, const struct e
 	} else {
 		rules_mode_survey(&now);
 		remember(r, &now);
+		rules_survey_fini(&now);
 		if (writes && r->iptables_stands) {
 			r->heals_total++;
 			log_warn("rules-healed", "iptables: rules were missing or altered");
@@ -242,6 +276,7 @@ void rules_mode_tick(struct rules *r)
 			r->digests[f][t] = now.legacy[f][t].digest;
 		}
 	}
+	rules_survey_fini(&now);
 	changed |= known != !r->probe_error.code;
 	if (!changed)
 		return;

@@ -96,7 +96,6 @@ static const char *family_name(uint8_t family)
 static void survey_chain(void *arg, const struct nft_chain_info *c)
 {
 	struct rules_survey *s = arg;
-	const struct traffic_place *place = &s->r->place;
 
 	if (is_flannel(c) && s->leftovers_len < RULES_FOREIGN_MAX)
 		s->leftovers[s->leftovers_len++] = *c;
@@ -104,26 +103,19 @@ static void survey_chain(void *arg, const struct nft_chain_info *c)
 		s->iptables_chains |= c->family == NFPROTO_IPV4 ? 1 : 2;
 	if (c->family == NFPROTO_INET && strcmp(c->table, s->r->table) == 0)
 		s->table_is_full |= c->base && c->hook != traffic_chains[TRAFFIC_GUARD].hook;
-	if (!c->base || c->hook != NF_INET_FORWARD || !c->drops ||
-	    (c->family == NFPROTO_IPV4 && !ip_net_is_set(&place->network[0])) ||
-	    (c->family == NFPROTO_IPV6 && !ip_net_is_set(&place->network[1])))
-		return;
-	/* A chain of this name in a table of this name is what iptables works on. */
-	if (c->family != NFPROTO_INET && strcmp(c->table, "filter") == 0 &&
-	    strcmp(c->name, "FORWARD") == 0)
-		s->iptables_drops = true;
-	else
-		snprintf(s->block, sizeof(s->block), "chain %s of table %s %s", c->name,
-			 family_name(c->family), c->table);
+	rules_obstacle_chain(s, c);
 }
 
 static int take_survey(struct rules *r, struct rules_survey *s, struct err *e)
 {
+	int rc = 0;
+
 	*s = (struct rules_survey){ .r = r };
 	rules_mode_survey(s);
-	if (!r->nl)
-		return err_set(e, -EPROTONOSUPPORT, "nftables: the kernel does not have it");
-	return nft_chains_visit(r->nl, survey_chain, s, e);
+	if (r->nl)
+		rc = nft_chains_visit(r->nl, survey_chain, s, e);
+	rules_find_obstacles(s);
+	return r->nl ? rc : err_set(e, -EPROTONOSUPPORT, "nftables: the kernel does not have it");
 }
 
 static bool all_stands(const struct rules *r)
@@ -225,30 +217,6 @@ static int replace(struct rules *r, const struct traffic_rules *wanted, const ch
 	return 0;
 }
 
-/* Says who drops forwarded packets although we accept them; nobody can override a drop. */
-static void note_block(struct rules *r, const struct rules_survey *s)
-{
-	bool legacy = s->legacy[0][1].forward_drops || s->legacy[1][1].forward_drops;
-	bool nft = s->iptables_drops;
-
-	r->forward_block[0] = '\0';
-	if (!r->traffic.forward)
-		return;
-	if (s->block[0])
-		snprintf(r->forward_block, sizeof(r->forward_block),
-			 "%s drops what nothing in it accepts, containers' packets too: accept "
-			 "them there",
-			 s->block);
-	else if (r->mode == RULES_NFTABLES && (legacy || nft))
-		snprintf(r->forward_block, sizeof(r->forward_block),
-			 "the policy of iptables' FORWARD is DROP, and traffic-mode is nftables: "
-			 "use iptables or auto");
-	else if (legacy && nft)
-		snprintf(r->forward_block, sizeof(r->forward_block),
-			 "the policy of FORWARD is DROP in iptables and in iptables-legacy: set "
-			 "one of them to ACCEPT");
-}
-
 /* The table is made equal to what is wanted, or found equal. */
 static int settle(struct rules *r, const struct rules_survey *s, struct err *e)
 {
@@ -258,7 +226,8 @@ static int settle(struct rules *r, const struct rules_survey *s, struct err *e)
 	int rc;
 
 	rules_mode_choose(r, s);
-	note_block(r, s);
+	rules_mode_stops(r, s);
+	rules_note_obstacles(r, s);
 	r->chains = rules_mode_chains(r, s);
 	traffic_rules(&r->traffic, &r->place, r->chains, &wanted);
 	set = traffic_ruleset(r->table, r->mark, &wanted, r->counters);
@@ -305,12 +274,15 @@ int rules_table_settle(struct rules *r, struct err *e)
 	r->unsupported = is_unsupported(rc) && !r->stands;
 	if (r->unsupported && strcmp(r->options->traffic_mode, "nftables") != 0)
 		rules_mode_without_nftables(r, &survey);
-	if (rc < 0)
+	if (rc < 0) {
+		rules_survey_fini(&survey);
 		return rc;
+	}
 	r->dirty = false;
 	r->stands = true;
 	rules_mode_drive(r, &survey);
 	remove_leftovers(r, &survey);
+	rules_survey_fini(&survey);
 	rules_table_sweep(r);
 	return 0;
 }

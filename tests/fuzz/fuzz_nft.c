@@ -5,6 +5,7 @@
  */
 #include "tests/fuzz/fuzz.h"
 
+#include "kernel/filter_nft.h"
 #include "tests/unit/nft_kernel.h"
 #include "traffic/traffic.h"
 
@@ -79,6 +80,10 @@ static void read_all(void)
 	static const uint8_t key[NFT_KEY_SIZE];
 	const struct nft_table t = { NFPROTO_INET, "flannel.1", NULL };
 	struct nft_counter counter = { .name = TRAFFIC_COUNTER_GUARD };
+	static const struct nft_chain_info chain = { .family = NFPROTO_INET, .name = "a" };
+	static const struct filter_packet packet = { .family = AF_INET6, .in_device = "cni0" };
+	struct filter_nft *filter = filter_nft_new(NULL);
+	struct filter_outcome outcome;
 	struct ip_net nets[8];
 	size_t len;
 
@@ -88,6 +93,8 @@ static void read_all(void)
 	(void)!nft_elements_visit(NULL, &t, &set, key, on_element, (void *)&set, NULL);
 	(void)!nft_tables_visit(NULL, on_table, NULL, NULL);
 	(void)!nft_chains_visit(NULL, on_chain, NULL, NULL);
+	filter_nft_walk(filter, &chain, &packet, NULL, &outcome);
+	filter_nft_free(filter);
 	(void)!nft_counter_read(NULL, &t, &counter, NULL);
 	(void)!nft_chain_delete(NULL, NFPROTO_INET, "flannel.1", "a", "b", NULL);
 	if (nft_destinations_read(NULL, &t, "a", nets, ARRAY_LEN(nets), &len, NULL) < 0)

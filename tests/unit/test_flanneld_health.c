@@ -31,6 +31,8 @@ static void well(struct scene *s)
 					.ok = true,
 					.error = "",
 					.forward_block = "",
+					.input_block = "",
+					.output_block = "",
 					.probe_error = "",
 					.sysctl_missing = "" };
 	s->in = (struct health_inputs){ .manager = &s->manager,
@@ -124,6 +126,12 @@ static void test_rules(void **state)
 	s.rules.forward_block = "DROP";
 	only(&s, "forward-blocked", PROBLEM_ERROR);
 	s.rules.forward_block = "";
+	s.rules.input_block = "chain INPUT";
+	only(&s, "input-blocked", PROBLEM_ERROR);
+	s.rules.input_block = "";
+	s.rules.output_block = "chain OUTPUT";
+	only(&s, "output-blocked", PROBLEM_ERROR);
+	s.rules.output_block = "";
 	s.rules.probe_error = "iptables: raw socket: Operation not permitted";
 	only(&s, "firewall-unknown", PROBLEM_WARNING);
 	well(&s);

@@ -35,7 +35,8 @@ static const char UPDATE[] =
 static void check_update(const struct traffic_rules *rules, int family, const char *saved,
 			 const char *want)
 {
-	auto_free char *update = traffic_iptables_update(rules, family, "flannel.1", MARK, saved);
+	auto_free char *update =
+		traffic_iptables_update(rules, family, "flannel.1", MARK, saved, 0);
 
 	if (want)
 		assert_string_equal(update ? update : "(nothing)", want);
@@ -89,7 +90,7 @@ static void test_iptables_repairs_what_differs(void **state UNUSED)
 	memcpy(p, jump, strlen(jump));
 	/* A rule is altered: the chain is written anew, the jump stays. */
 	memcpy(strstr(after, "! -d 224"), "! -d 225", 8);
-	update = traffic_iptables_update(&rules, AF_INET, "flannel.1", MARK, after);
+	update = traffic_iptables_update(&rules, AF_INET, "flannel.1", MARK, after, 0);
 	assert_contains(update, "*nat\n:flannel.1-POSTRTG - [0:0]\n-A flannel.1-POSTRTG -m mark");
 	assert_null(strstr(update, "-A POSTROUTING"));
 	assert_null(strstr(update, "*filter"));
@@ -126,6 +127,36 @@ static void test_iptables_marks(void **state UNUSED)
 		&none, AF_INET, saved,
 		"*filter\n-D FORWARD -m comment --comment \"flanneld forward\" -j flannel.1-FWD\n"
 		"-F flannel.1-FWD\n-X flannel.1-FWD\n" GONE);
+	traffic_rules_fini(&rules);
+}
+
+/* The jump stands before the rule that stops our packets, and nowhere further ahead. */
+static void test_iptables_jump_stands_before_what_stops(void **state UNUSED)
+{
+	const struct traffic_options forward = { .forward = true };
+	struct traffic_rules rules = rules_of(&forward);
+#define JUMP "FORWARD -m comment --comment \"" MARK "\" -j flannel.1-FWD\n"
+	static const char rest[] =
+		"-A flannel.1-FWD -s 10.5.0.0/16 -m comment --comment \"flanneld forward\" -j "
+		"ACCEPT\n"
+		"-A flannel.1-FWD -d 10.5.0.0/16 -m comment --comment \"flanneld forward\" -j "
+		"ACCEPT\nCOMMIT\n";
+	auto_free char *late = xasprintf("*filter\n:flannel.1-FWD - [0:0]\n-A FORWARD -j first\n"
+					 "-A FORWARD -j REJECT\n-A " JUMP "%s",
+					 rest);
+	auto_free char *none = xasprintf("*filter\n:flannel.1-FWD - [0:0]\n-A FORWARD -j first\n"
+					 "-A FORWARD -j REJECT\n%s",
+					 rest);
+	auto_free char *update =
+		traffic_iptables_update(&rules, AF_INET, "flannel.1", MARK, late, 2);
+
+	assert_string_equal(update, "*filter\n-D " JUMP "-I FORWARD 2 -m comment --comment \"" MARK
+				    "\" -j flannel.1-FWD\nCOMMIT\n");
+	free(STEAL(update));
+	update = traffic_iptables_update(&rules, AF_INET, "flannel.1", MARK, none, 2);
+	assert_string_equal(update, "*filter\n-I FORWARD 2 -m comment --comment \"" MARK
+				    "\" -j flannel.1-FWD\nCOMMIT\n");
+	assert_null(traffic_iptables_update(&rules, AF_INET, "flannel.1", MARK, late, 4));
 	traffic_rules_fini(&rules);
 }
 
@@ -201,6 +232,7 @@ int main(void)
 		cmocka_unit_test(test_iptables_first_and_second_time),
 		cmocka_unit_test(test_iptables_repairs_what_differs),
 		cmocka_unit_test(test_iptables_marks),
+		cmocka_unit_test(test_iptables_jump_stands_before_what_stops),
 		cmocka_unit_test(test_iptables_two_jumps_become_one),
 		cmocka_unit_test(test_iptables_removes_ours_and_flannels),
 		cmocka_unit_test(test_iptables_odd_input),
