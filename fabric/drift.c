@@ -35,8 +35,7 @@ static const char *name_object(const struct fabric *f, const struct kernel_objec
 	return buf;
 }
 
-/* Whether this may still be said by name; what may not is counted. */
-static bool may_name(struct fabric_log_budget *b)
+bool fabric_may_name(struct fabric_log_budget *b)
 {
 	if (b->left == 0) {
 		b->unnamed++;
@@ -52,7 +51,7 @@ static void on_drifted(void *arg, const struct kernel_object *o,
 	struct fabric *f = arg;
 	char name[NAME_TEXT];
 
-	if (may_name(&f->drift_log))
+	if (fabric_may_name(&f->drift_log))
 		log_warn("drift-healed", "%s is missing or altered, put back",
 			 name_object(f, o, owner, name));
 }
@@ -64,7 +63,7 @@ static void on_fought(void *arg, const struct kernel_object *o, const struct rec
 	char name[NAME_TEXT];
 	char text[FIGHT_TEXT];
 
-	if (!may_name(&f->fight_log))
+	if (!fabric_may_name(&f->fight_log))
 		return;
 	name_object(f, o, owner, name);
 	if (!over)
@@ -99,16 +98,22 @@ void fabric_tick_drift(struct fabric *f)
 
 	refill(&f->drift_log, now_ms, "drift-healed", "objects were missing or altered, put back");
 	refill(&f->fight_log, now_ms, "fighting", "fights began or are over");
+	refill(&f->shadow_log, now_ms, "route-shadowed",
+	       "routes of others began or ceased to take packets of ours");
 	f->dirty |= reconcile_tick(f->reconcile, now_ms);
 }
 
 void fabric_await_drift(struct fabric *f)
 {
+	const struct fabric_log_budget *budgets[] = { &f->drift_log, &f->fight_log,
+						      &f->shadow_log };
 	int64_t due_ms = reconcile_due(f->reconcile);
 	int64_t now_ms = clock_boot_ms();
 
-	if (f->drift_log.unnamed || f->fight_log.unnamed)
-		due_ms = MIN(due_ms, MAX(f->drift_log.refill_ms, f->fight_log.refill_ms));
+	for (size_t i = 0; i < ARRAY_LEN(budgets); i++) {
+		if (budgets[i]->unnamed)
+			due_ms = MIN(due_ms, budgets[i]->refill_ms);
+	}
 	if (due_ms != INT64_MAX)
 		fabric_want_work(f, MAX(due_ms - now_ms, (int64_t)1));
 }

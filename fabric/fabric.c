@@ -15,6 +15,7 @@
 #define WRITES_PER_TURN   4096  /* then the loop gets its turn */
 #define HEAL_DELAY_MS     10    /* lets a burst of notifications become one dump */
 #define READ_AGAIN_MS     500   /* after a kernel that could not be read ahead */
+#define FIRST_WALK_MS     1000  /* a start has more urgent things to do */
 #define SLOW_MIN_MS       30000 /* full comparison although nothing was noticed */
 #define SLOW_COST_FACTOR  2000  /* ... but at most 1/2000 of the time is spent on it */
 #define UNDERLAY_DELAY_MS 100   /* lets an interface come up with all its addresses */
@@ -161,6 +162,7 @@ static void settle(struct fabric *f)
 	if (!f->settled_once && f->devices_ok) {
 		f->settled_once = true;
 		arm_slow(f);
+		fabric_walk_shadows(f, FIRST_WALK_MS);
 		/* What the first list needed is not needed again. */
 		malloc_trim(0);
 	}
@@ -222,7 +224,7 @@ static void on_slow(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 	struct fabric *f = arg;
 
 	f->sweep_due = true;
-	fabric_doubt_shadows(f);
+	fabric_walk_shadows(f, 0);
 	fabric_sync(f);
 	want_underlay(f);
 	arm_slow(f);
@@ -415,6 +417,7 @@ void fabric_free(struct fabric *f)
 	event_free(f->slow);
 	event_free(f->underlay);
 	fabric_free_containers(f);
+	free(f->shadows);
 	reconcile_free(f->reconcile);
 	fabric_drop_backend(f);
 	if (f->change_event)

@@ -33,7 +33,6 @@ struct fabric_shadow {
 	bool asked;
 	bool told;
 };
-#define FABRIC_SHADOWS_MAX 64
 
 struct container_device;
 struct link_info;
@@ -83,8 +82,12 @@ struct fabric {
 	double observation_s[KERNEL_KINDS]; /* how long it took to read each kind last */
 	struct fabric_log_budget drift_log;
 	struct fabric_log_budget fight_log;
-	struct fabric_shadow shadows[FABRIC_SHADOWS_MAX];
+	struct fabric_log_budget shadow_log;
+	struct fabric_shadow *shadows;
 	size_t shadows_len;
+	size_t shadows_cap;
+	uint32_t shadow_walk;   /* place of the next route to ask about; 0: no walk is under way */
+	int64_t shadow_walk_ms; /* when the next walk begins; 0: none is due */
 	struct container_device **containers;
 	size_t containers_len;
 	size_t containers_cap;
@@ -127,13 +130,16 @@ void fabric_free_containers(struct fabric *f);
 /* A route was noticed, or is gone: it may stand before one of ours, or have stood. */
 void fabric_suspect(struct fabric *f, const struct kernel_object *o);
 void fabric_suspect_again(struct fabric *f, const struct kernel_object *o);
-/* Asks the kernel about those of which it is not known. */
+/* Asks the kernel about those of which it is not known, and about the next of all routes. */
 void fabric_look_for_shadows(struct fabric *f);
-void fabric_doubt_shadows(struct fabric *f);
+/* All routes are to be asked about after this time, a part of them in each turn. */
+void fabric_walk_shadows(struct fabric *f, int64_t delay_ms);
 /* One of them; "" if there is none. */
 void fabric_describe_shadow(const struct fabric *f, char *buf, size_t size);
 
 /* drift.c */
+/* Whether this may still be said by name; what may not is counted. */
+bool fabric_may_name(struct fabric_log_budget *b);
 void fabric_watch_drift(struct fabric *f);
 /* Before each comparison: the time, and what has waited long enough. */
 void fabric_tick_drift(struct fabric *f);

@@ -503,3 +503,17 @@ bool reconcile_wanted_route(const struct reconcile *r, const struct kernel_objec
 	*ret = at(r, id)->object;
 	return true;
 }
+
+uint32_t reconcile_next_route(const struct reconcile *r, uint32_t place, struct kernel_object *ret)
+{
+	for (uint32_t id = MAX(place, 1u); id < r->entries.len; id++) {
+		const struct entry *entry = at(r, id);
+
+		if (entry->used && !entry->holder && entry->owner &&
+		    kernel_is_route(&entry->object)) {
+			*ret = entry->object;
+			return id + 1;
+		}
+	}
+	return 0;
+}

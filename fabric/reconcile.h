@@ -159,6 +159,10 @@ void reconcile_fights_visit(const struct reconcile *r,
 bool reconcile_wanted_route(const struct reconcile *r, const struct kernel_object *o,
 			    struct kernel_object *ret);
 
+/* The first wanted route at `place` (0: the first of all) or behind it. Returns the place behind
+ * that; 0: there is none. */
+uint32_t reconcile_next_route(const struct reconcile *r, uint32_t place, struct kernel_object *ret);
+
 /* Shows all wanted objects of a kind. */
 void reconcile_wanted_visit(const struct reconcile *r, unsigned kind,
 			    void (*visit)(void *arg, const struct kernel_object *o), void *arg);

@@ -9,6 +9,10 @@
 #include "kernel/kinds.h"
 #include "kernel/marks.h"
 
+/* One question for a route: header, rtmsg and an IPv6 address. */
+#define QUESTION_SIZE 64
+_Static_assert(QUESTION_SIZE >= NLMSG_LENGTH(sizeof(struct rtmsg)) + RTA_SPACE(16), "it fits");
+
 struct address_array {
 	struct underlay_address *items;
 	size_t len;
@@ -118,28 +122,32 @@ int underlay_route_to(struct netlink *nl, const struct ip_addr *dst, struct unde
 	return 0;
 }
 
-struct match {
-	struct kernel_object *route;
-	bool found;
-};
-
-static void take_match(void *arg, const struct nlmsghdr *hdr)
+static void take_match(void *arg, size_t index, const struct nlmsghdr *hdr, int code UNUSED,
+		       const char *text UNUSED)
 {
-	struct match *m = arg;
+	struct kernel_object *found = arg;
+	struct kernel_object o;
 	bool gone;
 
-	m->found |= kernel_object_decode(hdr, m->route, &gone) && !gone;
+	if (hdr && kernel_object_decode(hdr, &o, &gone) && kernel_is_route(&o))
+		found[index] = o;
 }
 
-bool underlay_route_match(struct netlink *nl, const struct ip_addr *dst, struct kernel_object *ret)
+int underlay_match_routes(struct netlink *nl, const struct ip_addr *dsts, size_t len,
+			  struct kernel_object *ret, struct err *e)
 {
-	char buffer[NETLINK_MESSAGE_MAX] __attribute__((aligned(8))) = { 0 };
-	/* IPv6 always names the table, and refuses to be asked for it. */
-	unsigned flags = RTM_F_FIB_MATCH | (dst->family == AF_INET ? RTM_F_LOOKUP_TABLE : 0u);
-	struct match m = { .route = ret };
+	char questions[UNDERLAY_MATCHES_MAX * QUESTION_SIZE] __attribute__((aligned(8))) = { 0 };
+	size_t used = 0;
 
-	return netlink_call(nl, encode_get_route(buffer, dst, flags), take_match, &m, NULL) == 0 &&
-	       m.found;
+	for (size_t i = 0; i < len; i++) {
+		/* IPv6 always names the table, and refuses to be asked for it. */
+		unsigned flags =
+			RTM_F_FIB_MATCH | (dsts[i].family == AF_INET ? RTM_F_LOOKUP_TABLE : 0u);
+
+		used += MNL_ALIGN(encode_get_route(questions + used, &dsts[i], flags)->nlmsg_len);
+	}
+	memset(ret, 0, len * sizeof(*ret));
+	return netlink_ask(nl, questions, used, take_match, ret, e);
 }
 
 static bool read_default(const struct nlmsghdr *hdr, struct underlay_default *ret)

@@ -38,8 +38,12 @@ struct underlay_route {
 int underlay_route_to(struct netlink *nl, const struct ip_addr *dst, struct underlay_route *ret,
 		      struct err *e) MUST_CHECK;
 
-/* The route itself that packets to `dst` take. False if there is none, or none of table main. */
-bool underlay_route_match(struct netlink *nl, const struct ip_addr *dst, struct kernel_object *ret);
+#define UNDERLAY_MATCHES_MAX 64
+
+/* The routes themselves that packets to these addresses take, at most UNDERLAY_MATCHES_MAX of them,
+ * asked for in one system call. ret[i] is all zero where there is none, or none of table main. */
+int underlay_match_routes(struct netlink *nl, const struct ip_addr *dsts, size_t len,
+			  struct kernel_object *ret, struct err *e) MUST_CHECK;
 
 struct underlay_default {
 	uint32_t ifindex;

@@ -191,6 +191,50 @@ def test_a_route_that_stands_before_ours_is_named(lab, victim):
     assert not victim.daemon.json("/v1/diff")["items"]
 
 
+def shadowed(host):
+    return sorted(i["object"] for i in host.daemon.json("/v1/diff")["items"] if i["action"] == "shadowed")
+
+
+def shadow_problem(host):
+    return next((p["text"] for p in host.daemon.status()["problems"] if p["name"] == "route-shadowed"), "")
+
+
+@pytest.mark.parametrize("how", ["prepend", "add"])
+def test_a_route_that_stood_before_ours_while_the_daemon_was_down_is_named(lab, victim, how):
+    """No notification tells of it; "add" takes the place of a route that is missing."""
+    ns = victim.namespace
+    route, _, _ = peer_objects(victim)
+    ns.ip_do("link add br9 type bridge")
+    ns.ip_do("link set br9 up")
+    victim.daemon.stop()
+    if how == "add":
+        ns.ip_do(f"route del {route[2]}")
+    ns.ip_do(f"route {how} {route[2]} dev br9 proto static")
+    victim.daemon.start()
+    wait_for(lambda: "route-shadowed" in victim.daemon.problems(), 5, "the route to be named")
+    text = shadow_problem(victim)
+    assert "proto 4" in text and route[2] in text
+    assert len(shadowed(victim)) == 1 and "proto 4" in shadowed(victim)[0]
+    ns.ip_do(f"route del {route[2]} dev br9 proto static")
+    wait_for(lambda: "route-shadowed" not in victim.daemon.problems(), 2, "the end of it")
+    victim.daemon.wait_ok(35)
+    lab.wait_equal(2, [victim])
+
+
+def test_a_longer_prefix_within_a_peers_subnet_is_named(victim):
+    ns = victim.namespace
+    route, _, _ = peer_objects(victim)
+    longer = route[2].replace("/24", "/25")
+    ns.ip_do("link add br9 type bridge")
+    ns.ip_do("link set br9 up")
+    victim.daemon.stop()
+    ns.ip_do(f"route add {longer} dev br9 proto static")
+    victim.daemon.start()
+    wait_for(lambda: longer in shadow_problem(victim), 5, "the route to be named")
+    ns.ip_do(f"route del {longer} dev br9 proto static")
+    victim.daemon.wait_ok(2)
+
+
 def test_foreign_objects_are_left_alone(lab, victim):
     """Objects that others made, next to ours and even inside our network's range."""
     ns = victim.namespace

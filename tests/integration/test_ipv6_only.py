@@ -76,3 +76,30 @@ def test_flannels_keys_are_read_and_its_own_lease_taken_over(lab):
     assert host.daemon.key() == mine
     assert etcd.get(mine).json["Node"]["Name"] == "h1"
     assert len(etcd.leases()) == 2
+
+
+@pytest.mark.parametrize("when", ["running", "down"])
+@pytest.mark.parametrize("metric", [512, 1024])
+def test_a_route_that_stands_before_ours_is_named(lab, only6, metric, when):
+    """A lower metric is taken first; with the same one, a route without a gateway stands beside ours."""
+    h1 = only6[0]
+    ns, daemon = h1.namespace, h1.daemon
+    lab.wait_equal()
+    peer = next(o[2] for o in sorted(h1.objects()) if o[0] == "route")
+    ns.ip_do("link add br9 type bridge")
+    ns.ip_do("link set br9 up")
+    if when == "down":
+        daemon.stop()
+    ns.ip_do(f"-6 route prepend {peer} dev br9 proto static metric {metric}")
+    if when == "down":
+        daemon.start()
+    taken = ns.ip("-6", "route", "get", "fibmatch", peer.replace("/64", ""))[0]
+    problems = []
+    if taken["dev"] == "br9":
+        wait_for(lambda: "route-shadowed" in daemon.problems(), 5, "the route to be named")
+        problems = [p["text"] for p in daemon.status()["problems"] if p["name"] == "route-shadowed"]
+        assert "proto 4" in problems[0] and peer in problems[0]
+    assert taken["dev"] == "br9" or metric == 1024
+    ns.ip_do(f"-6 route del {peer} dev br9 proto static metric {metric}")
+    daemon.wait_ok(5)
+    lab.wait_equal(5, [h1])

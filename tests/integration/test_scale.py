@@ -35,6 +35,30 @@ def test_a_thousand_leases_of_flannel_are_programmed_and_shown(lab):
     assert items[host.daemon.subnet()]["own"] is True
 
 
+def test_a_thousand_routes_of_others_are_counted_and_three_named_in_the_log(lab):
+    """Before the daemon came back, so that no notification tells of them."""
+    etcd = lab.start_etcd()
+    lab.configure(WIDE)
+    etcd.put_many((PREFIX + key, value) for key, value in (made_up_lease(n, "10.0.0.0/12") for n in range(1000)))
+    host = lab.host()
+    daemon = host.start_daemon()
+    daemon.wait_peers(1000)
+    lab.wait_equal()
+    routes = [o[2] for o in host.objects() if o[0] == "route"]
+    assert len(routes) == 1000
+    daemon.stop()
+    host.namespace.ip_batch(f"route prepend {route} dev eth0 proto static" for route in routes)
+    daemon.start()
+
+    def text():
+        return next((p["text"] for p in daemon.status()["problems"] if p["name"] == "route-shadowed"), "")
+
+    wait_for(lambda: text().endswith("and 999 more"), 10, "all to be counted")
+    assert daemon.log().count("route-shadowed") <= 8
+    host.namespace.ip_batch(f"route del {route} dev eth0 proto static" for route in routes)
+    wait_for(lambda: not text(), 5, "the end of it")
+
+
 def test_a_thousand_come_while_a_thousand_go(lab):
     etcd = lab.start_etcd()
     lab.configure(WIDE)
