@@ -5,6 +5,7 @@
 #include <regex.h>
 
 #include "kernel/link.h"
+#include "kernel/sysctl.h"
 #include "kernel/underlay.h"
 
 /* What the kernel has, read once. */
@@ -303,6 +304,22 @@ static int default_interface(const struct facts *f, int family, uint32_t *ret,
 	return rc;
 }
 
+/* Whether the kernel has no IPv6 at all, or not on this interface, which nobody's route would mend. */
+static bool is_v6_off(const char *interface)
+{
+	unsigned off;
+
+	return sysctl_get(&off, NULL, "ipv6/conf/%s/disable_ipv6", interface) < 0 || off;
+}
+
+static int say_v6_off(const char *interface, struct err *e)
+{
+	return err_set(e, -ENODEV,
+		       "the network has IPv6, but it is switched off in the kernel "
+		       "(net.ipv6.conf.%s.disable_ipv6)",
+		       interface);
+}
+
 static int match_default_route(const struct facts *f, struct match *ret, struct external *noted,
 			       struct err *e)
 {
@@ -312,8 +329,17 @@ static int match_default_route(const struct facts *f, struct match *ret, struct 
 
 	if (f->config->v4.enabled)
 		rc = default_interface(f, AF_INET, &v4, noted, e);
-	if (rc == 0 && f->config->v6.enabled)
+	if (rc < 0)
+		err_wrap(e, "IPv4");
+	if (rc == 0 && f->config->v6.enabled) {
+		const struct link_info *link = link_by_index(f, v4);
+
 		rc = default_interface(f, AF_INET6, &v6, noted, e);
+		if (rc < 0 && is_v6_off(link ? link->name : "all"))
+			say_v6_off(link ? link->name : "all", e);
+		else if (rc < 0)
+			err_wrap(e, "IPv6");
+	}
 	if (rc < 0)
 		return err_set(e, -ENODEV, "no external interface: %s; choose one with iface",
 			       e->text);
@@ -414,6 +440,8 @@ static int settle(const struct facts *f, const struct link_info *link, int famil
 		local = kept_address(f, link->ifindex, family);
 	if (!ip_addr_is_set(&local))
 		local = best_address(f, link->ifindex, family);
+	if (!ip_addr_is_set(&local) && family == AF_INET6 && is_v6_off(link->name))
+		return say_v6_off(link->name, e);
 	if (!ip_addr_is_set(&local))
 		return err_set(e, -ENODEV, "interface %s has no %s address", link->name,
 			       family == AF_INET ? "IPv4" : "IPv6");

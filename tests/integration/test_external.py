@@ -183,3 +183,19 @@ def test_an_interface_that_is_down_is_waited_for(lab, host):
     assert not lab.etcd.leases()
     host.namespace.ip_do("link set eth1 up")
     daemon.wait_ready(15)
+
+
+@pytest.mark.parametrize("flags", [{}, {"iface": "eth0"}], ids=str)
+def test_ipv6_that_is_switched_off_is_named(lab, flags):
+    host = dual(lab)
+    host.namespace.sysctl("net.ipv6.conf.eth0.disable_ipv6", 1)
+    daemon = host.start_daemon(ready=False, **flags)
+    wait_for(lambda: "net.ipv6.conf.eth0.disable_ipv6" in daemon.request("/readyz")[1], 5, "the switch is named")
+
+
+@pytest.mark.parametrize("family", ["IPv4", "IPv6"])
+def test_the_family_that_lacks_a_default_route_is_named(lab, family):
+    host = dual(lab)
+    host.namespace.ip_do(f"-{family[-1]} route del default")
+    daemon = host.start_daemon(ready=False)
+    wait_for(lambda: f"{family}: there is no default route" in daemon.request("/readyz")[1], 5, "it is named")
