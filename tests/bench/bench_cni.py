@@ -5,8 +5,9 @@
     bench_cni.py [-n ROUNDS] [--quick]
 
 For each case the two take turns, each time with a fresh container namespace: time from the start of the process to its
-end, and CPU time of the plugin and of everything that it started. Then ADD with many reservations present, fifty at
-once, and what the kernel alone needs to remove a veth pair. Figures are only printed, nothing fails for being slow.
+end, and CPU time of the plugin and of everything that it started. Then ADD with many reservations present, with many
+containers on the bridge, fifty at once, and what the kernel alone needs to remove a veth pair. Figures are only
+printed, nothing fails for being slow.
 """
 
 import argparse
@@ -27,6 +28,7 @@ PLUGIN = pathlib.Path(os.environ.get("FLANNEL_BUILD", ROOT / "build")) / "flanne
 REFERENCE = pathlib.Path("/usr/lib/cni")
 NAME = f"bench{os.getpid()}"
 POOLS = (0, 4000, 60000)
+CONTAINERS = (0, 200, 1000)  # a bridge has 1024 ports at most
 
 
 def ip(*argv):
@@ -74,13 +76,13 @@ class Bench:
         self.directory = tempfile.mkdtemp(prefix="bench-cni-")
         self.count = 0
 
-    def environment(self, verb, ns, id):
+    def environment(self, verb, ns, id, ifname="eth0"):
         return {
-            "CNI_COMMAND": verb, "CNI_CONTAINERID": id, "CNI_NETNS": f"/run/netns/{ns}", "CNI_IFNAME": "eth0",
+            "CNI_COMMAND": verb, "CNI_CONTAINERID": id, "CNI_NETNS": f"/run/netns/{ns}", "CNI_IFNAME": ifname,
             "CNI_PATH": str(REFERENCE), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
         }  # fmt: skip
 
-    def start(self, program, verb, conf, ns, id):
+    def start(self, program, verb, conf, ns, id, ifname="eth0"):
         """posix_spawn, so that starting the process costs what it costs a runtime in C or Go."""
         data = json.dumps(conf).encode()
         stdin, feed = os.pipe()
@@ -89,7 +91,7 @@ class Bench:
         out = os.open(f"{self.directory}/out.{id}.{verb}", os.O_RDWR | os.O_CREAT | os.O_TRUNC)
         begin = time.perf_counter()
         pid = os.posix_spawn(
-            program, [program], self.environment(verb, ns, id),
+            program, [program], self.environment(verb, ns, id, ifname),
             file_actions=[(os.POSIX_SPAWN_DUP2, stdin, 0), (os.POSIX_SPAWN_DUP2, out, 1)],
         )  # fmt: skip
         os.close(stdin)
@@ -172,6 +174,27 @@ class Bench:
                 shutil.rmtree(pathlib.Path(self.directory) / "networks" / who)
         return rows
 
+    def containers(self):
+        """ADD beside so many containers on the bridge; all of them in one namespace, an interface each."""
+        rows = []
+        conf = Case("").ours(self.directory)
+        crowd = self.namespace()
+        filled = 0
+        for size in CONTAINERS:
+            for i in range(filled, size):
+                self.once(str(PLUGIN), "ADD", conf, crowd, f"crowd{i}", f"e{i}")
+            filled = size
+            seen = []
+            for _ in range(self.rounds):
+                ns, id = self.namespace(), f"c{self.count}"
+                ms, cpu, text = self.once(str(PLUGIN), "ADD", conf, ns, id)
+                seen.append((ms, cpu))
+                self.once(str(PLUGIN), "DEL", conf | {"prevResult": json.loads(text)}, ns, id)
+                self.forget(ns)
+            rows.append((size, seen))
+        self.forget(crowd)
+        return rows
+
     def at_once(self, count=50):
         case = Case("", masquerade=False)
         result = {}
@@ -223,6 +246,9 @@ def measure(rounds, quick):
                 rows = seen["reference", "ADD"]
                 line += f"   reference {median(rows):.2f} ({median(rows, 1):.2f})"
             print(line, flush=True)
+        print("\nADD with containers on the bridge: ms (min; cpu)")
+        for size, seen in bench.containers():
+            print(f"  {size:>6}   ours {median(seen):.2f} ({min(seen)[0]:.2f}; {median(seen, 1):.2f})", flush=True)
         print("\n50 at once: ms until the last is done")
         for (who, verb), ms in bench.at_once().items():
             print(f"  {verb} {who:<12}{ms:.0f}")
