@@ -3,20 +3,49 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
+
+#ifndef PIPEFS_MAGIC
+#define PIPEFS_MAGIC 0x50495045
+#endif
+
+/*
+ * Opening a FIFO would wait for a writer, for ever if need be. A pipe that a shell made, which
+ * /dev/stdin and /dev/fd lead to, has one: it is waited for as usual.
+ */
+static int open_to_read(const char *path, int *ret, struct err *e)
+{
+	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct statfs fs;
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return err_sys(e, -errno, "%s", path);
+	if (S_ISFIFO(st.st_mode)) {
+		if (fstatfs(fd, &fs) < 0 || fs.f_type != PIPEFS_MAGIC)
+			return err_set(e, -EINVAL, "%s: a FIFO, not a file", path);
+	}
+	if (fcntl(fd, F_SETFL, 0) < 0)
+		return err_sys(e, -errno, "%s", path);
+	*ret = STEAL_FD(fd);
+	return 0;
+}
 
 /* Up to the first byte `end`, or all of the file if there is none. EOF is no byte: all of it. */
 static int read_until(const char *path, int end, size_t max_size, char **ret, size_t *ret_size,
 		      struct err *e)
 {
-	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+	auto_close int fd = -1;
 	auto_free char *data = NULL;
 	size_t used = 0;
 	size_t room = 4096;
+	int rc = open_to_read(path, &fd, e);
 
-	if (fd < 0)
-		return err_sys(e, -errno, "%s", path);
+	if (rc < 0)
+		return rc;
 	data = xmalloc(room + 1);
 	for (const char *found = NULL; !found;) {
 		ssize_t n;

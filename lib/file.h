@@ -8,7 +8,7 @@
 #include "lib/err.h"
 
 /* Reads at most max_size bytes; NUL-terminated, caller frees. -ENOENT; -EFBIG if the file is
- * larger. */
+ * larger; -EINVAL if it is a FIFO, which would be waited for. */
 int file_read(const char *path, size_t max_size, char **ret, size_t *ret_size,
 	      struct err *e) MUST_CHECK;
 /* The same for the first line alone, without its end, of a file that may be large. */

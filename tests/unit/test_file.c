@@ -139,6 +139,33 @@ static void test_first_line(void **state)
 	assert_null(back);
 }
 
+static void test_a_fifo_is_not_waited_for(void **state)
+{
+	(void)state;
+	auto_free char *text = NULL;
+	struct err e = { 0 };
+	char pipe_path[40];
+	char fifo[200];
+	int ends[2];
+
+	snprintf(fifo, sizeof(fifo), "%s/fifo", dir);
+	assert_int_equal(mkfifo(fifo, 0600), 0);
+	alarm(10);
+	assert_int_equal(file_read(fifo, 10, &text, NULL, &e), -EINVAL);
+	assert_non_null(strstr(e.text, fifo));
+	assert_non_null(strstr(e.text, "FIFO"));
+	assert_null(text);
+	/* What a shell makes of <(command) is no FIFO with a name. */
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(write(ends[1], "hello", 5), 5);
+	close(ends[1]);
+	snprintf(pipe_path, sizeof(pipe_path), "/dev/fd/%d", ends[0]);
+	assert_int_equal(file_read(pipe_path, 10, &text, NULL, &e), 0);
+	assert_string_equal(text, "hello");
+	close(ends[0]);
+	alarm(0);
+}
+
 static void test_errors_name_the_path(void **state)
 {
 	(void)state;
@@ -269,6 +296,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_empty_file, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(test_reading_is_bounded, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(test_first_line, make_dir, remove_dir),
+		cmocka_unit_test_setup_teardown(test_a_fifo_is_not_waited_for, make_dir,
+						remove_dir),
 		cmocka_unit_test_setup_teardown(test_errors_name_the_path, make_dir, remove_dir),
 		cmocka_unit_test_setup_teardown(test_mode_is_exact_whatever_the_umask, make_dir,
 						remove_dir),
