@@ -103,6 +103,7 @@ static void run_child(const char *path, char **environment, int in_fd, int out_f
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
+	signal(SIGXFSZ, SIG_DFL);
 	if (dup2(in_fd, STDIN_FILENO) >= 0 && dup2(out_fd, STDOUT_FILENO) >= 0)
 		execve(path, argv, environment);
 	_exit(127);

@@ -69,8 +69,9 @@ int main(int argc, char **argv)
 	struct ctl c = { .out = stdout, .err = stderr };
 	int status;
 
-	/* Sockets and pipes report EPIPE instead. */
+	/* Sockets and pipes report EPIPE instead, files that may not grow EFBIG. */
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 	log_setup(LOG_FORMAT_TEXT, LOG_LEVEL_ERROR);
 	look_at_terminal(&c);
 	status = arguments_read(&c, argc, argv);

@@ -384,6 +384,7 @@ static int watch_signals(struct daemon *d, struct err *e)
 	static const int numbers[] = { SIGTERM, SIGINT, SIGHUP };
 
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a file too large is an error of write, EFBIG */
 	for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
 		d->signals[i] = evsignal_new(d->base, numbers[i], on_signal, d);
 		if (!d->signals[i] || event_add(d->signals[i], NULL) < 0)

@@ -210,6 +210,7 @@ static int spawn(struct process *p, const char *path, const char *const argv[], 
 	sigemptyset(&signals);
 	posix_spawnattr_setsigmask(&attributes, &signals);
 	sigaddset(&signals, SIGPIPE);
+	sigaddset(&signals, SIGXFSZ);
 	posix_spawnattr_setsigdefault(&attributes, &signals);
 	rc = posix_spawn(&p->pid, path, &actions, &attributes, (char *const *)argv, environment);
 	posix_spawnattr_destroy(&attributes);

@@ -11,9 +11,7 @@ sentence, and starts the next time. ADD did all or nothing; DEL, repeated, succe
 import contextlib
 import errno
 import os
-import pathlib
 import re
-import signal
 
 import pytest
 
@@ -21,14 +19,13 @@ import cni_support
 import witness
 from etcd import PREFIX
 from fabric import APART, BUILD, SANITIZED
-from netns import end_process, run, wait_for
+from netns import run, wait_for
 
 CHOICE = os.environ.get("FAILURES", "")
 SAMPLES = 10
 CONVERGE_S = 30  # what a lost notification would have told is found by comparing everything, at the latest then
 LIBRARY = BUILD / "tests" / "fail_call.so"
 CRASHED = re.compile(r"Sanitizer|runtime error|stack smashing|Assertion|buffer overflow detected")
-# Refusals before anything was touched; whoever starts it (systemd) starts it again.
 ERRORS = [pytest.param(0, id="usual"), pytest.param(errno.EINTR, id="interrupted"), pytest.param(errno.ENOMEM, id="memory")]
 
 
@@ -235,3 +232,24 @@ def test_a_call_of_del_fails(attachment, error):
             judged(attachment.run("DEL", at, error))
             attachment.delete()
     findings.check()
+
+
+def test_files_of_the_plugin_may_not_grow(attachment):
+    """RLIMIT_FSIZE: an answer in JSON, not the end by a signal, and nothing is left."""
+    limited = attachment.host.directory / "limited"
+    limited.write_text(f"#!/bin/sh\nexec prlimit --fsize=1 {cni_support.PLUGIN}\n")
+    limited.chmod(0o755)
+    outcome = attachment.run("ADD", plugin=limited)
+    assert not judged(outcome) and "File too large" in outcome.text, outcome
+    attachment.nothing_left()
+    attachment.delete()
+
+
+def test_a_fifo_in_place_of_subnet_env(attachment):
+    """It is named; nobody waits for a writer that never comes."""
+    path = attachment.host.subnet_file
+    path.unlink()
+    os.mkfifo(path)
+    outcome = attachment.run("ADD")
+    assert not judged(outcome) and "FIFO" in outcome.text and str(path) in outcome.text, outcome
+    attachment.nothing_left()

@@ -111,6 +111,19 @@ def test_disk_full_while_it_runs(lab):
         inside(daemon, full / "fill").unlink()
 
 
+def test_files_may_not_grow(lab):
+    """RLIMIT_FSIZE: the kernel's signal does not end it, the file that could not be written is named."""
+    lab.start_etcd()
+    lab.configure(APART)
+    daemon = lab.host().make_daemon()
+    daemon.wrapper = ["prlimit", "--fsize=10:"]
+    daemon.start()
+    wait_for(lambda: "File too large" in daemon.request("/readyz")[1], 10, "/readyz says why")
+    daemon.wait_status(lambda s: "subnet-file" in {p["name"] for p in s["problems"]}, 5, "subnet-file")
+    run("prlimit", "--pid", daemon.pid, "--fsize=unlimited:")
+    daemon.wait_ready(8)
+
+
 def test_run_is_read_only(lab):
     """The directory of subnet.env and of the socket cannot be written: without its socket a daemon does not start."""
     lab.start_etcd()
