@@ -52,6 +52,12 @@ furnish() {
 	mount -t tmpfs -o mode=1777 tmpfs "$1/dev/shm"
 	mount -t tmpfs -o mode=755 tmpfs "$1/run"
 	mount -t tmpfs -o mode=1777 tmpfs "$1/tmp"
+	# Not chroot: who enters the namespace later (nsenter, containerd) must find the same root.
+	cd "$1"
+	mkdir -p .machine
+	pivot_root . .machine
+	umount -l .machine
+	rmdir .machine
 }
 
 # In namespaces of its own: $1 = --net or nothing, $2 = the root, then the command.
@@ -59,9 +65,9 @@ inside() {
 	unshare --mount --propagation private --pid --fork --kill-child ${1:+"$1"} -- bash -c "
 		set -e
 		$(declare -f furnish)
-		furnish '$2'
 		ip link set lo up
-		exec chroot '$2' env -i HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+		furnish '$2'
+		exec /usr/bin/env -i HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
 			LANG=C.UTF-8 TERM=dumb bash -c 'cd /root/flannel && eval \"\$1\"' - \"\$1\"" - "$3"
 }
 
