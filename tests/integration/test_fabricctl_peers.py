@@ -72,7 +72,9 @@ def test_peers_in_every_format(lab, two):
     assert set(rows) == {peer, "10.5.251.0/24"}
     assert rows[peer][1:] == ["h2", "192.0.2.2", "ok", "ok", "ok", "ok", "-"]
     assert rows["10.5.251.0/24"][3:7] == ["-", "-", "-", "ignored"] and "host-gw" in " ".join(rows["10.5.251.0/24"])
-    assert ask(h1, "peers", "--no-headers").splitlines() == table[1:]
+    # Words: libsmartcols pads to the width of a hidden header before 2.41, and not from then on.
+    bare = ask(h1, "peers", "--no-headers").splitlines()
+    assert [line.split() for line in bare] == [line.split() for line in table[1:]]
     assert f"lladdr {h2.vtep_mac()}" in ask(h1, "peers", "-o", "wide") or h2.vtep_mac() in ask(h1, "peers", "-o", "wide")
 
     document = json.loads(ask(h1, "peers", "-o", "json"))
