@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Vandalism: whatever another program does to the fabric's kernel objects is undone within a second."""
 
+import signal
 import time
 
 import pytest
@@ -169,6 +170,33 @@ def test_an_fdb_entry_that_leads_to_a_nexthop_group(lab, victim):
         shown = [f for f in ns.bridge("fdb", "show", "dev", "flannel.1") if f["mac"] == fdb[2]]
         assert [(f.get("dst"), f.get("nhid")) for f in shown] == [(fdb[3], None)]
         victim.daemon.wait_ok(3)
+
+
+@pytest.mark.parametrize(
+    "how",
+    ["replace dst {dst} port 9999", "replace dst {dst} vni 77", "replace dst {dst} via lo", "append dst 192.0.2.99"],
+)
+def test_an_fdb_entry_that_leads_elsewhere_too(lab, victim, fabric3, how):
+    """Another port, VNI or interface, a second remote: only what we write stays, and pings, lost before, pass again."""
+    h1, h2 = fabric3[:2]
+    ns, c1, c2 = h1.namespace, h1.container(), h2.container()
+    fdb = next(o for o in h1.objects() if o[0] == "fdb" and o[3] == h2.address)
+    verb, rest = how.format(dst=fdb[3]).split(" ", 1)
+    ping = ("ping", "-c", "1", "-W", "1", c2.address)
+    for _ in range(2):
+        h1.daemon.signal(signal.SIGSTOP)
+        ns.bridge_do(f"fdb {verb} {fdb[2]} dev flannel.1 {rest} self permanent")
+        if verb == "replace":
+            with pytest.raises(AssertionError, match="100% packet loss"):
+                c1.namespace.run(*ping)
+        h1.daemon.signal(signal.SIGCONT)
+        heals(lab, h1)
+        shown = [f for f in ns.bridge("fdb", "show", "dev", "flannel.1") if f["mac"] == fdb[2]]
+        assert [(f.get("dst"), f.get("port"), f.get("vni"), f.get("via")) for f in shown] == [
+            (fdb[3], None, None, None)
+        ], shown
+        c1.namespace.run(*ping)
+    h1.daemon.wait_ok(3)
 
 
 def test_a_route_that_stands_before_ours_is_named(lab, victim):
