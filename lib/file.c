@@ -159,3 +159,12 @@ int file_replace(const char *path, const void *data, size_t size, mode_t mode, s
 		fsync(dir_fd);
 	return 0;
 }
+
+bool file_is_at(int fd, const char *path)
+{
+	struct stat open_one;
+	struct stat there;
+
+	return fstat(fd, &open_one) == 0 && stat(path, &there) == 0 &&
+	       open_one.st_dev == there.st_dev && open_one.st_ino == there.st_ino;
+}

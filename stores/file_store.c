@@ -12,166 +12,71 @@
 #include "lib/file.h"
 #include "lib/json.h"
 #include "lib/log.h"
+#include "stores/file_journal.h"
 #include "subnet/config.h"
 
-#define FORMAT           1
 #define JOURNAL_MAX_SIZE ((size_t)256 << 20)
 #define STEPS_MAX        1000 /* lines after which the journal is written anew */
 #define BOOT_ID_FILE     "/proc/sys/kernel/random/boot_id"
 #define WATCH_RETRY_US   20000
+#define LOCK_ATTEMPTS    5 /* to open a lock that is removed again and again */
+
+/* What tells that somebody has changed something; all zero: it is not there. */
+struct look {
+	struct {
+		dev_t device;
+		ino_t inode;
+		off_t size;
+		struct timespec modified;
+	} directory, journal, config;
+};
 
 struct file_store {
 	struct store *store;
 	char *directory;
 	char *journal;
 	char *config;
+	char *lock;
 	uint64_t config_revision; /* when the step began */
 	int lock_fd;
 	int notify_fd;
+	int watched;  /* inotify's number of the directory, -1: none */
+	dev_t device; /* the directory that we know */
+	ino_t inode;
 	struct event *notify;
 	struct event *again;
-	char boot_id[64];
-	struct mem_db *db;
+	struct event *tick;
+	struct look seen;
+	char *trouble; /* why nothing can be told, NULL: nothing is wrong */
 	/* How far the journal has been read: which file, and where in it. */
-	dev_t device;
-	ino_t inode;
+	struct file_journal read;
+	dev_t journal_device;
+	ino_t journal_inode;
 	off_t offset;
-	size_t steps;
-	bool other_boot; /* the journal's times are of an earlier boot */
-	bool stale;      /* what is in memory could not be written down */
+	bool stale; /* what is in memory could not be written down */
 	/* Lines of the steps since begin. */
 	char *lines;
 	size_t lines_size;
 	FILE *out;
 };
 
-/* ---- lines ---- */
-
-static void put_line(FILE *out, json_t *object)
-{
-	json_dumpf(object, out, JSON_COMPACT);
-	fputc('\n', out);
-	json_decref(object);
-}
-
-static const char *const step_names[] = { "put", "delete", "grant", "revoke", "alive" };
-
-static json_t *step_to_json(const struct mem_op *op)
-{
-	json_t *j = json_pack("{s:s}", "step", step_names[op->type]);
-
-	if (op->key)
-		json_object_set_new(j, "key", json_string(op->key));
-	if (op->value)
-		json_object_set_new(j, "value", json_stringn(op->value, op->size));
-	if (op->handle)
-		json_object_set_new(j, "handle", json_integer(op->handle));
-	if (op->ttl_s)
-		json_object_set_new(j, "ttl", json_integer(op->ttl_s));
-	if (op->at_ms)
-		json_object_set_new(j, "at", json_integer(op->at_ms));
-	return j;
-}
-
 static void on_step(void *arg, const struct mem_op *op)
 {
 	struct file_store *s = arg;
 
-	put_line(s->out, step_to_json(op));
-	s->steps++;
-}
-
-static int64_t integer(const json_t *j, const char *key)
-{
-	return json_integer_value(json_object_get(j, key));
-}
-
-static int apply_step(struct mem_db *db, const json_t *j, const char *name)
-{
-	const json_t *value = json_object_get(j, "value");
-	struct mem_op op = {
-		.key = json_string_value(json_object_get(j, "key")),
-		.value = json_string_value(value),
-		.size = json_string_length(value),
-		.handle = integer(j, "handle"),
-		.ttl_s = integer(j, "ttl"),
-		.at_ms = integer(j, "at"),
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(step_names); i++) {
-		if (strcmp(name, step_names[i]) != 0)
-			continue;
-		op.type = (enum mem_op_type)i;
-		if ((op.type == MEM_PUT && (!op.key || !op.value)) ||
-		    (op.type == MEM_DELETE && !op.key))
-			return -EINVAL;
-		mem_db_apply(db, &op);
-		return 0;
-	}
-	return -EINVAL;
-}
-
-static int apply_line(struct file_store *s, const json_t *j)
-{
-	const char *step = json_string_value(json_object_get(j, "step"));
-	const char *key = json_string_value(json_object_get(j, "key"));
-	const json_t *value = json_object_get(j, "value");
-
-	if (step) {
-		s->steps++;
-		return apply_step(s->db, j, step);
-	}
-	if (json_object_get(j, "format")) {
-		const char *boot = json_string_value(json_object_get(j, "boot"));
-
-		s->other_boot = !boot || strcmp(boot, s->boot_id) != 0;
-		mem_db_load_revision(s->db, (uint64_t)integer(j, "revision"));
-		return integer(j, "format") == FORMAT ? 0 : -EINVAL;
-	}
-	if (!key || !json_is_string(value))
-		return -EINVAL;
-	mem_db_load_key(s->db, key, json_string_value(value), json_string_length(value),
-			(uint64_t)integer(j, "create"), (uint64_t)integer(j, "mod"),
-			integer(j, "handle"));
-	return 0;
-}
-
-/* Reads whole lines; *ret_used is where the last one ended. */
-static int read_lines(struct file_store *s, const char *text, size_t size, size_t *ret_used,
-		      struct err *e)
-{
-	size_t used = 0;
-	const char *newline;
-
-	while ((newline = memchr(text + used, '\n', size - used))) {
-		auto_json json_t *j = NULL;
-		int rc = json_parse_object(text + used, (size_t)(newline - text) - used, &j, e);
-
-		if (rc == 0 && apply_line(s, j) < 0)
-			rc = err_set(e, -EINVAL, "no step of a store");
-		if (rc < 0) {
-			err_wrap(e, "%s at byte %lld", s->journal,
-				 (long long)(s->offset + (off_t)used));
-			return -EBADMSG;
-		}
-		used = (size_t)(newline - text) + 1;
-	}
-	*ret_used = used;
-	return 0;
+	file_journal_put_step(s->out, op);
+	s->read.steps++;
 }
 
 /* ---- the journal ---- */
 
 static void start_anew(struct file_store *s)
 {
-	mem_db_free(s->db);
-	s->db = mem_db_new();
-	s->device = 0;
-	s->inode = 0;
+	file_journal_restart(&s->read);
+	s->journal_device = 0;
+	s->journal_inode = 0;
 	s->offset = 0;
-	s->steps = 0;
 	s->stale = false;
-	s->other_boot = false;
 }
 
 /* Takes in what has been written since the last time; all, if it is another file. */
@@ -185,16 +90,17 @@ static int refresh(struct file_store *s, struct err *e)
 	int rc;
 
 	if (fd < 0 && errno == ENOENT) {
-		if (s->inode || s->stale)
+		if (s->journal_inode || s->stale)
 			start_anew(s);
 		return 0;
 	}
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return err_sys(e, -errno, "%s", s->journal);
-	if (st.st_ino != s->inode || st.st_dev != s->device || st.st_size < s->offset || s->stale) {
+	if (st.st_ino != s->journal_inode || st.st_dev != s->journal_device ||
+	    st.st_size < s->offset || s->stale) {
 		start_anew(s);
-		s->inode = st.st_ino;
-		s->device = st.st_dev;
+		s->journal_inode = st.st_ino;
+		s->journal_device = st.st_dev;
 	}
 	if (st.st_size == s->offset)
 		return 0;
@@ -205,57 +111,30 @@ static int refresh(struct file_store *s, struct err *e)
 	n = pread(fd, text, (size_t)(st.st_size - s->offset), s->offset);
 	if (n < 0)
 		return err_sys(e, -errno, "%s", s->journal);
-	rc = read_lines(s, text, (size_t)n, &used, e);
-	s->offset += rc < 0 ? 0 : (off_t)used;
-	/* Half of it may be in memory now. */
-	s->stale = rc < 0;
-	return rc;
-}
-
-static void write_key(void *arg, const struct mem_entry *entry)
-{
-	put_line(arg,
-		 json_pack("{s:s, s:o, s:I, s:I, s:I}", "key", entry->key, "value",
-			   json_stringn(entry->value, entry->value_size), "create",
-			   (json_int_t)entry->create_revision, "mod",
-			   (json_int_t)entry->mod_revision, "handle", (json_int_t)entry->handle));
-}
-
-static void write_handle(void *arg, int64_t handle, int64_t ttl_s, int64_t expires_ms)
-{
-	put_line(arg, step_to_json(&(struct mem_op){ .type = MEM_GRANT,
-						     .handle = handle,
-						     .ttl_s = ttl_s,
-						     .at_ms = expires_ms - ttl_s * 1000 }));
+	rc = file_journal_read(&s->read, text, (size_t)n, &used, e);
+	/* What stands before a line that is none is good, and stays. */
+	s->offset += (off_t)used;
+	return rc < 0 ? err_wrap(e, "%s", s->journal) : 0;
 }
 
 /* A new file with the present and no past. */
 static int write_anew(struct file_store *s, struct err *e)
 {
-	auto_free char *text = NULL;
 	size_t size;
+	auto_free char *text = file_journal_present(&s->read, &size);
 	struct stat st;
-	FILE *out = open_memstream(&text, &size);
-	int rc;
+	int rc = file_replace(s->journal, text, size, 0600, e);
 
-	if (!out)
-		abort();
-	put_line(out, json_pack("{s:i, s:s, s:I}", "format", FORMAT, "boot", s->boot_id, "revision",
-				(json_int_t)mem_db_revision(s->db)));
-	mem_db_each(s->db, write_key, out);
-	mem_db_each_handle(s->db, write_handle, out);
-	if (fclose(out) != 0)
-		abort();
-	rc = file_replace(s->journal, text, size, 0600, e);
 	if (rc == 0 && stat(s->journal, &st) < 0)
 		rc = err_sys(e, -errno, "%s", s->journal);
 	if (rc < 0)
 		return rc;
 	/* Our own watches have been told all that is in it and go on where they are. */
-	s->inode = st.st_ino;
-	s->device = st.st_dev;
+	s->journal_inode = st.st_ino;
+	s->journal_device = st.st_dev;
 	s->offset = st.st_size;
-	s->steps = 0;
+	s->read.lines = 1;
+	s->read.steps = 0;
 	return 0;
 }
 
@@ -286,13 +165,13 @@ static int append(struct file_store *s, const char *lines, size_t size, struct e
 /* The configuration is a file of its own, for people; the key in the store follows it. */
 static void follow_config(struct file_store *s)
 {
-	const struct mem_entry *e = mem_db_get(s->db, MEM_DB_CONFIG_KEY);
+	const struct mem_entry *e = mem_db_get(s->read.db, MEM_DB_CONFIG_KEY);
 	auto_free char *text = NULL;
 	size_t size;
 	int rc = file_read(s->config, NETWORK_CONFIG_MAX_SIZE, &text, &size, NULL);
 
 	if (rc == -ENOENT) {
-		mem_db_delete(s->db, MEM_DB_CONFIG_KEY);
+		mem_db_delete(s->read.db, MEM_DB_CONFIG_KEY);
 	} else if (rc == 0) {
 		auto_json json_t *as_text = json_stringn(text, size);
 
@@ -302,13 +181,13 @@ static void follow_config(struct file_store *s)
 			size = strlen(text);
 		}
 		if (!e || e->value_size != size || memcmp(e->value, text, size) != 0)
-			mem_db_put(s->db, MEM_DB_CONFIG_KEY, text, size, 0);
+			mem_db_put(s->read.db, MEM_DB_CONFIG_KEY, text, size, 0);
 	}
 }
 
 static uint64_t config_revision(const struct file_store *s)
 {
-	const struct mem_entry *e = mem_db_get(s->db, MEM_DB_CONFIG_KEY);
+	const struct mem_entry *e = mem_db_get(s->read.db, MEM_DB_CONFIG_KEY);
 
 	return e ? e->mod_revision : 0;
 }
@@ -317,7 +196,7 @@ static uint64_t config_revision(const struct file_store *s)
  * since the file is what counts. */
 static int write_config(struct file_store *s, struct err *e)
 {
-	const struct mem_entry *entry = mem_db_get(s->db, MEM_DB_CONFIG_KEY);
+	const struct mem_entry *entry = mem_db_get(s->read.db, MEM_DB_CONFIG_KEY);
 
 	if (!entry || entry->mod_revision == s->config_revision)
 		return 0;
@@ -328,22 +207,77 @@ static int write_config(struct file_store *s, struct err *e)
 
 static int file_end(void *arg, struct err *e);
 
+/*
+ * The lock of the directory that stands there now. One that was removed, or went away with its
+ * directory, keeps nobody out who makes another.
+ */
+static int take_lock(struct file_store *s, struct err *e)
+{
+	for (unsigned i = 0; i < LOCK_ATTEMPTS; i++) {
+		bool taken;
+
+		if (s->lock_fd < 0)
+			s->lock_fd = open(s->lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+		if (s->lock_fd < 0)
+			return err_sys(e, -errno, "%s", s->lock);
+		taken = flock(s->lock_fd, LOCK_EX | LOCK_NB) == 0;
+		if (!taken && errno != EWOULDBLOCK)
+			return err_sys(e, -errno, "%s", s->lock);
+		if (file_is_at(s->lock_fd, s->lock)) {
+			if (taken)
+				return 0;
+			break;
+		}
+		close(s->lock_fd);
+		s->lock_fd = -1;
+	}
+	return err_set(e, -EAGAIN, "%s: somebody else is writing", s->directory);
+}
+
+/* Another directory, or this one come back from somewhere: nothing of what we know need be true. */
+static int follow_directory(struct file_store *s, struct err *e)
+{
+	bool first = !s->inode;
+	struct stat st;
+
+	if (stat(s->directory, &st) < 0)
+		return err_sys(e, -errno, "%s", s->directory);
+	if (st.st_dev == s->device && st.st_ino == s->inode)
+		return 0;
+	s->device = st.st_dev;
+	s->inode = st.st_ino;
+	if (s->watched >= 0)
+		inotify_rm_watch(s->notify_fd, s->watched);
+	s->watched = inotify_add_watch(s->notify_fd, s->directory,
+				       IN_MODIFY | IN_MOVED_TO | IN_CREATE | IN_DELETE |
+					       IN_DELETE_SELF | IN_MOVE_SELF);
+	if (s->watched < 0)
+		log_warn("store-inotify", "%s: inotify: %s; looking every second instead",
+			 s->directory, strerror(errno));
+	if (first)
+		return 0;
+	log_warn("store-replaced", "%s is another directory than before", s->directory);
+	start_anew(s);
+	mem_store_resync(s->store, "the store's directory is another than before");
+	return 0;
+}
+
 static int file_begin(void *arg, struct err *e)
 {
 	struct file_store *s = arg;
-	int rc;
+	int rc = take_lock(s, e);
 
-	if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0)
-		return errno == EWOULDBLOCK
-			       ? err_set(e, -EAGAIN, "%s: somebody else is writing", s->directory)
-			       : err_sys(e, -errno, "%s: lock", s->directory);
-	rc = refresh(s, e);
-	if (rc == 0 && s->other_boot) {
-		mem_db_renew_all(s->db, clock_boot_ms());
-		s->other_boot = false;
+	if (rc < 0)
+		return rc;
+	rc = follow_directory(s, e);
+	if (rc == 0)
+		rc = refresh(s, e);
+	if (rc == 0 && s->read.other_boot) {
+		mem_db_renew_all(s->read.db, clock_boot_ms());
+		s->read.other_boot = false;
 		rc = write_anew(s, e);
 	}
-	if (rc == 0 && !s->inode)
+	if (rc == 0 && !s->journal_inode)
 		rc = write_anew(s, e);
 	if (rc < 0) {
 		flock(s->lock_fd, LOCK_UN);
@@ -352,7 +286,7 @@ static int file_begin(void *arg, struct err *e)
 	s->out = open_memstream(&s->lines, &s->lines_size);
 	if (!s->out)
 		abort();
-	mem_db_on_step(s->db, on_step, s);
+	mem_db_on_step(s->read.db, on_step, s);
 	follow_config(s);
 	s->config_revision = config_revision(s);
 	return 0;
@@ -363,7 +297,7 @@ static int file_end(void *arg, struct err *e)
 	struct file_store *s = arg;
 	int rc;
 
-	mem_db_on_step(s->db, NULL, NULL);
+	mem_db_on_step(s->read.db, NULL, NULL);
 	if (fclose(STEAL(s->out)) != 0)
 		abort();
 	rc = write_config(s, e);
@@ -372,7 +306,7 @@ static int file_end(void *arg, struct err *e)
 	free(STEAL(s->lines));
 	if (rc < 0)
 		s->stale = true;
-	else if (s->steps > STEPS_MAX + 4 * mem_db_keys(s->db))
+	else if (s->read.steps > STEPS_MAX + 4 * mem_db_keys(s->read.db))
 		rc = write_anew(s, e);
 	flock(s->lock_fd, LOCK_UN);
 	return rc;
@@ -394,14 +328,18 @@ static void file_free(void *arg)
 		event_free(s->notify);
 	if (s->again)
 		event_free(s->again);
+	if (s->tick)
+		event_free(s->tick);
 	if (s->notify_fd >= 0)
 		close(s->notify_fd);
 	if (s->lock_fd >= 0)
 		close(s->lock_fd);
-	mem_db_free(s->db);
+	file_journal_fini(&s->read);
 	free(s->directory);
 	free(s->journal);
 	free(s->config);
+	free(s->lock);
+	free(s->trouble);
 	free(s);
 }
 
@@ -414,6 +352,41 @@ static const struct mem_store_backing backing = {
 
 /* ---- what others write ---- */
 
+/* As long as this lasts the watches are lost, and what they have told holds. */
+static void set_trouble(struct file_store *s, const char *text)
+{
+	if (text && (!s->trouble || strcmp(s->trouble, text) != 0))
+		log_error("store-trouble", "%s", text);
+	free(s->trouble);
+	s->trouble = text ? xstrdup(text) : NULL;
+	if (text)
+		mem_store_lost(s->store, text);
+	else
+		mem_store_changed(s->store);
+}
+
+static void see(struct file_store *s, struct look *ret)
+{
+	struct stat st;
+
+	*ret = (struct look){ 0 };
+	if (stat(s->directory, &st) == 0) {
+		ret->directory.device = st.st_dev;
+		ret->directory.inode = st.st_ino;
+	}
+	if (stat(s->journal, &st) == 0) {
+		ret->journal.device = st.st_dev;
+		ret->journal.inode = st.st_ino;
+		ret->journal.size = st.st_size;
+	}
+	if (stat(s->config, &st) == 0) {
+		ret->config.device = st.st_dev;
+		ret->config.inode = st.st_ino;
+		ret->config.size = st.st_size;
+		ret->config.modified = st.st_mtim;
+	}
+}
+
 static void look(struct file_store *s)
 {
 	static const struct timeval soon = { 0, WATCH_RETRY_US };
@@ -424,10 +397,9 @@ static void look(struct file_store *s)
 		rc = file_end(s, &e);
 	if (rc == -EAGAIN)
 		event_add(s->again, &soon);
-	else if (rc < 0)
-		log_error("store-journal", "%s", e.text);
 	else
-		mem_store_changed(s->store);
+		set_trouble(s, rc < 0 ? e.text : NULL);
+	see(s, &s->seen);
 }
 
 static void on_notify(evutil_socket_t fd, short what UNUSED, void *arg)
@@ -444,30 +416,46 @@ static void on_again(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 	look(arg);
 }
 
+/* What inotify does not tell: a parent that was moved, a file system that reports nothing. */
+static void on_tick(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+	struct file_store *s = arg;
+	struct look now;
+
+	see(s, &now);
+	if (s->trouble || memcmp(&now, &s->seen, sizeof(now)) != 0)
+		look(s);
+}
+
 static int set_up(struct file_store *s, struct event_base *base, struct err *e)
 {
-	auto_free char *lock = xasprintf("%s/lock", s->directory);
+	static const struct timeval second = { 1, 0 };
 	auto_free char *boot_id = NULL;
 	int rc = file_make_directories(s->directory, 0755, e);
 
 	if (rc < 0)
 		return rc;
-	rc = file_read(BOOT_ID_FILE, sizeof(s->boot_id) - 1, &boot_id, NULL, e);
+	rc = file_read(BOOT_ID_FILE, sizeof(s->read.boot_id) - 1, &boot_id, NULL, e);
 	if (rc < 0)
 		return rc;
-	snprintf(s->boot_id, sizeof(s->boot_id), "%.*s", (int)strcspn(boot_id, "\n"), boot_id);
-	s->lock_fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	snprintf(s->read.boot_id, sizeof(s->read.boot_id), "%.*s", (int)strcspn(boot_id, "\n"),
+		 boot_id);
+	s->lock_fd = open(s->lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (s->lock_fd < 0)
-		return err_sys(e, -errno, "%s", lock);
+		return err_sys(e, -errno, "%s", s->lock);
 	s->notify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-	if (s->notify_fd < 0 ||
-	    inotify_add_watch(s->notify_fd, s->directory,
-			      IN_MODIFY | IN_MOVED_TO | IN_CREATE | IN_DELETE) < 0)
-		return err_sys(e, -errno, "%s: inotify", s->directory);
-	s->notify = event_new(base, s->notify_fd, EV_READ | EV_PERSIST, on_notify, s);
+	if (s->notify_fd >= 0) {
+		s->notify = event_new(base, s->notify_fd, EV_READ | EV_PERSIST, on_notify, s);
+		event_add(s->notify, NULL);
+	}
 	s->again = evtimer_new(base, on_again, s);
-	event_add(s->notify, NULL);
-	return refresh(s, e);
+	s->tick = event_new(base, -1, EV_PERSIST, on_tick, s);
+	event_add(s->tick, &second);
+	rc = follow_directory(s, e);
+	if (rc < 0)
+		return rc;
+	see(s, &s->seen);
+	return 0;
 }
 
 int file_store_new(struct event_base *base, const char *directory, uint64_t (*random)(void),
@@ -476,17 +464,21 @@ int file_store_new(struct event_base *base, const char *directory, uint64_t (*ra
 	struct file_store *s = xcalloc(1, sizeof(*s));
 	int rc;
 
-	s->lock_fd = s->notify_fd = -1;
+	s->lock_fd = s->notify_fd = s->watched = -1;
 	s->directory = xstrdup(directory);
 	s->journal = xasprintf("%s/journal", directory);
 	s->config = xasprintf("%s/config", directory);
-	s->db = mem_db_new();
+	s->lock = xasprintf("%s/lock", directory);
+	file_journal_init(&s->read);
 	rc = set_up(s, base, e);
 	if (rc < 0) {
 		file_free(s);
 		return rc;
 	}
-	s->store = mem_store_new_backed(base, random, &backing, s, &s->db);
+	s->store = mem_store_new_backed(base, random, &backing, s, &s->read.db);
+	/* A journal that cannot be read is a store that is not there, and may be tomorrow. */
+	if (refresh(s, e) < 0)
+		set_trouble(s, e->text);
 	*ret = s->store;
 	return 0;
 }

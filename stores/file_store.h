@@ -8,6 +8,12 @@
  *   DIR/journal   what the store was, then every step since: one JSON object a line
  *   DIR/lock      held (flock) by whoever writes
  *
+ * Somebody may move the directory away, restore it from a backup, remove it and make it again: it is
+ * looked at every second, for a file system that reports nothing too, and another one makes all who
+ * watch list again. While it is not there, or a line of the journal cannot be read, they have what
+ * they were told, and STORE_EVENT_LOST with the reason; nothing is written until a person has
+ * decided (fabricctl store repair).
+ *
  * A step counts once its line ends: what a crash left behind of the last line is cut off by the
  * next writer. A long journal is replaced, by rename, by one that begins with the present; whoever
  * had not read all of the old one lists again. Lease times are those of the machine's uptime; after
@@ -21,8 +27,7 @@
 extern const struct store_type file_store_type;
 
 /*
- * `directory` is made if it is not there. Fails if it cannot be written or if the journal is
- * damaged. Blocks on the disk when something is written: milliseconds.
+ * `directory` is made if it is not there. Fails if it cannot be written. Blocks on the disk when something is written: milliseconds.
  */
 int file_store_new(struct event_base *base, const char *directory, uint64_t (*random)(void),
 		   struct store **ret, struct err *e) MUST_CHECK;

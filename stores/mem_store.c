@@ -32,7 +32,9 @@ struct store_watch {
 	void *arg;
 	struct event *event;
 	uint64_t next_revision;
+	const char *gone; /* why its history is, NULL: it is not */
 	bool live;
+	bool lost; /* LOST was told */
 	bool ended;
 	bool telling;
 	bool stopped;
@@ -48,6 +50,7 @@ struct mem_store {
 	struct mem_db *own_db;
 	struct mem_db **db;
 	struct event *expiry;
+	char *lost; /* why changes cannot be told, NULL: they can */
 	LIST_HEAD(, mem_request) requests;
 	LIST_HEAD(, store_watch) watches;
 };
@@ -131,7 +134,8 @@ static void on_request(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 		}
 	}
 	request_free(r);
-	mem_store_changed(&s->base);
+	if (rc == 0)
+		mem_store_changed(&s->base);
 	plan_expiry(s);
 	fn(fn_arg, &reply);
 	store_reply_fini(&reply);
@@ -176,11 +180,12 @@ static void tell_changes(struct store_watch *w, const struct mem_db *db)
 	const struct mem_entry *e;
 	struct store_event event = { .type = STORE_EVENT_LIVE, .revision = mem_db_revision(db) };
 
-	if (mem_db_revision(db) + 1 < from || from < mem_db_compact_revision(db)) {
+	if (w->gone || mem_db_revision(db) + 1 < from || from < mem_db_compact_revision(db)) {
 		w->ended = true;
 		event.type = STORE_EVENT_RESYNC;
 		event.revision = 0;
-		event.reason = from < mem_db_compact_revision(db)
+		event.reason = w->gone ? w->gone
+			       : from < mem_db_compact_revision(db)
 				       ? "history is compacted"
 				       : "the store's revision went back: it was restored or wiped";
 		tell(w, &event);
@@ -188,6 +193,7 @@ static void tell_changes(struct store_watch *w, const struct mem_db *db)
 	}
 	if (!w->live) {
 		w->live = true;
+		w->lost = false;
 		tell(w, &event);
 	}
 	for (uint64_t p = mem_db_seek(db, from); !w->stopped && (e = mem_db_change(db, p)); p++) {
@@ -197,6 +203,17 @@ static void tell_changes(struct store_watch *w, const struct mem_db *db)
 	}
 }
 
+static void tell_lost(struct store_watch *w, const char *reason)
+{
+	struct store_event event = { .type = STORE_EVENT_LOST, .reason = reason };
+
+	if (w->lost)
+		return;
+	w->lost = true;
+	w->live = false;
+	tell(w, &event);
+}
+
 static void on_watch(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 {
 	struct store_watch *w = arg;
@@ -204,7 +221,10 @@ static void on_watch(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 	if (w->ended)
 		return;
 	w->telling = true;
-	tell_changes(w, *mem_store_of(w->store)->db);
+	if (mem_store_of(w->store)->lost)
+		tell_lost(w, mem_store_of(w->store)->lost);
+	else
+		tell_changes(w, *mem_store_of(w->store)->db);
 	w->telling = false;
 	if (w->stopped)
 		watch_free(w);
@@ -232,12 +252,37 @@ static void watch_stop(struct store_watch *w)
 		watch_free(w);
 }
 
-void mem_store_changed(struct store *store)
+static void activate(struct mem_store *s)
+{
+	struct store_watch *w;
+
+	LIST_FOREACH (w, &s->watches, link)
+		event_active(w->event, 0, 0);
+}
+
+void mem_store_lost(struct store *store, const char *reason)
+{
+	struct mem_store *s = mem_store_of(store);
+
+	free(s->lost);
+	s->lost = xstrdup(reason);
+	activate(s);
+}
+
+void mem_store_resync(struct store *store, const char *reason)
 {
 	struct store_watch *w;
 
 	LIST_FOREACH (w, &mem_store_of(store)->watches, link)
-		event_active(w->event, 0, 0);
+		w->gone = reason;
+	activate(mem_store_of(store));
+}
+
+void mem_store_changed(struct store *store)
+{
+
+	free(STEAL(mem_store_of(store)->lost));
+	activate(mem_store_of(store));
 	plan_expiry(mem_store_of(store));
 }
 
@@ -294,6 +339,7 @@ static void mem_store_free(struct store *store)
 	if (s->backing)
 		s->backing->free(s->backing_arg);
 	mem_db_free(s->own_db);
+	free(s->lost);
 	free(s);
 }
 

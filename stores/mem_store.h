@@ -39,5 +39,9 @@ int mem_store_edit(struct store *s, void (*edit)(struct mem_db *db, void *arg), 
 		   struct err *e) MUST_CHECK;
 /* The data have changed, or may have: whoever watches is told from the loop. */
 void mem_store_changed(struct store *s);
+/* Changes cannot be told, until the next mem_store_changed; the reason is copied. */
+void mem_store_lost(struct store *s, const char *reason);
+/* The history is another: whoever watches has to list again. `reason` is not copied. */
+void mem_store_resync(struct store *s, const char *reason);
 
 #endif

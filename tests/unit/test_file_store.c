@@ -5,6 +5,8 @@
  */
 #include "tests/unit/store_rig.h"
 
+#include <sys/stat.h>
+
 static char *journal_of(const struct rig *r)
 {
 	return xasprintf("%s/journal", r->directory);
@@ -19,6 +21,19 @@ static void reopen(struct rig *r)
 	store_free(STEAL(r->other));
 	if (file_store_new(r->base, r->directory, random_u64, &r->store, &e) < 0)
 		fail_msg("%s", e.text);
+}
+
+/* Before anybody can look, and all that is in it. */
+static void remove_directory(struct rig *r)
+{
+	static const char *const files[] = { "journal", "config", "lock" };
+
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		auto_free char *path = xasprintf("%s/%s", r->directory, files[i]);
+
+		unlink(path);
+	}
+	assert_int_equal(rmdir(r->directory), 0);
 }
 
 static void test_file_survives(void **state)
@@ -60,28 +75,188 @@ static void test_file_torn_line(void **state)
 	}
 }
 
+static void append(const char *path, const char *text)
+{
+	auto_close int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+}
+
+/* A journal that nobody can read is a store that is not there: nothing is written over it. */
 static void test_file_damaged(void **state)
 {
 	(void)state;
 	auto_rig r = rig_new();
 	auto_free char *journal = journal_of(r);
-	static const char *const texts[] = { "{}\n", "junk\n", "{\"format\":99,\"revision\":1}\n",
-					     "{\"step\":\"what\"}\n", "{\"step\":\"put\"}\n" };
-	struct store *s = NULL;
-	struct err e;
+	static const char *const texts[] = {
+		"{}\n",
+		"junk\n",
+		"{\"format\":99,\"revision\":1}\n",
+		"{\"format\":1,\"revision\":-1}\n",
+		"{\"format\":1,\"revision\":9223372036854775807}\n",
+		"{\"step\":\"what\"}\n",
+		"{\"step\":\"put\"}\n",
+		"{\"step\":\"delete\",\"key\":\"config\"}\n",
+	};
 
 	listed(r, 0);
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
 		auto_reply reply = { 0 };
+		auto_free char *text = NULL;
+		size_t size;
 
 		assert_int_equal(file_replace(journal, texts[i], strlen(texts[i]), 0600, NULL), 0);
-		assert_int_equal(file_store_new(r->base, r->directory, random_u64, &s, &e),
-				 -EBADMSG);
-		assert_contains(e.text, "journal at byte 0");
-		/* Who has it open says so and does not overwrite it. */
+		reopen(r);
 		ask(r, STORE_LIST, NULL, 0, &reply);
 		assert_int_equal(reply.status, STORE_UNAVAILABLE);
+		assert_contains(reply.err.text, "journal: line 1");
+		assert_int_equal(file_read(journal, 1000, &text, &size, NULL), 0);
+		assert_string_equal(text, texts[i]);
 	}
+}
+
+/* What stands before the line holds, and all is well once it is gone. */
+static void test_file_bad_line(void **state)
+{
+	(void)state;
+	static const char *const lines[] = {
+		"junk\n",
+		"{\"step\":\"put\",\"key\":\"subnets/10.5.2.0-24\"}\n",
+		"{\"step\":\"grant\",\"handle\":5,\"ttl\":9223372036854775807,\"at\":1}\n",
+		"{\"step\":\"alive\",\"handle\":5,\"at\":9223372036854775807}\n",
+		"{\"format\":1,\"revision\":1}\n",
+		"{\"key\":\"subnets/10.5.1.0-24\",\"value\":\"{}\"}\n",
+	};
+	auto_rig r = rig_new();
+	auto_free char *journal = journal_of(r);
+
+	lease_free(created(r, "10.5.1.0-24", 60));
+	watch(r, listed(r, 1) + 1);
+	await(r, STORE_EVENT_LIVE, NULL);
+	for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
+		auto_free char *good = NULL;
+		auto_reply reply = { 0 };
+		size_t size;
+
+		print_message("%s", lines[i]);
+		assert_int_equal(file_read(journal, 1 << 20, &good, &size, NULL), 0);
+		append(journal, lines[i]);
+		await(r, STORE_EVENT_LOST, NULL);
+		ask(r, STORE_LIST, NULL, 0, &reply);
+		assert_int_equal(reply.status, STORE_UNAVAILABLE);
+		assert_contains(reply.err.text, "journal: line ");
+		forget_told(r);
+		assert_int_equal(truncate(journal, (off_t)size), 0);
+		await(r, STORE_EVENT_LIVE, NULL);
+		assert_null(find_told(r, STORE_EVENT_RESYNC, NULL));
+		listed(r, 1);
+		forget_told(r);
+	}
+}
+
+/* ---- the directory ---- */
+
+static void move(const char *from, const char *to)
+{
+	if (rename(from, to) < 0)
+		fail_msg("%s to %s: %s", from, to, strerror(errno));
+}
+
+/* Away and back: what was told holds meanwhile, and nothing has to be listed. */
+static void test_directory_moved_away_and_back(void **state)
+{
+	(void)state;
+	auto_rig r = rig_new();
+	auto_free char *away = xasprintf("%s.away", r->directory);
+	auto_reply reply = { 0 };
+
+	lease_free(created(r, "10.5.1.0-24", 60));
+	watch(r, listed(r, 1) + 1);
+	await(r, STORE_EVENT_LIVE, NULL);
+	move(r->directory, away);
+	await(r, STORE_EVENT_LOST, NULL);
+	ask(r, STORE_LIST, NULL, 0, &reply);
+	assert_int_equal(reply.status, STORE_UNAVAILABLE);
+	assert_int_not_equal(access(r->directory, F_OK), 0); /* no empty store in its place */
+	forget_told(r);
+	move(away, r->directory);
+	await(r, STORE_EVENT_LIVE, NULL);
+	assert_null(find_told(r, STORE_EVENT_RESYNC, NULL));
+	listed(r, 1);
+	put(r, "subnets/10.5.2.0-24", "{}", 0);
+	await(r, STORE_EVENT_PUT, "10.5.2.0-24");
+}
+
+/* Of which inotify says nothing. */
+static void test_directory_goes_with_its_parent(void **state)
+{
+	(void)state;
+	char parent[] = "/tmp/test-store-XXXXXX";
+	auto_rig r = rig_new();
+	auto_free char *away = NULL;
+	auto_free char *inside = NULL;
+	auto_free char *home = xstrdup(r->directory);
+
+	assert_non_null(mkdtemp(parent));
+	away = xasprintf("%s.away", parent);
+	inside = xasprintf("%s/store", parent);
+	free(r->directory);
+	r->directory = xstrdup(inside);
+	reopen(r);
+	lease_free(created(r, "10.5.1.0-24", 60));
+	watch(r, listed(r, 1) + 1);
+	await(r, STORE_EVENT_LIVE, NULL);
+	move(parent, away);
+	await(r, STORE_EVENT_LOST, NULL);
+	move(away, parent);
+	forget_told(r);
+	await(r, STORE_EVENT_LIVE, NULL);
+	listed(r, 1);
+	remove_directory(r);
+	assert_int_equal(rmdir(parent), 0);
+	free(r->directory);
+	r->directory = STEAL(home);
+}
+
+/* From a backup: the same file names, another history. */
+static void test_directory_restored(void **state)
+{
+	(void)state;
+	auto_rig r = rig_new();
+	auto_free char *journal = journal_of(r);
+	auto_free char *backup = NULL;
+	size_t size;
+
+	lease_free(created(r, "10.5.1.0-24", 60));
+	assert_int_equal(file_read(journal, 1 << 20, &backup, &size, NULL), 0);
+	lease_free(created(r, "10.5.2.0-24", 60));
+	watch(r, listed(r, 2) + 1);
+	await(r, STORE_EVENT_LIVE, NULL);
+	remove_directory(r);
+	assert_int_equal(file_replace(journal, backup, size, 0600, NULL), 0);
+	await(r, STORE_EVENT_RESYNC, NULL);
+	store_watch_stop(STEAL(r->watch));
+	watch(r, listed(r, 1) + 1);
+	/* And is followed from there. */
+	store_free(STEAL(r->other));
+	assert_int_equal(file_store_new(r->base, r->directory, random_u64, &r->other, NULL), 0);
+	put(r, "subnets/10.5.3.0-24", "{}", 0);
+	await(r, STORE_EVENT_PUT, "10.5.3.0-24");
+}
+
+static void test_directory_made_again(void **state)
+{
+	(void)state;
+	auto_rig r = rig_new();
+
+	lease_free(created(r, "10.5.1.0-24", 60));
+	watch(r, listed(r, 1) + 1);
+	await(r, STORE_EVENT_LIVE, NULL);
+	remove_directory(r);
+	assert_int_equal(mkdir(r->directory, 0755), 0);
+	await(r, STORE_EVENT_RESYNC, NULL);
+	listed(r, 0);
+	lease_free(created(r, "10.5.1.0-24", 60));
 }
 
 /* A long journal is written anew; who watches goes on, in this process and in the other. */
@@ -154,6 +329,28 @@ static void test_file_busy(void **state)
 	event_free(timer);
 }
 
+/* Who removes the lock lets nobody in who finds the new one taken. */
+static void test_file_lock_removed(void **state)
+{
+	(void)state;
+	auto_rig r = rig_new();
+	auto_free char *path = xasprintf("%s/lock", r->directory);
+	static const struct timeval later = { 0, 100000 };
+	auto_close int fd = -1;
+	struct event *timer;
+	int64_t before = clock_boot_ms();
+
+	lease_free(created(r, "10.5.1.0-24", 60));
+	assert_int_equal(unlink(path), 0);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	assert_int_equal(flock(fd, LOCK_EX), 0);
+	timer = evtimer_new(r->base, unlock, &fd);
+	event_add(timer, &later);
+	lease_free(created(r, "10.5.2.0-24", 60));
+	assert_true(clock_boot_ms() - before >= 90);
+	event_free(timer);
+}
+
 /* Two that want the same at the same time: one gets it. */
 static void test_file_race(void **state)
 {
@@ -196,6 +393,12 @@ int main(void)
 		cmocka_unit_test(test_file_survives),
 		cmocka_unit_test(test_file_torn_line),
 		cmocka_unit_test(test_file_damaged),
+		cmocka_unit_test(test_file_bad_line),
+		cmocka_unit_test(test_directory_moved_away_and_back),
+		cmocka_unit_test(test_directory_goes_with_its_parent),
+		cmocka_unit_test(test_directory_restored),
+		cmocka_unit_test(test_directory_made_again),
+		cmocka_unit_test(test_file_lock_removed),
 		cmocka_unit_test(test_file_written_anew),
 		cmocka_unit_test(test_file_other_boot),
 		cmocka_unit_test(test_file_busy),
