@@ -392,6 +392,13 @@ int store_run(struct ctl *c)
 					c->options.no_headers ? "no-headers" : "output raw");
 		return dump(c);
 	}
-	return ctl_fail(c, CTL_USAGE, NULL, command_help_hint(c->command),
-			"usage: fabricctl store ping, or fabricctl store dump");
+	if (strcmp(verb, "repair") == 0) {
+		if (c->format != FORMAT_TABLE || c->options.no_headers)
+			return ctl_fail(c, CTL_USAGE, NULL, command_help_hint(c->command),
+					"fabricctl store repair prints text, and nothing else");
+		return store_repair(c);
+	}
+	return ctl_fail(
+		c, CTL_USAGE, NULL, command_help_hint(c->command),
+		"usage: fabricctl store ping, fabricctl store dump, or fabricctl store repair");
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the store command makes of etcd's answers. Pure. */
+/* The store command: what it makes of etcd's answers, which is pure, and its verb repair. */
 #ifndef FABRICCTL_STORE_H
 #define FABRICCTL_STORE_H
 
@@ -13,5 +13,8 @@ void store_add_status(json_t *item, const json_t *reply);
 /* One key as the dump shows it: its value as JSON if it is an object, without secrets; else as
  * text; else as base64. */
 json_t *store_key(const struct etcd_kv *kv);
+
+/* fabricctl store repair; the exit status. */
+int store_repair(const struct ctl *c);
 
 #endif

@@ -15,6 +15,8 @@
 
 #include "stores/mem_db.h"
 
+#define FILE_JOURNAL_MAX_SIZE ((size_t)256 << 20)
+
 struct file_journal {
 	struct mem_db *db;
 	char boot_id[64]; /* of this boot */

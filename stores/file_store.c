@@ -15,11 +15,10 @@
 #include "stores/file_journal.h"
 #include "subnet/config.h"
 
-#define JOURNAL_MAX_SIZE ((size_t)256 << 20)
-#define STEPS_MAX        1000 /* lines after which the journal is written anew */
-#define BOOT_ID_FILE     "/proc/sys/kernel/random/boot_id"
-#define WATCH_RETRY_US   20000
-#define LOCK_ATTEMPTS    5 /* to open a lock that is removed again and again */
+#define STEPS_MAX      1000 /* lines after which the journal is written anew */
+#define BOOT_ID_FILE   "/proc/sys/kernel/random/boot_id"
+#define WATCH_RETRY_US 20000
+#define LOCK_ATTEMPTS  5 /* to open a lock that is removed again and again */
 
 /* What tells that somebody has changed something; all zero: it is not there. */
 struct look {
@@ -104,9 +103,9 @@ static int refresh(struct file_store *s, struct err *e)
 	}
 	if (st.st_size == s->offset)
 		return 0;
-	if ((size_t)st.st_size > JOURNAL_MAX_SIZE)
+	if ((size_t)st.st_size > FILE_JOURNAL_MAX_SIZE)
 		return err_set(e, -EFBIG, "%s is larger than %zu bytes", s->journal,
-			       JOURNAL_MAX_SIZE);
+			       FILE_JOURNAL_MAX_SIZE);
 	text = xmalloc((size_t)(st.st_size - s->offset));
 	n = pread(fd, text, (size_t)(st.st_size - s->offset), s->offset);
 	if (n < 0)

@@ -54,7 +54,7 @@ _fabricctl()
 	store)
 		options="-o --output --no-headers --etcd-endpoints --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --state-dir --socket --config-file --color --version -h --help"
 		formats="table json jsonl raw"
-		words="ping dump"
+		words="ping dump repair"
 		;;
 	version)
 		options="-o --output --socket --config-file --color --version -h --help"

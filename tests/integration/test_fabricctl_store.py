@@ -285,4 +285,15 @@ def test_a_directory(tmp_path):
     assert ctl("subnets", "--store", "-o", "name") == "10.5.3.0/24\n"
     assert "1 of 1 leases" in ctl("config", "set", "-", "--yes", input='{"Network": "10.6.0.0/16"}')
     assert (tmp_path / "store" / "config").read_text() == '{"Network": "10.6.0.0/16"}'
+    assert "all can be read" in ctl("store", "repair")
+    journal = tmp_path / "store" / "journal"
+    good = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join([*good[:-1], "\x1b[31mjunk\n", good[-1]]))
+    assert "journal: line" in ctl("subnets", "--store", status=NO_STORE)
+    done = fabricctl("store", "repair", "--config-file", "/dev/null", env=environment)
+    assert done.returncode == FOUND and f"line {len(good)}, at byte" in done.stdout and "\x1b" not in done.stdout
+    assert f"mv {journal}.repaired {journal}\n" in done.stdout
+    (tmp_path / "store" / "journal.repaired").rename(journal)
+    assert "all can be read" in ctl("store", "repair")
+    assert ctl("subnets", "--store", "-o", "name") == "10.5.3.0/24\n"
     assert_three_lines(ctl("store", "ping", status=USAGE), "the store is file:", "only etcd", "fabricctl subnets --store")
