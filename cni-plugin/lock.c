@@ -7,6 +7,10 @@
 #include <sys/file.h>
 #include <sys/time.h>
 
+#include "lib/file.h"
+
+#define OPEN_ATTEMPTS 5
+
 static void on_alarm(int signo UNUSED)
 {
 }
@@ -62,7 +66,33 @@ int lock_file(int fd, unsigned timeout_s, struct err *e)
 	return take(try_flock, fd, 0, timeout_s, e);
 }
 
-int lock_byte(int fd, off_t offset, unsigned timeout_s, struct err *e)
+/* A lock that was removed while it was waited for keeps nobody out who has made another since. */
+static int open_locked(int dir_fd, const char *name, int (*try)(int fd, off_t offset, bool wait),
+		       off_t offset, unsigned timeout_s, int *ret_fd, struct err *e)
 {
-	return take(try_range, fd, offset, timeout_s, e);
+	for (unsigned i = 0; i < OPEN_ATTEMPTS; i++) {
+		auto_close int fd =
+			openat(dir_fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+		if (fd < 0)
+			return err_sys(e, -errno, "open");
+		if (take(try, fd, offset, timeout_s, e) < 0)
+			return e->code;
+		if (file_is_at(fd, dir_fd, name)) {
+			*ret_fd = STEAL_FD(fd);
+			return 0;
+		}
+	}
+	return err_set(e, -EAGAIN, "removed again and again");
+}
+
+int lock_open_file(int dir_fd, const char *name, unsigned timeout_s, int *ret_fd, struct err *e)
+{
+	return open_locked(dir_fd, name, try_flock, 0, timeout_s, ret_fd, e);
+}
+
+int lock_open_byte(int dir_fd, const char *name, off_t offset, unsigned timeout_s, int *ret_fd,
+		   struct err *e)
+{
+	return open_locked(dir_fd, name, try_range, offset, timeout_s, ret_fd, e);
 }

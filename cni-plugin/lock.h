@@ -17,10 +17,18 @@
 int lock_file(int fd, unsigned timeout_s, struct err *e) MUST_CHECK;
 
 /*
- * Exclusive lock of one byte of a file (fcntl(2), open file description), so that one file serves
- * any number of things to lock: each takes a byte, which need not exist. Released by closing.
- * -ETIMEDOUT, -EAGAIN.
+ * The same on a file of a directory, which is made if it is not there; *ret_fd is the caller's. The
+ * lock is of the file that has the name when it is taken.
  */
-int lock_byte(int fd, off_t offset, unsigned timeout_s, struct err *e) MUST_CHECK;
+int lock_open_file(int dir_fd, const char *name, unsigned timeout_s, int *ret_fd,
+		   struct err *e) MUST_CHECK;
+
+/*
+ * Exclusive lock of one byte of such a file (fcntl(2), open file description), so that one file
+ * serves any number of things to lock: each takes a byte, which need not exist. Released by
+ * closing. -ETIMEDOUT, -EAGAIN.
+ */
+int lock_open_byte(int dir_fd, const char *name, off_t offset, unsigned timeout_s, int *ret_fd,
+		   struct err *e) MUST_CHECK;
 
 #endif

@@ -70,10 +70,7 @@ int pool_open(const char *dir, bool create, struct pool **ret, struct err *e)
 	p->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (p->dir_fd < 0)
 		return err_sys(e, -errno, "%s", dir);
-	p->lock_fd = openat(p->dir_fd, "lock", O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (p->lock_fd < 0)
-		return err_sys(e, -errno, "%s/lock", dir);
-	rc = lock_file(p->lock_fd, POOL_LOCK_TIMEOUT_S, e);
+	rc = lock_open_file(p->dir_fd, "lock", POOL_LOCK_TIMEOUT_S, &p->lock_fd, e);
 	if (rc < 0) {
 		err_wrap(e, "%s/lock", dir);
 		return cni_classify(e, CNI_STATE);

@@ -82,10 +82,7 @@ static int lock(struct store *s, const char *container_id, const char *ifname, u
 	uint64_t hash = hash_text(hash_text(HASH_FNV_INIT, container_id), ifname);
 
 	util_close(&s->lock_fd);
-	s->lock_fd = openat(s->dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (s->lock_fd < 0)
-		return err_sys(e, -errno, "%s/lock", s->path);
-	if (lock_byte(s->lock_fd, (off_t)(hash >> 2), timeout_s, e) < 0)
+	if (lock_open_byte(s->dir_fd, "lock", (off_t)(hash >> 2), timeout_s, &s->lock_fd, e) < 0)
 		return err_wrap(e, "%s/lock", s->path);
 	return 0;
 }

@@ -160,11 +160,11 @@ int file_replace(const char *path, const void *data, size_t size, mode_t mode, s
 	return 0;
 }
 
-bool file_is_at(int fd, const char *path)
+bool file_is_at(int fd, int dir_fd, const char *name)
 {
 	struct stat open_one;
 	struct stat there;
 
-	return fstat(fd, &open_one) == 0 && stat(path, &there) == 0 &&
+	return fstat(fd, &open_one) == 0 && fstatat(dir_fd, name, &there, 0) == 0 &&
 	       open_one.st_dev == there.st_dev && open_one.st_ino == there.st_ino;
 }

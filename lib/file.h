@@ -23,8 +23,9 @@ int file_read_line(const char *path, size_t max_size, char **ret, size_t *ret_si
 int file_replace(const char *path, const void *data, size_t size, mode_t mode,
 		 struct err *e) MUST_CHECK;
 
-/* Whether `path` still names the open file: a lock on one that was removed keeps nobody out. */
-bool file_is_at(int fd, const char *path);
+/* Whether the name in this directory (or AT_FDCWD) is still the open file's: a lock on one that was
+ * removed keeps nobody out. */
+bool file_is_at(int fd, int dir_fd, const char *name);
 
 /* mkdir -p for `path` itself, mode 0755 for what is missing. */
 int file_make_directories(const char *path, mode_t mode, struct err *e) MUST_CHECK;

@@ -222,7 +222,7 @@ static int take_lock(struct file_store *s, struct err *e)
 		taken = flock(s->lock_fd, LOCK_EX | LOCK_NB) == 0;
 		if (!taken && errno != EWOULDBLOCK)
 			return err_sys(e, -errno, "%s", s->lock);
-		if (file_is_at(s->lock_fd, s->lock)) {
+		if (file_is_at(s->lock_fd, AT_FDCWD, s->lock)) {
 			if (taken)
 				return 0;
 			break;

@@ -5,10 +5,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "cni-plugin/error.h"
 #include "cni-plugin/pool.h"
+#include "lib/clock.h"
 #include "lib/file.h"
 
 static int parse(const char *ipam_text, struct ranges *ret, struct err *e)
@@ -279,6 +282,64 @@ static void test_no_directory(void **state)
 	assert_int_equal(access(path, F_OK), -1);
 }
 
+/* Until somebody waits for the lock of this file; fails if the child has ended instead. */
+static void await_waiting(int fd, pid_t child)
+{
+	static const struct timespec pause = { .tv_nsec = 1000 * 1000 };
+	int64_t until = clock_boot_ms() + 10000;
+	auto_free char *number = NULL;
+	struct stat st;
+
+	assert_int_equal(fstat(fd, &st), 0);
+	number = xasprintf(":%llu ", (unsigned long long)st.st_ino);
+	while (clock_boot_ms() < until) {
+		auto_free char *locks = NULL;
+		size_t size;
+
+		assert_int_equal(file_read("/proc/locks", 1 << 20, &locks, &size, NULL), 0);
+		for (const char *line = strstr(locks, "-> "); line;
+		     line = strstr(line + 1, "-> ")) {
+			const char *found = strstr(line, number);
+
+			if (found && found < line + strcspn(line, "\n"))
+				return;
+		}
+		assert_int_equal(waitpid(child, NULL, WNOHANG), 0);
+		nanosleep(&pause, NULL);
+	}
+	fail_msg("nobody waits for the lock");
+}
+
+/* Who waited for a lock that was removed meanwhile waits for the new one as well. */
+static void test_lock_removed_while_waited_for(void **state)
+{
+	const char *dir = *state;
+	auto_free char *path = xasprintf("%s/lock", dir);
+	auto_close int first = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	auto_close int second = -1;
+	int status;
+	pid_t child;
+
+	assert_int_equal(flock(first, LOCK_EX), 0);
+	child = fork();
+	if (child == 0) {
+		struct pool *p;
+		struct err e;
+
+		close(STEAL_FD(first)); /* else it holds the lock as well */
+		_exit(pool_open(dir, false, &p, &e) < 0 ? 1 : 0);
+	}
+	await_waiting(first, child);
+	assert_int_equal(unlink(path), 0);
+	second = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	assert_int_equal(flock(second, LOCK_EX), 0);
+	util_close(&first);
+	await_waiting(second, child);
+	util_close(&second);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 #define WITH_DIRECTORY(test) cmocka_unit_test_setup_teardown(test, make_directory, remove_directory)
 
 int main(void)
@@ -288,6 +349,7 @@ int main(void)
 		cmocka_unit_test(test_overlaps),
 		cmocka_unit_test(test_walk),
 		cmocka_unit_test(test_owners),
+		WITH_DIRECTORY(test_lock_removed_while_waited_for),
 		WITH_DIRECTORY(test_reserve_and_release),
 		WITH_DIRECTORY(test_full),
 		WITH_DIRECTORY(test_release_everything_of_an_owner),
