@@ -101,7 +101,7 @@ static int refresh(struct file_store *s, struct err *e)
 		s->journal_inode = st.st_ino;
 		s->journal_device = st.st_dev;
 	}
-	if (st.st_size == s->offset)
+	if (st.st_size == s->offset && s->read.lines > 0)
 		return 0;
 	if ((size_t)st.st_size > FILE_JOURNAL_MAX_SIZE)
 		return err_set(e, -EFBIG, "%s is larger than %zu bytes", s->journal,
@@ -113,7 +113,10 @@ static int refresh(struct file_store *s, struct err *e)
 	rc = file_journal_read(&s->read, text, (size_t)n, &used, e);
 	/* What stands before a line that is none is good, and stays. */
 	s->offset += (off_t)used;
-	return rc < 0 ? err_wrap(e, "%s", s->journal) : 0;
+	if (rc < 0)
+		return err_wrap(e, "%s", s->journal);
+	/* Journals come whole, by rename: somebody is writing this one in its place, or has lost it. */
+	return s->read.lines > 0 ? 0 : err_set(e, -EBADMSG, "%s: not one line in it", s->journal);
 }
 
 /* A new file with the present and no past. */
