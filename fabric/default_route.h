@@ -13,7 +13,7 @@
 #include "kernel/link.h"
 #include "kernel/underlay.h"
 
-#define DEFAULT_ROUTE_NOTE 200
+#define DEFAULT_ROUTE_NOTE 256
 
 /* What the kernel has, for one family. */
 struct default_route_facts {
