@@ -381,13 +381,18 @@ static int wait_until_settled(const struct attach *a, struct err *e)
  * The address may have been another container's a moment ago, whose MAC its neighbours, the host
  * among them, would go on using for up to 45 s. Said again, the MAC makes the kernel announce all
  * addresses (arp_notify, ndisc_notify; since Linux 2.6.31 and 3.12): gratuitous ARP and unsolicited
- * neighbour advertisements, by which entries that exist are corrected. What it announced when the
- * interface went up was lost, the link did not carry yet.
+ * neighbour advertisements, by which entries that exist are corrected. Of what it announced when the
+ * interface went up, IPv6's part was lost, since the link did not carry yet.
  */
 static int announce(const struct attach *a, const struct device *container, struct err *e)
 {
-	auto_sequence struct sequence *s = sequence_new();
+	auto_sequence struct sequence *s = NULL;
 
+	/* What was said of IPv4 when the interface came up has been heard: once is enough, for every
+	 * port of the bridge gets it. */
+	if (!has_family(a->ipam, AF_INET6))
+		return 0;
+	s = sequence_new();
 	device_encode_mac(container->ifindex, &container->mac, sequence_reserve(s));
 	sequence_commit(s, "container interface %s: announce", a->record->ifname);
 	return sequence_run(s, a->host->container_nl, e) < 0 ? cni_classify(e, CNI_KERNEL) : 0;
