@@ -332,9 +332,18 @@ void rules_find_obstacles(struct rules_survey *s)
 	filter_nft_free(nft);
 }
 
+static bool is_ours(const struct rules_survey *s, const struct nft_chain_info *c)
+{
+	bool ours = strcmp(c->table, s->r->table) == 0;
+
+	for (size_t i = 0; i < s->former_len; i++)
+		ours |= strcmp(c->table, s->former[i]) == 0;
+	return ours && c->family == NFPROTO_INET;
+}
+
 void rules_obstacle_chain(struct rules_survey *s, const struct nft_chain_info *c)
 {
-	bool ours = c->family == NFPROTO_INET && strcmp(c->table, s->r->table) == 0;
+	bool ours = is_ours(s, c);
 
 	s->ufw |= starts_with(c->name, "ufw-");
 	if (c->base && c->filters && !ours && s->bases_len < RULES_BASES_MAX &&

@@ -27,6 +27,9 @@ struct rules_survey {
 	struct rules *r;
 	unsigned iptables_chains; /* some may be ours by their names: mask of families, as below */
 	bool table_is_full;       /* our table has the chains for masquerade and forwarding */
+	/* Tables with our mark that nobody wants any more: they are swept, and stop nobody for long. */
+	char former[RULES_FOREIGN_MAX][NFT_NAME_SIZE];
+	size_t former_len;
 	/* obstacles.c: chains of others that packets enter, and what stops ours */
 	struct nft_chain_info bases[RULES_BASES_MAX];
 	size_t bases_len;

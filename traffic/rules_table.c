@@ -106,6 +106,15 @@ static void survey_chain(void *arg, const struct nft_chain_info *c)
 	rules_obstacle_chain(s, c);
 }
 
+static void survey_table(void *arg, uint8_t family, const char *name, const char *mark)
+{
+	struct rules_survey *s = arg;
+
+	if (strcmp(mark, s->r->mark) == 0 && family == NFPROTO_INET &&
+	    strcmp(name, s->r->table) != 0 && s->former_len < RULES_FOREIGN_MAX)
+		snprintf(s->former[s->former_len++], NFT_NAME_SIZE, "%s", name);
+}
+
 static int take_survey(struct rules *r, struct rules_survey *s, struct err *e)
 {
 	int rc = 0;
@@ -113,6 +122,8 @@ static int take_survey(struct rules *r, struct rules_survey *s, struct err *e)
 	*s = (struct rules_survey){ .r = r };
 	rules_mode_survey(s);
 	if (r->nl)
+		rc = nft_tables_visit(r->nl, survey_table, s, e);
+	if (r->nl && rc == 0)
 		rc = nft_chains_visit(r->nl, survey_chain, s, e);
 	rules_find_obstacles(s);
 	return r->nl ? rc : err_set(e, -EPROTONOSUPPORT, "nftables: the kernel does not have it");
