@@ -359,6 +359,8 @@ struct http_call *http_call_start(struct http_client *client, const struct http_
 	curl.easy_setopt(easy, CURLOPT_PRIVATE, call);
 	curl.easy_setopt(easy, CURLOPT_URL, request->url);
 	curl.easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+	/* http_proxy and its like in the environment are for the way out, not to a store or a socket. */
+	curl.easy_setopt(easy, CURLOPT_PROXY, "");
 	curl.easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	curl.easy_setopt(easy, CURLOPT_HTTPHEADER, call->headers);
 	curl.easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);

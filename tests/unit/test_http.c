@@ -101,6 +101,26 @@ static void test_dead_hosts_are_noticed(void **state)
 	assert_int_equal(ended(r, &end)->status, 200);
 }
 
+/* Whatever the environment says of proxies, a call goes to the server that its URL names. */
+static void test_no_proxy_of_the_environment(void **state)
+{
+	(void)state;
+	static const char *const names[] = { "http_proxy",  "HTTP_PROXY", "https_proxy",
+					     "HTTPS_PROXY", "all_proxy",  "ALL_PROXY" };
+	auto_rig r = rig_new(2, NULL);
+	auto_free char *proxy = xasprintf("http://127.0.0.1:%u", r->fakes[1].port);
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		struct end end = { 0 };
+
+		setenv(names[i], proxy, 1);
+		post(r, &end, "http", true, 3000, 0);
+		reply(expect(r, 0, "/x", "{}"), 200, "{}");
+		assert_int_equal(ended(r, &end)->status, 200);
+		unsetenv(names[i]);
+	}
+}
+
 /* A connection stays that has its address, whatever else became of the underlay. */
 static void test_connections_that_have_their_address(void **state)
 {
@@ -253,6 +273,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_dead_hosts_are_noticed),
+		cmocka_unit_test(test_no_proxy_of_the_environment),
 		cmocka_unit_test(test_connections_that_have_their_address),
 		cmocka_unit_test(test_connections_without_their_address),
 		cmocka_unit_test(test_sent_or_not),
