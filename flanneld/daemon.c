@@ -378,6 +378,14 @@ static void feed_watchdog(struct daemon *d)
 	event_add(d->watchdog, &tv);
 }
 
+/* A start is over in any case after a time: see show_systemd. */
+static void bound_start(struct daemon *d)
+{
+	struct timeval tv = { DAEMON_START_MAX_MS / 1000, DAEMON_START_MAX_MS % 1000 * 1000 };
+
+	event_base_once(d->base, -1, EV_TIMEOUT, on_health, d, &tv);
+}
+
 /* Without them the daemon could not be stopped but by SIGKILL. */
 static int watch_signals(struct daemon *d, struct err *e)
 {
@@ -557,6 +565,7 @@ int daemon_run(const struct flanneld_options *options)
 	d.deferred = evtimer_new(d.base, on_deferred, &d);
 	d.save = evtimer_new(d.base, on_save, &d);
 	feed_watchdog(&d);
+	bound_start(&d);
 	rc = watch_signals(&d, &e);
 	if (rc == 0)
 		rc = start(&d, &e);

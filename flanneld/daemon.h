@@ -43,7 +43,8 @@ struct daemon {
 	bool claim_wanted;  /* what our lease must say is to be claimed with, see publish_error */
 	bool settled;       /* the kernel was equal to the leases at least once */
 	bool env_dirty;     /* subnet.env must be written */
-	bool ready_told;    /* READY=1 was sent */
+	bool ready_told;    /* in the log */
+	bool started_told;  /* READY=1 was sent */
 	struct subnet_file *subnet_file;
 	struct fabric_previous previous; /* what the last run left, by its subnet.env */
 	struct external external;        /* in use */
@@ -53,6 +54,9 @@ struct daemon {
 	struct store_calls calls;
 	struct health health;
 };
+
+/* What waits for the daemon to have started, docker for example, waits for so long and no longer. */
+#define DAEMON_START_MAX_MS 20000
 
 /* Runs until a signal. Returns the exit status. */
 int daemon_run(const struct flanneld_options *options);

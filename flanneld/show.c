@@ -142,9 +142,18 @@ void show_systemd(struct daemon *d, const struct daemon_view *v)
 		notify_systemd("STATUS=%s", status);
 	free(d->last_status);
 	d->last_status = status;
+	if (!d->started_told &&
+	    (v->ready || clock_boot_ms() - d->started_ms >= DAEMON_START_MAX_MS)) {
+		d->started_told = true;
+		notify_systemd("READY=1");
+		if (!v->ready)
+			log_warn("not-ready",
+				 "%s; what waits for this start need not wait any longer, here it "
+				 "goes on",
+				 v->ready_reason);
+	}
 	if (!d->ready_told && v->ready) {
 		d->ready_told = true;
-		notify_systemd("READY=1");
 		log_info("ready", "%s, %zu peers, %lld ms after the start", subnet, v->fabric.peers,
 			 (long long)(clock_boot_ms() - d->started_ms));
 	}

@@ -9,7 +9,8 @@
 /* Judges anew what is wrong, and logs what has begun and ended. Fills the views in *v, and health and
  * readiness; for the rest ask through show_status_ops. */
 void show_judge(struct daemon *d, struct daemon_view *v);
-/* The line for systemctl status, and READY=1 once. */
+/* The line for systemctl status, and READY=1 once: when ready, or after
+ * DAEMON_START_MAX_MS. */
 void show_systemd(struct daemon *d, const struct daemon_view *v);
 /* `arg` is the daemon. */
 extern const struct status_ops show_status_ops;

@@ -121,6 +121,19 @@ def test_systemd_is_told(lab):
     assert notify.messages()[-1] == "STOPPING=1"
 
 
+def test_a_start_without_a_store_ends(lab):
+    """At the first boot docker waits for this unit, and etcd may be a container: neither may wait for ever."""
+    notify = lab.notify_socket()
+    daemon = lab.host().make_daemon()
+    daemon.flags["etcd_endpoints"] = "http://192.0.2.250:2379"
+    daemon.environment["NOTIFY_SOCKET"] = notify.path
+    daemon.start()
+    wait_for(lambda: "READY=1" in notify.messages(), 30, "READY=1")
+    assert daemon.running and not daemon.subnet_file.exists()
+    assert daemon.request("/readyz")[0] == 503, "who asks is told the truth"
+    assert "not-ready" in daemon.log()
+
+
 def test_watchdog(lab):
     """WATCHDOG=1 twice in the time that systemd gives, from the loop: whoever waits for the store is alive as well."""
     notify = lab.notify_socket()
