@@ -48,11 +48,12 @@ PKGS_EVENT := libevent_core libevent_extra
 PKGS       := $(PKGS_BASE) $(PKGS_EVENT) libcurl smartcols cmocka
 PKG_CONFIG ?= pkg-config
 
+# deps installs all three, the demo the first two.
 DEPS := gcc make git pkg-config libnl-3-dev libnl-route-3-dev libmnl-dev libjansson-dev \
 	libcurl4-openssl-dev libevent-dev libsmartcols-dev uthash-dev libcmocka-dev
-DEPS_TEST := etcd-server etcd-client iproute2 iputils-ping nftables iptables iperf3 clang clang-format cppcheck \
-	python3 python3-pytest python3-pytest-xdist prometheus strace socat jq containernetworking-plugins procps openssl \
-	podman containerd runc busybox-static mandoc
+DEPS_DEMO := etcd-server etcd-client iproute2 iputils-ping iperf3 jq
+DEPS_TEST := nftables iptables clang clang-format cppcheck python3 python3-pytest python3-pytest-xdist prometheus \
+	strace socat containernetworking-plugins procps openssl podman containerd runc busybox-static mandoc
 
 # Hardening is on by default; sanitizers bring their own checks and dislike fortification.
 HARDEN_C  := -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPIE
@@ -127,7 +128,7 @@ $(foreach d,$(LIBRARIES),$(eval $(call archive_rule,$(d))))
 
 # Asks dpkg first, so that it needs neither root nor a network when nothing is missing.
 deps:
-	@missing=$$(for p in $(DEPS) $(DEPS_TEST); do \
+	@missing=$$(for p in $(DEPS) $(DEPS_DEMO) $(DEPS_TEST); do \
 		dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
 	if [ -n "$$missing" ]; then \
 		echo "installing:" $$missing; \
@@ -145,8 +146,9 @@ bench-events: all
 	@FLANNEL_BUILD='$(abspath $(BUILD))' /usr/bin/python3 tests/bench/bench_events.py $(BENCH_EVENTS)
 
 INSTALLED = $(sbindir)/flanneld $(bindir)/fabricctl $(cnidir)/flannel $(unitdir)/flanneld.service \
-	$(prefix)/lib/sysctl.d/60-flannel.conf $(datarootdir)/bash-completion/completions/fabricctl \
-	$(prefix)/lib/modules-load.d/flannel.conf $(prefix)/lib/systemd/network/10-flannel.network
+	$(datarootdir)/bash-completion/completions/fabricctl $(prefix)/lib/systemd/network/10-flannel.network
+# Nothing that is installed acts by itself: what would is an example, to be copied by who wants it.
+EXAMPLES = $(wildcard packaging/examples/*) cni-plugin/10-flannel.conflist
 
 # Files under sysconfdir belong to the administrator: never overwritten.
 install: all
@@ -155,12 +157,9 @@ install: all
 	$(INSTALL) -D -m 0755 $(BUILD)/flannel $(DESTDIR)$(cnidir)/flannel
 	$(INSTALL) -d $(DESTDIR)$(unitdir)
 	sed 's|@sbindir@|$(sbindir)|' packaging/flanneld.service.in >$(DESTDIR)$(unitdir)/flanneld.service
-	$(INSTALL) -D -m 0644 packaging/modules-load.conf $(DESTDIR)$(prefix)/lib/modules-load.d/flannel.conf
 	$(INSTALL) -D -m 0644 packaging/10-flannel.network $(DESTDIR)$(prefix)/lib/systemd/network/10-flannel.network
-	for f in packaging/sysctl.d/*.conf; do \
-		$(INSTALL) -D -m 0644 $$f $(DESTDIR)$(prefix)/lib/sysctl.d/$${f##*/}; done
-	test -e $(DESTDIR)$(sysconfdir)/cni/net.d/10-flannel.conflist || \
-		$(INSTALL) -D -m 0644 cni-plugin/10-flannel.conflist $(DESTDIR)$(sysconfdir)/cni/net.d/10-flannel.conflist
+	for f in $(EXAMPLES); do \
+		$(INSTALL) -D -m 0644 $$f $(DESTDIR)$(docdir)/examples/$${f##*/}; done
 	for page in $(wildcard docs/man/*.[1-8]); do \
 		$(INSTALL) -D -m 0644 $$page $(DESTDIR)$(mandir)/man$${page##*.}/$${page##*/}; done
 	$(INSTALL) -D -m 0644 docs/completion/fabricctl.bash $(DESTDIR)$(datarootdir)/bash-completion/completions/fabricctl

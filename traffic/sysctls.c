@@ -80,8 +80,7 @@ static bool is_on(const char *path, bool set, char *buf, size_t size)
 	snprintf(buf, size,
 		 "%s is 0, so nothing is forwarded between containers and other hosts; %s", name,
 		 set ? "it could not be set"
-		     : "set it, for instance with the file for sysctl.d that comes with flanneld, "
-		       "or start flanneld with --set-sysctls");
+		     : "set it in /etc/sysctl.d, or start flanneld with --set-sysctls");
 	return false;
 }
 

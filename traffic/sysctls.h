@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The kernel settings without which a host forwards nothing. They belong to the host's
- * administrator, who gets a file for sysctl.d with them; the daemon looks, and writes only if told
+ * administrator, who gets an example for sysctl.d with them; the daemon looks, and writes only if told
  * to.
  */
 #ifndef TRAFFIC_SYSCTLS_H

@@ -18,7 +18,7 @@ DEMO := STORE='$(STORE)' KEEP='$(KEEP)' DEMO_NAME='$(DEMO_NAME)' DEMO_DIR='$(DEM
 # The packages come first: without them the flags that pkg-config gives would be empty. Hence the inner makes.
 demo:
 	@$(DEMO) check '$(BUILD)'
-	@$(MAKE) --no-print-directory -s deps $(if $(filter file,$(STORE)),DEPS_TEST='$(filter-out etcd-%,$(DEPS_TEST))')
+	@$(MAKE) --no-print-directory -s deps DEPS_TEST= DEPS_DEMO='$(filter-out $(if $(filter file,$(STORE)),etcd-%),$(DEPS_DEMO))'
 	@$(MAKE) --no-print-directory -s all
 	@$(DEMO) run '$(BUILD)'
 

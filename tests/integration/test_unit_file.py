@@ -84,6 +84,58 @@ def test_iptables_cannot_be_looked_at(hosts):
     assert daemon.status()["traffic"]["modeReason"] == "what iptables does is not known"
 
 
+def install(directory):
+    run("make", "-C", fabric.ROOT, "install", f"DESTDIR={directory}", f"BUILD={fabric.BUILD}")
+    return {str(p.relative_to(directory)) for p in directory.rglob("*") if p.is_file()}
+
+
+def test_nothing_installed_acts_by_itself(tmp_path):
+    """No list that a runtime takes, no module, no sysctl: what an administrator wants of these is copied by one command."""
+    files = install(tmp_path)
+    acting = r"cni/net\.d/|modules-load\.d/|modprobe\.d/|sysctl\.d/|\.wants/"
+    assert [f for f in files if re.search(acting, f)] == []
+    assert {"10-flannel.conflist", "60-flannel.conf", "modules-load.conf"} <= {f.rsplit("/", 1)[1] for f in files}
+    for path in tmp_path.rglob("examples/*.conf"):
+        lines = [line for line in path.read_text().splitlines() if line and line[0] != "#"]
+        assert not [line for line in lines if "br_netfilter" in line or "ipv6" in line], path
+    for document in ("README.md", "docs/cni.md"):
+        command = re.search(r"^ *install (-D .*)$", (fabric.ROOT / document).read_text(), re.M)[1]
+        run("install", *[f"{tmp_path}{word}" if word[0] == "/" else word for word in command.split()])
+        assert (tmp_path / "etc/cni/net.d/10-flannel.conflist").exists()
+
+
+def test_the_start_is_bounded():
+    """docker, containerd and others are ordered after this unit."""
+    assert re.fullmatch(r"[1-9]\d*(s|min)", settings()["TimeoutStartSec"][0])
+
+
+def test_unit_is_valid(tmp_path):
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("this system has no systemd-analyze")
+    unit = tmp_path / "flanneld.service"
+    unit.write_text(UNIT.read_text().replace("@sbindir@/flanneld", str(fabric.FLANNELD)))
+    done = run("systemd-analyze", "verify", "--man=no", unit, check=False)
+    complaints = [line for line in done.stderr.splitlines() if "flanneld.service" in line]
+    assert done.returncode == 0 and complaints == [], done.stderr
+
+
+def packages(*arguments):
+    """What `make deps` would install on a machine that has none of it."""
+    text = run("make", "-C", fabric.ROOT, "-n", *arguments, "BUILD=/nonexistent", check=False).stdout
+    return set(re.search(r"for p in (.*?); do", text)[1].split())
+
+
+def test_packages_of_the_demo():
+    """Neither the compilers nor the servers and runtimes of the test suite."""
+    everything = packages("deps")
+    assert {"clang", "podman", "prometheus", "gcc", "etcd-server", "jq"} <= everything
+    for store, wants in (("etcd", True), ("file", False)):
+        mine = packages("demo", f"STORE={store}")
+        assert {"gcc", "iproute2", "iperf3", "jq"} <= mine < everything
+        assert not mine & {"clang", "podman", "containerd", "prometheus", "python3-pytest", "cppcheck"}
+        assert ("etcd-server" in mine) == wants
+
+
 def test_exposure(tmp_path):
     if not shutil.which("systemd-analyze"):
         pytest.skip("this system has no systemd-analyze")
