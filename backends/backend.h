@@ -147,6 +147,8 @@ struct backend_live {
 
 struct backend_type {
 	const char *name; /* as in Backend.Type, lower case */
+	const char *
+		keys; /* that it reads of the Backend object beside Type, between blanks; or NULL */
 	/* Of its devices; NULL if it has none. */
 	const struct device_kind *device_kind;
 	const struct backend_secret *secret;

@@ -452,6 +452,7 @@ static void vxlan_describe(const struct backend *b, char *buf, size_t size)
 
 const struct backend_type backend_vxlan = {
 	.name = "vxlan",
+	.keys = "VNI Port GBP Learning DirectRouting MTU",
 	.device_kind = &device_vxlan,
 	.create = vxlan_create,
 	.free = vxlan_free,

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "fabricctl/command.h"
-#include "fabricctl/text.h"
+#include "lib/nearest.h"
 #include "stores/store_open.h"
 
 #define AT(field) offsetof(struct ctl_options, field)
@@ -137,22 +137,17 @@ static bool takes(const struct command *command, const struct ctl_option *option
 
 static int unknown_option(const struct ctl *c, const char *given)
 {
-	const struct ctl_option *nearest = NULL;
-	auto_free char *why = NULL;
-	unsigned best = 4;
 	size_t dashes = strspn(given, "-");
 	auto_free char *name = xstrndup(given + dashes, strcspn(given + dashes, "="));
+	struct nearest nearest = { .word = name };
+	auto_free char *why = NULL;
 
 	for (const struct ctl_option *o = arguments_table(); o->name; o++) {
-		unsigned distance = text_distance(name, o->name);
-
-		if (takes(c->command, o) && distance < best && distance < strlen(name)) {
-			best = distance;
-			nearest = o;
-		}
+		if (takes(c->command, o))
+			nearest_consider(&nearest, o->name);
 	}
-	if (nearest)
-		why = xasprintf("the nearest is --%s", nearest->name);
+	if (nearest.best)
+		why = xasprintf("the nearest is --%s", nearest.best);
 	return ctl_fail(c, CTL_USAGE, why,
 			c->command ? command_help_hint(c->command) : "fabricctl help",
 			"there is no option %.80s", given);

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "fabricctl/text.h"
+#include "lib/nearest.h"
 
 #define HELP_COLUMN 30
 #define HELP_WIDTH  100
@@ -78,7 +78,7 @@ const struct command commands[] = {
 	  store_run },
 	{ "version", "", "", 0, GROUP_OUTPUT, FORMAT_BIT(FORMAT_TABLE) | FORMAT_BIT(FORMAT_JSON),
 	  "versions of fabricctl and of the daemon", "", version_run },
-	{ "help", "[COMMAND]", "COMMAND", 1, 0, FORMAT_BIT(FORMAT_TABLE),
+	{ "help", "[COMMAND [WORD]]", "COMMAND", 2, 0, FORMAT_BIT(FORMAT_TABLE),
 	  "this text, or all about one command", "", help_run },
 	{ "completion", "bash", "bash", 1, 0, FORMAT_BIT(FORMAT_TABLE),
 	  "the script that completes command lines of fabricctl",
@@ -98,28 +98,38 @@ const struct command *command_find(const char *name)
 
 int command_unknown(const struct ctl *c, const char *name)
 {
-	const struct command *nearest = NULL;
+	struct nearest nearest = { .word = name };
 	auto_free char *why = NULL;
 	auto_free char *hint = NULL;
-	unsigned best = 4;
 
-	for (const struct command *command = commands; command->name; command++) {
-		unsigned distance = text_distance(name, command->name);
-
-		/* A word that was not finished is as near as it gets. */
-		if (strlen(name) > 1 && strncmp(name, command->name, strlen(name)) == 0)
-			distance = 1;
-		if (distance < best && distance < strlen(name)) {
-			best = distance;
-			nearest = command;
-		}
-	}
-	if (nearest) {
-		why = xasprintf("the nearest is \"%s\"", nearest->name);
-		hint = xasprintf("fabricctl %s", nearest->name);
+	for (const struct command *command = commands; command->name; command++)
+		nearest_consider(&nearest, command->name);
+	if (nearest.best) {
+		why = xasprintf("the nearest is \"%s\"", nearest.best);
+		hint = xasprintf("fabricctl %s", nearest.best);
 	}
 	return ctl_fail(c, CTL_USAGE, why, hint ? hint : "fabricctl help",
 			"there is no command \"%.60s\"", name);
+}
+
+/* Whether `word` is one that the command begins with; complains otherwise. */
+static int check_word(const struct ctl *c, const struct command *command, const char *word)
+{
+	auto_free char *words = xstrdup(command->words);
+	struct nearest nearest = { .word = word };
+	auto_free char *why = NULL;
+	char *rest = words;
+	char *one;
+
+	while ((one = strsep(&rest, " "))) {
+		if (strcmp(one, word) == 0)
+			return CTL_OK;
+		nearest_consider(&nearest, one);
+	}
+	if (nearest.best)
+		why = xasprintf("the nearest is \"%s\"", nearest.best);
+	return ctl_fail(c, CTL_USAGE, why, command_help_hint(command),
+			"there is no \"%.60s\" of fabricctl %s", word, command->name);
 }
 
 char *command_formats(const struct command *command, const char *separator)
@@ -239,6 +249,9 @@ int command_run(struct ctl *c)
 		return ctl_fail(c, CTL_USAGE, NULL, command_help_hint(c->command),
 				"unexpected argument \"%.80s\"",
 				c->operands[c->command->operands_max]);
+	if (c->command->words[0] && c->operands_len > 0 && c->command->run != help_run &&
+	    check_word(c, c->command, c->operands[0]))
+		return CTL_USAGE;
 	return c->command->run(c);
 }
 
@@ -251,6 +264,8 @@ int help_run(struct ctl *c)
 		if (!about)
 			return command_unknown(c, c->operands[0]);
 	}
+	if (c->operands_len > 1 && check_word(c, about, c->operands[1]))
+		return CTL_USAGE;
 	command_print_help(c->out, about);
 	return CTL_OK;
 }

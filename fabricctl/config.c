@@ -132,6 +132,7 @@ int config_fail(const struct ctl *c, const char *name, const struct err *e)
 static int check(struct ctl *c, const char *name)
 {
 	struct network_config config;
+	auto_json json_t *warnings = NULL;
 	auto_free char *text = NULL;
 	size_t size = 0;
 	bool valid;
@@ -141,14 +142,18 @@ static int check(struct ctl *c, const char *name)
 	if (status)
 		return status;
 	valid = config_validate(text, size, &config, &e) == 0;
+	if (valid)
+		warnings = config_warnings(text, size, &config);
 	if (c->format == FORMAT_JSON) {
 		json_t *document = ctl_document("ConfigCheck");
 
 		add_verdict(document, valid ? &config : NULL, &e);
+		json_object_set(document, "warnings", warnings ? warnings : json_null());
 		ctl_print_json(c, document);
 	} else if (valid) {
 		auto_free char *summary = config_describe(&config);
 
+		config_warn(c, warnings);
 		fprintf(c->out, "config ok: %s\n", summary);
 	} else {
 		config_fail(c, name, &e);

@@ -11,6 +11,13 @@ int config_read(const struct ctl *c, const char *name, char **ret, size_t *ret_s
 /* Syntax and rules, then the backend's own. On success the result is to be released. */
 int config_validate(const char *text, size_t size, struct network_config *ret,
 		    struct err *e) MUST_CHECK;
+/*
+ * The keys that mean nothing and that look like one which does: an array of sentences. Other unknown
+ * keys may be somebody else's and are nobody's business. Pure.
+ */
+json_t *config_warnings(const char *text, size_t size, const struct network_config *config);
+/* Prints them to ctl->err. */
+void config_warn(const struct ctl *c, const json_t *warnings);
 /* Complains about what is not valid; CTL_FOUND. */
 int config_fail(const struct ctl *c, const char *name, const struct err *e);
 /* "10.5.0.0/16, /24 each, 255 hosts, host-gw". Caller frees. */

@@ -233,8 +233,12 @@ int config_set(struct ctl *c, const char *name)
 		status = config_fail(c, name, &e);
 		x.config = (struct network_config){ 0 };
 	}
-	if (status == CTL_OK)
+	if (status == CTL_OK) {
+		auto_json json_t *warnings = config_warnings(x.text, x.size, &x.config);
+
+		config_warn(c, warnings);
 		status = change_config(c, &x);
+	}
 	change_fini(&x);
 	return status;
 }

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <string.h>
 
-#define WORD_MAX       40
 #define DURATION_MAX_S ((int64_t)365 * 86400)
 
 /* Size of the UTF-8 sequence at `p` and its character; 0 if it is none. RFC 3629 section 4. */
@@ -110,34 +109,6 @@ invalid:
 	return err_set(e, -EINVAL,
 		       "\"%.60s\" must be a duration such as 90, 30s, 5m or 1h30m, up to 365d",
 		       text);
-}
-
-unsigned text_distance(const char *a, const char *b)
-{
-	unsigned rows[3][WORD_MAX + 1];
-	size_t a_len = strlen(a);
-	size_t b_len = strlen(b);
-
-	if (a_len > WORD_MAX || b_len > WORD_MAX)
-		return WORD_MAX;
-	for (size_t j = 0; j <= b_len; j++)
-		rows[0][j] = (unsigned)j;
-	for (size_t i = 1; i <= a_len; i++) {
-		unsigned *row = rows[i % 3];
-		const unsigned *above = rows[(i + 2) % 3];
-		const unsigned *above2 = rows[(i + 1) % 3];
-
-		row[0] = (unsigned)i;
-		for (size_t j = 1; j <= b_len; j++) {
-			unsigned cost = a[i - 1] != b[j - 1];
-
-			row[j] = MIN(above[j], row[j - 1]) + 1;
-			row[j] = MIN(row[j], above[j - 1] + cost);
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-				row[j] = MIN(row[j], above2[j - 2] + 1);
-		}
-	}
-	return rows[a_len % 3][b_len];
 }
 
 bool text_same_name(const char *a, const char *b)

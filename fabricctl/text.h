@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Texts from outside made safe for a terminal, and the two small grammars of the command line:
- * durations and nearest words. Pure.
+ * Texts from outside made safe for a terminal, and the small grammars of the command line.
+ * Pure.
  */
 #ifndef FABRICCTL_TEXT_H
 #define FABRICCTL_TEXT_H
@@ -18,10 +18,6 @@ char *text_escape(const char *text, bool utf8);
 
 /* "90", "90s", "5m", "2h", "1d", "1h30m" in seconds, up to a year. -EINVAL with a sentence. */
 int text_parse_duration(const char *text, int64_t *ret_s, struct err *e) MUST_CHECK;
-
-/* How many letters must be changed, added, removed or swapped with their neighbour to make one word
- * of the other. */
-unsigned text_distance(const char *a, const char *b);
 
 /* Whether both are the same but for case and the signs '-', '_' and ' '. */
 bool text_same_name(const char *a, const char *b);

@@ -8,6 +8,12 @@
 
 #define EXIT_USAGE 2
 
+static void warn_of_variable(const char *name, const char *nearest)
+{
+	log_warn("unknown-variable", "%s in the environment sets nothing%s%s%s", name,
+		 nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
+}
+
 static int run(int argc, char **argv, struct flanneld_options *options)
 {
 	struct err e;
@@ -28,6 +34,7 @@ static int run(int argc, char **argv, struct flanneld_options *options)
 	}
 	log_setup(options->log_format[0] == 'j' ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT,
 		  options->v > 0 ? LOG_LEVEL_DEBUG : log_level_parse(options->log_level));
+	flanneld_options_each_unknown(warn_of_variable);
 	return daemon_run(options);
 }
 

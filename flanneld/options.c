@@ -181,6 +181,11 @@ int flanneld_options_read(int argc, char **argv, struct flanneld_options *ret, s
 	return rc;
 }
 
+void flanneld_options_each_unknown(void (*fn)(const char *name, const char *nearest))
+{
+	options_each_unknown_variable(flanneld_option_specs, ENVIRONMENT_PREFIX, fn);
+}
+
 void flanneld_options_fini(struct flanneld_options *o)
 {
 	options_fini(flanneld_option_specs, o);

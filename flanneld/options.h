@@ -55,4 +55,7 @@ int flanneld_options_read(int argc, char **argv, struct flanneld_options *ret,
 			  struct err *e) MUST_CHECK;
 void flanneld_options_fini(struct flanneld_options *o);
 
+/* FLANNELD_... variables that mean nothing; see options_each_unknown_variable. */
+void flanneld_options_each_unknown(void (*fn)(const char *name, const char *nearest));
+
 #endif

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "lib/file.h"
+#include "lib/nearest.h"
 
 #define FILE_MAX_SIZE ((size_t)1 << 20)
 
@@ -60,6 +61,26 @@ const struct option_spec *options_find(const struct option_spec *specs, const ch
 	void *value;
 
 	return find(specs, &nowhere, name, strlen(name), &value);
+}
+
+static int consider(const struct option_spec *spec, void *value UNUSED, void *arg)
+{
+	nearest_consider(arg, spec->name);
+	return 0;
+}
+
+/* No flag has this name, with or without dashes: says so, and which one may have been meant. */
+static int no_such_flag(const struct option_spec *specs, const char *given, struct err *e)
+{
+	size_t dashes = strspn(given, "-");
+	auto_free char *word = xstrndup(given, dashes + strcspn(given + dashes, "="));
+	struct nearest nearest = { .word = word + dashes };
+	char nowhere;
+
+	options_each(specs, &nowhere, consider, &nearest);
+	return err_set(e, -EINVAL, "there is no flag \"%.80s\"%s%s%s", word,
+		       nearest.best ? "; did you mean " : "", nearest.best ? nearest.best : "",
+		       nearest.best ? "?" : "");
 }
 
 /* The words that Go's strconv.ParseBool takes. */
@@ -252,9 +273,10 @@ int options_read_file(const struct option_spec *specs, void *values, const char 
 		*equals = '\0';
 		name = trim(line);
 		spec = find(specs, values, name, strlen(name), &value);
-		if (!spec)
-			return err_set(e, -EINVAL, "%s:%u: there is no flag \"%.60s\"", path,
-				       number, name);
+		if (!spec) {
+			no_such_flag(specs, name, e);
+			return err_wrap(e, "%s:%u", path, number);
+		}
 		if (set_from(SOURCE_FILE, spec, value, trim(equals + 1), e) < 0)
 			return err_wrap(e, "%s:%u", path, number);
 	}
@@ -298,6 +320,47 @@ int options_read_environment(const struct option_spec *specs, void *values, cons
 	return options_each(specs, values, read_variable, &from);
 }
 
+struct known {
+	const char *prefix;
+	struct nearest nearest;
+	char best[128];
+};
+
+static int is_variable(const struct option_spec *s, void *value UNUSED, void *arg)
+{
+	struct known *known = arg;
+	const char *before = known->nearest.best;
+	char name[128];
+
+	environment_name(known->prefix, s->name, name, sizeof(name));
+	if (strcmp(name, known->nearest.word) == 0)
+		return 1;
+	nearest_consider(&known->nearest, name);
+	if (known->nearest.best != before)
+		snprintf(known->best, sizeof(known->best), "%s", name);
+	if (known->nearest.best)
+		known->nearest.best = known->best;
+	return 0;
+}
+
+void options_each_unknown_variable(const struct option_spec *specs, const char *prefix,
+				   void (*fn)(const char *name, const char *nearest))
+{
+	char nowhere;
+
+	for (char **variable = environ; *variable; variable++) {
+		auto_free char *name = NULL;
+		struct known known = { .prefix = prefix };
+
+		if (strncmp(*variable, prefix, strlen(prefix)) != 0)
+			continue;
+		name = xstrndup(*variable, strcspn(*variable, "="));
+		known.nearest.word = name;
+		if (!options_each(specs, &nowhere, is_variable, &known))
+			fn(name, known.nearest.best);
+	}
+}
+
 int options_read_arguments(const struct option_spec *specs, void *values, int argc, char **argv,
 			   int *ret_first, struct err *e)
 {
@@ -320,7 +383,7 @@ int options_read_arguments(const struct option_spec *specs, void *values, int ar
 		size = strcspn(name, "=");
 		spec = find(specs, values, name, size, &value);
 		if (!spec)
-			return err_set(e, -EINVAL, "there is no flag \"%.80s\"", argv[i]);
+			return no_such_flag(specs, argv[i], e);
 		if (name[size] == '=')
 			text = name + size + 1;
 		else if (spec->type == OPTION_BOOL)

@@ -55,7 +55,8 @@ const struct option_spec *options_find(const struct option_spec *specs, const ch
 void options_init(const struct option_spec *specs, void *values);
 void options_fini(const struct option_spec *specs, void *values);
 
-/* Each reads one source. -EINVAL names flag, value and range. */
+/* Each reads one source. -EINVAL names flag, value and range, or the flag that may have
+ * been meant. */
 int options_read_file(const struct option_spec *specs, void *values, const char *path,
 		      struct err *e) MUST_CHECK;
 int options_read_environment(const struct option_spec *specs, void *values, const char *prefix,
@@ -64,6 +65,13 @@ int options_read_environment(const struct option_spec *specs, void *values, cons
  * ends there. */
 int options_read_arguments(const struct option_spec *specs, void *values, int argc, char **argv,
 			   int *ret_first, struct err *e) MUST_CHECK;
+
+/*
+ * Variables of the environment whose names begin as ours do and that no option has. `nearest` is the
+ * one that may have been meant, or NULL.
+ */
+void options_each_unknown_variable(const struct option_spec *specs, const char *prefix,
+				   void (*fn)(const char *name, const char *nearest));
 
 /*
  * One paragraph for every option, for --help. `prefix` is that of the environment names, or NULL.

@@ -18,6 +18,10 @@ struct family_rules {
 	uint8_t longest_subnet;  /* longest explicit subnet length */
 };
 
+const char network_config_keys[] = "Network SubnetLen SubnetMin SubnetMax IPv6Network "
+				   "IPv6SubnetLen IPv6SubnetMin IPv6SubnetMax "
+				   "EnableIPv4 EnableIPv6 EnableNFTables Backend";
+
 static const struct family_rules rules_v4 = { AF_INET,     "Network", "SubnetLen", "SubnetMin",
 					      "SubnetMax", 24,        28,          30 };
 static const struct family_rules rules_v6 = {

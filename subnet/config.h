@@ -43,6 +43,9 @@ int network_config_parse(const char *text, size_t size, struct network_config *r
 			 struct err *e) MUST_CHECK;
 void network_config_fini(struct network_config *c);
 
+/* The keys of the document, between blanks; those below Backend are the backend's. */
+extern const char network_config_keys[];
+
 /* How many subnets a family can hand out. */
 u128 network_family_capacity(const struct network_family *f);
 

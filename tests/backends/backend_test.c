@@ -281,6 +281,7 @@ static const struct backend_live live = { test_start, test_peer, test_health, te
 
 const struct backend_type backend_test = {
 	.name = "test",
+	.keys = "Color Bits DelayMs",
 	.secret = &secret,
 	.live = &live,
 	.device_kind = &device_bridge,

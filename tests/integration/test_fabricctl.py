@@ -62,6 +62,19 @@ def test_help():
     done = fabricctl()
     assert done.returncode == USAGE and done.stdout == "" and "commands:" in done.stderr
     assert fabricctl("help", "frobnicate").returncode == USAGE
+    assert fabricctl("help", "lease", "reserve").stdout == fabricctl("help", "lease").stdout
+    assert fabricctl("help", "config", "set").returncode == OK
+
+
+@pytest.mark.parametrize(
+    ("line", "nearest"),
+    [("lease reserv 10.5.9.0/24", "reserve"), ("config chekc x", "check"), ("store pnig", "ping"), ("help lease shwo", "show")],
+)
+def test_mistyped_words_of_a_command(line, nearest):
+    done = fabricctl(*line.split())
+    command, word = line.removeprefix("help ").split()[:2]
+    assert done.returncode == USAGE and done.stdout == ""
+    assert_three_lines(done.stderr, f'no "{word}" of fabricctl {command}', f'nearest is "{nearest}"', f"help {command}")
 
 
 @pytest.mark.parametrize(

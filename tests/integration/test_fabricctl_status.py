@@ -114,6 +114,32 @@ def test_config_that_is_valid(tmp_path, document, says):
 
 
 @pytest.mark.parametrize(
+    ("document", "warnings"),
+    [
+        ('{"Network":"10.5.0.0/16","Bakend":{"Type":"host-gw"}}', ["Bakend means nothing; did you mean Backend?"]),
+        ('{"Network":"10.5.0.0/16","SubnetLenn":26}', ["SubnetLenn means nothing; did you mean SubnetLen?"]),
+        ('{"Network":"10.5.0.0/16","Type":"host-gw"}', ["Type means nothing there: it belongs into Backend"]),
+        (
+            '{"Network":"10.5.0.0/16","Backend":{"Type":"vxlan","Prot":8473,"mtuu":1300,"SubnetLen":25}}',
+            [
+                "Backend.Prot means nothing; did you mean Backend.Port?",
+                "Backend.mtuu means nothing; did you mean Backend.MTU?",
+                "Backend.SubnetLen means nothing there: it belongs beside Backend",
+            ],
+        ),
+        ('{"network":"10.5.0.0/16","comment":"x","backend":{"type":"vxlan","port":1,"PSK":"x","Name":"y"}}', []),
+    ],
+)
+def test_keys_that_were_mistyped(document, warnings):
+    """What looks like a key and is none does nothing, and nobody would notice."""
+    done = fabricctl("config", "check", "-", input=document)
+    assert done.returncode == OK and done.stdout.startswith("config ok: ")
+    assert done.stderr.splitlines() == [f"warning: {w}" for w in warnings]
+    answer = json.loads(fabricctl("config", "check", "-", "-o", "json", input=document).stdout)
+    assert answer["valid"] is True and answer["warnings"] == warnings
+
+
+@pytest.mark.parametrize(
     ("document", "why"),
     [
         ("", "not valid JSON"),

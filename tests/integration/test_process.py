@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -132,6 +133,18 @@ def test_a_start_without_a_store_ends(lab):
     assert daemon.running and not daemon.subnet_file.exists()
     assert daemon.request("/readyz")[0] == 503, "who asks is told the truth"
     assert "not-ready" in daemon.log()
+
+
+def test_variables_that_mean_nothing(lab):
+    """Those of the right name are read in silence, another one is named; its value, which may be a secret, is not."""
+    daemon = lab.host().make_daemon()
+    daemon.environment |= {"FLANNELD_IP_MASK": "hush", "FLANNELD_IP_MASQ": "true", "FLANNELD_SERVICE_HOST": "10.0.0.1"}
+    daemon.start().wait_listening()
+    named = re.findall(r"unknown-variable: (.*)", daemon.log())
+    assert sorted(named) == [
+        "FLANNELD_IP_MASK in the environment sets nothing; did you mean FLANNELD_IP_MASQ?",
+        "FLANNELD_SERVICE_HOST in the environment sets nothing",
+    ]
 
 
 def test_watchdog(lab):

@@ -109,23 +109,6 @@ static void test_durations(void **state UNUSED)
 	}
 }
 
-static void test_distance_counts_typing_mistakes(void **state UNUSED)
-{
-	char longest[200];
-
-	assert_int_equal(text_distance("", ""), 0);
-	assert_int_equal(text_distance("status", "status"), 0);
-	assert_int_equal(text_distance("", "abc"), 3);
-	assert_int_equal(text_distance("subnet", "subnets"), 1);
-	assert_int_equal(text_distance("sbunets", "subnets"), 1);
-	assert_int_equal(text_distance("stauts", "status"), 1);
-	assert_int_equal(text_distance("kitten", "sitting"), 3);
-	assert_int_equal(text_distance("abc", "xyz"), 3);
-	memset(longest, 'a', sizeof(longest) - 1);
-	longest[sizeof(longest) - 1] = '\0';
-	assert_true(text_distance(longest, "status") > 10);
-}
-
 static void test_same_name(void **state UNUSED)
 {
 	assert_true(text_same_name("PUBLIC IP", "public-ip"));
@@ -142,7 +125,6 @@ int main(void)
 		cmocka_unit_test(test_escape_leaves_nothing_that_a_terminal_acts_on),
 		cmocka_unit_test(test_escape_of_anything_is_printable),
 		cmocka_unit_test(test_durations),
-		cmocka_unit_test(test_distance_counts_typing_mistakes),
 		cmocka_unit_test(test_same_name),
 	};
 
