@@ -17,7 +17,7 @@ static const struct ctl_option options[] = {
 	{ "output", 'o', KIND_TEXT, GROUP_OUTPUT, AT(output), "FORMAT", "FORMAT",
 	  "form of the answer" },
 	{ "watch", 'w', KIND_FLAG, GROUP_LEASES, AT(watch), NULL, NULL,
-	  "go on and show every change" },
+	  "go on and show what changes" },
 	{ "columns", 0, KIND_TEXT, GROUP_LIST, AT(columns), "A,B,...", NULL,
 	  "show these columns, in this order" },
 	{ "sort", 0, KIND_TEXT, GROUP_LIST, AT(sort), "COLUMN",

@@ -264,7 +264,7 @@ static void redraw(struct lease_view *v, json_t *document)
 	char when[CLOCK_TEXT];
 
 	fprintf(v->c->out,
-		"\033[H\033[J%zu lease%s from the %s at %s, every change as it comes; "
+		"\033[H\033[J%zu lease%s from the %s at %s, as it is now; "
 		"Ctrl-C ends\n\n",
 		len, len == 1 ? "" : "s", ctl_text(document, "source"),
 		clock_format_utc(clock_wall_ms(), when));
