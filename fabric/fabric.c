@@ -66,7 +66,7 @@ static bool observe(struct fabric *f, unsigned kinds)
 			continue;
 		clock_gettime(CLOCK_MONOTONIC, &start);
 		if (apply_observe(f->reconcile, &f->kernel, 1u << k, &e) < 0) {
-			log_warn("kernel-not-read", "%s; trying again", e.text);
+			f->unread = e;
 			return false;
 		}
 		clock_gettime(CLOCK_MONOTONIC, &end);
@@ -76,6 +76,7 @@ static bool observe(struct fabric *f, unsigned kinds)
 		f->dirty &= ~(1u << k);
 	}
 	f->last_observation_ms = clock_boot_ms();
+	f->unread.code = 0;
 	return true;
 }
 
@@ -99,6 +100,13 @@ static void arm_slow(struct fabric *f)
 static void retry_later(struct fabric *f)
 {
 	fabric_want_work(f, backoff_next(&f->backoff, &retry, clock_boot_ms()));
+}
+
+/* netlink itself does not work just now: unread or unwritten says why. */
+static void try_again(struct fabric *f)
+{
+	retry_later(f);
+	f->ops->failed(f->arg);
 }
 
 static void visit_error(void *arg, const struct kernel_object *o, bool settled, const char *error)
@@ -193,22 +201,23 @@ static void on_work(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 	fabric_tick_drift(f);
 	if (f->dirty) {
 		if (!observe(f, f->dirty)) {
-			retry_later(f);
+			try_again(f);
 			return;
 		}
 		f->observations_total++;
 	}
 	if (apply_flush(f->reconcile, &f->kernel, WRITES_PER_TURN, &more, &e) < 0) {
-		log_warn("kernel-not-written", "%s; comparing again", e.text);
+		f->unwritten = e;
 		f->dirty = KERNEL_ALL_KINDS;
-		retry_later(f);
+		try_again(f);
 		return;
 	}
+	f->unwritten.code = 0;
 	/* At once, so that nobody is told of a success that is none. */
 	reread = reconcile_take_reread(f->reconcile);
 	if (reread && !observe(f, reread)) {
 		f->dirty |= reread;
-		retry_later(f);
+		try_again(f);
 		return;
 	}
 	more |= reread && reconcile_pending_kinds(f->reconcile);
@@ -553,6 +562,8 @@ void fabric_view(const struct fabric *f, struct fabric_view *ret)
 {
 	memset(ret, 0, sizeof(*ret));
 	ret->fabric = f;
+	ret->unread = f->unread.code ? f->unread.text : "";
+	ret->unwritten = f->unwritten.code ? f->unwritten.text : "";
 	ret->shadowed = f->shadows_len;
 	fabric_describe_shadow(f, ret->shadow, sizeof(ret->shadow));
 	ret->guarded = fabric_guarded(f);

@@ -23,6 +23,8 @@ struct fabric;
 struct fabric_ops {
 	/* Everything that was wanted has been written; some of it may have been refused. */
 	void (*settled)(void *arg);
+	/* The kernel could not be read, or a batch not be written; see fabric_view. It is tried again. */
+	void (*failed)(void *arg);
 	/* The MTU for containers may be another now. */
 	void (*mtu_changed)(void *arg);
 	/*
@@ -101,10 +103,12 @@ struct fabric_view {
 	size_t devices_len;
 	const struct reconcile_counts *reconcile;
 	const struct netlink_counts *netlink;
-	char fight[400];  /* one of those that are fought, reconcile->fighting of them; "" */
-	size_t shadowed;  /* routes of peers that others' routes stand before */
-	char shadow[400]; /* one of them; "" */
-	size_t guarded;   /* addresses that the guard lets in */
+	char fight[400];       /* one of those that are fought, reconcile->fighting of them; "" */
+	const char *unread;    /* why the kernel could not be read just now; "" */
+	const char *unwritten; /* why a batch could not be written; "" */
+	size_t shadowed;       /* routes of peers that others' routes stand before */
+	char shadow[400];      /* one of them; "" */
+	size_t guarded;        /* addresses that the guard lets in */
 	uint64_t overruns_total;
 	uint64_t observations_total;
 	uint64_t device_repairs_total;

@@ -94,6 +94,8 @@ struct fabric {
 	struct peers *peers;
 	uint64_t overruns_total;
 	uint64_t observations_total;
+	struct err unread;    /* the last time, code 0: it was read */
+	struct err unwritten; /* likewise */
 	uint64_t device_repairs_total;
 };
 

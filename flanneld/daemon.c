@@ -190,6 +190,13 @@ static void on_settled(void *arg)
 	after(d);
 }
 
+static void on_failed(void *arg)
+{
+	struct daemon *d = arg;
+
+	event_active(d->health_timer, 0, 0);
+}
+
 static void on_mtu_changed(void *arg)
 {
 	struct daemon *d = arg;
@@ -281,6 +288,7 @@ static void on_changed(void *arg)
 }
 
 static const struct fabric_ops fabric_ops = { .settled = on_settled,
+					      .failed = on_failed,
 					      .mtu_changed = on_mtu_changed,
 					      .underlay_changed = on_underlay_changed,
 					      .backend_changed = on_backend_changed };

@@ -64,6 +64,11 @@ static void judge_kernel(const struct fabric_view *f, struct problem_list *ret)
 	else if (f->reconcile->unsettled)
 		problem_add(ret, PROBLEM_WARNING, "kernel-behind",
 			    "%zu objects are not yet in the kernel", f->reconcile->unsettled);
+	if (f->unread[0])
+		problem_add(ret, PROBLEM_WARNING, "kernel-not-read", "%s; trying again", f->unread);
+	if (f->unwritten[0])
+		problem_add(ret, PROBLEM_WARNING, "kernel-not-written", "%s; comparing again",
+			    f->unwritten);
 	if (f->shadow[0] && f->shadowed > 1)
 		problem_add(ret, PROBLEM_WARNING, "route-shadowed", "%s; and %zu more", f->shadow,
 			    f->shadowed - 1);

@@ -25,6 +25,8 @@ static void well(struct scene *s)
 	s->fabric = (struct fabric_view){ .started = true,
 					  .devices_ok = true,
 					  .device_error = "",
+					  .unread = "",
+					  .unwritten = "",
 					  .reconcile = &s->reconcile,
 					  .peers = 3 };
 	s->rules = (struct rules_view){ .started = true,
@@ -60,6 +62,20 @@ static void test_all_is_well(void **state)
 	well(&s);
 	health_judge(&s.in, &s.list);
 	assert_int_equal(s.list.len, 0);
+}
+
+/* Each begins and ends, as every problem does, and is seen by whoever asks meanwhile. */
+static void test_kernel_that_cannot_be_asked(void **state)
+{
+	(void)state;
+	struct scene s;
+
+	well(&s);
+	s.fabric.unread = "routes: No buffer space available";
+	assert_contains(only(&s, "kernel-not-read", PROBLEM_WARNING), "No buffer space available");
+	well(&s);
+	s.fabric.unwritten = "Bad file descriptor";
+	assert_contains(only(&s, "kernel-not-written", PROBLEM_WARNING), "comparing again");
 }
 
 static void test_lease(void **state)
@@ -348,6 +364,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_all_is_well),
+		cmocka_unit_test(test_kernel_that_cannot_be_asked),
 		cmocka_unit_test(test_lease),
 		cmocka_unit_test(test_kernel),
 		cmocka_unit_test(test_rules),
