@@ -268,10 +268,14 @@ static void print_rules(const struct ctl *c, const json_t *s)
 static void print_peers(const struct ctl *c, const json_t *s)
 {
 	int64_t ignored = ctl_int(s, "peersIgnored", 0);
+	int64_t reserved = ctl_int(s, "peersReserved", 0);
 	int64_t junk = ctl_int(s, "junkKeys", 0);
 
 	print_label(c, "peers");
-	fprintf(c->out, "%" PRId64, ctl_int(s, "peers", 0));
+	fprintf(c->out, "%" PRId64, ctl_int(s, "peers", 0) - reserved);
+	if (reserved)
+		fprintf(c->out, ", and %" PRId64 " reserved subnet%s", reserved,
+			reserved == 1 ? "" : "s");
 	if (ignored)
 		fprintf(c->out, ", %" PRId64 " of them ignored (fabricctl subnets -o wide)",
 			ignored);

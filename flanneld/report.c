@@ -78,6 +78,7 @@ size_t report_reservations(const struct daemon_view *v)
 
 	while ((member = manager_next(v->manager.members, member)))
 		len += !member->own && member->lease->flags & LEASE_RESERVED &&
+		       !member->lease->node_id &&
 		       strcmp(fabric_peer_state(v->fabric.fabric, member, &reason), "ignored") != 0;
 	return len;
 }

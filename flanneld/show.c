@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "flanneld/notify.h"
+#include "flanneld/report.h"
 #include "flanneld/subnet_file.h"
 #include "lib/clock.h"
 #include "lib/log.h"
@@ -137,7 +138,7 @@ void show_systemd(struct daemon *d, const struct daemon_view *v)
 	if (v->manager.own)
 		subnet_format(&v->manager.own->subnet, subnet);
 	status = worst ? xasprintf("%s: %s", worst->name, worst->text)
-		       : xasprintf("ok, %s, %zu peers", subnet, v->fabric.peers);
+		       : xasprintf("ok, %s, %zu other leases", subnet, v->fabric.peers);
 	if (!d->last_status || strcmp(status, d->last_status) != 0)
 		notify_systemd("STATUS=%s", status);
 	free(d->last_status);
@@ -154,7 +155,9 @@ void show_systemd(struct daemon *d, const struct daemon_view *v)
 	}
 	if (!d->ready_told && v->ready) {
 		d->ready_told = true;
-		log_info("ready", "%s, %zu peers, %lld ms after the start", subnet, v->fabric.peers,
+		/* A reservation is no host. */
+		log_info("ready", "%s, %zu peers, %lld ms after the start", subnet,
+			 v->fabric.peers - MIN(v->fabric.peers, report_reservations(v)),
 			 (long long)(clock_boot_ms() - d->started_ms));
 	}
 }

@@ -233,6 +233,7 @@ def test_reserve_by_name(fabric):
     h1.daemon.wait_status(lambda s: s["peers"] == 1 and s["verdict"] == "ok")
     row = next(i for i in json.loads(ask(h1, "subnets", "-o", "json"))["items"] if i["subnet"] == FREE)
     assert row["reservation"] and row["node"] == "h2" and row["kernel"] == "ok"
+    assert re.search(r"^peers +0, and 1 reserved subnet$", ask(h1, "status"), re.M)
     # The host comes, and has it, for good.
     h2 = lab.host()
     h2.start_daemon()
@@ -241,6 +242,7 @@ def test_reserve_by_name(fabric):
     assert "reserved, never ends" in ask(h2, "lease", "renew")
     h1.daemon.wait_peers(1)
     lab.wait_equal()
+    assert re.search(r"^peers +1$", ask(h1, "status"), re.M), "a host that has come is a peer"
     assert "nothing to do" in lease(lab, "reserve", FREE, "--node", "h2")
 
 
