@@ -88,14 +88,18 @@ def test_a_link_local_address_is_taken_only_if_it_is_asked_for(lab):
     lab.configure()
     host = lab.host()
     host.namespace.ip_batch(
-        ["addr add 192.0.2.9/32 dev lo", "addr flush dev eth0", "addr add 169.254.7.7/16 dev eth0",
-         "route add 192.0.2.0/24 dev eth0 src 192.0.2.9", "route add default dev eth0"]
-    )  # fmt: skip
+        [
+            "link add eth1 type bridge",
+            "link set eth1 up",
+            "addr add 169.254.7.7/16 dev eth1",
+            "route replace default dev eth1",
+        ]
+    )
     daemon = host.start_daemon(ready=False)
     wait_for(lambda: "link-local; choose it with iface" in daemon.request("/readyz")[1], 5, "/readyz says so")
     assert not lab.etcd.leases()
     daemon.stop()
-    host.start_daemon("chosen", iface="eth0")
+    host.start_daemon("chosen", iface="eth1")
     assert [l.json["PublicIP"] for l in lab.etcd.leases()] == ["169.254.7.7"]
 
 
