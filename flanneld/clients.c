@@ -186,16 +186,18 @@ void clients_free(struct clients *c)
 
 /* ---- accepting ---- */
 
+static const struct timeval accept_pause = { CLIENTS_ACCEPT_PAUSE_S, 0 };
+
 static void on_resume(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 {
 	struct clients *c = arg;
 
-	evconnlistener_enable(c->listener);
+	if (evconnlistener_enable(c->listener) < 0)
+		event_add(c->resume, &accept_pause);
 }
 
 static void on_accept_error(struct evconnlistener *listener, void *arg UNUSED)
 {
-	static const struct timeval pause = { CLIENTS_ACCEPT_PAUSE_S, 0 };
 	int error = errno;
 	struct clients *c;
 
@@ -205,15 +207,16 @@ static void on_accept_error(struct evconnlistener *listener, void *arg UNUSED)
 		log_warn("client-not-accepted", "%s; the status server takes nobody for %d s",
 			 strerror(error), CLIENTS_ACCEPT_PAUSE_S);
 		evconnlistener_disable(listener);
-		event_add(c->resume, &pause);
+		event_add(c->resume, &accept_pause);
 	}
 }
 
-void clients_guard_listener(struct clients *c, struct evconnlistener *listener)
+int clients_guard_listener(struct clients *c, struct evconnlistener *listener)
 {
 	c->listener = listener;
 	c->resume = evtimer_new(c->base, on_resume, c);
 	evconnlistener_set_error_cb(listener, on_accept_error);
+	return evconnlistener_enable(listener) < 0 ? -ENOMEM : 0;
 }
 
 /* ---- requests ---- */

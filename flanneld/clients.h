@@ -34,8 +34,11 @@ struct evhttp_request;
 /* Those of this server, from now on. To be freed after it. */
 struct clients *clients_new(struct event_base *base, struct evhttp *http, size_t per_user);
 void clients_free(struct clients *c);
-/* The listener pauses when it cannot accept, instead of trying for ever. */
-void clients_guard_listener(struct clients *c, struct evconnlistener *listener);
+/*
+ * The listener pauses when it cannot accept, instead of trying for ever. -ENOMEM if the loop does not
+ * wait for it: libevent makes a listener and does not tell that nobody will ever be accepted.
+ */
+int clients_guard_listener(struct clients *c, struct evconnlistener *listener) MUST_CHECK;
 
 /* A request has come from this client: it is not the silent one. */
 void clients_touch(struct evhttp_request *request);

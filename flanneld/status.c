@@ -336,7 +336,9 @@ static int listen_local(struct status_server *s, const char *path, struct err *e
 		return err_set(e, -EIO, "socket %s: cannot listen", path);
 	fd = -1;
 	evhttp_bind_listener(s->local, listener);
-	clients_guard_listener(s->local_clients, listener);
+	rc = clients_guard_listener(s->local_clients, listener);
+	if (rc < 0)
+		return err_sys(e, rc, "socket %s", path);
 	s->path = xstrdup(path);
 	return 0;
 }
@@ -344,14 +346,15 @@ static int listen_local(struct status_server *s, const char *path, struct err *e
 static int listen_tcp(struct status_server *s, const struct status_options *o, struct err *e)
 {
 	struct evhttp_bound_socket *bound;
+	int rc;
 
 	s->tcp = new_server(s);
 	s->tcp_clients = clients_new(s->base, s->tcp, CLIENTS_MAX);
 	bound = evhttp_bind_socket_with_handle(s->tcp, o->healthz_ip, o->healthz_port);
 	if (!bound)
 		return err_sys(e, -errno, "healthz %s port %d", o->healthz_ip, o->healthz_port);
-	clients_guard_listener(s->tcp_clients, evhttp_bound_socket_get_listener(bound));
-	return 0;
+	rc = clients_guard_listener(s->tcp_clients, evhttp_bound_socket_get_listener(bound));
+	return rc < 0 ? err_sys(e, rc, "healthz %s port %d", o->healthz_ip, o->healthz_port) : 0;
 }
 
 int status_server_new(struct event_base *base, const struct status_options *options,
