@@ -204,9 +204,18 @@ static void renewal_free(struct renewal *r)
 	free(r);
 }
 
+void status_request_gone(const struct status_server *s, struct evhttp_request *request)
+{
+	if (!s->stopping)
+		evhttp_request_free(request);
+}
+
 static void renewal_client_gone(struct evhttp_connection *connection UNUSED, void *arg)
 {
-	renewal_free(arg);
+	struct renewal *r = arg;
+
+	status_request_gone(r->server, r->request);
+	renewal_free(r);
 }
 
 static void not_renewed(struct evhttp_request *request, const struct manager_view *m)
@@ -396,6 +405,7 @@ void status_server_free(struct status_server *s)
 {
 	if (!s)
 		return;
+	s->stopping = true;
 	status_subnets_stop(s);
 	evhttp_free(s->local); /* ends its connections, and with them the watchers */
 	if (s->tcp)

@@ -26,7 +26,15 @@ struct status_server {
 	size_t queries_len;
 	TAILQ_HEAD(, time_left_item) items;
 	TAILQ_HEAD(, renewal) renewals;
+	bool stopping;
 };
+
+/*
+ * The client of a request that was not answered in full has gone: libevent 2.1 takes the request off
+ * the connection and leaves it to whoever was to answer it. Not so if the connection is ended by us,
+ * as all are when the server stops: then it has freed the request already.
+ */
+void status_request_gone(const struct status_server *s, struct evhttp_request *request);
 
 /* Answers; a large answer is refused while too much waits for slow readers. */
 void status_reply_text(struct evhttp_request *request, int code, const char *type,

@@ -19,7 +19,7 @@
 /* A client of /v1/subnets?watch=1. */
 struct watcher {
 	struct status_server *server;
-	struct evhttp_request *request;
+	struct evhttp_request *request; /* NULL: its connection ends by us */
 	uid_t user;
 	int64_t busy_since_ms; /* a line is under way since then; 0: it has read all */
 	bool missed;           /* something has changed since its last line */
@@ -55,6 +55,8 @@ static void watcher_gone(struct evhttp_connection *connection UNUSED, void *arg)
 {
 	struct watcher *w = arg;
 
+	if (w->request)
+		status_request_gone(w->server, w->request);
 	TAILQ_REMOVE(&w->server->watchers, w, link);
 	free(w);
 }
@@ -175,7 +177,7 @@ static void on_tell(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 				 "a client of uid %d that watches the leases has read nothing for "
 				 "%d s",
 				 (int)w->user, WATCH_STALL_MS / 1000);
-			evhttp_connection_free(evhttp_request_get_connection(w->request));
+			evhttp_connection_free(evhttp_request_get_connection(STEAL(w->request)));
 		}
 	}
 	line_release(line);
@@ -214,7 +216,7 @@ static void query_client_gone(struct evhttp_connection *connection UNUSED, void 
 {
 	struct time_left_query *q = arg;
 
-	q->request = NULL;
+	status_request_gone(q->server, STEAL(q->request));
 }
 
 static void on_query_timeout(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)

@@ -143,3 +143,26 @@ def test_requests_for_the_time_left_are_counted(lab, daemon):
     daemon.wait_peers(1)
     assert other and daemon.request("/v1/subnets?timeLeft=1")[0] == 200
     assert daemon.metric('flannel_store_requests_total{op="time-left",result="ok"}') >= 1
+
+
+def test_clients_that_leave_before_their_answer_cost_nothing(daemon):
+    """Watchers, and who asks for a renewal or for the time left: whoever is gone is forgotten in full."""
+    requests = (
+        b"GET /v1/subnets?watch=1 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST /v1/lease/renew HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /v1/subnets?timeLeft=1 HTTP/1.1\r\nHost: x\r\n\r\n",
+    )
+
+    def come_and_go(times):
+        for _ in range(times):
+            for request in requests:
+                with connect(daemon) as client:
+                    client.sendall(request)
+                    if b"watch" in request:
+                        client.recv(4096)
+
+    come_and_go(300)
+    before = rss_kb(daemon)
+    come_and_go(3000)
+    assert rss_kb(daemon) < before + 1.5 * MB
+    assert daemon.status()["verdict"] == "ok"
