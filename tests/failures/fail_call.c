@@ -73,7 +73,7 @@ static void say(const char *name, long n)
 	}
 }
 
-/* Whether this call is the one; then errno is set. */
+/* Whether this call is the one; then errno is set. `error` is its usual one; 0: it cannot fail. */
 static bool fails(const char *name, int error, bool interruptible)
 {
 	long n;
@@ -83,7 +83,7 @@ static bool fails(const char *name, int error, bool interruptible)
 	n = atomic_fetch_add(&calls, 1) + 1;
 	if (fail_at == 0 || n == fail_at)
 		say(name, n);
-	if (n != fail_at || (fail_error == EINTR && !interruptible))
+	if (n != fail_at || !error || (fail_error == EINTR && !interruptible))
 		return false;
 	errno = fail_error ? fail_error : error;
 	return true;
@@ -129,14 +129,36 @@ WRAP(ssize_t, recvfrom, (int a, void *b, size_t c, int d, struct sockaddr *e, so
      (a, b, c, d, e, f), ENOBUFS, true)
 WRAP(ssize_t, recvmsg, (int a, struct msghdr *b, int c), (a, b, c), ENOBUFS, true)
 
+static mode_t kind_of(int fd)
+{
+	struct stat st;
+
+	return syscall(SYS_fstat, fd, &st) == 0 ? st.st_mode & S_IFMT : 0;
+}
+
+/* Timers and the like have nothing else to say, and pipes, by which signals come, nothing at all. */
+static int read_error(int fd)
+{
+	mode_t kind = kind_of(fd);
+
+	return kind == S_IFREG ? EIO : kind == S_IFIFO ? 0 : EINTR;
+}
+
+static int write_error(int fd)
+{
+	mode_t kind = kind_of(fd);
+
+	return kind == S_IFREG ? ENOSPC : kind == S_IFSOCK ? ENOBUFS : 0;
+}
+
 /* Files and directories. */
-WRAP(ssize_t, read, (int a, void *b, size_t c), (a, b, c), EIO, true)
-WRAP(ssize_t, __read_chk, (int a, void *b, size_t c, size_t d), (a, b, c, d), EIO, true)
+WRAP(ssize_t, read, (int a, void *b, size_t c), (a, b, c), read_error(a), true)
+WRAP(ssize_t, __read_chk, (int a, void *b, size_t c, size_t d), (a, b, c, d), read_error(a), true)
 WRAP(ssize_t, pread, (int a, void *b, size_t c, off_t d), (a, b, c, d), EIO, true)
 WRAP(ssize_t, readv, (int a, const struct iovec *b, int c), (a, b, c), EIO, true)
-WRAP(ssize_t, write, (int a, const void *b, size_t c), (a, b, c), ENOSPC, true)
+WRAP(ssize_t, write, (int a, const void *b, size_t c), (a, b, c), write_error(a), true)
 WRAP(ssize_t, pwrite, (int a, const void *b, size_t c, off_t d), (a, b, c, d), ENOSPC, true)
-WRAP(ssize_t, writev, (int a, const struct iovec *b, int c), (a, b, c), ENOSPC, true)
+WRAP(ssize_t, writev, (int a, const struct iovec *b, int c), (a, b, c), write_error(a), true)
 WRAP(int, fsync, (int a), (a), EIO, true)
 WRAP(int, fdatasync, (int a), (a), EIO, true)
 WRAP(int, ftruncate, (int a, off_t b), (a, b), ENOSPC, true)
