@@ -181,10 +181,12 @@ bool ip_net_has_host_bits(const struct ip_net *n)
 
 bool ip_net_contains(const struct ip_net *n, const struct ip_addr *a)
 {
-	if (!ip_net_is_set(n) || n->addr.family != a->family)
+	unsigned bytes = n->len / 8;
+	unsigned bits = n->len % 8;
+
+	if (!ip_net_is_set(n) || n->addr.family != a->family || memcmp(n->addr.b, a->b, bytes) != 0)
 		return false;
-	return ((ip_addr_to_u128(&n->addr) ^ ip_addr_to_u128(a)) & ~host_mask(a->family, n->len)) ==
-	       0;
+	return bits == 0 || (n->addr.b[bytes] ^ a->b[bytes]) >> (8 - bits) == 0;
 }
 
 bool ip_net_contains_net(const struct ip_net *outer, const struct ip_net *inner)
