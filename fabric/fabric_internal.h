@@ -83,6 +83,7 @@ struct fabric {
 	struct fabric_log_budget drift_log;
 	struct fabric_log_budget fight_log;
 	struct fabric_log_budget shadow_log;
+	uint64_t shadow_writes; /* of ours when the shadows were last asked for */
 	struct fabric_shadow *shadows;
 	size_t shadows_len;
 	size_t shadows_cap;

@@ -127,12 +127,18 @@ static bool ask_some(struct fabric *f)
 	return true;
 }
 
+static void ask_all_again(struct fabric *f)
+{
+	f->shadow_writes = netlink_counts(f->nl)->writes;
+	for (size_t i = 0; i < f->shadows_len; i++)
+		f->shadows[i].asked = false;
+}
+
 static void begin_walk(struct fabric *f)
 {
 	f->shadow_walk_ms = 0;
 	f->shadow_walk = 1;
-	for (size_t i = 0; i < f->shadows_len; i++)
-		f->shadows[i].asked = false;
+	ask_all_again(f);
 }
 
 void fabric_look_for_shadows(struct fabric *f)
@@ -141,6 +147,9 @@ void fabric_look_for_shadows(struct fabric *f)
 
 	if (left_ms <= 0)
 		begin_walk(f);
+	/* Nothing notifies us of what we write ourselves, and that may have ended one. */
+	if (netlink_counts(f->nl)->writes != f->shadow_writes)
+		ask_all_again(f);
 	for (size_t asked = 0; f->shadow_walk && asked < ROUTES_PER_TURN;
 	     asked += UNDERLAY_MATCHES_MAX) {
 		if (!ask_some(f))
