@@ -98,6 +98,8 @@ void etcd_time_left_init(struct etcd_store *s);
 void etcd_time_left_fini(struct etcd_store *s);
 void etcd_time_left_ask(struct etcd_request *r);
 void etcd_time_left_drop(struct etcd_request *r);
+/* What is known of a lease is about to be otherwise. */
+void etcd_time_left_forget(struct etcd_store *s, int64_t id);
 
 /* etcd_write.c: UPDATE, REMOVE, CONFIG_SET, and CREATE of what does not expire. */
 void etcd_send_txn(struct etcd_request *r);

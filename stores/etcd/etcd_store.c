@@ -411,6 +411,7 @@ static void etcd_submit(struct store *store, const struct store_request *request
 		etcd_send_txn(r);
 		break;
 	case STORE_KEEPALIVE:
+		etcd_time_left_forget(r->store, (int64_t)r->lease->id);
 		etcd_request_call(r, "lease/keepalive", etcd_encode_lease_id((int64_t)r->lease->id),
 				  false, on_keepalive);
 		break;

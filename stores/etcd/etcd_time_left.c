@@ -155,6 +155,15 @@ void etcd_time_left_ask(struct etcd_request *r)
 	event_active(r->store->time_left_turn, EV_TIMEOUT, 0);
 }
 
+void etcd_time_left_forget(struct etcd_store *s, int64_t id)
+{
+	struct etcd_time_left *known;
+
+	HASH_FIND(hh, s->times_left, &id, sizeof(id), known);
+	if (known)
+		known->at_ms = INT64_MIN / 2;
+}
+
 void etcd_time_left_drop(struct etcd_request *r)
 {
 	struct etcd_store *s = r->store;
