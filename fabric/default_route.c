@@ -55,10 +55,11 @@ static struct seen look_at_addresses(const struct default_route_facts *f, uint32
 /*
  * Why packets of the tunnel must never leave here; "" if they may. A veth whose other end is in
  * another namespace leads to a container, or is the way out of a host that is one itself: that one
- * has a router and an address that others can send to.
+ * has a router and an address that others can send to. laid_over: the network may have been laid over
+ * the underlay, so that an address inside it is none of a container.
  */
 static const char *refuse(const struct default_route_facts *f, uint32_t ifindex, bool routed,
-			  char buf[static REASON_SIZE])
+			  bool laid_over, char buf[static REASON_SIZE])
 {
 	const struct link_info *link = find_link(f, ifindex);
 	const struct link_info *master = link ? find_link(f, link->master_ifindex) : NULL;
@@ -73,7 +74,7 @@ static const char *refuse(const struct default_route_facts *f, uint32_t ifindex,
 		snprintf(buf, REASON_SIZE, "it is a container's interface");
 	else if (master && strcmp(master->kind, "bridge") == 0)
 		snprintf(buf, REASON_SIZE, "it is a port of the bridge %s", master->name);
-	else if (seen.overlay)
+	else if (seen.overlay && (!laid_over || strcmp(link->kind, "bridge") == 0))
 		snprintf(buf, REASON_SIZE, "it has an address inside the network");
 	else if (strcmp(link->kind, "veth") == 0 && link->peer_elsewhere &&
 		 (!seen.global || !routed))
@@ -101,17 +102,23 @@ int default_route_choose(const struct default_route_facts *f, uint32_t *ret_ifin
 	char first_reason[REASON_SIZE] = "";
 	char reason[REASON_SIZE];
 
-	if (present && (!present->up || *refuse(f, f->present, true, reason)))
+	if (present && (!present->up || *refuse(f, f->present, true, false, reason)))
 		present = NULL;
 	if (present && f->present_leads_out)
 		chosen = f->present;
 	for (size_t i = 0; i < f->routes_len; i++) {
 		const struct underlay_default *r = &f->routes[i];
-		bool refused = *refuse(f, r->ifindex, r->routed, reason);
+		bool refused = *refuse(f, r->ifindex, r->routed, false, reason);
 
 		if (i == 0)
 			memcpy(first_reason, reason, sizeof(first_reason));
 		if (!refused && !chosen)
+			chosen = r->ifindex;
+	}
+	for (size_t i = 0; i < f->routes_len && !chosen && !present; i++) {
+		const struct underlay_default *r = &f->routes[i];
+
+		if (r->routed && !*refuse(f, r->ifindex, true, true, reason))
 			chosen = r->ifindex;
 	}
 	if (!chosen && !f->routes_len)
