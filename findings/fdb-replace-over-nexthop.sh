@@ -45,5 +45,5 @@ echo "deleted with an address that it never had: exit status $status, and the en
 [ "$status" -eq 0 ]
 bridge fdb show dev vx | grep -q '^02:00:00:00:00:01 nhid 30 '
 bridge fdb del 02:00:00:00:00:01 dev vx self
-! bridge fdb show dev vx | grep -q '^02:00:00:00:00:01'
+if bridge fdb show dev vx | grep -q '^02:00:00:00:00:01'; then exit 1; fi
 echo "deleted without an address: gone"

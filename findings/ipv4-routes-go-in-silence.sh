@@ -44,5 +44,5 @@ kill "$listener"
 echo "told when the device went down:"; grep '^Deleted' "$work/told" | grep -v 192.0.2.200 | sed 's/^/    /'
 echo "IPv4 routes left over it: $(ip route show dev deva | wc -l)"
 [ "$(ip route show dev deva | wc -l)" -eq 0 ]
-! grep -q '^Deleted 192.0.2.0/24' "$work/told"
+if grep -q '^Deleted 192.0.2.0/24' "$work/told"; then exit 1; fi
 grep -q '^Deleted 2001:db8:9::/48' "$work/told"

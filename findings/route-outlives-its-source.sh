@@ -34,9 +34,9 @@ echo "Linux $(uname -r), $(ip -V)"
 echo "before:"; ip route show root 192.0.2.0/24 | sed 's/^/    /'
 ip link del dev devb
 echo "the device of the source addresses is deleted:"; ip route show root 192.0.2.0/24 | sed 's/^/    /'
-! ip route show 192.0.2.0/25 | grep -q .
+if ip route show 192.0.2.0/25 | grep -q .; then exit 1; fi
 ip route show 192.0.2.128/25 | grep -q 'src 203.0.113.2'
-! ip addr show | grep -q 203.0.113
+if ip addr show | grep -q 203.0.113; then exit 1; fi
 ip route get 192.0.2.130 | grep -q 'src 203.0.113.2'
 python3 - <<'END'
 import errno, socket
