@@ -208,8 +208,8 @@ class UnixHTTP(http.client.HTTPConnection):
 
     def connect(self):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.connect(self.path)  # without a limit it waits while the queue is full
         self.sock.settimeout(self.timeout)
-        self.sock.connect(self.path)
 
 
 def unique_prefix():
