@@ -4,7 +4,6 @@
 import select
 import socket
 import threading
-import time
 
 RUBBISH = bytes(range(256)) * 64
 
@@ -36,6 +35,7 @@ class Proxy:
         self.accepted = 0  # connections
         self.open = set()
         self.lock = threading.Lock()
+        self.changed = threading.Condition()  # mode or ending
         namespace.ip_batch([f"addr add {address}/24 dev br0"])
         self.listener = namespace.socket(socket.AF_INET, socket.SOCK_STREAM)
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -83,6 +83,10 @@ class Proxy:
             client.close()
             server.close()
 
+    def _wait_while(self, condition, at_most_s=None):
+        with self.changed:
+            self.changed.wait_for(lambda: self.ending or not condition(), at_most_s)
+
     def _pump(self, client, server):
         stalled = False
         while not self.ending:
@@ -91,8 +95,8 @@ class Proxy:
                 data = client.recv(1 << 16)
                 if not data:
                     return
-                while self.mode == "hold" and b"range_end" in data and not self.ending:
-                    time.sleep(0.01)
+                if b"range_end" in data:
+                    self._wait_while(lambda: self.mode == "hold")
                 server.sendall(data)
             if server in ready:
                 data = server.recv(1 << 16)
@@ -100,7 +104,7 @@ class Proxy:
                     return
                 mode = self.mode
                 if mode == "slow":
-                    time.sleep(self.delay_s)
+                    self._wait_while(lambda: True, self.delay_s)
                     client.sendall(data)
                 elif mode == "stall":
                     if not stalled:
@@ -130,12 +134,16 @@ class Proxy:
                     pass
 
     def set(self, mode):
-        self.mode = mode
+        with self.changed:
+            self.mode = mode
+            self.changed.notify_all()
         if mode == "refuse":
             self.cut()
 
     def close(self):
-        self.ending = True
+        with self.changed:
+            self.ending = True
+            self.changed.notify_all()
         self.cut()
         self.listener.close()
         for thread in self.threads:
