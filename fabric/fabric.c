@@ -584,6 +584,7 @@ void fabric_view(const struct fabric *f, struct fabric_view *ret)
 	ret->device_repairs_total = f->device_repairs_total;
 	ret->peers = peers_counts(f->peers)->len;
 	ret->ignored = peers_counts(f->peers)->ignored;
+	ret->reserved = peers_counts(f->peers)->reserved;
 	ret->last_observation_ms = f->last_observation_ms;
 	ret->observation_s = observation_seconds(f);
 }

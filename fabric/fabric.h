@@ -113,7 +113,8 @@ struct fabric_view {
 	uint64_t observations_total;
 	uint64_t device_repairs_total;
 	size_t peers;
-	size_t ignored; /* peers whose lease is of no use to us */
+	size_t ignored;  /* peers whose lease is of no use to us */
+	size_t reserved; /* reservations of use here that no host of ours has claimed */
 	int64_t last_observation_ms;
 	double observation_s; /* how long it takes to read the kernel */
 };

@@ -151,8 +151,15 @@ static void want_guard(struct peers *ps, const struct lease *l)
 	}
 }
 
+static void count_reserved(struct peers *ps, struct peer *p, bool reserved)
+{
+	ps->counts.reserved += (size_t)reserved - p->reserved;
+	p->reserved = reserved;
+}
+
 static void judge(struct peers *ps, struct peer *p)
 {
+	const struct lease *l = p->member->lease;
 	bool was_ignored = p->trouble != NULL;
 	enum verdict verdict;
 	struct slot awaited;
@@ -174,9 +181,10 @@ static void judge(struct peers *ps, struct peer *p)
 	/* Nothing to write is right for some backends, but not while a device is missing. */
 	p->wanted = ps->wants.len > 0 || ps->place.devices_ok;
 	if (verdict == USED && ps->place.guard)
-		want_guard(ps, p->member->lease);
+		want_guard(ps, l);
 	take_objects(ps, &p->owner);
 	ignored = verdict != USED && verdict != VACANT;
+	count_reserved(ps, p, !ignored && l->flags & LEASE_RESERVED && !l->node_id);
 	news = ignored && (!was_ignored || strcmp(p->trouble->reason, e.text) != 0);
 	peers_set_trouble(ps, p, ignored ? e.text : NULL, verdict == WAITS ? &awaited : NULL);
 	peers_wake(ps);
@@ -224,6 +232,7 @@ static void free_peer(struct peers *ps, struct peer *p)
 {
 	LIST_REMOVE(p, link);
 	ps->counts.len--;
+	count_reserved(ps, p, false);
 	forget_parsed(p);
 	free(p->trouble);
 	free(p);

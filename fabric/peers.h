@@ -43,6 +43,7 @@ struct peer {
 	bool holds : 1;                      /* its subnets are taken by it */
 	bool queued : 1;                     /* to be judged */
 	bool wanted : 1;                     /* all that it means was stated to the reconciler */
+	bool reserved : 1;                   /* counted so */
 	const struct manager_member *member; /* another lease that says the same may come into it */
 	void *data;                          /* what the backend read in the lease */
 	uint64_t born;                       /* the lease's, as the trees have it */
@@ -108,6 +109,7 @@ struct peer *peers_next(const struct peers *ps, const struct peer *p);
 struct peers_counts {
 	size_t len;
 	size_t ignored;
+	size_t reserved; /* of use, and claimed by no host of ours: perhaps there is no such host */
 	uint64_t judged_total;
 };
 const struct peers_counts *peers_counts(const struct peers *ps);

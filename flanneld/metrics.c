@@ -174,7 +174,7 @@ static void process_metrics(int64_t started_wall_ms, FILE *out)
 static void peer_metrics(const struct daemon_view *v, FILE *out)
 {
 	size_t ignored = v->fabric.ignored;
-	size_t reserved = report_reservations(v);
+	size_t reserved = v->fabric.reserved;
 
 	head(out, "peers", "gauge",
 	     "Peers by whether their lease is of use here; a reservation need not have a host.");

@@ -70,19 +70,6 @@ const struct manager_member **report_members(const struct daemon_view *v, size_t
 	return sorted;
 }
 
-size_t report_reservations(const struct daemon_view *v)
-{
-	const struct manager_member *member = NULL;
-	const char *reason;
-	size_t len = 0;
-
-	while ((member = manager_next(v->manager.members, member)))
-		len += !member->own && member->lease->flags & LEASE_RESERVED &&
-		       !member->lease->node_id &&
-		       strcmp(fabric_peer_state(v->fabric.fabric, member, &reason), "ignored") != 0;
-	return len;
-}
-
 json_t *report_subnets(const struct daemon_view *v)
 {
 	auto_free const struct manager_member **sorted = NULL;
@@ -336,8 +323,7 @@ json_t *report_status(const struct daemon_view *v)
 	json_object_set_new(root, "podMTU",
 			    v->pod_mtu_bytes ? json_integer(v->pod_mtu_bytes) : json_null());
 	json_object_set_new(root, "peers", json_integer((json_int_t)f->peers));
-	json_object_set_new(root, "peersReserved",
-			    json_integer((json_int_t)report_reservations(v)));
+	json_object_set_new(root, "peersReserved", json_integer((json_int_t)f->reserved));
 	json_object_set_new(root, "peersIgnored", json_integer((json_int_t)f->ignored));
 	json_object_set_new(root, "leases", json_integer((json_int_t)m->members_len));
 	json_object_set_new(root, "junkKeys", json_integer((json_int_t)m->junk_len));

@@ -23,8 +23,6 @@ json_t *report_status(const struct daemon_view *v);
 json_t *report_subnets(const struct daemon_view *v);
 /* Its items' members, in the same order; caller frees the array. */
 const struct manager_member **report_members(const struct daemon_view *v, size_t *ret_len);
-/* Reservations of use here that no host of ours has claimed: perhaps there is no such host. */
-size_t report_reservations(const struct daemon_view *v);
 /* One item of it. */
 json_t *report_subnet(const struct daemon_view *v, const struct manager_member *member);
 /*

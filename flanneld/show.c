@@ -157,7 +157,7 @@ void show_systemd(struct daemon *d, const struct daemon_view *v)
 		d->ready_told = true;
 		/* A reservation is no host. */
 		log_info("ready", "%s, %zu peers, %lld ms after the start", subnet,
-			 v->fabric.peers - MIN(v->fabric.peers, report_reservations(v)),
+			 v->fabric.peers - v->fabric.reserved,
 			 (long long)(clock_boot_ms() - d->started_ms));
 	}
 }
