@@ -197,8 +197,13 @@ void manager_upsert(struct manager *m, struct lease *lease)
 		lease_free(lease);
 		return;
 	} else {
-		/* One that was made again is younger: another may have the right to the subnet. */
-		changed = !lease_equal(lease, member->lease) || lease->born != member->lease->born;
+		/*
+		 * One that was made again is younger: another may have the right to the subnet. And
+		 * without a word of its value a reservation becomes a lease, or the other way round.
+		 */
+		changed = !lease_equal(lease, member->lease) ||
+			  lease->born != member->lease->born ||
+			  lease->flags != member->lease->flags;
 		m->unreadable -= member->lease->problem != NULL;
 		m->unreadable += lease->problem != NULL;
 		if (changed && !member->own)
