@@ -45,7 +45,7 @@ static void lease_metrics(const struct manager_view *m, FILE *out)
 	if (m->expires_ms)
 		gauge(out, "lease_expiry_timestamp_seconds",
 		      "When the lease expires unless it is renewed, Unix time.",
-		      (double)(clock_wall_ms() + m->expires_ms - clock_boot_ms()) / 1000);
+		      (double)clock_wall_of(m->expires_ms) / 1000);
 	head(out, "lease_renewals_total", "counter", "Renewals of this host's lease by result.");
 	fprintf(out,
 		"flannel_lease_renewals_total{result=\"ok\"} %" PRIu64

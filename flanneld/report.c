@@ -263,7 +263,6 @@ static json_t *report_devices(const struct fabric_view *f)
 
 static json_t *report_problems(const struct health *h)
 {
-	int64_t to_wall_ms = clock_wall_ms() - clock_boot_ms();
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < h->present; i++) {
@@ -273,7 +272,7 @@ static json_t *report_problems(const struct health *h)
 
 		json_append(list, json_pack("{s:s,s:s,s:s,s:s}", "name", p->name, "severity",
 					    problem_severity_name(p->severity), "since",
-					    clock_format_utc(entry->since_ms + to_wall_ms, since),
+					    clock_format_utc(clock_wall_of(entry->since_ms), since),
 					    "text", p->text));
 	}
 	return list;

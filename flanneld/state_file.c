@@ -83,7 +83,7 @@ static char *describe(const struct daemon *d, const struct manager_view *m)
 	};
 
 	if (m->expires_ms)
-		k.expires_wall_s = (clock_wall_ms() + m->expires_ms - clock_boot_ms()) / 1000;
+		k.expires_wall_s = clock_wall_of(m->expires_ms) / 1000;
 	while ((member = manager_next(m->members, member))) {
 		if (!member->own && !member->kept_until_ms && !member->lease->problem)
 			peers[k.peers_len++] = member->lease;

@@ -5,6 +5,27 @@
 #include <stdio.h>
 #include <string.h>
 
+#define SAME_MS 20 /* clocks that came apart by more were set, or have drifted */
+
+/*
+ * Each clock is cut to milliseconds, and read a moment after the other: the distance between them
+ * comes out as one of two numbers by chance. So it is kept.
+ */
+int64_t clock_wall_of(int64_t boot_ms)
+{
+	static int64_t distance_ms;
+	int64_t seen_ms;
+	int64_t now_ms;
+
+	do { /* until nothing came between the two readings */
+		now_ms = clock_boot_ms();
+		seen_ms = clock_wall_ms() - now_ms;
+	} while (clock_boot_ms() - now_ms > 1);
+	if (seen_ms < distance_ms - SAME_MS || seen_ms > distance_ms + SAME_MS)
+		distance_ms = seen_ms;
+	return boot_ms + distance_ms;
+}
+
 const char *clock_format_utc(int64_t wall_ms, char buf[static CLOCK_TEXT])
 {
 	time_t seconds = (time_t)(wall_ms / 1000);

@@ -28,6 +28,10 @@ static inline int64_t clock_wall_ms(void)
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
+/* The wall clock's time of a moment, for people. The same moment has the same one each time, unless
+ * the wall clock is set. */
+int64_t clock_wall_of(int64_t boot_ms);
+
 /* RFC 3339 in UTC with milliseconds, into `buf`, which is returned. */
 const char *clock_format_utc(int64_t wall_ms, char buf[static CLOCK_TEXT]);
 

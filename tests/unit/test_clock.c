@@ -29,6 +29,18 @@ static void test_utc_ignores_the_time_zone(void **state)
 	tzset();
 }
 
+/* Asked a hundred thousand times, at all places within a millisecond. */
+static void test_a_moment_has_one_wall_time(void **state)
+{
+	(void)state;
+	int64_t wall_ms = clock_wall_of(1000);
+
+	assert_in_range(wall_ms - 1000 - (clock_wall_ms() - clock_boot_ms()) + 50, 0, 100);
+	for (unsigned i = 0; i < 100000; i++)
+		assert_int_equal(clock_wall_of(1000), wall_ms);
+	assert_int_equal(clock_wall_of(1234), wall_ms + 234);
+}
+
 static void test_durations(void **state)
 {
 	(void)state;
@@ -99,6 +111,7 @@ int main(void)
 		cmocka_unit_test(test_utc),
 		cmocka_unit_test(test_utc_ignores_the_time_zone),
 		cmocka_unit_test(test_utc_is_read_back),
+		cmocka_unit_test(test_a_moment_has_one_wall_time),
 		cmocka_unit_test(test_durations),
 		cmocka_unit_test(test_clocks_run),
 	};
