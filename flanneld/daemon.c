@@ -353,6 +353,7 @@ static void on_health(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 static void on_save(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 {
 	state_file_save(arg);
+	after(arg);
 }
 
 static void on_signal(evutil_socket_t signal_number, short what UNUSED, void *arg)
@@ -513,6 +514,8 @@ static void stop(struct daemon *d)
 {
 	if (d->manager)
 		state_file_save(d);
+	if (d->save_error.code)
+		log_warn("state-file", "%s", d->save_error.text);
 	status_server_free(d->status);
 	store_watch_stop(d->watch);
 	store_free(d->store);

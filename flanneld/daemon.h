@@ -38,13 +38,13 @@ struct daemon {
 	struct event *save;     /* the last known state, some time after a change */
 	uint64_t saved_changes; /* manager_view.newest and .expires_ms when it was saved last */
 	int64_t saved_expires_ms;
-	bool save_failed;
-	bool claim_pending; /* a configuration has come, see deferred */
-	bool claim_wanted;  /* what our lease must say is to be claimed with, see publish_error */
-	bool settled;       /* the kernel was equal to the leases at least once */
-	bool env_dirty;     /* subnet.env must be written */
-	bool ready_told;    /* in the log */
-	bool started_told;  /* READY=1 was sent */
+	struct err save_error; /* why it could not be written */
+	bool claim_pending;    /* a configuration has come, see deferred */
+	bool claim_wanted; /* what our lease must say is to be claimed with, see publish_error */
+	bool settled;      /* the kernel was equal to the leases at least once */
+	bool env_dirty;    /* subnet.env must be written */
+	bool ready_told;   /* in the log */
+	bool started_told; /* READY=1 was sent */
 	struct subnet_file *subnet_file;
 	struct fabric_previous previous; /* what the last run left, by its subnet.env */
 	struct external external;        /* in use */

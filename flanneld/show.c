@@ -71,6 +71,10 @@ void show_judge(struct daemon *d, struct daemon_view *v)
 		problem_add(&reported,
 			    d->publish_error.code == -EAGAIN ? PROBLEM_WARNING : PROBLEM_ERROR,
 			    "lease-not-published", "%s", d->publish_error.text);
+	if (d->save_error.code)
+		problem_add(&reported, PROBLEM_WARNING, "state-file",
+			    "%s; a start without the store would know less than there is",
+			    d->save_error.text);
 	health_judge(&in, &problems);
 	health_track(&d->health, clock_boot_ms(), &problems, on_problem, d);
 	v->health = &d->health;

@@ -106,20 +106,14 @@ void state_file_save(struct daemon *d)
 	auto_free char *path = path_of(d->options);
 	auto_free char *text = NULL;
 	struct manager_view m;
-	struct err e;
 
 	manager_view(d->manager, &m);
 	if (!state_file_is_due(d))
 		return;
 	text = describe(d, &m);
-	if (file_replace(path, text, strlen(text), 0600, &e) < 0) {
-		if (!d->save_failed)
-			log_warn("state-file", "%s; a start without the store would know no peers",
-				 e.text);
-		d->save_failed = true;
+	if (file_replace(path, text, strlen(text), 0600, &d->save_error) < 0)
 		return;
-	}
-	d->save_failed = false;
+	d->save_error.code = 0;
 	d->saved_changes = m.newest;
 	d->saved_expires_ms = m.expires_ms;
 	/* The document was as large as all leases together. */

@@ -23,7 +23,7 @@ int state_file_load_peers(const struct flanneld_options *o, struct last_known *k
 
 /* Whether the leases, or the end of our own, have changed since it was written. */
 bool state_file_is_due(const struct daemon *d);
-/* Writes it if it is due. Logs a failure once. */
+/* Writes it if it is due. A failure is in d->save_error until it was written. */
 void state_file_save(struct daemon *d);
 
 #endif

@@ -63,6 +63,25 @@ def test_the_whole_site_without_its_store(lab, powerless):
     assert [host.daemon.subnet() for host in hosts] == [before[host][0] for host in hosts]
 
 
+def test_what_is_known_cannot_be_written_down(lab):
+    """A problem with a begin and an end: who learns of it at the next reboot learns too late."""
+    lab.start_etcd()
+    lab.configure(APART)
+    host = lab.host()
+    host.make_daemon()
+    state(host).mkdir(parents=True)
+    (state(host) / "in-the-way").touch()
+    host.daemon.start().wait_ready()
+    host.daemon.wait_status(lambda s: "state-file" in {p["name"] for p in s["problems"]}, 15, "it is shown")
+    assert host.daemon.status()["verdict"] == "degraded" and host.daemon.status()["ready"]
+    host.daemon.wait_log(rf"warn +state-file: {state(host)}: Is a directory")
+    (state(host) / "in-the-way").unlink()
+    state(host).rmdir()
+    host.daemon.wait_ok(15)
+    assert json.loads(state(host).read_text().splitlines()[0])["own"]
+    host.daemon.wait_log(r"info +state-file: over after")
+
+
 def test_what_changed_meanwhile_is_put_right(lab, powerless):
     """A peer of the last known state is gone and another is there when the store comes back."""
     hosts, before = powerless
