@@ -109,6 +109,67 @@ def test_fabricctl_completion_is_the_shipped_one():
     assert fabricctl("completion", "tcsh").returncode == USAGE
 
 
+# ---- the documents
+
+
+def document(name):
+    return (ROOT / "docs" / name).read_text()
+
+
+def sources(*directories):
+    return "\n".join(path.read_text() for name in directories for path in sorted((ROOT / name).rglob("*.c")))
+
+
+def words(pattern, text):
+    return set(re.findall(pattern, text))
+
+
+def test_problems_by_name():
+    """Every name that a problem can have, and no other: people search for it, and alert on it."""
+    manager = sources("subnet")
+    states = re.search(r"manager_state_name.*?names\[\] = \{(.*?)\}", manager, re.S)[1]
+    told = words(r'"([\w-]+)"', states) - {"held"}  # nothing is wrong with that one
+    # Names are literals: of problem_add, or handed to it by the manager.
+    told |= words(r'problem_add\([^;"]*?"([a-z-]+)"', sources("flanneld", "fabric", "backends", "traffic", "kernel"))
+    told |= words(r'state_problem = "([a-z-]+)"', manager) | words(r'set_rival\([^;"]*?"([a-z-]+)"', manager)
+    for function in ("judge", "describe_twin"):
+        body = re.search(rf"^static const char \*{function}\(.*?^\}}", manager, re.M | re.S)[0]
+        told |= words(r'return "([a-z-]+)"', body)
+    table = document("operations.md").split("\n## Problems by name\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| (`.*?) \|", table, re.M)
+    named = re.findall(r"`([a-z-]+)`", " ".join(rows))
+    assert len(told) > 35 and sorted(named) == sorted(told)
+
+
+def test_metrics():
+    """What a document calls a metric is one."""
+    told = {f"flannel_{name}" for name in words(r'\((?:out, )?"(\w+)",', sources("flanneld"))}
+    told |= words(r"flannel_\w+", (ROOT / "flanneld" / "metrics.c").read_text())
+    for name in ("operations.md", "traffic.md"):
+        assert words(r"flannel_[a-z_]+", document(name)) <= told, name
+
+
+def test_flags():
+    told = set(daemon_options()) | {name for command in COMMANDS for _, name, _ in tool_options(command)}
+    for path in (ROOT / "docs").glob("*.md"):
+        named = words(r"`--([a-z][\w-]*)", path.read_text()) - {"flag"}
+        assert named <= told, path.name
+
+
+def test_keys_of_the_network_configuration():
+    keys = re.search(r"network_config_keys\[\] =(.*?);", sources("subnet"), re.S)[1].replace('"', "").split()
+    table = document("configuration.md").split("\n## The network configuration\n")[1].split("\n`vxlan`:")[0]
+    named = re.findall(r"`(\w+)`", " ".join(re.findall(r"^\| (`.*?) \|", table, re.M)))
+    assert len(keys) > 8 and sorted(named) == sorted(keys)
+
+
+def test_sets_of_nftables():
+    """`nft list set` with a name from a document finds one."""
+    told = words(r'#define TRAFFIC_SET_\w+\s+"([\w-]+)"', (ROOT / "traffic" / "traffic.h").read_text())
+    named = words(r"nft list set inet flannel\.1 ([\w-]+)", document("traffic.md"))
+    assert named and named <= told
+
+
 # ---- both
 
 
