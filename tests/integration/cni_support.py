@@ -13,7 +13,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BUILD = pathlib.Path(os.environ.get("FLANNEL_BUILD", ROOT / "build"))
@@ -31,18 +30,6 @@ def command(*argv, check=True, **kwargs):
     if check and result.returncode:
         raise AssertionError(f"{' '.join(map(str, argv))}: {result.stderr}")
     return result.stdout
-
-
-def wait_for(condition, what, timeout_s=10.0):
-    """Until the condition holds; every test's only way to wait."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout_s} s: {what}")
-        time.sleep(0.01)
 
 
 class Outcome:

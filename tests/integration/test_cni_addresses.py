@@ -7,7 +7,8 @@ import json
 import subprocess
 
 import pytest
-from cni_support import PLUGIN, REFERENCE, Host, wait_for
+from cni_support import PLUGIN, REFERENCE, Host
+from netns import wait_for
 
 
 @pytest.fixture
@@ -291,7 +292,7 @@ def test_the_lock_is_waited_for(host):
         process.stdin.write(process.request)
         process.stdin.close()
         wait_for(lambda: "flock" in open(f"/proc/{process.pid}/wchan").read() or
-                 open(f"/proc/{process.pid}/syscall").read().split()[0] == "73", "the plugin waits for the lock")  # fmt: skip
+                 open(f"/proc/{process.pid}/syscall").read().split()[0] == "73", 10, "the plugin waits for the lock")  # fmt: skip
         assert host.reservations() == {}
     process.wait(30)
     assert process.returncode == 0 and len(host.reservations()) == 1

@@ -2,7 +2,8 @@
 """The CNI plugin: an address that was another container's is reachable at once."""
 
 import pytest
-from cni_support import Host, wait_for
+from cni_support import Host
+from netns import wait_for
 
 ADDRESSES = {4: "10.5.17.77", 6: "fd10:5:0:17::77"}
 
@@ -35,7 +36,7 @@ def test_a_reused_address_is_reachable_at_once(host, family, who):
 
     old, ns = add("old")
     asks.ping(address)
-    wait_for(lambda: entry(asks, address) == (old, "REACHABLE"), "the neighbour is known for good")
+    wait_for(lambda: entry(asks, address) == (old, "REACHABLE"), 10, "the neighbour is known for good")
     host.delete(conf, ns, id="old")
     new, _ = add("new")
     assert new != old

@@ -19,7 +19,8 @@ import subprocess
 import tarfile
 
 import pytest
-from cni_support import PLUGIN, REFERENCE, ROOT, Host, wait_for
+from cni_support import PLUGIN, REFERENCE, ROOT, Host
+from netns import wait_for
 
 IMAGE = "localhost/busybox:test"
 APPLETS = ["sh", "ip", "ping", "sleep", "httpd", "wget", "cat", "nc", "true", "echo"]
@@ -156,7 +157,7 @@ def podman():
 
 
 def nothing_left(host, network):
-    wait_for(lambda: host.leftovers(network) == {}, f"everything is undone: {host.leftovers(network)}")
+    wait_for(lambda: host.leftovers(network) == {}, 10, f"everything is undone: {host.leftovers(network)}")
 
 
 def test_podman_run(podman):
@@ -181,7 +182,7 @@ def test_podman_publish(podman):
     podman.host.ns.run("ip", "addr", "add", "192.0.2.1/32", "dev", "lo")
     podman.start("web", "-p", "8080:80", command=("httpd", "-f", "-p", "80", "-h", "/www"))
     fetch = "import urllib.request; print(urllib.request.urlopen('http://192.0.2.1:8080/', timeout=5).read())"
-    wait_for(lambda: "hello" in podman.host.ns.run("/usr/bin/python3", "-c", fetch, check=False), "the server answers")
+    wait_for(lambda: "hello" in podman.host.ns.run("/usr/bin/python3", "-c", fetch, check=False), 10, "the server answers")
     podman.run("rm", "-f", "-t", "0", "web")
     nothing_left(podman.host, podman.network)
 
@@ -271,7 +272,7 @@ address = "{d}/sock"
             return result.stdout if check else result
 
         try:
-            wait_for(lambda: keeper.poll() is not None or run("version", check=False).returncode == 0, "containerd answers", 30)
+            wait_for(lambda: keeper.poll() is not None or run("version", check=False).returncode == 0, 30, "containerd answers")
             if keeper.poll() is not None:
                 pytest.skip(f"containerd does not run on this machine: {(d / 'log').read_text()[-300:]}")
             imported = run("images", "import", "--snapshotter", "native", str(d / "image.tar"), check=False)

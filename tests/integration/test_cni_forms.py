@@ -7,7 +7,8 @@ import pathlib
 import subprocess
 
 import pytest
-from cni_support import LATEST, REFERENCE, VERSIONS, Host, elements, wait_for
+from cni_support import LATEST, REFERENCE, VERSIONS, Host, elements
+from netns import wait_for
 
 RECORDER = """#!/bin/sh
 # Answers like a plugin and writes down what it was asked.
@@ -324,7 +325,7 @@ def test_chained_plugins_of_the_reference(host):
     server = "import http.server as h; h.HTTPServer(('', 80), h.BaseHTTPRequestHandler).handle_request()"
     process = subprocess.Popen(["nsenter", f"--net={ns.path}", "/usr/bin/python3", "-c", server], stderr=subprocess.DEVNULL)
     try:
-        wait_for(lambda: ":80 " in ns.run("ss", "-Hltn"), "the server listens")
+        wait_for(lambda: ":80 " in ns.run("ss", "-Hltn"), 10, "the server listens")
         host.ns.run("ip", "addr", "add", "192.0.2.1/32", "dev", "lo")
         answer = host.ns.run("/usr/bin/python3", "-c",
                              "import socket; s = socket.create_connection(('192.0.2.1', 8081), 5); "

@@ -7,7 +7,8 @@ import re
 import subprocess
 
 import pytest
-from cni_support import LATEST, PLUGIN, VERSIONS, Host, wait_for
+from cni_support import LATEST, PLUGIN, VERSIONS, Host
+from netns import wait_for
 
 
 @pytest.fixture
@@ -230,7 +231,7 @@ def test_stdin_may_come_slowly(host):
     request = process.request
     process.stdin.write(request[:20])
     process.stdin.flush()
-    wait_for(lambda: f"State:\tS" in open(f"/proc/{process.pid}/status").read(), "the plugin waits for more")
+    wait_for(lambda: f"State:\tS" in open(f"/proc/{process.pid}/status").read(), 10, "the plugin waits for more")
     process.request = request[20:]
     assert host.finish(process).ok
 

@@ -2,7 +2,8 @@
 """The CNI plugin: a list that gets another name under running containers, several lists on one subnet, a reboot."""
 
 import pytest
-from cni_support import Host, wait_for
+from cni_support import Host
+from netns import wait_for
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def test_add_after_a_rename_and_a_reboot(host):
     ns = host.namespace()
     host.add(host.flannel(name="cbr0"), ns)
     ns.delete()
-    wait_for(lambda: not host.veths(), "the interface is gone")
+    wait_for(lambda: not host.veths(), 10, "the interface is gone")
     again = host.namespace()
     host.add(host.flannel(name="new0"), again)
     assert host.reservations("cbr0") == {} and host.records("cbr0") == []
@@ -101,7 +102,7 @@ def test_the_bridge_of_a_fabric_that_is_gone_is_free(host):
     first = host.namespace()
     host.add(host.flannel(name="first"), first, id="c1")
     first.delete()
-    wait_for(lambda: not host.veths(), "the interface is gone")
+    wait_for(lambda: not host.veths(), 10, "the interface is gone")
     assert address(host.add(second_fabric(host), host.namespace(), id="c2")) == "10.6.3.2/24"
 
 
@@ -113,7 +114,7 @@ def rebooted(host):
         ns = host.namespace()
         host.add(host.flannel(), ns, id=f"old{i}")
         ns.delete()
-    wait_for(lambda: not host.veths(), "the interfaces are gone")
+    wait_for(lambda: not host.veths(), 10, "the interfaces are gone")
     host.ns.run("ip", "link", "del", "cni0")
     return host
 

@@ -8,7 +8,8 @@ import signal
 import subprocess
 
 import pytest
-from cni_support import PLUGIN, REFERENCE, VERSIONS, Host, command, wait_for
+from cni_support import PLUGIN, REFERENCE, VERSIONS, Host, command
+from netns import wait_for
 
 
 @pytest.fixture
@@ -161,7 +162,7 @@ def test_add_again_after_the_container_died(host):
     ns = host.namespace()
     host.add(conf, ns)
     ns.delete()
-    wait_for(lambda: not host.veths(), "the kernel removes the interface")
+    wait_for(lambda: not host.veths(), 10, "the kernel removes the interface")
     result = host.add(conf, host.namespace())
     assert len(host.reservations()) == 2
     assert result["ips"][0]["address"] == "10.5.17.3/24"
@@ -208,7 +209,7 @@ def test_gc_without_a_list_buries_only_the_dead(host):
     result = host.add(conf, alive, id="alive")
     host.add(conf, dead, id="dead")
     dead.delete()
-    wait_for(lambda: len(host.veths()) == 1, "the kernel removes the interface")
+    wait_for(lambda: len(host.veths()) == 1, 10, "the kernel removes the interface")
     assert host.run("GC", conf).ok
     assert host.records() == ["alive@eth0"] and set(host.reservations().values()) == {("alive", "eth0")}
     assert host.check(conf, alive, result, id="alive").ok

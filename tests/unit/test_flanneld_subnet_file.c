@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* flanneld/subnet_file: what others do to subnet.env is undone, in a directory of the test's own. */
-#include "tests/unit/test.h"
+#include "tests/unit/loop.h"
 
 #include <event2/event.h>
 #include <fcntl.h>
@@ -86,8 +86,7 @@ static void becomes(const char *text)
 
 	while (!is(text)) {
 		assert_true(clock_boot_ms() < end);
-		event_base_loop(base, EVLOOP_NONBLOCK);
-		usleep(1000);
+		loop_turn(base);
 	}
 }
 
@@ -97,8 +96,7 @@ static void settle(void)
 	int64_t end = clock_boot_ms() + 3 * SUBNET_FILE_HEAL_MS;
 
 	while (clock_boot_ms() < end) {
-		event_base_loop(base, EVLOOP_NONBLOCK);
-		usleep(1000);
+		loop_turn(base);
 	}
 }
 

@@ -3,7 +3,7 @@
  * lib/process: programs run from the loop. kill() is the test's: it can hold a SIGKILL back, as the
  * kernel does for a process inside a call that hangs.
  */
-#include "tests/unit/test.h"
+#include "tests/unit/loop.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -75,8 +75,7 @@ static void turn(const unsigned *calls)
 
 	while (calls ? *calls == 0 : has_children()) {
 		assert_true(clock_boot_ms() < end);
-		event_base_loop(base, EVLOOP_NONBLOCK);
-		usleep(1000);
+		loop_turn(base);
 	}
 }
 
