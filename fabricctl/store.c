@@ -255,24 +255,12 @@ static void leave_out_secrets(json_t *value)
 	}
 }
 
-static json_t *printable_text(const char *text)
-{
-	json_t *value = json_string(text);
-	auto_free char *printable = NULL;
-
-	if (value)
-		return value;
-	printable = xstrdup(text);
-	util_make_printable(printable);
-	return json_string(printable);
-}
-
 json_t *store_key(const struct etcd_kv *kv)
 {
 	json_t *item = json_object();
 	json_t *value = NULL;
 
-	json_object_set_new(item, "key", printable_text(kv->key));
+	json_object_set_new(item, "key", json_text(kv->key));
 	if (json_parse_object(kv->value, kv->value_size, &value, NULL) == 0)
 		leave_out_secrets(value);
 	else
