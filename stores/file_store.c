@@ -294,6 +294,16 @@ static int file_begin(void *arg, struct err *e)
 	return 0;
 }
 
+/* What was written stands, whether the journal can be made shorter or not: the next step tries again. */
+static void shorten(struct file_store *s)
+{
+	struct err e;
+
+	if (s->read.steps > STEPS_MAX + 4 * mem_db_keys(s->read.db) && write_anew(s, &e) < 0)
+		log_warn("store-journal", "the journal grows, it cannot be written anew: %s",
+			 e.text);
+}
+
 static int file_end(void *arg, struct err *e)
 {
 	struct file_store *s = arg;
@@ -308,8 +318,8 @@ static int file_end(void *arg, struct err *e)
 	free(STEAL(s->lines));
 	if (rc < 0)
 		s->stale = true;
-	else if (s->read.steps > STEPS_MAX + 4 * mem_db_keys(s->read.db))
-		rc = write_anew(s, e);
+	else
+		shorten(s);
 	flock(s->lock_fd, LOCK_UN);
 	return rc;
 }

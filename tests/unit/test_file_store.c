@@ -286,6 +286,27 @@ static void test_file_written_anew(void **state)
 	listed(r, 2);
 }
 
+/* The disk has room for a line and none for the whole: what was asked has happened, and is answered so. */
+static void test_file_not_written_anew(void **state)
+{
+	(void)state;
+	auto_rig r = rig_new();
+	auto_lease struct lease *l = created(r, "10.5.1.0-24", 600);
+	auto_free char *in_the_way = xasprintf("%s/journal.tmp.%d", r->directory, (int)getpid());
+
+	assert_int_equal(mkdir(in_the_way, 0755), 0);
+	for (unsigned i = 0; i < 1100; i++) {
+		auto_reply reply = { 0 };
+
+		ask(r, STORE_KEEPALIVE, l, 0, &reply);
+		assert_int_equal(reply.status, STORE_OK);
+	}
+	assert_int_equal(rmdir(in_the_way), 0);
+	lease_free(created(r, "10.5.2.0-24", 60));
+	reopen(r);
+	listed(r, 2);
+}
+
 /* Another boot: times of the uptime mean nothing, so every lease starts its time anew. */
 static void test_file_other_boot(void **state)
 {
@@ -401,6 +422,7 @@ int main(void)
 		cmocka_unit_test(test_directory_made_again),
 		cmocka_unit_test(test_file_lock_removed),
 		cmocka_unit_test(test_file_written_anew),
+		cmocka_unit_test(test_file_not_written_anew),
 		cmocka_unit_test(test_file_other_boot),
 		cmocka_unit_test(test_file_busy),
 		cmocka_unit_test(test_file_race),
