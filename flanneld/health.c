@@ -277,11 +277,20 @@ int64_t health_deadline(const struct health *h)
 	return due;
 }
 
+const struct problem *health_worst(const struct health *h)
+{
+	const struct problem *worst = NULL;
+
+	for (size_t i = 0; i < h->present; i++) {
+		const struct problem *p = &h->entries[i].problem;
+
+		if (p->severity < (worst ? worst->severity : PROBLEM_INFO))
+			worst = p;
+	}
+	return worst;
+}
+
 bool health_is_degraded(const struct health *h)
 {
-	for (size_t i = 0; i < h->present; i++) {
-		if (h->entries[i].problem.severity != PROBLEM_INFO)
-			return true;
-	}
-	return false;
+	return health_worst(h) != NULL;
 }

@@ -64,6 +64,8 @@ void health_track(struct health *h, int64_t now_ms, const struct problem_list *n
 /* When health_track has something to tell though nothing has changed; INT64_MAX: never. */
 int64_t health_deadline(const struct health *h);
 
+/* The first of those present whose severity is the worst; NULL: nothing but information is. */
+const struct problem *health_worst(const struct health *h);
 /* Whether anything but information is present. */
 bool health_is_degraded(const struct health *h);
 

@@ -135,14 +135,18 @@ const struct status_ops show_status_ops = {
 
 void show_systemd(struct daemon *d, const struct daemon_view *v)
 {
-	const struct problem *worst = v->health->present ? &v->health->entries[0].problem : NULL;
+	const struct problem *worst = health_worst(v->health);
 	char subnet[SUBNET_KEY_TEXT] = "-";
 	char *status;
 
 	if (v->manager.own)
 		subnet_format(&v->manager.own->subnet, subnet);
-	status = worst ? xasprintf("%s: %s", worst->name, worst->text)
-		       : xasprintf("ok, %s, %zu other leases", subnet, v->fabric.peers);
+	if (worst)
+		status = xasprintf("%s: %s", worst->name, worst->text);
+	else if (!v->ready)
+		status = xasprintf("not ready: %s", v->ready_reason);
+	else
+		status = xasprintf("ok, %s, %zu other leases", subnet, v->fabric.peers);
 	if (!d->last_status || strcmp(status, d->last_status) != 0)
 		notify_systemd("STATUS=%s", status);
 	free(d->last_status);

@@ -296,6 +296,26 @@ static void test_begin_and_end(void **state)
 	assert_int_equal(health_deadline(&health), INT64_MAX);
 }
 
+/* What is shown where there is room for one. */
+static void test_the_worst(void **state)
+{
+	(void)state;
+	struct problem_list list = { .len = 0 };
+
+	health_track(&health, now, &list, tell, NULL);
+	assert_null(health_worst(&health));
+	problem_add(&list, PROBLEM_INFO, "news", "x");
+	health_track(&health, now, &list, tell, NULL);
+	assert_null(health_worst(&health));
+	problem_add(&list, PROBLEM_WARNING, "first", "x");
+	problem_add(&list, PROBLEM_WARNING, "second", "x");
+	health_track(&health, now, &list, tell, NULL);
+	assert_string_equal(health_worst(&health)->name, "first");
+	problem_add(&list, PROBLEM_ERROR, "dead", "x");
+	health_track(&health, now, &list, tell, NULL);
+	assert_string_equal(health_worst(&health)->name, "dead");
+}
+
 static void test_back_at_once_had_not_gone(void **state)
 {
 	(void)state;
@@ -371,6 +391,7 @@ int main(void)
 		cmocka_unit_test(test_others),
 		cmocka_unit_test(test_one_name_once),
 		cmocka_unit_test_setup(test_begin_and_end, setup),
+		cmocka_unit_test_setup(test_the_worst, setup),
 		cmocka_unit_test_setup(test_back_at_once_had_not_gone, setup),
 		cmocka_unit_test_setup(test_what_is_normal_for_a_moment, setup),
 		cmocka_unit_test_setup(test_flapping, setup),
