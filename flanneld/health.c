@@ -3,6 +3,18 @@
 
 /* ---- judging ---- */
 
+/* The first of several, and how many more there are. */
+static void add_several(struct problem_list *ret, enum problem_severity severity, const char *name,
+			const char *first, size_t more)
+{
+	struct problem *p;
+
+	problem_add(ret, severity, name, "%s", first);
+	p = (struct problem *)problem_find(ret, name);
+	if (p) /* there was room for it */
+		p->more += (unsigned)more;
+}
+
 static const char *next_step(enum manager_state state)
 {
 	if (state == MANAGER_LOST)
@@ -69,16 +81,11 @@ static void judge_kernel(const struct fabric_view *f, struct problem_list *ret)
 	if (f->unwritten[0])
 		problem_add(ret, PROBLEM_WARNING, "kernel-not-written", "%s; comparing again",
 			    f->unwritten);
-	if (f->shadow[0] && f->shadowed > 1)
-		problem_add(ret, PROBLEM_WARNING, "route-shadowed", "%s; and %zu more", f->shadow,
-			    f->shadowed - 1);
-	else if (f->shadow[0])
-		problem_add(ret, PROBLEM_WARNING, "route-shadowed", "%s", f->shadow);
-	if (f->reconcile->fighting > 1)
-		problem_add(ret, PROBLEM_WARNING, "fighting", "%s; and %zu more", f->fight,
-			    f->reconcile->fighting - 1);
-	else if (f->reconcile->fighting)
-		problem_add(ret, PROBLEM_WARNING, "fighting", "%s", f->fight);
+	if (f->shadow[0])
+		add_several(ret, PROBLEM_WARNING, "route-shadowed", f->shadow,
+			    MAX(f->shadowed, (size_t)1) - 1);
+	if (f->reconcile->fighting)
+		add_several(ret, PROBLEM_WARNING, "fighting", f->fight, f->reconcile->fighting - 1);
 }
 
 static void judge_peers(const struct health_inputs *in, struct problem_list *ret)
@@ -152,8 +159,7 @@ void health_judge(const struct health_inputs *in, struct problem_list *ret)
 	for (size_t i = 0; in->reported && i < in->reported->len; i++) {
 		const struct problem *p = &in->reported->items[i];
 
-		problem_add(ret, p->severity, p->name, "%s", p->text);
-		((struct problem *)problem_find(ret, p->name))->more += p->more;
+		add_several(ret, p->severity, p->name, p->text, p->more);
 	}
 	for (size_t i = 0; i < ret->len; i++)
 		mention_others(&ret->items[i]);

@@ -187,6 +187,46 @@ static void test_others(void **state)
 	assert_string_equal(only(&s, "charon", PROBLEM_ERROR), "does not answer?; and 1 more");
 }
 
+/* Several over kernel objects, and one over a file: they are counted together. */
+static void test_fights_of_two_kinds(void **state)
+{
+	(void)state;
+	struct problem_list reported = { .len = 0 };
+	struct scene s;
+
+	well(&s);
+	s.reconcile.fighting = 3;
+	snprintf(s.fabric.fight, sizeof(s.fabric.fight), "over a route");
+	assert_string_equal(only(&s, "fighting", PROBLEM_WARNING), "over a route; and 2 more");
+	problem_add(&reported, PROBLEM_WARNING, "fighting", "over subnet.env");
+	s.in.reported = &reported;
+	assert_string_equal(only(&s, "fighting", PROBLEM_WARNING), "over a route; and 3 more");
+	well(&s);
+	s.in.reported = &reported;
+	assert_string_equal(only(&s, "fighting", PROBLEM_WARNING), "over subnet.env");
+}
+
+/* As many as there is room for are reported, and one is judged before them. */
+static void test_more_than_there_is_room_for(void **state)
+{
+	(void)state;
+	struct problem_list reported = { .len = 0 };
+	char names[PROBLEMS_MAX][8];
+	struct scene s;
+
+	well(&s);
+	s.rules.ok = false;
+	s.in.reported = &reported;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		snprintf(names[i], sizeof(names[i]), "p%zu", i);
+		problem_add(&reported, PROBLEM_ERROR, names[i], "x");
+	}
+	health_judge(&s.in, &s.list);
+	assert_int_equal(s.list.len, PROBLEMS_MAX);
+	assert_non_null(problem_find(&s.list, "rules-behind"));
+	assert_null(problem_find(&s.list, "p31"));
+}
+
 static void test_one_name_once(void **state)
 {
 	(void)state;
@@ -389,6 +429,8 @@ int main(void)
 		cmocka_unit_test(test_kernel),
 		cmocka_unit_test(test_rules),
 		cmocka_unit_test(test_others),
+		cmocka_unit_test(test_fights_of_two_kinds),
+		cmocka_unit_test(test_more_than_there_is_room_for),
 		cmocka_unit_test(test_one_name_once),
 		cmocka_unit_test_setup(test_begin_and_end, setup),
 		cmocka_unit_test_setup(test_the_worst, setup),
