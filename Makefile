@@ -179,7 +179,7 @@ dist:
 	git archive --prefix=flannel-$(VERSION)/ HEAD | gzip -9n >$(BUILD)/flannel-$(VERSION).tar.gz
 
 format:
-	clang-format -i $(foreach d,$(LAYERS) tests/unit tests/sim tests/fuzz tests/bench,$(wildcard $(d)/*.c $(d)/*.h))
+	clang-format -i $(foreach d,$(LAYERS) $(wildcard tests/*),$(wildcard $(d)/*.c $(d)/*.h))
 
 clean:
 	rm -rf $(BUILD)

@@ -14,7 +14,9 @@
 #define DEFAULT_CONFIG_FILE "/etc/flannel/flanneld.conf"
 
 #define AT(field) offsetof(struct flanneld_options, field)
-#define KUBE      "the Kubernetes subnet manager is not part of this version, leases are kept in etcd"
+#define KUBE                                                                                       \
+	"the Kubernetes subnet manager is not part of this version, leases are kept where store "  \
+	"says"
 
 /* clang-format off */
 const struct option_spec flanneld_option_specs[] = {

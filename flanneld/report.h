@@ -33,8 +33,8 @@ json_t *report_peers(const struct daemon_view *v);
 /* {"apiVersion","kind":"NetworkConfig",...} as it is in use, defaults filled in. */
 json_t *report_config(const struct daemon_view *v);
 /*
- * {"apiVersion","kind":"Diff","items":[{"action":"create|replace|drop","object":"route ..."}]}:
- * without items; report_difference, with the document as `arg`, adds one.
+ * {"apiVersion","kind":"Diff","items":[{"action":"create|replace|drop","kind":"route",
+ * "object":"route ..."}]}: without items; report_difference, with the document as `arg`, adds one.
  */
 json_t *report_diff(void);
 void report_difference(void *arg, const char *action, const char *kind, const char *text);

@@ -177,5 +177,6 @@ def test_sets_of_nftables():
 def test_page_is_well_formed(page):
     if not shutil.which("mandoc"):
         pytest.skip("mandoc is not installed")
+    assert not re.search(r"\w\.\.$", page.read_text(), re.M), "a sentence ends once"
     done = subprocess.run(["mandoc", "-Tlint", "-Wwarning", page], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
