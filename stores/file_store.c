@@ -294,12 +294,18 @@ static int file_begin(void *arg, struct err *e)
 	return 0;
 }
 
-/* What was written stands, whether the journal can be made shorter or not: the next step tries again. */
+/*
+ * The journal without its past, and what is known of that past in memory. What was written stands,
+ * whether this can be done or not: the next step tries again.
+ */
 static void shorten(struct file_store *s)
 {
 	struct err e;
 
-	if (s->read.steps > STEPS_MAX + 4 * mem_db_keys(s->read.db) && write_anew(s, &e) < 0)
+	if (s->read.steps <= STEPS_MAX + 4 * mem_db_keys(s->read.db))
+		return;
+	mem_store_compact(s->store);
+	if (write_anew(s, &e) < 0)
 		log_warn("store-journal", "the journal grows, it cannot be written anew: %s",
 			 e.text);
 }

@@ -278,9 +278,21 @@ void mem_store_resync(struct store *store, const char *reason)
 	activate(mem_store_of(store));
 }
 
+void mem_store_compact(struct store *store)
+{
+	struct mem_store *s = mem_store_of(store);
+	uint64_t told = mem_db_revision(*s->db);
+	const struct store_watch *w;
+
+	LIST_FOREACH (w, &s->watches, link) {
+		if (!w->ended)
+			told = MIN(told, w->next_revision);
+	}
+	mem_db_compact(*s->db, told);
+}
+
 void mem_store_changed(struct store *store)
 {
-
 	free(STEAL(mem_store_of(store)->lost));
 	activate(mem_store_of(store));
 	plan_expiry(mem_store_of(store));

@@ -41,6 +41,8 @@ int mem_store_edit(struct store *s, void (*edit)(struct mem_db *db, void *arg), 
 void mem_store_changed(struct store *s);
 /* Changes cannot be told, until the next mem_store_changed; the reason is copied. */
 void mem_store_lost(struct store *s, const char *reason);
+/* Forgets what every watch has been told; one from a revision before that has to list again. */
+void mem_store_compact(struct store *s);
 /* The history is another: whoever watches has to list again. `reason` is not copied. */
 void mem_store_resync(struct store *s, const char *reason);
 

@@ -286,6 +286,41 @@ static void test_file_written_anew(void **state)
 	listed(r, 2);
 }
 
+struct watched {
+	unsigned puts;
+	unsigned resyncs;
+};
+
+static void on_watched(void *arg, struct store_event *event)
+{
+	struct watched *w = arg;
+
+	w->puts += event->type == STORE_EVENT_PUT;
+	w->resyncs += event->type == STORE_EVENT_RESYNC;
+}
+
+/* Who writes, and is never told of another journal, forgets what all have been told. */
+static void test_file_history_is_forgotten(void **state)
+{
+	(void)state;
+	auto_rig r = rig_new();
+	struct edit edit = { "subnets/10.5.2.0-24", "{}", 0, 0 };
+	const struct mem_db *db;
+	struct watched w = { 0 };
+	struct err e;
+
+	store_free(STEAL(r->other));
+	r->watch = store_watch(r->store, listed(r, 0) + 1, on_watched, &w);
+	for (unsigned i = 1; i <= 2500; i++) {
+		assert_int_equal(mem_store_edit(r->store, apply_edit, &edit, &e), 0);
+		while (i % 100 == 0 && w.puts < i)
+			turn(r, "a change");
+	}
+	db = mem_store_db(r->store);
+	assert_in_range(mem_db_revision(db) - mem_db_compact_revision(db), 0, 1300);
+	assert_int_equal(w.resyncs, 0);
+}
+
 /* The disk has room for a line and none for the whole: what was asked has happened, and is answered so. */
 static void test_file_not_written_anew(void **state)
 {
@@ -422,6 +457,7 @@ int main(void)
 		cmocka_unit_test(test_directory_made_again),
 		cmocka_unit_test(test_file_lock_removed),
 		cmocka_unit_test(test_file_written_anew),
+		cmocka_unit_test(test_file_history_is_forgotten),
 		cmocka_unit_test(test_file_not_written_anew),
 		cmocka_unit_test(test_file_other_boot),
 		cmocka_unit_test(test_file_busy),
