@@ -102,7 +102,7 @@ $(BUILD)/flanneld: $(call objs,flanneld) $(call archive,$(LIBRARIES))
 $(BUILD)/flanneld: LIBS = $(LIBS_BASE) $(LIBS_EVENT)
 $(BUILD)/fabricctl: $(call objs,fabricctl) $(call archive,$(LIBRARIES))
 $(BUILD)/fabricctl: LIBS = $(LIBS_BASE) $(LIBS_EVENT) $(shell $(PKG_CONFIG) --libs smartcols)
-$(BUILD)/flannel: $(call objs,cni-plugin) $(call archive,kernel lib)
+$(BUILD)/flannel: $(call objs,cni-plugin) $(OBJ)/subnet/subnet_env.o $(call archive,kernel lib)
 $(BUILD)/flannel: LIBS = $(LIBS_BASE)
 
 $(PROGRAMS):

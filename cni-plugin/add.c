@@ -455,10 +455,10 @@ int verb_add(const struct cni_env *env, const struct netconf *n, int (*print)(co
 	auto_config struct config config = { 0 };
 	auto_host struct host host = HOST_NONE;
 	struct add a = { .env = env, .n = n, .host = &host, .answer = print };
-	const struct fabric *known = NULL;
+	const struct subnet_env *known = NULL;
 	auto_json json_t *object = NULL;
 	const char *type = NULL;
-	struct fabric fabric;
+	struct subnet_env fabric;
 	struct cni_args args;
 
 	if (cni_args_parse(env->args_text, &args, e) < 0 || host_open(&host, e) < 0 ||

@@ -480,7 +480,7 @@ static int refuse_bridge_keys(const struct netconf *n, const json_t *object, str
 	return 0;
 }
 
-static void copy_unmasked(const struct fabric *f, struct config *c)
+static void copy_unmasked(const struct subnet_env *f, struct config *c)
 {
 	if (!f)
 		return;
@@ -523,7 +523,7 @@ static int parse(const struct netconf *n, const json_t *object, const struct cni
 	return check_mtu(c, e);
 }
 
-int config_parse(const struct netconf *n, const json_t *object, const struct fabric *fabric,
+int config_parse(const struct netconf *n, const json_t *object, const struct subnet_env *fabric,
 		 const struct cni_args *args, struct config *ret, struct err *e)
 {
 	struct config c = { .keep_other_addresses =

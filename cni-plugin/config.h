@@ -68,7 +68,7 @@ struct config {
 	 * Where masquerading ends: the overlay, whose other hosts answer to the container's own
 	 * address.
 	 */
-	struct ip_net unmasked[FABRIC_NETWORKS_MAX];
+	struct ip_net unmasked[SUBNET_ENV_NETWORKS_MAX];
 	size_t unmasked_len;
 };
 
@@ -76,7 +76,7 @@ struct config {
  * `object` is what netconf_generate made, `n` what it was made from, `fabric` may be NULL. Borrows
  * from both JSON objects. CNI_CONFIG with the key at fault. config_fini frees.
  */
-int config_parse(const struct netconf *n, const json_t *object, const struct fabric *fabric,
+int config_parse(const struct netconf *n, const json_t *object, const struct subnet_env *fabric,
 		 const struct cni_args *args, struct config *ret, struct err *e) MUST_CHECK;
 void config_fini(struct config *c);
 

@@ -9,7 +9,7 @@
 #include "lib/log.h"
 
 /* As bridge.c makes them: the first address of a subnet as large as the present one. */
-static bool is_old_gateway(const struct fabric *f, const struct ip_net *net)
+static bool is_old_gateway(const struct subnet_env *f, const struct ip_net *net)
 {
 	const struct ip_net *present = net->addr.family == AF_INET ? &f->subnet : &f->subnet_v6;
 	struct ip_net subnet = ip_net_masked(net);
@@ -94,7 +94,7 @@ static void drop(const struct host *h, const char *device, const struct inet_add
 void gateways_drop_old(const struct host *h, const struct netconf *n, const char *device)
 {
 	auto_free struct inet_address *have = NULL;
-	struct fabric fabric;
+	struct subnet_env fabric;
 	size_t len = 0;
 	struct device d;
 	struct err e;

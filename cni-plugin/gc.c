@@ -132,7 +132,7 @@ static int forward(struct gc *gc, struct err *e)
 	auto_json json_t *object = NULL;
 	const char *type = NULL;
 	const char *ipam_type;
-	struct fabric fabric;
+	struct subnet_env fabric;
 
 	if (netconf_read_type(gc->n, &type, e) < 0)
 		return e->code;

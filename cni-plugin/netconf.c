@@ -196,7 +196,7 @@ static json_t *net_text(const struct ip_net *net)
 	return json_string(ip_net_format(&masked, text));
 }
 
-static json_t *fabric_ranges(const struct fabric *f)
+static json_t *fabric_ranges(const struct subnet_env *f)
 {
 	const struct ip_net *subnets[] = { &f->subnet, &f->subnet_v6 };
 	json_t *sets = json_array();
@@ -209,7 +209,7 @@ static json_t *fabric_ranges(const struct fabric *f)
 	return sets;
 }
 
-static int append_routes(json_t *ipam, const struct fabric *f, struct err *e)
+static int append_routes(json_t *ipam, const struct subnet_env *f, struct err *e)
 {
 	static const int families[] = { AF_INET, AF_INET6 };
 	auto_json json_t *routes = json_array();
@@ -258,7 +258,7 @@ static void set_key(json_t *object, const char *key, json_t *value)
 }
 
 /* The values that come from the daemon, each unless it is given. */
-static int apply_fabric(json_t *object, const struct fabric *f, struct err *e)
+static int apply_fabric(json_t *object, const struct subnet_env *f, struct err *e)
 {
 	const char *type = json_string_value(json_get_any_case(object, "type"));
 	json_t *ipam = json_get_any_case(object, "ipam");
@@ -312,7 +312,7 @@ static int check_twice(const struct netconf *n, struct err *e)
 	return 0;
 }
 
-int netconf_generate(const struct netconf *n, const struct fabric *fabric, json_t **ret,
+int netconf_generate(const struct netconf *n, const struct subnet_env *fabric, json_t **ret,
 		     struct err *e)
 {
 	auto_json json_t *object = NULL;

@@ -42,7 +42,7 @@ void netconf_fini(struct netconf *n);
  * `fabric` is needed if needs_fabric says so and may be NULL otherwise. Caller owns the result.
  * CNI_CONFIG.
  */
-int netconf_generate(const struct netconf *n, const struct fabric *fabric, json_t **ret,
+int netconf_generate(const struct netconf *n, const struct subnet_env *fabric, json_t **ret,
 		     struct err *e) MUST_CHECK;
 
 /*

@@ -14,7 +14,7 @@
 #define ELEMENTS_MAX (RECORD_ADDRESSES_MAX + 2) /* one per address, port, port and MAC */
 #define OWNER_SIZE   33 /* "<network>-<owner>" in hex digits, which every comment begins with */
 
-_Static_assert(RULESET_EXCEPT_MAX >= FABRIC_NETWORKS_MAX + RECORD_ADDRESSES_MAX, "exceptions");
+_Static_assert(RULESET_EXCEPT_MAX >= SUBNET_ENV_NETWORKS_MAX + RECORD_ADDRESSES_MAX, "exceptions");
 
 /* An element and the set that it belongs to. */
 struct entry {

@@ -68,7 +68,7 @@ static int check_writable(const char *path, struct err *e)
 }
 
 static int check_native(const struct cni_env *env, const struct netconf *n, const json_t *object,
-			const struct fabric *fabric, struct err *e)
+			const struct subnet_env *fabric, struct err *e)
 {
 	const struct cni_args args = { 0 };
 	auto_config struct config c = { 0 };
@@ -92,7 +92,7 @@ int verb_status(const struct cni_env *env, const struct netconf *n, struct err *
 {
 	auto_json json_t *object = NULL;
 	const char *type = NULL;
-	struct fabric fabric;
+	struct subnet_env fabric;
 	int rc;
 
 	if (netconf_read_type(n, &type, e) < 0)

@@ -416,8 +416,7 @@ static void read_previous(struct daemon *d)
 
 	if (file_read(d->options->subnet_file, SUBNET_ENV_MAX_SIZE, &text, NULL, NULL) < 0)
 		return;
-	subnet_env_parse(text, &d->previous.own);
-	subnet_env_parse_networks(text, d->previous.networks);
+	subnet_env_recall(text, &d->previous.own, d->previous.networks);
 }
 
 static void load_last_known(struct daemon *d)

@@ -29,7 +29,7 @@ MAY_INCLUDE = {
     "fabric": {"lib", "kernel", "subnet", "backends", "traffic", "fabric"},
     "flanneld": {"lib", "kernel", "subnet", "stores", "backends", "traffic", "fabric", "flanneld"},
     "fabricctl": {"lib", "subnet", "stores", "fabricctl", "backends/backend.h"},
-    "cni-plugin": {"lib", "kernel", "cni-plugin"},
+    "cni-plugin": {"lib", "kernel", "cni-plugin", "subnet/subnet_env.h"},
 }
 
 # Each has a safe counterpart: posix_spawn, snprintf, fgets, malloc, strtol.

@@ -23,7 +23,7 @@ static void drop_resolver(json_t *object)
 	}
 }
 
-static void read_config(const struct netconf *n, const struct fabric *f)
+static void read_config(const struct netconf *n, const struct subnet_env *f)
 {
 	const struct cni_args args = { 0 };
 	auto_json json_t *object = NULL;
@@ -68,12 +68,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static const char env[] = "FLANNEL_NETWORK=10.5.0.0/16\nFLANNEL_SUBNET=10.5.17.1/24\n"
 				  "FLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n";
 	auto_attachments struct attachments valid = { 0 };
-	struct fabric fabric;
+	struct subnet_env fabric;
 	json_t *json = NULL;
 	struct netconf n;
 	struct err e;
 
-	FUZZ_CHECK(fabric_parse(env, &fabric, &e) == 0);
+	FUZZ_CHECK(subnet_env_parse(env, &fabric, &e) == 0);
 	if (json_parse_object((const char *)data, size, &json, &e) < 0 ||
 	    netconf_read(json, &n, &e) < 0)
 		return 0;

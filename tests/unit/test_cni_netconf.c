@@ -14,12 +14,12 @@ static const char dual_env[] = "FLANNEL_NETWORK=10.5.0.0/16\nFLANNEL_SUBNET=10.5
 			       "FLANNEL_IPV6_SUBNET=fd05:0:0:17::1/64\n"
 			       "FLANNEL_MTU=1472\nFLANNEL_IPMASQ=false\n";
 
-static struct fabric fabric(const char *text)
+static struct subnet_env fabric(const char *text)
 {
-	struct fabric f;
+	struct subnet_env f;
 	struct err e;
 
-	if (fabric_parse(text, &f, &e) < 0)
+	if (subnet_env_parse(text, &f, &e) < 0)
 		fail_msg("%s: %s", text, e.text);
 	return f;
 }
@@ -48,9 +48,9 @@ static void test_subnet_files(void **state)
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		struct fabric f;
+		struct subnet_env f;
 		struct err e = { 0 };
-		int rc = fabric_parse(rows[i].text, &f, &e);
+		int rc = subnet_env_parse(rows[i].text, &f, &e);
 
 		assert_row((rc == 0) == (rows[i].error == NULL), rows[i].text);
 		if (rc < 0)
@@ -61,7 +61,7 @@ static void test_subnet_files(void **state)
 static void test_subnet_file_values(void **state)
 {
 	(void)state;
-	struct fabric f =
+	struct subnet_env f =
 		fabric("# comment\r\nFLANNEL_NETWORK=10.5.0.0/16,10.6.0.0/16,10.5.0.0/16\r\n"
 		       "FLANNEL_SUBNET=10.5.17.1/24\r\nFLANNEL_MTU=1400\r\n"
 		       "FLANNEL_MTU=1450\r\nFLANNEL_IPMASQ=True");
@@ -69,6 +69,13 @@ static void test_subnet_file_values(void **state)
 	assert_int_equal(f.networks_len, 2);
 	assert_int_equal(f.mtu_bytes, 1450);
 	assert_false(f.ip_masq);
+	/* The last word counts for networks too. */
+	f = fabric("FLANNEL_NETWORK=10.5.0.0/16\nFLANNEL_IPV6_NETWORK=fd05::/48\n"
+		   "FLANNEL_NETWORK=10.6.0.0/16,10.7.0.0/16\nFLANNEL_SUBNET=10.6.17.1/24\n"
+		   "FLANNEL_MTU=1450\nFLANNEL_IPMASQ=true\n");
+	assert_int_equal(f.networks_len, 3);
+	assert_true(ip_net_equal(&f.networks[0], &(struct ip_net){ test_addr("fd05::"), 48 }));
+	assert_true(ip_net_equal(&f.networks[2], &(struct ip_net){ test_addr("10.7.0.0"), 16 }));
 }
 
 static json_t *parse(const char *text)
@@ -84,7 +91,7 @@ static json_t *parse(const char *text)
 /* What is generated out of `conf`, with sorted keys. */
 static void assert_generated(const char *conf, const char *env, const char *expected)
 {
-	struct fabric f = fabric(env);
+	struct subnet_env f = fabric(env);
 	auto_json json_t *object = NULL;
 	auto_free char *text = NULL;
 	struct netconf n;
@@ -188,7 +195,7 @@ struct parsed {
 static int parse_config(const char *conf, struct parsed *p, struct err *e)
 {
 	const struct cni_args args = { .mac = { { 2, 0, 0, 0, 0, 1 } }, .has_mac = true };
-	struct fabric f = fabric(subnet_env);
+	struct subnet_env f = fabric(subnet_env);
 
 	memset(p, 0, sizeof(*p));
 	if (netconf_read(parse(conf), &p->n, e) < 0)

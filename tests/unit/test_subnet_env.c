@@ -93,9 +93,10 @@ static void test_what_is_written_is_read(void **state)
 		auto_network_config struct network_config c = config(rows[i].config);
 		struct subnet own = subnet(rows[i].v4, rows[i].v6);
 		auto_free char *text = subnet_env_format(&c, &own, 1450, true);
+		struct ip_net networks[2];
 		struct subnet back;
 
-		subnet_env_parse(text, &back);
+		subnet_env_recall(text, &back, networks);
 		assert_true(subnet_equal(&back, &own));
 	}
 }
@@ -151,8 +152,9 @@ static void test_reading(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct subnet expected = subnet(rows[i].v4, rows[i].v6);
 		struct subnet s = subnet("192.0.2.0/24", NULL);
+		struct ip_net networks[2];
 
-		subnet_env_parse(rows[i].text, &s);
+		subnet_env_recall(rows[i].text, &s, networks);
 		assert_row(subnet_equal(&s, &expected), rows[i].text);
 	}
 }
@@ -165,11 +167,12 @@ static void test_networks(void **state)
 	struct subnet own = subnet("10.5.17.0/24", "fd10:244:0:5c::/64");
 	auto_free char *text = subnet_env_format(&c, &own, 1450, true);
 	struct ip_net networks[2];
+	struct subnet back;
 
-	subnet_env_parse_networks(text, networks);
+	subnet_env_recall(text, &back, networks);
 	assert_true(ip_net_equal(&networks[0], &c.v4.network));
 	assert_true(ip_net_equal(&networks[1], &c.v6.network));
-	subnet_env_parse_networks("FLANNEL_NETWORK=10.5.0.0/16,10.6.0.0/16\n", networks);
+	subnet_env_recall("FLANNEL_NETWORK=10.5.0.0/16,10.6.0.0/16\n", &back, networks);
 	assert_false(ip_net_is_set(&networks[0]));
 	assert_false(ip_net_is_set(&networks[1]));
 }
@@ -179,9 +182,10 @@ static void test_a_value_too_long_is_none(void **state)
 	(void)state;
 	char text[4096] = "FLANNEL_SUBNET=";
 	struct subnet s = subnet("192.0.2.0/24", NULL);
+	struct ip_net networks[2];
 
 	memset(text + 15, '1', sizeof(text) - 16);
-	subnet_env_parse(text, &s);
+	subnet_env_recall(text, &s, networks);
 	assert_false(ip_net_is_set(&s.v4));
 }
 
