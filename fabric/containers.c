@@ -8,6 +8,7 @@
 
 #include "fabric/fabric_internal.h"
 #include "kernel/link.h"
+#include "kernel/underlay.h"
 
 struct container_device {
 	struct reconcile_owner owner;
@@ -47,26 +48,38 @@ void fabric_want_containers(struct fabric *f)
 		want(f, f->containers[i]);
 }
 
-void fabric_container_object(struct fabric *f, const struct kernel_object *o)
+/* Containers live behind this device, unless it is of the fabric or the underlay. */
+static void add(struct fabric *f, uint32_t ifindex)
 {
-	bool address = kernel_is_address(o);
-	uint32_t ifindex = address ? o->key.ifindex : o->value.ifindex;
 	struct container_device d = { .ifindex = ifindex };
-	struct ip_addr dst;
 
-	if (!f->started || !ifindex || (!address && !kernel_is_route(o)) ||
-	    is_fabric_device(f, ifindex))
-		return;
-	dst = kernel_object_dst(o);
-	if (!(ip_net_is_set(&f->own.v4) && ip_net_contains(&f->own.v4, &dst)) &&
-	    !(ip_net_is_set(&f->own.v6) && ip_net_contains(&f->own.v6, &dst)))
-		return;
-	if (find(f, ifindex) || !if_indextoname(ifindex, d.name))
+	if (!ifindex || is_fabric_device(f, ifindex) || find(f, ifindex) ||
+	    !if_indextoname(ifindex, d.name))
 		return;
 	GROW(f->containers, f->containers_len, f->containers_cap);
 	f->containers[f->containers_len] = xmalloc(sizeof(d));
 	*f->containers[f->containers_len] = d;
 	want(f, f->containers[f->containers_len++]);
+}
+
+/* A prefix in our own subnet; one around it is somebody else's business. */
+static bool is_inside(const struct fabric *f, const struct ip_net *net)
+{
+	return (ip_net_is_set(&f->own.v4) && ip_net_contains_net(&f->own.v4, net)) ||
+	       (ip_net_is_set(&f->own.v6) && ip_net_contains_net(&f->own.v6, net));
+}
+
+void fabric_container_object(struct fabric *f, const struct kernel_object *o)
+{
+	struct ip_net net = { kernel_object_dst(o), o->key.len };
+
+	if (!f->started)
+		return;
+	/* A bridge may have a wider prefix than ours: its address tells. */
+	if (kernel_is_address(o))
+		net.len = (uint8_t)ip_family_bits(net.addr.family);
+	if ((kernel_is_address(o) || kernel_is_route(o)) && is_inside(f, &net))
+		add(f, kernel_is_address(o) ? o->key.ifindex : o->value.ifindex);
 }
 
 void fabric_container_link(struct fabric *f, const struct link_info *link, bool gone)
@@ -93,13 +106,24 @@ void fabric_container_link(struct fabric *f, const struct link_info *link, bool 
 	fabric_want_work(f, 0);
 }
 
-static void on_dumped(void *arg, const struct nlmsghdr *hdr)
+static void on_route(void *arg, const struct kernel_object *route)
 {
-	struct kernel_object o;
-	bool gone;
+	fabric_container_object(arg, route);
+}
 
-	if (kernel_object_decode(hdr, &o, &gone) && !gone)
-		fabric_container_object(arg, &o);
+static void find_addresses(struct fabric *f)
+{
+	struct underlay_address *all = NULL;
+	size_t len = 0;
+
+	if (underlay_addresses(f->nl, AF_UNSPEC, &all, &len, NULL) < 0)
+		return;
+	for (size_t i = 0; i < len; i++) {
+		struct kernel_object o = kernel_address(all[i].ifindex, &all[i].net);
+
+		fabric_container_object(f, &o);
+	}
+	free(all);
 }
 
 void fabric_find_containers(struct fabric *f)
@@ -107,21 +131,15 @@ void fabric_find_containers(struct fabric *f)
 	/* Who makes routes to containers: the kernel with an address, scripts, plugins. */
 	static const uint8_t protocols[] = { RTPROT_KERNEL, RTPROT_BOOT, RTPROT_STATIC };
 	static const int families[] = { AF_INET, AF_INET6 };
-	char buffer[NETLINK_MESSAGE_MAX] __attribute__((aligned(8)));
-	struct nlmsghdr *hdr = (struct nlmsghdr *)(void *)buffer;
 
 	if (!rules_guards(f->rules))
 		return;
+	/* What is missed, because it changed meanwhile, is notified. */
+	find_addresses(f);
 	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
-		memset(buffer, 0, sizeof(buffer));
-		kernel_kinds[KERNEL_ADDRESS]->encode_dump(families[i], 0, 0, hdr);
-		/* What is missed, because it changed meanwhile, is notified. */
-		(void)!netlink_dump(f->nl, hdr, on_dumped, NULL, f, NULL);
-		for (size_t p = 0; p < ARRAY_LEN(protocols); p++) {
-			memset(buffer, 0, sizeof(buffer));
-			kernel_kinds[KERNEL_ROUTE]->encode_dump(families[i], 0, protocols[p], hdr);
-			(void)!netlink_dump(f->nl, hdr, on_dumped, NULL, f, NULL);
-		}
+		for (size_t p = 0; p < ARRAY_LEN(protocols); p++)
+			(void)!underlay_routes_visit(f->nl, families[i], protocols[p], on_route, f,
+						     NULL);
 	}
 }
 

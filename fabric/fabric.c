@@ -541,8 +541,7 @@ void fabric_set_own(struct fabric *f, const struct subnet *own)
 	f->wants_dirty = true;
 	fabric_want_all(f);
 	fabric_place_rules(f);
-	if (first)
-		fabric_find_containers(f);
+	fabric_find_containers(f);
 	f->dirty |= first ? kinds_to_read_again(f) | kernel_kinds_with(KERNEL_KIND_IN_TABLE)
 			  : KERNEL_ALL_KINDS;
 	fabric_want_work(f, 0);

@@ -72,6 +72,36 @@ int underlay_addresses(struct netlink *nl, int family, struct underlay_address *
 	return 0;
 }
 
+struct route_visit {
+	void (*visit)(void *arg, const struct kernel_object *route);
+	void *arg;
+	uint8_t protocol;
+};
+
+static void show_route(void *arg, const struct nlmsghdr *hdr)
+{
+	const struct route_visit *v = arg;
+	struct kernel_object o;
+	bool gone;
+
+	/* Kernels that filter nothing show all routes. */
+	if (kernel_object_decode(hdr, &o, &gone) && !gone && kernel_is_route(&o) &&
+	    (!v->protocol || o.value.protocol == v->protocol))
+		v->visit(v->arg, &o);
+}
+
+int underlay_routes_visit(struct netlink *nl, int family, uint8_t protocol,
+			  void (*visit)(void *arg, const struct kernel_object *route), void *arg,
+			  struct err *e)
+{
+	char buffer[NETLINK_MESSAGE_MAX] __attribute__((aligned(8))) = { 0 };
+	struct nlmsghdr *hdr = (struct nlmsghdr *)(void *)buffer;
+	struct route_visit v = { visit, arg, protocol };
+
+	kernel_kinds[KERNEL_ROUTE]->encode_dump(family, 0, protocol, hdr);
+	return netlink_dump(nl, hdr, show_route, NULL, &v, e) < 0 ? err_wrap(e, "routes") : 0;
+}
+
 static void take_route(void *arg, const struct nlmsghdr *hdr)
 {
 	const struct rtmsg *m = mnl_nlmsg_get_payload(hdr);

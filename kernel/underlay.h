@@ -28,6 +28,14 @@ struct underlay_address {
 int underlay_addresses(struct netlink *nl, int family, struct underlay_address **ret,
 		       size_t *ret_len, struct err *e) MUST_CHECK;
 
+/*
+ * Shows the routes of table main of one family that `protocol` (RTPROT_) made; 0: all. What changes
+ * meanwhile may be shown twice, or not.
+ */
+int underlay_routes_visit(struct netlink *nl, int family, uint8_t protocol,
+			  void (*visit)(void *arg, const struct kernel_object *route), void *arg,
+			  struct err *e) MUST_CHECK;
+
 struct underlay_route {
 	uint32_t ifindex;
 	struct ip_addr source;  /* unset if the kernel named none */

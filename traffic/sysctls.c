@@ -7,9 +7,8 @@
 #include <netinet/in.h>
 #include <string.h>
 
-#include "kernel/kinds.h"
-#include "kernel/netlink.h"
 #include "kernel/sysctl.h"
+#include "kernel/underlay.h"
 #include "lib/log.h"
 
 /* As sysctl(8) writes it: net.ipv4.conf.flannel/1.forwarding for flannel.1. */
@@ -24,16 +23,13 @@ static void format_name(const char *path, char *buf, size_t size)
 	}
 }
 
-static void accept_advertisements(void *arg, const struct nlmsghdr *hdr)
+static void accept_advertisements(void *arg, const struct kernel_object *route)
 {
 	bool *kept = arg;
-	struct kernel_object o;
 	char name[IFNAMSIZ];
 	unsigned value;
-	bool gone;
 
-	if (!kernel_object_decode(hdr, &o, &gone) || gone || !kernel_is_route(&o) ||
-	    o.value.protocol != RTPROT_RA || !if_indextoname(o.value.ifindex, name) ||
+	if (!if_indextoname(route->value.ifindex, name) ||
 	    sysctl_get(&value, NULL, "ipv6/conf/%s/accept_ra", name) < 0 || value != 1)
 		return;
 	if (sysctl_set(2, NULL, "ipv6/conf/%s/accept_ra", name) < 0)
@@ -49,15 +45,14 @@ static void accept_advertisements(void *arg, const struct nlmsghdr *hdr)
  */
 static bool keep_advertised_routes(void)
 {
-	char buffer[NETLINK_MESSAGE_MAX] __attribute__((aligned(8))) = { 0 };
-	struct nlmsghdr *hdr = (struct nlmsghdr *)(void *)buffer;
 	struct netlink *nl;
 	bool kept = true;
 
 	if (netlink_open(NETLINK_ROUTE, &nl, NULL) < 0)
 		return false;
-	kernel_kinds[KERNEL_ROUTE]->encode_dump(AF_INET6, 0, RTPROT_RA, hdr);
-	kept = netlink_dump(nl, hdr, accept_advertisements, NULL, &kept, NULL) == 0 && kept;
+	kept = underlay_routes_visit(nl, AF_INET6, RTPROT_RA, accept_advertisements, &kept, NULL) ==
+		       0 &&
+	       kept;
 	netlink_close(nl);
 	return kept;
 }

@@ -11,6 +11,7 @@ import socket
 import pytest
 
 from etcd import PREFIX
+from fabric import CONFIG
 from netns import stays, wait_for
 from traffic import (
     BOTH,
@@ -274,6 +275,24 @@ def test_devices_of_containers_come_and_go(lab):
     wait_for(lambda: set_elements(s.h1, "container-devices") == {'"cni0"', '"pod7"'}, 2, "its new name is in")
     s.h1.namespace.ip_do("link del pod7")
     wait_for(lambda: set_elements(s.h1, "container-devices") == {'"cni0"'}, 2, "and out")
+
+
+def test_a_route_around_the_subnet_leads_to_no_container(lab):
+    s = Scene(lab, CONFIG | {"SubnetMin": "10.5.16.0", "SubnetMax": "10.5.17.0"})
+    host = s.h1 if s.c1.address.startswith("10.5.16.") else s.h2
+    host.namespace.ip_batch(
+        [
+            "link add site type veth peer name p2p",
+            "link set site up",
+            "link set p2p up",
+            "route add 10.5.16.0/20 dev site metric 9",
+            "route add 10.5.16.200/32 dev p2p",
+        ]
+    )
+    wait_for(lambda: '"p2p"' in set_elements(host, "container-devices"), 2, "a routed device is in")
+    assert set_elements(host, "container-devices") == {'"cni0"', '"p2p"'}
+    host.daemon.restart()
+    assert set_elements(host, "container-devices") == {'"cni0"', '"p2p"'}
 
 
 def test_tunnels_of_others_pass_through(lab):
