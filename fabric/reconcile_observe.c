@@ -216,6 +216,13 @@ int64_t reconcile_due(const struct reconcile *r)
 	return r->due_ms;
 }
 
+static bool has_failed(const struct reconcile *r, uint32_t id)
+{
+	const struct entry_aside *aside = entries_see_aside(&r->entries, id);
+
+	return aside && aside->error;
+}
+
 bool reconcile_notice(struct reconcile *r, const struct kernel_object *o, bool gone,
 		      struct fight **ret_fight)
 {
@@ -226,8 +233,9 @@ bool reconcile_notice(struct reconcile *r, const struct kernel_object *o, bool g
 	*ret_fight = entry ? fight_of(r, id) : NULL;
 	if (entry && entry->paused)
 		return false;
+	/* What stood in the way of ours, perhaps. */
 	if (gone)
-		return entry && entry->presence == ENTRY_PRESENT;
+		return entry && (entry->presence == ENTRY_PRESENT || has_failed(r, id));
 	if (wanted)
 		return false;
 	return entry || kernel_object_is_ours(&r->marks, o);

@@ -307,6 +307,26 @@ static void test_a_lost_device_takes_its_objects_along(void **state)
 	expect_nothing();
 }
 
+/* Not when its time comes, half a minute later: what was in the way is gone. */
+static void test_who_was_in_the_way_is_gone(void **state)
+{
+	(void)state;
+	struct kernel_object ours = route("10.5.3.0/24", "10.5.3.0");
+	struct kernel_object theirs = route_by("10.5.3.0/24", "192.0.2.9", OTHER_DEV, RTPROT_BOOT);
+	struct kernel_object worse = theirs;
+
+	worse.key.metric = 9;
+	want(&owners[0], &ours, 1);
+	reconcile_refused(r,
+			  expect("create", "route 10.5.3.0/24 via 10.5.3.0 dev 7 onlink proto 102"),
+			  -EEXIST, "File exists");
+	assert_false(notice(&worse, true));
+	assert_true(notice(&theirs, true));
+	observe_nothing();
+	expect("create", "route 10.5.3.0/24 via 10.5.3.0 dev 7 onlink proto 102");
+	expect_nothing();
+}
+
 static void test_which_notifications_matter(void **state)
 {
 	(void)state;
@@ -424,6 +444,7 @@ int main(void)
 		TEST(test_a_refused_drop_is_found_again),
 		TEST(test_what_was_seen_can_be_forgotten),
 		TEST(test_a_lost_device_takes_its_objects_along),
+		TEST(test_who_was_in_the_way_is_gone),
 		TEST(test_which_notifications_matter),
 		TEST(test_counters),
 		TEST(test_an_owners_objects_can_be_shown),
