@@ -107,13 +107,13 @@ static bool look_after_device(struct fabric *f, size_t i, uint32_t *ret_ifindex)
 	return rc == 0;
 }
 
-bool fabric_look_after_devices(struct fabric *f)
+void fabric_look_after_devices(struct fabric *f)
 {
 	bool moved = false;
 	bool all = true;
 
 	if (is_waiting(f))
-		return true;
+		return;
 	f->devices_dirty = false;
 	f->devices_len = backend_devices(f->backend, &f->devices);
 	f->kernel.marks.ifindexes_len = f->devices_len;
@@ -137,7 +137,6 @@ bool fabric_look_after_devices(struct fabric *f)
 	if (all)
 		f->device_error.text[0] = '\0';
 	f->devices_ok = all;
-	return all;
 }
 
 void fabric_find_devices(struct fabric *f)

@@ -97,9 +97,23 @@ static void arm_slow(struct fabric *f)
 	arm(f->slow, MAX(by_cost, (int64_t)SLOW_MIN_MS));
 }
 
+/* However often there is something else to do until then. */
 static void retry_later(struct fabric *f)
 {
-	fabric_want_work(f, backoff_next(&f->backoff, &retry, clock_boot_ms()));
+	int64_t now_ms = clock_boot_ms();
+	int64_t left_ms = backoff_left(&f->backoff, now_ms);
+
+	fabric_want_work(f, left_ms ? left_ms : backoff_next(&f->backoff, &retry, now_ms));
+}
+
+/* What was refused and what could not be made, once its time has come. */
+static void try_what_failed(struct fabric *f)
+{
+	if (!f->backoff.failures || backoff_left(&f->backoff, clock_boot_ms()))
+		return;
+	f->devices_dirty |= !f->devices_ok;
+	if (reconcile_counts(f->reconcile)->failed > 0)
+		f->dirty = KERNEL_ALL_KINDS;
 }
 
 /* netlink itself does not work just now: unread or unwritten says why. */
@@ -160,13 +174,15 @@ static void read_ahead(struct fabric *f)
 /* All that was wanted has been written. */
 static void settle(struct fabric *f)
 {
-	if (reconcile_counts(f->reconcile)->failed > 0) {
+	bool refused = reconcile_counts(f->reconcile)->failed > 0;
+
+	if (refused)
 		report_refused(f);
-		f->dirty = KERNEL_ALL_KINDS;
+	/* Devices that wait for the end of a fight have a time of their own. */
+	if (refused || (!f->devices_ok && !f->devices_dirty))
 		retry_later(f);
-	} else if (f->devices_ok) {
+	else if (f->devices_ok)
 		backoff_reset(&f->backoff);
-	}
 	if (!f->settled_once && f->devices_ok) {
 		f->settled_once = true;
 		arm_slow(f);
@@ -192,10 +208,9 @@ static void on_work(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 		read_ahead(f);
 		return;
 	}
-	if (f->devices_dirty && !fabric_look_after_devices(f)) {
-		f->devices_dirty = true;
-		retry_later(f);
-	}
+	try_what_failed(f);
+	if (f->devices_dirty)
+		fabric_look_after_devices(f);
 	fabric_want_all(f);
 	fabric_before_routes(f);
 	fabric_tick_drift(f);
@@ -268,7 +283,7 @@ uint64_t fabric_sync_now(struct fabric *f)
 	for (unsigned turn = 0; turn < SYNC_TURNS_MAX; turn++) {
 		event_del(f->work);
 		on_work(-1, 0, f);
-		if (!reconcile_pending_kinds(f->reconcile))
+		if (!reconcile_pending_kinds(f->reconcile) || f->unread.code || f->unwritten.code)
 			break;
 	}
 	return writes_total(f) - before;
@@ -536,7 +551,6 @@ void fabric_set_own(struct fabric *f, const struct subnet *own)
 					     on_monitor, f);
 		event_add(f->monitor_event, NULL);
 		fabric_look_after_devices(f);
-		f->devices_dirty = !f->devices_ok;
 	}
 	f->wants_dirty = true;
 	fabric_want_all(f);

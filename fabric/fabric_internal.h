@@ -163,10 +163,11 @@ void fabric_want_all(struct fabric *f);
 /* Tells the rules where we are. */
 void fabric_place_rules(struct fabric *f);
 /*
- * Makes the devices as the backend wants them. True if all of them are. While somebody undoes it
- * again and again nothing is done before fight_wait(&f->device_fight) is over.
+ * Makes the devices as the backend wants them; devices_ok says whether all of them are. While somebody
+ * undoes it again and again nothing is done before fight_wait(&f->device_fight) is over, and
+ * devices_dirty stays.
  */
-bool fabric_look_after_devices(struct fabric *f);
+void fabric_look_after_devices(struct fabric *f);
 /*
  * Looks which of the devices are there already. Those keep their MAC, since peers know it and
  * changing it would cost packets; and what is on them can be read ahead.

@@ -6,7 +6,9 @@ import time
 
 import pytest
 
+from etcd import PREFIX
 from netns import wait_for
+from witness import made_up_lease
 
 HEAL_S = 1.0
 
@@ -261,6 +263,26 @@ def test_a_longer_prefix_within_a_peers_subnet_is_named(victim):
     wait_for(lambda: longer in shadow_problem(victim), 5, "the route to be named")
     ns.ip_do(f"route del {longer} dev br9 proto static")
     victim.daemon.wait_ok(2)
+
+
+def test_what_is_refused_waits_for_its_time(lab, victim):
+    """While somebody's route has a peer's slot, other leases come: each costs its own writes, not a look at everything."""
+    ns, daemon = victim.namespace, victim.daemon
+    route, _, _ = peer_objects(victim)
+    daemon.stop()
+    ns.ip_do(f"route replace {route[2]} dev lo proto static")
+    daemon.start()
+    daemon.wait_status(lambda s: s["kernel"]["failed"] == 1)
+    looks = daemon.metric("flannel_observations_total")
+    for number in range(30):
+        key, value = made_up_lease(number)
+        lab.etcd.put(PREFIX + key, value)
+        subnet = key.rsplit("/", 1)[1].replace("-24", "/24")
+        wait_for(lambda subnet=subnet: any(o[2] == subnet for o in victim.objects()), 2, "the peer's route")
+    assert daemon.metric("flannel_observations_total") - looks <= 8
+    ns.ip_do(f"route del {route[2]} dev lo proto static")
+    daemon.wait_status(lambda s: s["kernel"]["failed"] == 0, 2)
+    lab.wait_equal(2, [victim])
 
 
 def test_foreign_objects_are_left_alone(lab, victim):
