@@ -123,32 +123,6 @@ static void try_again(struct fabric *f)
 	f->ops->failed(f->arg);
 }
 
-static void visit_error(void *arg, const struct kernel_object *o, bool settled, const char *error)
-{
-	char text[KERNEL_OBJECT_TEXT];
-
-	if (!settled && error)
-		log_warn("write-refused", "%s: %s: %s", (const char *)arg,
-			 kernel_object_format(o, text), error);
-}
-
-/* One line for every peer that the kernel refused, the first time round. */
-static void report_refused(struct fabric *f)
-{
-	char key[SUBNET_KEY_TEXT];
-	struct peer *p;
-
-	if (f->backoff.failures > 0)
-		return;
-	reconcile_owner_visit(f->reconcile, peers_own(f->peers), visit_error, (void *)"own");
-	for (p = peers_next(f->peers, NULL); p; p = peers_next(f->peers, p)) {
-		if (p->owner.failed)
-			reconcile_owner_visit(
-				f->reconcile, &p->owner, visit_error,
-				(void *)subnet_format(&p->member->lease->subnet, key));
-	}
-}
-
 static void want_underlay(struct fabric *f);
 
 /*
@@ -177,7 +151,7 @@ static void settle(struct fabric *f)
 	bool refused = reconcile_counts(f->reconcile)->failed > 0;
 
 	if (refused)
-		report_refused(f);
+		fabric_report_refused(f);
 	/* Devices that wait for the end of a fight have a time of their own. */
 	if (refused || (!f->devices_ok && !f->devices_dirty))
 		retry_later(f);
@@ -577,8 +551,7 @@ void fabric_view(const struct fabric *f, struct fabric_view *ret)
 	ret->fabric = f;
 	ret->unread = f->unread.code ? f->unread.text : "";
 	ret->unwritten = f->unwritten.code ? f->unwritten.text : "";
-	ret->shadowed = f->shadows_len;
-	fabric_describe_shadow(f, ret->shadow, sizeof(ret->shadow));
+	ret->shadowed = fabric_describe_shadows(f, ret->shadow, sizeof(ret->shadow));
 	ret->guarded = fabric_guarded(f);
 	fabric_describe_fights(f, ret->fight, sizeof(ret->fight));
 	ret->started = f->started;

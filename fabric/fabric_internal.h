@@ -29,9 +29,9 @@ struct fabric_log_budget {
 /* A route of ours that another one may stand before. */
 struct fabric_shadow {
 	struct kernel_object route;
-	struct kernel_object taken; /* the one that packets take */
-	bool asked;
-	bool told;
+	struct kernel_object taken; /* the one that packets take, if told */
+	bool asked;                 /* since something about it changed */
+	bool told;                  /* one does, and the log says so */
 };
 
 struct container_device;
@@ -137,8 +137,8 @@ void fabric_suspect_again(struct fabric *f, const struct kernel_object *o);
 void fabric_look_for_shadows(struct fabric *f);
 /* All routes are to be asked about after this time, a part of them in each turn. */
 void fabric_walk_shadows(struct fabric *f, int64_t delay_ms);
-/* One of them; "" if there is none. */
-void fabric_describe_shadow(const struct fabric *f, char *buf, size_t size);
+/* How many there are, without those that are only suspected, and one of them; "" if there is none. */
+size_t fabric_describe_shadows(const struct fabric *f, char *buf, size_t size);
 
 /* drift.c */
 /* Whether this may still be said by name; what may not is counted. */
@@ -158,6 +158,8 @@ void fabric_describe_fights(const struct fabric *f, char *buf, size_t size);
 void fabric_new_peers(struct fabric *f);
 /* States anew what this host and all peers want, if something that it depends on has changed. */
 void fabric_want_all(struct fabric *f);
+/* One line for every object that the kernel refused, the first time round. */
+void fabric_report_refused(const struct fabric *f);
 
 /* devices.c */
 /* Tells the rules where we are. */

@@ -86,6 +86,31 @@ void fabric_peer(struct fabric *f, struct manager_member *member, bool gone)
 	fabric_want_work(f, 0);
 }
 
+static void visit_error(void *arg, const struct kernel_object *o, bool settled, const char *error)
+{
+	char text[KERNEL_OBJECT_TEXT];
+
+	if (!settled && error)
+		log_warn("write-refused", "%s: %s: %s", (const char *)arg,
+			 kernel_object_format(o, text), error);
+}
+
+void fabric_report_refused(const struct fabric *f)
+{
+	char key[SUBNET_KEY_TEXT];
+	struct peer *p;
+
+	if (f->backoff.failures > 0)
+		return;
+	reconcile_owner_visit(f->reconcile, peers_own(f->peers), visit_error, (void *)"own");
+	for (p = peers_next(f->peers, NULL); p; p = peers_next(f->peers, p)) {
+		if (p->owner.failed)
+			reconcile_owner_visit(
+				f->reconcile, &p->owner, visit_error,
+				(void *)subnet_format(&p->member->lease->subnet, key));
+	}
+}
+
 const char *fabric_peer_state(const struct fabric *f, const struct manager_member *member,
 			      const char **ret_reason)
 {

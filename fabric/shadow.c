@@ -96,8 +96,9 @@ static void ask_again(struct fabric *f)
 		struct ip_addr dst = kernel_object_dst(&s->route);
 		struct kernel_object taken;
 
-		if (!s->asked && (underlay_match_routes(f->nl, &dst, 1, &taken, NULL) < 0 ||
-				  !judge(f, s, &taken)))
+		/* While the kernel does not answer what was found stands. */
+		if (!s->asked && underlay_match_routes(f->nl, &dst, 1, &taken, NULL) == 0 &&
+		    !judge(f, s, &taken))
 			*s = f->shadows[--f->shadows_len];
 	}
 }
@@ -167,14 +168,20 @@ void fabric_walk_shadows(struct fabric *f, int64_t delay_ms)
 	f->shadow_walk_ms = clock_boot_ms() + delay_ms;
 }
 
-void fabric_describe_shadow(const struct fabric *f, char *buf, size_t size)
+size_t fabric_describe_shadows(const struct fabric *f, char *buf, size_t size)
 {
 	char text[KERNEL_OBJECT_TEXT];
 	char by[KERNEL_OBJECT_TEXT];
+	size_t told = 0;
 
 	buf[0] = '\0';
-	if (f->shadows_len > 0 && f->shadows[0].told)
-		snprintf(buf, size, "%s, which is not ours, takes the packets of %s",
-			 kernel_object_format(&f->shadows[0].taken, by),
-			 kernel_object_format(&f->shadows[0].route, text));
+	for (size_t i = 0; i < f->shadows_len; i++) {
+		const struct fabric_shadow *s = &f->shadows[i];
+
+		if (s->told && told++ == 0)
+			snprintf(buf, size, "%s, which is not ours, takes the packets of %s",
+				 kernel_object_format(&s->taken, by),
+				 kernel_object_format(&s->route, text));
+	}
+	return told;
 }
