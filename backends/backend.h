@@ -25,12 +25,13 @@
  *   9. stop         of the live part; the data path stays
  *  10. free         once, after the data of all peers was freed
  *
- * pod_mtu, families and health may be called at any time after 2, describe after 1; describe_peer needs no backend. An
- * error of 1, 2 or 4 ends it with 10: the configuration is of no use here.
+ * pod_mtu, families and health may be called at any time after 2, describe after 1; describe_peer
+ * needs no backend. An error of 1, 2 or 4 ends it with 10: the configuration is of no use here.
  *
  * Members that may be NULL, and what that means: devices, device_is (no devices), want_own (no
  * objects), want_peer (no objects, and any lease is good), peer_parse (nothing in the lease but what
- * struct lease has), describe_peer (nothing to show), families (all), health (nothing), secret (none), live (all is kernel objects).
+ * struct lease has), describe_peer (nothing to show), families (all), health (nothing), secret (none),
+ * live (all is kernel objects).
  *
  * Pointers that a backend is given live as long as the call, but for backend_env. What it must keep,
  * it copies.

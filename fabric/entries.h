@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The reconciler's table of entries: one for each slot in the kernel that somebody wants filled, or
- * that must be emptied. For fabric/reconcile.c alone.
+ * that must be emptied. For fabric/reconcile*.c alone.
  *
  * With ten thousand peers there are forty thousand entries, so they lie in one array, are named by
  * their place in it (a number, 0 is none) and linked by such numbers; what few entries have stands

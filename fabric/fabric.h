@@ -79,11 +79,12 @@ void fabric_peer(struct fabric *f, struct manager_member *member, bool gone);
 void fabric_sync(struct fabric *f);
 /* Compares everything and writes now; returns the number of writes. Blocks while that takes. */
 uint64_t fabric_sync_now(struct fabric *f);
-/* Compare everything now and show what would be written. It is written by the next turn of the
- * loop. */
-/* action: "create", "replace", "drop"; kind: of an object, or "table" for what the traffic rules lack. */
+/* action: "create", "replace", "drop", or "shadowed": a route of another stands before ours; kind: of
+ * an object, or "table" for what the traffic rules lack. */
 typedef void fabric_difference_fn(void *arg, const char *action, const char *kind,
 				  const char *text);
+/* Compare everything now and show what would be written. It is written by the next turn of the
+ * loop. */
 int fabric_diff(struct fabric *f, fabric_difference_fn *visit, void *arg, struct err *e) MUST_CHECK;
 
 uint32_t fabric_pod_mtu(const struct fabric *f);

@@ -2,11 +2,16 @@
 /*
  * What the files of the fabric share; for nobody else.
  *
- *   fabric.c    life, the loop's work, notifications
- *   peers.c     which leases are of use here, and what they mean in kernel objects; peers_glue.c
- *   live.c      the backend: made, told where it stands, and what it runs beside kernel objects
- *   devices.c   the tunnel devices
- *   sweep.c     what we made once and nobody wants any more
+ *   fabric.c       life, the loop's work, notifications
+ *   peers_glue.c   leases to fabric/peers.h, which judges them, and what comes of it
+ *   live.c         the backend: made, told where it stands, and what it runs beside kernel objects
+ *   devices.c      the tunnel devices
+ *   containers.c   the devices that containers live behind
+ *   guard.c        between kernel objects and the traffic rules
+ *   drift.c        what others do to our objects
+ *   shadow.c       routes of others that stand before ours
+ *   diff.c         in what the kernel differs, for people
+ *   sweep.c        what we made once and nobody wants any more
  */
 #ifndef FABRIC_FABRIC_INTERNAL_H
 #define FABRIC_FABRIC_INTERNAL_H

@@ -346,17 +346,10 @@ struct reconcile_owner *peers_own(struct peers *ps)
 	return &ps->own;
 }
 
-static void take_error(void *arg, const struct kernel_object *o UNUSED, bool settled,
-		       const char *error)
-{
-	const char **ret = arg;
-
-	if (!settled && error)
-		*ret = error;
-}
-
 const char *peers_state(const struct peers *ps, const struct peer *p, const char **ret_reason)
 {
+	const char *error = p ? reconcile_owner_error(ps->reconcile, &p->owner) : NULL;
+
 	*ret_reason = "";
 	if (!p)
 		return "pending";
@@ -364,8 +357,8 @@ const char *peers_state(const struct peers *ps, const struct peer *p, const char
 		*ret_reason = p->trouble->reason;
 		return "ignored";
 	}
-	if (p->owner.failed) {
-		reconcile_owner_visit(ps->reconcile, &p->owner, take_error, ret_reason);
+	if (error) {
+		*ret_reason = error;
 		return "failed";
 	}
 	return p->owner.unsettled || !p->wanted ? "pending" : "ok";

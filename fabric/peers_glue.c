@@ -128,26 +128,18 @@ void fabric_peer_visit(const struct fabric *f, const struct manager_member *memb
 		reconcile_owner_visit(f->reconcile, &p->owner, visit, arg);
 }
 
-static void take_error(void *arg, const struct kernel_object *o UNUSED, bool settled,
-		       const char *error)
-{
-	const char **ret = arg;
-
-	if (!settled && error)
-		*ret = error;
-}
-
 const char *fabric_own_state(const struct fabric *f, const char **ret_reason)
 {
 	const struct reconcile_owner *own = peers_own(f->peers);
+	const char *error = reconcile_owner_error(f->reconcile, own);
 
 	*ret_reason = "";
 	if (f->started && !f->devices_ok) {
 		*ret_reason = f->device_error.text;
 		return "failed";
 	}
-	if (own->failed) {
-		reconcile_owner_visit(f->reconcile, own, take_error, ret_reason);
+	if (error) {
+		*ret_reason = error;
 		return "failed";
 	}
 	return !f->started || f->wants_dirty || own->unsettled ? "pending" : "ok";

@@ -476,6 +476,15 @@ void reconcile_owner_visit(const struct reconcile *r, const struct reconcile_own
 	}
 }
 
+const char *reconcile_owner_error(const struct reconcile *r, const struct reconcile_owner *owner)
+{
+	const char *error = NULL;
+
+	for (uint32_t h = owner->first; h && !error && owner->failed; h = at(r, h)->owner_next)
+		error = error_of(r, slot_entry(r, h));
+	return error;
+}
+
 void reconcile_wanted_visit(const struct reconcile *r, unsigned kind,
 			    void (*visit)(void *arg, const struct kernel_object *o), void *arg)
 {

@@ -148,6 +148,9 @@ void reconcile_owner_visit(const struct reconcile *r, const struct reconcile_own
 					 const char *error),
 			   void *arg);
 
+/* Why an object of the owner's could not be written; NULL if none was refused. */
+const char *reconcile_owner_error(const struct reconcile *r, const struct reconcile_owner *owner);
+
 /* Shows what is fought over now. */
 void reconcile_fights_visit(const struct reconcile *r,
 			    void (*visit)(void *arg, const struct kernel_object *o,

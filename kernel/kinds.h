@@ -62,8 +62,8 @@ struct kernel_kind {
 	/* Appends everything that may be ours, some of it perhaps twice, others' objects among it.
 	 * On error what was found is not all. */
 	int (*dump)(struct kernel *k, struct kernel_objects *found, struct err *e);
-	/* Of NETLINK_ROUTE; else NULL, and write does it. One request into `hdr`, room NETLINK_MESSAGE_MAX, header zeroed. Drop: exactly this
-	 * object, not what merely has its key. */
+	/* Of NETLINK_ROUTE; else NULL, and write does it. One request into `hdr`, room
+	 * NETLINK_MESSAGE_MAX, header zeroed. Drop: exactly this object, not what merely has its key. */
 	void (*encode)(enum kernel_verb verb, const struct kernel_object *o, struct nlmsghdr *hdr);
 	/* A write that takes more than the one message of encode, or NULL. */
 	void (*write)(struct kernel_batch *b, enum kernel_verb verb, const struct kernel_object *o,

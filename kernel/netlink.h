@@ -4,9 +4,9 @@
  * texts.
  *
  * Everything that this program tells the kernel goes through here, so the counts at the end are the
- * truth about how much was said. Requests are bytes (struct nlmsghdr); who encodes them is
- * kernel/object.c (addresses, neighbours, FDB entries, routes, in plain structs and batches) and
- * kernel/link.c (devices, through libnl-3).
+ * truth about how much was said. Requests are bytes (struct nlmsghdr); who encodes them are
+ * kernel/kind_*.c (addresses, neighbours, FDB entries, routes), kernel/nft*.c (tables and what is in
+ * them) and kernel/link.c (devices, through libnl-3).
  *
  * Calls block for as long as the kernel works, which is microseconds; a reply that does not come
  * within 5 s is -ETIMEDOUT. Source: linux/Documentation/userspace-api/netlink/intro.rst,
