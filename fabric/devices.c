@@ -5,6 +5,7 @@
 #include "fabric/apply.h"
 #include "fabric/device.h"
 #include "fabric/fabric_internal.h"
+#include "kernel/link.h"
 #include "lib/clock.h"
 #include "lib/log.h"
 
@@ -56,30 +57,55 @@ void fabric_place_rules(struct fabric *f)
 }
 
 /* Each repair makes the next one wait longer, unless all has been calm in between. */
-static void note_repair(struct fabric *f, const struct backend_device *d)
+static void note_repair(struct fabric *f, size_t i, uint32_t ifindex)
 {
+	struct fight *fight = &f->device_fights[i];
+	bool before = fight_is_on(fight);
 	char text[FIGHT_TEXT];
-	bool before = fight_is_on(&f->device_fight);
 
-	fight_undone(&f->device_fight, clock_boot_ms());
-	if (fight_is_on(&f->device_fight) && !before)
-		log_warn("fighting", "device %s: %s; it is put back later and later", d->name,
-			 fight_describe(&f->device_fight, text));
+	f->device_repairs_total++;
+	fight_undone(fight, clock_boot_ms());
+	if (!before)
+		log_info("device-repaired", "%s, index %u", f->devices[i].name, ifindex);
+	if (fight_is_on(fight) && !before)
+		log_warn("fighting", "device %s: %s; it is put back later and later",
+			 f->devices[i].name, fight_describe(fight, text));
 }
 
-/* Whether to leave them be for the moment; status does not say ok meanwhile. */
-static bool is_waiting(struct fabric *f)
+/*
+ * Whether to leave it be for the moment. What is on a device that is gone or down is not wanted
+ * meanwhile: it could not be written, and is nobody's fight.
+ */
+static bool is_waiting(struct fabric *f, size_t i, uint32_t *ret_ifindex)
 {
-	int64_t left_ms = fight_wait(&f->device_fight, clock_boot_ms());
+	int64_t left_ms = fight_wait(&f->device_fights[i], clock_boot_ms());
+	const struct backend_device *d = &f->devices[i];
 	char text[FIGHT_TEXT];
+	struct link_info link;
+	bool there;
 
 	if (left_ms <= 0)
 		return false;
-	f->devices_ok = false;
-	err_set(&f->device_error, -EAGAIN, "the device was altered again: %s",
-		fight_describe(&f->device_fight, text));
+	there = link_get_by_name(f->nl, d->name, &link, NULL) == 0;
+	if (there && device_is_as_wanted(&link, d, f->mark))
+		return false;
+	*ret_ifindex = there && link.up && link.ifindex == f->ifindexes[i] ? link.ifindex : 0;
+	err_set(&f->device_error, -EAGAIN, "device %s is %s: %s", d->name,
+		there ? "altered" : "gone", fight_describe(&f->device_fights[i], text));
 	fabric_want_work(f, left_ms);
 	return true;
+}
+
+void fabric_tick_device_fights(struct fabric *f, int64_t now_ms)
+{
+	for (size_t i = 0; i < BACKEND_DEVICES_MAX; i++) {
+		if (!fight_is_over(&f->device_fights[i], now_ms))
+			continue;
+		if (i < f->devices_len && fight_is_on(&f->device_fights[i]))
+			log_info("fight-over", "device %s has stood for a while",
+				 f->devices[i].name);
+		f->device_fights[i] = (struct fight){ 0 };
+	}
 }
 
 /* False if it is not as wanted. */
@@ -96,12 +122,11 @@ static bool look_after_device(struct fabric *f, size_t i, uint32_t *ret_ifindex)
 		rc = device_apply(f->nl, d, f->mark, f->ifindexes[i], ret_ifindex, &changed, &e);
 	if (rc < 0)
 		f->device_error = e;
-	if (rc == 0 && changed && f->settled_once)
-		note_repair(f, d);
 	if (changed) {
-		f->device_repairs_total += f->settled_once;
-		log_info(f->settled_once ? "device-repaired" : "device-made", "%s, index %u",
-			 d->name, *ret_ifindex);
+		if (f->settled_once)
+			note_repair(f, i, *ret_ifindex);
+		else
+			log_info("device-made", "%s, index %u", d->name, *ret_ifindex);
 		f->dirty = KERNEL_ALL_KINDS;
 	}
 	return rc == 0;
@@ -109,18 +134,20 @@ static bool look_after_device(struct fabric *f, size_t i, uint32_t *ret_ifindex)
 
 void fabric_look_after_devices(struct fabric *f)
 {
+	bool waiting = false;
 	bool moved = false;
 	bool all = true;
 
-	if (is_waiting(f))
-		return;
 	f->devices_dirty = false;
 	f->devices_len = backend_devices(f->backend, &f->devices);
 	f->kernel.marks.ifindexes_len = f->devices_len;
 	for (size_t i = 0; i < f->devices_len; i++) {
 		uint32_t ifindex = 0;
 
-		all &= look_after_device(f, i, &ifindex);
+		if (is_waiting(f, i, &ifindex))
+			waiting = true;
+		else
+			all &= look_after_device(f, i, &ifindex);
 		moved |= ifindex != f->ifindexes[i];
 		set_device(f, i, ifindex, &f->devices[i].mac);
 	}
@@ -134,9 +161,10 @@ void fabric_look_after_devices(struct fabric *f)
 		f->dirty = KERNEL_ALL_KINDS;
 		fabric_place_rules(f);
 	}
-	if (all)
+	if (all && !waiting)
 		f->device_error.text[0] = '\0';
-	f->devices_ok = all;
+	f->devices_ok = all && !waiting;
+	f->devices_dirty = waiting;
 }
 
 void fabric_find_devices(struct fabric *f)

@@ -37,7 +37,7 @@ int fabric_diff(struct fabric *f, fabric_difference_fn *visit, void *arg, struct
 	if (rc == 0 && text[0])
 		visit(arg, "replace", "table", text);
 	if (rc == 0)
-		rc = apply_observe(f->reconcile, &f->kernel, KERNEL_ALL_KINDS, e);
+		rc = apply_observe(f->reconcile, &f->kernel, fabric_readable_kinds(f), e);
 	if (rc == 0)
 		reconcile_difference_visit(f->reconcile, show_difference, &d);
 	for (size_t i = 0; rc == 0 && i < f->shadows_len; i++) {

@@ -6,8 +6,6 @@
  * number; a fight when it begins and when it is over) and few comparisons (at most a tenth of the
  * time is spent on those that notifications cause).
  */
-#include <stdio.h>
-
 #include "fabric/fabric_internal.h"
 #include "lib/clock.h"
 #include "lib/log.h"
@@ -67,8 +65,12 @@ static void on_fought(void *arg, const struct kernel_object *o, const struct rec
 		return;
 	name_object(f, o, owner, name);
 	if (!over)
-		log_warn("fighting", "%s: %s; it is put back later and later", name,
-			 fight_describe(fight, text));
+		log_warn("fighting", "%s: %s; it is %s later and later", name,
+			 fight_describe(fight, text), fight->added ? "removed" : "put back");
+	else if (fight->added && owner)
+		log_info("fight-over", "%s is wanted now", name);
+	else if (fight->added)
+		log_info("fight-over", "%s has not been added for a while", name);
 	else if (owner)
 		log_info("fight-over", "%s has stood for a while", name);
 	else
@@ -100,6 +102,7 @@ void fabric_tick_drift(struct fabric *f)
 	refill(&f->fight_log, now_ms, "fighting", "fights began or are over");
 	refill(&f->shadow_log, now_ms, "route-shadowed",
 	       "routes of others began or ceased to take packets of ours");
+	fabric_tick_device_fights(f, now_ms);
 	f->dirty |= reconcile_tick(f->reconcile, now_ms);
 }
 
@@ -114,26 +117,12 @@ void fabric_await_drift(struct fabric *f)
 		if (budgets[i]->unnamed)
 			due_ms = MIN(due_ms, budgets[i]->refill_ms);
 	}
+	for (size_t i = 0; i < BACKEND_DEVICES_MAX; i++) {
+		if (f->device_fights[i].pace.failures)
+			due_ms = MIN(due_ms, fight_end_ms(&f->device_fights[i]));
+	}
 	if (due_ms != INT64_MAX)
 		fabric_want_work(f, MAX(due_ms - now_ms, (int64_t)1));
-}
-
-/* A process's first netlink socket has the process's id for its address. */
-static void blame(struct fight *fight, uint32_t port_id)
-{
-	char name[FIGHT_NAME_SIZE] = "";
-	char path[32];
-
-	if (!port_id || port_id == fight->pid)
-		return;
-	snprintf(path, sizeof(path), "/proc/%u/comm", port_id);
-
-	auto_fclose FILE *in = fopen(path, "re");
-
-	if (!in || !fgets(name, sizeof(name), in))
-		return;
-	name[strcspn(name, "\n")] = '\0';
-	fight_blame(fight, port_id, name);
 }
 
 /* Comparisons of this kind take part of the time only. */
@@ -145,23 +134,26 @@ static int64_t heal_delay(const struct fabric *f, unsigned kind)
 	return MAX(next_ms - clock_boot_ms(), (int64_t)HEAL_DELAY_MS);
 }
 
-void fabric_notice(struct fabric *f, const struct kernel_object *object, bool gone,
+bool fabric_notice(struct fabric *f, const struct kernel_object *object, bool gone,
 		   uint32_t port_id)
 {
 	unsigned kind = object->key.kind;
-	struct fight *fight;
-	bool contradicts = reconcile_notice(f->reconcile, object, gone, &fight);
+	bool contradicts = reconcile_notice(f->reconcile, object, gone);
+	struct fight *fight = reconcile_fight_over(f->reconcile, &object->key);
+	/* Who takes away what nobody wants does no harm. */
+	bool undone = fight && !(fight->added && gone);
 
-	if (fight)
-		blame(fight, port_id);
+	if (undone)
+		fight_blame_port(fight, port_id);
 	if (!contradicts)
-		return;
+		return undone;
 	f->dirty |= 1u << kind;
 	/* With a device's last address the kernel takes its routes and neighbours, IPv4 routes
 	 * without a word. */
 	if (gone && kernel_kinds[kind]->flags & KERNEL_KIND_CARRIES)
 		f->dirty = KERNEL_ALL_KINDS;
 	fabric_want_work(f, heal_delay(f, kind));
+	return undone;
 }
 
 struct first_fight {
@@ -182,11 +174,22 @@ static void take_first(void *arg, const struct kernel_object *o,
 			 fight_describe(fight, text));
 }
 
-void fabric_describe_fights(const struct fabric *f, char *buf, size_t size)
+size_t fabric_describe_fights(const struct fabric *f, char *buf, size_t size)
 {
 	struct first_fight first = { f, buf, size };
+	size_t count = reconcile_counts(f->reconcile)->fighting;
+	char text[FIGHT_TEXT];
 
 	buf[0] = '\0';
+	for (size_t i = 0; i < f->devices_len; i++) {
+		if (!fight_is_on(&f->device_fights[i]))
+			continue;
+		if (!buf[0])
+			snprintf(buf, size, "device %s: %s", f->devices[i].name,
+				 fight_describe(&f->device_fights[i], text));
+		count++;
+	}
 	if (reconcile_counts(f->reconcile)->fighting > 0)
 		reconcile_fights_visit(f->reconcile, take_first, &first);
+	return count;
 }

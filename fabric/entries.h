@@ -10,7 +10,7 @@
 #ifndef FABRIC_ENTRIES_H
 #define FABRIC_ENTRIES_H
 
-#include "fabric/fight.h"
+#include "lib/fight.h"
 #include "kernel/object.h"
 
 struct reconcile_owner;
@@ -38,7 +38,8 @@ struct entry {
 	unsigned creating : 1; /* the last write was a CREATE, so the slot was not ours before */
 	unsigned keep : 1;     /* scratch of reconcile_want */
 	unsigned seen : 1;   /* the observation under way has shown something of ours in the slot */
-	unsigned paused : 1; /* fought over: not to be put back before its time */
+	unsigned paused : 1; /* fought over: not to be put back, or removed, before its time */
+	unsigned stray : 1;  /* found, and nobody has wanted it since */
 	unsigned holder : 1; /* no slot, but a further holder of another entry's */
 	unsigned used : 1;   /* not on the free list */
 };
@@ -52,7 +53,7 @@ struct entry_aside {
 	bool other_known;
 	struct kernel_value other; /* ENTRY_OTHER: what stands in the slot */
 	char *error; /* the last write failed; not queued again before the next observation */
-	struct fight fight; /* somebody undid it */
+	struct fight fight; /* somebody undid it, or adds what nobody wants */
 };
 
 struct entries {

@@ -174,6 +174,7 @@ static void settle(struct fabric *f)
 static void on_work(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 {
 	struct fabric *f = arg;
+	unsigned kinds;
 	unsigned reread;
 	bool more = false;
 	struct err e;
@@ -188,8 +189,9 @@ static void on_work(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 	fabric_want_all(f);
 	fabric_before_routes(f);
 	fabric_tick_drift(f);
-	if (f->dirty) {
-		if (!observe(f, f->dirty)) {
+	kinds = f->dirty & fabric_readable_kinds(f);
+	if (kinds) {
+		if (!observe(f, kinds)) {
 			try_again(f);
 			return;
 		}
@@ -303,7 +305,7 @@ static void on_link(void *arg, const struct link_info *link, bool gone)
 
 		if (!ours && strcmp(link->name, d->name) != 0)
 			continue;
-		if (gone && ours)
+		if (gone && ours && !fight_is_on(&f->device_fights[i]))
 			log_warn("device-gone", "%s was deleted; making it again", d->name);
 		if (gone || !ours || !device_is_as_wanted(link, d, f->mark)) {
 			f->devices_dirty = true;
@@ -553,7 +555,7 @@ void fabric_view(const struct fabric *f, struct fabric_view *ret)
 	ret->unwritten = f->unwritten.code ? f->unwritten.text : "";
 	ret->shadowed = fabric_describe_shadows(f, ret->shadow, sizeof(ret->shadow));
 	ret->guarded = fabric_guarded(f);
-	fabric_describe_fights(f, ret->fight, sizeof(ret->fight));
+	ret->fights = fabric_describe_fights(f, ret->fight, sizeof(ret->fight));
 	ret->started = f->started;
 	ret->devices_ok = f->devices_ok;
 	ret->device_error = f->device_error.text;

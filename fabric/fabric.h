@@ -104,7 +104,8 @@ struct fabric_view {
 	size_t devices_len;
 	const struct reconcile_counts *reconcile;
 	const struct netlink_counts *netlink;
-	char fight[400];       /* one of those that are fought, reconcile->fighting of them; "" */
+	char fight[400];       /* one of those that are fought; "" */
+	size_t fights;         /* how many there are */
 	const char *unread;    /* why the kernel could not be read just now; "" */
 	const char *unwritten; /* why a batch could not be written; "" */
 	size_t shadowed;       /* routes of peers that others' routes stand before */

@@ -19,7 +19,7 @@
 #include <sys/queue.h>
 
 #include "fabric/fabric.h"
-#include "fabric/fight.h"
+#include "lib/fight.h"
 #include "kernel/marks.h"
 #include "fabric/peers.h"
 #include "lib/backoff.h"
@@ -72,8 +72,8 @@ struct fabric {
 	bool wants_dirty; /* devices, paths or our own subnet changed: all is to be wanted anew */
 	bool underlay_unsettled;
 	bool devices_ok;
-	bool sweep_due; /* once all is settled */
-	struct fight device_fight;
+	bool sweep_due;                                  /* once all is settled */
+	struct fight device_fights[BACKEND_DEVICES_MAX]; /* with whom the kernel does not say */
 	char mark[MARK_SIZE];
 	struct fabric_previous previous;
 	struct err device_error;
@@ -85,6 +85,8 @@ struct fabric {
 	int64_t last_observation_ms;
 	int64_t observed_ms[KERNEL_KINDS];  /* when each kind was read last */
 	double observation_s[KERNEL_KINDS]; /* how long it took to read each kind last */
+	struct kernel_key unblamed[16];     /* elements of the transaction that is being told */
+	size_t unblamed_len;
 	struct fabric_log_budget drift_log;
 	struct fabric_log_budget fight_log;
 	struct fabric_log_budget shadow_log;
@@ -120,6 +122,8 @@ void fabric_tell_backend(const struct fabric *f, struct peer *p, bool used);
 /* guard.c */
 /* Before anything is written: the table stands, and what belongs into it can be written. */
 void fabric_before_routes(struct fabric *f);
+/* The kinds that stand where they can be looked at: not what is in a table that is gone. */
+unsigned fabric_readable_kinds(const struct fabric *f);
 /* Addresses that the guard lets in. */
 size_t fabric_guarded(const struct fabric *f);
 
@@ -153,11 +157,12 @@ void fabric_watch_drift(struct fabric *f);
 void fabric_tick_drift(struct fabric *f);
 /* After it: a turn of the loop when something else has. */
 void fabric_await_drift(struct fabric *f);
-/* A notification: if it contradicts what is wanted, its kind is compared soon. */
-void fabric_notice(struct fabric *f, const struct kernel_object *object, bool gone,
+/* A notification: if it contradicts what is wanted, its kind is compared soon. True if it is about
+ * something that has been undone before, so that it matters who does it. */
+bool fabric_notice(struct fabric *f, const struct kernel_object *object, bool gone,
 		   uint32_t port_id);
-/* One of the fights under way; "" if there is none. */
-void fabric_describe_fights(const struct fabric *f, char *buf, size_t size);
+/* One of the fights under way, "" if there is none; returns how many there are. */
+size_t fabric_describe_fights(const struct fabric *f, char *buf, size_t size);
 
 /* peers_glue.c */
 void fabric_new_peers(struct fabric *f);
@@ -171,10 +176,12 @@ void fabric_report_refused(const struct fabric *f);
 void fabric_place_rules(struct fabric *f);
 /*
  * Makes the devices as the backend wants them; devices_ok says whether all of them are. While somebody
- * undoes it again and again nothing is done before fight_wait(&f->device_fight) is over, and
+ * undoes it to one again and again nothing is done to that before fight_wait() is over, and
  * devices_dirty stays.
  */
 void fabric_look_after_devices(struct fabric *f);
+/* Forgets what was undone and has stood for a while since. */
+void fabric_tick_device_fights(struct fabric *f, int64_t now_ms);
 /*
  * Looks which of the devices are there already. Those keep their MAC, since peers know it and
  * changing it would cost packets; and what is on them can be read ahead.

@@ -39,13 +39,27 @@ static void on_replaced(void *arg)
 	fabric_want_work(f, 0);
 }
 
-static void on_element(void *arg, uint8_t set, const struct nft_element *el, bool gone,
-		       uint32_t port_id)
+static void on_element(void *arg, uint8_t set, const struct nft_element *el, bool gone)
 {
 	struct fabric *f = arg;
 	struct kernel_object o = kernel_element_read(&f->kernel.marks, set, el);
 
-	fabric_notice(f, &o, gone, port_id);
+	if (fabric_notice(f, &o, gone, 0) && f->unblamed_len < ARRAY_LEN(f->unblamed))
+		f->unblamed[f->unblamed_len++] = o.key;
+}
+
+/* What a transaction did is told before whose it was. */
+static void on_finished(void *arg, uint32_t pid, const char *process)
+{
+	struct fabric *f = arg;
+
+	for (size_t i = 0; i < f->unblamed_len; i++) {
+		struct fight *fight = reconcile_fight_over(f->reconcile, &f->unblamed[i]);
+
+		if (fight)
+			fight_blame(fight, pid, process);
+	}
+	f->unblamed_len = 0;
 }
 
 static void on_overrun(void *arg)
@@ -58,12 +72,19 @@ void fabric_use_rules(struct fabric *f, struct rules *rules, bool blackhole)
 	static const struct rules_listener listener = { .elements = on_elements,
 							.replaced = on_replaced,
 							.element = on_element,
+							.finished = on_finished,
 							.overrun = on_overrun };
 
 	f->rules = rules;
 	f->blackhole = blackhole;
 	f->kernel.netfilter = rules_netlink(rules);
 	rules_listen(rules, &listener, f);
+}
+
+unsigned fabric_readable_kinds(const struct fabric *f)
+{
+	return rules_stand(f->rules) ? KERNEL_ALL_KINDS
+				     : KERNEL_ALL_KINDS & ~kernel_kinds_with(KERNEL_KIND_IN_TABLE);
 }
 
 void fabric_before_routes(struct fabric *f)
@@ -75,8 +96,7 @@ void fabric_before_routes(struct fabric *f)
 	f->kernel.marks.sets = traffic_sets;
 	f->kernel.marks.sets_len = rules_stand(f->rules) ? TRAFFIC_SETS : 0;
 	/* While there is no table there is nothing to put them into. */
-	reconcile_hold(f->reconcile,
-		       rules_stand(f->rules) ? 0 : kernel_kinds_with(KERNEL_KIND_IN_TABLE));
+	reconcile_hold(f->reconcile, KERNEL_ALL_KINDS & ~fabric_readable_kinds(f));
 	/* The kernel turned out to have no nf_tables. */
 	if (guarded != rules_guards(f->rules)) {
 		f->wants_dirty = true;

@@ -145,6 +145,7 @@ void reconcile_set_state(struct reconcile *r, uint32_t id, struct reconcile_owne
 			 enum entry_presence presence, const char *error)
 {
 	struct entry *entry = at(r, id);
+	bool turned = !entry->owner != !owner;
 	enum entry_queue queued = ENTRY_NOWHERE;
 
 	count(r, id, -1);
@@ -152,19 +153,21 @@ void reconcile_set_state(struct reconcile *r, uint32_t id, struct reconcile_owne
 	if (presence != ENTRY_OTHER)
 		reconcile_set_other(r, id, NULL);
 	set_error(r, id, error);
-	if (!owner)
+	if (turned)
 		reconcile_end_fight(r, id);
 	entry->presence = presence;
 	entry->held |= presence != ENTRY_ABSENT;
 	count(r, id, 1);
-	if (presence == ENTRY_PRESENT || !owner)
+	/* As it should be, or no longer what was paused. */
+	if (turned || presence == (owner ? ENTRY_PRESENT : ENTRY_ABSENT))
 		entry->paused = false;
+	entry->stray &= !owner;
 	if (!error && owner && presence != ENTRY_PRESENT && !entry->paused)
 		queued = ENTRY_IN_PUTS;
-	else if (!error && !owner && presence != ENTRY_ABSENT)
+	else if (!error && !owner && presence != ENTRY_ABSENT && !entry->paused)
 		queued = ENTRY_IN_DROPS;
 	set_queue(r, id, queued);
-	if (!owner && presence == ENTRY_ABSENT)
+	if (!owner && presence == ENTRY_ABSENT && !reconcile_fight_over(r, &entry->object.key))
 		entries_remove(&r->entries, id);
 }
 
@@ -370,6 +373,7 @@ bool reconcile_next(struct reconcile *r, enum kernel_verb *ret_verb,
 		/* A refused drop needs no memory: the next observation finds what is still there.
 		 */
 		r->handed = to_drop(r, id);
+		reconcile_note_removal(r, id);
 		reconcile_set_state(r, id, NULL, ENTRY_ABSENT, NULL);
 	}
 	r->counts.drops[r->handed.key.kind]++;
@@ -424,7 +428,9 @@ static void visit_pending(const struct reconcile *r, bool differences, reconcile
 	     id++) {
 		if (at(r, id)->used && at(r, id)->paused)
 			visit(arg,
-			      at(r, id)->presence == ENTRY_ABSENT ? KERNEL_CREATE : KERNEL_REPLACE,
+			      !at(r, id)->owner                     ? KERNEL_DROP
+			      : at(r, id)->presence == ENTRY_ABSENT ? KERNEL_CREATE
+								    : KERNEL_REPLACE,
 			      &at(r, id)->object);
 	}
 	for (size_t i = r->strays_len; i-- > 0;)

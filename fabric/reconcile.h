@@ -16,7 +16,7 @@
 #ifndef FABRIC_RECONCILE_H
 #define FABRIC_RECONCILE_H
 
-#include "fabric/fight.h"
+#include "lib/fight.h"
 #include "kernel/kinds.h"
 
 struct reconcile;
@@ -36,7 +36,7 @@ struct reconcile_counts {
 	size_t wanted[KERNEL_KINDS];
 	size_t unsettled; /* wanted objects not (yet) right in the kernel */
 	size_t failed;
-	size_t fighting; /* wanted objects that somebody undoes again and again */
+	size_t fighting; /* objects that somebody removes, or adds, again and again */
 };
 
 /* What is worth a line in the log. Nothing of the reconciler may be called from here. */
@@ -44,8 +44,8 @@ struct reconcile_listener {
 	/* Was right and is missing or altered now. */
 	void (*drifted)(void *arg, const struct kernel_object *o,
 			const struct reconcile_owner *owner);
-	/* A fight begins, or is over: it has stood for a while, or is no longer wanted (owner
-	 * NULL). */
+	/* A fight begins, or is over: it has stood for a while, is no longer wanted (owner NULL),
+	 * or (fight->added, owner NULL too) has not been added any more. */
 	void (*fought)(void *arg, const struct kernel_object *o,
 		       const struct reconcile_owner *owner, const struct fight *fight, bool over);
 };
@@ -100,11 +100,11 @@ int64_t reconcile_due(const struct reconcile *r);
 /*
  * A notification. True if it contradicts what we want, so that its kind should be observed: an
  * object we want is gone, or something else is or was in its slot, or an object that is ours by the
- * marks but not wanted has appeared. What is fought over can wait, and waits. *ret_fight, if given:
- * whom to blame for it; else NULL.
+ * marks but not wanted has appeared. What is fought over can wait, and waits.
  */
-bool reconcile_notice(struct reconcile *r, const struct kernel_object *o, bool gone,
-		      struct fight **ret_fight);
+bool reconcile_notice(struct reconcile *r, const struct kernel_object *o, bool gone);
+/* What has been undone of late in this slot, to blame somebody for it; else NULL. */
+struct fight *reconcile_fight_over(struct reconcile *r, const struct kernel_key *key);
 
 /*
  * Takes the next write from the queue; false when empty. KERNEL_CREATE where the slot is believed

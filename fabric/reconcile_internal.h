@@ -35,6 +35,7 @@ struct reconcile {
 	struct rival *rivals;
 	size_t rivals_len;
 	size_t rivals_cap;
+	size_t removed; /* entries that are kept only to know what was removed of late */
 	int64_t now_ms;
 	int64_t due_ms; /* of the next tick */
 	const struct reconcile_listener *listener;
@@ -63,7 +64,9 @@ void reconcile_set_state(struct reconcile *r, uint32_t id, struct reconcile_owne
 			 enum entry_presence presence, const char *error);
 /* What stands in the slot instead of the entry's object; NULL: nothing, or nobody knows what. */
 void reconcile_set_other(struct reconcile *r, uint32_t id, const struct kernel_value *value);
-/* It has stood for a while, or nobody wants it: forgotten. */
+/* What nobody wants is about to be removed: remembered for a while, in case it comes back. */
+void reconcile_note_removal(struct reconcile *r, uint32_t id);
+/* It has stood for a while, or is wanted by nobody, or by somebody now: forgotten. */
 void reconcile_end_fight(struct reconcile *r, uint32_t id);
 
 #endif

@@ -3,6 +3,8 @@
 
 #include "fabric/reconcile_internal.h"
 
+#define REMOVED_MAX 1024 /* so many strays are remembered, in case they come back */
+
 /* Calls `visit` for every entry; it may remove the one it is called for, and add none. */
 static void for_each(struct reconcile *r,
 		     void (*visit)(struct reconcile *r, uint32_t id, uint32_t arg), uint32_t arg)
@@ -22,12 +24,20 @@ static struct fight *fight_of(const struct reconcile *r, uint32_t id)
 		       : NULL;
 }
 
+struct fight *reconcile_fight_over(struct reconcile *r, const struct kernel_key *key)
+{
+	uint32_t id = entries_find(&r->entries, key);
+
+	return id ? fight_of(r, id) : NULL;
+}
+
 void reconcile_end_fight(struct reconcile *r, uint32_t id)
 {
 	struct fight *fight = fight_of(r, id);
 
 	if (!fight)
 		return;
+	r->removed -= fight->added;
 	if (fight_is_on(fight)) {
 		r->counts.fighting--;
 		if (r->listener)
@@ -38,22 +48,48 @@ void reconcile_end_fight(struct reconcile *r, uint32_t id)
 	entries_tidy(&r->entries, id);
 }
 
-/* An entry that somebody wants was right and is not: to be put right, at once or later. */
-static void note_drift(struct reconcile *r, uint32_t id)
+/* What we did was undone: to be done again, at once or later. */
+static void note_undone(struct reconcile *r, uint32_t id)
 {
 	struct entry *entry = at(r, id);
 	struct fight *fight = &entries_aside(&r->entries, id)->fight;
 	bool was_on = fight_is_on(fight);
 
-	r->counts.drift[entry->object.key.kind]++;
 	entry->paused = fight_undone(fight, r->now_ms) > 0;
 	r->due_ms = MIN(r->due_ms, entry->paused ? fight->pace.due_ms : fight_end_ms(fight));
 	r->counts.fighting += (size_t)fight_is_on(fight) - (size_t)was_on;
-	if (!r->listener)
-		return;
-	r->listener->drifted(r->listener_arg, &entry->object, entry->owner);
-	if (fight_is_on(fight) && !was_on)
+	if (r->listener && fight_is_on(fight) && !was_on)
 		r->listener->fought(r->listener_arg, &entry->object, entry->owner, fight, false);
+}
+
+/* An entry that somebody wants was right and is not. */
+static void note_drift(struct reconcile *r, uint32_t id)
+{
+	const struct entry *entry = at(r, id);
+
+	r->counts.drift[entry->object.key.kind]++;
+	if (r->listener)
+		r->listener->drifted(r->listener_arg, &entry->object, entry->owner);
+	note_undone(r, id);
+}
+
+void reconcile_note_removal(struct reconcile *r, uint32_t id)
+{
+	/* What a peer leaves behind is no stray; nor is all that an earlier run left remembered. */
+	if (!at(r, id)->stray || fight_of(r, id) || r->removed == REMOVED_MAX)
+		return;
+	r->removed++;
+	entries_aside(&r->entries, id)->fight.added = true;
+	note_undone(r, id);
+}
+
+/* It is in the kernel although nobody wants it, and was not a moment ago. */
+static void note_stray(struct reconcile *r, uint32_t id)
+{
+	at(r, id)->stray = true;
+	if (at(r, id)->presence == ENTRY_ABSENT && fight_of(r, id))
+		note_undone(r, id);
+	reconcile_set_state(r, id, NULL, ENTRY_PRESENT, NULL);
 }
 
 static void forget_strays(struct reconcile *r, unsigned kinds)
@@ -84,7 +120,9 @@ void reconcile_observe(struct reconcile *r, const struct kernel_object *actual)
 	id = entries_find(&r->entries, &actual->key);
 	if (id && kernel_value_equal(&at(r, id)->object, actual)) {
 		at(r, id)->seen = true;
-		if (at(r, id)->presence != ENTRY_PRESENT)
+		if (!at(r, id)->owner)
+			note_stray(r, id);
+		else if (at(r, id)->presence != ENTRY_PRESENT)
 			reconcile_set_state(r, id, at(r, id)->owner, ENTRY_PRESENT, NULL);
 		return;
 	}
@@ -96,7 +134,7 @@ void reconcile_observe(struct reconcile *r, const struct kernel_object *actual)
 	} else {
 		id = entries_add(&r->entries, actual);
 		at(r, id)->seen = true;
-		reconcile_set_state(r, id, NULL, ENTRY_PRESENT, NULL);
+		note_stray(r, id);
 	}
 }
 
@@ -125,7 +163,7 @@ static void settle_rivals(struct reconcile *r)
 			reconcile_set_state(r, id, entry->owner, ENTRY_OTHER, NULL);
 		} else {
 			entry->object = r->rivals[i].actual;
-			reconcile_set_state(r, id, NULL, ENTRY_PRESENT, NULL);
+			note_stray(r, id);
 		}
 	}
 	r->rivals_len = 0;
@@ -203,10 +241,14 @@ unsigned reconcile_tick(struct reconcile *r, int64_t now_ms)
 			reconcile_set_state(r, id, at(r, id)->owner, at(r, id)->presence, NULL);
 		}
 		due = at(r, id)->paused ? aside->fight.pace.due_ms : fight_end_ms(&aside->fight);
-		if (now_ms >= due)
-			reconcile_end_fight(r, id);
-		else
+		if (now_ms < due) {
 			r->due_ms = MIN(r->due_ms, due);
+			continue;
+		}
+		reconcile_end_fight(r, id);
+		/* It was all that kept an entry that nobody wants. */
+		if (!at(r, id)->owner)
+			reconcile_set_state(r, id, NULL, at(r, id)->presence, NULL);
 	}
 	return kinds;
 }
@@ -223,15 +265,13 @@ static bool has_failed(const struct reconcile *r, uint32_t id)
 	return aside && aside->error;
 }
 
-bool reconcile_notice(struct reconcile *r, const struct kernel_object *o, bool gone,
-		      struct fight **ret_fight)
+bool reconcile_notice(struct reconcile *r, const struct kernel_object *o, bool gone)
 {
 	uint32_t id = entries_find(&r->entries, &o->key);
 	const struct entry *entry = id && at(r, id)->owner ? at(r, id) : NULL;
 	bool wanted = entry && kernel_value_equal(&entry->object, o);
 
-	*ret_fight = entry ? fight_of(r, id) : NULL;
-	if (entry && entry->paused)
+	if (id && at(r, id)->paused)
 		return false;
 	/* What stood in the way of ours, perhaps. */
 	if (gone)

@@ -84,8 +84,16 @@ static void judge_kernel(const struct fabric_view *f, struct problem_list *ret)
 	if (f->shadow[0])
 		add_several(ret, PROBLEM_WARNING, "route-shadowed", f->shadow,
 			    MAX(f->shadowed, (size_t)1) - 1);
-	if (f->reconcile->fighting)
-		add_several(ret, PROBLEM_WARNING, "fighting", f->fight, f->reconcile->fighting - 1);
+}
+
+/* What most depends on first. */
+static void judge_fights(const struct rules_view *r, const struct fabric_view *f,
+			 struct problem_list *ret)
+{
+	if (r->fight[0])
+		problem_add(ret, PROBLEM_WARNING, "fighting", "%s", r->fight);
+	if (f->fights > 0)
+		add_several(ret, PROBLEM_WARNING, "fighting", f->fight, f->fights - 1);
 }
 
 static void judge_peers(const struct health_inputs *in, struct problem_list *ret)
@@ -154,6 +162,7 @@ void health_judge(const struct health_inputs *in, struct problem_list *ret)
 		problem_add(ret, PROBLEM_ERROR, "underlay-lost", "%s; everything stays as it is",
 			    in->underlay);
 	judge_kernel(in->fabric, ret);
+	judge_fights(in->rules, in->fabric, ret);
 	judge_peers(in, ret);
 	judge_rules(in->rules, ret);
 	for (size_t i = 0; in->reported && i < in->reported->len; i++) {

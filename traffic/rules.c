@@ -93,8 +93,15 @@ void rules_fail(struct rules *r, struct err *state, const struct err *e)
 	rules_want_work(r, backoff_next(&r->backoff, &retry, clock_boot_ms()));
 }
 
+/* Undone again before its time: it stays so until then. */
+static bool is_waiting(const struct rules *r)
+{
+	return r->undone && fight_wait(&r->fight, clock_boot_ms()) > 0;
+}
+
 static void settle(struct rules *r)
 {
+	bool doubtful = r->undone || r->error.code;
 	struct err e;
 
 	if (rules_table_settle(r, &e) < 0) {
@@ -102,6 +109,10 @@ static void settle(struct rules *r)
 		return;
 	}
 	r->error.code = 0;
+	r->undone = r->gone = false;
+	/* Elements stand and are looked at again, whoever has put the table back. */
+	if (doubtful && r->listener)
+		r->listener->replaced(r->listener_arg);
 	if (!r->iptables_error.code)
 		backoff_reset(&r->backoff);
 }
@@ -110,8 +121,10 @@ void rules_before_routes(struct rules *r)
 {
 	if (!r || !r->started)
 		return;
+	if (r->dirty && is_waiting(r))
+		rules_want_work(r, fight_wait(&r->fight, clock_boot_ms()));
 	/* A failure has its own time for the next attempt. */
-	if (r->dirty && !(r->error.code && event_pending(r->work, EV_TIMEOUT, NULL)))
+	else if (r->dirty && !(r->error.code && event_pending(r->work, EV_TIMEOUT, NULL)))
 		settle(r);
 }
 
@@ -125,11 +138,40 @@ static void on_work(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 
 /* ---- notifications ---- */
 
-/* Not before a fight, if there is one, allows it: see rules_table.c. */
 static void heal(struct rules *r)
 {
 	r->dirty = true;
-	rules_want_work(r, MAX(backoff_left(&r->fight, clock_boot_ms()), (int64_t)HEAL_DELAY_MS));
+	rules_want_work(r, HEAL_DELAY_MS);
+}
+
+void rules_note_undone(struct rules *r, const char *why, double took_ms)
+{
+	int64_t now_ms = clock_boot_ms();
+	bool before = fight_is_on(&r->fight);
+	char text[FIGHT_TEXT];
+
+	r->heals_total++;
+	if (!before)
+		log_warn("rules-healed", "%s%s; table %s is put back in %.1f ms", why, r->culprit,
+			 r->table, took_ms);
+	/* What we want otherwise than before is no fight. */
+	if (!r->undone)
+		return;
+	fight_undone(&r->fight, now_ms);
+	arm(r->calm, fight_end_ms(&r->fight) - now_ms);
+	if (fight_is_on(&r->fight) && !before)
+		log_warn("fighting", "table %s: %s; it is put back later and later", r->table,
+			 fight_describe(&r->fight, text));
+}
+
+static void on_calm(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+	struct rules *r = arg;
+
+	if (fight_is_on(&r->fight))
+		log_info("fight-over", "table %s has stood for a while", r->table);
+	r->fight = (struct fight){ 0 };
+	r->changed(r->arg);
 }
 
 /* The chains that our rules in iptables stand in; kube-proxy's own change all the time. */
@@ -160,12 +202,12 @@ static void tell_element(void *arg, const struct nft_element *el)
 	const struct telling *t = arg;
 
 	t->r->listener->element(t->r->listener_arg, t->set, el,
-				t->change->message == NFT_MSG_DELSETELEM,
-				t->change->hdr->nlmsg_pid);
+				t->change->message == NFT_MSG_DELSETELEM);
 }
 
-static void tell_elements(const struct rules *r, const struct nft_change *change)
+static void tell_elements(struct rules *r, const struct nft_change *change)
 {
+	r->told = true;
 	for (uint8_t i = 0; i < TRAFFIC_SETS && r->listener; i++) {
 		struct telling t = { r, change, i };
 
@@ -185,6 +227,9 @@ static void on_changed(void *arg, const struct nft_change *change)
 		return;
 	}
 	r->touched |= ours;
+	r->undone |= ours;
+	r->gone |=
+		ours && (change->message == NFT_MSG_DELTABLE || change->message == NFT_MSG_DELSET);
 	/* A chain that packets enter may drop what is forwarded. */
 	if (ours || change->base)
 		heal(r);
@@ -210,6 +255,11 @@ static void on_finished(void *arg, uint32_t pid, const char *process)
 	struct rules *r = arg;
 
 	if (r->touched)
+		fight_blame(&r->fight, pid, process);
+	if (r->told && r->listener)
+		r->listener->finished(r->listener_arg, pid, process);
+	r->told = false;
+	if (r->touched)
 		snprintf(r->culprit, sizeof(r->culprit), ", by %.16s (pid %u)", process, pid);
 	r->touched = false;
 }
@@ -219,6 +269,7 @@ static void on_overrun(void *arg)
 	struct rules *r = arg;
 
 	r->iptables_dirty = r->mode == RULES_IPTABLES;
+	r->undone = true;
 	heal(r);
 	if (r->listener)
 		r->listener->overrun(r->listener_arg);
@@ -296,7 +347,7 @@ bool rules_guards(const struct rules *r)
 
 bool rules_stand(const struct rules *r)
 {
-	return r && r->started && r->stands && !r->error.code;
+	return r && r->started && r->stands && !r->error.code && !r->gone;
 }
 
 void rules_place(struct rules *r, const struct rules_place *place)
@@ -319,6 +370,8 @@ void rules_place(struct rules *r, const struct rules_place *place)
 			 : place->devices_len       ? place->devices[0].name
 						    : DEFAULT_TABLE);
 	r->enable_nftables = place->enable_nftables;
+	/* Nobody waits for a fight with what is wanted otherwise now. */
+	r->undone = false;
 	r->dirty = true;
 	r->iptables_dirty = r->mode == RULES_IPTABLES;
 	if (first) {
@@ -364,6 +417,7 @@ int rules_new(struct event_base *base, const struct rules_options *options,
 	r->work = evtimer_new(base, on_work, r);
 	r->tick = evtimer_new(base, on_tick, r);
 	r->look = evtimer_new(base, on_look, r);
+	r->calm = evtimer_new(base, on_calm, r);
 	r->counters[0].name = TRAFFIC_COUNTER_GUARD;
 	r->counters[1].name = TRAFFIC_COUNTER_SPOOF;
 	r->iptables = rules_iptables_new(base, rules_mode_iptables_done, r);
@@ -402,6 +456,7 @@ void rules_free(struct rules *r)
 	event_free(r->work);
 	event_free(r->tick);
 	event_free(r->look);
+	event_free(r->calm);
 	nft_monitor_close(r->monitor);
 	netlink_close(r->nl);
 	free(r);
@@ -409,6 +464,7 @@ void rules_free(struct rules *r)
 
 void rules_view(const struct rules *r, struct rules_view *ret)
 {
+	char text[FIGHT_TEXT];
 	bool iptables_ok =
 		r->mode == RULES_NFTABLES || (r->iptables_stands && !r->iptables_error.code);
 
@@ -417,7 +473,7 @@ void rules_view(const struct rules *r, struct rules_view *ret)
 		.table = r->table,
 		.mode = r->mode,
 		.mode_reason = r->mode_reason ? r->mode_reason : "",
-		.ok = r->stands && !r->error.code && iptables_ok,
+		.ok = r->stands && !r->error.code && iptables_ok && !is_waiting(r),
 		.error = r->error.code            ? r->error.text
 			 : r->iptables_error.code ? r->iptables_error.text
 						  : "",
@@ -433,4 +489,7 @@ void rules_view(const struct rules *r, struct rules_view *ret)
 		.heals_total = r->heals_total,
 		.writes_total = (r->nl ? netlink_counts(r->nl)->writes : 0) + r->iptables_writes,
 	};
+	if (fight_is_on(&r->fight))
+		snprintf(ret->fight, sizeof(ret->fight), "table %s: %s", r->table,
+			 fight_describe(&r->fight, text));
 }

@@ -74,11 +74,12 @@ typedef void rules_element_fn(void *arg, const void *key);
 struct rules_listener {
 	/* The table is made anew: shows the keys that belong into this set. */
 	void (*elements)(void *arg, uint8_t set, rules_element_fn *visit, void *visit_arg);
-	/* It was, by us; or is gone, by others. */
+	/* It was, by us; or it stands again after it was in doubt. */
 	void (*replaced)(void *arg);
 	/* Somebody else has added an element, or removed it. */
-	void (*element)(void *arg, uint8_t set, const struct nft_element *el, bool gone,
-			uint32_t port_id);
+	void (*element)(void *arg, uint8_t set, const struct nft_element *el, bool gone);
+	/* The elements since the last call were one transaction of this process. */
+	void (*finished)(void *arg, uint32_t pid, const char *process);
 	/* Notifications were lost. */
 	void (*overrun)(void *arg);
 };
@@ -114,6 +115,7 @@ struct rules_view {
 	const char *input_block;    /* the tunnel's, that come in */
 	const char *output_block;   /* and go out */
 	const char *probe_error;    /* why it is not known who drops; "" if it is */
+	char fight[256];            /* somebody undoes the table again and again; "" */
 	const char *sysctl_missing; /* forwarding is off; "" if not */
 	bool guard;
 	uint64_t guard_dropped_total;

@@ -11,7 +11,7 @@
 #include "traffic/rules_iptables.h"
 #include "kernel/filter_nft.h"
 #include "kernel/iptables.h"
-#include "lib/backoff.h"
+#include "lib/fight.h"
 
 #define RULES_FOREIGN_MAX 16
 #define RULES_BASES_MAX   64
@@ -57,6 +57,7 @@ struct rules {
 	struct event *work; /* timer: compare, put back */
 	struct event *tick; /* timer: what no notification tells */
 	struct event *look; /* timer: others' rules have changed */
+	struct event *calm; /* timer: the table has stood for a while */
 	/* where we are */
 	bool started;
 	struct traffic_options traffic;
@@ -72,6 +73,7 @@ struct rules {
 	void *listener_arg;
 	bool dirty;       /* compare before anything else */
 	bool touched;     /* our table, by the transaction that is being told */
+	bool told;        /* the listener, of elements, by the transaction that is being told */
 	char culprit[48]; /* who touched it last, ", by nft (pid 123)"; "" if not known */
 	unsigned chains;  /* in our table, as of the last comparison */
 	bool unsupported; /* the kernel lacks what the table needs */
@@ -80,7 +82,9 @@ struct rules {
 	bool sweep_due;   /* nor tables with our mark that are not wanted, since all stands */
 	struct err error;
 	struct backoff backoff; /* of what fails */
-	struct backoff fight;   /* of foreign changes undone, see heal */
+	struct fight fight;     /* over the table */
+	bool undone;            /* by others, and not compared since */
+	bool gone;              /* undone, and elements have no place to stand in */
 	/* iptables */
 	enum rules_mode mode;
 	const char *mode_reason;
@@ -106,6 +110,8 @@ struct rules {
 };
 
 /* rules.c */
+/* The table was altered by others and is put back. */
+void rules_note_undone(struct rules *r, const char *why, double took_ms);
 void rules_want_work(struct rules *r, int64_t delay_ms);
 /* Notes and logs an error, and comes back later. */
 void rules_fail(struct rules *r, struct err *state, const struct err *e);

@@ -11,9 +11,6 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 
-/* Somebody who takes our rules away again and again is answered more and more slowly. */
-static const struct backoff_policy fight = { .min_ms = 10, .max_ms = 5120, .calm_ms = 10000 };
-
 struct nft_table rules_table(const struct rules *r)
 {
 	return (struct nft_table){ .family = NFPROTO_INET, .name = r ? r->table : "" };
@@ -216,14 +213,10 @@ static int replace(struct rules *r, const struct traffic_rules *wanted, const ch
 		r->listener->replaced(r->listener_arg);
 	ms = (double)(end.tv_sec - start.tv_sec) * 1e3 +
 	     (double)(end.tv_nsec - start.tv_nsec) / 1e6;
-	if (r->stands) {
-		backoff_next(&r->fight, &fight, clock_boot_ms());
-		r->heals_total++;
-		log_warn("rules-healed", "%s%s; table %s is put back in %.1f ms", why, r->culprit,
-			 r->table, ms);
-	} else {
+	if (r->stands)
+		rules_note_undone(r, why, ms);
+	else
 		log_info("rules-made", "%s; table %s is made in %.1f ms", why, r->table, ms);
-	}
 	r->culprit[0] = '\0';
 	return 0;
 }

@@ -88,13 +88,85 @@ def test_a_peer_that_is_put_out_of_the_guard(lab, victim):
         assert 3 <= daemon.metric(puts) - before <= 12
         assert daemon.metric("flannel_observations_total") - looks <= 40
         problem = next(p for p in daemon.status()["problems"] if p["name"] == "fighting")
-        assert "element 192.0.2.2 of peer" in problem["text"]
+        assert "element 192.0.2.2 of peer" in problem["text"] and "by nft (pid" in problem["text"]
         ns.run("nft", "delete element inet flannel.1 fabric-peers { 192.0.2.3 }")
         wait_for(
             lambda: "192.0.2.3" in ns.run("nft", "list set inet flannel.1 fabric-peers"), 1.0, "another element"
         )
     wait_for(lambda: "192.0.2.2" in ns.run("nft", "list set inet flannel.1 fabric-peers"), 20, "the element")
     daemon.wait_ok(30)
+
+
+def fight_text(daemon):
+    return next((p["text"] for p in daemon.status()["problems"] if p["name"] == "fighting"), "")
+
+
+TABLE_AND_DEVICE = {
+    "table-deleted": ("nft delete table inet flannel.1; sleep 0.1", "table flannel.1: undone", "by nft (pid"),
+    "table-altered": ("nft add chain inet flannel.1 intruder; sleep 0.1", "table flannel.1: undone", "by nft (pid"),
+    # Of devices the kernel's notifications do not say whose doing it is.
+    "device-deleted": ("ip link del flannel.1; sleep 0.1", "device flannel.1: undone", ""),
+    "device-altered": ("ip link set flannel.1 mtu 1300; sleep 0.1", "device flannel.1: undone", ""),
+    "device-down": ("ip link set flannel.1 down; sleep 0.1", "device flannel.1: undone", ""),
+}
+
+
+@pytest.mark.parametrize("what", TABLE_AND_DEVICE)
+def test_our_table_or_device_ten_times_a_second(lab, victim, what):
+    """Paced, named with who does it, and nothing that stands or stood in it is called a fight of its own."""
+    command, name, culprit = TABLE_AND_DEVICE[what]
+    daemon = victim.daemon
+    repairs = "flannel_rules_healed_total" if what.startswith("table") else "flannel_device_repairs_total"
+    before, lines = daemon.metric(repairs), daemon.log().count("\n")
+    with Loop(victim, command):
+        wait_for(lambda: name in fight_text(daemon), FIGHT_S, "the fight to be named")
+        time.sleep(FIGHT_S)
+        text = fight_text(daemon)
+        assert name in text and culprit in text and "more" not in text, text
+        assert daemon.status()["verdict"] == "degraded"
+        assert 3 <= daemon.metric(repairs) - before <= 12
+    assert daemon.log().count("\n") - lines < 40, daemon.log()
+    lab.wait_equal(25, [victim])
+    tables = ("nft", "list", "ruleset")
+    wait_for(lambda: "192.0.2.2" in victim.namespace.run(*tables), 25, "the guard and the peers in it")
+    wait_for(lambda: not fight_text(daemon), 35, "the fight to be over")
+    daemon.wait_ok(2)
+    assert daemon.logged(f"fight-over: {name.split(':')[0]} has stood for a while")
+    assert "intruder" not in victim.namespace.run(*tables)
+
+
+STRAYS = {
+    "route": "ip route add 10.5.251.0/24 dev flannel.1 proto 102",
+    "element": "nft add element inet flannel.1 fabric-peers '{ 192.0.2.66 }'",
+    "fdb": "bridge fdb add 0e:00:00:00:00:66 dev flannel.1 dst 192.0.2.66 self permanent",
+}
+
+
+@pytest.mark.parametrize("kind", STRAYS)
+def test_what_nobody_wants_is_added_again_and_again(lab, victim, kind):
+    """It carries our marks, so it is removed; later and later, and named."""
+    daemon = victim.daemon
+    drops = f'flannel_reconcile_drops_total{{object="{kind}"}}'
+    before, looks = daemon.metric(drops), daemon.metric("flannel_observations_total")
+    lines = daemon.log().count("\n")
+    with Loop(victim, STRAYS[kind]):
+        wait_for(lambda: "fighting" in daemon.problems(), FIGHT_S, "the fight to be named")
+        time.sleep(FIGHT_S)
+        text = fight_text(daemon)
+        assert kind in text and "added" in text and "removed after" in text, text
+        if kind == "element":
+            assert "by nft (pid" in text, text
+        elif kind == "route":
+            assert "by a process that has ended (port id" in text or "by ip (pid" in text, text
+        assert 3 <= daemon.metric(drops) - before <= 12
+        assert daemon.metric("flannel_observations_total") - looks <= 45
+    lab.wait_equal(25, [victim])
+    wait_for(lambda: "fighting" not in daemon.problems(), 35, "the fight to be over")
+    daemon.wait_ok(2)
+    assert daemon.logged("has not been added for a while")
+    assert daemon.log().count("\n") - lines < 20
+    if kind == "element":
+        assert "192.0.2.66" not in victim.namespace.run("nft", "list table inet flannel.1")
 
 
 def test_an_attacker_that_lives_long_enough_is_named(lab, victim, tmp_path):

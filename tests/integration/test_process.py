@@ -36,7 +36,7 @@ def flanneld(*args, **environment):
         (["--healthz-ip=localhost"], ["healthz-ip", "localhost"]),
         (["--etcd-endpoints"], ["etcd-endpoints", "value"]),
         (["surplus"], ["surplus"]),
-        (["--kube-subnet-mgr"], ["kube-subnet-mgr", "etcd"]),
+        (["--kube-subnet-mgr"], ["kube-subnet-mgr", "Kubernetes"]),
         (["--kubeconfig-file=/x"], ["kubeconfig-file"]),
         (["--etcd-password-file=/does/not/exist"], ["etcd-password-file", "/does/not/exist"]),
         (["--config-file=/does/not/exist"], ["/does/not/exist"]),

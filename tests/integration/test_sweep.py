@@ -215,5 +215,9 @@ def test_a_device_that_is_altered_again_and_again(lab):
     assert host.daemon.metric("flannel_device_repairs_total") <= 12
     assert host.daemon.logged("fighting: device flannel.1")
     assert "device-failed" in host.daemon.problems()
+    assert "fighting" in host.daemon.problems()
     wait_for(lambda: alias(host) == mark, 10, "the last one is put right")
-    host.daemon.wait_ok()
+    wait_for(lambda: "device-failed" not in host.daemon.problems(), 2, "nothing is wrong with it")
+    # It is over when it has stood for as long as the last wait and ten seconds more.
+    host.daemon.wait_ok(30)
+    assert host.daemon.logged("fight-over: device flannel.1")

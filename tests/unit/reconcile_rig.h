@@ -117,9 +117,7 @@ static UNUSED void observe(const struct kernel_object *objects, size_t len)
 
 static UNUSED bool notice(const struct kernel_object *o, bool gone)
 {
-	struct fight *fight;
-
-	return reconcile_notice(r, o, gone, &fight);
+	return reconcile_notice(r, o, gone);
 }
 
 /* Takes the next write and compares it with "create", "replace" or "drop" and the object's text. */

@@ -195,7 +195,7 @@ static void test_fights_of_two_kinds(void **state)
 	struct scene s;
 
 	well(&s);
-	s.reconcile.fighting = 3;
+	s.fabric.fights = 3;
 	snprintf(s.fabric.fight, sizeof(s.fabric.fight), "over a route");
 	assert_string_equal(only(&s, "fighting", PROBLEM_WARNING), "over a route; and 2 more");
 	problem_add(&reported, PROBLEM_WARNING, "fighting", "over subnet.env");

@@ -144,6 +144,110 @@ static void test_a_fight_ends_with_who_wanted_it(void **state)
 	expect_nothing();
 }
 
+/* A stray is added whenever it is not there. Looks once a `step_ms`, and returns how often it was
+ * removed. */
+static unsigned fight_over_stray(const struct kernel_object *stray, int64_t *now_ms,
+				 int64_t until_ms, int64_t step_ms)
+{
+	const struct kernel_object *object;
+	enum kernel_verb verb;
+	unsigned drops = 0;
+	uint32_t entry;
+
+	for (; *now_ms < until_ms; *now_ms += step_ms) {
+		reconcile_tick(r, *now_ms);
+		observe(stray, 1);
+		while (reconcile_next(r, &verb, &object, &entry)) {
+			assert_int_equal(verb, KERNEL_DROP);
+			assert_memory_equal(object, stray, sizeof(*object));
+			drops++;
+		}
+	}
+	return drops;
+}
+
+static void test_what_is_added_again_and_again_is_removed_later_and_later(void **state)
+{
+	(void)state;
+	struct kernel_object stray = fdb("02:00:00:00:00:66", "192.0.2.66");
+	struct told told = { 0 };
+	int64_t now_ms = 1000;
+
+	reconcile_listen(r, &listener, &told);
+	assert_in_range(fight_over_stray(&stray, &now_ms, 6000, 5), 5, 11);
+	assert_int_equal(told.begun, 1);
+	assert_int_equal(reconcile_counts(r)->fighting, 1);
+	assert_true(reconcile_fight_over(r, &stray.key)->added);
+	/* It waits, and to hear of it again changes nothing. */
+	assert_false(notice(&stray, false));
+	assert_in_range(fight_over_stray(&stray, &now_ms, 86400000, 1000), 3000, 5000);
+	assert_int_equal(told.begun, 1);
+	assert_int_equal(told.drifted, 0);
+	/* He stops: it is removed a last time, and some time later forgotten. */
+	while ((now_ms = reconcile_due(r)) != INT64_MAX) {
+		if (reconcile_tick(r, now_ms)) {
+			observe(&stray, 1);
+			drain();
+		}
+		observe_nothing();
+	}
+	assert_int_equal(told.over, 1);
+	assert_int_equal(reconcile_counts(r)->fighting, 0);
+	assert_null(reconcile_fight_over(r, &stray.key));
+}
+
+/* What comes and goes with a peer is nobody's fight. */
+static void test_a_peer_that_comes_and_goes_is_no_fight(void **state)
+{
+	(void)state;
+	struct peer p = peer(3, "192.0.2.3");
+	struct told told = { 0 };
+	int64_t now_ms = 1000;
+
+	reconcile_listen(r, &listener, &told);
+	for (unsigned i = 0; i < 20; i++) {
+		reconcile_tick(r, now_ms++);
+		want(&owners[0], p.objects, 3);
+		drain();
+		observe(p.objects, 3);
+		want(&owners[0], NULL, 0);
+		if (i % 2)
+			observe(p.objects, 3);
+		drain();
+		observe_nothing();
+		expect_nothing();
+	}
+	assert_int_equal(told.begun, 0);
+	assert_int_equal(reconcile_counts(r)->fighting, 0);
+}
+
+/* However many somebody adds, so many are remembered, and all are removed. */
+static void test_strays_without_number_are_removed_and_not_remembered(void **state)
+{
+	(void)state;
+	static struct kernel_object strays[3000];
+	size_t remembered = 0;
+
+	reconcile_tick(r, 1000);
+	for (unsigned i = 0; i < ARRAY_LEN(strays); i++) {
+		auto_free char *mac = xasprintf("02:00:00:00:%02x:%02x", i >> 8, i & 0xff);
+
+		strays[i] = fdb(mac, "192.0.2.66");
+	}
+	for (unsigned round = 0; round < 3; round++) {
+		observe(strays, ARRAY_LEN(strays));
+		drain();
+		observe_nothing();
+	}
+	for (unsigned i = 0; i < ARRAY_LEN(strays); i++)
+		remembered += reconcile_fight_over(r, &strays[i].key) != NULL;
+	assert_int_equal(remembered, 1024);
+	reconcile_tick(r, 60000);
+	for (unsigned i = 0; i < ARRAY_LEN(strays); i++)
+		assert_null(reconcile_fight_over(r, &strays[i].key));
+	assert_true(reconcile_due(r) == INT64_MAX);
+}
+
 /* What the kernel would not replace is dropped first, and the outcome is looked at. */
 static void test_an_entry_with_what_we_never_write_is_remade(void **state)
 {
@@ -235,6 +339,9 @@ int main(void)
 		TEST(test_what_is_undone_again_and_again_is_put_back_later_and_later),
 		TEST(test_a_fight_is_over_when_it_has_stood),
 		TEST(test_a_fight_ends_with_who_wanted_it),
+		TEST(test_what_is_added_again_and_again_is_removed_later_and_later),
+		TEST(test_a_peer_that_comes_and_goes_is_no_fight),
+		TEST(test_strays_without_number_are_removed_and_not_remembered),
 		TEST(test_an_entry_with_what_we_never_write_is_remade),
 		TEST(test_an_element_stays_until_nobody_holds_it),
 		TEST(test_elements_go_before_all_else_and_leave_last),
