@@ -29,6 +29,25 @@ def peer_objects(host):
     return objects["route"], objects["neighbour"], fdb
 
 
+def fdb_led_elsewhere(lab, host, device, fdb):
+    """Alters one entry while the daemon is down, each way once; its start must undo it."""
+    ns = host.namespace
+    ns.ip_do(f"nexthop add id 20 via {fdb[3]} fdb")
+    ns.ip_do("nexthop add id 30 group 20 fdb")
+    for how in (f"dst {fdb[3]} port 9999", f"dst {fdb[3]} vni 77", f"dst {fdb[3]} via lo", "nhid 30"):
+        host.daemon.stop()
+        # Without an address the whole entry goes, whatever else it has.
+        ns.bridge_do(f"fdb del {fdb[2]} dev {device}")
+        ns.bridge_do(f"fdb add {fdb[2]} dev {device} {how} self permanent")
+        host.daemon.start()
+        host.daemon.wait_ok()
+        lab.wait_equal(2, [host])
+        shown = [f for f in ns.bridge("fdb", "show", "dev", device) if f["mac"] == fdb[2]]
+        assert [[f.get(word) for word in ("dst", "port", "vni", "via", "nhid")] for f in shown] == [
+            [fdb[3], None, None, None, None]
+        ], (how, shown)
+
+
 def heals(lab, host):
     """Waits until the kernel is the store's again; fails after HEAL_S, a little more on a loaded machine."""
     start = time.monotonic()
@@ -199,6 +218,12 @@ def test_an_fdb_entry_that_leads_elsewhere_too(lab, victim, fabric3, how):
         ], shown
         c1.namespace.run(*ping)
     h1.daemon.wait_ok(3)
+
+
+def test_an_fdb_entry_that_was_led_elsewhere_while_the_daemon_was_down(lab, victim):
+    """No notification tells of it, and its address is right: what it has besides is looked at."""
+    _, _, fdb = peer_objects(victim)
+    fdb_led_elsewhere(lab, victim, "flannel.1", fdb)
 
 
 def test_a_route_that_stands_before_ours_is_named(lab, victim):

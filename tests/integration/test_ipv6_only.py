@@ -8,6 +8,7 @@ import pytest
 
 from etcd import PREFIX
 from netns import wait_for
+from test_healing import fdb_led_elsewhere
 
 ONLY6 = {"EnableIPv4": False, "EnableIPv6": True, "IPv6Network": "fd10:5::/48", "Backend": {"Type": "vxlan"}}
 
@@ -103,3 +104,9 @@ def test_a_route_that_stands_before_ours_is_named(lab, only6, metric, when):
     ns.ip_do(f"-6 route del {peer} dev br9 proto static metric {metric}")
     daemon.wait_ok(5)
     lab.wait_equal(5, [h1])
+
+
+def test_an_fdb_entry_that_was_led_elsewhere_while_the_daemon_was_down(lab, only6):
+    h1 = only6[0]
+    lab.wait_equal()
+    fdb_led_elsewhere(lab, h1, "flannel-v6.1", next(o for o in sorted(h1.objects()) if o[0] == "fdb"))
