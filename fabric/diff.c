@@ -40,13 +40,8 @@ int fabric_diff(struct fabric *f, fabric_difference_fn *visit, void *arg, struct
 		rc = apply_observe(f->reconcile, &f->kernel, fabric_readable_kinds(f), e);
 	if (rc == 0)
 		reconcile_difference_visit(f->reconcile, show_difference, &d);
-	for (size_t i = 0; rc == 0 && i < f->shadows_len; i++) {
-		char object[KERNEL_OBJECT_TEXT];
-
-		if (f->shadows[i].told)
-			visit(arg, "shadowed", "route",
-			      kernel_object_format(&f->shadows[i].taken, object));
-	}
+	if (rc == 0)
+		fabric_visit_shadows(f, visit, arg);
 	fabric_want_work(f, 0);
 	return rc;
 }

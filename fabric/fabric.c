@@ -342,9 +342,7 @@ static void on_object(void *arg, const struct kernel_object *object, bool gone, 
 		fabric_container_object(f, object);
 	if (concerns_underlay(f, object))
 		want_underlay(f);
-	if (!gone)
-		fabric_suspect(f, object);
-	fabric_suspect_again(f, object);
+	fabric_suspect(f, object, gone);
 	fabric_notice(f, object, gone, port_id);
 }
 
@@ -417,7 +415,7 @@ void fabric_free(struct fabric *f)
 	event_free(f->slow);
 	event_free(f->underlay);
 	fabric_free_containers(f);
-	free(f->shadows);
+	fabric_forget_shadows(f);
 	reconcile_free(f->reconcile);
 	fabric_drop_backend(f);
 	if (f->change_event)

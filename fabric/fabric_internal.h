@@ -31,14 +31,6 @@ struct fabric_log_budget {
 	int64_t refill_ms;
 };
 
-/* A route of ours that another one may stand before. */
-struct fabric_shadow {
-	struct kernel_object route;
-	struct kernel_object taken; /* the one that packets take, if told */
-	bool asked;                 /* since something about it changed */
-	bool told;                  /* one does, and the log says so */
-};
-
 struct container_device;
 struct link_info;
 
@@ -90,12 +82,10 @@ struct fabric {
 	struct fabric_log_budget drift_log;
 	struct fabric_log_budget fight_log;
 	struct fabric_log_budget shadow_log;
-	uint64_t shadow_writes; /* of ours when the shadows were last asked for */
-	struct fabric_shadow *shadows;
-	size_t shadows_len;
-	size_t shadows_cap;
-	uint32_t shadow_walk;   /* place of the next route to ask about; 0: no walk is under way */
-	int64_t shadow_walk_ms; /* when the next walk begins; 0: none is due */
+	uint64_t shadow_writes;    /* of ours when the shadows were last asked for */
+	struct hash_table shadows; /* struct fabric_shadow */
+	int64_t shadow_walk_ms;    /* when all routes are to be looked at; 0: not now */
+	int64_t shadow_rest_ms;    /* not before this */
 	struct container_device **containers;
 	size_t containers_len;
 	size_t containers_cap;
@@ -139,15 +129,17 @@ bool fabric_is_container(const struct fabric *f, const struct reconcile_owner *o
 void fabric_free_containers(struct fabric *f);
 
 /* shadow.c */
-/* A route was noticed, or is gone: it may stand before one of ours, or have stood. */
-void fabric_suspect(struct fabric *f, const struct kernel_object *o);
-void fabric_suspect_again(struct fabric *f, const struct kernel_object *o);
-/* Asks the kernel about those of which it is not known, and about the next of all routes. */
+/* A notification told of this object. */
+void fabric_suspect(struct fabric *f, const struct kernel_object *o, bool gone);
+/* Asks the kernel about what is suspected, and looks at all routes if that is due. */
 void fabric_look_for_shadows(struct fabric *f);
-/* All routes are to be asked about after this time, a part of them in each turn. */
+/* All routes are to be looked at after this time; later if that costs much here. */
 void fabric_walk_shadows(struct fabric *f, int64_t delay_ms);
 /* How many there are, without those that are only suspected, and one of them; "" if there is none. */
 size_t fabric_describe_shadows(const struct fabric *f, char *buf, size_t size);
+/* As part of a difference. */
+void fabric_visit_shadows(const struct fabric *f, fabric_difference_fn *visit, void *arg);
+void fabric_forget_shadows(struct fabric *f);
 
 /* drift.c */
 /* Whether this may still be said by name; what may not is counted. */

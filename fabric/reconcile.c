@@ -502,33 +502,25 @@ void reconcile_wanted_visit(const struct reconcile *r, unsigned kind,
 	}
 }
 
-bool reconcile_wanted_route(const struct reconcile *r, const struct kernel_object *o,
+bool reconcile_route_around(const struct reconcile *r, const struct kernel_object *o,
 			    struct kernel_object *ret)
 {
+	/* Of two routes to one destination the one with the lower metric is taken. */
+	uint32_t metric = o->key.family == AF_INET6 ? KERNEL_ROUTE_METRIC_V6 : 0;
+	unsigned len = o->key.metric <= metric ? o->key.len + 1u : o->key.len;
+	struct ip_net net = { kernel_object_dst(o), 0 };
 	struct kernel_key key = o->key;
-	uint32_t id = entries_find(&r->entries, &key);
+	uint32_t id = 0;
 
-	/* IPv6 routes of ours have a metric that others may be below. */
-	if (!id && key.family == AF_INET6 && key.metric < KERNEL_ROUTE_METRIC_V6) {
-		key.metric = KERNEL_ROUTE_METRIC_V6;
+	for (key.metric = metric; !id && len-- > 0;) {
+		net.len = (uint8_t)len;
+		net = ip_net_masked(&net);
+		key.len = net.len;
+		memcpy(key.dst, net.addr.b, sizeof(key.dst));
 		id = entries_find(&r->entries, &key);
+		id = id && at(r, id)->owner ? id : 0;
 	}
-	if (!id || !at(r, id)->owner)
-		return false;
-	*ret = at(r, id)->object;
-	return true;
-}
-
-uint32_t reconcile_next_route(const struct reconcile *r, uint32_t place, struct kernel_object *ret)
-{
-	for (uint32_t id = MAX(place, 1u); id < r->entries.len; id++) {
-		const struct entry *entry = at(r, id);
-
-		if (entry->used && !entry->holder && entry->owner &&
-		    kernel_is_route(&entry->object)) {
-			*ret = entry->object;
-			return id + 1;
-		}
-	}
-	return 0;
+	if (id)
+		*ret = at(r, id)->object;
+	return id > 0;
 }

@@ -158,13 +158,10 @@ void reconcile_fights_visit(const struct reconcile *r,
 					  const struct fight *fight),
 			    void *arg);
 
-/* The wanted route with the destination of this one, if it would come after it or beside it. */
-bool reconcile_wanted_route(const struct reconcile *r, const struct kernel_object *o,
+/* The wanted route to the destination of this one, or to the smallest that contains it. Only if the
+ * kernel may take this one instead. */
+bool reconcile_route_around(const struct reconcile *r, const struct kernel_object *o,
 			    struct kernel_object *ret);
-
-/* The first wanted route at `place` (0: the first of all) or behind it. Returns the place behind
- * that; 0: there is none. */
-uint32_t reconcile_next_route(const struct reconcile *r, uint32_t place, struct kernel_object *ret);
 
 /* Shows all wanted objects of a kind. */
 void reconcile_wanted_visit(const struct reconcile *r, unsigned kind,

@@ -1,61 +1,130 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Routes of others that take a peer's packets: the same destination before ours (ip route prepend),
- * a lower metric, a longer prefix. Not ours to delete, but named.
+ * a lower metric, a longer prefix inside it. Not ours to delete, but named.
  *
- * No dump of ours shows them, and hosts may have a hundred thousand routes, so the kernel is asked
- * which route it takes: for all that is wanted after the first settle and on the slow timer, a part
- * in each turn, and at once where a notification raises the suspicion. Those found are asked for
- * again when something about them changes.
+ *     a foreign route, shown by a notification or by the walk over all routes
+ *       -> the wanted route around it      reconcile_route_around(); most have none
+ *       -> suspicion, one for each of ours
+ *       -> the kernel is asked what it takes, and again when something about either changes
+ *
+ * The walk is for what no notification told of: after the first settle and on the slow timer. A host
+ * may have a hundred thousand routes, so it rests in proportion to what it cost.
  */
 #include "fabric/fabric_internal.h"
 #include "kernel/underlay.h"
 #include "lib/clock.h"
 #include "lib/log.h"
 
-#define ROUTES_PER_TURN 1024 /* about 3 ms */
+#define WALK_MIN_MS      1000
+#define WALK_COST_FACTOR 200 /* so many times as long as a walk took no other one begins */
 
-static bool same_destination(const struct kernel_object *a, const struct kernel_object *b)
+/* A route of ours that another one may stand before. */
+struct fabric_shadow {
+	struct kernel_object route;
+	struct kernel_object taken; /* the one that packets take, if told */
+	struct ip_net at;           /* the destination that is asked about, by its first address */
+	bool asked;                 /* since something about it changed */
+	bool told;                  /* one does, and the log says so */
+	struct hash_link link;
+};
+
+static uint64_t hash_of(const struct hash_link *link)
 {
-	return a->key.family == b->key.family && a->key.len == b->key.len &&
-	       memcmp(a->key.dst, b->key.dst, sizeof(a->key.dst)) == 0;
+	const struct fabric_shadow *s = CONTAINER_OF(link, struct fabric_shadow, link);
+
+	return hash_bytes(&s->route.key, sizeof(s->route.key));
 }
 
-static struct fabric_shadow *find(struct fabric *f, const struct kernel_object *o)
+static struct fabric_shadow *next(const struct fabric *f, const struct fabric_shadow *s)
 {
-	for (size_t i = 0; i < f->shadows_len; i++) {
-		struct fabric_shadow *s = &f->shadows[i];
+	struct hash_link *link = hash_table_next(&f->shadows, s ? &s->link : NULL, hash_of);
 
-		if (same_destination(&s->route, o) || (s->told && same_destination(&s->taken, o)))
+	return link ? CONTAINER_OF(link, struct fabric_shadow, link) : NULL;
+}
+
+static struct fabric_shadow *find(const struct fabric *f, const struct kernel_object *route)
+{
+	struct hash_link *link =
+		hash_table_first(&f->shadows, hash_bytes(&route->key, sizeof(route->key)));
+
+	for (; link; link = link->next) {
+		struct fabric_shadow *s = CONTAINER_OF(link, struct fabric_shadow, link);
+
+		if (memcmp(&s->route.key, &route->key, sizeof(route->key)) == 0)
 			return s;
 	}
 	return NULL;
 }
 
-static void add(struct fabric *f, const struct kernel_object *route)
+static void forget(struct fabric *f, struct fabric_shadow *s)
 {
-	GROW(f->shadows, f->shadows_len, f->shadows_cap);
-	f->shadows[f->shadows_len++] = (struct fabric_shadow){ .route = *route };
+	hash_table_remove(&f->shadows, &s->link, hash_of);
+	free(s);
 }
 
-void fabric_suspect(struct fabric *f, const struct kernel_object *o)
+static struct ip_net destination(const struct kernel_object *o)
 {
-	struct kernel_object route;
+	return (struct ip_net){ kernel_object_dst(o), o->key.len };
+}
 
-	if (!kernel_is_route(o) || kernel_object_is_ours(&f->kernel.marks, o) ||
-	    !reconcile_wanted_route(f->reconcile, o, &route) || find(f, o))
+static void suspect(struct fabric *f, const struct kernel_object *route, const struct ip_net *at)
+{
+	struct fabric_shadow *s = find(f, route);
+
+	if (!s) {
+		s = xcalloc(1, sizeof(*s));
+		s->route = *route;
+		hash_table_add(&f->shadows, &s->link, hash_of);
+	} else if (s->told || at->len <= s->at.len) {
 		return;
-	add(f, &route);
-	fabric_want_work(f, 0);
+	}
+	/* A longer one certainly takes packets, one beside ours perhaps. */
+	s->at = *at;
+	s->asked = false;
 }
 
-void fabric_suspect_again(struct fabric *f, const struct kernel_object *o)
+static bool is_foreign(const struct fabric *f, const struct kernel_object *o)
 {
-	struct fabric_shadow *s = kernel_is_route(o) ? find(f, o) : NULL;
+	return kernel_is_route(o) && !kernel_object_is_ours(&f->kernel.marks, o);
+}
 
+/* Spares nearly all routes of a host that has many the search. */
+static bool is_in_network(const struct fabric *f, const struct kernel_object *o)
+{
+	const struct ip_net *networks = f->kernel.marks.networks;
+	struct ip_net dst = destination(o);
+
+	for (size_t i = 0; i < ARRAY_LEN(f->kernel.marks.networks); i++) {
+		if (ip_net_is_set(&networks[i]) && ip_net_contains_net(&networks[i], &dst))
+			return true;
+	}
+	return false;
+}
+
+/* Ours that this foreign route may stand before. Those without a way are for our own subnet, where
+ * others' are welcome. */
+static bool route_behind(const struct fabric *f, const struct kernel_object *o,
+			 struct kernel_object *ret)
+{
+	return is_foreign(f, o) && is_in_network(f, o) &&
+	       reconcile_route_around(f->reconcile, o, ret) && ret->value.ifindex;
+}
+
+void fabric_suspect(struct fabric *f, const struct kernel_object *o, bool gone)
+{
+	struct ip_net at = destination(o);
+	struct kernel_object route;
+	struct fabric_shadow *s;
+
+	if (!route_behind(f, o, &route))
+		return;
+	s = find(f, &route);
 	if (s)
 		s->asked = false;
-	if (s)
+	if (!gone)
+		suspect(f, &route, &at);
+	if (s || !gone)
 		fabric_want_work(f, 0);
 }
 
@@ -63,109 +132,138 @@ void fabric_suspect_again(struct fabric *f, const struct kernel_object *o)
 static bool stands_before(const struct fabric *f, const struct kernel_object *taken,
 			  const struct kernel_object *route)
 {
-	return kernel_is_route(taken) && taken->key.len >= route->key.len &&
-	       !kernel_object_is_ours(&f->kernel.marks, taken);
+	return is_foreign(f, taken) && taken->key.len >= route->key.len;
 }
 
-/* What the kernel takes now. False if it is no shadow any more. */
-static bool judge(struct fabric *f, struct fabric_shadow *s, const struct kernel_object *taken)
+static void end(struct fabric *f, struct fabric_shadow *s)
+{
+	char text[KERNEL_OBJECT_TEXT];
+
+	if (s->told) {
+		if (fabric_may_name(&f->shadow_log))
+			log_info("route-unshadowed", "%s takes its packets again",
+				 kernel_object_format(&s->route, text));
+		/* Of several longer ones one is remembered. */
+		if (s->taken.key.len > s->route.key.len)
+			fabric_walk_shadows(f, WALK_MIN_MS);
+	}
+	forget(f, s);
+}
+
+/* What the kernel takes now. */
+static void judge(struct fabric *f, struct fabric_shadow *s, const struct kernel_object *taken)
 {
 	char text[KERNEL_OBJECT_TEXT];
 	char by[KERNEL_OBJECT_TEXT];
 
 	s->asked = true;
-	if (!reconcile_wanted_route(f->reconcile, &s->route, &s->route) ||
-	    !stands_before(f, taken, &s->route)) {
-		if (s->told && fabric_may_name(&f->shadow_log))
-			log_info("route-unshadowed", "%s takes its packets again",
-				 kernel_object_format(&s->route, text));
-		return false;
+	if (!stands_before(f, taken, &s->route)) {
+		end(f, s);
+		return;
 	}
 	if (!s->told && fabric_may_name(&f->shadow_log))
 		log_warn("route-shadowed", "%s takes the packets of %s",
 			 kernel_object_format(taken, by), kernel_object_format(&s->route, text));
 	s->told = true;
 	s->taken = *taken;
-	return true;
+}
+
+/* While the kernel does not answer what was found stands. */
+static void ask(struct fabric *f, struct fabric_shadow **asked, size_t len)
+{
+	struct kernel_object taken[UNDERLAY_MATCHES_MAX];
+	struct ip_addr dsts[UNDERLAY_MATCHES_MAX];
+
+	for (size_t i = 0; i < len; i++)
+		dsts[i] = asked[i]->at.addr;
+	if (len == 0 || underlay_match_routes(f->nl, dsts, len, taken, NULL) < 0)
+		return;
+	for (size_t i = 0; i < len; i++)
+		judge(f, asked[i], &taken[i]);
+}
+
+static bool is_wanted(const struct fabric *f, const struct kernel_object *route)
+{
+	struct kernel_object now;
+
+	return reconcile_route_around(f->reconcile, route, &now) &&
+	       memcmp(&now.key, &route->key, sizeof(now.key)) == 0;
 }
 
 static void ask_again(struct fabric *f)
 {
-	for (size_t i = f->shadows_len; i-- > 0;) {
-		struct fabric_shadow *s = &f->shadows[i];
-		struct ip_addr dst = kernel_object_dst(&s->route);
-		struct kernel_object taken;
-
-		/* While the kernel does not answer what was found stands. */
-		if (!s->asked && underlay_match_routes(f->nl, &dst, 1, &taken, NULL) == 0 &&
-		    !judge(f, s, &taken))
-			*s = f->shadows[--f->shadows_len];
-	}
-}
-
-/* Some of the routes. False if the kernel does not answer. */
-static bool ask_some(struct fabric *f)
-{
-	struct kernel_object routes[UNDERLAY_MATCHES_MAX];
-	struct kernel_object taken[UNDERLAY_MATCHES_MAX];
-	struct ip_addr dsts[UNDERLAY_MATCHES_MAX];
+	struct fabric_shadow *asked[UNDERLAY_MATCHES_MAX];
+	struct fabric_shadow *following;
 	size_t len = 0;
 
-	while (len < UNDERLAY_MATCHES_MAX && f->shadow_walk) {
-		f->shadow_walk = reconcile_next_route(f->reconcile, f->shadow_walk, &routes[len]);
-		/* Those without a way are for our own subnet, where others' are welcome. */
-		if (f->shadow_walk && routes[len].value.ifindex) {
-			dsts[len] = kernel_object_dst(&routes[len]);
-			len++;
+	for (struct fabric_shadow *s = next(f, NULL); s; s = following) {
+		following = next(f, s);
+		if (s->asked)
+			continue;
+		if (!is_wanted(f, &s->route)) {
+			end(f, s);
+			continue;
+		}
+		asked[len++] = s;
+		if (len == ARRAY_LEN(asked)) {
+			ask(f, asked, len);
+			len = 0;
 		}
 	}
-	if (underlay_match_routes(f->nl, dsts, len, taken, NULL) < 0)
-		return false;
-	for (size_t i = 0; i < len; i++) {
-		if (stands_before(f, &taken[i], &routes[i]) && !find(f, &routes[i]))
-			add(f, &routes[i]);
-	}
-	return true;
+	ask(f, asked, len);
+}
+
+static void on_route(void *arg, const struct kernel_object *o)
+{
+	struct fabric *f = arg;
+	struct ip_net at = destination(o);
+	struct kernel_object route;
+
+	if (route_behind(f, o, &route))
+		suspect(f, &route, &at);
 }
 
 static void ask_all_again(struct fabric *f)
 {
 	f->shadow_writes = netlink_counts(f->nl)->writes;
-	for (size_t i = 0; i < f->shadows_len; i++)
-		f->shadows[i].asked = false;
+	for (struct fabric_shadow *s = next(f, NULL); s; s = next(f, s))
+		s->asked = false;
 }
 
-static void begin_walk(struct fabric *f)
+static void walk(struct fabric *f)
 {
-	f->shadow_walk_ms = 0;
-	f->shadow_walk = 1;
+	static const int families[] = { AF_INET, AF_INET6 };
+	int64_t begin_ms = clock_boot_ms();
+	int64_t end_ms;
+
 	ask_all_again(f);
+	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
+		/* What the kernel does not show now the next walk finds. */
+		if (ip_net_is_set(&f->kernel.marks.networks[i]))
+			(void)!underlay_routes_visit(f->nl, families[i], 0, on_route, f, NULL);
+	}
+	end_ms = clock_boot_ms();
+	f->shadow_walk_ms = 0;
+	f->shadow_rest_ms = end_ms + (end_ms - begin_ms) * WALK_COST_FACTOR;
 }
 
 void fabric_look_for_shadows(struct fabric *f)
 {
-	int64_t left_ms = f->shadow_walk_ms ? f->shadow_walk_ms - clock_boot_ms() : INT64_MAX;
+	int64_t now_ms = clock_boot_ms();
 
-	if (left_ms <= 0)
-		begin_walk(f);
+	if (f->shadow_walk_ms && now_ms >= f->shadow_walk_ms)
+		walk(f);
 	/* Nothing notifies us of what we write ourselves, and that may have ended one. */
 	if (netlink_counts(f->nl)->writes != f->shadow_writes)
 		ask_all_again(f);
-	for (size_t asked = 0; f->shadow_walk && asked < ROUTES_PER_TURN;
-	     asked += UNDERLAY_MATCHES_MAX) {
-		if (!ask_some(f))
-			f->shadow_walk = 0;
-	}
 	ask_again(f);
-	if (f->shadow_walk)
-		fabric_want_work(f, 1);
-	else if (f->shadow_walk_ms)
-		fabric_want_work(f, left_ms);
+	if (f->shadow_walk_ms)
+		fabric_want_work(f, f->shadow_walk_ms - now_ms);
 }
 
 void fabric_walk_shadows(struct fabric *f, int64_t delay_ms)
 {
-	f->shadow_walk_ms = clock_boot_ms() + delay_ms;
+	f->shadow_walk_ms = MAX(clock_boot_ms() + delay_ms, f->shadow_rest_ms);
 }
 
 size_t fabric_describe_shadows(const struct fabric *f, char *buf, size_t size)
@@ -175,13 +273,29 @@ size_t fabric_describe_shadows(const struct fabric *f, char *buf, size_t size)
 	size_t told = 0;
 
 	buf[0] = '\0';
-	for (size_t i = 0; i < f->shadows_len; i++) {
-		const struct fabric_shadow *s = &f->shadows[i];
-
+	for (const struct fabric_shadow *s = next(f, NULL); s; s = next(f, s)) {
 		if (s->told && told++ == 0)
 			snprintf(buf, size, "%s, which is not ours, takes the packets of %s",
 				 kernel_object_format(&s->taken, by),
 				 kernel_object_format(&s->route, text));
 	}
 	return told;
+}
+
+void fabric_visit_shadows(const struct fabric *f, fabric_difference_fn *visit, void *arg)
+{
+	char text[KERNEL_OBJECT_TEXT];
+
+	for (const struct fabric_shadow *s = next(f, NULL); s; s = next(f, s)) {
+		if (s->told)
+			visit(arg, "shadowed", "route", kernel_object_format(&s->taken, text));
+	}
+}
+
+void fabric_forget_shadows(struct fabric *f)
+{
+	struct fabric_shadow *s;
+
+	while ((s = next(f, NULL)))
+		forget(f, s);
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Vandalism: whatever another program does to the fabric's kernel objects is undone within a second."""
 
+import ipaddress
 import signal
 import time
 
@@ -27,6 +28,25 @@ def peer_objects(host):
     mac = objects["neighbour"][3]
     fdb = next(o for o in host.objects() if o[0] == "fdb" and o[2] == mac)
     return objects["route"], objects["neighbour"], fdb
+
+
+def check_longer_prefixes(host, subnet, when):
+    ns, daemon = host.namespace, host.daemon
+    one, other = list(ipaddress.ip_network(subnet).subnets(2))[1:4:2]
+    ns.ip_do("link add br9 type bridge")
+    ns.ip_do("link set br9 up")
+    if when == "down":
+        daemon.stop()
+    for longer in (one, other):
+        ns.ip_do(f"route add {longer} dev br9 proto static")
+    if when == "down":
+        daemon.start()
+    for left in ((one, other), (other,)):
+        wait_for(lambda left=left: any(str(longer) in shadow_problem(host) for longer in left), 5, "the route to be named")
+        assert subnet in shadow_problem(host)
+        ns.ip_do(f"route del {left[0]} dev br9 proto static")
+    # Both are gone.
+    daemon.wait_ok(5)
 
 
 def fdb_led_elsewhere(lab, host, device, fdb):
@@ -276,18 +296,10 @@ def test_a_route_that_stood_before_ours_while_the_daemon_was_down_is_named(lab, 
     lab.wait_equal(2, [victim])
 
 
-def test_a_longer_prefix_within_a_peers_subnet_is_named(victim):
-    ns = victim.namespace
-    route, _, _ = peer_objects(victim)
-    longer = route[2].replace("/24", "/25")
-    ns.ip_do("link add br9 type bridge")
-    ns.ip_do("link set br9 up")
-    victim.daemon.stop()
-    ns.ip_do(f"route add {longer} dev br9 proto static")
-    victim.daemon.start()
-    wait_for(lambda: longer in shadow_problem(victim), 5, "the route to be named")
-    ns.ip_do(f"route del {longer} dev br9 proto static")
-    victim.daemon.wait_ok(2)
+@pytest.mark.parametrize("when", ["running", "down"])
+def test_a_longer_prefix_within_a_peers_subnet_is_named(victim, when):
+    """Wherever in it, and after the end of one the next one."""
+    check_longer_prefixes(victim, peer_objects(victim)[0][2], when)
 
 
 def test_what_is_refused_waits_for_its_time(lab, victim):

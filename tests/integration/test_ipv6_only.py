@@ -8,7 +8,7 @@ import pytest
 
 from etcd import PREFIX
 from netns import wait_for
-from test_healing import fdb_led_elsewhere
+from test_healing import check_longer_prefixes, fdb_led_elsewhere
 
 ONLY6 = {"EnableIPv4": False, "EnableIPv6": True, "IPv6Network": "fd10:5::/48", "Backend": {"Type": "vxlan"}}
 
@@ -110,3 +110,9 @@ def test_an_fdb_entry_that_was_led_elsewhere_while_the_daemon_was_down(lab, only
     h1 = only6[0]
     lab.wait_equal()
     fdb_led_elsewhere(lab, h1, "flannel-v6.1", next(o for o in sorted(h1.objects()) if o[0] == "fdb"))
+
+
+@pytest.mark.parametrize("when", ["running", "down"])
+def test_a_longer_prefix_within_a_peers_subnet_is_named(lab, only6, when):
+    lab.wait_equal()
+    check_longer_prefixes(only6[0], next(o[2] for o in sorted(only6[0].objects()) if o[0] == "route"), when)
