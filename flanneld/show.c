@@ -60,6 +60,8 @@ void show_judge(struct daemon *d, struct daemon_view *v)
 	rules_view(d->rules, &v->rules);
 	in.twin = manager_describe_twin(d->manager, twin_text);
 	reported.len = 0;
+	if (d->calls.store->ops->problems)
+		d->calls.store->ops->problems(d->calls.store, &reported);
 	subnet_file_problems(d->subnet_file, &reported);
 	fabric_problems(d->fabric, &reported);
 	for (size_t i = 0; i < ARRAY_LEN(d->external.note); i++) {

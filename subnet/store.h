@@ -13,6 +13,7 @@
 #ifndef SUBNET_STORE_H
 #define SUBNET_STORE_H
 
+#include "lib/problem.h"
 #include "subnet/lease.h"
 
 /* So many leases are used; a list of more is an error, and what is told beyond is set aside. */
@@ -111,6 +112,8 @@ struct store_ops {
 	void (*watch_stop)(struct store_watch *w);
 	/* Fills a JSON object with what an operator wants to know: endpoints, states, counts. */
 	void (*describe)(struct store *s, void *json_object);
+	/* Adds what is wrong with it beyond what its answers say; NULL: nothing ever is. */
+	void (*problems)(struct store *s, struct problem_list *list);
 	void (*free)(struct store *s);
 };
 

@@ -10,13 +10,21 @@
 /* Of one message of a stream, or what comes of several at once. */
 #define DELIVERY_MAX_SIZE ((size_t)64 << 20)
 
+#define NO_GATEWAY                                                                                 \
+	"has no JSON gateway; start that etcd with --enable-grpc-gateway=true (if it has a "       \
+	"--config-file: \"enable-grpc-gateway: true\" there), and name members' client ports, "    \
+	"not a "                                                                                   \
+	"grpc-proxy"
+
 /* The gateway's prefix by server version: 3.4 and later, 3.3, 3.2. */
 static const char *const api_prefixes[] = { "/v3", "/v3beta", "/v3alpha" };
 
 struct endpoint {
 	char *url; /* scheme://host:port */
+	size_t api_prefix;
+	bool no_gateway; /* as it answered last */
 	uint64_t errors;
-	char last_error[160];
+	char last_error[300];
 };
 
 struct etcd_client {
@@ -24,7 +32,6 @@ struct etcd_client {
 	struct endpoint endpoints[ETCD_ENDPOINTS_MAX];
 	size_t endpoints_len;
 	size_t current;
-	size_t api_prefix;
 	struct http_tls tls;
 	char *ca_file;
 	char *cert_file;
@@ -252,17 +259,38 @@ void etcd_client_describe(const struct etcd_client *c, json_t *object)
 	json_object_set_new(object, "endpoints", list);
 }
 
-static void note_failure(struct etcd_client *c, const char *url, const char *text)
+void etcd_client_problems(const struct etcd_client *c, struct problem_list *list)
+{
+	size_t without = 0;
+
+	for (size_t i = 0; i < c->endpoints_len; i++)
+		without += c->endpoints[i].no_gateway;
+	/* Where nobody has one no request succeeds, and each says why. */
+	for (size_t i = 0; i < c->endpoints_len && without < c->endpoints_len; i++) {
+		if (c->endpoints[i].no_gateway)
+			problem_add(list, PROBLEM_WARNING, "store-endpoint",
+				    "%s: %s; the other endpoints are asked in its place",
+				    c->endpoints[i].url, NO_GATEWAY);
+	}
+}
+
+static void ignore_result(void *arg UNUSED, const struct etcd_result *result UNUSED)
+{
+}
+
+void etcd_client_recheck(struct etcd_client *c)
 {
 	for (size_t i = 0; i < c->endpoints_len; i++) {
-		struct endpoint *ep = &c->endpoints[i];
-
-		if (strcmp(ep->url, url) == 0) {
-			ep->errors++;
-			snprintf(ep->last_error, sizeof(ep->last_error), "%.*s",
-				 (int)sizeof(ep->last_error) - 1, text);
-		}
+		if (c->endpoints[i].no_gateway)
+			etcd_client_call_at(c, i, "maintenance/status", "{}", ignore_result, NULL);
 	}
+}
+
+static void note_failure(struct endpoint *ep, const char *text)
+{
+	ep->errors++;
+	snprintf(ep->last_error, sizeof(ep->last_error), "%.*s", (int)sizeof(ep->last_error) - 1,
+		 text);
 }
 
 /* Headers for a request; the array and the token line are the caller's. */
@@ -395,41 +423,71 @@ static bool is_about_the_token(const struct etcd_result *result)
 		 strstr(result->text, "revision of auth store is old")));
 }
 
+/* An older server, or one without a gateway: "404 page not found" in plain text. */
+static bool tries_another_prefix(struct etcd_call *call, struct etcd_result *result)
+{
+	struct endpoint *ep = &call->client->endpoints[call->endpoint];
+
+	result->reached = false;
+	if (call->api_prefix == ep->api_prefix)
+		ep->api_prefix = (ep->api_prefix + 1) % ARRAY_LEN(api_prefixes);
+	if (++call->prefixes < ARRAY_LEN(api_prefixes)) {
+		call_send(call);
+		return true;
+	}
+	return false;
+}
+
+/* Whether the server's end of the connection is gRPC's, which begins with a frame of HTTP/2. */
+static bool speaks_http2_only(const struct http_reply *http)
+{
+	return http->code &&
+	       (strstr(http->error, "HTTP/0.9") || strstr(http->error, "no application protocol"));
+}
+
+static void read_answer(const struct etcd_call *call, const struct http_reply *http,
+			struct etcd_result *result, json_t **ret_reply)
+{
+	const char *url = call->client->endpoints[call->endpoint].url;
+	char text[240] = "";
+
+	if (http->code) {
+		*result = (struct etcd_result){ .code = ETCD_UNAVAILABLE, .reached = http->sent };
+		if (http->code == -EFBIG)
+			result->code = ETCD_TOO_LARGE;
+		snprintf(result->text, sizeof(result->text), "%s: %s", url, http->error);
+		return;
+	}
+	result->reached = true;
+	result->code = etcd_decode_answer(http->status, http->body, http->body_size, ret_reply,
+					  text, sizeof(text));
+	snprintf(result->text, sizeof(result->text), "%s: %s", url, text);
+	if (result->code == ETCD_WRONG_MEMBER)
+		result->reached = false;
+}
+
 static void on_answer(void *arg, const struct http_reply *http)
 {
 	struct etcd_call *call = arg;
 	struct etcd_client *c = call->client;
-	struct etcd_result result = { .code = ETCD_UNAVAILABLE, .reached = true };
+	struct endpoint *ep = &c->endpoints[call->endpoint];
+	struct etcd_result result = { 0 };
+	bool not_found = !http->code && http->status == 404;
 	auto_json json_t *reply = NULL;
 
 	call->http = NULL;
-	if (http->code) {
-		result.reached = http->sent;
-		if (http->code == -EFBIG)
-			result.code = ETCD_TOO_LARGE;
-		snprintf(result.text, sizeof(result.text), "%s: %s",
-			 c->endpoints[call->endpoint].url, http->error);
-	} else {
-		char text[240] = "";
-
-		result.code = etcd_decode_answer(http->status, http->body, http->body_size, &reply,
-						 text, sizeof(text));
-		snprintf(result.text, sizeof(result.text), "%s: %s",
-			 c->endpoints[call->endpoint].url, text);
-	}
+	read_answer(call, http, &result, &reply);
 	result.reply = reply;
-	if (result.code == ETCD_WRONG_MEMBER)
+	not_found &= result.code == ETCD_NOT_GRPC;
+	if (not_found && tries_another_prefix(call, &result))
+		return;
+	if (not_found || speaks_http2_only(http)) {
+		result.code = ETCD_NO_GATEWAY;
 		result.reached = false;
-	/* An older server: "404 page not found" in plain text. */
-	if (result.code == ETCD_NOT_GRPC && http->status == 404) {
-		result.reached = false;
-		if (call->api_prefix == c->api_prefix)
-			c->api_prefix = (c->api_prefix + 1) % ARRAY_LEN(api_prefixes);
-		if (++call->prefixes < ARRAY_LEN(api_prefixes)) {
-			call_send(call);
-			return;
-		}
+		snprintf(result.text, sizeof(result.text), "%s: %s", ep->url, NO_GATEWAY);
 	}
+	if (result.code == ETCD_NO_GATEWAY || !http->code)
+		ep->no_gateway = result.code == ETCD_NO_GATEWAY;
 	if (is_about_the_token(&result) && c->username && !call->logged_in_again &&
 	    !call->is_login) {
 		call->logged_in_again = true;
@@ -439,8 +497,7 @@ static void on_answer(void *arg, const struct http_reply *http)
 		return;
 	}
 	if (result.code != ETCD_OK)
-		note_failure(c, c->endpoints[call->endpoint].url,
-			     http->code ? http->error : result.text);
+		note_failure(ep, http->code ? http->error : result.text);
 	if (etcd_code_is_transient(result.code) && result.code != ETCD_TOO_LARGE)
 		etcd_client_leave(c, call->endpoint);
 	if (worth_another_endpoint(call, &result)) {
@@ -456,8 +513,9 @@ static void call_send(struct etcd_call *call)
 {
 	struct etcd_client *c = call->client;
 	size_t endpoint = call->pinned ? call->endpoint : c->current;
-	auto_free char *url = xasprintf("%s%s/%s", c->endpoints[endpoint].url,
-					api_prefixes[c->api_prefix], call->path);
+	auto_free char *url =
+		xasprintf("%s%s/%s", c->endpoints[endpoint].url,
+			  api_prefixes[c->endpoints[endpoint].api_prefix], call->path);
 	struct headers headers;
 	struct http_request request = {
 		.url = url,
@@ -475,7 +533,7 @@ static void call_send(struct etcd_call *call)
 
 	headers_init(&headers, c);
 	call->endpoint = endpoint;
-	call->api_prefix = c->api_prefix;
+	call->api_prefix = c->endpoints[endpoint].api_prefix;
 	call->http = http_call_start(c->http, &request);
 	free(headers.token_line);
 }
@@ -512,7 +570,7 @@ struct http_call *etcd_client_stream(struct etcd_client *c, const char *path, co
 				     void *arg, size_t *ret_endpoint)
 {
 	auto_free char *url = xasprintf("%s%s/%s", etcd_client_url(c, c->current),
-					api_prefixes[c->api_prefix], path);
+					api_prefixes[c->endpoints[c->current].api_prefix], path);
 	struct headers headers;
 	struct http_request request = {
 		.url = url,

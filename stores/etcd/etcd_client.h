@@ -12,6 +12,7 @@
 
 #include "lib/http.h"
 #include "lib/json.h"
+#include "lib/problem.h"
 #include "stores/etcd/etcd_codec.h"
 #include "stores/etcd/etcd_options.h"
 
@@ -27,7 +28,7 @@ struct etcd_result {
 	int code;            /* ETCD_OK, a gRPC code, ETCD_NOT_GRPC */
 	bool reached;        /* false: nobody acted on the request, so nothing can have happened */
 	const json_t *reply; /* if OK; borrowed */
-	char text[300];      /* otherwise */
+	char text[400];      /* otherwise */
 };
 
 typedef void etcd_call_fn(void *arg, const struct etcd_result *result);
@@ -63,6 +64,10 @@ void etcd_client_leave(struct etcd_client *c, size_t endpoint);
 void etcd_client_forget_token(struct etcd_client *c);
 bool etcd_client_needs_login(const struct etcd_client *c);
 const char *etcd_client_url(const struct etcd_client *c, size_t endpoint);
+/* "store-endpoint" if some endpoints have no JSON gateway and others are asked in their place. */
+void etcd_client_problems(const struct etcd_client *c, struct problem_list *list);
+/* Asks those again, now and then, since nobody else does; whoever has been given a gateway is known then. */
+void etcd_client_recheck(struct etcd_client *c);
 /* {"endpoints":[{"url":...,"current":true,"errors":n,"last_error":...}], ...} */
 void etcd_client_describe(const struct etcd_client *c, json_t *object);
 

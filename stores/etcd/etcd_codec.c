@@ -29,6 +29,7 @@ bool etcd_code_is_transient(int code)
 	case ETCD_NOT_GRPC:
 	case ETCD_WRONG_MEMBER:
 	case ETCD_TOO_LARGE:
+	case ETCD_NO_GATEWAY:
 		return true;
 	}
 	return false;

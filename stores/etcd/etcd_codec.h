@@ -37,6 +37,8 @@ enum etcd_code {
 	ETCD_WRONG_MEMBER = -2,
 	/* More came than is taken; the beginning says nothing. */
 	ETCD_TOO_LARGE = -3,
+	/* An etcd, or something like one, that speaks gRPC alone. Nothing was done. */
+	ETCD_NO_GATEWAY = -4,
 };
 
 /* Whether it is about the server's state, not about the request: another server or another time may

@@ -432,6 +432,11 @@ static void etcd_describe(struct store *store, void *json_object)
 	etcd_client_describe(s->client, json_object);
 }
 
+static void etcd_problems(struct store *store, struct problem_list *list)
+{
+	etcd_client_problems(etcd_store_of(store)->client, list);
+}
+
 static void etcd_free(struct store *store)
 {
 	struct etcd_store *s = etcd_store_of(store);
@@ -452,6 +457,7 @@ static const struct store_ops etcd_ops = {
 	.watch = etcd_watch_start,
 	.watch_stop = etcd_watch_stop,
 	.describe = etcd_describe,
+	.problems = etcd_problems,
 	.free = etcd_free,
 };
 

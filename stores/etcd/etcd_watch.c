@@ -26,6 +26,8 @@
 #include "lib/backoff.h"
 #include "lib/clock.h"
 
+#define RECHECK_TICKS 6
+
 #define WATCHES 2 /* leases and configuration */
 /* A stream that is confirmed and ends before it has lasted counts as a failure, but as no more than
  * this many in a row: it may be a new trouble each time. */
@@ -52,6 +54,7 @@ struct store_watch {
 	struct event *retry;
 	struct event *tick;
 	unsigned created; /* watches the server has confirmed on this stream */
+	unsigned ticks;
 	bool live;
 	bool ended; /* RESYNC was told */
 	struct backoff backoff;
@@ -428,6 +431,8 @@ static void on_tick(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 	/* The tick is wound when the stream is opened. */
 	if (w->live) {
 		send_probe(w);
+		if (++w->ticks % RECHECK_TICKS == 0)
+			etcd_client_recheck(store_of(w)->client);
 		return;
 	}
 	w->depth++;

@@ -130,7 +130,7 @@ def test_problems_by_name():
     states = re.search(r"manager_state_name.*?names\[\] = \{(.*?)\}", manager, re.S)[1]
     told = words(r'"([\w-]+)"', states) - {"held"}  # nothing is wrong with that one
     # Names are literals: of problem_add, or handed to it by the manager.
-    told |= words(r'(?:problem_add|add_several)\([^;"]*?"([a-z-]+)"', sources("flanneld", "fabric", "backends", "traffic", "kernel"))
+    told |= words(r'(?:problem_add|add_several)\([^;"]*?"([a-z-]+)"', sources("flanneld", "fabric", "backends", "traffic", "kernel", "stores"))
     told |= words(r'state_problem = "([a-z-]+)"', manager) | words(r'set_rival\([^;"]*?"([a-z-]+)"', manager)
     for function in ("judge", "describe_twin"):
         body = re.search(rf"^static const char \*{function}\(.*?^\}}", manager, re.M | re.S)[0]

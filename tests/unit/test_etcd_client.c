@@ -301,9 +301,77 @@ static void test_write_to_what_is_no_etcd(void **state)
 	answered(q, STORE_OK);
 }
 
+/* ---- servers without a gateway ---- */
+
+static const char *problem_of(struct rig *r)
+{
+	static struct problem_list list;
+
+	list.len = 0;
+	r->store->ops->problems(r->store, &list);
+	assert_true(list.len <= 1);
+	return list.len ? list.items[0].text : "";
+}
+
+static void refuse_all_prefixes(struct rig *r, unsigned endpoint)
+{
+	for (int i = 0; i < 3; i++)
+		reply(expect(r, endpoint, NULL, NULL), 404, "404 page not found");
+}
+
+static void test_nobody_has_a_gateway(void **state)
+{
+	(void)state;
+	auto_rig r = rig_new(1, NULL);
+	struct question *q = ask(r, STORE_CONFIG, NULL, 0);
+
+	refuse_all_prefixes(r, 0);
+	assert_non_null(
+		strstr(answered(q, STORE_UNAVAILABLE)->err.text, "--enable-grpc-gateway=true"));
+	/* Each request says it. */
+	assert_string_equal(problem_of(r), "");
+}
+
+static void test_one_has_no_gateway_until_it_has(void **state)
+{
+	(void)state;
+	auto_rig r = rig_new(2, NULL);
+	struct question *q = ask(r, STORE_CONFIG, NULL, 0);
+
+	refuse_all_prefixes(r, 0);
+	/* Whose version the first one was asked for is not the second one's. */
+	reply(expect(r, 1, RANGE, NULL), 200, HEAD(1) "}");
+	answered(q, STORE_ABSENT);
+	assert_non_null(strstr(problem_of(r), "--enable-grpc-gateway=true"));
+	etcd_client_recheck(store_of_rig(r)->client);
+	reply(expect(r, 0, "/v3/maintenance/status", NULL), 200, HEAD(1) "}");
+	q = ask(r, STORE_CONFIG, NULL, 0);
+	reply(expect(r, 1, RANGE, NULL), 200, HEAD(1) "}");
+	answered(q, STORE_ABSENT);
+	assert_string_equal(problem_of(r), "");
+	etcd_client_recheck(store_of_rig(r)->client);
+}
+
+/* A port for gRPC alone begins with its settings, whatever it is sent. */
+static void test_port_of_grpc_alone(void **state)
+{
+	static const char settings[] = "\0\0\6\4\0\0\0\0\0\0\5\0\0\x40\0";
+	(void)state;
+	auto_rig r = rig_new(1, NULL);
+	struct question *q = ask(r, STORE_CONFIG, NULL, 0);
+	struct asked *a = expect(r, 0, RANGE, NULL);
+
+	bufferevent_write(a->conn->bev, settings, sizeof(settings) - 1);
+	assert_non_null(
+		strstr(answered(q, STORE_UNAVAILABLE)->err.text, "--enable-grpc-gateway=true"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_nobody_has_a_gateway),
+		cmocka_unit_test(test_one_has_no_gateway_until_it_has),
+		cmocka_unit_test(test_port_of_grpc_alone),
 		cmocka_unit_test(test_reads_go_to_another_endpoint),
 		cmocka_unit_test(test_nobody_answers),
 		cmocka_unit_test(test_every_endpoint_once),

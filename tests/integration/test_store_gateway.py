@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""etcd endpoints without the JSON gateway: named with the option that gives them one, and others used in their place."""
+
+import json
+import subprocess
+
+import pytest
+
+from etcd import PREFIX
+from fabric import APART
+from fabricctl_support import FOUND, NO_STORE, Underlay, fabricctl
+from netns import end_process, wait_for
+from witness import made_up_lease
+
+OPTION = "--enable-grpc-gateway=true"
+ADDRESS = "192.0.2.221"
+URL = f"http://{ADDRESS}:2379"
+
+
+def arguments(shape, etcd, directory):
+    own = {
+        "name": "single",
+        "data-dir": str(directory / "data"),
+        "listen-client-urls": URL,
+        "advertise-client-urls": URL,
+        "listen-peer-urls": "http://127.0.0.1:2380",
+        "initial-advertise-peer-urls": "http://127.0.0.1:2380",
+        "initial-cluster": "single=http://127.0.0.1:2380",
+        "enable-grpc-gateway": False,
+    }
+    if shape == "grpc-proxy":
+        member = f"{etcd.members[0].address}:2379"
+        return ["grpc-proxy", "start", f"--endpoints={member}", f"--listen-addr={ADDRESS}:2379"]
+    if shape == "configuration file":
+        file = directory / "etcd.json"
+        file.write_text(json.dumps(own))
+        return ["--config-file", file]
+    return [f"--{key}={str(value).lower() if value is False else value}" for key, value in own.items()]
+
+
+@pytest.fixture(params=["switched off", "configuration file", "grpc-proxy"])
+def without(request, lab):
+    """A server without a gateway at URL; an ordinary etcd runs elsewhere."""
+    etcd = lab.start_etcd()
+    lab.configure(APART)
+    namespace = lab.plug("nogw", ADDRESS)
+    directory = lab.directory / "nogw"
+    directory.mkdir()
+    with (directory / "log").open("wb") as log:
+        process = namespace.popen("etcd", *arguments(request.param, etcd, directory), stdout=log, stderr=log)
+    lab.closers.callback(end_process, process)
+    listens = ["curl", "-s", "-o", "/dev/null", "-m", "1", f"{URL}/health"]
+    wait_for(lambda: subprocess.run(namespace.argv(*listens), check=False).returncode == 0, 15, "it listens")
+    return etcd
+
+
+def test_the_daemon_says_what_to_do(lab, without):
+    daemon = lab.host().start_daemon(ready=False, etcd_endpoints=URL)
+    problem = daemon.wait_status(lambda s: [p for p in s["problems"] if OPTION in p["text"]], what="a problem that says so")
+    (only,) = problem["problems"]
+    assert URL in only["text"] and only["severity"] == "error"
+    daemon.wait_log(f"waiting-for-config: .*{OPTION}")
+
+
+def test_others_are_used_in_its_place(lab, without):
+    daemon = lab.host().start_daemon(etcd_endpoints=f"{URL},{without.endpoints}")
+    key, value = made_up_lease(1)
+    without.put(PREFIX + key, value)
+    lab.wait_equal(1)
+    (problem,) = daemon.status()["problems"]
+    assert problem["name"] == "store-endpoint" and problem["severity"] == "warning"
+    assert URL in problem["text"] and OPTION in problem["text"] and "place" in problem["text"]
+    assert daemon.log().count("store-endpoint") == 1
+
+
+def asked(lab, *command, endpoints=URL):
+    where = ["--etcd-endpoints", endpoints, "--config-file", "/dev/null", "--state-dir", lab.directory]
+    return fabricctl(*command, *where, where=Underlay(lab), stdin=subprocess.DEVNULL)
+
+
+def test_fabricctl_says_it_too(lab, without):
+    (lab.directory / "node-id").write_text("0123456789abcdef\n")
+    (lab.directory / "config").write_text(json.dumps(APART))
+    for command in (
+        "store ping",
+        "store dump",
+        "subnets --store",
+        "lease show --store",
+        "lease release --yes",
+        "lease reserve 10.5.3.0/24 --node h3",
+        "config show --store",
+        f"config set {lab.directory}/config --yes",
+    ):
+        done = asked(lab, *command.split())
+        assert done.returncode == NO_STORE, (command, done)
+        what, why, hint = done.stderr.splitlines()
+        assert URL in what and OPTION in why and "grpc-proxy" in why and "\n" not in why, (command, done.stderr)
+    ping = asked(lab, "store", "ping", endpoints=f"{URL},{without.endpoints}")
+    assert ping.returncode == FOUND
+    bad, good = ping.stdout.splitlines()[1:]
+    assert "failed" in bad and OPTION in bad and " ok " in good
+    assert asked(lab, "subnets", "--store", endpoints=f"{URL},{without.endpoints}").returncode == 0
