@@ -38,9 +38,15 @@ static int alloc_set_host(struct backend *b, const struct backend_host *host, st
 /* flannel publishes no BackendType here. */
 static int alloc_publish(const struct backend *b, struct lease *own, struct err *e UNUSED)
 {
-	own->public_v4 = alloc_of(b)->host.public_v4;
-	if (alloc_of(b)->v6)
-		own->public_v6 = alloc_of(b)->host.public_v6;
+	const struct backend_host *host = &alloc_of(b)->host;
+
+	own->public_v4 = host->public_v4;
+	if (ip_addr_is_set(&host->public_v4))
+		own->mtu_v4_bytes = backend_publish_mtu(host->lower_mtu_bytes);
+	if (alloc_of(b)->v6) {
+		own->public_v6 = host->public_v6;
+		own->mtu_v6_bytes = backend_publish_mtu(host->lower_mtu_bytes);
+	}
 	return 0;
 }
 

@@ -140,6 +140,24 @@ int backend_check_public(const struct lease *peer, int family, const struct ip_n
 	return 0;
 }
 
+/* The least that every host must take (RFC 791, RFC 8200): nobody's lease makes packets smaller. */
+static uint32_t least_mtu(int family)
+{
+	return family == AF_INET ? 576 : 1280;
+}
+
+uint16_t backend_route_mtu(const struct lease *peer, int family, uint32_t own_bytes,
+			   uint32_t overhead)
+{
+	uint32_t said = family == AF_INET ? peer->mtu_v4_bytes : peer->mtu_v6_bytes;
+	uint32_t least = least_mtu(family);
+	uint32_t theirs = said > overhead + least ? said - overhead : least;
+
+	if (!said || theirs >= own_bytes)
+		return 0;
+	return (uint16_t)MIN(theirs, (uint32_t)KERNEL_ROUTE_MTU_MAX);
+}
+
 /* Mixed, so that ids which differ in one character differ in all bytes. */
 struct mac_addr backend_derive_mac(const char *node_id, uint32_t network, int family)
 {

@@ -236,6 +236,12 @@ int backend_check_address(const char *key, const struct ip_addr *address,
 int backend_check_public(const struct lease *peer, int family, const struct ip_net *network,
 			 const struct backend_host *host, struct err *e) MUST_CHECK;
 /*
+ * The MTU of a route to a peer, over a device of ours that has `own_bytes`: its underlay's as it says,
+ * less `overhead`, where that is less than ours. 0: ours, as for a peer that does not say.
+ */
+uint16_t backend_route_mtu(const struct lease *peer, int family, uint32_t own_bytes,
+			   uint32_t overhead);
+/*
  * peer_parse of a lease that must be of this type. *ret is NULL where the type has nothing to
  * parse; the caller frees it.
  */
@@ -253,6 +259,12 @@ void backend_describe_lease(const struct lease *l, json_t *item);
 static inline const struct ip_addr *backend_public_address(const struct lease *l, int family)
 {
 	return family == AF_INET ? &l->public_v4 : &l->public_v6;
+}
+
+/* What a lease says of the underlay's MTU: more than 65535 no packet has. */
+static inline uint16_t backend_publish_mtu(uint32_t mtu_bytes)
+{
+	return (uint16_t)MIN(mtu_bytes, (uint32_t)UINT16_MAX);
 }
 
 static inline const struct ip_net *backend_subnet(const struct subnet *s, int family)

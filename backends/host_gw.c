@@ -84,6 +84,10 @@ static int host_gw_publish(const struct backend *b, struct lease *own, struct er
 		own->public_v4 = h->host.public_v4;
 	if (h->families[1].enabled)
 		own->public_v6 = h->host.public_v6;
+	if (h->families[0].enabled)
+		own->mtu_v4_bytes = backend_publish_mtu(h->host.lower_mtu_bytes);
+	if (h->families[1].enabled)
+		own->mtu_v6_bytes = backend_publish_mtu(h->host.lower_mtu_bytes);
 	return 0;
 }
 
@@ -113,6 +117,8 @@ static int host_gw_want_peer(const struct backend *b, const struct lease *peer,
 			struct kernel_object route = kernel_route(subnet, public, paths[i].ifindex,
 								  false, FABRIC_ROUTE_PROTOCOL);
 
+			route.value.mtu_bytes =
+				backend_route_mtu(peer, families[i], h->host.lower_mtu_bytes, 0);
 			wants_add(ret, &route);
 		}
 	}

@@ -131,14 +131,19 @@ static int vxlan_create(const struct network_config *config, struct backend **re
 	return 0;
 }
 
-/* The kernel refuses more than the lower device can carry; a smaller configured MTU is the user's
- * word. */
-static uint32_t device_mtu(const struct vxlan *v, const struct vxlan_side *side)
+/* What of the underlay is used: a smaller configured MTU is the user's word. */
+static uint32_t usable_mtu(const struct vxlan *v)
 {
 	uint32_t lower = v->host.lower_mtu_bytes;
 
-	if (v->mtu_bytes && v->mtu_bytes < lower)
-		lower = v->mtu_bytes;
+	return v->mtu_bytes && v->mtu_bytes < lower ? v->mtu_bytes : lower;
+}
+
+/* The kernel refuses more than the lower device can carry. */
+static uint32_t device_mtu(const struct vxlan *v, const struct vxlan_side *side)
+{
+	uint32_t lower = usable_mtu(v);
+
 	return lower > side->overhead ? lower - side->overhead : 0;
 }
 
@@ -249,12 +254,14 @@ static int vxlan_publish(const struct backend *b, struct lease *own, struct err 
 		own->public_v4 = v->host.public_v4;
 		if (!ip_addr_equal(&v->host.local_v4, &v->host.public_v4))
 			own->source_v4 = v->host.local_v4;
+		own->mtu_v4_bytes = backend_publish_mtu(usable_mtu(v));
 		own->backend_data = format_data(v, &v->sides[0]);
 	}
 	if (v->sides[1].works) {
 		own->public_v6 = v->host.public_v6;
 		if (!ip_addr_equal(&v->host.local_v6, &v->host.public_v6))
 			own->source_v6 = v->host.local_v6;
+		own->mtu_v6_bytes = backend_publish_mtu(usable_mtu(v));
 		own->backend_v6_data = format_data(v, &v->sides[1]);
 	}
 	return 0;
@@ -374,6 +381,8 @@ static int want_side(const struct vxlan *v, const struct vxlan_side *side, const
 	/* No router in between: the tunnel would only cost. */
 	if (v->direct_routing && path->on_link) {
 		route = kernel_route(subnet, public, path->ifindex, false, FABRIC_ROUTE_PROTOCOL);
+		route.value.mtu_bytes =
+			backend_route_mtu(peer, side->family, v->host.lower_mtu_bytes, 0);
 		wants_add(ret, &route);
 		return 0;
 	}
@@ -384,6 +393,8 @@ static int want_side(const struct vxlan *v, const struct vxlan_side *side, const
 	neighbour = kernel_neighbour(side->ifindex, &subnet->addr, mac);
 	route = kernel_route(subnet, &subnet->addr, side->ifindex, true,
 			     fabric_route_protocol(subnet));
+	route.value.mtu_bytes =
+		backend_route_mtu(peer, side->family, device_mtu(v, side), side->overhead);
 	wants_add(ret, &fdb);
 	wants_add(ret, &neighbour);
 	wants_add(ret, &route);

@@ -10,6 +10,8 @@
 #include "kernel/link.h"
 #include "kernel/underlay.h"
 
+#define LARGE_DELAY_MS 100 /* many containers may come and go at once */
+
 struct container_device {
 	struct reconcile_owner owner;
 	uint32_t ifindex;
@@ -82,11 +84,54 @@ void fabric_container_object(struct fabric *f, const struct kernel_object *o)
 		add(f, kernel_is_address(o) ? o->key.ifindex : o->value.ifindex);
 }
 
+/* ---- interfaces of containers with an MTU of before ---- */
+
+/* Our end of a container's link: a veth on a bridge that they live behind, or behind no bridge. */
+static bool is_of_container(const struct fabric *f, const struct link_info *link)
+{
+	return link->peer_elsewhere && strcmp(link->kind, "veth") == 0 &&
+	       !is_fabric_device(f, link->ifindex) &&
+	       find(f, link->master_ifindex ? link->master_ifindex : link->ifindex);
+}
+
+void fabric_count_large_containers_soon(struct fabric *f)
+{
+	f->large.dirty = true;
+	fabric_want_work(f, LARGE_DELAY_MS);
+}
+
+void fabric_count_large_containers(struct fabric *f)
+{
+	uint32_t mtu_bytes = fabric_pod_mtu(f);
+	auto_free struct link_info *links = NULL;
+	size_t len = 0;
+
+	if (!f->large.dirty || link_list(f->nl, &links, &len, NULL) < 0)
+		return;
+	f->large = (struct fabric_large_containers){ 0 };
+	for (size_t i = 0; i < len; i++) {
+		if (links[i].mtu_bytes <= mtu_bytes || !is_of_container(f, &links[i]))
+			continue;
+		f->large.len++;
+		f->large.mtu_bytes = MAX(f->large.mtu_bytes, links[i].mtu_bytes);
+	}
+}
+
+static void look_for_large(struct fabric *f, const struct link_info *link, bool gone)
+{
+	if (f->started && strcmp(link->kind, "veth") == 0 &&
+	    (f->large.len || (!gone && link->mtu_bytes > fabric_pod_mtu(f))))
+		fabric_count_large_containers_soon(f);
+}
+
+/* ---- as they come and go ---- */
+
 void fabric_container_link(struct fabric *f, const struct link_info *link, bool gone)
 {
 	struct container_device *d = find(f, link->ifindex);
 	struct reconcile_owner *other;
 
+	look_for_large(f, link, gone);
 	if (!d)
 		return;
 	if (!gone) {
@@ -132,10 +177,11 @@ void fabric_find_containers(struct fabric *f)
 	static const uint8_t protocols[] = { RTPROT_KERNEL, RTPROT_BOOT, RTPROT_STATIC };
 	static const int families[] = { AF_INET, AF_INET6 };
 
-	if (!rules_guards(f->rules))
-		return;
 	/* What is missed, because it changed meanwhile, is notified. */
 	find_addresses(f);
+	fabric_count_large_containers_soon(f);
+	if (!rules_guards(f->rules))
+		return;
 	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
 		for (size_t p = 0; p < ARRAY_LEN(protocols); p++)
 			(void)!underlay_routes_visit(f->nl, families[i], protocols[p], on_route, f,

@@ -523,3 +523,27 @@ const char *external_format_public(const struct external *x, char buf[static EXT
 			 ip_addr_format(&x->public_v6, text));
 	return buf;
 }
+
+const char *external_format_change(const struct external *before, const struct external *now,
+				   char buf[static EXTERNAL_CHANGE_TEXT])
+{
+	char public_before[EXTERNAL_PUBLIC_TEXT];
+	char public_now[EXTERNAL_PUBLIC_TEXT];
+	FILE *out = fmemopen(buf, EXTERNAL_CHANGE_TEXT, "w");
+
+	if (!out)
+		abort();
+	if (strcmp(before->name, now->name) != 0)
+		fprintf(out, "%s -> ", before->name);
+	fprintf(out, "%s, mtu ", now->name);
+	if (before->mtu_bytes != now->mtu_bytes)
+		fprintf(out, "%u -> ", before->mtu_bytes);
+	fprintf(out, "%u, public address ", now->mtu_bytes);
+	external_format_public(before, public_before);
+	external_format_public(now, public_now);
+	if (strcmp(public_before, public_now) != 0)
+		fprintf(out, "%s -> ", public_before);
+	fprintf(out, "%s", public_now);
+	fclose(out);
+	return buf;
+}

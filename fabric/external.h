@@ -62,4 +62,9 @@ static inline bool external_is_noted(const struct external *x)
 /* "192.0.2.1", or "192.0.2.1 and 2001:db8::1": what peers are told, into `buf`, which is returned. */
 const char *external_format_public(const struct external *x, char buf[static EXTERNAL_PUBLIC_TEXT]);
 
+#define EXTERNAL_CHANGE_TEXT (2 * EXTERNAL_PUBLIC_TEXT + 2 * IFNAMSIZ + 80)
+/* "eth0, mtu 1500 -> 1400, public address 192.0.2.1": what is, and where it is another what was. */
+const char *external_format_change(const struct external *before, const struct external *now,
+				   char buf[static EXTERNAL_CHANGE_TEXT]);
+
 #endif

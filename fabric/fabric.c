@@ -189,6 +189,7 @@ static void on_work(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 	fabric_want_all(f);
 	fabric_before_routes(f);
 	fabric_tick_drift(f);
+	fabric_count_large_containers(f);
 	kinds = f->dirty & fabric_readable_kinds(f);
 	if (kinds) {
 		if (!observe(f, kinds)) {
@@ -485,6 +486,8 @@ int fabric_move(struct fabric *f, const struct external *external, struct err *e
 	if (f->started)
 		fabric_place_rules(f);
 	fabric_want_work(f, 0);
+	if (f->started)
+		fabric_count_large_containers_soon(f);
 	f->ops->mtu_changed(f->arg);
 	return 0;
 }

@@ -69,7 +69,7 @@ int fabric_move(struct fabric *f, const struct external *external, struct err *e
 /* What our lease must say; all unset before. -EAGAIN with a sentence: the backend does not know it
  * yet, backend_changed tells. */
 int fabric_publish(const struct fabric *f, struct lease *ret_attributes, struct err *e) MUST_CHECK;
-/* Adds what the backend says is wrong with what it runs. */
+/* Adds what the backend says is wrong with what it runs, and containers that have the MTU of before. */
 void fabric_problems(const struct fabric *f, struct problem_list *ret);
 /* Our subnet. From the first call on the kernel is written to. */
 void fabric_set_own(struct fabric *f, const struct subnet *own);

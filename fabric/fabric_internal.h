@@ -31,6 +31,13 @@ struct fabric_log_budget {
 	int64_t refill_ms;
 };
 
+/* Containers whose interface takes more than the fabric carries: they were attached before it shrank. */
+struct fabric_large_containers {
+	bool dirty; /* to be counted anew */
+	size_t len;
+	uint32_t mtu_bytes; /* the largest */
+};
+
 struct container_device;
 struct link_info;
 
@@ -89,6 +96,7 @@ struct fabric {
 	struct container_device **containers;
 	size_t containers_len;
 	size_t containers_cap;
+	struct fabric_large_containers large;
 	struct peers *peers;
 	uint64_t overruns_total;
 	uint64_t observations_total;
@@ -123,6 +131,10 @@ void fabric_container_object(struct fabric *f, const struct kernel_object *o);
 void fabric_container_link(struct fabric *f, const struct link_info *link, bool gone);
 /* Finds those that are there already. Blocks for a few small dumps. */
 void fabric_find_containers(struct fabric *f);
+/* The MTU for containers is another now. */
+void fabric_count_large_containers_soon(struct fabric *f);
+/* Before each comparison: counts those with an MTU of before, if that may be another number now. */
+void fabric_count_large_containers(struct fabric *f);
 /* States anew what is wanted for them. */
 void fabric_want_containers(struct fabric *f);
 bool fabric_is_container(const struct fabric *f, const struct reconcile_owner *owner);

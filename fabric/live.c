@@ -107,6 +107,13 @@ void fabric_tell_backend(const struct fabric *f, struct peer *p, bool used)
 
 void fabric_problems(const struct fabric *f, struct problem_list *ret)
 {
+	if (f->large.len)
+		problem_add(ret, PROBLEM_INFO, "containers-mtu",
+			    "%zu container%s attached with an MTU of %u and keep%s it, but the "
+			    "fabric carries %u now: large packets of theirs depend on path MTU "
+			    "discovery until they are attached anew",
+			    f->large.len, f->large.len == 1 ? " was" : "s were", f->large.mtu_bytes,
+			    f->large.len == 1 ? "s" : "", fabric_pod_mtu(f));
 	if (f->backend && f->backend->type->health)
 		f->backend->type->health(f->backend, ret);
 	if (f->live && f->backend->type->live->health)

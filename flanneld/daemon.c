@@ -243,15 +243,22 @@ static void on_backend_changed(void *arg, bool publish_again)
 /* We stand elsewhere now: devices and peers follow, the other hosts are told. The subnet stays. */
 static void move(struct daemon *d, const struct external *x)
 {
-	char public[EXTERNAL_PUBLIC_TEXT];
+	uint32_t pod_mtu_before = fabric_pod_mtu(d->fabric);
+	char text[EXTERNAL_CHANGE_TEXT];
+	char pods[100] = "";
+	uint32_t pod_mtu;
 	struct err e;
 
 	if (fabric_move(d->fabric, x, &e) < 0) {
 		d->underlay_error = e;
 		return;
 	}
-	log_warn("underlay-changed", "%s, mtu %u, public address %s", x->name, x->mtu_bytes,
-		 external_format_public(x, public));
+	pod_mtu = fabric_pod_mtu(d->fabric);
+	if (pod_mtu != pod_mtu_before)
+		snprintf(pods, sizeof(pods),
+			 "; new containers have mtu %u -> %u, those that run keep %u",
+			 pod_mtu_before, pod_mtu, pod_mtu_before);
+	log_warn("underlay-changed", "%s%s", external_format_change(&d->external, x, text), pods);
 	d->external = *x;
 	http_client_addresses_changed(d->http);
 	manager_avoid(d->manager, &x->segment_v4, &x->segment_v6);

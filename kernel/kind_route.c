@@ -105,6 +105,12 @@ static void encode(enum kernel_verb verb, const struct kernel_object *o, struct 
 		mnl_attr_put_u32(hdr, RTA_OIF, o->value.ifindex);
 	if (o->key.metric)
 		mnl_attr_put_u32(hdr, RTA_PRIORITY, o->key.metric);
+	if (o->value.mtu_bytes) {
+		struct nlattr *metrics = mnl_attr_nest_start(hdr, RTA_METRICS);
+
+		mnl_attr_put_u32(hdr, RTAX_MTU, o->value.mtu_bytes);
+		mnl_attr_nest_end(hdr, metrics);
+	}
 }
 
 static void put(struct kernel_batch *b, enum kernel_verb verb, const struct kernel_object *o,
@@ -150,11 +156,26 @@ static void encode_dump(int family, uint32_t ifindex, uint8_t protocol, struct n
 		mnl_attr_put_u32(hdr, RTA_OIF, ifindex);
 }
 
+/* An MTU alone is what we may have written; anything else is not. */
+static void decode_metrics(const struct nlattr *metrics, struct kernel_value *ret)
+{
+	const struct nlattr *attr;
+	uint32_t mtu;
+
+	mnl_attr_for_each_nested (attr, metrics) {
+		mtu = mnl_attr_get_payload_len(attr) == 4 ? mnl_attr_get_u32(attr) : 0;
+		if (mnl_attr_get_type(attr) == RTAX_MTU && mtu && mtu <= KERNEL_ROUTE_MTU_MAX)
+			ret->mtu_bytes = (uint16_t)mtu;
+		else
+			ret->extra |= KERNEL_EXTRA_ATTRIBUTES;
+	}
+}
+
 static void decode_value(const struct rtmsg *m, const struct kind_attrs *a,
 			 struct kernel_value *ret)
 {
 	static const uint8_t paths[] = { RTA_MULTIPATH, RTA_NH_ID };
-	static const uint8_t extras[] = { RTA_METRICS, RTA_PREFSRC, RTA_ENCAP, RTA_VIA };
+	static const uint8_t extras[] = { RTA_PREFSRC, RTA_ENCAP, RTA_VIA };
 
 	kind_copy_attr(a, RTA_OIF, 4, &ret->ifindex);
 	if (kind_copy_attr(a, RTA_GATEWAY, kind_family_size(m->rtm_family), ret->gateway))
@@ -167,6 +188,8 @@ static void decode_value(const struct rtmsg *m, const struct kind_attrs *a,
 		ret->extra |= KERNEL_EXTRA_PATHS;
 	if (kind_has_any(a, extras, ARRAY_LEN(extras)))
 		ret->extra |= KERNEL_EXTRA_ATTRIBUTES;
+	if (a->by_type[RTA_METRICS])
+		decode_metrics(a->by_type[RTA_METRICS], ret);
 	/* IPv6 hangs blackholes on lo; to us they have no device. */
 	if (m->rtm_type == RTN_BLACKHOLE)
 		ret->ifindex = 0;
@@ -207,17 +230,20 @@ static void describe(const struct kernel_object *o, char *buf, size_t size)
 	struct ip_addr dst = kernel_object_dst(o);
 	char gateway_text[IP_ADDR_TEXT];
 	char dst_text[IP_ADDR_TEXT];
+	char mtu_text[sizeof(" mtu 65520")] = "";
 
 	ip_addr_format(&dst, dst_text);
 	ip_addr_format(&gateway, gateway_text);
+	if (o->value.mtu_bytes)
+		snprintf(mtu_text, sizeof(mtu_text), " mtu %u", o->value.mtu_bytes);
 	if (o->value.type == RTN_BLACKHOLE)
 		snprintf(buf, size, "route blackhole %s/%u proto %u", dst_text, o->key.len,
 			 o->value.protocol);
 	else
-		snprintf(buf, size, "route %s/%u%s%s dev %u%s proto %u", dst_text, o->key.len,
+		snprintf(buf, size, "route %s/%u%s%s dev %u%s proto %u%s", dst_text, o->key.len,
 			 o->value.gateway_family ? " via " : "",
 			 o->value.gateway_family ? gateway_text : "", o->value.ifindex,
-			 o->value.onlink ? " onlink" : "", o->value.protocol);
+			 o->value.onlink ? " onlink" : "", o->value.protocol, mtu_text);
 }
 
 extern const struct kernel_kind kernel_kind_route;

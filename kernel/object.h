@@ -35,8 +35,13 @@ struct kernel_value {
 	uint8_t type;     /* routes: RTN_ */
 	uint8_t scope;    /* routes and addresses: RT_SCOPE_ */
 	uint8_t onlink; /* routes: the gateway is reachable on the device whatever the table says */
-	uint8_t state;  /* neighbour and FDB: NUD_ */
-	uint8_t flags;  /* neighbour and FDB: NTF_ */
+	union {
+		struct {
+			uint8_t state; /* neighbour and FDB: NUD_ */
+			uint8_t flags; /* neighbour and FDB: NTF_ */
+		};
+		uint16_t mtu_bytes; /* routes: of what goes there; 0: the device's */
+	};
 	uint8_t gateway_family; /* routes: 0 without gateway; FDB: family of the remote address */
 	uint8_t extra;          /* KERNEL_EXTRA_: what others may add and we never do */
 	uint32_t ifindex;       /* routes: output device, 0 for blackhole */
@@ -45,7 +50,7 @@ struct kernel_value {
 };
 
 #define KERNEL_EXTRA_PATHS      0x01 /* routes: several gateways, or a nexthop object */
-#define KERNEL_EXTRA_ATTRIBUTES 0x02 /* routes: metrics, source; FDB: port, VNI, interface */
+#define KERNEL_EXTRA_ATTRIBUTES 0x02 /* routes: other metrics, source; FDB: port, VNI, interface */
 
 struct kernel_object {
 	struct kernel_key key;
@@ -56,6 +61,7 @@ _Static_assert(sizeof(struct kernel_key) == 28, "kernel_key has padding");
 _Static_assert(sizeof(struct kernel_value) == 28, "kernel_value has padding");
 
 #define KERNEL_ROUTE_METRIC_V6 1024
+#define KERNEL_ROUTE_MTU_MAX   65520 /* the kernel makes this of more: ip_metrics_convert() */
 #define KERNEL_OBJECT_TEXT     160
 
 /* Constructors: all that is not named gets the value that a dump would show. */

@@ -114,6 +114,16 @@ static int read_text(const json_t *object, const char *key, char **ret, struct e
 	return 0;
 }
 
+static int read_mtu(const json_t *object, const char *key, uint16_t *ret, struct err *e)
+{
+	uint64_t mtu = 0;
+	int rc = json_read_uint(object, key, 0, UINT16_MAX, &mtu, e);
+
+	if (rc == 0)
+		*ret = (uint16_t)mtu;
+	return rc;
+}
+
 static int read_raw(const json_t *object, const char *key, char **ret, struct err *e)
 {
 	json_t *v = NULL;
@@ -141,6 +151,10 @@ static int read_node(const json_t *object, struct lease *l, struct err *e)
 		rc = read_public(node, "Source", AF_INET, &l->source_v4, e);
 	if (rc == 0)
 		rc = read_public(node, "SourceIPv6", AF_INET6, &l->source_v6, e);
+	if (rc == 0)
+		rc = read_mtu(node, "MTU", &l->mtu_v4_bytes, e);
+	if (rc == 0)
+		rc = read_mtu(node, "MTUIPv6", &l->mtu_v6_bytes, e);
 	return rc;
 }
 
@@ -188,6 +202,30 @@ static void put_string(FILE *out, const char *text)
 	fputs(quoted ? quoted : "\"\"", out);
 }
 
+/* What flannel ignores. */
+static void put_node(FILE *out, const struct lease *l)
+{
+	char addr[IP_ADDR_TEXT];
+
+	fputs(",\"Node\":{\"ID\":", out);
+	put_string(out, l->node_id);
+	fputs(",\"Name\":", out);
+	put_string(out, l->node_name ? l->node_name : "");
+	if (ip_addr_is_set(&l->source_v4))
+		fprintf(out, ",\"Source\":\"%s\"", ip_addr_format(&l->source_v4, addr));
+	if (ip_addr_is_set(&l->source_v6))
+		fprintf(out, ",\"SourceIPv6\":\"%s\"", ip_addr_format(&l->source_v6, addr));
+	if (l->mtu_v4_bytes)
+		fprintf(out, ",\"MTU\":%u", l->mtu_v4_bytes);
+	if (l->mtu_v6_bytes)
+		fprintf(out, ",\"MTUIPv6\":%u", l->mtu_v6_bytes);
+	if (l->claim) {
+		fputs(",\"Claim\":", out);
+		put_string(out, l->claim);
+	}
+	fputc('}', out);
+}
+
 char *lease_value_format(const struct lease *l)
 {
 	char addr[IP_ADDR_TEXT];
@@ -211,21 +249,8 @@ char *lease_value_format(const struct lease *l)
 		fprintf(out, ",\"BackendData\":%s", l->backend_data);
 	if (l->backend_v6_data)
 		fprintf(out, ",\"BackendV6Data\":%s", l->backend_v6_data);
-	if (l->node_id) {
-		fputs(",\"Node\":{\"ID\":", out);
-		put_string(out, l->node_id);
-		fputs(",\"Name\":", out);
-		put_string(out, l->node_name ? l->node_name : "");
-		if (ip_addr_is_set(&l->source_v4))
-			fprintf(out, ",\"Source\":\"%s\"", ip_addr_format(&l->source_v4, addr));
-		if (ip_addr_is_set(&l->source_v6))
-			fprintf(out, ",\"SourceIPv6\":\"%s\"", ip_addr_format(&l->source_v6, addr));
-		if (l->claim) {
-			fputs(",\"Claim\":", out);
-			put_string(out, l->claim);
-		}
-		fputc('}', out);
-	}
+	if (l->node_id)
+		put_node(out, l);
 	fputc('}', out);
 	if (fclose(out) != 0)
 		abort();
@@ -357,7 +382,8 @@ bool lease_equal(const struct lease *a, const struct lease *b)
 	       same_text(a->backend_data, b->backend_data) &&
 	       same_text(a->backend_v6_data, b->backend_v6_data) &&
 	       ip_addr_equal(&a->source_v4, &b->source_v4) &&
-	       ip_addr_equal(&a->source_v6, &b->source_v6) && same_text(a->node_id, b->node_id) &&
+	       ip_addr_equal(&a->source_v6, &b->source_v6) && a->mtu_v4_bytes == b->mtu_v4_bytes &&
+	       a->mtu_v6_bytes == b->mtu_v6_bytes && same_text(a->node_id, b->node_id) &&
 	       same_text(a->node_name, b->node_name) && same_text(a->claim, b->claim) &&
 	       same_text(a->problem, b->problem);
 }

@@ -7,10 +7,10 @@
  *          10.6.77.0-24&fd10:244:0:5c::-64      both
  *          0.0.0.0-0&fd10:244:0:51::-64         IPv6 only
  *   value  {"PublicIP":"10.99.0.11","PublicIPv6":null,"BackendType":"...","BackendData":{...},
- *           "Node":{"ID":"...","Name":"..."}}
+ *           "Node":{"ID":"...","Name":"...","MTU":1500}}
  *
- * Node is ours; flannel ignores it. Behind NAT it has "Source" and "SourceIPv6" as well. Bytes from
- * outside become binary here or are refused with a reason.
+ * Node is ours; flannel ignores it. With IPv6 it has "MTUIPv6", and behind NAT "Source" and
+ * "SourceIPv6" as well. Bytes from outside become binary here or are refused with a reason.
  */
 #ifndef SUBNET_LEASE_H
 #define SUBNET_LEASE_H
@@ -57,6 +57,9 @@ struct lease {
 	/* Where its packets come from, if that is not where they are sent to (NAT); ours only. */
 	struct ip_addr source_v4;
 	struct ip_addr source_v6;
+	/* Of its underlay, as far as its tunnels use it, in each family; ours only, 0: not said. */
+	uint16_t mtu_v4_bytes;
+	uint16_t mtu_v6_bytes;
 	uint8_t flags; /* enum lease_flag */
 	bool compact;  /* the texts stand behind it, see lease_compact */
 };

@@ -52,6 +52,18 @@ static void change_address(char *buf, const char *what, const struct ip_addr *ol
 	change(buf, what, a, b);
 }
 
+static void change_number(char *buf, const char *what, unsigned old, unsigned now)
+{
+	char a[12] = "none";
+	char b[12] = "none";
+
+	if (old)
+		snprintf(a, sizeof(a), "%u", old);
+	if (now)
+		snprintf(b, sizeof(b), "%u", now);
+	change(buf, what, a, b);
+}
+
 const char *peer_news_changes(const struct lease *old, const struct lease *now,
 			      char buf[static PEER_NEWS_SIZE])
 {
@@ -66,6 +78,8 @@ const char *peer_news_changes(const struct lease *old, const struct lease *now,
 	change_address(buf, "public IPv6 address", &old->public_v6, &now->public_v6);
 	change_address(buf, "source", &old->source_v4, &now->source_v4);
 	change_address(buf, "IPv6 source", &old->source_v6, &now->source_v6);
+	change_number(buf, "MTU", old->mtu_v4_bytes, now->mtu_v4_bytes);
+	change_number(buf, "IPv6 MTU", old->mtu_v6_bytes, now->mtu_v6_bytes);
 	change(buf, "backend", old->backend_type, now->backend_type);
 	change(buf, "backend data", old->backend_data, now->backend_data);
 	change(buf, "IPv6 backend data", old->backend_v6_data, now->backend_v6_data);

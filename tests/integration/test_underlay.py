@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The network below changes: devices, peers and what is published follow, the subnet stays."""
 
+import contextlib
 import re
+import socket
+import threading
 
 import pytest
 
@@ -229,6 +232,71 @@ def test_mtu_down_and_up(lab, pair, unmoved):
     lab.wait_equal()
     h1.daemon.wait_ok()
     assert not re.search(r"watch-lost|store-lost", h1.daemon.log()), "the store's connections stay"
+
+
+def route_mtus(host, subnet):
+    """MTU that the routes to a host's subnets (IPv4, IPv6) carry; None: the device's."""
+    routes = [host.namespace.ip(family, "route", "show", net)[0] for family, net in zip(("-4", "-6"), subnet)]
+    return [next((m["mtu"] for m in route.get("metrics", []) if "mtu" in m), None) for route in routes]
+
+
+def carries(sender, receiver, size):
+    """Whether so many bytes in one TCP connection arrive within 3 s. A path that swallows large packets stops them."""
+    done = []
+    with receiver.namespace.socket(socket.AF_INET, socket.SOCK_STREAM) as server:
+        server.bind((receiver.address, 0))
+        server.listen()
+        server.settimeout(3)
+        with sender.namespace.socket(socket.AF_INET, socket.SOCK_STREAM) as client:
+            client.settimeout(3)
+            client.connect(server.getsockname())
+            peer = server.accept()[0]
+            peer.settimeout(3)
+            writer = threading.Thread(target=lambda: client.sendall(bytes(size)), daemon=True)
+            writer.start()
+            left = size
+            with contextlib.suppress(TimeoutError):
+                while left and (data := peer.recv(65536)):
+                    left -= len(data)
+            done.append(left == 0)
+            peer.close()
+            writer.join(5)
+    return done[0]
+
+
+def test_a_peer_with_a_smaller_underlay(lab, pair, unmoved):
+    """Its packets would be lost on the last link without a word: the routes that lead there say how large they may be."""
+    h1, h2, c1, c2 = pair
+    subnets = h1.daemon.subnet(), h1.daemon.subnet6()
+    key = h1.daemon.key()
+    mtus = lambda: [lab.etcd.get(key).json["Node"].get(name) for name in ("MTU", "MTUIPv6")]
+    assert mtus() == [1500, 1500] and route_mtus(h2, subnets) == [None, None]
+    # The container keeps what it was made with; what it announces to others as its limit is too much.
+    h1.namespace.ip_do("link set eth0 mtu 1400")
+    wait_for(lambda: mtus() == [1400, 1400], 5, "it is published")
+    wait_for(lambda: route_mtus(h2, subnets) == [1350, 1330], 5, "the routes to it carry it")
+    lab.wait_equal()
+    assert h1.daemon.logged(r"underlay-changed.* mtu 1500 -> 1400.*mtu 1430 -> 1330, those that run keep 1430")
+    assert h2.daemon.logged(r"MTU 1500 -> 1400, IPv6 MTU 1500 -> 1400")
+    problem = h1.daemon.wait_status(lambda s: "containers-mtu" in [p["name"] for p in s["problems"]], 3)["problems"][0]
+    assert "1 container was attached with an MTU of 1430" in problem["text"] and "1330 now" in problem["text"]
+    assert problem["severity"] == "info" and h1.daemon.status()["verdict"] == "ok"
+    for sender, receiver in ((c2, c1), (c1, c2)):
+        assert carries(sender, receiver, 300_000), f"{sender.name} to {receiver.name}"
+    # Healed as everything else, and said as what it is.
+    h2.namespace.ip_do(f"route replace {subnets[0]} via {subnets[0].split('/')[0]} dev flannel.1 onlink proto 102")
+    h2.namespace.ip_do(f"-6 route replace {subnets[1]} via {subnets[1].split('/')[0]} dev flannel-v6.1 onlink mtu 1300")
+    wait_for(lambda: route_mtus(h2, subnets) == [1350, 1330], 5, "the routes carry it again")
+    wait_for(lambda: h2.daemon.logged("drift-healed.*mtu 1330"), 5, "the log names it")
+    # A start finds all as it should be, and a container that goes takes the problem along.
+    h2.daemon.restart()
+    h2.daemon.wait_peers(1)
+    assert h2.daemon.metric("flannel_netlink_writes_total") == 0
+    h1.namespace.ip_do("link del c2")
+    wait_for(lambda: "containers-mtu" not in h1.daemon.problems(), 3, "nothing is left of before")
+    h1.namespace.ip_do("link set eth0 mtu 1500")
+    wait_for(lambda: route_mtus(h2, subnets) == [None, None], 5, "the routes carry nothing again")
+    lab.wait_equal()
 
 
 def test_an_mtu_too_small_for_ipv6_costs_nothing_for_good(lab, pair, unmoved):

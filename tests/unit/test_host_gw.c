@@ -95,6 +95,29 @@ static void test_one_route_for_each_family(void **state)
 	backend_free(b);
 }
 
+static void test_a_peer_with_a_smaller_underlay(void **state)
+{
+	(void)state;
+	static const struct backend_path paths[2] = { { true, LOWER }, { true, LOWER } };
+	struct backend_host h = host();
+	struct backend *b = backend("host-gw", &h);
+	auto_lease struct lease *l = peer("host-gw");
+	auto_wants struct wants objects = { 0 };
+
+	l->mtu_v4_bytes = 1400;
+	l->mtu_v6_bytes = 1500;
+	assert_int_equal(rig_want_peer(b, l, paths, &objects, NULL), 0);
+	assert_int_equal(objects.items[0].value.mtu_bytes, 1400);
+	assert_int_equal(objects.items[1].value.mtu_bytes, 0);
+	/* What the kernel would make less of is not asked for. */
+	h.lower_mtu_bytes = 65535;
+	l->mtu_v4_bytes = 65530;
+	assert_int_equal(b->type->set_host(b, &h, NULL), 0);
+	assert_int_equal(rig_want_peer(b, l, paths, &objects, NULL), 0);
+	assert_int_equal(objects.items[0].value.mtu_bytes, KERNEL_ROUTE_MTU_MAX);
+	backend_free(b);
+}
+
 /* Nothing but routes: no device, no object of its own, containers use the underlay's MTU. */
 static void test_no_device(void **state)
 {
@@ -195,6 +218,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_published_as_flannel_does),
 		cmocka_unit_test(test_one_route_for_each_family),
+		cmocka_unit_test(test_a_peer_with_a_smaller_underlay),
 		cmocka_unit_test(test_no_device),
 		cmocka_unit_test(test_a_peer_with_one_family),
 		cmocka_unit_test(test_a_peer_behind_a_router_is_refused),

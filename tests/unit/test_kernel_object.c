@@ -54,6 +54,14 @@ static struct kernel_object route(const char *dst, const char *gateway, uint32_t
 	return kernel_route(&n, gateway ? &a : NULL, ifindex, onlink, PROTOCOL);
 }
 
+static struct kernel_object route_of_mtu(uint16_t mtu_bytes)
+{
+	struct kernel_object o = route("10.5.3.0/24", "10.5.3.0", 7, true);
+
+	o.value.mtu_bytes = mtu_bytes;
+	return o;
+}
+
 static struct kernel_object blackhole(const char *dst)
 {
 	struct ip_net n = test_net(dst);
@@ -100,6 +108,7 @@ static void test_requests_are_the_golden_bytes(void **state)
 		  route("10.7.0.0/24", NULL, 3, false) },
 		{ "put blackhole v4", KERNEL_REPLACE, blackhole("10.5.17.0/24") },
 		{ "drop route v4", KERNEL_DROP, route("10.5.3.0/24", "10.5.3.0", 7, true) },
+		{ "put route v4 with an MTU", KERNEL_REPLACE, route_of_mtu(600) },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -233,7 +242,7 @@ static void test_extras_are_noticed(void **state)
 		uint32_t ifindex;
 	} rows[] = {
 		{ "multipath route", KERNEL_EXTRA_PATHS, 0 },
-		{ "route with an MTU", KERNEL_EXTRA_ATTRIBUTES, 7 },
+		{ "route with an MTU and a window", KERNEL_EXTRA_ATTRIBUTES, 7 },
 		{ "fdb with a port", KERNEL_EXTRA_ATTRIBUTES, 0 },
 	};
 
@@ -246,6 +255,24 @@ static void test_extras_are_noticed(void **state)
 		assert_int_equal(o.value.extra, rows[i].extra);
 		assert_int_equal(o.value.ifindex, rows[i].ifindex);
 	}
+}
+
+/* An MTU may be ours, and is compared as what it is. */
+static void test_the_mtu_of_a_route(void **state)
+{
+	(void)state;
+	struct golden g = golden_read(GOLDEN, "route with an MTU");
+	const struct kernel_object wanted = route_of_mtu(600);
+	const struct kernel_object plain = route_of_mtu(0);
+	char text[KERNEL_OBJECT_TEXT];
+	struct kernel_object o;
+	bool gone;
+
+	assert_true(kernel_object_decode((void *)g.bytes, &o, &gone) && !gone);
+	assert_true(kernel_value_equal(&o, &wanted));
+	assert_false(kernel_value_equal(&o, &plain));
+	assert_string_equal(kernel_object_format(&o, text),
+			    "route 10.5.3.0/24 via 10.5.3.0 dev 7 onlink proto 102 mtu 600");
 }
 
 static const char *const dumped[] = {
@@ -470,6 +497,7 @@ int main(void)
 		cmocka_unit_test_setup(test_a_foreign_default_route_is_read, skip_on_big_endian),
 		cmocka_unit_test_setup(test_other_things_are_not_objects, skip_on_big_endian),
 		cmocka_unit_test_setup(test_extras_are_noticed, skip_on_big_endian),
+		cmocka_unit_test_setup(test_the_mtu_of_a_route, skip_on_big_endian),
 		cmocka_unit_test_setup(test_deletions_are_told_apart, skip_on_big_endian),
 		cmocka_unit_test_setup(test_messages_cut_short, skip_on_big_endian),
 		cmocka_unit_test_setup(test_attributes_of_the_wrong_size, skip_on_big_endian),

@@ -355,6 +355,9 @@ static void test_values_refused(void **state)
 		  "Source is given twice" },
 		{ "{\"Node\":{\"SourceIPv6\":\"fd99::1\",\"SourceIPV6\":\"fd99::2\"}}",
 		  "SourceIPv6 is given twice" },
+		{ "{\"Node\":{\"MTU\":65536}}",
+		  "MTU is 65536, must be an integer from 0 to 65535" },
+		{ "{\"Node\":{\"MTUIPv6\":\"1500\"}}", "MTUIPv6 is \"1500\"" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {

@@ -44,6 +44,12 @@ static void test_changes(void **state)
 	assert_string_equal(peer_news_changes(&old, &now, text),
 			    "10.5.3.0/24: node web1 -> none, public address 192.0.2.3 -> "
 			    "192.0.2.4, backend vxlan -> host-gw");
+	now = peer();
+	old.mtu_v4_bytes = 1500;
+	now.mtu_v4_bytes = 1400;
+	now.mtu_v6_bytes = 1400;
+	assert_string_equal(peer_news_changes(&old, &now, text),
+			    "10.5.3.0/24: MTU 1500 -> 1400, IPv6 MTU none -> 1400");
 }
 
 /* Whatever a host publishes, the text ends in time. */

@@ -67,6 +67,40 @@ static void test_objects_of_a_peer(void **state)
 	}
 }
 
+/* Less than our device has, as the peer says: its route says so. Else everything is as ever. */
+static void test_a_peer_with_a_smaller_underlay(void **state)
+{
+	(void)state;
+	static const struct {
+		unsigned said[2];
+		const char *v4; /* what the routes end with */
+		const char *v6;
+	} rows[] = {
+		{ { 0, 0 }, "proto 105", "proto 102" },
+		{ { 1500, 1500 }, "proto 105", "proto 102" },
+		{ { 9000, 65535 }, "proto 105", "proto 102" },
+		{ { 1400, 1450 }, "proto 105 mtu 1350", "proto 102 mtu 1380" },
+		/* Nobody makes our packets smaller than every host must take. */
+		{ { 1, 100 }, "proto 105 mtu 576", "proto 102 mtu 1280" },
+	};
+	const struct backend_host h = host();
+	auto_fixture struct fixture f = fixture(NETWORK_DUAL, &h);
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		auto_lease struct lease *l = lease("10.5.3.0-24&fd10:244:0:56::-64", value_dual);
+		auto_wants struct wants objects = { 0 };
+		char text[KERNEL_OBJECT_TEXT];
+
+		l->mtu_v4_bytes = (uint16_t)rows[i].said[0];
+		l->mtu_v6_bytes = (uint16_t)rows[i].said[1];
+		assert_int_equal(rig_want_peer(f.backend, l, no_paths, &objects, NULL), 0);
+		assert_string_equal(strstr(kernel_object_format(&objects.items[2], text), "proto"),
+				    rows[i].v4);
+		assert_string_equal(strstr(kernel_object_format(&objects.items[5], text), "proto"),
+				    rows[i].v6);
+	}
+}
+
 /* Everything that a peer object is, belongs to us by the reconciler's rule; else it would never be
  * cleaned up. */
 static void test_objects_are_ours_by_scope(void **state)
@@ -348,6 +382,7 @@ int main(void)
 		cmocka_unit_test(test_what_a_lease_says),
 		cmocka_unit_test(test_own_objects),
 		cmocka_unit_test(test_objects_of_a_peer),
+		cmocka_unit_test(test_a_peer_with_a_smaller_underlay),
 		cmocka_unit_test(test_objects_are_ours_by_scope),
 		cmocka_unit_test(test_values_that_are_tolerated),
 		cmocka_unit_test(test_peers_refused),
