@@ -16,6 +16,7 @@
 #include "cni-plugin/exec.h"
 #include "cni-plugin/gateways.h"
 #include "cni-plugin/host.h"
+#include "cni-plugin/keep.h"
 #include "cni-plugin/lookup.h"
 #include "cni-plugin/names.h"
 #include "cni-plugin/pool.h"
@@ -355,8 +356,7 @@ static int attach(struct add *a, struct result *result, struct err *e)
 				       .record = a->record,
 				       .ret_other_addresses = &a->other_addresses,
 				       .ipam = a->ipam };
-	const struct rules rules = { .record = a->record, .ipam = a->ipam, .config = a->config };
-	int rc = rules_install(a->host, &rules, e);
+	int rc = rules_install(a->host, a->record, e);
 
 	return rc < 0 ? rc : attach_interface(&attach, result, e);
 }
@@ -373,6 +373,24 @@ static int answer(const struct add *a, const json_t *json, struct err *e)
 	return 0;
 }
 
+/*
+ * Somebody has undone what this container shares with others, and there may be more of theirs that
+ * is missing.
+ */
+static void keep_others(const struct add *a)
+{
+	struct keep_report report;
+	struct err e;
+
+	if (!a->host->disturbed)
+		return;
+	if (keep_all(a->host, a->n->data_dir, a->record, 0, &report, &e) < 0)
+		log_warn("not-kept", "%s", e.text);
+	for (size_t i = 0; i < report.failed.len; i++)
+		log_warn("not-kept", "%s", report.failed.items[i].text);
+	keep_report_fini(&report);
+}
+
 static int make_interface(struct add *a, struct result *result, struct err *e)
 {
 	auto_json json_t *json = NULL;
@@ -385,6 +403,7 @@ static int make_interface(struct add *a, struct result *result, struct err *e)
 		return e->code;
 	if (a->other_addresses)
 		gateways_drop_old(a->host, a->n, a->record->gateway_device);
+	keep_others(a);
 	return answer(a, json, e);
 }
 

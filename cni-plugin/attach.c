@@ -16,6 +16,8 @@
 #include "kernel/sysctl.h"
 #include "lib/clock.h"
 
+_Static_assert(RECORD_UNMASKED_MAX >= SUBNET_ENV_NETWORKS_MAX + RECORD_ADDRESSES_MAX, "exceptions");
+
 #define GATEWAYS_MAX      RECORD_ADDRESSES_MAX
 #define SETTLE_TIMEOUT_MS 5000
 #define SETTLE_STEP_US    200
@@ -104,8 +106,35 @@ static size_t collect_gateways(const struct result *ipam, struct ip_net ret[stat
 	return len;
 }
 
+static void append_unmasked(struct record *r, const struct ip_net *net)
+{
+	struct ip_net masked = ip_net_masked(net);
+
+	for (size_t i = 0; i < r->unmasked_len; i++) {
+		if (ip_net_equal(&r->unmasked[i], &masked))
+			return;
+	}
+	if (r->unmasked_len < RECORD_UNMASKED_MAX)
+		r->unmasked[r->unmasked_len++] = masked;
+}
+
+/*
+ * Not masqueraded is what stays in the container's subnet, and what goes to the overlay's other
+ * hosts: they know the way back, and policies there want to see the container's own address.
+ */
+static void plan_masquerade(const struct config *c, const struct result *ipam, struct record *ret)
+{
+	for (size_t i = 0; i < ipam->addresses_len; i++)
+		append_unmasked(ret, &ipam->addresses[i].net);
+	for (size_t i = 0; i < c->unmasked_len; i++)
+		append_unmasked(ret, &c->unmasked[i]);
+}
+
 void attach_plan(const struct config *c, const struct result *ipam, struct record *ret)
 {
+	if (ret->masquerade)
+		plan_masquerade(c, ipam, ret);
+	ret->vlans = c->vlans;
 	ret->hairpin = c->hairpin;
 	ret->isolated = c->isolated;
 	ret->promiscuous = c->promiscuous;
@@ -288,39 +317,55 @@ static int setup_container(const struct attach *a, const struct result *routes, 
 	return 0;
 }
 
-/* The host's end of a routed link: the gateway's address, and the way to the container's. */
-static int setup_ptp_host(const struct attach *a, struct err *e)
+bool attach_has_route(const struct attach_routed *have, const struct ip_addr *container)
+{
+	struct ip_net dst = host_net(container);
+
+	for (size_t i = 0; i < have->routes_len; i++) {
+		if (ip_net_equal(&have->routes[i].dst, &dst))
+			return true;
+	}
+	return false;
+}
+
+bool attach_has_address(const struct attach_routed *have, const struct ip_net *address)
+{
+	for (size_t i = 0; i < have->addresses_len; i++) {
+		if (ip_net_equal(&have->addresses[i].net, address))
+			return true;
+	}
+	return false;
+}
+
+int attach_put_routed(struct host *h, const struct record *r, const struct attach_routed *have,
+		      struct err *e)
 {
 	auto_sequence struct sequence *s = sequence_new();
 	struct device d;
 
-	if (device_get(a->host->nl, a->record->host_ifname, &d, e) < 0)
+	if (device_get(h->nl, r->host_ifname, &d, e) < 0)
 		return cni_classify(e, CNI_KERNEL);
 	device_encode_flags(d.ifindex, IFF_UP, IFF_UP, sequence_reserve(s));
 	sequence_commit(s, "set up");
-	for (size_t i = 0; i < a->ipam->addresses_len; i++) {
-		const struct result_address *r = &a->ipam->addresses[i];
-		struct ip_addr gateway = attach_gateway(r);
+	for (size_t i = 0; i < r->gateways_len; i++) {
 		struct inet_address address = { .ifindex = d.ifindex,
-						.net = host_net(&gateway),
+						.net = r->gateways[i],
 						.no_dad = true };
-		struct inet_route route = { .dst = host_net(&r->net.addr),
+
+		if (!attach_has_address(have, &r->gateways[i]))
+			add_address(s, &address);
+	}
+	for (size_t i = 0; i < r->addresses_len; i++) {
+		struct inet_route route = { .dst = host_net(&r->addresses[i]),
 					    .ifindex = d.ifindex,
 					    .scope = INET_SCOPE_ANY,
 					    .protocol = RTPROT_BOOT };
-		bool known = false;
 
-		for (size_t k = 0; k < i; k++) {
-			struct ip_addr other = attach_gateway(&a->ipam->addresses[k]);
-
-			known |= ip_addr_equal(&other, &gateway);
-		}
-		if (!known)
-			add_address(s, &address);
-		add_route(s, &route);
+		if (!attach_has_route(have, &r->addresses[i]))
+			add_route(s, &route);
 	}
-	if (sequence_run(s, a->host->nl, e) < 0) {
-		err_wrap(e, "host interface %s", a->record->host_ifname);
+	if (sequence_run(s, h->nl, e) < 0) {
+		err_wrap(e, "host interface %s", r->host_ifname);
 		return cni_classify(e, CNI_KERNEL);
 	}
 	return 0;
@@ -420,40 +465,28 @@ static void list_interfaces(const struct attach *a, const struct device *bridge,
 }
 
 /* The addresses by which containers reach the host, and through it everything else. */
-static int setup_gateways(const struct attach *a, const struct device *bridge,
-			  struct device *ret_vlan_gateway, bool *ret_has_vlan_gateway,
+static int setup_gateways(const struct attach *a, const struct device *bridge, struct device *ret,
 			  struct err *e)
 {
-	const struct config *c = a->config;
-	struct ip_net gateways[GATEWAYS_MAX];
-	size_t len = collect_gateways(a->ipam, gateways);
-	const struct device *device = bridge;
+	const struct record *r = a->record;
 
-	if (!c->is_gateway || len == 0)
+	if (r->gateways_len == 0)
 		return 0;
-	if (c->vlan) {
-		if (bridge_ensure_vlan_gateway(a->host, c, bridge, ret_vlan_gateway, e) < 0)
-			return e->code;
-		device = ret_vlan_gateway;
-		*ret_has_vlan_gateway = true;
-	}
-	if (bridge_ensure_gateways(a->host, c, device, gateways, len, a->ret_other_addresses, e) <
-	    0)
+	if (bridge_ensure_gateways(a->host, a->config, bridge, r->gateways, r->gateways_len, ret,
+				   a->ret_other_addresses, e) < 0)
 		return e->code;
-	return bridge_enable_forwarding(gateways, len, e);
+	return bridge_enable_forwarding(r->gateways, r->gateways_len, e);
 }
 
 static int attach_to_bridge(const struct attach *a, struct result *result, struct err *e)
 {
 	const struct config *c = a->config;
-	struct device vlan_gateway;
-	bool has_vlan_gateway = false;
 	struct device container;
+	struct device gateway = { 0 };
 	struct device bridge;
 
 	if (bridge_ensure(a->host, c, &bridge, e) < 0 ||
-	    setup_gateways(a, &bridge, &vlan_gateway, &has_vlan_gateway, e) < 0 ||
-	    create_veth(a, bridge.ifindex, e) < 0)
+	    setup_gateways(a, &bridge, &gateway, e) < 0 || create_veth(a, bridge.ifindex, e) < 0)
 		return e->code;
 	if (bridge_setup_port(a->host, c, &bridge, a->record->host_ifname, e) < 0)
 		return e->code;
@@ -461,19 +494,20 @@ static int attach_to_bridge(const struct attach *a, struct result *result, struc
 	    (enter_and_set_switches(a, e) < 0 || setup_container(a, result, &container, e) < 0 ||
 	     wait_until_settled(a, e) < 0 || announce(a, &container, e) < 0))
 		return e->code;
-	list_interfaces(a, &bridge, has_vlan_gateway ? &vlan_gateway : NULL, result);
+	list_interfaces(a, &bridge, c->vlans.access && gateway.ifindex ? &gateway : NULL, result);
 	return 0;
 }
 
 static int attach_routed(const struct attach *a, struct result *result, struct err *e)
 {
-	struct ip_net gateways[GATEWAYS_MAX];
-	size_t len = collect_gateways(a->ipam, gateways);
+	const struct attach_routed nothing = { 0 };
+	const struct record *r = a->record;
 	struct device container;
 
-	if (bridge_enable_forwarding(gateways, len, e) < 0 || create_veth(a, 0, e) < 0 ||
-	    setup_ptp_host(a, e) < 0 || enter_and_set_switches(a, e) < 0 ||
-	    setup_container(a, result, &container, e) < 0 || wait_until_settled(a, e) < 0)
+	if (bridge_enable_forwarding(r->gateways, r->gateways_len, e) < 0 ||
+	    create_veth(a, 0, e) < 0 || attach_put_routed(a->host, r, &nothing, e) < 0 ||
+	    enter_and_set_switches(a, e) < 0 || setup_container(a, result, &container, e) < 0 ||
+	    wait_until_settled(a, e) < 0)
 		return e->code;
 	list_interfaces(a, NULL, NULL, result);
 	return 0;

@@ -13,9 +13,10 @@
 #include "cni-plugin/host.h"
 #include "cni-plugin/record.h"
 #include "cni-plugin/result.h"
+#include "kernel/inet.h"
 
 struct attach {
-	const struct host *host;
+	struct host *host;
 	const struct config *config;
 	const char *sandbox; /* the namespace's path, for the result */
 	struct record *record;
@@ -30,10 +31,26 @@ struct attach {
  */
 int attach_interface(const struct attach *a, struct result *result, struct err *e) MUST_CHECK;
 
+/* What our end of a routed link has; all zero: nothing yet. */
+struct attach_routed {
+	struct inet_address *addresses;
+	size_t addresses_len;
+	struct inet_route *routes;
+	size_t routes_len;
+};
+/* The host's end of a routed link: up, the gateways' addresses, the ways to the container's. */
+int attach_put_routed(struct host *h, const struct record *r, const struct attach_routed *have,
+		      struct err *e) MUST_CHECK;
+bool attach_has_address(const struct attach_routed *have, const struct ip_net *address);
+bool attach_has_route(const struct attach_routed *have, const struct ip_addr *container);
+
 /* The gateway of an address: its own, or where none is given the first address of its subnet. */
 struct ip_addr attach_gateway(const struct result_address *a);
 
-/* Notes in the record what CHECK will look for on the host's side: gateways and switches. */
+/*
+ * Notes in the record what CHECK will look for on the host's side, and what it takes to put that
+ * back: gateways, switches, where masquerading ends.
+ */
 void attach_plan(const struct config *c, const struct result *ipam, struct record *ret);
 
 #endif

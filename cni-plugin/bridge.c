@@ -15,7 +15,7 @@
 
 static bool filters_vlans(const struct config *c)
 {
-	return c->vlan || c->trunk_len;
+	return c->vlans.access || c->vlans.trunk_len;
 }
 
 /* The kernel may have been built without IPv6; then nobody accepts router advertisements anyway. */
@@ -27,8 +27,7 @@ static int refuse_advertisements(const char *device, struct err *e)
 }
 
 /* Somebody else may make or remove the bridge at any moment, so both are tried by turns. */
-static int get_or_create(const struct host *h, const struct config *c, struct device *ret,
-			 struct err *e)
+static int get_or_create(struct host *h, const struct config *c, struct device *ret, struct err *e)
 {
 	for (unsigned attempt = 1;; attempt++) {
 		struct mac_addr mac = names_random_mac();
@@ -43,6 +42,7 @@ static int get_or_create(const struct host *h, const struct config *c, struct de
 		 * Without its link-local address at once it would not forward to the first
 		 * containers.
 		 */
+		h->disturbed = true;
 		if (rc == 0)
 			rc = sysctl_set(0, e, "ipv6/conf/%s/accept_dad", c->bridge);
 		if (rc < 0 && rc != -EEXIST && rc != -ENOENT)
@@ -50,7 +50,7 @@ static int get_or_create(const struct host *h, const struct config *c, struct de
 	}
 }
 
-int bridge_ensure(const struct host *h, const struct config *c, struct device *ret, struct err *e)
+int bridge_ensure(struct host *h, const struct config *c, struct device *ret, struct err *e)
 {
 	auto_sequence struct sequence *s = sequence_new();
 	unsigned wanted = IFF_UP | (c->promiscuous ? IFF_PROMISC : 0);
@@ -64,6 +64,7 @@ int bridge_ensure(const struct host *h, const struct config *c, struct device *r
 	if (refuse_advertisements(c->bridge, e) < 0)
 		return cni_classify(e, CNI_KERNEL);
 	if (!d.up || (c->promiscuous && !d.promiscuous)) {
+		h->disturbed = true;
 		device_encode_flags(d.ifindex, wanted, wanted, sequence_reserve(s));
 		sequence_commit(s, "bridge %s: set up", c->bridge);
 	}
@@ -82,24 +83,42 @@ static void add_vlans(struct sequence *s, const struct config *c, uint32_t port_
 {
 	const uint16_t access = BRIDGE_VLAN_INFO_PVID | BRIDGE_VLAN_INFO_UNTAGGED;
 
-	if (!c->keep_default_vlan && c->vlan != 1) {
+	if (!c->vlans.keep_default && c->vlans.access != 1) {
 		device_encode_vlan(false, port_ifindex, 1, 1, 0, sequence_reserve(s));
 		sequence_commit(s, "remove the default VLAN from the port");
 	}
-	if (c->vlan) {
-		device_encode_vlan(true, port_ifindex, c->vlan, c->vlan, access,
+	if (c->vlans.access) {
+		device_encode_vlan(true, port_ifindex, c->vlans.access, c->vlans.access, access,
 				   sequence_reserve(s));
-		sequence_commit(s, "add VLAN %u to the port", c->vlan);
+		sequence_commit(s, "add VLAN %u to the port", c->vlans.access);
 	}
-	for (size_t i = 0; i < c->trunk_len; i++) {
-		device_encode_vlan(true, port_ifindex, c->trunk[i].first, c->trunk[i].last, 0,
-				   sequence_reserve(s));
-		sequence_commit(s, "add VLANs %u-%u to the port", c->trunk[i].first,
-				c->trunk[i].last);
+	for (size_t i = 0; i < c->vlans.trunk_len; i++) {
+		device_encode_vlan(true, port_ifindex, c->vlans.trunk[i].first,
+				   c->vlans.trunk[i].last, 0, sequence_reserve(s));
+		sequence_commit(s, "add VLANs %u-%u to the port", c->vlans.trunk[i].first,
+				c->vlans.trunk[i].last);
 	}
 }
 
-int bridge_setup_port(const struct host *h, const struct config *c, const struct device *bridge,
+int bridge_put_port(struct host *h, const struct config *c, const struct device *bridge,
+		    const struct device *port, struct err *e)
+{
+	auto_sequence struct sequence *s = sequence_new();
+
+	if (port->master_ifindex != bridge->ifindex) {
+		device_encode_master(port->ifindex, bridge->ifindex, sequence_reserve(s));
+		sequence_commit(s, "%s: make it a port of %s", port->name, bridge->name);
+	}
+	if (!port->up) {
+		device_encode_flags(port->ifindex, IFF_UP, IFF_UP, sequence_reserve(s));
+		sequence_commit(s, "%s: set up", port->name);
+	}
+	if (sequence_run(s, h->nl, e) < 0)
+		return cni_classify(e, CNI_KERNEL);
+	return bridge_setup_port(h, c, bridge, port->name, e);
+}
+
+int bridge_setup_port(struct host *h, const struct config *c, const struct device *bridge,
 		      const char *port, struct err *e)
 {
 	auto_sequence struct sequence *s = NULL;
@@ -127,8 +146,8 @@ int bridge_setup_port(const struct host *h, const struct config *c, const struct
 
 static int format_gateway_name(const struct config *c, char ret[static IFNAMSIZ])
 {
-	int size = c->vlan ? snprintf(ret, IFNAMSIZ, "%s.%u", c->bridge, c->vlan)
-			   : snprintf(ret, IFNAMSIZ, "%s", c->bridge);
+	int size = c->vlans.access ? snprintf(ret, IFNAMSIZ, "%s.%u", c->bridge, c->vlans.access)
+				   : snprintf(ret, IFNAMSIZ, "%s", c->bridge);
 
 	return size < IFNAMSIZ ? 0 : -ENAMETOOLONG;
 }
@@ -138,47 +157,68 @@ void bridge_gateway_name(const struct config *c, char ret[static IFNAMSIZ])
 	int ignored UNUSED = format_gateway_name(c, ret);
 }
 
-int bridge_ensure_vlan_gateway(const struct host *h, const struct config *c,
-			       const struct device *bridge, struct device *ret, struct err *e)
+/* One end of a veth pair whose other end is an access port of the bridge. */
+static int create_vlan_gateway(struct host *h, const struct config *c, const struct config *access,
+			       const struct device *bridge, const char *name, struct err *e)
 {
-	struct config access = { .vlan = c->vlan, .keep_default_vlan = c->keep_default_vlan };
-	char name[IFNAMSIZ];
+	struct device_veth veth = { .mac = names_random_mac(),
+				    .master_ifindex = bridge->ifindex,
+				    .up = true,
+				    .peer_name = name,
+				    .peer_mac = names_random_mac(),
+				    .peer_netns_fd = -1,
+				    .mtu_bytes = c->mtu_bytes };
 	char peer[IFNAMSIZ];
+	int rc;
+
+	names_random_veth(peer);
+	veth.name = peer;
+	rc = device_create_veth(h->nl, &veth, e);
+	if (rc == 0)
+		rc = refuse_advertisements(name, e);
+	return rc == 0 ? bridge_setup_port(h, access, bridge, peer, e) : rc;
+}
+
+/* It stands; but the bridge may have been made again since, and somebody have set it down. */
+static int mend_vlan_gateway(struct host *h, const struct config *access,
+			     const struct device *bridge, const struct device *d, struct err *e)
+{
+	auto_sequence struct sequence *s = sequence_new();
+	struct device peer;
+
+	if (d->peer_ifindex && device_get_by_index(h->nl, d->peer_ifindex, &peer, NULL) == 0 &&
+	    strcmp(peer.kind, "veth") == 0 &&
+	    (peer.master_ifindex != bridge->ifindex || !peer.up) &&
+	    bridge_put_port(h, access, bridge, &peer, e) < 0)
+		return e->code;
+	if (d->up)
+		return 0;
+	device_encode_flags(d->ifindex, IFF_UP, IFF_UP, sequence_reserve(s));
+	sequence_commit(s, "%s: set up", d->name);
+	return sequence_run(s, h->nl, e);
+}
+
+/* The interface that carries the gateway of a VLAN, `<bridge>.<vlan>`. */
+static int ensure_vlan_gateway(struct host *h, const struct config *c, const struct device *bridge,
+			       struct device *ret, struct err *e)
+{
+	struct config access = { .vlans = { .access = c->vlans.access,
+					    .keep_default = c->vlans.keep_default } };
+	char name[IFNAMSIZ];
 	int rc;
 
 	if (format_gateway_name(c, name) < 0)
 		return cni_error(e, CNI_CONFIG,
 				 "bridge %s: the name of its interface for VLAN %u is too long",
-				 c->bridge, c->vlan);
-	names_random_veth(peer);
+				 c->bridge, c->vlans.access);
 	rc = device_get(h->nl, name, ret, e);
 	if (rc == -ENODEV) {
-		struct device_veth veth = { .name = peer,
-					    .mac = names_random_mac(),
-					    .master_ifindex = bridge->ifindex,
-					    .up = true,
-					    .peer_name = name,
-					    .peer_mac = names_random_mac(),
-					    .peer_netns_fd = -1,
-					    .mtu_bytes = c->mtu_bytes };
-		auto_sequence struct sequence *s = sequence_new();
-
-		rc = device_create_veth(h->nl, &veth, e);
-		if (rc == -EEXIST)
-			return device_get(h->nl, name, ret, e) < 0 ? cni_classify(e, CNI_KERNEL)
-								   : 0;
-		if (rc == 0)
-			rc = refuse_advertisements(name, e);
-		if (rc == 0)
+		rc = create_vlan_gateway(h, c, &access, bridge, name, e);
+		if (rc == 0 || rc == -EEXIST)
 			rc = device_get(h->nl, name, ret, e);
-		if (rc == 0) {
-			device_encode_flags(ret->ifindex, IFF_UP, IFF_UP, sequence_reserve(s));
-			sequence_commit(s, "%s: set up", name);
-			rc = sequence_run(s, h->nl, e);
-		}
-		if (rc == 0)
-			rc = bridge_setup_port(h, &access, bridge, peer, e);
 	}
+	if (rc == 0)
+		rc = mend_vlan_gateway(h, &access, bridge, ret, e);
 	return rc < 0 ? cni_classify(e, CNI_KERNEL) : 0;
 }
 
@@ -208,6 +248,7 @@ struct gateway_plan {
 	const struct inet_address *have;
 	size_t have_len;
 	struct sequence *changes;
+	bool lacking;
 };
 
 static bool has_address(const struct gateway_plan *p, const struct ip_net *net)
@@ -238,7 +279,7 @@ static int resolve_collision(const struct gateway_plan *p, const struct inet_add
 	return 0;
 }
 
-static int plan_gateway(const struct gateway_plan *p, const struct ip_net *gateways, size_t len,
+static int plan_gateway(struct gateway_plan *p, const struct ip_net *gateways, size_t len,
 			const struct ip_net *want, struct err *e)
 {
 	struct inet_address a = { .ifindex = p->device->ifindex, .net = *want, .no_dad = true };
@@ -251,6 +292,7 @@ static int plan_gateway(const struct gateway_plan *p, const struct ip_net *gatew
 		    resolve_collision(p, &p->have[i], want, e) < 0)
 			return e->code;
 	}
+	p->lacking = true;
 	inet_encode_address_add(&a, sequence_reserve(p->changes));
 	sequence_commit(p->changes, "%s: add address %s", p->device->name,
 			ip_net_format(want, text));
@@ -263,9 +305,9 @@ static int plan_gateway(const struct gateway_plan *p, const struct ip_net *gatew
 	return 0;
 }
 
-static int ensure_gateways_once(const struct host *h, const struct config *c,
-				const struct device *device, const struct ip_net *gateways,
-				size_t len, bool *ret_others, struct err *e)
+static int ensure_gateways_once(struct host *h, const struct config *c, const struct device *device,
+				const struct ip_net *gateways, size_t len, bool *ret_others,
+				struct err *e)
 {
 	auto_sequence struct sequence *s = sequence_new();
 	auto_free struct inet_address *have = NULL;
@@ -281,12 +323,13 @@ static int ensure_gateways_once(const struct host *h, const struct config *c,
 		if (plan_gateway(&plan, gateways, len, &gateways[i], e) < 0)
 			return e->code;
 	}
+	h->disturbed |= plan.lacking;
 	return sequence_run(s, h->nl, e);
 }
 
-int bridge_ensure_gateways(const struct host *h, const struct config *c,
-			   const struct device *device, const struct ip_net *gateways, size_t len,
-			   bool *ret_others, struct err *e)
+static int ensure_gateways(struct host *h, const struct config *c, const struct device *device,
+			   const struct ip_net *gateways, size_t len, bool *ret_others,
+			   struct err *e)
 {
 	for (unsigned attempt = 1;; attempt++) {
 		int rc = ensure_gateways_once(h, c, device, gateways, len, ret_others, e);
@@ -314,4 +357,14 @@ int bridge_enable_forwarding(const struct ip_net *gateways, size_t len, struct e
 	    (v6 && sysctl_set(1, e, "ipv6/conf/all/forwarding") < 0))
 		return cni_classify(e, CNI_KERNEL);
 	return 0;
+}
+
+int bridge_ensure_gateways(struct host *h, const struct config *c, const struct device *bridge,
+			   const struct ip_net *gateways, size_t len, struct device *ret,
+			   bool *ret_others, struct err *e)
+{
+	*ret = *bridge;
+	if (c->vlans.access && ensure_vlan_gateway(h, c, bridge, ret, e) < 0)
+		return e->code;
+	return ensure_gateways(h, c, ret, gateways, len, ret_others, e);
 }

@@ -4,7 +4,8 @@
  * as it is.
  *
  * What is done here is done for the host and stays: it is the same for every attachment, and
- * nothing of it is undone when one fails or goes.
+ * nothing of it is undone when one fails or goes. What was not as it should be, or not there, sets
+ * h->disturbed: others may miss more of it (keep.h).
  */
 #ifndef CNI_PLUGIN_BRIDGE_H
 #define CNI_PLUGIN_BRIDGE_H
@@ -17,7 +18,7 @@
  * The configured bridge, up, with promiscuity and VLAN filtering as configured. CNI_CONFLICT: the
  * name belongs to a device that is no bridge.
  */
-int bridge_ensure(const struct host *h, const struct config *c, struct device *ret,
+int bridge_ensure(struct host *h, const struct config *c, struct device *ret,
 		  struct err *e) MUST_CHECK;
 
 /*
@@ -27,23 +28,20 @@ int bridge_ensure(const struct host *h, const struct config *c, struct device *r
 void bridge_gateway_name(const struct config *c, char ret[static IFNAMSIZ]);
 
 /*
- * The interface that carries the gateway of a VLAN, `<bridge>.<vlan>`, one end of a veth pair whose
- * other end is an access port of the bridge.
+ * Gives the bridge, or with a VLAN its interface for that, which is made if need be, the gateway
+ * addresses. CNI_CONFLICT: it has another one of that kind already, and forceAddress does not say to
+ * replace it. *ret: the interface. *ret_others is set if it has addresses beside them.
  */
-int bridge_ensure_vlan_gateway(const struct host *h, const struct config *c,
-			       const struct device *bridge, struct device *ret,
-			       struct err *e) MUST_CHECK;
-
-/*
- * Gives `device` the gateway addresses. CNI_CONFLICT: it has another one of that kind already, and
- * forceAddress does not say to replace it. *ret_others is set if it has addresses beside them.
- */
-int bridge_ensure_gateways(const struct host *h, const struct config *c,
-			   const struct device *device, const struct ip_net *gateways, size_t len,
+int bridge_ensure_gateways(struct host *h, const struct config *c, const struct device *bridge,
+			   const struct ip_net *gateways, size_t len, struct device *ret,
 			   bool *ret_others, struct err *e) MUST_CHECK;
 
+/* Makes what stands a port again, and up; with bridge_setup_port. */
+int bridge_put_port(struct host *h, const struct config *c, const struct device *bridge,
+		    const struct device *port, struct err *e) MUST_CHECK;
+
 /* Hairpin, isolation and VLANs of a port; asks the kernel nothing if there is nothing to set. */
-int bridge_setup_port(const struct host *h, const struct config *c, const struct device *bridge,
+int bridge_setup_port(struct host *h, const struct config *c, const struct device *bridge,
 		      const char *port, struct err *e) MUST_CHECK;
 
 /* Routing between interfaces, for the families of the addresses. */

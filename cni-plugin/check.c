@@ -13,7 +13,7 @@
 
 #include "cni-plugin/error.h"
 #include "cni-plugin/exec.h"
-#include "cni-plugin/host.h"
+#include "cni-plugin/hostside.h"
 #include "cni-plugin/lookup.h"
 #include "cni-plugin/pool.h"
 #include "cni-plugin/record.h"
@@ -167,29 +167,19 @@ static int check_network(const struct check *c, struct err *e)
 
 static int check_bridge(const struct check *c, struct device *ret, struct err *e)
 {
-	const char *name = c->record->bridge;
-	const struct result_interface *listed = find_listed(c->prev, name, false);
-	int rc = device_get(c->host->nl, name, ret, e);
+	const struct result_interface *listed = find_listed(c->prev, c->record->bridge, false);
 
-	if (rc == -ENODEV)
-		return MISMATCH(e, "bridge %s does not exist", name);
-	if (rc < 0)
-		return cni_classify(e, CNI_KERNEL);
-	if (strcmp(ret->kind, "bridge") != 0)
-		return MISMATCH(e, "%s is not a bridge", name);
-	if (!ret->up)
-		return MISMATCH(e, "bridge %s is down", name);
-	if (c->record->promiscuous && !ret->promiscuous)
-		return MISMATCH(e, "bridge %s is not promiscuous", name);
+	if (hostside_check_bridge(c->host, c->record, ret, e) < 0)
+		return e->code;
 	if (listed && !same_mac(listed, ret))
-		return MISMATCH(e, "bridge %s has another MAC than in prevResult", name);
+		return MISMATCH(e, "bridge %s has another MAC than in prevResult", ret->name);
 	return 0;
 }
 
 static int check_host_interface(const struct check *c, struct err *e)
 {
 	const struct record *r = c->record;
-	struct device bridge = { 0 };
+	struct device bridge;
 	struct device d;
 	int rc = device_get(c->host->nl, r->host_ifname, &d, e);
 
@@ -200,50 +190,12 @@ static int check_host_interface(const struct check *c, struct err *e)
 	if (strcmp(d.kind, "veth") != 0 || d.peer_ifindex != c->container.ifindex)
 		return MISMATCH(e, "host interface %s is not the peer of %s", r->host_ifname,
 				c->env->ifname);
-	if (!d.up)
-		return MISMATCH(e, "host interface %s is down", r->host_ifname);
 	if (r->mtu_bytes && d.mtu_bytes != r->mtu_bytes)
 		return MISMATCH(e, "host interface %s has MTU %u instead of %u", r->host_ifname,
 				d.mtu_bytes, r->mtu_bytes);
-	if (r->ptp)
-		return 0;
-	if (check_bridge(c, &bridge, e) < 0)
+	if (!r->ptp && check_bridge(c, &bridge, e) < 0)
 		return e->code;
-	if (d.master_ifindex != bridge.ifindex)
-		return MISMATCH(e, "host interface %s is not a port of bridge %s", r->host_ifname,
-				r->bridge);
-	if (d.port_hairpin != r->hairpin || d.port_isolated != r->isolated)
-		return MISMATCH(e, "host interface %s has other port flags than configured",
-				r->host_ifname);
-	return 0;
-}
-
-static int check_gateways(const struct check *c, struct err *e)
-{
-	const struct record *r = c->record;
-	auto_free struct inet_address *have = NULL;
-	size_t len = 0;
-	struct device d;
-	int rc;
-
-	if (r->gateways_len == 0)
-		return 0;
-	rc = device_get(c->host->nl, r->gateway_device, &d, e);
-	if (rc == -ENODEV)
-		return MISMATCH(e, "gateway interface %s does not exist", r->gateway_device);
-	if (rc < 0 || inet_list_addresses(c->host->nl, AF_UNSPEC, d.ifindex, &have, &len, e) < 0)
-		return cni_classify(e, CNI_KERNEL);
-	for (size_t i = 0; i < r->gateways_len; i++) {
-		char text[IP_NET_TEXT];
-		bool found = false;
-
-		for (size_t k = 0; k < len; k++)
-			found |= ip_net_equal(&have[k].net, &r->gateways[i]);
-		if (!found)
-			return MISMATCH(e, "%s lacks gateway address %s", r->gateway_device,
-					ip_net_format(&r->gateways[i], text));
-	}
-	return 0;
+	return hostside_check_link(r, &d, r->ptp ? NULL : &bridge, e);
 }
 
 static int check_reservations(const struct record *r, struct err *e)
@@ -284,10 +236,8 @@ static int check_by_plugin(const struct check *c, const json_t *prev_result, str
 
 static int check_ours(const struct check *c, struct err *e)
 {
-	const struct rules rules = { .record = c->record };
-
-	if (check_host_interface(c, e) < 0 || check_gateways(c, e) < 0 ||
-	    check_reservations(c->record, e) < 0 || rules_check(c->host, &rules, e) < 0)
+	if (check_host_interface(c, e) < 0 || hostside_check_gateways(c->host, c->record, e) < 0 ||
+	    check_reservations(c->record, e) < 0 || rules_check(c->host, c->record, e) < 0)
 		return e->code;
 	return 0;
 }

@@ -42,7 +42,7 @@ static int parse_flags(const json_t *object, struct config *c, struct err *e)
 		{ "macspoofchk", &c->mac_guard },
 		{ "enabledad", &c->detect_duplicates },
 		{ "disableContainerInterface", &c->interface_down },
-		{ "preserveDefaultVlan", &c->keep_default_vlan },
+		{ "preserveDefaultVlan", &c->vlans.keep_default },
 	};
 
 	for (unsigned i = 0; i < ARRAY_LEN(flags); i++) {
@@ -89,10 +89,10 @@ static int parse_vlan_id(const json_t *json, const char *key, int64_t min, int64
 
 static int append_trunk(struct config *c, int64_t first, int64_t last, struct err *e)
 {
-	if (c->trunk_len == CONFIG_TRUNK_MAX)
+	if (c->vlans.trunk_len == CONFIG_TRUNK_MAX)
 		return err_set(e, -EINVAL, "more than %d entries", CONFIG_TRUNK_MAX);
-	c->trunk[c->trunk_len++] =
-		(struct config_vlans){ .first = (uint16_t)first, .last = (uint16_t)last };
+	c->vlans.trunk[c->vlans.trunk_len++] =
+		(struct config_vlan_range){ .first = (uint16_t)first, .last = (uint16_t)last };
 	return 0;
 }
 
@@ -131,7 +131,7 @@ static int parse_vlans(const json_t *object, struct config *c, struct err *e)
 	if (parse_vlan_id(object, "vlan", 0, &vlan, e) < 0 ||
 	    json_find(object, "vlanTrunk", &trunk, e) < 0)
 		return e->code;
-	c->vlan = (uint16_t)vlan;
+	c->vlans.access = (uint16_t)vlan;
 	if (!trunk)
 		return 0;
 	if (!json_is_array(trunk))

@@ -26,9 +26,17 @@ enum config_ipam {
 	CONFIG_IPAM_PLUGIN,     /* another plugin is executed */
 };
 
-struct config_vlans {
+struct config_vlan_range {
 	uint16_t first;
 	uint16_t last;
+};
+
+/* Of a port of the bridge. */
+struct config_vlans {
+	uint16_t access; /* 0: none */
+	bool keep_default;
+	struct config_vlan_range trunk[CONFIG_TRUNK_MAX];
+	size_t trunk_len;
 };
 
 struct config {
@@ -45,11 +53,8 @@ struct config {
 	bool mac_guard;
 	bool detect_duplicates; /* enabledad */
 	bool interface_down;    /* disableContainerInterface */
-	bool keep_default_vlan;
 	uint32_t mtu_bytes;
-	uint16_t vlan; /* 0: none */
-	struct config_vlans trunk[CONFIG_TRUNK_MAX];
-	size_t trunk_len;
+	struct config_vlans vlans;
 	struct mac_addr mac;
 	bool has_mac;
 	json_t *dns; /* replaces the address management's; NULL: does not */

@@ -17,6 +17,8 @@ struct host {
 	struct netlink *nl;
 	struct netlink *container_nl; /* NULL like container_fd */
 	struct netlink *nf;           /* nftables, of the host; opened by host_open_nf */
+	bool no_guard;                /* the kernel has no nftables on bridges */
+	bool disturbed; /* what containers share was not as it should be: see keep.h */
 };
 
 /* The host's side alone. */

@@ -20,13 +20,23 @@ static int try_flock(int fd, off_t offset UNUSED, bool wait)
 	return flock(fd, LOCK_EX | (wait ? 0 : LOCK_NB));
 }
 
-static int try_range(int fd, off_t offset, bool wait)
+static int try_range(int fd, short type, off_t offset, bool wait)
 {
 	struct flock range = {
-		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = offset, .l_len = 1
+		.l_type = type, .l_whence = SEEK_SET, .l_start = offset, .l_len = 1
 	};
 
 	return fcntl(fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, &range);
+}
+
+static int try_byte(int fd, off_t offset, bool wait)
+{
+	return try_range(fd, F_WRLCK, offset, wait);
+}
+
+static int try_shared_byte(int fd, off_t offset, bool wait)
+{
+	return try_range(fd, F_RDLCK, offset, wait);
 }
 
 /*
@@ -67,12 +77,12 @@ int lock_file(int fd, unsigned timeout_s, struct err *e)
 }
 
 /* A lock that was removed while it was waited for keeps nobody out who has made another since. */
-static int open_locked(int dir_fd, const char *name, int (*try)(int fd, off_t offset, bool wait),
-		       off_t offset, unsigned timeout_s, int *ret_fd, struct err *e)
+static int open_locked(int dir_fd, const char *name, int flags,
+		       int (*try)(int fd, off_t offset, bool wait), off_t offset,
+		       unsigned timeout_s, int *ret_fd, struct err *e)
 {
 	for (unsigned i = 0; i < OPEN_ATTEMPTS; i++) {
-		auto_close int fd =
-			openat(dir_fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+		auto_close int fd = openat(dir_fd, name, flags | O_CLOEXEC | O_NOFOLLOW, 0600);
 
 		if (fd < 0)
 			return err_sys(e, -errno, "open");
@@ -88,11 +98,17 @@ static int open_locked(int dir_fd, const char *name, int (*try)(int fd, off_t of
 
 int lock_open_file(int dir_fd, const char *name, unsigned timeout_s, int *ret_fd, struct err *e)
 {
-	return open_locked(dir_fd, name, try_flock, 0, timeout_s, ret_fd, e);
+	return open_locked(dir_fd, name, O_RDWR | O_CREAT, try_flock, 0, timeout_s, ret_fd, e);
 }
 
 int lock_open_byte(int dir_fd, const char *name, off_t offset, unsigned timeout_s, int *ret_fd,
 		   struct err *e)
 {
-	return open_locked(dir_fd, name, try_range, offset, timeout_s, ret_fd, e);
+	return open_locked(dir_fd, name, O_RDWR | O_CREAT, try_byte, offset, timeout_s, ret_fd, e);
+}
+
+int lock_share_byte(int dir_fd, const char *name, off_t offset, unsigned timeout_s, int *ret_fd,
+		    struct err *e)
+{
+	return open_locked(dir_fd, name, O_RDONLY, try_shared_byte, offset, timeout_s, ret_fd, e);
 }

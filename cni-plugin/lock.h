@@ -31,4 +31,11 @@ int lock_open_file(int dir_fd, const char *name, unsigned timeout_s, int *ret_fd
 int lock_open_byte(int dir_fd, const char *name, off_t offset, unsigned timeout_s, int *ret_fd,
 		   struct err *e) MUST_CHECK;
 
+/*
+ * Shared with others of its kind, and keeps off those above. Makes and writes nothing, so it works
+ * where nothing can be written. -ENOENT: nobody has locked anything yet. -ETIMEDOUT, -EAGAIN.
+ */
+int lock_share_byte(int dir_fd, const char *name, off_t offset, unsigned timeout_s, int *ret_fd,
+		    struct err *e) MUST_CHECK;
+
 #endif

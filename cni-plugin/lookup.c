@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cni-plugin/lookup.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <string.h>
 
@@ -48,25 +47,34 @@ static int read_in(const char *data_dir, const char *network, const struct cni_e
 	return rc;
 }
 
+struct search {
+	const char *data_dir;
+	const struct netconf *n;
+	const struct cni_env *env;
+	struct store **ret_store;
+	struct record *ret;
+	bool found;
+};
+
+static bool look_in(void *arg, const char *network)
+{
+	struct search *s = arg;
+	struct err ignored;
+
+	s->found = strcmp(network, s->n->name) != 0 &&
+		   read_in(s->data_dir, network, s->env, s->ret_store, s->ret, &ignored) == 0;
+	return !s->found;
+}
+
 int lookup_elsewhere(const char *data_dir, const struct netconf *n, const struct cni_env *env,
 		     struct store **ret_store, struct record *ret, bool *ret_same, struct err *e)
 {
-	DIR *dir = opendir(data_dir);
-	const struct dirent *entry;
-	int rc = -ENOENT;
+	struct search s = { data_dir, n, env, ret_store, ret, false };
+	int rc = store_each_network(data_dir, look_in, &s, e);
 
-	if (!dir)
-		return err_sys(e, -errno, "%s", data_dir);
-	while (rc < 0 && (entry = readdir(dir))) {
-		const char *network = entry->d_name + 1;
-		struct err ignored;
-
-		if (entry->d_name[0] == '@' && cni_is_identifier(network) &&
-		    strcmp(network, n->name) != 0)
-			rc = read_in(data_dir, network, env, ret_store, ret, &ignored);
-	}
-	closedir(dir);
 	if (rc < 0)
+		return rc;
+	if (!s.found)
 		return err_set(e, -ENOENT, "%s: no record of the attachment", data_dir);
 	*ret_same = lookup_is_same(n, ret);
 	return 0;

@@ -11,6 +11,7 @@
  *   pool.c, reclaim.c           address reservations, and those that only the dead hold
  *   host.c, bridge.c, attach.c  the kernel objects; rules.c the traffic rules
  *   gateways.c                  what a bridge keeps of a subnet that the host had before
+ *   hostside.c, keep.c          the host's part compared with the records, and put right
  *   undo.c                      all of these taken apart again
  *   exec.c                      other plugins, where the configuration names one
  *   confine.c                   rights given up as soon as they are not needed
@@ -22,6 +23,7 @@
 
 #include "cni-plugin/confine.h"
 #include "cni-plugin/error.h"
+#include "cni-plugin/keep.h"
 #include "cni-plugin/verbs.h"
 #include "cni-plugin/version.h"
 
@@ -149,7 +151,7 @@ static void seed_json(void)
 		json_object_seed(seed | 1);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const char *command = getenv("CNI_COMMAND");
 	struct netconf n = { .cni_version = VERSION_LATEST };
@@ -157,6 +159,8 @@ int main(void)
 	struct err e = { 0 };
 	int status = EXIT_SUCCESS;
 
+	if ((!command || !command[0]) && argc > 1 && strcmp(argv[1], "keep") == 0)
+		return keep_command(argc > 2 ? argv[2] : NETCONF_DATA_DIR);
 	if (!command || !command[0])
 		return about();
 	confine_process();

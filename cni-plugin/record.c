@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cni-plugin/env.h"
+#include "kernel/device.h"
 
 #define RECORD_VERSION 1
 
@@ -38,14 +39,26 @@ static json_t *addresses_json(const struct record *r)
 	return list;
 }
 
-static json_t *gateways_json(const struct record *r)
+static json_t *nets_json(const struct ip_net *nets, size_t len)
 {
 	json_t *list = json_array();
 
-	for (size_t i = 0; i < r->gateways_len; i++) {
+	for (size_t i = 0; i < len; i++) {
 		char text[IP_NET_TEXT];
 
-		json_array_append_new(list, json_string(ip_net_format(&r->gateways[i], text)));
+		json_array_append_new(list, json_string(ip_net_format(&nets[i], text)));
+	}
+	return list;
+}
+
+/* [first, last, first, last, ...] */
+static json_t *trunk_json(const struct config_vlans *v)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < v->trunk_len; i++) {
+		json_array_append_new(list, json_integer(v->trunk[i].first));
+		json_array_append_new(list, json_integer(v->trunk[i].last));
 	}
 	return list;
 }
@@ -59,7 +72,7 @@ json_t *record_to_json(const struct record *r)
 		{ "complete", r->complete },       { "ptp", r->ptp },
 		{ "masquerade", r->masquerade },   { "macGuard", r->mac_guard },
 		{ "hairpin", r->hairpin },         { "isolated", r->isolated },
-		{ "promiscuous", r->promiscuous },
+		{ "promiscuous", r->promiscuous }, { "keepDefaultVlan", r->vlans.keep_default },
 	};
 	const struct {
 		const char *key;
@@ -87,7 +100,12 @@ json_t *record_to_json(const struct record *r)
 	set_mac(j, "mac", &r->mac);
 	json_object_set_new(j, "mtu", json_integer(r->mtu_bytes));
 	json_object_set_new(j, "addresses", addresses_json(r));
-	json_object_set_new(j, "gateways", gateways_json(r));
+	json_object_set_new(j, "gateways", nets_json(r->gateways, r->gateways_len));
+	json_object_set_new(j, "unmasked", nets_json(r->unmasked, r->unmasked_len));
+	if (r->vlans.access)
+		json_object_set_new(j, "vlan", json_integer(r->vlans.access));
+	if (r->vlans.trunk_len)
+		json_object_set_new(j, "vlanTrunk", trunk_json(&r->vlans));
 	if (r->delegate)
 		json_object_set(j, "delegate", r->delegate);
 	return j;
@@ -146,24 +164,55 @@ static int read_addresses(const json_t *j, struct record *r, struct err *e)
 	return 0;
 }
 
-static int read_gateways(const json_t *j, struct record *r, struct err *e)
+static int read_nets(const json_t *j, const char *key, struct ip_net *ret, size_t max,
+		     size_t *ret_len, struct err *e)
 {
 	json_t *list = NULL;
 	const json_t *item;
 	size_t i;
 
-	if (json_find(j, "gateways", &list, e) < 0)
+	if (json_find(j, key, &list, e) < 0)
 		return e->code;
-	if (json_array_size(list) > RECORD_ADDRESSES_MAX)
-		return err_set(e, -EINVAL, "more than %d gateways", RECORD_ADDRESSES_MAX);
+	if (json_array_size(list) > max)
+		return err_set(e, -EINVAL, "%s has more than %zu entries", key, max);
 	json_array_foreach (list, i, item) {
 		if (!json_is_string(item))
-			return err_set(e, -EINVAL, "a gateway is not a string");
-		if (ip_net_parse(json_string_value(item), AF_UNSPEC, &r->gateways[r->gateways_len],
-				 e) < 0)
-			return e->code;
-		r->gateways_len++;
+			return err_set(e, -EINVAL, "%s[%zu] is not a string", key, i);
+		if (ip_net_parse(json_string_value(item), AF_UNSPEC, &ret[i], e) < 0)
+			return err_wrap(e, "%s", key);
 	}
+	*ret_len = json_array_size(list);
+	return 0;
+}
+
+static int read_vlans(const json_t *j, struct config_vlans *ret, struct err *e)
+{
+	json_t *list = NULL;
+	uint64_t access = 0;
+	const json_t *item;
+	size_t len;
+	size_t i;
+
+	if (json_read_bool(j, "keepDefaultVlan", &ret->keep_default, e) < 0 ||
+	    json_read_uint(j, "vlan", 0, DEVICE_VLAN_MAX, &access, e) < 0 ||
+	    json_find(j, "vlanTrunk", &list, e) < 0)
+		return e->code;
+	ret->access = (uint16_t)access;
+	len = json_array_size(list);
+	if (len > 2 * CONFIG_TRUNK_MAX || len % 2)
+		return err_set(e, -EINVAL, "vlanTrunk has %zu entries", len);
+	json_array_foreach (list, i, item) {
+		struct config_vlan_range *range = &ret->trunk[i / 2];
+		json_int_t id = json_integer_value(item);
+
+		if (id < 1 || id > DEVICE_VLAN_MAX)
+			return err_set(e, -EINVAL, "vlanTrunk[%zu] is not a VLAN", i);
+		if (i % 2)
+			range->last = (uint16_t)id;
+		else
+			range->first = (uint16_t)id;
+	}
+	ret->trunk_len = len / 2;
 	return 0;
 }
 
@@ -210,8 +259,10 @@ static int parse(const json_t *j, struct record *r, struct err *e)
 	    json_read_bool(j, "promiscuous", &r->promiscuous, e) < 0 ||
 	    json_read_uint(j, "mtu", 0, 65535, &mtu, e) < 0 ||
 	    read_ifname(j, "gatewayDevice", r->gateway_device, e) < 0 ||
-	    read_addresses(j, r, e) < 0 || read_gateways(j, r, e) < 0 ||
-	    json_find(j, "delegate", &delegate, e) < 0)
+	    read_addresses(j, r, e) < 0 ||
+	    read_nets(j, "gateways", r->gateways, RECORD_ADDRESSES_MAX, &r->gateways_len, e) < 0 ||
+	    read_nets(j, "unmasked", r->unmasked, RECORD_UNMASKED_MAX, &r->unmasked_len, e) < 0 ||
+	    read_vlans(j, &r->vlans, e) < 0 || json_find(j, "delegate", &delegate, e) < 0)
 		return e->code;
 	r->kind = strcmp(kind, "delegate") == 0 ? RECORD_DELEGATE : RECORD_NATIVE;
 	r->mtu_bytes = (uint32_t)mtu;

@@ -18,9 +18,11 @@
 
 #include <net/if.h>
 
+#include "cni-plugin/config.h"
 #include "lib/json.h"
 
 #define RECORD_ADDRESSES_MAX  64
+#define RECORD_UNMASKED_MAX   96
 #define RECORD_SIZE_MAX       (1024 * 1024)
 #define RECORD_LOCK_TIMEOUT_S 60
 
@@ -43,9 +45,13 @@ struct record {
 	char bridge[IFNAMSIZ];      /* "" for ptp */
 	bool masquerade;
 	bool mac_guard;
-	bool hairpin; /* from here on for CHECK */
+	/* Where masquerading ends, each once; empty in the records of versions that did not note it. */
+	struct ip_net unmasked[RECORD_UNMASKED_MAX];
+	size_t unmasked_len;
+	bool hairpin; /* from here on for CHECK, and to put it back (keep.h) */
 	bool isolated;
 	bool promiscuous;
+	struct config_vlans vlans;
 	uint32_t mtu_bytes;
 	/*
 	 * What the host answers to, on `gateway_device`: the bridge, its VLAN interface, or our end
@@ -84,6 +90,13 @@ int store_lock(struct store *s, const char *container_id, const char *ifname,
 int store_try_lock(struct store *s, const char *container_id, const char *ifname,
 		   struct err *e) MUST_CHECK;
 
+/*
+ * Keeps those off who change the attachment, until store_close or the next lock: for who only reads,
+ * maybe on a file system that he may not write. -EAGAIN, -ETIMEDOUT as above.
+ */
+int store_share(struct store *s, const char *container_id, const char *ifname, unsigned timeout_s,
+		struct err *e) MUST_CHECK;
+
 /* True if there is a record, whatever it says. */
 bool store_has(struct store *s, const char *container_id, const char *ifname);
 /* -ENOENT: none. -EINVAL: it is damaged, or of a version newer than ours. record_fini frees. */
@@ -105,6 +118,10 @@ int store_remove(struct store *s, const char *container_id, const char *ifname,
 int store_list(struct store *s,
 	       void (*visit)(void *arg, const char *container_id, const char *ifname), void *arg,
 	       struct err *e) MUST_CHECK;
+
+/* Calls `visit` with each network that has records here, until it says false. -ENOENT */
+int store_each_network(const char *data_dir, bool (*visit)(void *arg, const char *network),
+		       void *arg, struct err *e) MUST_CHECK;
 
 /*
  * The JSON form, for the file and for tests. Parsing checks every name as if the runtime had sent

@@ -14,7 +14,10 @@
 #define ELEMENTS_MAX (RECORD_ADDRESSES_MAX + 2) /* one per address, port, port and MAC */
 #define OWNER_SIZE   33 /* "<network>-<owner>" in hex digits, which every comment begins with */
 
-_Static_assert(RULESET_EXCEPT_MAX >= SUBNET_ENV_NETWORKS_MAX + RECORD_ADDRESSES_MAX, "exceptions");
+_Static_assert(RULESET_EXCEPT_MAX == RECORD_UNMASKED_MAX, "exceptions");
+
+static const struct nft_set *const sets[] = { &ruleset_masq4, &ruleset_masq6, &ruleset_ports,
+					      &ruleset_macs };
 
 /* An element and the set that it belongs to. */
 struct entry {
@@ -34,8 +37,6 @@ struct entries {
 	struct entry items[ELEMENTS_MAX];
 	size_t len;
 	char comment[NFT_COMMENT_SIZE];
-	struct ip_net except[RULESET_EXCEPT_MAX];
-	size_t except_len;
 	struct part masquerade;
 	struct part guard;
 };
@@ -80,39 +81,6 @@ static const struct nft_set *masquerade_set(int family)
 	return family == AF_INET ? &ruleset_masq4 : &ruleset_masq6;
 }
 
-static void append_except(struct entries *all, const struct ip_net *net)
-{
-	struct ip_net masked = ip_net_masked(net);
-
-	for (size_t i = 0; i < all->except_len; i++) {
-		if (ip_net_equal(&all->except[i], &masked))
-			return;
-	}
-	if (all->except_len < RULESET_EXCEPT_MAX)
-		all->except[all->except_len++] = masked;
-}
-
-/*
- * Not masqueraded is what stays in the container's subnet, and what goes to the overlay's other
- * hosts: they know the way back, and policies there want to see the container's own address.
- */
-static void collect_masquerade(const struct rules *r, struct entries *all)
-{
-	for (size_t i = 0; i < r->ipam->addresses_len; i++)
-		append_except(all, &r->ipam->addresses[i].net);
-	for (size_t i = 0; i < r->config->unmasked_len; i++)
-		append_except(all, &r->config->unmasked[i]);
-	for (size_t i = 0; i < r->ipam->addresses_len && i < RECORD_ADDRESSES_MAX; i++) {
-		const struct ip_addr *a = &r->ipam->addresses[i].net.addr;
-		struct entry *entry = append(all, masquerade_set(a->family));
-
-		memcpy(entry->key, a->b, ip_addr_size(a));
-		all->masquerade.wanted = true;
-	}
-	if (all->masquerade.wanted)
-		ruleset_masquerade(all->except, all->except_len, &all->masquerade.rules);
-}
-
 static void collect_guard(const struct record *r, struct entries *all)
 {
 	struct entry *port = append(all, &ruleset_ports);
@@ -134,6 +102,22 @@ static void collect_keys(const struct record *r, struct entries *all)
 	}
 	if (r->mac_guard)
 		collect_guard(r, all);
+}
+
+/*
+ * The keys, and the rules that they count on. A record of a version that did not note where
+ * masquerading ends says nothing of those.
+ */
+static void collect(const struct record *r, struct entries *all)
+{
+	format_comment(r, all->comment);
+	collect_keys(r, all);
+	all->masquerade.wanted = r->masquerade && r->addresses_len && r->unmasked_len;
+	if (all->masquerade.wanted)
+		ruleset_masquerade(r->unmasked, r->unmasked_len, &all->masquerade.rules);
+	all->guard.wanted = r->mac_guard || !r->ptp;
+	if (all->guard.wanted)
+		ruleset_guard(&all->guard.rules);
 }
 
 static bool is_missing(int rc)
@@ -206,8 +190,9 @@ static void put_all(struct sequence *s, const struct entries *all, bool rebuild)
 }
 
 /* One transaction. Between looking and acting others may act too; then once more. */
-static int install(struct netlink *nl, struct entries *all, struct err *e)
+static int install(struct host *h, struct entries *all, struct err *e)
 {
+	struct netlink *nl = h->nf;
 	auto_sequence struct sequence *s = sequence_new();
 	bool rebuild = false; /* what stands cannot be changed into what is wanted */
 	int rc = 0;
@@ -218,6 +203,7 @@ static int install(struct netlink *nl, struct entries *all, struct err *e)
 		rc = look_at_rules(nl, all, &differ, e);
 		if (rc < 0 || (!all->len && !differ))
 			return rc;
+		h->disturbed |= differ;
 		look_at_elements(nl, all);
 		put_all(s, all, rebuild);
 		rc = sequence_run(s, nl, e);
@@ -237,31 +223,34 @@ static int install(struct netlink *nl, struct entries *all, struct err *e)
 	return rc;
 }
 
-int rules_install(struct host *h, const struct rules *r, struct err *e)
+int rules_install(struct host *h, const struct record *r, struct err *e)
 {
+	bool disturbed = h->disturbed;
 	struct entries all = { 0 };
 	int rc;
 
-	if (!r->record->masquerade && r->record->ptp)
+	if (!r->masquerade && r->ptp)
 		return 0;
+	if (r->masquerade && r->addresses_len && !r->unmasked_len)
+		return cni_error(
+			e, CNI_STATE,
+			"container %.80s: where its masquerading ends was not noted by the "
+			"version that attached it",
+			r->container_id);
 	if (host_open_nf(h, e) < 0)
 		return cni_classify(e, CNI_KERNEL);
-	format_comment(r->record, all.comment);
-	if (r->record->masquerade)
-		collect_masquerade(r, &all);
-	if (r->record->mac_guard)
-		collect_guard(r->record, &all);
-	ruleset_guard(&all.guard.rules);
-	all.guard.wanted = r->record->mac_guard || !r->record->ptp;
-	rc = install(h->nf, &all, e);
+	collect(r, &all);
+	rc = install(h, &all, e);
 	/*
 	 * A kernel without nftables on bridges has to do without the guard, unless it is asked for.
 	 */
-	if (rc < 0 && all.guard.wanted && !r->record->mac_guard) {
+	if (rc < 0 && all.guard.wanted && !r->mac_guard) {
 		log_warn("guard-unavailable", "%s: containers may send router advertisements: %s",
-			 r->record->bridge, e->text);
+			 r->bridge, e->text);
+		h->no_guard = true;
+		h->disturbed = disturbed;
 		all.guard.wanted = false;
-		rc = install(h->nf, &all, e);
+		rc = install(h, &all, e);
 	}
 	return rc < 0 ? cni_classify(e, CNI_KERNEL) : 0;
 }
@@ -290,30 +279,13 @@ static int find_element(struct netlink *nl, const struct entry *entry, struct fo
 				  ret, e);
 }
 
-/*
- * Which exceptions there were at ADD is not known any more; but the chain that elements name is
- * named after what it says.
- */
-static int want_masquerade(struct netlink *nl, const char *chain, struct entries *all,
-			   struct err *e)
+/* It is the container's, and leads where its exceptions are. */
+static bool is_as_wanted(const struct entries *all, const struct entry *entry,
+			 const struct found *f)
 {
-	struct part *p = &all->masquerade;
-	struct ip_net except[RULESET_EXCEPT_MAX + RULESET_MULTICAST];
-	size_t len = 0;
-	int rc =
-		nft_destinations_read(nl, &ruleset_inet, chain, except, ARRAY_LEN(except), &len, e);
-
-	if (rc < 0 && rc != -E2BIG && !is_missing(rc))
-		return rc;
-	len = rc < 0 || len < RULESET_MULTICAST ? 0 : len - RULESET_MULTICAST;
-	ruleset_masquerade(except, len, &p->rules);
-	p->wanted = true;
-	if (strcmp(p->rules.chain_name, chain) != 0)
-		return cni_error(e, CNI_MISMATCH,
-				 "the traffic rules of all containers were "
-				 "changed: chain %s has other rules",
-				 chain);
-	return 0;
+	return f->ours && !f->altered &&
+	       (!entry->set->verdicts || !all->masquerade.wanted ||
+		strcmp(f->chain, all->masquerade.rules.chain_name) == 0);
 }
 
 /* The rules that elements count on. */
@@ -331,36 +303,163 @@ static int check_rules(struct netlink *nl, struct entries *all, struct err *e)
 	return 0;
 }
 
-int rules_check(struct host *h, const struct rules *r, struct err *e)
+/* Looks an element up: in the kernel, or where all were read. */
+typedef int find_fn(struct host *h, void *arg, const struct entry *entry, struct found *ret,
+		    struct err *e);
+
+static int check_elements(struct host *h, const struct record *r, const struct entries *all,
+			  find_fn *find, void *arg, struct err *e)
 {
-	struct entries all = { 0 };
 	char owner[OWNER_SIZE + 1];
 
-	collect_keys(r->record, &all);
-	if (all.len == 0)
-		return 0;
-	if (host_open_nf(h, e) < 0)
-		return cni_classify(e, CNI_KERNEL);
-	format_owner(r->record->network, r->record->container_id, r->record->ifname, owner);
-	ruleset_guard(&all.guard.rules);
-	all.guard.wanted = r->record->mac_guard;
-	for (size_t i = 0; i < all.len; i++) {
-		const struct entry *entry = &all.items[i];
+	format_owner(r->network, r->container_id, r->ifname, owner);
+	for (size_t i = 0; i < all->len; i++) {
+		const struct entry *entry = &all->items[i];
 		struct found found = { .owner = owner };
-		int rc = find_element(h->nf, entry, &found, e);
+		int rc = find(h, arg, entry, &found, e);
 
 		if (rc < 0 && !is_missing(rc))
 			return cni_classify(e, CNI_KERNEL);
-		if (!found.ours || found.altered)
+		if (!is_as_wanted(all, entry, &found))
 			return cni_error(e, CNI_MISMATCH,
 					 "a traffic rule of the container is missing: no element "
 					 "in nftables set %s",
 					 entry->set->name);
-		if (entry->set->verdicts && !all.masquerade.wanted &&
-		    want_masquerade(h->nf, found.chain, &all, e) < 0)
-			return cni_classify(e, CNI_KERNEL);
 	}
+	return 0;
+}
+
+static int find_in_kernel(struct host *h, void *arg UNUSED, const struct entry *entry,
+			  struct found *ret, struct err *e)
+{
+	return find_element(h->nf, entry, ret, e);
+}
+
+int rules_check(struct host *h, const struct record *r, struct err *e)
+{
+	struct entries all = { 0 };
+
+	collect(r, &all);
+	if (all.len == 0)
+		return 0;
+	if (host_open_nf(h, e) < 0)
+		return cni_classify(e, CNI_KERNEL);
+	/* A kernel without nftables on bridges does without the guard, unless it is asked for. */
+	all.guard.wanted = r->mac_guard;
+	if (check_elements(h, r, &all, find_in_kernel, NULL, e) < 0)
+		return e->code;
 	return check_rules(h->nf, &all, e);
+}
+
+/* ---- what stands, for many records ---- */
+
+struct standing {
+	struct hash_link link;
+	const struct nft_set *set;
+	uint8_t key[NFT_KEY_SIZE];
+	bool altered;
+	char owner[OWNER_SIZE + 1];
+	char chain[NFT_NAME_SIZE];
+};
+
+struct rules_standing {
+	struct hash_table table;
+	const struct nft_set *reading;
+	bool guard_is_right;
+	char right_chain[NFT_NAME_SIZE]; /* with the table that it is in */
+};
+
+static uint64_t standing_hash(const struct hash_link *link)
+{
+	const struct standing *s = CONTAINER_OF(link, struct standing, link);
+
+	return hash_bytes(s->key, sizeof(s->key));
+}
+
+static void note_standing(void *arg, const struct nft_element *el)
+{
+	struct rules_standing *all = arg;
+	struct standing *s = xcalloc(1, sizeof(*s));
+
+	s->set = all->reading;
+	memcpy(s->key, el->key, nft_key_size(s->set->type));
+	s->altered = el->altered;
+	snprintf(s->owner, sizeof(s->owner), "%s", el->comment ? el->comment : "");
+	snprintf(s->chain, sizeof(s->chain), "%s", el->chain ? el->chain : "");
+	hash_table_add(&all->table, &s->link, standing_hash);
+}
+
+int rules_standing_read(struct host *h, struct rules_standing **ret, struct err *e)
+{
+	struct rules_standing *all = xcalloc(1, sizeof(*all));
+	int rc = host_open_nf(h, e);
+
+	for (unsigned i = 0; rc == 0 && i < ARRAY_LEN(sets); i++) {
+		all->reading = sets[i];
+		rc = nft_elements_visit(h->nf, ruleset_table(sets[i]), sets[i], NULL, note_standing,
+					all, e);
+		if (is_missing(rc))
+			rc = 0;
+	}
+	if (rc < 0) {
+		rules_standing_free(all);
+		return cni_classify(e, CNI_KERNEL);
+	}
+	*ret = all;
+	return 0;
+}
+
+void rules_standing_free(struct rules_standing *s)
+{
+	struct hash_link *next;
+
+	if (!s)
+		return;
+	for (struct hash_link *l = hash_table_next(&s->table, NULL, standing_hash); l; l = next) {
+		next = hash_table_next(&s->table, l, standing_hash);
+		hash_table_remove(&s->table, l, standing_hash);
+		free(CONTAINER_OF(l, struct standing, link));
+	}
+	free(s);
+}
+
+static int find_standing(struct host *h UNUSED, void *arg, const struct entry *entry,
+			 struct found *ret, struct err *e)
+{
+	const struct rules_standing *all = arg;
+	const struct hash_link *l =
+		hash_table_first(&all->table, hash_bytes(entry->key, sizeof(entry->key)));
+
+	for (; l; l = l->next) {
+		const struct standing *s = CONTAINER_OF(l, struct standing, link);
+
+		if (s->set != entry->set || memcmp(s->key, entry->key, sizeof(s->key)) != 0)
+			continue;
+		ret->ours = strncmp(s->owner, ret->owner, OWNER_SIZE) == 0;
+		ret->altered = s->altered;
+		memcpy(ret->chain, s->chain, sizeof(ret->chain));
+		return 0;
+	}
+	return err_set(e, -ENOENT, "no such element");
+}
+
+int rules_standing_check(struct host *h, struct rules_standing *s, const struct record *r,
+			 struct err *e)
+{
+	struct entries all = { 0 };
+	const char *chain = all.masquerade.rules.chain_name;
+
+	collect(r, &all);
+	if (check_elements(h, r, &all, find_standing, s, e) < 0)
+		return e->code;
+	all.guard.wanted &= !s->guard_is_right && (r->mac_guard || !h->no_guard);
+	all.masquerade.wanted &= strcmp(s->right_chain, chain) != 0;
+	if (check_rules(h->nf, &all, e) < 0)
+		return e->code;
+	s->guard_is_right |= all.guard.wanted;
+	if (all.masquerade.wanted)
+		memcpy(s->right_chain, chain, sizeof(s->right_chain));
+	return 0;
 }
 
 static void delete_entry(struct sequence *s, const struct entry *entry)
@@ -446,8 +545,6 @@ static void collect_unwanted(void *arg, const struct nft_element *el)
 
 static int sweep_sets(struct host *h, struct sweep *sweep, struct err *e)
 {
-	static const struct nft_set *const sets[] = { &ruleset_masq4, &ruleset_masq6,
-						      &ruleset_ports, &ruleset_macs };
 	auto_sequence struct sequence *s = sequence_new();
 	int rc = host_open_nf(h, e);
 

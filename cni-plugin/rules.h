@@ -10,26 +10,30 @@
 #ifndef CNI_PLUGIN_RULES_H
 #define CNI_PLUGIN_RULES_H
 
-#include "cni-plugin/config.h"
 #include "cni-plugin/host.h"
 #include "cni-plugin/record.h"
 
-/* What an attachment wants. */
-struct rules {
-	const struct record *record;
-	const struct result *ipam; /* the addresses to masquerade, with their subnets */
-	const struct config *config;
-};
-
 /*
- * Puts everything into force at once: masquerading of the record's addresses if it says so; on a
+ * Puts everything that the record says into force at once: masquerading of its addresses; on a
  * bridge the refusal of router advertisements and of DHCP answers from its ports, and of foreign
- * source MACs with macGuard. Replaces what a former owner of an address or a port left.
+ * source MACs with macGuard. Replaces what a former owner of an address or a port left. Sets
+ * h->disturbed if what is for all containers was not as it should be.
  */
-int rules_install(struct host *h, const struct rules *r, struct err *e) MUST_CHECK;
+int rules_install(struct host *h, const struct record *r, struct err *e) MUST_CHECK;
 
 /* 0 if all of it is there; CNI_MISMATCH says what is missing. */
-int rules_check(struct host *h, const struct rules *r, struct err *e) MUST_CHECK;
+int rules_check(struct host *h, const struct record *r, struct err *e) MUST_CHECK;
+
+/*
+ * All elements that stand now, read at once, and which of the rules for all containers were found as
+ * they should be: for looking at many records. Forget it when something was installed.
+ */
+struct rules_standing;
+int rules_standing_read(struct host *h, struct rules_standing **ret, struct err *e) MUST_CHECK;
+void rules_standing_free(struct rules_standing *s);
+/* As rules_check, also of what a bridge's containers want that have no rules of their own. */
+int rules_standing_check(struct host *h, struct rules_standing *s, const struct record *r,
+			 struct err *e) MUST_CHECK;
 
 /*
  * Removes what belongs to the record, and nothing that has found another owner since. Absence is

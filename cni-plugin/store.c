@@ -76,13 +76,17 @@ void store_close(struct store *s)
 }
 
 /* Two attachments that share a byte wait for each other and are none the worse for it. */
+static off_t lock_byte(const char *container_id, const char *ifname)
+{
+	return (off_t)(hash_text(hash_text(HASH_FNV_INIT, container_id), ifname) >> 2);
+}
+
 static int lock(struct store *s, const char *container_id, const char *ifname, unsigned timeout_s,
 		struct err *e)
 {
-	uint64_t hash = hash_text(hash_text(HASH_FNV_INIT, container_id), ifname);
-
 	util_close(&s->lock_fd);
-	if (lock_open_byte(s->dir_fd, "lock", (off_t)(hash >> 2), timeout_s, &s->lock_fd, e) < 0)
+	if (lock_open_byte(s->dir_fd, "lock", lock_byte(container_id, ifname), timeout_s,
+			   &s->lock_fd, e) < 0)
 		return err_wrap(e, "%s/lock", s->path);
 	return 0;
 }
@@ -95,6 +99,17 @@ int store_lock(struct store *s, const char *container_id, const char *ifname, st
 int store_try_lock(struct store *s, const char *container_id, const char *ifname, struct err *e)
 {
 	return lock(s, container_id, ifname, 0, e);
+}
+
+int store_share(struct store *s, const char *container_id, const char *ifname, unsigned timeout_s,
+		struct err *e)
+{
+	int rc;
+
+	util_close(&s->lock_fd);
+	rc = lock_share_byte(s->dir_fd, "lock", lock_byte(container_id, ifname), timeout_s,
+			     &s->lock_fd, e);
+	return rc < 0 && rc != -ENOENT ? err_wrap(e, "%s/lock", s->path) : 0;
 }
 
 static void make_name(const char *container_id, const char *ifname, char ret[static NAME_MAX + 1])
@@ -274,6 +289,23 @@ int store_list(struct store *s,
 		const char *name = entry->d_name + (entry->d_name[0] == '.');
 
 		visit_named(s, name, visit, arg);
+	}
+	closedir(dir);
+	return 0;
+}
+
+int store_each_network(const char *data_dir, bool (*visit)(void *arg, const char *network),
+		       void *arg, struct err *e)
+{
+	DIR *dir = opendir(data_dir);
+	const struct dirent *entry;
+	bool more = true;
+
+	if (!dir)
+		return err_sys(e, -errno, "%s", data_dir);
+	while (more && (entry = readdir(dir))) {
+		if (entry->d_name[0] == '@' && cni_is_identifier(entry->d_name + 1))
+			more = visit(arg, entry->d_name + 1);
 	}
 	closedir(dir);
 	return 0;

@@ -61,7 +61,12 @@ bool undo_is_alive(const struct host *h, const struct record *r)
 {
 	struct device d;
 
-	return r->host_ifname[0] && find_veth(h->nl, r->host_ifname, &r->host_mac, &d, NULL) == 0;
+	return undo_find_link(h, r, &d);
+}
+
+bool undo_find_link(const struct host *h, const struct record *r, struct device *ret)
+{
+	return r->host_ifname[0] && find_veth(h->nl, r->host_ifname, &r->host_mac, ret, NULL) == 0;
 }
 
 static int release_addresses(const struct record *r, struct err *e)

@@ -13,6 +13,7 @@
 #include "cni-plugin/host.h"
 #include "cni-plugin/netconf.h"
 #include "cni-plugin/record.h"
+#include "kernel/device.h"
 
 /*
  * Undoes what a record says and removes it from the store. `prev_result` (may be NULL) is passed on
@@ -32,5 +33,7 @@ int undo_unrecorded(struct host *h, const struct cni_env *env, const struct netc
 
 /* True if the interface that the record describes is still there and still the one that we made. */
 bool undo_is_alive(const struct host *h, const struct record *r);
+/* The same, and tells how it is. */
+bool undo_find_link(const struct host *h, const struct record *r, struct device *ret);
 
 #endif

@@ -261,6 +261,12 @@ void device_encode_flags(uint32_t ifindex, unsigned flags, unsigned mask, struct
 	m->ifi_change = mask;
 }
 
+void device_encode_master(uint32_t ifindex, uint32_t master_ifindex, struct nlmsghdr *hdr)
+{
+	put_header(hdr, RTM_SETLINK, 0, ifindex);
+	mnl_attr_put_u32(hdr, IFLA_MASTER, master_ifindex);
+}
+
 void device_encode_mac(uint32_t ifindex, const struct mac_addr *mac, struct nlmsghdr *hdr)
 {
 	put_header(hdr, RTM_SETLINK, 0, ifindex);

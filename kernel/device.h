@@ -73,6 +73,8 @@ int device_create_bridge(struct netlink *nl, const char *name, const struct mac_
 
 /* Changes of a device, to be sent in a sequence. flags and mask: IFF_UP, IFF_PROMISC. */
 void device_encode_flags(uint32_t ifindex, unsigned flags, unsigned mask, struct nlmsghdr *hdr);
+/* To be a port of this bridge. */
+void device_encode_master(uint32_t ifindex, uint32_t master_ifindex, struct nlmsghdr *hdr);
 void device_encode_mac(uint32_t ifindex, const struct mac_addr *mac, struct nlmsghdr *hdr);
 /* The next three fail with EOPNOTSUPP on kernels without the feature. */
 void device_encode_port(uint32_t ifindex, bool hairpin, bool isolated, struct nlmsghdr *hdr);

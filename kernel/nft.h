@@ -182,14 +182,6 @@ int nft_counter_read(struct netlink *nl, const struct nft_table *t, struct nft_c
 		     struct err *e) MUST_CHECK;
 
 /*
- * The destinations that the rules of a chain look for, one for each rule that has nothing but a
- * network in its conditions. -ENOENT: no such chain. -E2BIG: more than `max`.
- */
-int nft_destinations_read(struct netlink *nl, const struct nft_table *t, const char *chain,
-			  struct ip_net *ret, size_t max, size_t *ret_len,
-			  struct err *e) MUST_CHECK;
-
-/*
  * Shows every table of the namespace. `mark` is its comment, or "" if it has none (or the kernel,
  * before 5.10, keeps none). The texts live for the call; the table may be deleted from inside it.
  */

@@ -74,8 +74,6 @@ int nft_dump(struct netlink *nl, const struct nft_query *q, void (*reset)(void *
 /* The elements in a message. key_size: those with other keys are left out. */
 void nft_read_elements(const struct nlmsghdr *hdr, size_t key_size, nft_element_fn *visit,
 		       void *arg);
-/* Appends the rule's destination, if it has nothing else. */
-bool nft_read_destination(const struct nlmsghdr *hdr, struct ip_net *ret);
 
 /*
  * Whether two attributes say the same. The kernel leaves out what is zero, and gives out nests that

@@ -35,7 +35,8 @@ static void read_config(const struct netconf *n, const struct subnet_env *f)
 	drop_resolver(object);
 	if (config_parse(n, object, f, &args, &c, &e) < 0)
 		return;
-	FUZZ_CHECK(c.trunk_len <= CONFIG_TRUNK_MAX && c.requested_len <= CONFIG_REQUESTED_MAX);
+	FUZZ_CHECK(c.vlans.trunk_len <= CONFIG_TRUNK_MAX &&
+		   c.requested_len <= CONFIG_REQUESTED_MAX);
 	for (size_t i = 0; i < c.ranges.len; i++) {
 		struct range_walk walk;
 		const struct range *range;

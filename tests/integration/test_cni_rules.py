@@ -59,7 +59,7 @@ RULES_ALTERED = {
     ),
     "another exception": (
         lambda ns: alter_rule(ns, "inet", masquerade_chain(ns), "10.5.17.0/24", "ip daddr 10.5.0.0/17 return"),
-        "has other rules",
+        "has another rule",
     ),
     "no masquerading": (
         lambda ns: alter_rule(ns, "inet", masquerade_chain(ns), "masquerade", "accept"),

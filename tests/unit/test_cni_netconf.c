@@ -343,11 +343,11 @@ static void test_values(void **state)
 		fail_msg("%s", e.text);
 	assert_string_equal(p.c.bridge, "b0");
 	assert_true(p.c.is_gateway && p.c.is_default_gateway);
-	assert_int_equal(p.c.vlan, 0);
-	assert_int_equal(p.c.trunk_len, 2);
-	assert_int_equal(p.c.trunk[0].first, 7);
-	assert_int_equal(p.c.trunk[0].last, 7);
-	assert_int_equal(p.c.trunk[1].last, 12);
+	assert_int_equal(p.c.vlans.access, 0);
+	assert_int_equal(p.c.vlans.trunk_len, 2);
+	assert_int_equal(p.c.vlans.trunk[0].first, 7);
+	assert_int_equal(p.c.vlans.trunk[0].last, 7);
+	assert_int_equal(p.c.vlans.trunk[1].last, 12);
 	assert_int_equal(p.c.mtu_bytes, 1472);
 	assert_true(p.c.has_mac);
 	assert_int_equal(p.c.mac.b[5], 1);

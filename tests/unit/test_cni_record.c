@@ -30,6 +30,13 @@ static void fill(struct record *r, const char *id, const char *ifname)
 	r->addresses_len = 2;
 	r->gateways[0] = test_net("10.5.17.1/24");
 	r->gateways_len = 1;
+	r->unmasked[0] = test_net("10.5.17.0/24");
+	r->unmasked[1] = test_net("fd05::/48");
+	r->unmasked_len = 2;
+	r->vlans = (struct config_vlans){ .access = 7,
+					  .keep_default = true,
+					  .trunk = { { 9, 9 }, { 20, 4094 } },
+					  .trunk_len = 2 };
 	r->delegate = json_pack("{s:{s:s}}", "ipam", "type", "other");
 }
 
@@ -54,61 +61,76 @@ static void test_round_trip(void **state)
 	assert_false(b.complete);
 	assert_int_equal(b.addresses_len, 2);
 	assert_memory_equal(&b.host_mac, &a.host_mac, sizeof(a.host_mac));
+	assert_int_equal(b.unmasked_len, 2);
+	assert_int_equal(b.vlans.access, 7);
+	assert_int_equal(b.vlans.trunk_len, 2);
+	assert_int_equal(b.vlans.trunk[1].last, 4094);
 }
+
+static const char *const damaged[] = {
+	"",
+	"{",
+	"[]",
+	"{}",
+	"{\"version\":0}",
+	"{\"version\":2,\"containerID\":\"c\",\"ifname\":\"e\",\"network\":\"n\"}",
+	"{\"version\":1,\"ifname\":\"e\",\"network\":\"n\"}",
+	"{\"version\":1,\"containerID\":\"../c\",\"ifname\":\"e\",\"network\":\"n\"}",
+	"{\"version\":1,\"containerID\":\"c\",\"ifname\":\"a/b\",\"network\":\"n\"}",
+	"{\"version\":1,\"containerID\":\"c\",\"ifname\":\"e\",\"network\":\"..\"}",
+	"{\"version\":1,\"containerID\":\"c\",\"ifname\":\"e\",\"network\":\"n\",\"pool\":"
+	"\"../x\"}",
+	"{\"version\":1,\"containerID\":\"c\",\"ifname\":\"e\",\"network\":\"n\","
+	"\"hostInterface\":"
+	"\"a b\"}",
+	"{\"version\":1,\"containerID\":\"c\",\"ifname\":\"e\",\"network\":\"n\","
+	"\"hostMac\":\"x\"}",
+	"{\"version\":1,\"containerID\":\"c\",\"ifname\":\"e\",\"network\":\"n\","
+	"\"addresses\":[1]}",
+	"{\"version\":1,\"containerID\":\"c\",\"ifname\":\"e\",\"network\":\"n\","
+	"\"addresses\":["
+	"\"10.0.0\"]}",
+	"{\"version\":1,\"containerID\":\"c\",\"ifname\":\"e\",\"network\":\"n\","
+	"\"gateways\":["
+	"\"10.0.0.1\"]}",
+	"{\"version\":1,\"containerID\":\"c\",\"ifname\":\"e\",\"network\":\"n\",\"kind\":"
+	"\"delegate\"}",
+	"{\"version\":1,\"containerID\":\"c\",\"ifname\":\"e\",\"network\":\"n\","
+	"\"complete\":1}",
+	"{\"version\":1,\"containerID\":\"c\",\"ifname\":\"e\",\"network\":\"n\","
+	"\"unmasked\":["
+	"\"10.0.0.0/33\"]}",
+	"{\"version\":1,\"containerID\":\"c\",\"ifname\":\"e\",\"network\":\"n\","
+	"\"vlan\":4095}",
+	"{\"version\":1,\"containerID\":\"c\",\"ifname\":\"e\",\"network\":\"n\","
+	"\"vlanTrunk\":[1]}",
+	"{\"version\":1,\"containerID\":\"c\",\"ifname\":\"e\",\"network\":\"n\","
+	"\"vlanTrunk\":[0,1]}",
+	/* Which of two is the container's? */
+	"{\"version\":1,\"containerID\":\"c\",\"ifname\":\"e\",\"network\":\"n\","
+	"\"ifname\":\"e\"}",
+	"{\"version\":1,\"containerID\":\"c\",\"ifname\":\"e\",\"network\":\"n\","
+	"\"IfName\":\"e\"}",
+	"{\"version\":1,\"containerID\":\"c\",\"ifname\":\"e\",\"network\":\"n\","
+	"\"addresses\":[],\"Addresses\":[]}",
+	"{\"version\":1,\"containerID\":\"c\",\"ifname\":\"e\",\"network\":\"n\","
+	"\"gateways\":[],\"Gateways\":[]}",
+	"{\"version\":1,\"containerID\":\"c\",\"ifname\":\"e\",\"network\":\"n\","
+	"\"delegate\":{},\"Delegate\":{}}",
+	"{\"version\":1,\"containerID\":\"c\",\"ifname\":\"e\",\"network\":\"n\","
+	"\"delegate\":{\"x\":{\"y\":1,\"y\":2}}}",
+};
 
 static void test_damage(void **state)
 {
 	(void)state;
-	static const char *const rows[] = {
-		"",
-		"{",
-		"[]",
-		"{}",
-		"{\"version\":0}",
-		"{\"version\":2,\"containerID\":\"c\",\"ifname\":\"e\",\"network\":\"n\"}",
-		"{\"version\":1,\"ifname\":\"e\",\"network\":\"n\"}",
-		"{\"version\":1,\"containerID\":\"../c\",\"ifname\":\"e\",\"network\":\"n\"}",
-		"{\"version\":1,\"containerID\":\"c\",\"ifname\":\"a/b\",\"network\":\"n\"}",
-		"{\"version\":1,\"containerID\":\"c\",\"ifname\":\"e\",\"network\":\"..\"}",
-		"{\"version\":1,\"containerID\":\"c\",\"ifname\":\"e\",\"network\":\"n\",\"pool\":"
-		"\"../x\"}",
-		"{\"version\":1,\"containerID\":\"c\",\"ifname\":\"e\",\"network\":\"n\","
-		"\"hostInterface\":"
-		"\"a b\"}",
-		"{\"version\":1,\"containerID\":\"c\",\"ifname\":\"e\",\"network\":\"n\","
-		"\"hostMac\":\"x\"}",
-		"{\"version\":1,\"containerID\":\"c\",\"ifname\":\"e\",\"network\":\"n\","
-		"\"addresses\":[1]}",
-		"{\"version\":1,\"containerID\":\"c\",\"ifname\":\"e\",\"network\":\"n\","
-		"\"addresses\":["
-		"\"10.0.0\"]}",
-		"{\"version\":1,\"containerID\":\"c\",\"ifname\":\"e\",\"network\":\"n\","
-		"\"gateways\":["
-		"\"10.0.0.1\"]}",
-		"{\"version\":1,\"containerID\":\"c\",\"ifname\":\"e\",\"network\":\"n\",\"kind\":"
-		"\"delegate\"}",
-		"{\"version\":1,\"containerID\":\"c\",\"ifname\":\"e\",\"network\":\"n\","
-		"\"complete\":1}",
-		/* Which of two is the container's? */
-		"{\"version\":1,\"containerID\":\"c\",\"ifname\":\"e\",\"network\":\"n\","
-		"\"ifname\":\"e\"}",
-		"{\"version\":1,\"containerID\":\"c\",\"ifname\":\"e\",\"network\":\"n\","
-		"\"IfName\":\"e\"}",
-		"{\"version\":1,\"containerID\":\"c\",\"ifname\":\"e\",\"network\":\"n\","
-		"\"addresses\":[],\"Addresses\":[]}",
-		"{\"version\":1,\"containerID\":\"c\",\"ifname\":\"e\",\"network\":\"n\","
-		"\"gateways\":[],\"Gateways\":[]}",
-		"{\"version\":1,\"containerID\":\"c\",\"ifname\":\"e\",\"network\":\"n\","
-		"\"delegate\":{},\"Delegate\":{}}",
-		"{\"version\":1,\"containerID\":\"c\",\"ifname\":\"e\",\"network\":\"n\","
-		"\"delegate\":{\"x\":{\"y\":1,\"y\":2}}}",
-	};
 
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+	for (size_t i = 0; i < ARRAY_LEN(damaged); i++) {
 		struct record r = { 0 };
 		struct err e = { 0 };
 
-		assert_row(record_parse(rows[i], strlen(rows[i]), &r, &e) == -EINVAL, rows[i]);
+		assert_row(record_parse(damaged[i], strlen(damaged[i]), &r, &e) == -EINVAL,
+			   damaged[i]);
 	}
 }
 

@@ -289,31 +289,6 @@ static void test_elements_are_read_as_they_are_written(void **state UNUSED)
 	assert_int_equal(seen.len, 0);
 }
 
-static void test_destinations_are_read_as_they_are_written(void **state UNUSED)
-{
-	const struct ip_net nets[] = { test_net("10.5.1.0/24"), test_net("fd10::/48"),
-				       test_net("192.0.2.1/32"), test_net("0.0.0.0/0") };
-	struct ip_net back[ARRAY_LEN(nets)];
-	size_t len = 0;
-	struct err e;
-
-	nft_kernel.len = 0;
-	for (size_t i = 0; i < ARRAY_LEN(nets); i++) {
-		struct nft_rule rule = { .family = nets[i].addr.family, .destination = nets[i] };
-
-		nft_put_rule(message(i, NFT_MSG_NEWRULE), &ruleset, &rule);
-	}
-	assert_int_equal(nft_destinations_read(NULL, &ruleset.table, "entry-chain", back,
-					       ARRAY_LEN(back), &len, &e),
-			 0);
-	assert_int_equal(len, ARRAY_LEN(nets));
-	for (size_t i = 0; i < len; i++)
-		assert_true(ip_net_equal(&nets[i], &back[i]));
-	assert_int_equal(
-		nft_destinations_read(NULL, &ruleset.table, "entry-chain", back, 3, &len, &e),
-		-E2BIG);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -323,7 +298,6 @@ int main(void)
 		cmocka_unit_test(test_every_value_counts),
 		cmocka_unit_test(test_a_dormant_table),
 		cmocka_unit_test(test_elements_are_read_as_they_are_written),
-		cmocka_unit_test(test_destinations_are_read_as_they_are_written),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
