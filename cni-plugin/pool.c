@@ -145,7 +145,8 @@ static void write_last(struct pool *p, size_t set, const struct ip_addr *a)
 
 	last_name(set, name);
 	size = (ssize_t)strlen(ip_addr_format(a, text));
-	fd = openat(p->dir_fd, name, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	fd = openat(p->dir_fd, name, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
+		    0600);
 	if (fd >= 0 && pwrite(fd, text, (size_t)size, 0) == size && fstat(fd, &st) == 0 &&
 	    st.st_size > size)
 		ignored = ftruncate(fd, size);

@@ -202,18 +202,20 @@ int store_write(struct store *s, const struct record *r, struct err *e)
 	auto_free char *text = json_dumps(j, JSON_COMPACT);
 	const char *mark = strstr(text, INCOMPLETE);
 	char temporary[NAME_MAX + 2];
+	static const int flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW;
 	auto_close int fd = -1;
 	char name[NAME_MAX + 1];
 	int rc;
 
 	make_name(r->container_id, r->ifname, name);
 	/*
-	 * One name per attachment, whose lock we hold: what a kill leaves is overwritten the next
-	 * time.
+	 * One name per attachment, whose lock we hold: what a kill leaves, or somebody else put
+	 * there, a FIFO for one, goes the next time.
 	 */
 	snprintf(temporary, sizeof(temporary), ".%s", name);
-	fd = openat(s->dir_fd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
-		    0600);
+	fd = openat(s->dir_fd, temporary, flags, 0600);
+	if (fd < 0 && errno == EEXIST && unlinkat(s->dir_fd, temporary, 0) == 0)
+		fd = openat(s->dir_fd, temporary, flags, 0600);
 	if (fd < 0)
 		return err_sys(e, -errno, "%s/%s", s->path, temporary);
 	rc = write_all(fd, text, strlen(text));

@@ -37,7 +37,8 @@ struct subnet_file {
 	struct backoff fights;
 	struct event *check; /* armed while there is a text */
 	int notify_fd;
-	int watch; /* -1: the directory is not watched */
+	int watch;      /* -1: the directory is not watched */
+	bool unwatched; /* and this has been told */
 	struct event *notify_event;
 };
 
@@ -50,14 +51,37 @@ static void check_in(struct subnet_file *f, int64_t delay_ms)
 
 /* ---- the watch ---- */
 
+static void on_notify(evutil_socket_t fd, short what, void *arg);
+
+static void start_watching(struct subnet_file *f)
+{
+	f->notify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	if (f->notify_fd < 0)
+		return;
+	f->notify_event = event_new(f->base, f->notify_fd, EV_READ | EV_PERSIST, on_notify, f);
+	event_add(f->notify_event, NULL);
+}
+
 /*
  * A watch stays with a directory that was moved away: it is taken anew by path each time something
  * was noticed. The kernel gives the same number for the same directory.
  */
 static void watch_directory(struct subnet_file *f)
 {
-	int watch = inotify_add_watch(f->notify_fd, f->directory, EVENTS | IN_ONLYDIR);
+	bool lacking;
+	int watch;
 
+	if (f->notify_fd < 0)
+		start_watching(f);
+	watch = f->notify_fd < 0
+			? -1
+			: inotify_add_watch(f->notify_fd, f->directory, EVENTS | IN_ONLYDIR);
+	/* A directory that is not there is made in a moment, or is an error of its own. */
+	lacking = watch < 0 && errno != ENOENT && errno != ENOTDIR;
+	if (lacking && !f->unwatched)
+		log_warn("subnet-file-inotify", "%s: inotify: %s; looking every %d s instead",
+			 f->directory, strerror(errno), SUBNET_FILE_CHECK_S);
+	f->unwatched = lacking;
 	if (f->watch >= 0 && watch != f->watch)
 		inotify_rm_watch(f->notify_fd, f->watch);
 	f->watch = watch;
@@ -87,15 +111,6 @@ static void on_notify(evutil_socket_t fd, short what UNUSED, void *arg)
 		return;
 	f->noticed = true;
 	check_in(f, MAX(backoff_left(&f->fights, clock_boot_ms()), (int64_t)SUBNET_FILE_HEAL_MS));
-}
-
-static void start_watching(struct subnet_file *f)
-{
-	f->notify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-	if (f->notify_fd < 0)
-		return; /* the slow timer serves */
-	f->notify_event = event_new(f->base, f->notify_fd, EV_READ | EV_PERSIST, on_notify, f);
-	event_add(f->notify_event, NULL);
 }
 
 /* ---- the file ---- */
@@ -183,7 +198,7 @@ struct subnet_file *subnet_file_new(struct event_base *base, const char *path,
 	f->arg = arg;
 	f->watch = -1;
 	f->check = evtimer_new(base, on_check, f);
-	start_watching(f);
+	f->notify_fd = -1;
 	return f;
 }
 

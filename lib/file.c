@@ -13,24 +13,26 @@
 #endif
 
 /*
- * Opening a FIFO would wait for a writer, for ever if need be. A pipe that a shell made, which
+ * Opening a FIFO would wait for its other end, for ever if need be. A pipe that a shell made, which
  * /dev/stdin and /dev/fd lead to, has one: it is waited for as usual.
  */
-static int open_to_read(const char *path, int *ret, struct err *e)
+int file_open(int dir_fd, const char *name, int flags, int *ret_fd, struct err *e)
 {
-	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	auto_close int fd = openat(dir_fd, name, flags | O_CLOEXEC | O_NONBLOCK, 0600);
 	struct statfs fs;
 	struct stat st;
 
+	if (fd < 0 && errno == ENXIO)
+		return err_set(e, -EINVAL, "%s: a FIFO or a socket, not a file", name);
 	if (fd < 0 || fstat(fd, &st) < 0)
-		return err_sys(e, -errno, "%s", path);
+		return err_sys(e, -errno, "%s", name);
 	if (S_ISFIFO(st.st_mode)) {
 		if (fstatfs(fd, &fs) < 0 || fs.f_type != PIPEFS_MAGIC)
-			return err_set(e, -EINVAL, "%s: a FIFO, not a file", path);
+			return err_set(e, -EINVAL, "%s: a FIFO, not a file", name);
 	}
-	if (fcntl(fd, F_SETFL, 0) < 0)
-		return err_sys(e, -errno, "%s", path);
-	*ret = STEAL_FD(fd);
+	if (fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0)
+		return err_sys(e, -errno, "%s", name);
+	*ret_fd = STEAL_FD(fd);
 	return 0;
 }
 
@@ -42,7 +44,7 @@ static int read_until(const char *path, int end, size_t max_size, char **ret, si
 	auto_free char *data = NULL;
 	size_t used = 0;
 	size_t room = 4096;
-	int rc = open_to_read(path, &fd, e);
+	int rc = file_open(AT_FDCWD, path, O_RDONLY, &fd, e);
 
 	if (rc < 0)
 		return rc;

@@ -7,6 +7,13 @@
 
 #include "lib/err.h"
 
+/*
+ * openat(2), mode 0600 for what O_CREAT makes, that waits for nobody: a FIFO with this name is
+ * -EINVAL, and named, while a pipe that a shell made and led to /dev/fd is read as usual.
+ * -errno of openat(2) else.
+ */
+int file_open(int dir_fd, const char *name, int flags, int *ret_fd, struct err *e) MUST_CHECK;
+
 /* Reads at most max_size bytes; NUL-terminated, caller frees. -ENOENT; -EFBIG if the file is
  * larger; -EINVAL if it is a FIFO, which would be waited for. */
 int file_read(const char *path, size_t max_size, char **ret, size_t *ret_size,

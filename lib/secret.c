@@ -58,15 +58,15 @@ static int read_all(const char *path, int fd, char buffer[static SECRET_MAX + 1]
 
 int secret_read(const char *path, enum secret_kind kind, char **ret, struct err *e)
 {
-	/* Nobody who put a link or a pipe there shall lead us elsewhere, or make us wait. */
-	int own = kind == SECRET_OWN ? O_NOFOLLOW | O_NONBLOCK : 0;
-	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | own);
+	/* Nobody who put a link there shall lead us elsewhere. */
+	int flags = O_RDONLY | O_NOCTTY | (kind == SECRET_OWN ? O_NOFOLLOW : 0);
 	char buffer[SECRET_MAX + 1];
+	auto_close int fd = -1;
 	size_t size = 0;
-	int rc;
+	int rc = file_open(AT_FDCWD, path, flags, &fd, e);
 
-	if (fd < 0)
-		return err_sys(e, -errno, "%s", path);
+	if (rc < 0)
+		return rc;
 	rc = check(path, fd, kind, e);
 	if (rc == 0)
 		rc = read_all(path, fd, buffer, &size, e);

@@ -18,7 +18,8 @@
 #define STEPS_MAX      1000 /* lines after which the journal is written anew */
 #define BOOT_ID_FILE   "/proc/sys/kernel/random/boot_id"
 #define WATCH_RETRY_US 20000
-#define LOCK_ATTEMPTS  5 /* to open a lock that is removed again and again */
+#define READS_MAX      16 /* of events in one turn of the loop */
+#define LOCK_ATTEMPTS  5  /* to open a lock that is removed again and again */
 
 /* What tells that somebody has changed something; all zero: it is not there. */
 struct look {
@@ -42,6 +43,8 @@ struct file_store {
 	int watched;  /* inotify's number of the directory, -1: none */
 	dev_t device; /* the directory that we know */
 	ino_t inode;
+	char *unwatched; /* why, NULL: nothing is wrong; the timer serves meanwhile */
+	struct event_base *base;
 	struct event *notify;
 	struct event *again;
 	struct event *tick;
@@ -81,19 +84,21 @@ static void start_anew(struct file_store *s)
 /* Takes in what has been written since the last time; all, if it is another file. */
 static int refresh(struct file_store *s, struct err *e)
 {
-	auto_close int fd = open(s->journal, O_RDONLY | O_CLOEXEC);
+	auto_close int fd = -1;
 	auto_free char *text = NULL;
+	int rc = file_open(AT_FDCWD, s->journal, O_RDONLY, &fd, e);
 	size_t used;
 	struct stat st;
 	ssize_t n;
-	int rc;
 
-	if (fd < 0 && errno == ENOENT) {
+	if (rc == -ENOENT) {
 		if (s->journal_inode || s->stale)
 			start_anew(s);
 		return 0;
 	}
-	if (fd < 0 || fstat(fd, &st) < 0)
+	if (rc < 0)
+		return rc;
+	if (fstat(fd, &st) < 0)
 		return err_sys(e, -errno, "%s", s->journal);
 	if (st.st_ino != s->journal_inode || st.st_dev != s->journal_device ||
 	    st.st_size < s->offset || s->stale) {
@@ -142,11 +147,11 @@ static int write_anew(struct file_store *s, struct err *e)
 
 static int append(struct file_store *s, const char *lines, size_t size, struct err *e)
 {
-	auto_close int fd = open(s->journal, O_WRONLY | O_CLOEXEC);
+	auto_close int fd = -1;
 	ssize_t n;
 
-	if (fd < 0)
-		return err_sys(e, -errno, "%s", s->journal);
+	if (file_open(AT_FDCWD, s->journal, O_WRONLY, &fd, e) < 0)
+		return e->code;
 	/* What a crash left of a line is in the way of ours. */
 	if (ftruncate(fd, s->offset) < 0)
 		return err_sys(e, -errno, "%s", s->journal);
@@ -170,7 +175,8 @@ static void follow_config(struct file_store *s)
 	const struct mem_entry *e = mem_db_get(s->read.db, MEM_DB_CONFIG_KEY);
 	auto_free char *text = NULL;
 	size_t size;
-	int rc = file_read(s->config, NETWORK_CONFIG_MAX_SIZE, &text, &size, NULL);
+	struct err why;
+	int rc = file_read(s->config, NETWORK_CONFIG_MAX_SIZE, &text, &size, &why);
 
 	if (rc == -ENOENT) {
 		mem_db_delete(s->read.db, MEM_DB_CONFIG_KEY);
@@ -184,6 +190,8 @@ static void follow_config(struct file_store *s)
 		}
 		if (!e || e->value_size != size || memcmp(e->value, text, size) != 0)
 			mem_db_put(s->read.db, MEM_DB_CONFIG_KEY, text, size, 0);
+	} else {
+		log_warn("store-config", "%s; the configuration stays as it was", why.text);
 	}
 }
 
@@ -236,6 +244,37 @@ static int take_lock(struct file_store *s, struct err *e)
 	return err_set(e, -EAGAIN, "%s: somebody else is writing", s->directory);
 }
 
+static void on_notify(evutil_socket_t fd, short what, void *arg);
+
+static int add_watch(struct file_store *s)
+{
+	if (s->notify_fd < 0) {
+		s->notify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+		if (s->notify_fd < 0)
+			return -errno;
+		s->notify = event_new(s->base, s->notify_fd, EV_READ | EV_PERSIST, on_notify, s);
+		event_add(s->notify, NULL);
+	}
+	s->watched = inotify_add_watch(s->notify_fd, s->directory,
+				       IN_MODIFY | IN_MOVED_TO | IN_CREATE | IN_DELETE |
+					       IN_DELETE_SELF | IN_MOVE_SELF);
+	return s->watched < 0 ? -errno : 0;
+}
+
+/* fs.inotify has limits, which all of a user's programs share: the timer serves until there is room. */
+static void watch_directory(struct file_store *s)
+{
+	int rc = add_watch(s);
+
+	if (rc < 0 && !s->unwatched)
+		log_warn("store-inotify", "%s: inotify: %s; looking every second instead",
+			 s->directory, strerror(-rc));
+	else if (rc == 0 && s->unwatched)
+		log_info("store-inotify", "%s: inotify tells of changes again", s->directory);
+	free(s->unwatched);
+	s->unwatched = rc < 0 ? xasprintf("inotify: %s", strerror(-rc)) : NULL;
+}
+
 /* Another directory, or this one come back from somewhere: nothing of what we know need be true. */
 static int follow_directory(struct file_store *s, struct err *e)
 {
@@ -250,12 +289,8 @@ static int follow_directory(struct file_store *s, struct err *e)
 	s->inode = st.st_ino;
 	if (s->watched >= 0)
 		inotify_rm_watch(s->notify_fd, s->watched);
-	s->watched = inotify_add_watch(s->notify_fd, s->directory,
-				       IN_MODIFY | IN_MOVED_TO | IN_CREATE | IN_DELETE |
-					       IN_DELETE_SELF | IN_MOVE_SELF);
-	if (s->watched < 0)
-		log_warn("store-inotify", "%s: inotify: %s; looking every second instead",
-			 s->directory, strerror(errno));
+	s->watched = -1;
+	watch_directory(s);
 	if (first)
 		return 0;
 	log_warn("store-replaced", "%s is another directory than before", s->directory);
@@ -336,6 +371,8 @@ static void file_describe(void *arg, void *json_object)
 
 	json_object_set_new(json_object, "type", json_string("file"));
 	json_object_set_new(json_object, "directory", json_string(s->directory));
+	if (s->unwatched)
+		json_object_set_new(json_object, "unwatched", json_string(s->unwatched));
 }
 
 static void file_free(void *arg)
@@ -358,6 +395,7 @@ static void file_free(void *arg)
 	free(s->config);
 	free(s->lock);
 	free(s->trouble);
+	free(s->unwatched);
 	free(s);
 }
 
@@ -424,7 +462,8 @@ static void on_notify(evutil_socket_t fd, short what UNUSED, void *arg)
 {
 	char buf[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
 
-	while (read(fd, buf, sizeof(buf)) > 0)
+	/* Somebody who writes files next to ours may do so faster than this can read. */
+	for (int i = 0; i < READS_MAX && read(fd, buf, sizeof(buf)) > 0; i++)
 		;
 	look(arg);
 }
@@ -440,6 +479,8 @@ static void on_tick(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 	struct file_store *s = arg;
 	struct look now;
 
+	if (s->watched < 0)
+		watch_directory(s);
 	see(s, &now);
 	if (s->trouble || memcmp(&now, &s->seen, sizeof(now)) != 0)
 		look(s);
@@ -461,11 +502,7 @@ static int set_up(struct file_store *s, struct event_base *base, struct err *e)
 	s->lock_fd = open(s->lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (s->lock_fd < 0)
 		return err_sys(e, -errno, "%s", s->lock);
-	s->notify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-	if (s->notify_fd >= 0) {
-		s->notify = event_new(base, s->notify_fd, EV_READ | EV_PERSIST, on_notify, s);
-		event_add(s->notify, NULL);
-	}
+	s->base = base;
 	s->again = evtimer_new(base, on_again, s);
 	s->tick = event_new(base, -1, EV_PERSIST, on_tick, s);
 	event_add(s->tick, &second);

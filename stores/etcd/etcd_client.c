@@ -2,8 +2,10 @@
 #include "stores/etcd/etcd_client.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <unistd.h>
 
+#include "lib/file.h"
 #include "lib/secret.h"
 #include "stores/etcd/etcd_internal.h"
 
@@ -133,8 +135,11 @@ static int add_endpoints(struct etcd_client *c, const char *list, struct err *e)
 
 static int check_file(const char *path, const char *what, struct err *e)
 {
-	if (path && access(path, R_OK) < 0)
-		return err_sys(e, -errno, "etcd %s %s", what, path);
+	auto_close int fd = -1;
+
+	/* libcurl would wait for a FIFO's writer. */
+	if (path && file_open(AT_FDCWD, path, O_RDONLY, &fd, e) < 0)
+		return err_wrap(e, "etcd %s", what);
 	return 0;
 }
 

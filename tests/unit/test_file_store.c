@@ -5,7 +5,30 @@
  */
 #include "tests/unit/store_rig.h"
 
+#include <sys/inotify.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+
+/* In place of libc's: fs.inotify has limits, and this is what calls give that pass them; 0: none does. */
+static int inotify_errno;
+
+int inotify_init1(int flags)
+{
+	if (inotify_errno == EMFILE) {
+		errno = EMFILE;
+		return -1;
+	}
+	return (int)syscall(SYS_inotify_init1, flags);
+}
+
+int inotify_add_watch(int fd, const char *path, uint32_t mask)
+{
+	if (inotify_errno == ENOSPC) {
+		errno = ENOSPC;
+		return -1;
+	}
+	return (int)syscall(SYS_inotify_add_watch, fd, path, mask);
+}
 
 static char *journal_of(const struct rig *r)
 {
@@ -430,6 +453,65 @@ static void test_file_race(void **state)
 	listed(r, 1);
 }
 
+/* Opening one for reading, and for writing, waits for its other end. */
+static void test_fifo_in_place_of_the_journal(void **state)
+{
+	(void)state;
+	auto_rig r = rig_new();
+	auto_free char *journal = journal_of(r);
+	auto_free char *backup = NULL;
+	auto_reply reply = { 0 };
+	size_t size;
+
+	lease_free(created(r, "10.5.1.0-24", 60));
+	watch(r, listed(r, 1) + 1);
+	await(r, STORE_EVENT_LIVE, NULL);
+	assert_int_equal(file_read(journal, 1 << 20, &backup, &size, NULL), 0);
+	assert_int_equal(unlink(journal), 0);
+	assert_int_equal(mkfifo(journal, 0600), 0);
+	await(r, STORE_EVENT_LOST, NULL);
+	ask(r, STORE_LIST, NULL, 0, &reply);
+	assert_int_equal(reply.status, STORE_UNAVAILABLE);
+	assert_contains(reply.err.text, "journal: a FIFO, not a file");
+	reopen(r);
+	assert_int_equal(file_replace(journal, backup, size, 0600, NULL), 0);
+	watch(r, 1);
+	await(r, STORE_EVENT_LIVE, NULL);
+	listed(r, 1);
+}
+
+/* The timer serves, and tries again: what others write is seen, with inotify and without. */
+static void test_no_inotify(void **state)
+{
+	static const int shortages[] = { EMFILE, ENOSPC };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(shortages); i++) {
+		auto_rig r = rig_new();
+		auto_json json_t *shown = json_object();
+
+		inotify_errno = shortages[i];
+		reopen(r);
+		watch(r, listed(r, 0) + 1);
+		await(r, STORE_EVENT_LIVE, NULL);
+		r->store->ops->describe(r->store, shown);
+		assert_contains(json_string_value(json_object_get(shown, "unwatched")),
+				strerror(shortages[i]));
+		assert_int_equal(file_store_new(r->base, r->directory, random_u64, &r->other, NULL),
+				 0);
+		put(r, "subnets/10.5.3.0-24", "{}", 0);
+		await(r, STORE_EVENT_PUT, "10.5.3.0-24");
+		inotify_errno = 0;
+		while (json_object_get(shown, "unwatched")) {
+			json_object_clear(shown);
+			r->store->ops->describe(r->store, shown);
+			turn(r, "inotify again");
+		}
+		put(r, "subnets/10.5.4.0-24", "{}", 0);
+		await(r, STORE_EVENT_PUT, "10.5.4.0-24");
+	}
+}
+
 static void test_file_deleted_under_us(void **state)
 {
 	(void)state;
@@ -463,6 +545,8 @@ int main(void)
 		cmocka_unit_test(test_file_busy),
 		cmocka_unit_test(test_file_race),
 		cmocka_unit_test(test_file_deleted_under_us),
+		cmocka_unit_test(test_fifo_in_place_of_the_journal),
+		cmocka_unit_test(test_no_inotify),
 	};
 
 	kind = FILE_STORE;

@@ -100,6 +100,9 @@ static void test_no_file(void **state)
 	refuses(SECRET_GIVEN, -ENOENT, "No such file");
 	assert_int_equal(secret_read("/", SECRET_GIVEN, &secret, &e), -EINVAL);
 	assert_contains(e.text, "directory");
+	/* Nobody may ever write into it. */
+	assert_int_equal(mkfifo(path, 0600), 0);
+	refuses(SECRET_GIVEN, -EINVAL, "a FIFO, not a file");
 }
 
 /* A shell's <(command). */
@@ -190,7 +193,7 @@ static void test_a_key_that_is_no_file(void **state)
 
 	unlink(path);
 	assert_int_equal(mkfifo(path, 0600), 0);
-	refuses_key(-EINVAL, "no regular file");
+	refuses_key(-EINVAL, "a FIFO, not a file");
 	unlink(path);
 	assert_int_equal(symlink("/dev/zero", path), 0);
 	refuses_key(-ELOOP, path);
