@@ -6,6 +6,7 @@
 #   tests/sim/             lease managers by the thousand in a simulated world; `sim` is the long run of it
 #   tests/fuzz/fuzz_*.c    one LLVMFuzzerTestOneInput each; `fuzz` replays tests/fuzz/corpus/*, `fuzz-run` searches
 #   tests/integration/     pytest, needs root
+#   tests/soak/            five hosts under random faults for as long as SOAK says
 #   tests/failures/        what makes one system call fail, for test_failures.py; `check-failures` is the long run of it
 #
 # A test is linked with the archives of all layers. One whose name starts with test_cni_, test_fabricctl_,
@@ -80,7 +81,7 @@ RUN = FLANNEL_BUILD='$(abspath $(BUILD))' FLANNEL_SANITIZE='$(SANITIZE)' LINT_CC
 	LINT_WARN='$(filter-out -Werror,$(WARN))' LINT_CPPFLAGS='$(filter-out -DVERSION=%,$(CPPFLAGS))' \
 	PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/run.py
 
-.PHONY: sim sim-check unit-programs fuzz-programs fuzz-run check-failures
+.PHONY: sim sim-check unit-programs fuzz-programs fuzz-run check-failures soak
 unit-programs: $(UNIT_TESTS)
 	@:
 fuzz-programs: $(FUZZ_TESTS)
@@ -111,6 +112,20 @@ integration: all $(FLANNELD_TEST) $(FAIL_CALL)
 check-failures: all $(FAIL_CALL)
 	@FLANNEL_BUILD='$(abspath $(BUILD))' FLANNEL_SANITIZE='$(SANITIZE)' PYTHONDONTWRITEBYTECODE=1 FAILURES=all \
 		nice $(PYTHON) -m pytest -q -p no:cacheprovider tests/integration/test_failures.py
+
+# What changes the kernel under the hosts of the soak.
+CHURN := $(BUILD)/tests/soak/churn
+$(CHURN): $(OBJ)/tests/soak/churn.o
+	@mkdir -p $(@D)
+	$(say) LD $@
+	$(Q)$(CC) $(LDFLAGS) -o $@ $< $(shell $(PKG_CONFIG) --libs libmnl)
+
+-include $(OBJ)/tests/soak/churn.d
+
+# Random faults on five hosts for as long as SOAK says, 5m unless told otherwise; see tests/soak/soak.py.
+soak: all $(CHURN)
+	@FLANNEL_BUILD='$(abspath $(BUILD))' FLANNEL_SANITIZE='$(SANITIZE)' PYTHONDONTWRITEBYTECODE=1 \
+		nice $(PYTHON) tests/soak/soak.py
 
 # Searches for new inputs that break something; what it finds stays in $(BUILD)-fuzz.
 fuzz-run:
