@@ -42,7 +42,8 @@ const struct command commands[] = {
 	  "compare the kernel with the leases and put it right, now", 
 	  "The daemon does so by itself; this waits until it is done. With --dry-run as diff.\n",
 	  sync_run },
-	{ "lease", "show|renew|release|reserve SUBNET", "show renew release reserve", 2,
+	{ "lease", "show|renew|release|reserve SUBNET|unreserve SUBNET",
+	  "show renew release reserve unreserve", 2,
 	  GROUP_OUTPUT | GROUP_STORE | GROUP_ETCD | GROUP_CHANGE | GROUP_ASK | GROUP_LEASE,
 	  FORMAT_BIT(FORMAT_TABLE) | FORMAT_BIT(FORMAT_JSON),
 	  "the lease of this host: look at it, prolong it, give it back; and reservations",
@@ -52,7 +53,9 @@ const struct command commands[] = {
 	  "                would claim it again; addresses of this host's containers are free then\n"
 	  "reserve SUBNET  keeps a subnet for a host, without end: 10.5.50.0/24, or with both families\n"
 	  "                10.5.50.0/24,fd10:5:0:50::/64\n"
-	  "release and reserve go to the store. What is done already is no error.\n",
+	  "unreserve SUBNET  ends that: what no host has taken over is free, what one has (or somebody\n"
+	  "                has written without its lease of the store) ends in a day unless it is renewed\n"
+	  "release, reserve and unreserve go to the store. What is done already is no error.\n",
 	  lease_run },
 	{ "config", "check|set FILE, or show", "check set show", 2,
 	  GROUP_OUTPUT | GROUP_STORE | GROUP_ETCD | GROUP_CHANGE | GROUP_ASK,

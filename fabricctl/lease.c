@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fabricctl lease: this host's lease, and reservations for others. */
+/* fabricctl lease: this host's lease; reservations for others are lease_reserve.c's. */
 #include "fabricctl/lease.h"
 
 #include <errno.h>
@@ -139,8 +139,7 @@ static json_t *lease_document(const struct session *s, const struct lease *own, 
 		json_object_set_new(lease, "handle", json_string(lease_id_format(own->id, id)));
 		json_object_set_new(lease, "revision",
 				    json_sprintf("%llu", (unsigned long long)own->mod_revision));
-		json_object_set_new(lease, "reservation",
-				    json_boolean(own->flags & LEASE_RESERVED));
+		json_object_set_new(lease, "reservation", json_boolean(lease_is_reservation(own)));
 		if (left_s >= 0)
 			json_object_set_new(lease, "expiresSeconds", json_integer(left_s));
 	}
@@ -180,13 +179,14 @@ static int show_from_store(struct ctl *c)
 	return status;
 }
 
-/* ---- release and reserve ---- */
+/* ---- release ---- */
 
-/* What was done, or would be. */
-static int print_change(const struct ctl *c, const char *action, const struct lease *lease,
-			bool changed, uint64_t revision)
+int lease_print_change(const struct ctl *c, const char *action, const struct lease *lease,
+		       bool changed, uint64_t revision)
 {
-	const char *past = strcmp(action, "release") == 0 ? "released" : "reserved";
+	auto_free char *past = xasprintf("%sd", action);
+	bool unreserve = strcmp(action, "unreserve") == 0;
+	const char *of = unreserve ? "of" : "for";
 	bool dry = c->options.dry_run && changed;
 	const char *name = lease && lease->node_name ? lease->node_name : "";
 	auto_free char *node = text_escape(name, c->utf8);
@@ -208,13 +208,18 @@ static int print_change(const struct ctl *c, const char *action, const struct le
 		ctl_print_json(c, document);
 	} else if (!lease) {
 		fputs("nothing to do: the store has no lease of this host\n", c->out);
+	} else if (!changed && unreserve) {
+		fprintf(c->out, "nothing to do: %s is not reserved\n", subnet);
 	} else if (!changed) {
 		fprintf(c->out, "nothing to do: %s is %s for %s already\n", subnet, past, node);
-	} else if (dry) {
-		fprintf(c->out, "would %s %s%s%s\n", action, subnet, *node ? " for " : "", node);
 	} else {
-		fprintf(c->out, "%s %s%s%s (revision %llu)\n", past, subnet, *node ? " for " : "",
-			node, (unsigned long long)revision);
+		auto_free char *who = *node ? xasprintf(" %s %s", of, node) : xstrdup("");
+
+		if (dry)
+			fprintf(c->out, "would %s %s%s\n", action, subnet, who);
+		else
+			fprintf(c->out, "%s %s%s (revision %llu)\n", past, subnet, who,
+				(unsigned long long)revision);
 	}
 	return CTL_OK;
 }
@@ -257,7 +262,7 @@ static int release_own(const struct ctl *c, struct session *s, const struct leas
 	/* Gone meanwhile is gone. */
 	if (reply.status == STORE_OK || (reply.status == STORE_CONFLICT && !reply.holder)) {
 		forget_last_known(s);
-		status = print_change(c, "release", own, true, reply.revision);
+		status = lease_print_change(c, "release", own, true, reply.revision);
 	} else {
 		status = session_fail(c, s, &reply);
 	}
@@ -282,202 +287,9 @@ static int release(struct ctl *c)
 	if (status == CTL_OK && !own && !c->options.dry_run)
 		forget_last_known(&s);
 	if (status == CTL_OK && (!own || c->options.dry_run))
-		status = print_change(c, "release", own, own != NULL, 0);
+		status = lease_print_change(c, "release", own, own != NULL, 0);
 	else if (status == CTL_OK)
 		status = release_own(c, &s, own);
-	store_reply_fini(&list);
-	return status;
-}
-
-int lease_parse_subnet(const char *text, struct subnet *ret, struct err *e)
-{
-	auto_free char *copy = xstrdup(text);
-	struct subnet s = { 0 };
-	char *rest = copy;
-
-	while (rest) {
-		const char *part = strsep(&rest, ",");
-		struct ip_net net;
-		struct ip_net *place;
-
-		if (ip_net_parse(part, AF_UNSPEC, &net, e) < 0)
-			return e->code;
-		if (ip_net_has_host_bits(&net))
-			return err_set(e, -EINVAL, "\"%.60s\" has host bits", part);
-		place = net.addr.family == AF_INET ? &s.v4 : &s.v6;
-		if (ip_net_is_set(place))
-			return err_set(e, -EINVAL, "two subnets of one family");
-		*place = net;
-	}
-	*ret = s;
-	return 0;
-}
-
-static int check_family(const struct network_family *f, const struct ip_net *net, const char *name,
-			struct err *e)
-{
-	char text[IP_NET_TEXT];
-	char min[IP_ADDR_TEXT];
-	char max[IP_ADDR_TEXT];
-
-	if (!f->enabled && ip_net_is_set(net))
-		return err_set(e, -EINVAL, "the network has no %s", name);
-	if (f->enabled && !ip_net_is_set(net))
-		return err_set(e, -EINVAL, "the network has %s: name a subnet of it, too", name);
-	if (f->enabled && !network_family_allows(f, net))
-		return err_set(e, -EINVAL, "%s leases /%u each from %s to %s",
-			       ip_net_format(&f->network, text), f->subnet_len,
-			       ip_addr_format(&f->subnet_min, min),
-			       ip_addr_format(&f->subnet_max, max));
-	return 0;
-}
-
-int lease_check_subnet(const struct network_config *config, const struct subnet *subnet,
-		       struct err *e)
-{
-	int rc = check_family(&config->v4, &subnet->v4, "IPv4", e);
-
-	return rc < 0 ? rc : check_family(&config->v6, &subnet->v6, "IPv6", e);
-}
-
-static bool is_done(const struct lease *l, const struct lease *reservation)
-{
-	if (!(l->flags & LEASE_RESERVED) || l->problem ||
-	    !subnet_equal(&l->subnet, &reservation->subnet) || !l->node_name ||
-	    strcmp(l->node_name, reservation->node_name) != 0)
-		return false;
-	/* Who uses it publishes what is right. */
-	return l->node_id || (ip_addr_equal(&l->public_v4, &reservation->public_v4) &&
-			      ip_addr_equal(&l->public_v6, &reservation->public_v6));
-}
-
-const struct lease *lease_in_the_way(struct lease *const *leases, size_t len,
-				     const struct lease *reservation, bool *ret_done)
-{
-	*ret_done = false;
-	for (size_t i = 0; i < len; i++) {
-		if (!subnet_overlaps(&leases[i]->subnet, &reservation->subnet))
-			continue;
-		if (!is_done(leases[i], reservation))
-			return leases[i];
-		*ret_done = true;
-	}
-	return NULL;
-}
-
-static int taken(const struct ctl *c, const struct lease *lease, const struct lease *by)
-{
-	char wanted[SUBNET_KEY_TEXT];
-	char theirs[SUBNET_KEY_TEXT];
-	char address[IP_ADDR_TEXT] = "no address";
-	auto_free char *why = NULL;
-
-	if (!by)
-		return ctl_fail(c, CTL_CONFLICT, "somebody took it this moment",
-				"fabricctl subnets --store", "%s is not free",
-				subnet_format(&lease->subnet, wanted));
-	if (ip_addr_is_set(&by->public_v4))
-		ip_addr_format(&by->public_v4, address);
-	else if (ip_addr_is_set(&by->public_v6))
-		ip_addr_format(&by->public_v6, address);
-	why = xasprintf("%s is %s %s (%s)", subnet_format(&by->subnet, theirs),
-			by->flags & LEASE_RESERVED ? "reserved for" : "leased to",
-			by->node_name ? by->node_name : "a host without a name", address);
-	return ctl_fail(c, CTL_CONFLICT, why, "fabricctl subnets --store", "%s is not free",
-			subnet_format(&lease->subnet, wanted));
-}
-
-/* Reads the configuration: only what the network would lease can be reserved, so that two leases
- * overlap only if they have the same key. */
-static int check_network(const struct ctl *c, struct session *s, const struct lease *lease)
-{
-	auto_network_config struct network_config config = { 0 };
-	struct store_reply reply = { 0 };
-	int status = CTL_OK;
-	struct err e;
-
-	session_ask(s, &(struct store_request){ .op = STORE_CONFIG }, &reply);
-	if (reply.status != STORE_OK)
-		status = session_fail(c, s, &reply);
-	else if (network_config_parse(reply.config, reply.config_size, &config, &e) < 0)
-		status = ctl_fail(c, CTL_FOUND, e.text, "fabricctl config show --store",
-				  "the network configuration in the store is not valid");
-	else if (lease_check_subnet(&config, &lease->subnet, &e) < 0)
-		status = ctl_fail(c, CTL_USAGE, e.text, "fabricctl config show --store",
-				  "no host could have this subnet");
-	store_reply_fini(&reply);
-	return status;
-}
-
-static int create(const struct ctl *c, struct session *s, const struct lease *lease)
-{
-	struct store_reply reply = { 0 };
-	int status;
-
-	/* Nobody is told to change anything by this, so nobody is asked. */
-	session_ask(s, &(struct store_request){ .op = STORE_CREATE, .lease = lease }, &reply);
-	if (reply.status == STORE_OK)
-		status = print_change(c, "reserve", lease, true, reply.revision);
-	else if (reply.status == STORE_CONFLICT)
-		status = taken(c, lease, reply.holder);
-	else
-		status = session_fail(c, s, &reply);
-	store_reply_fini(&reply);
-	return status;
-}
-
-static int read_reservation(const struct ctl *c, struct lease *ret)
-{
-	const char *name = c->options.node;
-	struct err e;
-	int rc;
-
-	if (!name || !*name)
-		return ctl_fail(c, CTL_USAGE, "somebody must be the one that it is kept for",
-				"fabricctl lease reserve SUBNET --node NAME", "--node is missing");
-	if (strlen(name) > LEASE_TEXT_MAX)
-		return ctl_fail(c, CTL_USAGE, NULL, NULL, "--node is longer than %d bytes",
-				LEASE_TEXT_MAX);
-	rc = lease_parse_subnet(c->operands[1], &ret->subnet, &e);
-	if (rc == 0 && c->options.public_ip)
-		rc = ip_addr_parse(c->options.public_ip, AF_INET, &ret->public_v4, &e);
-	if (rc == 0 && c->options.public_ipv6)
-		rc = ip_addr_parse(c->options.public_ipv6, AF_INET6, &ret->public_v6, &e);
-	if (rc < 0)
-		return ctl_fail(c, CTL_USAGE, NULL, command_help_hint(c->command), "%s", e.text);
-	/* Empty: a name is written only with an identity, and that the host has yet to bring. */
-	ret->node_id = xstrdup("");
-	ret->node_name = xstrdup(name);
-	return CTL_OK;
-}
-
-static int reserve(struct ctl *c)
-{
-	auto_lease struct lease *lease = lease_new();
-	auto_session struct session s = { 0 };
-	struct store_reply list = { 0 };
-	const struct lease *other;
-	bool done = false;
-	int status = read_reservation(c, lease);
-
-	if (status == CTL_OK)
-		status = session_open(c, &s);
-	if (status == CTL_OK)
-		status = session_need_trait(c, &s, STORE_ASSIGNS, false,
-					    "assigns subnets itself, none can be reserved");
-	if (status == CTL_OK)
-		status = check_network(c, &s, lease);
-	if (status)
-		return status;
-	session_ask(&s, &(struct store_request){ .op = STORE_LIST }, &list);
-	if (list.status != STORE_OK)
-		status = session_fail(c, &s, &list);
-	else if ((other = lease_in_the_way(list.leases, list.leases_len, lease, &done)))
-		status = taken(c, lease, other);
-	else if (done || c->options.dry_run)
-		status = print_change(c, "reserve", lease, !done, 0);
-	else
-		status = create(c, &s, lease);
 	store_reply_fini(&list);
 	return status;
 }
@@ -498,15 +310,19 @@ int lease_run(struct ctl *c)
 	bool renew = strcmp(verb, "renew") == 0;
 	bool reserving = strcmp(verb, "reserve") == 0;
 	bool releasing = strcmp(verb, "release") == 0;
+	bool unreserving = strcmp(verb, "unreserve") == 0;
+	int operands = 1 + (reserving || unreserving);
 
-	if ((!show && !renew && !reserving && !releasing) || c->operands_len != 1 + reserving)
-		return ctl_fail(c, CTL_USAGE, reserving ? "name one subnet" : NULL,
-				command_help_hint(c->command),
-				"usage: fabricctl lease show|renew|release, or fabricctl lease "
-				"reserve SUBNET --node NAME");
+	if ((!show && !renew && !reserving && !releasing && !unreserving) ||
+	    c->operands_len != operands)
+		return ctl_fail(
+			c, CTL_USAGE, operands == 2 ? "name one subnet" : NULL,
+			command_help_hint(c->command),
+			"usage: fabricctl lease show|renew|release, fabricctl lease reserve "
+			"SUBNET --node NAME, or fabricctl lease unreserve SUBNET");
 	if (o->force && !releasing)
 		return refuse(c, verb, "force");
-	if (o->yes && !releasing)
+	if (o->yes && !releasing && !unreserving)
 		return refuse(c, verb, "yes");
 	if (o->dry_run && (show || renew))
 		return refuse(c, verb, "dry-run");
@@ -515,7 +331,9 @@ int lease_run(struct ctl *c)
 	if (o->store && renew)
 		return refuse(c, verb, "store");
 	if (reserving)
-		return reserve(c);
+		return lease_reserve(c);
+	if (unreserving)
+		return lease_unreserve(c);
 	if (releasing)
 		return release(c);
 	return show && o->store ? show_from_store(c) : ask_daemon(c, renew);

@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the lease command reads from its command line. Pure. */
+/*
+ * fabricctl lease: what its files share, and what it reads from its command line (pure).
+ *
+ *   lease.c           show, renew, release
+ *   lease_reserve.c   reserve, unreserve
+ */
 #ifndef FABRICCTL_LEASE_H
 #define FABRICCTL_LEASE_H
 
+#include "fabricctl/ctl.h"
 #include "subnet/config.h"
 #include "subnet/lease.h"
 
@@ -20,5 +26,16 @@ int lease_check_subnet(const struct network_config *config, const struct subnet 
  */
 const struct lease *lease_in_the_way(struct lease *const *leases, size_t len,
 				     const struct lease *reservation, bool *ret_done);
+
+/*
+ * Says what was done, would be, or was so already (`changed` false). `action` is the verb; `lease`
+ * NULL: this host has none; revision 0: none came of it. Returns CTL_OK.
+ */
+int lease_print_change(const struct ctl *c, const char *action, const struct lease *lease,
+		       bool changed, uint64_t revision);
+
+/* The verbs; return the exit status. */
+int lease_reserve(struct ctl *c);
+int lease_unreserve(struct ctl *c);
 
 #endif

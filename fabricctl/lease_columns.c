@@ -57,12 +57,20 @@ static char *text_mac(const json_t *lease, bool people UNUSED)
 	return copy_pair(lease, "mac", "macV6");
 }
 
+/* Why it has no end, "" if it has. */
+static const char *never_ends(const json_t *lease)
+{
+	if (json_is_true(json_object_get(lease, "reservation")))
+		return "reserved";
+	return json_is_true(json_object_get(lease, "unbound")) ? "unbound" : "";
+}
+
 static char *text_time_left(const json_t *lease, bool people)
 {
 	int64_t seconds = ctl_int(lease, "expiresSeconds", -1);
 	char text[CLOCK_TEXT];
 
-	if (json_is_true(json_object_get(lease, "reservation")))
+	if (*never_ends(lease))
 		return xstrdup("never");
 	if (seconds < 0)
 		return NULL;
@@ -73,11 +81,11 @@ static char *text_time_left(const json_t *lease, bool people)
 static char *text_role(const json_t *lease, bool people UNUSED)
 {
 	const json_t *own = json_object_get(lease, "own");
-	bool reserved = json_is_true(json_object_get(lease, "reservation"));
+	const char *never = never_ends(lease);
 
 	if (!json_is_boolean(own))
-		return reserved ? xstrdup("reserved") : NULL;
-	return xasprintf("%s%s", json_is_true(own) ? "own" : "peer", reserved ? ",reserved" : "");
+		return *never ? xstrdup(never) : NULL;
+	return xasprintf("%s%s%s", json_is_true(own) ? "own" : "peer", *never ? "," : "", never);
 }
 
 static char *text_kernel(const json_t *lease, bool people UNUSED)

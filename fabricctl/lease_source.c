@@ -21,7 +21,8 @@ json_t *lease_source_item(const struct lease *l, const char *own_node_id)
 		item, "own",
 		*own_node_id ? json_boolean(l->node_id && strcmp(l->node_id, own_node_id) == 0)
 			     : json_null());
-	json_object_set_new(item, "reservation", json_boolean(l->flags & LEASE_RESERVED));
+	json_object_set_new(item, "reservation", json_boolean(lease_is_reservation(l)));
+	json_object_set_new(item, "unbound", json_boolean(lease_is_unbound(l)));
 	json_object_set_new(item, "expiresSeconds", json_null());
 	json_object_set_new(item, "revision", lease_revision_json(l->mod_revision));
 	json_object_set_new(item, "kernel", json_null());

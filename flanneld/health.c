@@ -115,6 +115,9 @@ static void judge_peers(const struct health_inputs *in, struct problem_list *ret
 			    m->twins > 1 ? "; and there are more" : "");
 	else if (m->rival_name)
 		problem_add(ret, PROBLEM_ERROR, m->rival_name, "%s", m->rival);
+	if (in->unbound)
+		add_several(ret, PROBLEM_INFO, "lease-unbound", in->unbound,
+			    MAX(m->unbound, (size_t)1) - 1);
 }
 
 static void judge_rules(const struct rules_view *r, struct problem_list *ret)
@@ -184,6 +187,7 @@ static const struct {
 	{ "waiting-for-config", 100 }, /* the first answer of the store is on its way */
 	{ "listing", 1000 },           { "claiming", 1000 },     { "watch-lost", 1000 },
 	{ "kernel-behind", 1000 },     { "rules-behind", 1000 }, { "peers-kept", 20000 },
+	{ "lease-unbound", 1000 }, /* its host, if it lives, binds it again */
 };
 
 static int64_t quiet_ms(const char *name)

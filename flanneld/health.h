@@ -22,7 +22,8 @@ struct health_inputs {
 	const struct manager_view *manager;
 	const struct fabric_view *fabric;
 	const struct rules_view *rules;
-	const char *twin; /* manager_describe_twin: its name, or NULL */
+	const char *unbound; /* manager_describe_unbound; NULL: none is */
+	const char *twin;    /* manager_describe_twin: its name, or NULL */
 	const char *twin_text;
 	const char *underlay;                /* why this host has no place in the underlay */
 	const struct problem_list *reported; /* by modules that judge themselves; may be NULL */

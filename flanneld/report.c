@@ -25,7 +25,8 @@ json_t *report_subnet(const struct daemon_view *v, const struct manager_member *
 		reason = "gone from the store, kept for a moment in case it is claimed again";
 	backend_describe_lease(l, item);
 	json_object_set_new(item, "own", json_boolean(member->own));
-	json_object_set_new(item, "reservation", json_boolean(l->flags & LEASE_RESERVED));
+	json_object_set_new(item, "reservation", json_boolean(lease_is_reservation(l)));
+	json_object_set_new(item, "unbound", json_boolean(lease_is_unbound(l)));
 	json_object_set_new(
 		item, "expiresSeconds",
 		member->own && v->manager.expires_ms
@@ -170,7 +171,7 @@ static json_t *report_lease(const struct manager_view *m)
 	snprintf(revision, sizeof(revision), "%llu", (unsigned long long)m->own->mod_revision);
 	json_object_set_new(lease, "handle", json_string(lease_id_format(m->own->id, id)));
 	json_object_set_new(lease, "revision", json_string(revision));
-	json_object_set_new(lease, "reservation", json_boolean(m->own->flags & LEASE_RESERVED));
+	json_object_set_new(lease, "reservation", json_boolean(lease_is_reservation(m->own)));
 	if (m->expires_ms)
 		json_object_set_new(
 			lease, "expiresSeconds",

@@ -44,6 +44,7 @@ static void on_problem(void *arg UNUSED, const struct health_entry *entry, int64
 void show_judge(struct daemon *d, struct daemon_view *v)
 {
 	char twin_text[MANAGER_REASON_SIZE];
+	char unbound[MANAGER_REASON_SIZE];
 	struct problem_list problems; /* large, and used as far as its length says */
 	struct problem_list reported;
 	struct health_inputs in = {
@@ -59,6 +60,7 @@ void show_judge(struct daemon *d, struct daemon_view *v)
 	fabric_view(d->fabric, &v->fabric);
 	rules_view(d->rules, &v->rules);
 	in.twin = manager_describe_twin(d->manager, twin_text);
+	in.unbound = manager_describe_unbound(d->manager, unbound) ? unbound : NULL;
 	reported.len = 0;
 	if (d->calls.store->ops->problems)
 		d->calls.store->ops->problems(d->calls.store, &reported);

@@ -232,7 +232,7 @@ static void understand(const struct mem_db *db, struct mem_entry *e)
 		l->problem = xstrdup(err.text);
 	if (e->handle)
 		l->flags = LEASE_EXPIRES;
-	else if (db->traits & STORE_EXPIRES || !l->node_id)
+	else if (db->traits & STORE_EXPIRES || !l->node_id || l->reserved)
 		l->flags = LEASE_RESERVED;
 	e->lease = lease_compact(STEAL(l));
 }

@@ -126,7 +126,8 @@ static void execute_write(struct mem_db *db, int64_t now_ms, const struct store_
 		mem_db_delete(db, key);
 		return;
 	}
-	if (request->op == STORE_UPDATE)
+	if (request->op == STORE_UPDATE ||
+	    (request->op == STORE_BIND && !(mem_db_traits(db) & STORE_EXPIRES)))
 		handle = e->handle;
 	else if (request->ttl_s == 0 || !(mem_db_traits(db) & STORE_EXPIRES))
 		handle = 0;
@@ -134,7 +135,7 @@ static void execute_write(struct mem_db *db, int64_t now_ms, const struct store_
 		mem_db_grant(db, now_ms, handle, request->ttl_s);
 	e = mem_db_put(db, key, value, strlen(value), handle);
 	ret->holder = lease_copy(e->lease);
-	ret->ttl_s = request->op == STORE_CREATE && handle ? request->ttl_s : 0;
+	ret->ttl_s = request->op != STORE_UPDATE && handle ? request->ttl_s : 0;
 }
 
 static void execute_config_set(struct mem_db *db, const struct store_request *request,
@@ -180,6 +181,7 @@ void mem_db_execute(struct mem_db *db, int64_t now_ms, const struct store_reques
 			execute_write(db, now_ms, request, handle, ret);
 		break;
 	case STORE_UPDATE:
+	case STORE_BIND:
 	case STORE_REMOVE:
 		execute_write(db, now_ms, request, handle, ret);
 		break;

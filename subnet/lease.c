@@ -155,6 +155,8 @@ static int read_node(const json_t *object, struct lease *l, struct err *e)
 		rc = read_mtu(node, "MTU", &l->mtu_v4_bytes, e);
 	if (rc == 0)
 		rc = read_mtu(node, "MTUIPv6", &l->mtu_v6_bytes, e);
+	if (rc == 0)
+		rc = json_read_bool(node, "Reserved", &l->reserved, e);
 	return rc;
 }
 
@@ -219,6 +221,8 @@ static void put_node(FILE *out, const struct lease *l)
 		fprintf(out, ",\"MTU\":%u", l->mtu_v4_bytes);
 	if (l->mtu_v6_bytes)
 		fprintf(out, ",\"MTUIPv6\":%u", l->mtu_v6_bytes);
+	if (l->reserved)
+		fputs(",\"Reserved\":true", out);
 	if (l->claim) {
 		fputs(",\"Claim\":", out);
 		put_string(out, l->claim);
@@ -384,6 +388,6 @@ bool lease_equal(const struct lease *a, const struct lease *b)
 	       ip_addr_equal(&a->source_v4, &b->source_v4) &&
 	       ip_addr_equal(&a->source_v6, &b->source_v6) && a->mtu_v4_bytes == b->mtu_v4_bytes &&
 	       a->mtu_v6_bytes == b->mtu_v6_bytes && same_text(a->node_id, b->node_id) &&
-	       same_text(a->node_name, b->node_name) && same_text(a->claim, b->claim) &&
-	       same_text(a->problem, b->problem);
+	       same_text(a->node_name, b->node_name) && a->reserved == b->reserved &&
+	       same_text(a->claim, b->claim) && same_text(a->problem, b->problem);
 }

@@ -10,7 +10,8 @@
  *           "Node":{"ID":"...","Name":"...","MTU":1500}}
  *
  * Node is ours; flannel ignores it. With IPv6 it has "MTUIPv6", and behind NAT "Source" and
- * "SourceIPv6" as well. Bytes from outside become binary here or are refused with a reason.
+ * "SourceIPv6" as well; "Reserved" if its host has taken over a reservation. Bytes from outside become
+ * binary here or are refused with a reason.
  */
 #ifndef SUBNET_LEASE_H
 #define SUBNET_LEASE_H
@@ -30,7 +31,7 @@ struct subnet {
 
 enum lease_flag {
 	LEASE_EXPIRES = 1,  /* it runs out unless it is kept alive */
-	LEASE_RESERVED = 2, /* a person put it there for a host: it is never ours to delete */
+	LEASE_RESERVED = 2, /* it never ends, and is never ours to delete: a person wrote it */
 };
 
 /* Not on a boundary of 16 bytes, of which there would be room for nothing else. */
@@ -61,8 +62,21 @@ struct lease {
 	uint16_t mtu_v4_bytes;
 	uint16_t mtu_v6_bytes;
 	uint8_t flags; /* enum lease_flag */
+	bool reserved; /* it was kept for its host before that came; ours only */
 	bool compact;  /* the texts stand behind it, see lease_compact */
 };
+
+/* Kept for a host by a person: what a host has not written, or has taken over as that. */
+static inline bool lease_is_reservation(const struct lease *l)
+{
+	return l->flags & LEASE_RESERVED && (!l->node_id || l->reserved);
+}
+
+/* A host's, of which somebody wrote the key without the store's lease that would end it. */
+static inline bool lease_is_unbound(const struct lease *l)
+{
+	return l->flags & LEASE_RESERVED && l->node_id && !l->reserved;
+}
 
 int subnet_key_parse(const char *key, struct subnet *ret, struct err *e) MUST_CHECK;
 const char *subnet_key_format(const struct subnet *s, char buf[static SUBNET_KEY_TEXT]);

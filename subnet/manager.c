@@ -482,6 +482,7 @@ void manager_view(const struct manager *m, struct manager_view *ret)
 	ret->members = &m->members;
 	ret->members_len = m->members.len;
 	ret->unreadable = m->unreadable;
+	ret->unbound = m->unbound;
 	ret->kept = m->kept;
 	ret->twins = m->twins;
 	ret->junk = m->junk;

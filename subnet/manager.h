@@ -191,6 +191,7 @@ struct manager_view {
 	const struct hash_table *members; /* manager_next: all leases, our own too */
 	size_t members_len;
 	size_t unreadable; /* members with a problem */
+	size_t unbound;    /* members that are unbound: lease_is_unbound */
 	size_t kept;       /* members that are gone from the store */
 	size_t twins;      /* members marked so */
 	const struct manager_junk *junk;
@@ -203,6 +204,8 @@ struct manager_view {
 	uint64_t watch_restarts_total;
 };
 void manager_view(const struct manager *m, struct manager_view *ret);
+/* Those that are unbound, the first by name, in a sentence; false if none is. */
+bool manager_describe_unbound(const struct manager *m, char text[static MANAGER_REASON_SIZE]);
 /* One of the twins, in a sentence; returns what the problem is called, NULL if there are none. */
 const char *manager_describe_twin(const struct manager *m, char text[static MANAGER_REASON_SIZE]);
 

@@ -84,12 +84,8 @@ void manager_adopt(struct manager *m, int64_t now_ms, const struct lease *in_sto
 
 	if (!is_undefended(m, now_ms, in_store))
 		return;
-	l = manager_wanted(m, &in_store->subnet);
-	same = lease_equal(l, in_store);
-	l->mod_revision = in_store->mod_revision;
-	l->born = in_store->born;
-	l->id = in_store->id;
-	l->flags = in_store->flags;
+	l = manager_wanted(m, in_store);
+	same = lease_equal(l, in_store) && !lease_is_unbound(in_store);
 	manager_abandon(m);
 	m->adopting = true;
 	m->taken_over = manager_same_text(in_store->node_id, m->node_id) &&
@@ -99,7 +95,7 @@ void manager_adopt(struct manager *m, int64_t now_ms, const struct lease *in_sto
 	m->own = l;
 	manager_set_own(m, &l->subnet);
 	if (!same)
-		manager_update(m, l);
+		manager_update(m, in_store);
 	else if (l->flags & LEASE_EXPIRES)
 		manager_keep_alive(m, now_ms);
 	else

@@ -67,6 +67,7 @@ struct manager {
 	struct manager_junk *junk;
 	size_t junk_len;
 	size_t unreadable;
+	size_t unbound;
 	size_t twins;
 	const struct manager_member *twin; /* one of them */
 	uint32_t list_number;
@@ -173,10 +174,14 @@ void manager_settle(struct manager *m, int64_t now_ms, bool listed);
 void manager_own_deleted(struct manager *m, int64_t now_ms);
 void manager_expire(struct manager *m, int64_t now_ms);
 void manager_keep_alive(struct manager *m, int64_t now_ms);
-/* What our lease on `s` shall say. Caller frees. */
-struct lease *manager_wanted(const struct manager *m, const struct subnet *s);
+/* What our lease shall say that stands there as `in_store`. Caller frees. */
+struct lease *manager_wanted(const struct manager *m, const struct lease *in_store);
 const struct ip_addr *manager_public_address(const struct lease *l);
-/* Writes what we publish over a key of the own lease. */
+/*
+ * Writes what we publish over a key of the own lease. If somebody has written that without the store's
+ * lease it is bound to a new one, as long as it is ours (by id and address): a reservation it is only
+ * where one stood when its host came.
+ */
 void manager_update(struct manager *m, const struct lease *in_store);
 void manager_abandon_keepalive(struct manager *m);
 /* A lease that is held has a reason only while something goes wrong: it does not any more. */

@@ -20,11 +20,16 @@
 #define HELD_CALM_MS      10000 /* a lease that is lost sooner is claimed again less eagerly */
 #define RACES_MAX         3     /* lost in a row before the picture is asked for again */
 
-struct lease *manager_wanted(const struct manager *m, const struct subnet *s)
+struct lease *manager_wanted(const struct manager *m, const struct lease *in_store)
 {
 	struct lease *l = lease_copy(m->attributes);
 
-	l->subnet = *s;
+	l->subnet = in_store->subnet;
+	l->reserved = lease_is_reservation(in_store);
+	l->mod_revision = in_store->mod_revision;
+	l->born = in_store->born;
+	l->id = in_store->id;
+	l->flags = in_store->flags;
 	return l;
 }
 
@@ -97,7 +102,7 @@ void manager_keep_alive(struct manager *m, int64_t now_ms)
 
 static void create(struct manager *m, int64_t now_ms, const struct subnet *s)
 {
-	auto_lease struct lease *l = manager_wanted(m, s);
+	auto_lease struct lease *l = manager_wanted(m, &(struct lease){ .subnet = *s });
 
 	m->creating = true;
 	m->claiming = *s;
@@ -118,15 +123,13 @@ void manager_alive(struct manager *m, int64_t now_ms)
 /* A key of the own lease, older or newer than what was asked of it. */
 void manager_update(struct manager *m, const struct lease *in_store)
 {
-	auto_lease struct lease *l = manager_wanted(m, &in_store->subnet);
+	auto_lease struct lease *l = manager_wanted(m, in_store);
+	/* Of another address it is brought up to date first: a host is known by both. */
+	bool bind = lease_is_unbound(in_store) && manager_is_surely_ours(m, in_store);
 
-	l->mod_revision = in_store->mod_revision;
-	l->born = in_store->born;
-	l->id = in_store->id;
-	l->flags = in_store->flags;
 	m->creating = false;
 	m->claim_floor = m->floor;
-	m->claim_id = manager_submit(m, STORE_UPDATE, l);
+	m->claim_id = manager_submit(m, bind ? STORE_BIND : STORE_UPDATE, l);
 }
 
 static int choose_subnet(struct manager *m, const struct manager_member *ours, struct subnet *ret,
@@ -493,6 +496,8 @@ void manager_on_updated(struct manager *m, int64_t now_ms, struct store_reply *r
 		}
 		m->write_failed = false;
 		manager_complaint_over(m);
+		if (m->keepalive_at == INT64_MAX)
+			manager_keep_alive(m, now_ms); /* it has an id again */
 		/* What came while it was on its way. */
 		manager_check_own(m, now_ms);
 		return;

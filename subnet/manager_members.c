@@ -171,6 +171,36 @@ static void news(struct manager *m, const char *event, const struct lease *old,
 		manager_note(m, LOG_LEVEL_INFO, event, "%s", said);
 }
 
+static void count(struct manager *m, const struct lease *l, bool more)
+{
+	size_t by = more ? 1 : (size_t)-1;
+
+	if (l->problem)
+		m->unreadable += by;
+	if (lease_is_unbound(l))
+		m->unbound += by;
+}
+
+bool manager_describe_unbound(const struct manager *m, char text[static MANAGER_REASON_SIZE])
+{
+	const struct manager_member *member = NULL;
+	char key[SUBNET_KEY_TEXT];
+
+	if (m->unbound == 0)
+		return false;
+	while ((member = manager_next(&m->members, member)) && !lease_is_unbound(member->lease))
+		;
+	if (!member)
+		return false;
+	subnet_format(&member->lease->subnet, key);
+	snprintf(text, MANAGER_REASON_SIZE,
+		 "%s, the lease of %s, never ends: somebody wrote its key without its lease of the "
+		 "store. fabricctl lease unreserve %s gives it an end",
+		 key, member->lease->node_name ? member->lease->node_name : member->lease->node_id,
+		 key);
+	return true;
+}
+
 void manager_upsert(struct manager *m, struct lease *lease)
 {
 	struct manager_member *member = manager_find(m, &lease->subnet);
@@ -189,7 +219,7 @@ void manager_upsert(struct manager *m, struct lease *lease)
 		member->lease = lease;
 		member->own = is_own(m, lease);
 		hash_table_add(&m->members, &member->link, hash_of);
-		m->unreadable += lease->problem != NULL;
+		count(m, lease, true);
 		if (!member->own)
 			news(m, "peer-joined", NULL, lease);
 	} else if (lease->mod_revision < member->lease->mod_revision) {
@@ -204,8 +234,8 @@ void manager_upsert(struct manager *m, struct lease *lease)
 		changed = !lease_equal(lease, member->lease) ||
 			  lease->born != member->lease->born ||
 			  lease->flags != member->lease->flags;
-		m->unreadable -= member->lease->problem != NULL;
-		m->unreadable += lease->problem != NULL;
+		count(m, member->lease, false);
+		count(m, lease, true);
 		if (changed && !member->own)
 			news(m, "peer-changed", member->lease, lease);
 		lease_free(member->lease);
@@ -228,7 +258,7 @@ void manager_forget(struct manager *m, struct manager_member *member)
 		tell_peer(m, member, true);
 	}
 	set_twin(m, member, false);
-	m->unreadable -= member->lease->problem != NULL;
+	count(m, member->lease, false);
 	m->kept -= member->kept_until_ms != 0;
 	drop(m, member);
 }

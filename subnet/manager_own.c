@@ -136,11 +136,22 @@ void manager_tick_own(struct manager *m, int64_t now_ms)
 		m->rewrite_at = INT64_MAX;
 }
 
+/* What has become of our key. */
+static const char *rebound(const struct lease *l)
+{
+	if (lease_is_reservation(l))
+		return "our key was made a reservation, it no longer expires";
+	if (lease_is_unbound(l))
+		return "somebody wrote our key without its lease of the store, so that it would "
+		       "never end; it is bound to a new one";
+	return "our key was bound to another lease of the store";
+}
+
 void manager_check_own(struct manager *m, int64_t now_ms)
 {
 	const struct manager_member *mine = manager_find(m, &m->own->subnet);
 	const struct lease *l = mine ? mine->lease : NULL;
-	auto_lease struct lease *want = manager_wanted(m, &m->own->subnet);
+	auto_lease struct lease *want = l ? manager_wanted(m, l) : NULL;
 
 	if (!l) {
 		manager_lost(m, now_ms, "its key is no longer in the store");
@@ -155,16 +166,13 @@ void manager_check_own(struct manager *m, int64_t now_ms)
 		return;
 	}
 	if (m->own->id != l->id || m->own->flags != l->flags) {
-		manager_note(m, LOG_LEVEL_WARN, "lease-rebound", "%s",
-			     l->flags & LEASE_RESERVED
-				     ? "our key was made a reservation, it no longer expires"
-				     : "our key was bound to another lease of the store");
+		manager_note(m, LOG_LEVEL_WARN, "lease-rebound", "%s", rebound(l));
 		manager_abandon_keepalive(m);
 		m->own->id = l->id;
 		m->own->flags = l->flags;
 		manager_keep_alive(m, now_ms);
 	}
-	if (!lease_equal(want, l)) {
+	if (!lease_equal(want, l) || lease_is_unbound(l)) {
 		/* Not news if what we publish is what has changed. */
 		if (l->mod_revision != m->own->mod_revision && !lease_equal(l, m->own))
 			overwritten(m, now_ms, l);

@@ -16,6 +16,12 @@ static void append(char *buf, const char *fmt, ...)
 	va_end(ap);
 }
 
+/* "unbound" is what somebody wrote without the lease of the store that would end it. */
+static const char *kind(const struct lease *l)
+{
+	return lease_is_reservation(l) ? "reserved" : lease_is_unbound(l) ? "unbound" : "leased";
+}
+
 const char *peer_news_who(const struct lease *l, char buf[static PEER_NEWS_SIZE])
 {
 	char address[IP_ADDR_TEXT];
@@ -27,7 +33,7 @@ const char *peer_news_who(const struct lease *l, char buf[static PEER_NEWS_SIZE]
 	if (ip_addr_is_set(&l->public_v6))
 		append(buf, " at %s", ip_addr_format(&l->public_v6, address));
 	if (l->flags & LEASE_RESERVED)
-		append(buf, ", reserved");
+		append(buf, ", %s", kind(l));
 	return buf;
 }
 
@@ -84,7 +90,6 @@ const char *peer_news_changes(const struct lease *old, const struct lease *now,
 	change(buf, "backend data", old->backend_data, now->backend_data);
 	change(buf, "IPv6 backend data", old->backend_v6_data, now->backend_v6_data);
 	change(buf, "problem", old->problem, now->problem);
-	change(buf, "kind", old->flags & LEASE_RESERVED ? "reserved" : "leased",
-	       now->flags & LEASE_RESERVED ? "reserved" : "leased");
+	change(buf, "kind", kind(old), kind(now));
 	return buf[head] ? buf : NULL;
 }

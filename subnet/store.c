@@ -3,8 +3,9 @@
 
 const char *store_op_name(enum store_op op)
 {
-	static const char *const names[] = { "config",    "list",   "create",    "update",
-					     "keepalive", "remove", "time-left", "config-set" };
+	static const char *const names[] = { "config", "list",      "create",
+					     "update", "bind",      "keepalive",
+					     "remove", "time-left", "config-set" };
 
 	return op < ARRAY_LEN(names) ? names[op] : "?";
 }

@@ -33,6 +33,7 @@ enum store_op {
 	STORE_LIST,       /* read all leases at one revision */
 	STORE_CREATE,     /* make `lease` if nobody has its subnet; its id is made with it */
 	STORE_UPDATE,     /* replace `lease` if mod_revision is still the same; id and flags stay */
+	STORE_BIND,       /* the same, and it gets an id of its own, where leases expire */
 	STORE_KEEPALIVE,  /* prolong what lease->id stands for */
 	STORE_REMOVE,     /* delete `lease` if its mod_revision is still the same */
 	STORE_TIME_LEFT,  /* seconds until it runs out */
@@ -54,7 +55,7 @@ enum store_status {
 struct store_request {
 	enum store_op op;
 	const struct lease *lease; /* borrowed until store_submit returns */
-	int64_t ttl_s;             /* CREATE: its life without KEEPALIVE; 0: for ever */
+	int64_t ttl_s;             /* CREATE, BIND: its life without KEEPALIVE; 0: for ever */
 	const char *config;        /* CONFIG_SET; borrowed as well */
 	uint64_t config_revision;  /* CONFIG_SET: 0: there must be none */
 };
@@ -76,9 +77,10 @@ struct store_reply {
 	size_t leases_len;
 	struct store_junk *junk; /* LIST: the first STORE_JUNK_MAX */
 	size_t junk_len;
-	size_t junk_more;     /* LIST: and so many more */
-	struct lease *holder; /* CONFLICT, if known; CREATE, UPDATE: the lease as it stands now */
-	int64_t ttl_s;        /* CREATE, KEEPALIVE, TIME_LEFT */
+	size_t junk_more; /* LIST: and so many more */
+	/* CONFLICT, if known; CREATE, UPDATE, BIND: the lease as it stands now */
+	struct lease *holder;
+	int64_t ttl_s; /* CREATE, BIND, KEEPALIVE, TIME_LEFT */
 };
 
 typedef void store_reply_fn(void *arg, struct store_reply *reply);

@@ -44,7 +44,7 @@ _fabricctl()
 	lease)
 		options="-o --output --dry-run -y --yes --force --node --public-ip --public-ipv6 --store --etcd-endpoints --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --state-dir --socket --config-file --color --version -h --help"
 		formats="table json"
-		words="show renew release reserve"
+		words="show renew release reserve unreserve"
 		;;
 	config)
 		options="-o --output --dry-run -y --yes --store --etcd-endpoints --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --state-dir --socket --config-file --color --version -h --help"

@@ -97,17 +97,20 @@ char *etcd_encode_txn_create(const char *key, const char *value, int64_t lease)
 			 key64, key64, value64, lease, key64);
 }
 
-char *etcd_encode_txn_update(const char *key, const char *value, uint64_t mod_revision)
+char *etcd_encode_txn_update(const char *key, const char *value, uint64_t mod_revision,
+			     int64_t lease)
 {
 	auto_free char *key64 = encode_text(key);
 	auto_free char *value64 = encode_text(value);
+	auto_free char *bound = lease ? xasprintf("\"lease\":\"%" PRId64 "\"", lease)
+				      : xstrdup("\"ignore_lease\":true");
 
 	return xasprintf("{\"compare\":[{\"key\":\"%s\",\"target\":\"MOD\",\"result\":\"EQUAL\","
 			 "\"mod_revision\":\"%" PRIu64 "\"}],"
 			 "\"success\":[{\"request_put\":{\"key\":\"%s\",\"value\":\"%s\","
-			 "\"ignore_lease\":true}}],"
+			 "%s}}],"
 			 "\"failure\":[{\"request_range\":{\"key\":\"%s\"}}]}",
-			 key64, mod_revision, key64, value64, key64);
+			 key64, mod_revision, key64, value64, bound, key64);
 }
 
 char *etcd_encode_txn_delete(const char *key, uint64_t mod_revision)

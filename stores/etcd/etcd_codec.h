@@ -81,8 +81,9 @@ char *etcd_encode_lease_id(int64_t id); /* revoke, keepalive, timetolive */
 char *etcd_encode_authenticate(const char *name, const char *password);
 /* If nobody has `key`, put it with the lease; else read it. */
 char *etcd_encode_txn_create(const char *key, const char *value, int64_t lease);
-/* If `key` still has this mod_revision, put it keeping its lease; else read it. */
-char *etcd_encode_txn_update(const char *key, const char *value, uint64_t mod_revision);
+/* If `key` still has this mod_revision, put it with the lease (0: keeping its own); else read it. */
+char *etcd_encode_txn_update(const char *key, const char *value, uint64_t mod_revision,
+			     int64_t lease);
 /* If `key` still has this mod_revision, delete it; else read it. */
 char *etcd_encode_txn_delete(const char *key, uint64_t mod_revision);
 /* One message of a watch stream: everything from `revision` on, in fragments if it is much.

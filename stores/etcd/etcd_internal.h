@@ -101,9 +101,9 @@ void etcd_time_left_drop(struct etcd_request *r);
 /* What is known of a lease is about to be otherwise. */
 void etcd_time_left_forget(struct etcd_store *s, int64_t id);
 
-/* etcd_write.c: UPDATE, REMOVE, CONFIG_SET, and CREATE of what does not expire. */
+/* etcd_write.c: UPDATE, BIND, REMOVE, CONFIG_SET, and CREATE of what does not expire. */
 void etcd_send_txn(struct etcd_request *r);
-/* CREATE: asks for a handle that nobody has, and then writes. */
+/* CREATE, BIND: asks for a handle that nobody has, and then writes. */
 void etcd_grant(struct etcd_request *r);
 
 /* Reads one key under subnets_prefix. The result is a lease, or NULL and *ret_reason: caller frees

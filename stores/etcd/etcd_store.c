@@ -405,6 +405,9 @@ static void etcd_submit(struct store *store, const struct store_request *request
 		}
 		etcd_grant(r);
 		break;
+	case STORE_BIND:
+		etcd_grant(r);
+		break;
 	case STORE_UPDATE:
 	case STORE_REMOVE:
 	case STORE_CONFIG_SET:

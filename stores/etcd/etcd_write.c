@@ -22,10 +22,10 @@ static void answer_written(struct etcd_request *r, uint64_t revision, uint64_t n
 	} else if (r->op != STORE_REMOVE) {
 		r->reply.holder = lease_copy(r->lease);
 		r->reply.holder->mod_revision = revision;
-		if (r->op == STORE_CREATE) {
+		if (r->op == STORE_CREATE)
 			r->reply.holder->born = revision;
+		if (r->op == STORE_CREATE || r->op == STORE_BIND)
 			etcd_set_store_part(r->reply.holder, r->handle);
-		}
 	}
 	etcd_answer(r, STORE_OK);
 }
@@ -61,7 +61,7 @@ static bool is_done(const struct etcd_request *r, const struct etcd_kv *kv)
 {
 	if (r->op == STORE_REMOVE)
 		return !kv;
-	if (r->op == STORE_CREATE && r->handle)
+	if (r->handle)
 		return kv && kv->lease == r->handle;
 	return kv && kv->value_size == strlen(r->value) &&
 	       memcmp(kv->value, r->value, kv->value_size) == 0;
@@ -148,10 +148,10 @@ void etcd_send_txn(struct etcd_request *r)
 
 	if (r->op == STORE_CREATE)
 		body = etcd_encode_txn_create(r->key, r->value, r->handle);
-	else if (r->op == STORE_UPDATE)
-		body = etcd_encode_txn_update(r->key, r->value, r->lease->mod_revision);
+	else if (r->op == STORE_UPDATE || r->op == STORE_BIND)
+		body = etcd_encode_txn_update(r->key, r->value, r->lease->mod_revision, r->handle);
 	else if (r->op == STORE_CONFIG_SET && r->config_revision)
-		body = etcd_encode_txn_update(r->key, r->value, r->config_revision);
+		body = etcd_encode_txn_update(r->key, r->value, r->config_revision, 0);
 	else if (r->op == STORE_CONFIG_SET)
 		body = etcd_encode_txn_create(r->key, r->value, 0);
 	else

@@ -88,6 +88,7 @@ def test_mistyped_words_of_a_command(line, nearest):
         ("fabricctl status --etcd-pa", set()),
         ("fabricctl config ", {"check", "set", "show"}),
         ("fabricctl lease re", {"renew", "release", "reserve"}),
+        ("fabricctl lease un", {"unreserve"}),
         ("fabricctl store ", {"ping", "dump", "repair"}),
         ("fabricctl --color ", {"auto", "always", "never"}),
         ("fabricctl help con", {"config"}),

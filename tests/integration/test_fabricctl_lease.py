@@ -23,6 +23,7 @@ from fabricctl_support import (
     USAGE,
     Underlay,
     ask,
+    ask_store,
     assert_three_lines,
     fabricctl,
     lease_text,
@@ -244,6 +245,56 @@ def test_reserve_by_name(fabric):
     lab.wait_equal()
     assert re.search(r"^peers +1$", ask(h1, "status"), re.M), "a host that has come is a peer"
     assert "nothing to do" in lease(lab, "reserve", FREE, "--node", "h2")
+
+
+def test_unreserve(fabric):
+    lab = fabric
+    lease(lab, "reserve", FREE, "--node", "h1")
+    lease(lab, "reserve", OTHER, "--node", "h9")
+    assert lease(lab, "unreserve", OTHER, "--dry-run") == f"would unreserve {OTHER} of h9\n"
+    assert_three_lines(lease(lab, "unreserve", OTHER, status=USAGE), "another host may get it", "terminal", "--yes")
+    assert reservation(lab, OTHER)
+    assert re.fullmatch(rf"unreserved {OTHER} of h9 \(revision \d+\)\n", lease(lab, "unreserve", OTHER, "--yes"))
+    assert not lab.etcd.list(f"{PREFIX}/subnets/10.5.243.0")
+    for subnet in (OTHER, "10.5.241.0/24"):
+        assert lease(lab, "unreserve", subnet, "--yes") == f"nothing to do: {subnet} is not reserved\n"
+    # One that its host has taken over becomes a lease like others.
+    h1, h2 = lab.hosts(2, daemons=True)
+    assert h1.daemon.subnet() == FREE and "reserved, never ends" in ask(h1, "lease", "show")
+    assert "peer,reserved" in ask(h2, "subnets")
+    change = json.loads(lease(lab, "unreserve", FREE, "--yes", "-o", "json"))
+    assert (change["kind"], change["action"], change["subnet"]) == ("LeaseChange", "unreserve", FREE)
+    assert change["changed"] and not change["dryRun"] and int(change["revision"]) > 0
+    shown = h1.daemon.wait_status(lambda s: s["lease"].get("expiresSeconds", 0) > 80000)
+    record = lab.etcd.get(h1.daemon.key())
+    assert not shown["lease"]["reservation"] and record.lease and "Reserved" not in record.json["Node"]
+    assert "reserved" not in ask(h2, "subnets")
+    assert json.loads(lease(lab, "unreserve", FREE, "--yes", "-o", "json"))["changed"] is False
+    h1.daemon.restart()
+    assert h1.daemon.subnet() == FREE and lab.etcd.get(h1.daemon.key()).lease == record.lease
+    lab.wait_equal()
+
+
+def test_unreserve_what_a_dead_host_left(fabric):
+    """A host that was taken away, whose key somebody had put again without its lease."""
+    lab = fabric
+    key = f"{PREFIX}/subnets/{OTHER.replace('/', '-')}"
+    lab.etcd.put(key, lease_text("192.0.2.77", name="gone"))
+    assert re.search(rf"^{OTHER} .* never +unbound", lease_list(lab), re.M)
+    status, shown, _, _ = at_a_terminal(lab, "yes", "lease", "unreserve", OTHER, *store_flags(lab))
+    assert status == OK and "let the lease of gone" in shown
+    record = lab.etcd.get(key)
+    assert 86000 < lab.etcd.time_to_live(record.lease) <= 86400 and record.json == json.loads(lease_text("192.0.2.77", name="gone"))
+    assert "unbound" not in lease_list(lab)
+
+
+def lease_list(lab):
+    return ask_store(lab, "subnets")
+
+
+@pytest.mark.parametrize(("args", "why"), [([], "usage"), (["10.5.7.1/24"], "host bits"), ([FREE, "--force"], "--force"), ([FREE, "--node", "x"], "--node")])
+def test_unreserve_of_nonsense(fabric, args, why):
+    assert why in lease(fabric, "unreserve", "--yes", *args, status=USAGE)
 
 
 def test_reserve_by_address(fabric):

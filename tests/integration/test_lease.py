@@ -112,19 +112,49 @@ def test_reservation_is_used_and_stays_one(lab):
     h1, h2 = lab.hosts(2, daemons=True)
     assert h1.daemon.subnet() == "10.5.177.0/24"
     assert etcd.get(f"{PREFIX}/subnets/10.5.177.0-24").lease == 0
+    assert etcd.get(f"{PREFIX}/subnets/10.5.177.0-24").json["Node"]["Reserved"] is True
     assert h1.daemon.status()["lease"]["reservation"] is True
     h1.daemon.restart()
     assert etcd.get(f"{PREFIX}/subnets/10.5.177.0-24").lease == 0
     lab.wait_equal()
 
 
-def test_lease_made_a_reservation_while_the_daemon_runs_stays_one(lab, fabric3):
+@pytest.mark.parametrize("when", ["while it runs", "while it does not"])
+def test_key_put_again_without_its_lease_gets_one(lab, fabric3, when):
+    """By a person with etcdctl, who has decided nothing: that is named, and undone by who made the key."""
+    h1, h2, _ = fabric3
+    key = h1.daemon.key()
+    bound = lab.etcd.get(key)
+    if when == "while it does not":
+        h1.daemon.stop()
+    lab.etcd.etcdctl("put", key, bound.value)
+    if when == "while it does not":
+        subnet = h1.daemon.subnet()
+        said = h2.daemon.wait_status(lambda s: [p for p in s["problems"] if p["name"] == "lease-unbound"])
+        assert said["verdict"] == "ok" and f"unreserve {subnet}" in said["problems"][0]["text"]
+        assert h2.daemon.logged(rf"peer-changed: {subnet}: kind leased -> unbound")
+        (row,) = [row for row in h2.daemon.subnets() if row["subnet"] == subnet]
+        assert row["unbound"] and not row["reservation"]
+        h1.daemon.start().wait_ready()
+    now = wait_for(lambda: (record := lab.etcd.get(key)).lease and record, 5, "a lease is bound to it again")
+    assert now.lease != bound.lease and now.value == bound.value and now.create_revision == bound.create_revision
+    status = h1.daemon.wait_status(lambda s: s["lease"].get("expiresSeconds", 0) > 80000)
+    assert not status["lease"]["reservation"]
+    assert when == "while it does not" or h1.daemon.logged("lease-rebound: somebody wrote our key without its lease")
+    wait_for(lambda: not h2.daemon.problems(), 5, "nothing is unbound")
+
+
+def test_what_another_host_made_stays_as_it_is(lab, fabric3):
+    """The value of h1 as of another address: that is no key of this host's."""
     h1 = fabric3[0]
     key = h1.daemon.key()
-    lab.etcd.put(key, lab.etcd.get(key).value)
-    h1.daemon.wait_status(lambda s: s["lease"].get("reservation"), 5, "reservation")
-    stays(lambda: lab.etcd.get(key).lease == 0, 1, "no lease is bound to it")
-    h1.daemon.wait_ok()
+    value = lab.etcd.get(key).value
+    h1.daemon.stop()
+    lab.etcd.put(key, value.replace(h1.address, "192.0.2.99"))
+    h2_key = fabric3[1].daemon.key()
+    h1.daemon.start()
+    stays(lambda: lab.etcd.get(key).lease == 0, 1.5, "no lease is bound to it")
+    assert lab.etcd.get(h2_key).lease
 
 
 def test_lease_that_flannel_left_is_taken_over(lab):

@@ -238,6 +238,8 @@ static void check_own(struct host *h, const struct manager_view *v)
 	    (!v->expires_ms || mem_db_time_left(h->w->db, h->w->now, e->handle) == 0 ||
 	     h->w->now + mem_db_time_left(h->w->db, h->w->now, e->handle) * 1000 < v->expires_ms))
 		world_violation(h->w, h, "P10: shows another end of its lease than the store has");
+	if (lease_is_unbound(e->lease))
+		world_violation(h->w, h, "P4: its key has no end, and nobody has decided that");
 	if (!e->handle && v->expires_ms)
 		world_violation(h->w, h, "P10: shows an end of a reservation");
 }

@@ -357,7 +357,7 @@ static void admin_overwrites(struct world *w)
 	else
 		value = xstrdup(e->value);
 	world_trace(w, NULL, "somebody writes %s into %s", value, key);
-	/* Half of them forget the lease, which makes a reservation of it. */
+	/* Half of them forget the lease, so that it would never end. */
 	mem_db_put(w->db, key, value, strlen(value), world_chance(w, 500) ? e->handle : 0);
 	world_store_changed(w);
 }

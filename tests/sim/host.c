@@ -77,7 +77,7 @@ static void deliver(struct world *w, struct item *item)
 
 static bool is_write(enum store_op op)
 {
-	return op == STORE_CREATE || op == STORE_UPDATE || op == STORE_REMOVE;
+	return op == STORE_CREATE || op == STORE_UPDATE || op == STORE_BIND || op == STORE_REMOVE;
 }
 
 /* No answer will come: the client notices when its patience ends. */

@@ -301,10 +301,10 @@ static UNUSED struct lease *written(const struct sent *s, uint64_t revision, int
 	struct lease *l = lease_copy(s->lease);
 
 	l->mod_revision = revision;
-	if (s->op == STORE_CREATE) {
+	if (s->op == STORE_CREATE)
 		l->born = revision;
+	if (s->op == STORE_CREATE || s->op == STORE_BIND)
 		set_id(l, id);
-	}
 	return l;
 }
 

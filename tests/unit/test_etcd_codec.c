@@ -32,7 +32,8 @@ static void test_requests_are_the_golden_bytes(void **state)
 	check_request("keepalive", etcd_encode_lease_id(LEASE));
 	check_request("authenticate", etcd_encode_authenticate("root", "a \"quoted\" \\ one"));
 	check_request("create", etcd_encode_txn_create(KEY, "{}", LEASE));
-	check_request("update", etcd_encode_txn_update(KEY, "{}", UINT64_MAX));
+	check_request("update", etcd_encode_txn_update(KEY, "{}", UINT64_MAX, 0));
+	check_request("bind", etcd_encode_txn_update(KEY, "{}", UINT64_MAX, LEASE));
 	check_request("delete", etcd_encode_txn_delete(KEY, 3));
 }
 

@@ -258,6 +258,30 @@ static void test_reservation_taken_by_another(void **state)
 	}
 }
 
+/* A lease for what had none, also if the answer is lost. */
+static void test_bind_of_unknown_outcome(void **state)
+{
+	(void)state;
+	auto_lease struct lease *l = lease_on("10.5.34.0-24");
+	auto_text value = lease_value_format(l);
+	auto_rig r = rig_new(1, NULL);
+	auto_text after = kv(KEY, value, 3, 8, HANDLE);
+	auto_text read = found(HEAD(9), after, false);
+	struct question *q;
+	struct asked *a;
+
+	chance = 2 * (HANDLE - 1);
+	q = ask(r, STORE_BIND, l, 60);
+	reply(expect(r, 0, GRANT, NULL), 200, HEAD(7) ",\"ID\":\"77\",\"TTL\":\"60\"}");
+	a = expect(r, 0, TXN, NULL);
+	assert_contains(a->body, "\"lease\":\"77\"");
+	cut(a);
+	reply(expect(r, 0, RANGE, NULL), 200, read);
+	answered(q, STORE_OK);
+	assert_true(q->reply.holder->id == HANDLE && q->reply.holder->born == 3);
+	assert_int_equal(q->reply.holder->mod_revision, 8);
+}
+
 static void test_reservation_of_unknown_outcome(void **state)
 {
 	(void)state;
@@ -427,6 +451,7 @@ int main(void)
 		cmocka_unit_test(test_create_taken_by_another),
 		cmocka_unit_test(test_reservation_taken_by_another),
 		cmocka_unit_test(test_reservation_of_unknown_outcome),
+		cmocka_unit_test(test_bind_of_unknown_outcome),
 		cmocka_unit_test(test_grant_is_no_permission),
 		cmocka_unit_test(test_keepalive),
 		cmocka_unit_test(test_time_left),

@@ -17,15 +17,16 @@ static const char list[] =
 	"{\"subnet\":\"10.5.9.0/24\",\"subnetV6\":null,\"node\":\"web-1\",\"nodeID\":\"n1\","
 	" \"publicIP\":\"192.0.2.10\",\"publicIPv6\":null,\"backend\":\"vxlan\","
 	" \"mac\":\"02:00:00:00:00:01\",\"macV6\":null,\"own\":true,\"reservation\":false,"
-	" \"expiresSeconds\":86390,\"revision\":\"12\",\"kernel\":\"ok\",\"reason\":\"\"},"
+	" \"unbound\":false,\"expiresSeconds\":86390,\"revision\":\"12\",\"kernel\":\"ok\",\"reason\":\"\"},"
 	"{\"subnet\":\"10.5.10.0/24\",\"subnetV6\":\"fd10:5:0:a::/64\",\"node\":\"db\\u001b[31m\","
 	" \"nodeID\":null,\"publicIP\":\"192.0.2.9\",\"publicIPv6\":\"2001:db8::9\","
 	" \"backend\":\"vxlan\",\"mac\":\"02:00:00:00:00:02\",\"macV6\":\"02:00:00:00:00:03\","
-	" \"own\":false,\"reservation\":false,\"expiresSeconds\":59,\"revision\":\"9\","
+	" \"own\":false,\"reservation\":false,\"unbound\":false,\"expiresSeconds\":59,\"revision\":\"9\","
 	" \"kernel\":\"failed\",\"reason\":\"route: no\\tsuch device\"},"
 	"{\"subnet\":\"10.5.200.0/24\",\"subnetV6\":null,\"node\":null,\"nodeID\":null,"
 	" \"publicIP\":\"192.0.2.200\",\"publicIPv6\":null,\"backend\":null,\"mac\":{\"odd\":1},"
-	" \"macV6\":null,\"own\":false,\"reservation\":true,\"expiresSeconds\":null,"
+	" \"macV6\":null,\"own\":false,\"reservation\":true,\"unbound\":false,"
+	" \"expiresSeconds\":null,"
 	" \"revision\":\"100\",\"kernel\":\"ignored\",\"reason\":\"no backend\"}],"
 	"\"junk\":[{\"key\":\"/subnets/odd\\u001b\",\"reason\":\"not a subnet key\"}]}";
 /* clang-format on */
@@ -495,7 +496,29 @@ static void test_item_of_an_odd_lease(void **state UNUSED)
 	assert_true(json_is_null(json_object_get(item, "own")));
 	assert_true(json_is_null(json_object_get(item, "mac")));
 	assert_true(json_is_true(json_object_get(item, "reservation")));
+	assert_true(json_is_false(json_object_get(item, "unbound")));
 	assert_string_equal(ctl_text(item, "reason"), "it is odd");
+}
+
+static void test_item_of_an_unbound_lease(void **state UNUSED)
+{
+	auto_lease struct lease *l = lease_new();
+	auto_json json_t *item = NULL;
+
+	assert_int_equal(subnet_key_parse("10.5.7.0-24", &l->subnet, NULL), 0);
+	l->node_id = xstrdup("n7");
+	l->flags = LEASE_RESERVED;
+	item = lease_source_item(l, "n7");
+	assert_true(json_is_false(json_object_get(item, "reservation")));
+	assert_true(json_is_true(json_object_get(item, "unbound")));
+	for (size_t i = 0; i < LEASE_COLUMNS_LEN; i++) {
+		auto_free char *text = lease_columns[i].text(item, true);
+
+		if (strcmp(lease_columns[i].name, "ROLE") == 0)
+			assert_string_equal(text, "own,unbound");
+		else if (strcmp(lease_columns[i].name, "TIME LEFT") == 0)
+			assert_string_equal(text, "never");
+	}
 }
 
 int main(void)
@@ -521,6 +544,7 @@ int main(void)
 		cmocka_unit_test(test_a_terminal_is_drawn_again),
 		cmocka_unit_test(test_item_has_the_daemons_shape),
 		cmocka_unit_test(test_item_of_an_odd_lease),
+		cmocka_unit_test(test_item_of_an_unbound_lease),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

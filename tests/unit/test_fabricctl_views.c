@@ -197,15 +197,16 @@ static void test_only_what_the_network_leases_is_reserved(void **state UNUSED)
 	network_config_fini(&config);
 }
 
-/* A lease on `subnet`; texts are literals. */
+/* A lease on `subnet`, bound to lease `number`; 0: reserved, -1: neither. Texts are literals. */
 static struct lease made(const char *subnet, const char *id, const char *name, const char *address,
 			 int number)
 {
-	struct lease l = { .id = (u128)number,
-			   .flags = number ? LEASE_EXPIRES : LEASE_RESERVED,
+	struct lease l = { .flags = number > 0 ? LEASE_EXPIRES : LEASE_RESERVED,
 			   .node_id = (char *)id,
-			   .node_name = (char *)name };
+			   .node_name = (char *)name,
+			   .reserved = number == 0 && id };
 
+	l.id = number > 0 ? (u128)number : 0;
 	l.subnet.v4 = test_net(subnet);
 	if (address)
 		l.public_v4 = test_addr(address);
@@ -229,6 +230,7 @@ static void test_what_stands_in_the_way_of_a_reservation(void **state UNUSED)
 		{ made("10.5.50.0/24", NULL, "y", "192.0.2.9", 0), true, false },
 		{ made("10.5.50.0/24", NULL, NULL, "192.0.2.9", 0), true, false },
 		{ made("10.5.50.0/24", "i", "z", "192.0.2.9", 5), true, false },
+		{ made("10.5.50.0/24", "i", "z", "192.0.2.9", -1), true, false },
 		{ made("10.5.48.0/22", NULL, "z", "192.0.2.9", 0), true, false },
 	};
 

@@ -168,6 +168,10 @@ static void test_others(void **state)
 	s.fabric.ignored = 1;
 	assert_contains(only(&s, "peers-ignored", PROBLEM_WARNING), "1 of 3 peers");
 	well(&s);
+	s.in.unbound = "10.5.3.0/24 never ends";
+	s.manager.unbound = 3;
+	assert_contains(only(&s, "lease-unbound", PROBLEM_INFO), "never ends; and 2 more");
+	well(&s);
 	s.manager.kept = 1;
 	only(&s, "peers-kept", PROBLEM_WARNING);
 	well(&s);

@@ -111,12 +111,28 @@ static void test_adopt_reservation(void **unused)
 
 	answer_list(r, (uint64_t)100, lease("10.5.3.0-24", "192.0.2.1", NULL, NULL, 20, 25, 0),
 		    END);
+	/* The mark by which it is known as one when the value is ours. */
+	assert_true(waiting(r, STORE_UPDATE)->lease->reserved);
 	answer_written(r, STORE_UPDATE, 101, 0);
 	assert_int_equal(state(r), MANAGER_HELD);
 	assert_int_equal(count(r, STORE_KEEPALIVE), 0);
 	assert_int_equal(view(r).expires_ms, 0);
 	tick(r, 3600 * 1000);
-	assert_int_equal(count(r, STORE_KEEPALIVE), 0);
+	assert_int_equal(count(r, STORE_KEEPALIVE) + count(r, STORE_BIND), 0);
+}
+
+/* The mark is not there: somebody wrote our key without its lease while we were away. */
+static void test_adopt_unbound(void **unused)
+{
+	(void)unused;
+	auto_rig r = started(NULL);
+
+	answer_list(r, (uint64_t)100, mine("10.5.3.0-24", 20, 25, 0), END);
+	assert_false(waiting(r, STORE_BIND)->lease->reserved);
+	answer_written(r, STORE_BIND, 101, 7);
+	answer_keepalive(r, STORE_OK);
+	assert_int_equal(state(r), MANAGER_HELD);
+	assert_true(view(r).expires_ms > 0);
 }
 
 /* One that was made for this host by name, before its address was known. */
@@ -425,6 +441,7 @@ int main(void)
 		cmocka_unit_test(test_reuse_by_node_id),
 		cmocka_unit_test(test_adopt_flannels),
 		cmocka_unit_test(test_adopt_reservation),
+		cmocka_unit_test(test_adopt_unbound),
 		cmocka_unit_test(test_adopt_reservation_by_name),
 		cmocka_unit_test(test_a_name_alone_is_no_lease),
 		cmocka_unit_test(test_previous_subnet),

@@ -350,7 +350,7 @@ static void test_peers_are_told_of(void **unused)
 }
 
 /* The same value under the same key, bound to no lease of the store any more, and again to one. */
-static void test_a_lease_becomes_a_reservation(void **unused)
+static void test_a_lease_becomes_unbound(void **unused)
 {
 	(void)unused;
 	auto_rig r = holding();
@@ -360,7 +360,7 @@ static void test_a_lease_becomes_a_reservation(void **unused)
 	told = r->peers_told;
 	put(r, lease("10.5.6.0-24", "192.0.2.8", OTHER, "other", 110, 111, 0));
 	assert_int_equal(r->peers_told, told + 1);
-	assert_string_equal(r->peer_news, "peer-changed: 10.5.6.0/24: kind leased -> reserved");
+	assert_string_equal(r->peer_news, "peer-changed: 10.5.6.0/24: kind leased -> unbound");
 	put(r, lease("10.5.6.0-24", "192.0.2.8", OTHER, "other", 110, 112, 9));
 	assert_int_equal(r->peers_told, told + 2);
 	put(r, lease("10.5.6.0-24", "192.0.2.8", OTHER, "other", 110, 113, 9));
@@ -417,7 +417,7 @@ int main(void)
 		cmocka_unit_test(test_anti_entropy),
 		cmocka_unit_test(test_list_fails_and_comes_back),
 		cmocka_unit_test(test_peers_are_told_of),
-		cmocka_unit_test(test_a_lease_becomes_a_reservation),
+		cmocka_unit_test(test_a_lease_becomes_unbound),
 		cmocka_unit_test(test_watch_lost_and_live),
 		cmocka_unit_test(test_live_is_not_progress),
 	};

@@ -274,7 +274,7 @@ static void test_update_refused(void **unused)
 	assert_string_equal(view(r).reason, "");
 }
 
-static void test_rebound_and_reserved(void **unused)
+static void test_rebound(void **unused)
 {
 	(void)unused;
 	auto_rig r = holding();
@@ -284,13 +284,53 @@ static void test_rebound_and_reserved(void **unused)
 	assert_int_equal(waiting(r, STORE_KEEPALIVE)->lease->id, 77);
 	answer_keepalive(r, STORE_OK);
 	assert_true(view(r).expires_ms > 0);
-	put(r, mine("10.5.1.0-24", 101, 112, 0));
+}
+
+/* A person wrote our value again and forgot the lease of the store: it would never end. */
+static void test_unbound(void **unused)
+{
+	(void)unused;
+	auto_rig r = holding();
+
+	put(r, mine("10.5.1.0-24", 101, 111, 0));
+	assert_true(noted(r, "lease-rebound"));
 	assert_int_equal(state(r), MANAGER_HELD);
-	assert_int_equal(view(r).expires_ms, 0);
-	assert_null(waiting(r, STORE_KEEPALIVE));
-	tick(r, 3600 * 1000);
-	assert_int_equal(state(r), MANAGER_HELD);
-	assert_null(waiting(r, STORE_KEEPALIVE));
+	assert_int_equal(waiting(r, STORE_BIND)->lease->mod_revision, 111);
+	answer_written(r, STORE_BIND, 112, 77);
+	assert_int_equal(waiting(r, STORE_KEEPALIVE)->lease->id, 77);
+	answer_keepalive(r, STORE_OK);
+	assert_true(view(r).expires_ms > 0);
+	put(r, mine("10.5.1.0-24", 101, 112, 77));
+	assert_int_equal(count(r, STORE_BIND), 1);
+	/* Again and again: he is answered ever less eagerly. */
+	put(r, mine("10.5.1.0-24", 101, 113, 0));
+	assert_null(waiting(r, STORE_BIND));
+	until(r, STORE_BIND, 1500);
+}
+
+/* What is kept for us as a person wrote it: by address, by the mark that we left when we took it over. */
+static void test_made_a_reservation(void **unused)
+{
+	(void)unused;
+	struct lease *marked = mine("10.5.1.0-24", 101, 111, 0);
+
+	marked->reserved = true;
+	for (int i = 0; i < 2; i++) {
+		auto_rig r = holding();
+
+		put(r,
+		    i ? lease("10.5.1.0-24", "192.0.2.1", NULL, NULL, 101, 111, 0) : STEAL(marked));
+		if (i) {
+			assert_true(waiting(r, STORE_UPDATE)->lease->reserved);
+			answer_written(r, STORE_UPDATE, 112, 0);
+		}
+		assert_int_equal(state(r), MANAGER_HELD);
+		assert_int_equal(view(r).expires_ms, 0);
+		tick(r, 3600 * 1000);
+		assert_int_equal(state(r), MANAGER_HELD);
+		assert_int_equal(count(r, STORE_BIND), 0);
+		assert_null(waiting(r, STORE_KEEPALIVE));
+	}
 }
 
 /* Rebound while a keepalive of the old binding is on its way, which then says "gone". */
@@ -436,7 +476,9 @@ int main(void)
 		cmocka_unit_test(test_overwritten_values),
 		cmocka_unit_test(test_overwritten_twice),
 		cmocka_unit_test(test_update_refused),
-		cmocka_unit_test(test_rebound_and_reserved),
+		cmocka_unit_test(test_rebound),
+		cmocka_unit_test(test_unbound),
+		cmocka_unit_test(test_made_a_reservation),
 		cmocka_unit_test(test_rebound_during_keepalive),
 		cmocka_unit_test(test_overlap_keeps_a_lost_lease_away),
 		cmocka_unit_test(test_second_claim_yields_to_conflict),

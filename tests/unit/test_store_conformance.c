@@ -250,6 +250,32 @@ static void test_reservation(void **state)
 		assert_int_equal(reply.leases[i]->id, 0);
 }
 
+/* What never ends gets an end, unless somebody was quicker. */
+static void test_bind(void **state)
+{
+	(void)state;
+	auto_rig r = rig_new();
+	auto_lease struct lease *l = created(r, "10.5.1.0-24", 0);
+	auto_reply bound = { 0 };
+	auto_reply stale = { 0 };
+	auto_reply left = { 0 };
+	auto_reply list = { 0 };
+
+	ask(r, STORE_BIND, l, 60, &bound);
+	assert_int_equal(bound.status, STORE_OK);
+	assert_int_equal(bound.ttl_s, 60);
+	assert_true(bound.holder->id > 0 && bound.holder->flags & LEASE_EXPIRES);
+	assert_true(bound.holder->mod_revision > l->mod_revision);
+	assert_int_equal(bound.holder->born, l->born);
+	ask(r, STORE_LIST, NULL, 0, &list);
+	assert_true(lease_equal(list.leases[0], l) && list.leases[0]->id == bound.holder->id);
+	ask(r, STORE_TIME_LEFT, bound.holder, 0, &left);
+	assert_true(left.ttl_s > 50 && left.ttl_s <= 60);
+	ask(r, STORE_BIND, l, 60, &stale);
+	assert_int_equal(stale.status, STORE_CONFLICT);
+	assert_true(stale.holder->id == bound.holder->id);
+}
+
 static void test_watch(void **state)
 {
 	(void)state;
@@ -402,6 +428,7 @@ static int run(enum kind k, const char *name)
 		cmocka_unit_test(test_life),
 		cmocka_unit_test(test_expiry),
 		cmocka_unit_test(test_reservation),
+		cmocka_unit_test(test_bind),
 		cmocka_unit_test(test_watch),
 		cmocka_unit_test(test_watch_stopped_inside),
 		cmocka_unit_test(test_watch_after_compaction),
