@@ -250,7 +250,8 @@ int rules_difference(const struct rules *r, char *ret, size_t size, struct err *
 	int rc;
 
 	*ret = '\0';
-	if (!rules_stand(r) || !r->nl)
+	/* One that is gone and waits to be put back is a difference, the greatest. */
+	if (!r || !r->started || !r->stands || r->error.code || !r->nl)
 		return 0;
 	traffic_rules(&r->traffic, &r->place, r->chains, &wanted);
 	set = traffic_ruleset(r->table, r->mark, &wanted, r->counters);
