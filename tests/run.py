@@ -31,7 +31,8 @@ PARTS = ["lint", "unit", "sim", "fuzz", "integration"]
 PROGRAM_TIMEOUT_S = 300
 SIM_TIMEOUT_S = 15 * 60
 INTEGRATION_TIMEOUT_S = 15 * 60
-INTEGRATION_WORKERS = "4"
+# Most tests wait most of the time: with four for each processor two are kept busy, not more.
+INTEGRATION_WORKERS = str(min(16, 4 * (os.cpu_count() or 1)))
 
 
 class Count:

@@ -140,9 +140,9 @@ class Etcd:
                 "--trusted-ca-file", tls.ca, "--client-cert-auth",
             ]  # fmt: skip
             self.use(tls)
-        if members > 1:
-            # A fifth of the default times: elections are what tests of clusters wait for.
-            self.arguments += ["--heartbeat-interval", "20", "--election-timeout", "200"]
+        # A fifth of the default times: elections are what tests of clusters wait for, and every start of one member alone,
+        # which takes 0.1 s so instead of 0.6 s.
+        self.arguments += ["--heartbeat-interval", "20", "--election-timeout", "200"]
         directory.mkdir(parents=True, exist_ok=True)
         self.members = [Member(self, n + 1) for n in range(members)]
 

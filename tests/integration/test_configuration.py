@@ -31,6 +31,7 @@ def pair(lab):
     return hosts
 
 
+@pytest.mark.slow
 def test_a_configuration_is_compared_by_its_meaning(lab, pair):
     daemon = pair[0].daemon
     lab.etcd.set_config(json.dumps(APART, indent=4) + "\n")

@@ -128,6 +128,7 @@ def look_around(output):
     return lines | {"break": re.search(r"^ {10,}(ip .*)$", text, re.M)[1]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("store", SHOWN)
 def test_left_running_it_can_be_looked_at(demo, store):
     one = demo(STORE=store, KEEP="1")

@@ -103,6 +103,7 @@ def test_isolated_member(lab, which, how):
         t.etcd.members = whole
 
 
+@pytest.mark.slow
 def test_restarted_again_and_again(lab):
     with Talking(lab) as t:
         for _ in range(6):
@@ -134,6 +135,7 @@ def test_wiped_while_one_daemon_is_stopped(lab):
         wait_for(lambda: len(t.etcd.leases()) == 3, 15, "three leases again")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("members", [1, 3])
 def test_old_snapshot_restored(lab, members):
     """The restored store has never heard of h3, which came later, and its revision lies in the past."""
@@ -237,6 +239,7 @@ def test_password_changed(lab):
         t.new_lease()
 
 
+@pytest.mark.slow
 def test_token_expires(lab):
     """Tokens live for two seconds; whatever the daemon does after that needs a new one."""
     etcd = lab.start_etcd(arguments=["--auth-token-ttl", "2"])
@@ -431,6 +434,7 @@ def test_connections_cut_again_and_again(lab):
         t.converge_s = 15
 
 
+@pytest.mark.slow
 def test_store_out_of_reach_for_one_host_only(lab):
     """Its peers come and go meanwhile; afterwards it has what it missed."""
     with Talking(lab, hosts=3) as t:

@@ -51,6 +51,7 @@ def command_against(kind, found):
     }[kind]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["route", "neighbour", "fdb"])
 def test_an_object_of_a_peer(lab, victim, kind):
     daemon = victim.daemon
@@ -76,6 +77,7 @@ def test_an_object_of_a_peer(lab, victim, kind):
     assert len(re.findall("fighting|fight-over|drift-healed", daemon.log())) < 40
 
 
+@pytest.mark.slow
 def test_a_peer_that_is_put_out_of_the_guard(lab, victim):
     """One element of a set: named, paced, and no comparison of everything for each."""
     daemon, ns = victim.daemon, victim.namespace
@@ -110,6 +112,7 @@ TABLE_AND_DEVICE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", TABLE_AND_DEVICE)
 def test_our_table_or_device_ten_times_a_second(lab, victim, what):
     """Paced, named with who does it, and nothing that stands or stood in it is called a fight of its own."""
@@ -141,6 +144,7 @@ STRAYS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", STRAYS)
 def test_what_nobody_wants_is_added_again_and_again(lab, victim, kind):
     """It carries our marks, so it is removed; later and later, and named."""
@@ -183,6 +187,7 @@ def test_an_attacker_that_lives_long_enough_is_named(lab, victim, tmp_path):
     lab.wait_equal(20, [victim])
 
 
+@pytest.mark.slow
 def test_diff_and_sync_know_the_table_and_its_elements(lab, victim):
     """While a fight keeps the daemon from putting it back at once there is time to look."""
     daemon, ns = victim.daemon, victim.namespace

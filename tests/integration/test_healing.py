@@ -183,6 +183,7 @@ def test_underlay_mtu_is_followed(lab, victim):
     wait_for(lambda: victim.link()["mtu"] == 1450, 2, "and back")
 
 
+@pytest.mark.slow
 def test_vandal_that_does_not_stop(lab, victim):
     """A program that deletes a route again and again: it is put back, at last a little later, and burns no CPU."""
     route, _, _ = peer_objects(victim)

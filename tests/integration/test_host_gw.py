@@ -79,6 +79,7 @@ def test_a_second_start_writes_nothing_and_loses_nothing(lab, gw3):
     assert not [e for e in monitor.events() if e[0].startswith("route")]
 
 
+@pytest.mark.slow
 def test_deleted_altered_and_stray_routes_heal(gw3):
     h1, h2, _ = gw3
     subnet, subnet6 = h2.daemon.subnet(), h2.daemon.subnet6()

@@ -86,6 +86,7 @@ def world(lab):
     return World(lab)
 
 
+@pytest.mark.slow
 def test_forwarding(world):
     for name, (rules, said) in STOP_FORWARD.items():
         world.h1.namespace.nft(rules)

@@ -122,6 +122,7 @@ def test_systemd_is_told(lab):
     assert notify.messages()[-1] == "STOPPING=1"
 
 
+@pytest.mark.slow
 def test_a_start_without_a_store_ends(lab):
     """At the first boot docker waits for this unit, and etcd may be a container: neither may wait for ever."""
     notify = lab.notify_socket()
@@ -296,6 +297,7 @@ def test_hangup_compares_at_once(lab, fabric3):
     daemon.wait_ok()
 
 
+@pytest.mark.slow
 def test_memory_and_descriptors_do_not_grow(lab, fabric3):
     """The same faults again and again cost nothing that stays."""
     h1 = fabric3[0]

@@ -55,6 +55,7 @@ def test_of_many_at_the_same_instant_one_runs(lab):
     assert len(lab.etcd.leases()) == 1
 
 
+@pytest.mark.slow
 def test_one_identity_with_two_names_is_said_by_both(lab, host):
     first = host.daemon
     other = second(host, node_name="other")

@@ -63,6 +63,7 @@ def test_the_whole_site_without_its_store(lab, powerless):
     assert [host.daemon.subnet() for host in hosts] == [before[host][0] for host in hosts]
 
 
+@pytest.mark.slow
 def test_what_is_known_cannot_be_written_down(lab):
     """A problem with a begin and an end: who learns of it at the next reboot learns too late."""
     lab.start_etcd()
@@ -156,6 +157,7 @@ def test_a_state_that_is_of_no_use(lab, what):
     lab.wait_equal()
 
 
+@pytest.mark.slow
 def test_the_last_known_state_is_kept_true_by_renewals(lab):
     """In a network where nothing changes the lease in the file must not run out while the real one is prolonged."""
     lab.start_etcd()

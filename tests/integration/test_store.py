@@ -140,6 +140,7 @@ def test_one_of_two_endpoints_is_dead(lab, dead, order):
     lab.wait_equal(2)
 
 
+@pytest.mark.slow
 def test_failover_to_another_member(lab):
     etcd = lab.start_etcd(3)
     lab.configure(APART)

@@ -198,6 +198,7 @@ def test_router_advertisements_stay_off(lab):
     assert value() == "0"
 
 
+@pytest.mark.slow
 def test_a_device_that_is_altered_again_and_again(lab):
     """Put right at once the first time, later and later while it goes on; named, and over when it is over."""
     lab.start_etcd()

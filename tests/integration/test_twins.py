@@ -174,6 +174,7 @@ OVER = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", OVER)
 def test_a_lease_over_our_subnet(scene, what):
     """Written by a host that is ready to take the packets, and to answer them as the container would."""
@@ -214,6 +215,7 @@ def test_a_lease_over_our_subnet(scene, what):
     s.lab.wait_equal(5, [h1, h2])
 
 
+@pytest.mark.slow
 def test_a_copied_disk_image(scene):
     """All of h1 but its address: node id, name, last known state. That is how h1 itself looks with a new address.
 

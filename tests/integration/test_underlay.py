@@ -217,6 +217,7 @@ def test_a_renamed_interface_is_the_same(lab, pair, unmoved, untouched):
     h1.daemon.wait_ok()
 
 
+@pytest.mark.slow
 def test_mtu_down_and_up(lab, pair, unmoved):
     h1, h2, c1, c2 = pair
     with lab.pinger(c1, c2) as pinger:
