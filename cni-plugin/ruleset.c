@@ -8,13 +8,12 @@
 
 #include "lib/hash.h"
 
-#define TABLE          "flannel-cni"
 #define PRIORITY_GUARD -300 /* before everything else that looks at bridged packets */
 #define DHCP_SERVER    67
 #define DHCPV6_SERVER  547
 
-const struct nft_table ruleset_inet = { .family = NFPROTO_INET, .name = TABLE };
-const struct nft_table ruleset_bridge = { .family = NFPROTO_BRIDGE, .name = TABLE };
+const struct nft_table ruleset_inet = { .family = NFPROTO_INET, .name = MARK_CNI_TABLE };
+const struct nft_table ruleset_bridge = { .family = NFPROTO_BRIDGE, .name = MARK_CNI_TABLE };
 
 const struct nft_set ruleset_masq4 = { "masq4", NFT_KEY_IPV4, .verdicts = true };
 const struct nft_set ruleset_masq6 = { "masq6", NFT_KEY_IPV6, .verdicts = true };

@@ -4,6 +4,7 @@
  * with an address of our own subnet or a route into it, but our own. The guard knows them by name,
  * which says something at boot too, before there are any.
  */
+#include <event2/event.h>
 #include <linux/rtnetlink.h>
 
 #include "fabric/fabric_internal.h"
@@ -11,6 +12,7 @@
 #include "kernel/underlay.h"
 
 #define LARGE_DELAY_MS 100 /* many containers may come and go at once */
+#define PORT_DELAY_MS  200 /* the end of a link takes the kernel some 30 */
 
 struct container_device {
 	struct reconcile_owner owner;
@@ -71,17 +73,64 @@ static bool is_inside(const struct fabric *f, const struct ip_net *net)
 	       (ip_net_is_set(&f->own.v6) && ip_net_contains_net(&f->own.v6, net));
 }
 
-void fabric_container_object(struct fabric *f, const struct kernel_object *o)
+/*
+ * An address of this host in a subnet of the network that is another host's, or may be soon: what is
+ * sent there stays here. A bridge keeps it after the host was given another subnet.
+ */
+static bool is_old_gateway(const struct fabric *f, const struct kernel_object *o)
+{
+	struct ip_net net = { kernel_object_dst(o), 0 };
+	bool v4 = net.addr.family == AF_INET;
+	const struct ip_net *network = &f->kernel.marks.networks[v4 ? 0 : 1];
+
+	net.len = (uint8_t)ip_family_bits(net.addr.family);
+	return ip_net_is_set(network) && ip_net_contains(network, &net.addr) &&
+	       ip_net_is_set(v4 ? &f->own.v4 : &f->own.v6) && !is_inside(f, &net) &&
+	       !is_fabric_device(f, o->key.ifindex);
+}
+
+/* Perhaps containers live behind the device of this address or route. */
+static void consider(struct fabric *f, const struct kernel_object *o)
 {
 	struct ip_net net = { kernel_object_dst(o), o->key.len };
 
-	if (!f->started)
-		return;
 	/* A bridge may have a wider prefix than ours: its address tells. */
 	if (kernel_is_address(o))
 		net.len = (uint8_t)ip_family_bits(net.addr.family);
 	if ((kernel_is_address(o) || kernel_is_route(o)) && is_inside(f, &net))
 		add(f, kernel_is_address(o) ? o->key.ifindex : o->value.ifindex);
+}
+
+static void find_addresses(struct fabric *f);
+
+/*
+ * A bridge's address serves many containers; our end of a routed link loses its one with the
+ * container, as it should.
+ */
+static void look_for_loss(struct fabric *f, const struct kernel_object *o, uint32_t port_id)
+{
+	struct ip_net net = { kernel_object_dst(o), o->key.len };
+	const struct container_device *d = find(f, o->key.ifindex);
+	char text[IP_NET_TEXT];
+
+	if (d && net.len < ip_family_bits(net.addr.family))
+		plugin_suspect(f->plugin, port_id, "%s lost the address %s", d->name,
+			       ip_net_format(&net, text));
+}
+
+void fabric_container_object(struct fabric *f, const struct kernel_object *o, bool gone,
+			     uint32_t port_id)
+{
+	if (!f->started)
+		return;
+	if (!gone)
+		consider(f, o);
+	if (!kernel_is_address(o))
+		return;
+	if (gone)
+		look_for_loss(f, o, port_id);
+	if (is_old_gateway(f, o))
+		find_addresses(f);
 }
 
 /* ---- interfaces of containers with an MTU of before ---- */
@@ -126,12 +175,57 @@ static void look_for_large(struct fabric *f, const struct link_info *link, bool 
 
 /* ---- as they come and go ---- */
 
+/* ---- what others undo of the CNI plugin's ---- */
+
+static bool is_port(const struct link_info *link)
+{
+	return link->group == MARK_CONTAINER_GROUP && link->master_ifindex;
+}
+
+/* A container's link goes down on its way out, too: then it is gone a little later. */
+static void remember_port(struct fabric *f, const struct link_info *link)
+{
+	static const struct timeval delay = { 0, PORT_DELAY_MS * 1000 };
+
+	if (!f->plugin || f->ports_down_len == ARRAY_LEN(f->ports_down))
+		return;
+	f->ports_down[f->ports_down_len++] = link->ifindex;
+	if (!event_pending(f->ports, EV_TIMEOUT, NULL))
+		event_add(f->ports, &delay);
+}
+
+static void on_ports(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+	struct fabric *f = arg;
+	struct link_info link;
+	size_t len = f->ports_down_len;
+
+	f->ports_down_len = 0;
+	for (size_t i = 0; i < len; i++) {
+		if (link_get_by_index(f->nl, f->ports_down[i], &link, NULL) == 0 &&
+		    is_port(&link) && !link.up)
+			plugin_suspect(f->plugin, 0, "%s is down", link.name);
+	}
+}
+
+static void look_for_undone(struct fabric *f, const struct link_info *link,
+			    const struct container_device *d, bool gone)
+{
+	if (gone && d && link->group != MARK_CONTAINER_GROUP)
+		plugin_suspect(f->plugin, 0, "%s was deleted", d->name);
+	else if (!gone && !link->up && d && link->group != MARK_CONTAINER_GROUP)
+		plugin_suspect(f->plugin, 0, "%s is down", link->name);
+	else if (!gone && !link->up && is_port(link))
+		remember_port(f, link);
+}
+
 void fabric_container_link(struct fabric *f, const struct link_info *link, bool gone)
 {
 	struct container_device *d = find(f, link->ifindex);
 	struct reconcile_owner *other;
 
 	look_for_large(f, link, gone);
+	look_for_undone(f, link, d, gone);
 	if (!d)
 		return;
 	if (!gone) {
@@ -153,22 +247,39 @@ void fabric_container_link(struct fabric *f, const struct link_info *link, bool 
 
 static void on_route(void *arg, const struct kernel_object *route)
 {
-	fabric_container_object(arg, route);
+	consider(arg, route);
+}
+
+static void note_old_gateway(struct fabric *f, const struct underlay_address *a)
+{
+	char name[IFNAMSIZ];
+	char net[IP_NET_TEXT];
+
+	if (f->old_gateways++ || !if_indextoname(a->ifindex, name))
+		return;
+	snprintf(f->old_gateway, sizeof(f->old_gateway), "%s has %s", name,
+		 ip_net_format(&a->net, net));
 }
 
 static void find_addresses(struct fabric *f)
 {
 	struct underlay_address *all = NULL;
+	size_t before = f->old_gateways;
 	size_t len = 0;
 
 	if (underlay_addresses(f->nl, AF_UNSPEC, &all, &len, NULL) < 0)
 		return;
+	f->old_gateways = 0;
 	for (size_t i = 0; i < len; i++) {
 		struct kernel_object o = kernel_address(all[i].ifindex, &all[i].net);
 
-		fabric_container_object(f, &o);
+		consider(f, &o);
+		if (is_old_gateway(f, &o))
+			note_old_gateway(f, &all[i]);
 	}
 	free(all);
+	if (before != f->old_gateways)
+		f->ops->problems_changed(f->arg);
 }
 
 void fabric_find_containers(struct fabric *f)
@@ -198,8 +309,35 @@ bool fabric_is_container(const struct fabric *f, const struct reconcile_owner *o
 	return false;
 }
 
+static void on_plugin(void *arg)
+{
+	const struct fabric *f = arg;
+
+	f->ops->problems_changed(f->arg);
+}
+
+void fabric_keep_plugin(struct fabric *f, const struct plugin_options *options)
+{
+	f->plugin = plugin_new(f->base, options, on_plugin, f);
+	f->ports = evtimer_new(f->base, on_ports, f);
+}
+
+void fabric_container_problems(const struct fabric *f, struct problem_list *ret)
+{
+	if (f->old_gateways)
+		problem_add(
+			ret, PROBLEM_WARNING, "old-gateway",
+			"%s%s, in a subnet that is not this host's any more: what is sent there "
+			"stays here; it goes with the last container of that subnet",
+			f->old_gateway, f->old_gateways > 1 ? " and others" : "");
+	plugin_problems(f->plugin, ret);
+}
+
 void fabric_free_containers(struct fabric *f)
 {
+	plugin_free(f->plugin);
+	if (f->ports)
+		event_free(f->ports);
 	for (size_t i = 0; i < f->containers_len; i++)
 		free(f->containers[i]);
 	free(f->containers);

@@ -161,6 +161,7 @@ static void settle(struct fabric *f)
 		f->settled_once = true;
 		arm_slow(f);
 		fabric_walk_shadows(f, FIRST_WALK_MS);
+		plugin_look(f->plugin);
 		/* What the first list needed is not needed again. */
 		malloc_trim(0);
 	}
@@ -220,22 +221,29 @@ static void on_work(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 	settle(f);
 }
 
+static void compare_all(struct fabric *f)
+{
+	f->dirty = KERNEL_ALL_KINDS;
+	f->devices_dirty = true;
+	rules_sync(f->rules);
+}
+
 static void on_slow(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 {
 	struct fabric *f = arg;
 
 	f->sweep_due = true;
 	fabric_walk_shadows(f, 0);
-	fabric_sync(f);
+	compare_all(f);
+	fabric_want_work(f, 0);
 	want_underlay(f);
 	arm_slow(f);
 }
 
 void fabric_sync(struct fabric *f)
 {
-	f->dirty = KERNEL_ALL_KINDS;
-	f->devices_dirty = true;
-	rules_sync(f->rules);
+	compare_all(f);
+	plugin_look(f->plugin);
 	fabric_want_work(f, 0);
 }
 
@@ -252,9 +260,8 @@ uint64_t fabric_sync_now(struct fabric *f)
 
 	if (!f->started)
 		return 0;
-	f->dirty = KERNEL_ALL_KINDS;
-	f->devices_dirty = true;
-	rules_sync(f->rules);
+	compare_all(f);
+	plugin_look(f->plugin);
 	/* What a turn leaves, because there is much of it. What waits for its time, or cannot be
 	 * written, is not waited for here. */
 	for (unsigned turn = 0; turn < SYNC_TURNS_MAX; turn++) {
@@ -339,8 +346,7 @@ static void on_object(void *arg, const struct kernel_object *object, bool gone, 
 {
 	struct fabric *f = arg;
 
-	if (!gone)
-		fabric_container_object(f, object);
+	fabric_container_object(f, object, gone, port_id);
 	if (concerns_underlay(f, object))
 		want_underlay(f);
 	fabric_suspect(f, object, gone);
@@ -356,6 +362,7 @@ static void on_overrun(void *arg)
 				       "everything");
 	f->dirty = KERNEL_ALL_KINDS;
 	f->devices_dirty = true;
+	plugin_suspect(f->plugin, 0, "notifications of the kernel were lost");
 	fabric_want_work(f, HEAL_DELAY_MS);
 	want_underlay(f);
 }

@@ -14,6 +14,7 @@
 #include "backends/backend.h"
 #include "fabric/reconcile.h"
 #include "fabric/external.h"
+#include "fabric/plugin.h"
 #include "traffic/rules.h"
 #include "subnet/manager.h"
 
@@ -25,6 +26,8 @@ struct fabric_ops {
 	void (*settled)(void *arg);
 	/* The kernel could not be read, or a batch not be written; see fabric_view. It is tried again. */
 	void (*failed)(void *arg);
+	/* What fabric_problems says may be another now. */
+	void (*problems_changed)(void *arg);
 	/* The MTU for containers may be another now. */
 	void (*mtu_changed)(void *arg);
 	/*
@@ -48,6 +51,8 @@ void fabric_use_rules(struct fabric *f, struct rules *rules, bool blackhole);
 void fabric_set_mark(struct fabric *f, const char *mark);
 /* Before fabric_setup. Both live as long as the fabric. state_dir: where keys are kept. */
 void fabric_identify(struct fabric *f, const char *node_id, const char *state_dir);
+/* Before fabric_setup: what the CNI plugin made is kept (fabric/plugin.h). Borrowed. */
+void fabric_keep_plugin(struct fabric *f, const struct plugin_options *options);
 struct netlink *fabric_netlink(struct fabric *f);
 
 /* What the last run left behind, from its subnet.env; unset if there was none. */

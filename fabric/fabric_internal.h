@@ -19,6 +19,7 @@
 #include <sys/queue.h>
 
 #include "fabric/fabric.h"
+#include "fabric/plugin.h"
 #include "lib/fight.h"
 #include "kernel/marks.h"
 #include "fabric/peers.h"
@@ -37,6 +38,8 @@ struct fabric_large_containers {
 	size_t len;
 	uint32_t mtu_bytes; /* the largest */
 };
+
+#define OLD_GATEWAY_TEXT 160
 
 struct container_device;
 struct link_info;
@@ -96,6 +99,12 @@ struct fabric {
 	struct container_device **containers;
 	size_t containers_len;
 	size_t containers_cap;
+	struct plugin *plugin;   /* NULL: what it made is not kept */
+	struct event *ports;     /* timer: links of containers were down, and may be gone by now */
+	uint32_t ports_down[16]; /* those */
+	size_t ports_down_len;
+	size_t old_gateways; /* addresses of containers' devices in subnets of others */
+	char old_gateway[OLD_GATEWAY_TEXT]; /* one of them */
 	struct fabric_large_containers large;
 	struct peers *peers;
 	uint64_t overruns_total;
@@ -126,8 +135,9 @@ unsigned fabric_readable_kinds(const struct fabric *f);
 size_t fabric_guarded(const struct fabric *f);
 
 /* containers.c */
-/* Something was noticed in the kernel: perhaps containers live behind that device. */
-void fabric_container_object(struct fabric *f, const struct kernel_object *o);
+/* Something was noticed in the kernel: perhaps containers live behind that device, or did. */
+void fabric_container_object(struct fabric *f, const struct kernel_object *o, bool gone,
+			     uint32_t port_id);
 void fabric_container_link(struct fabric *f, const struct link_info *link, bool gone);
 /* Finds those that are there already. Blocks for a few small dumps. */
 void fabric_find_containers(struct fabric *f);
@@ -139,6 +149,7 @@ void fabric_count_large_containers(struct fabric *f);
 void fabric_want_containers(struct fabric *f);
 bool fabric_is_container(const struct fabric *f, const struct reconcile_owner *owner);
 void fabric_free_containers(struct fabric *f);
+void fabric_container_problems(const struct fabric *f, struct problem_list *ret);
 
 /* shadow.c */
 /* A notification told of this object. */

@@ -60,10 +60,21 @@ static void on_finished(void *arg, uint32_t pid, const char *process)
 			fight_blame(fight, pid, process);
 	}
 	f->unblamed_len = 0;
+	plugin_finished(f->plugin, pid, process);
+}
+
+static bool on_foreign(void *arg, const struct nft_change *change)
+{
+	const struct fabric *f = arg;
+
+	return plugin_table_changed(f->plugin, change);
 }
 
 static void on_overrun(void *arg)
 {
+	const struct fabric *f = arg;
+
+	plugin_suspect(f->plugin, 0, "notifications of nftables were lost");
 	on_replaced(arg);
 }
 
@@ -72,6 +83,7 @@ void fabric_use_rules(struct fabric *f, struct rules *rules, bool blackhole)
 	static const struct rules_listener listener = { .elements = on_elements,
 							.replaced = on_replaced,
 							.element = on_element,
+							.foreign = on_foreign,
 							.finished = on_finished,
 							.overrun = on_overrun };
 

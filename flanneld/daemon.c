@@ -295,6 +295,7 @@ static void on_changed(void *arg)
 }
 
 static const struct fabric_ops fabric_ops = { .settled = on_settled,
+					      .problems_changed = on_changed,
 					      .failed = on_failed,
 					      .mtu_changed = on_mtu_changed,
 					      .underlay_changed = on_underlay_changed,
@@ -500,6 +501,7 @@ static int start(struct daemon *d, struct err *e)
 	if (rc < 0)
 		return rc;
 	fabric_identify(d->fabric, d->node_id, o->state_dir);
+	fabric_keep_plugin(d->fabric, &o->plugin);
 	fabric_use_rules(d->fabric, d->rules, o->ip_blackhole_route);
 	fabric_set_mark(d->fabric, mark_format(mark, d->node_id, o->state_dir));
 	manager.traits = d->store->type->traits;

@@ -188,6 +188,7 @@ static const struct {
 	{ "listing", 1000 },           { "claiming", 1000 },     { "watch-lost", 1000 },
 	{ "kernel-behind", 1000 },     { "rules-behind", 1000 }, { "peers-kept", 20000 },
 	{ "lease-unbound", 1000 }, /* its host, if it lives, binds it again */
+	{ "cni-undone", 1000 },
 };
 
 static int64_t quiet_ms(const char *name)

@@ -63,6 +63,10 @@ const struct option_spec flanneld_option_specs[] = {
 	  .help = "where masquerade and forwarding rules stand; auto: in iptables if that is what drops forwarded packets" },
 	{ .name = "traffic-table", .type = OPTION_TEXT, .offset = AT(traffic.traffic_table),
 	  .help = "name of the nftables table; empty: the first tunnel device's, so that two networks have two" },
+	{ .name = "cni-plugin", .type = OPTION_TEXT, .offset = AT(plugin.cni_plugin),
+	  .help = "CNI plugin that puts back what it made when others undo it; empty: flannel in /usr/local/libexec/cni, /usr/lib/cni, /opt/cni/bin or /usr/libexec/cni" },
+	{ .name = "cni-data-dir", .type = OPTION_TEXT, .offset = AT(plugin.cni_data_dir), .value = "/var/lib/cni/flannel",
+	  .help = "directory of that plugin's records, as dataDir in its configuration" },
 	{ .name = "set-sysctls", .type = OPTION_BOOL, .offset = AT(traffic.set_sysctls), .value = "false",
 	  .help = "turn on IP forwarding if it is off" },
 	{ .name = "healthz-ip", .type = OPTION_TEXT, .offset = AT(healthz_ip), .value = "127.0.0.1",
@@ -134,6 +138,8 @@ static int check(struct flanneld_options *o, struct err *e)
 		rc = check_address("healthz-ip", o->healthz_ip, AF_UNSPEC, e);
 	if (rc == 0)
 		rc = rules_check_options(&o->traffic, e);
+	if (rc == 0)
+		rc = plugin_check_options(&o->plugin, e);
 	if (rc == 0)
 		rc = store_options_check(&o->store, e);
 	if (rc == 0 && o->subnet_lease_renew_margin * 60 >= o->lease_ttl && o->lease_ttl != 86400 &&

@@ -4,6 +4,7 @@
 #define FLANNELD_OPTIONS_H
 
 #include "fabric/external.h"
+#include "fabric/plugin.h"
 #include "stores/store_open.h"
 #include "traffic/rules.h"
 
@@ -21,6 +22,8 @@ struct flanneld_options {
 	/* traffic rules */
 	struct rules_options traffic;
 	bool ip_blackhole_route;
+	/* containers */
+	struct plugin_options plugin;
 	/* status */
 	char *healthz_ip;
 	int64_t healthz_port;

@@ -34,6 +34,9 @@ static inline bool fabric_is_our_protocol(uint8_t protocol)
 #define MARK_SIZE   32
 #define MARK_PREFIX "flanneld " /* of every daemon's */
 
+/* The tables of nf_tables, inet and bridge, that the CNI plugin makes. */
+#define MARK_CNI_TABLE "flannel-cni"
+
 /* The group (IFLA_GROUP) of the host's end of each container's interface that the CNI plugin makes. */
 #define MARK_CONTAINER_GROUP 0x666c /* "fl" */
 

@@ -32,6 +32,8 @@ static char *find(const char *name)
 	static const char *const directories[] = { "/usr/sbin", "/sbin", "/usr/bin", "/bin",
 						   "/usr/local/sbin" };
 
+	if (name[0] == '/')
+		return access(name, X_OK) == 0 ? xstrdup(name) : NULL;
 	for (size_t i = 0; i < ARRAY_LEN(directories); i++) {
 		char *path = xasprintf("%s/%s", directories[i], name);
 
@@ -223,6 +225,7 @@ int process_start(struct event_base *base, const char *const argv[], const char 
 		  struct err *e)
 {
 	struct timeval timeout = { timeout_ms / 1000, timeout_ms % 1000 * 1000 };
+	const char *slash = strrchr(argv[0], '/');
 	auto_free char *path = find(argv[0]);
 	auto_close int input_fd = -1;
 	struct process *p;
@@ -232,7 +235,7 @@ int process_start(struct event_base *base, const char *const argv[], const char 
 		return err_set(e, -ENOENT, "there is no program %s", argv[0]);
 	p = xcalloc(1, sizeof(*p));
 	*p = (struct process){ .base = base, .pid_fd = -1, .done = done, .arg = arg };
-	snprintf(p->name, sizeof(p->name), "%s", argv[0]);
+	snprintf(p->name, sizeof(p->name), "%s", slash ? slash + 1 : argv[0]);
 	input_fd = memory_file(input);
 	p->output = memory_file(NULL);
 	p->error = memory_file(NULL);

@@ -2,7 +2,7 @@
 /*
  * Another program, run from the loop: input given, output collected, nothing blocks.
  *
- * The program is found in the system's directories only, gets the arguments as they are (no shell),
+ * A program without a directory is found in the system's only. It gets the arguments as they are (no shell),
  * a fixed environment and no descriptors but its three. Input and output are files in memory, so
  * that neither side waits for the other.
  */
@@ -27,7 +27,8 @@ typedef void process_done_fn(void *arg, int rc, const char *output, const struct
 /* Whether there is such a program. */
 bool process_exists(const char *name);
 
-/* argv[0] is a name without directory; -ENOENT if there is none. `input` may be NULL. */
+/* argv[0] is a name without directory, or an absolute path; -ENOENT if there is none. `input` may be
+ * NULL. */
 int process_start(struct event_base *base, const char *const argv[], const char *input,
 		  int64_t timeout_ms, process_done_fn *done, void *arg, struct process **ret,
 		  struct err *e) MUST_CHECK;

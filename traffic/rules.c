@@ -226,6 +226,8 @@ static void on_changed(void *arg, const struct nft_change *change)
 		tell_elements(r, change);
 		return;
 	}
+	if (!ours && r->listener)
+		r->told |= r->listener->foreign(r->listener_arg, change);
 	r->touched |= ours;
 	r->undone |= ours;
 	r->gone |=

@@ -19,6 +19,7 @@
 #include "lib/options.h"
 
 struct event_base;
+struct nft_change;
 struct rules;
 
 /* What the options of the same names say. Texts are "" if not given. */
@@ -78,7 +79,9 @@ struct rules_listener {
 	void (*replaced)(void *arg);
 	/* Somebody else has added an element, or removed it. */
 	void (*element)(void *arg, uint8_t set, const struct nft_element *el, bool gone);
-	/* The elements since the last call were one transaction of this process. */
+	/* A table that is not ours was changed. True: whose transaction it was is to be told. */
+	bool (*foreign)(void *arg, const struct nft_change *change);
+	/* What was told since the last call was one transaction of this process. */
 	void (*finished)(void *arg, uint32_t pid, const char *process);
 	/* Notifications were lost. */
 	void (*overrun)(void *arg);

@@ -73,7 +73,7 @@ struct rules {
 	void *listener_arg;
 	bool dirty;       /* compare before anything else */
 	bool touched;     /* our table, by the transaction that is being told */
-	bool told;        /* the listener, of elements, by the transaction that is being told */
+	bool told;        /* the listener, by the transaction that is being told */
 	char culprit[48]; /* who touched it last, ", by nft (pid 123)"; "" if not known */
 	unsigned chains;  /* in our table, as of the last comparison */
 	bool unsupported; /* the kernel lacks what the table needs */

@@ -75,6 +75,8 @@ class Daemon:
             "state_dir": self.directory / "state",
             "subnet_file": self.directory / "subnet.env",
             "socket": self.directory / "flanneld.sock",
+            "cni_plugin": CNI_PLUGIN,
+            "cni_data_dir": self.directory / "cni",
             "node_name": self.name.removeprefix(host.lab.prefix).lstrip("-"),
         } | flags
 

@@ -107,12 +107,14 @@ static void test_failures(void **state)
 {
 	(void)state;
 	const char *const none[] = { "no-such-program", NULL };
-	const char *const fails[] = { "cat", "/does/not/exist", NULL };
+	const char *const nowhere[] = { "/does/not/exist", NULL };
+	const char *const fails[] = { "/bin/cat", "/does/not/exist", NULL };
 	struct outcome o = { 0 };
 	struct process *p;
 	struct err e;
 
 	assert_int_equal(process_start(base, none, NULL, 1000, on_done, &o, &p, &e), -ENOENT);
+	assert_int_equal(process_start(base, nowhere, NULL, 1000, on_done, &o, &p, &e), -ENOENT);
 	start(fails, NULL, 5000, &o);
 	turn(&o.calls);
 	assert_int_equal(o.rc, -EIO);
