@@ -209,7 +209,9 @@ int http_client_load(struct http_client *client, struct err *e)
 	curl.multi_setopt(client->multi, CURLMOPT_SOCKETDATA, client);
 	curl.multi_setopt(client->multi, CURLMOPT_TIMERFUNCTION, want_timer);
 	curl.multi_setopt(client->multi, CURLMOPT_TIMERDATA, client);
-	curl.multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, 8L);
+	curl.multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, (long)HTTP_HOST_CONNECTIONS_MAX);
+	curl.multi_setopt(client->multi, CURLMOPT_MAX_HOST_CONNECTIONS,
+			  (long)HTTP_HOST_CONNECTIONS_MAX);
 	return 0;
 }
 

@@ -11,6 +11,9 @@
 
 #include "lib/err.h"
 
+/* Connections to one host and port at a time; a call beyond them waits, within its timeout. */
+#define HTTP_HOST_CONNECTIONS_MAX 8
+
 struct event_base;
 struct http_client;
 struct http_call;

@@ -266,12 +266,22 @@ int etcd_decode_txn(const json_t *reply, struct etcd_header *ret_header, bool *r
 	return range ? etcd_decode_range(range, NULL, kvs, e) : 0;
 }
 
-int64_t etcd_decode_ttl(const json_t *reply)
+static int64_t decode_seconds(const json_t *reply, const char *member)
 {
 	const json_t *result = json_object_get(reply, "result");
 
-	return MIN(json_int64_lenient(json_object_get(result ? result : reply, "TTL")),
+	return MIN(json_int64_lenient(json_object_get(result ? result : reply, member)),
 		   STORE_TTL_MAX_S);
+}
+
+int64_t etcd_decode_ttl(const json_t *reply)
+{
+	return decode_seconds(reply, "TTL");
+}
+
+int64_t etcd_decode_granted_ttl(const json_t *reply)
+{
+	return decode_seconds(reply, "grantedTTL");
 }
 
 const char *etcd_decode_token(const json_t *reply)

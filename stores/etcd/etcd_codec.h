@@ -110,6 +110,8 @@ int etcd_decode_txn(const json_t *reply, struct etcd_header *ret_header, bool *r
 /* TTL of a reply to grant, keepalive or timetolive, STORE_TTL_MAX_S at most; 0 or negative: the lease
  * is gone. */
 int64_t etcd_decode_ttl(const json_t *reply);
+/* Of a reply to timetolive: what the lease begins with each time it is prolonged; 0: not said. */
+int64_t etcd_decode_granted_ttl(const json_t *reply);
 /* Borrowed; NULL if missing. */
 const char *etcd_decode_token(const json_t *reply);
 struct etcd_header etcd_decode_header(const json_t *reply);

@@ -3,12 +3,17 @@
  * STORE_TIME_LEFT: etcd tells it of one lease at a time, and people ask for all of them at once,
  * several of them together.
  *
- *   waiting ──> under way, two at a time ──> answered, and known for ten seconds
+ *   waiting ──> under way, two at a time ──> answered, and known for a while
  *      └────────────── known already ─────────────┘
  *
  * So a list of any length costs the server two connections, and what two ask for it is asked once.
  * Who is under way holds up who asks for the same: both then have one answer. A failure is the
  * answer to all that wait, since the next question would only fail as well.
+ *
+ * No watch tells that a lease was prolonged, so that an answer ages: what is shown of a lease that
+ * its host has prolonged meanwhile is too little, by the age of the answer. A hundredth of the time
+ * that the lease is granted is let go for that; of a day, that is a question in a quarter of an hour,
+ * however often people look.
  */
 #include "stores/etcd/etcd_internal.h"
 
@@ -20,13 +25,15 @@
 #define uthash_malloc(size) xmalloc(size)
 #include <uthash.h>
 
-#define KNOWN_MS  10000 /* a lease that is prolonged meanwhile is shown with less than it has */
-#define KNOWN_MAX 4096  /* answers; more are forgotten with all before them */
+#define KNOWN_MIN_S 10
+#define KNOWN_MAX_S 900
+#define KNOWN_MAX   4096 /* answers; more are forgotten with all before them */
 
 struct etcd_time_left {
 	int64_t id;
 	int64_t ttl_s; /* 0: gone */
 	int64_t at_ms;
+	int64_t until_ms; /* good as an answer */
 	UT_hash_handle hh;
 };
 
@@ -41,8 +48,9 @@ static void forget(struct etcd_store *s)
 	}
 }
 
-static void remember(struct etcd_store *s, int64_t id, int64_t ttl_s)
+static void remember(struct etcd_store *s, int64_t id, int64_t ttl_s, int64_t granted_s)
 {
+	int64_t good_s = MIN(MAX(granted_s / 100, (int64_t)KNOWN_MIN_S), (int64_t)KNOWN_MAX_S);
 	struct etcd_time_left *known;
 
 	HASH_FIND(hh, s->times_left, &id, sizeof(id), known);
@@ -55,6 +63,7 @@ static void remember(struct etcd_store *s, int64_t id, int64_t ttl_s)
 	}
 	known->ttl_s = ttl_s;
 	known->at_ms = clock_boot_ms();
+	known->until_ms = known->at_ms + good_s * 1000;
 }
 
 static bool answer_known(struct etcd_request *r)
@@ -64,7 +73,7 @@ static bool answer_known(struct etcd_request *r)
 	const struct etcd_time_left *known;
 
 	HASH_FIND(hh, r->store->times_left, &id, sizeof(id), known);
-	if (!known || now_ms - known->at_ms > KNOWN_MS)
+	if (!known || now_ms > known->until_ms)
 		return false;
 	r->reply.ttl_s = known->ttl_s - (now_ms - known->at_ms) / 1000;
 	if (r->reply.ttl_s > 0) {
@@ -111,7 +120,8 @@ static void on_answer(void *arg, const struct etcd_result *result)
 
 	event_active(s->time_left_turn, EV_TIMEOUT, 0);
 	if (status == STORE_OK || status == STORE_ABSENT)
-		remember(s, id, MAX(r->reply.ttl_s, (int64_t)0));
+		remember(s, id, MAX(r->reply.ttl_s, (int64_t)0),
+			 result->reply ? etcd_decode_granted_ttl(result->reply) : 0);
 	etcd_answer(r, status);
 	if (status != STORE_OK && status != STORE_ABSENT)
 		fail_all(s, status, &e);
@@ -161,7 +171,7 @@ void etcd_time_left_forget(struct etcd_store *s, int64_t id)
 
 	HASH_FIND(hh, s->times_left, &id, sizeof(id), known);
 	if (known)
-		known->at_ms = INT64_MIN / 2;
+		known->until_ms = 0;
 }
 
 void etcd_time_left_drop(struct etcd_request *r)

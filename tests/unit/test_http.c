@@ -8,7 +8,8 @@
 #include <sys/ioctl.h>
 
 /* More than any bound that one might think of. */
-#define MANY 150
+#define FAKES 3
+#define MANY  (FAKES * HTTP_HOST_CONNECTIONS_MAX)
 
 struct end {
 	unsigned done;
@@ -29,10 +30,10 @@ static void on_done(void *arg, const struct http_reply *reply)
 	snprintf(end->error, sizeof(end->error), "%s", reply->code ? reply->error : "");
 }
 
-static struct http_call *post(struct rig *r, struct end *end, const char *scheme, bool fresh,
-			      int64_t connect_timeout_ms, int64_t timeout_ms)
+static struct http_call *post_to(struct rig *r, size_t fake, struct end *end, const char *scheme,
+				 bool fresh, int64_t connect_timeout_ms, int64_t timeout_ms)
 {
-	auto_free char *url = xasprintf("%s://127.0.0.1:%u/x", scheme, r->fakes[0].port);
+	auto_free char *url = xasprintf("%s://127.0.0.1:%u/x", scheme, r->fakes[fake].port);
 	struct http_request request = { .url = url,
 					.body = "{}",
 					.body_size = 2,
@@ -44,6 +45,12 @@ static struct http_call *post(struct rig *r, struct end *end, const char *scheme
 					.arg = end };
 
 	return http_call_start(r->http, &request);
+}
+
+static struct http_call *post(struct rig *r, struct end *end, const char *scheme, bool fresh,
+			      int64_t connect_timeout_ms, int64_t timeout_ms)
+{
+	return post_to(r, 0, end, scheme, fresh, connect_timeout_ms, timeout_ms);
 }
 
 static const struct end *ended(struct rig *r, const struct end *end)
@@ -154,21 +161,31 @@ static void leave_127_behind(void)
 	assert_int_equal(ioctl(fd, SIOCSIFADDR, &lo), 0);
 }
 
+static void expect_anywhere(struct rig *r)
+{
+	int64_t until = patience();
+	struct asked *q;
+
+	while (!(q = next_asked(r)))
+		turn(r, until, "a request to any of them");
+	q->expected = true;
+}
+
 /* All that have lost theirs are cut, also the one that was opened when many others were. */
 static void test_connections_without_their_address(void **state)
 {
 	(void)state;
 	auto_close int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	auto_rig r = rig_new(1, NULL);
+	auto_rig r = rig_new(FAKES, NULL);
 	struct end ends[MANY] = { 0 };
 	struct end after = { 0 };
 
 	if (geteuid() != 0)
 		skip();
 	for (size_t i = 0; i < MANY; i++)
-		post(r, &ends[i], "http", true, 3000, 0);
+		post_to(r, i % FAKES, &ends[i], "http", true, 3000, 0);
 	for (size_t i = 0; i < MANY; i++)
-		expect(r, 0, "/x", NULL);
+		expect_anywhere(r);
 	leave_127_behind();
 	http_client_addresses_changed(r->http);
 	assert_int_equal(setns(home, CLONE_NEWNET), 0);
@@ -176,7 +193,8 @@ static void test_connections_without_their_address(void **state)
 		assert_true(ended(r, &ends[i])->code < 0);
 		assert_true(ends[i].sent);
 	}
-	assert_int_equal(r->fakes[0].accepted, MANY);
+	for (size_t i = 0; i < FAKES; i++)
+		assert_int_equal(r->fakes[i].accepted, HTTP_HOST_CONNECTIONS_MAX);
 	post(r, &after, "http", false, 3000, 0);
 	reply(expect(r, 0, "/x", NULL), 200, "{}");
 	assert_int_equal(ended(r, &after)->code, 0);
@@ -237,6 +255,31 @@ static void test_fresh_connections(void **state)
 	}
 }
 
+/* Whoever wants many at once waits for one that is free; each has its answer. */
+static void test_connections_to_one_host(void **state)
+{
+	(void)state;
+	auto_rig r = rig_new(1, NULL);
+	struct end ends[40] = { 0 };
+	struct asked *asked[HTTP_HOST_CONNECTIONS_MAX];
+
+	for (size_t i = 0; i < ARRAY_LEN(ends); i++)
+		post(r, &ends[i], "http", false, 1000, 20000);
+	for (size_t i = 0; i < ARRAY_LEN(asked); i++)
+		asked[i] = expect(r, 0, "/x", NULL);
+	for (size_t i = 0; i < 10; i++)
+		event_base_loop(r->base, EVLOOP_NONBLOCK);
+	assert_int_equal(r->fakes[0].accepted, HTTP_HOST_CONNECTIONS_MAX);
+	for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+		struct asked *next = i < ARRAY_LEN(asked) ? asked[i] : expect(r, 0, "/x", NULL);
+
+		reply(next, 200, "{}");
+	}
+	for (size_t i = 0; i < ARRAY_LEN(ends); i++)
+		assert_int_equal(ended(r, &ends[i])->code, 0);
+	assert_int_equal(r->fakes[0].accepted, HTTP_HOST_CONNECTIONS_MAX);
+}
+
 static void test_bounded_answers(void **state)
 {
 	(void)state;
@@ -278,6 +321,7 @@ int main(void)
 		cmocka_unit_test(test_connections_without_their_address),
 		cmocka_unit_test(test_sent_or_not),
 		cmocka_unit_test(test_fresh_connections),
+		cmocka_unit_test(test_connections_to_one_host),
 		cmocka_unit_test(test_bounded_answers),
 		cmocka_unit_test(test_cancelled_calls_do_not_end),
 	};
