@@ -42,17 +42,17 @@ static int alloc_publish(const struct backend *b, struct lease *own, struct err 
 
 	own->public_v4 = host->public_v4;
 	if (ip_addr_is_set(&host->public_v4))
-		own->mtu_v4_bytes = backend_publish_mtu(host->lower_mtu_bytes);
+		own->mtu_v4_bytes = backend_publish_mtu(host->lower[0].mtu_bytes);
 	if (alloc_of(b)->v6) {
 		own->public_v6 = host->public_v6;
-		own->mtu_v6_bytes = backend_publish_mtu(host->lower_mtu_bytes);
+		own->mtu_v6_bytes = backend_publish_mtu(host->lower[1].mtu_bytes);
 	}
 	return 0;
 }
 
 static uint32_t alloc_pod_mtu(const struct backend *b)
 {
-	return alloc_of(b)->host.lower_mtu_bytes;
+	return backend_least_mtu(&alloc_of(b)->host);
 }
 
 static void alloc_describe(const struct backend *b UNUSED, char *buf, size_t size)

@@ -51,13 +51,18 @@
 #define BACKEND_DEVICES_MAX 2 /* one for each family at most */
 #define BACKEND_GUARDS      2
 
+/* The external interface of a family. */
+struct backend_lower {
+	uint32_t ifindex;
+	uint32_t mtu_bytes;
+};
+
 /* What a backend must know of this host. */
 struct backend_host {
 	const char *node_id;
-	const void *secret;     /* as the type asks for; wiped after the call */
-	uint32_t lower_ifindex; /* the external interface */
-	uint32_t lower_mtu_bytes;
-	struct ip_addr local_v4; /* its own there, unset if none: where tunnel packets come from */
+	const void *secret;            /* as the type asks for; wiped after the call */
+	struct backend_lower lower[2]; /* IPv4, IPv6; all zero, and so the addresses: none here */
+	struct ip_addr local_v4;       /* its own there: where tunnel packets come from */
 	struct ip_addr local_v6;
 	struct ip_addr public_v4; /* what peers send to */
 	struct ip_addr public_v6;
@@ -235,6 +240,13 @@ int backend_check_address(const char *key, const struct ip_addr *address,
  */
 int backend_check_public(const struct lease *peer, int family, const struct ip_net *network,
 			 const struct backend_host *host, struct err *e) MUST_CHECK;
+/* A host without a place for IPv6 says nothing of it, and is reached by IPv4. */
+static inline bool backend_lacks_v6(const struct lease *peer)
+{
+	return ip_net_is_set(&peer->subnet.v4) && !ip_addr_is_set(&peer->public_v6) &&
+	       !peer->backend_v6_data;
+}
+
 /*
  * The MTU of a route to a peer, over a device of ours that has `own_bytes`: its underlay's as it says,
  * less `overhead`, where that is less than ours. 0: ours, as for a peer that does not say.
@@ -259,6 +271,15 @@ void backend_describe_lease(const struct lease *l, json_t *item);
 static inline const struct ip_addr *backend_public_address(const struct lease *l, int family)
 {
 	return family == AF_INET ? &l->public_v4 : &l->public_v6;
+}
+
+/* The smaller MTU of the families that this host has. */
+static inline uint32_t backend_least_mtu(const struct backend_host *h)
+{
+	uint32_t v4 = h->lower[0].mtu_bytes;
+	uint32_t v6 = h->lower[1].mtu_bytes;
+
+	return v4 && v6 ? MIN(v4, v6) : MAX(v4, v6);
 }
 
 /* What a lease says of the underlay's MTU: more than 65535 no packet has. */

@@ -85,9 +85,9 @@ static int host_gw_publish(const struct backend *b, struct lease *own, struct er
 	if (h->families[1].enabled)
 		own->public_v6 = h->host.public_v6;
 	if (h->families[0].enabled)
-		own->mtu_v4_bytes = backend_publish_mtu(h->host.lower_mtu_bytes);
+		own->mtu_v4_bytes = backend_publish_mtu(h->host.lower[0].mtu_bytes);
 	if (h->families[1].enabled)
-		own->mtu_v6_bytes = backend_publish_mtu(h->host.lower_mtu_bytes);
+		own->mtu_v6_bytes = backend_publish_mtu(h->host.lower[1].mtu_bytes);
 	return 0;
 }
 
@@ -104,7 +104,8 @@ static int host_gw_want_peer(const struct backend *b, const struct lease *peer,
 		const struct ip_net *subnet = backend_subnet(&peer->subnet, families[i]);
 		char text[IP_ADDR_TEXT];
 
-		if (!h->families[i].enabled || !ip_net_is_set(subnet))
+		if (!h->families[i].enabled || !h->host.lower[i].ifindex ||
+		    !ip_net_is_set(subnet) || (i == 1 && backend_lacks_v6(peer)))
 			continue;
 		usable = true;
 		rc = backend_check_public(peer, families[i], &h->families[i].network, &h->host, e);
@@ -118,7 +119,7 @@ static int host_gw_want_peer(const struct backend *b, const struct lease *peer,
 								  false, FABRIC_ROUTE_PROTOCOL);
 
 			route.value.mtu_bytes =
-				backend_route_mtu(peer, families[i], h->host.lower_mtu_bytes, 0);
+				backend_route_mtu(peer, families[i], h->host.lower[i].mtu_bytes, 0);
 			wants_add(ret, &route);
 		}
 	}
@@ -129,7 +130,7 @@ static int host_gw_want_peer(const struct backend *b, const struct lease *peer,
 
 static uint32_t host_gw_pod_mtu(const struct backend *b)
 {
-	return host_gw_of(b)->host.lower_mtu_bytes;
+	return backend_least_mtu(&host_gw_of(b)->host);
 }
 
 static void host_gw_describe(const struct backend *b UNUSED, char *buf, size_t size)

@@ -131,10 +131,15 @@ static int vxlan_create(const struct network_config *config, struct backend **re
 	return 0;
 }
 
-/* What of the underlay is used: a smaller configured MTU is the user's word. */
-static uint32_t usable_mtu(const struct vxlan *v)
+static const struct backend_lower *lower_of(const struct vxlan *v, const struct vxlan_side *side)
 {
-	uint32_t lower = v->host.lower_mtu_bytes;
+	return &v->host.lower[side->family == AF_INET ? 0 : 1];
+}
+
+/* What of the underlay is used: a smaller configured MTU is the user's word. */
+static uint32_t usable_mtu(const struct vxlan *v, const struct vxlan_side *side)
+{
+	uint32_t lower = lower_of(v, side)->mtu_bytes;
 
 	return v->mtu_bytes && v->mtu_bytes < lower ? v->mtu_bytes : lower;
 }
@@ -142,7 +147,7 @@ static uint32_t usable_mtu(const struct vxlan *v)
 /* The kernel refuses more than the lower device can carry. */
 static uint32_t device_mtu(const struct vxlan *v, const struct vxlan_side *side)
 {
-	uint32_t lower = usable_mtu(v);
+	uint32_t lower = usable_mtu(v, side);
 
 	return lower > side->overhead ? lower - side->overhead : 0;
 }
@@ -161,7 +166,7 @@ static void describe_device(const struct vxlan *v, struct vxlan_side *side,
 		.port = v->port ? v->port : VXLAN_DEFAULT_PORT,
 		.gbp = v->gbp,
 		.learning = v->learning,
-		.lower_ifindex = v->host.lower_ifindex,
+		.lower_ifindex = lower_of(v, side)->ifindex,
 		.local = side->family == AF_INET ? v->host.local_v4 : v->host.local_v6,
 	};
 	*ret = (struct backend_device){
@@ -191,24 +196,26 @@ static void describe_devices(struct vxlan *v)
 }
 
 /*
- * A family whose packets would not fit is left out, if the other one works: IPv6 needs 70 bytes and
+ * A family that this host has no place for, or whose packets would not fit, is left out, if the other
+ * one works: IPv6 needs 70 bytes and
  * 1280, and the kernel takes IPv6 off a device that has less.
  */
 static int vxlan_set_host(struct backend *b, const struct backend_host *host, struct err *e)
 {
 	struct vxlan *v = vxlan_of(b);
-	const struct vxlan_side *least = &v->sides[v->sides[0].enabled ? 0 : 1];
+	size_t first = v->sides[0].enabled ? 0 : 1;
+	const struct vxlan_side *least = &v->sides[first];
 
-	if (host->lower_mtu_bytes < needed_mtu(least))
+	if (host->lower[first].mtu_bytes < needed_mtu(least))
 		return err_set(e, -EMSGSIZE,
 			       "the interface's MTU is %u, must be %u at least for %s in vxlan",
-			       host->lower_mtu_bytes, needed_mtu(least),
+			       host->lower[first].mtu_bytes, needed_mtu(least),
 			       least->family == AF_INET ? "IPv4" : "IPv6");
 	v->host = *host;
 	for (size_t i = 0; i < ARRAY_LEN(v->sides); i++) {
 		struct vxlan_side *side = &v->sides[i];
 
-		side->works = side->enabled && host->lower_mtu_bytes >= needed_mtu(side);
+		side->works = side->enabled && host->lower[i].mtu_bytes >= needed_mtu(side);
 		if (!side->mac_kept)
 			side->mac = backend_derive_mac(host->node_id, v->vni, side->family);
 	}
@@ -254,14 +261,14 @@ static int vxlan_publish(const struct backend *b, struct lease *own, struct err 
 		own->public_v4 = v->host.public_v4;
 		if (!ip_addr_equal(&v->host.local_v4, &v->host.public_v4))
 			own->source_v4 = v->host.local_v4;
-		own->mtu_v4_bytes = backend_publish_mtu(usable_mtu(v));
+		own->mtu_v4_bytes = backend_publish_mtu(usable_mtu(v, &v->sides[0]));
 		own->backend_data = format_data(v, &v->sides[0]);
 	}
 	if (v->sides[1].works) {
 		own->public_v6 = v->host.public_v6;
 		if (!ip_addr_equal(&v->host.local_v6, &v->host.public_v6))
 			own->source_v6 = v->host.local_v6;
-		own->mtu_v6_bytes = backend_publish_mtu(usable_mtu(v));
+		own->mtu_v6_bytes = backend_publish_mtu(usable_mtu(v, &v->sides[1]));
 		own->backend_v6_data = format_data(v, &v->sides[1]);
 	}
 	return 0;
@@ -319,13 +326,6 @@ static int parse_data(const char *text, uint32_t *ret_vni, struct mac_addr *ret_
 	return 0;
 }
 
-/* A host whose underlay is too small for IPv6 says nothing of it, and is reached by IPv4. */
-static bool lacks_v6(const struct lease *peer)
-{
-	return ip_net_is_set(&peer->subnet.v4) && !ip_addr_is_set(&peer->public_v6) &&
-	       !peer->backend_v6_data;
-}
-
 static int vxlan_peer_parse(const struct lease *peer, void **ret, struct err *e)
 {
 	struct vxlan_peer p = { 0 };
@@ -334,7 +334,7 @@ static int vxlan_peer_parse(const struct lease *peer, void **ret, struct err *e)
 	if (ip_net_is_set(&peer->subnet.v4) &&
 	    parse_data(peer->backend_data, &p.vni[0], &p.mac[0], e) < 0)
 		return err_wrap(e, "BackendData");
-	if (ip_net_is_set(&peer->subnet.v6) && !lacks_v6(peer) &&
+	if (ip_net_is_set(&peer->subnet.v6) && !backend_lacks_v6(peer) &&
 	    parse_data(peer->backend_v6_data, &p.vni[1], &p.mac[1], e) < 0)
 		return err_wrap(e, "BackendV6Data");
 	kept = xmalloc(sizeof(*kept));
@@ -382,7 +382,7 @@ static int want_side(const struct vxlan *v, const struct vxlan_side *side, const
 	if (v->direct_routing && path->on_link) {
 		route = kernel_route(subnet, public, path->ifindex, false, FABRIC_ROUTE_PROTOCOL);
 		route.value.mtu_bytes =
-			backend_route_mtu(peer, side->family, v->host.lower_mtu_bytes, 0);
+			backend_route_mtu(peer, side->family, lower_of(v, side)->mtu_bytes, 0);
 		wants_add(ret, &route);
 		return 0;
 	}
@@ -413,7 +413,7 @@ static int vxlan_want_peer(const struct backend *b, const struct lease *peer, co
 		const struct vxlan_side *side = &v->sides[i];
 
 		if (!side->works || !ip_net_is_set(backend_subnet(&peer->subnet, side->family)) ||
-		    (i == 1 && lacks_v6(peer)))
+		    (i == 1 && backend_lacks_v6(peer)))
 			continue;
 		rc = want_side(v, side, peer, data, &paths[i], ret, e);
 		usable = true;
@@ -443,13 +443,14 @@ static unsigned vxlan_families(const struct backend *b)
 static void vxlan_health(const struct backend *b, struct problem_list *ret)
 {
 	const struct vxlan_side *side = &vxlan_of(b)->sides[1];
+	uint32_t mtu_bytes = lower_of(vxlan_of(b), side)->mtu_bytes;
 
-	if (side->enabled && !side->works)
+	if (side->enabled && mtu_bytes && !side->works)
 		problem_add(
 			ret, PROBLEM_WARNING, "mtu-too-small",
 			"the external interface's MTU is %u, IPv6 in vxlan needs %u: containers "
 			"here have IPv4 only",
-			vxlan_of(b)->host.lower_mtu_bytes, needed_mtu(side));
+			mtu_bytes, needed_mtu(side));
 }
 
 static void vxlan_describe(const struct backend *b, char *buf, size_t size)

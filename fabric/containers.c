@@ -22,7 +22,7 @@ struct container_device {
 
 static bool is_fabric_device(const struct fabric *f, uint32_t ifindex)
 {
-	return ifindex == 1 || ifindex == f->external.ifindex ||
+	return ifindex == 1 || external_is_interface(&f->external, ifindex) ||
 	       kernel_marks_device(&f->kernel.marks, ifindex);
 }
 

@@ -42,7 +42,8 @@ void fabric_place_rules(struct fabric *f)
 	};
 
 	memcpy(place.mark, f->mark, sizeof(place.mark));
-	memcpy(place.underlay, f->external.name, sizeof(place.underlay));
+	for (size_t i = 0; i < ARRAY_LEN(place.underlay); i++)
+		memcpy(place.underlay[i], f->external.places[i].name, sizeof(place.underlay[i]));
 
 	for (size_t i = 0; i < f->devices_len; i++) {
 		const struct backend_device *d = &f->devices[i];

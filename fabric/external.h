@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which interface and addresses of this host face the other hosts.
+ * Which interfaces and addresses of this host face the other hosts: one of each in each family, most
+ * often the same interface in both.
  *
  * Order, as flannel's: every iface, every iface-regex, iface-can-reach, and if none of them was
  * given public-ip as a local address, then the default route: fabric/default_route.h says which of
- * several, and stays where it is. The address that is published may be
- * another than the one that packets are sent from: behind NAT the host does not own it, and it
- * never becomes a source address.
+ * several, and stays where it is. Each family chooses for itself, and where nothing tells it where it
+ * goes with the other one. The address that is published may be another than the one that packets are
+ * sent from: behind NAT the host does not own it, and it never becomes a source address.
+ *
+ * IPv6 that is switched off in the kernel is left out, if there is IPv4.
  */
 #ifndef FABRIC_EXTERNAL_H
 #define FABRIC_EXTERNAL_H
@@ -28,43 +31,50 @@ struct external_options {
 	char *public_ipv6;
 };
 
-struct external {
+/* One family's place; all unset if the network does not have it, or this host. */
+struct external_place {
 	uint32_t ifindex;
 	char name[IFNAMSIZ];
+	/* How it was asked for, if by its name: it may have another one by now. "" else. */
+	char asked[IFNAMSIZ];
+	/* The interface's; of lo, which may have the address alone, of the one that leads out. */
 	uint32_t mtu_bytes;
-	struct ip_addr local_v4; /* owned by the interface; unset if the family is off */
-	struct ip_addr local_v6;
-	struct ip_addr public_v4; /* what peers are told */
-	struct ip_addr public_v6;
-	struct ip_net segment_v4; /* the on-link prefix of the local address; unset as that is */
-	struct ip_net segment_v6;
-	/* IPv4, IPv6: a default route that is not followed, and why; "" if there is none. */
-	char note[2][DEFAULT_ROUTE_NOTE];
+	uint32_t mtu_ifindex;  /* whose MTU that is */
+	struct ip_addr local;  /* owned by the interface */
+	struct ip_addr public; /* what peers are told */
+	struct ip_net segment; /* the on-link prefix of the local address */
+	/* A default route that is not followed, and why; "" if there is none. */
+	char note[DEFAULT_ROUTE_NOTE];
+};
+
+#define EXTERNAL_OFF_TEXT 128
+
+struct external {
+	struct external_place places[2]; /* IPv4, IPv6 */
+	char v6_off[EXTERNAL_OFF_TEXT];  /* why IPv6 is left out though the network has it, or "" */
 };
 
 /*
  * -ENODEV if nothing matched; the sentence lists what was tried. -ENETDOWN: the interface is down.
  * -EAGAIN, -EADDRNOTAVAIL: its address cannot be used yet, or at all (duplicate address detection).
- * before (may be NULL): what was in use; of several addresses that would do, its are kept. Only its
- * local addresses count.
+ * before (may be NULL): what was in use; of several addresses that would do, its are kept, and so is
+ * an interface that was asked for by its name and has another one now.
  */
 int external_choose(struct netlink *nl, const struct external_options *o,
 		    const struct network_config *config, const struct external *before,
 		    struct external *ret, struct err *e) MUST_CHECK;
 
-/* Whether there is a default route that is not followed. */
-static inline bool external_is_noted(const struct external *x)
-{
-	return *x->note[0] || *x->note[1];
-}
+/* Whether a change of any interface, route or address may be one of the choice. */
+bool external_is_unsettled(const struct external *x);
+/* Whether this is an interface that packets to peers leave by. */
+bool external_is_interface(const struct external *x, uint32_t ifindex);
+/* Whether both mean the same place. */
+bool external_equal(const struct external *a, const struct external *b);
 
-#define EXTERNAL_PUBLIC_TEXT (2 * IP_ADDR_TEXT + 8)
-/* "192.0.2.1", or "192.0.2.1 and 2001:db8::1": what peers are told, into `buf`, which is returned. */
-const char *external_format_public(const struct external *x, char buf[static EXTERNAL_PUBLIC_TEXT]);
-
-#define EXTERNAL_CHANGE_TEXT (2 * EXTERNAL_PUBLIC_TEXT + 2 * IFNAMSIZ + 80)
-/* "eth0, mtu 1500 -> 1400, public address 192.0.2.1": what is, and where it is another what was. */
-const char *external_format_change(const struct external *before, const struct external *now,
-				   char buf[static EXTERNAL_CHANGE_TEXT]);
+#define EXTERNAL_TEXT 700
+/* "eth0, mtu 1500, public address 192.0.2.1", and so for each interface; into `buf`, which is
+ * returned. before (may be NULL): where it was another, that stands first, "mtu 1500 -> 1400". */
+const char *external_format(const struct external *before, const struct external *now,
+			    char buf[static EXTERNAL_TEXT]);
 
 #endif

@@ -303,6 +303,13 @@ static bool on_our_device(const struct fabric *f, uint32_t ifindex)
 	return false;
 }
 
+/* One that was, and may come again as another. */
+static bool is_underlay_name(const struct fabric *f, const char *name)
+{
+	return strcmp(name, f->external.places[0].name) == 0 ||
+	       strcmp(name, f->external.places[1].name) == 0;
+}
+
 static void on_link(void *arg, const struct link_info *link, bool gone)
 {
 	struct fabric *f = arg;
@@ -324,7 +331,7 @@ static void on_link(void *arg, const struct link_info *link, bool gone)
 			f->dirty = KERNEL_ALL_KINDS;
 	}
 	fabric_container_link(f, link, gone);
-	if (link->ifindex == f->external.ifindex || strcmp(link->name, f->external.name) == 0 ||
+	if (external_is_interface(&f->external, link->ifindex) || is_underlay_name(f, link->name) ||
 	    (f->underlay_unsettled && !on_our_device(f, link->ifindex)))
 		want_underlay(f);
 }
@@ -334,8 +341,8 @@ static bool concerns_underlay(const struct fabric *f, const struct kernel_object
 {
 	if (kernel_is_address(o))
 		return !on_our_device(f, o->key.ifindex) &&
-		       (o->key.ifindex == f->external.ifindex || f->backend->needs_paths ||
-			f->underlay_unsettled);
+		       (external_is_interface(&f->external, o->key.ifindex) ||
+			f->backend->needs_paths || f->underlay_unsettled);
 	if (!kernel_is_route(o) || on_our_device(f, o->value.ifindex) ||
 	    fabric_is_our_protocol(o->value.protocol))
 		return false;
@@ -465,7 +472,7 @@ int fabric_setup(struct fabric *f, const struct network_config *config,
 	rc = fabric_start_backend(f, e);
 	if (rc < 0)
 		return rc;
-	f->underlay_unsettled = external_is_noted(external);
+	f->underlay_unsettled = external_is_unsettled(external);
 	f->previous = *previous;
 	f->sweep_due = true;
 	f->config = *config;
@@ -547,7 +554,10 @@ void fabric_set_own(struct fabric *f, const struct subnet *own)
 
 unsigned fabric_families(const struct fabric *f)
 {
-	return f->backend->type->families ? f->backend->type->families(f->backend) : 3;
+	unsigned here = (f->external.places[0].ifindex ? 1u : 0u) |
+			(f->external.places[1].ifindex ? 2u : 0u);
+
+	return f->backend->type->families ? here & f->backend->type->families(f->backend) : here;
 }
 
 uint32_t fabric_pod_mtu(const struct fabric *f)

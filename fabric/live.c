@@ -48,12 +48,12 @@ int fabric_set_host(struct fabric *f, const struct external *x, struct err *e)
 	struct backend_host host = {
 		.node_id = f->node_id,
 		.secret = secret,
-		.lower_ifindex = x->ifindex,
-		.lower_mtu_bytes = x->mtu_bytes,
-		.local_v4 = x->local_v4,
-		.local_v6 = x->local_v6,
-		.public_v4 = x->public_v4,
-		.public_v6 = x->public_v6,
+		.lower = { { x->places[0].ifindex, x->places[0].mtu_bytes },
+			   { x->places[1].ifindex, x->places[1].mtu_bytes } },
+		.local_v4 = x->places[0].local,
+		.local_v6 = x->places[1].local,
+		.public_v4 = x->places[0].public,
+		.public_v6 = x->places[1].public,
 	};
 	int rc = load_secret(f, secret, e);
 

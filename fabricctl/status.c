@@ -80,10 +80,12 @@ static void print_node(const struct ctl *c, const json_t *s)
 	auto_free char *name = ctl_safe(c, s, "node");
 	auto_free char *id = ctl_safe(c, s, "nodeID");
 	auto_free char *interface = ctl_safe(c, s, "externalInterface");
+	auto_free char *interface_v6 = ctl_safe(c, s, "externalInterfaceV6");
+	bool two = strcmp(interface_v6, "-") != 0;
 
 	print_label(c, "node");
-	fprintf(c->out, "%s  id %s, on %s, pid %" PRId64 "\n", name, id, interface,
-		ctl_int(s, "pid", 0));
+	fprintf(c->out, "%s  id %s, on %s%s%s, pid %" PRId64 "\n", name, id, interface,
+		two ? " and " : "", two ? interface_v6 : "", ctl_int(s, "pid", 0));
 }
 
 static void print_lease(const struct ctl *c, const json_t *s)

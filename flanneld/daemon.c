@@ -205,17 +205,6 @@ static void on_mtu_changed(void *arg)
 	event_active(d->deferred, 0, 0);
 }
 
-static bool same_external(const struct external *a, const struct external *b)
-{
-	return a->ifindex == b->ifindex && strcmp(a->name, b->name) == 0 &&
-	       a->mtu_bytes == b->mtu_bytes && ip_addr_equal(&a->local_v4, &b->local_v4) &&
-	       ip_addr_equal(&a->local_v6, &b->local_v6) &&
-	       ip_net_equal(&a->segment_v4, &b->segment_v4) &&
-	       ip_net_equal(&a->segment_v6, &b->segment_v6) &&
-	       ip_addr_equal(&a->public_v4, &b->public_v4) &&
-	       ip_addr_equal(&a->public_v6, &b->public_v6);
-}
-
 /* Claims, or says what is another now: as soon as the backend knows what the lease must say. */
 static void publish(struct daemon *d)
 {
@@ -244,7 +233,7 @@ static void on_backend_changed(void *arg, bool publish_again)
 static void move(struct daemon *d, const struct external *x)
 {
 	uint32_t pod_mtu_before = fabric_pod_mtu(d->fabric);
-	char text[EXTERNAL_CHANGE_TEXT];
+	char text[EXTERNAL_TEXT];
 	char pods[100] = "";
 	uint32_t pod_mtu;
 	struct err e;
@@ -258,10 +247,10 @@ static void move(struct daemon *d, const struct external *x)
 		snprintf(pods, sizeof(pods),
 			 "; new containers have mtu %u -> %u, those that run keep %u",
 			 pod_mtu_before, pod_mtu, pod_mtu_before);
-	log_warn("underlay-changed", "%s%s", external_format_change(&d->external, x, text), pods);
+	log_warn("underlay-changed", "%s%s", external_format(&d->external, x, text), pods);
 	d->external = *x;
 	http_client_addresses_changed(d->http);
-	manager_avoid(d->manager, &x->segment_v4, &x->segment_v6);
+	manager_avoid(d->manager, &x->places[0].segment, &x->places[1].segment);
 	publish(d);
 }
 
@@ -280,12 +269,13 @@ static bool on_underlay_changed(void *arg)
 		d->underlay_error = e;
 	} else {
 		d->underlay_error.code = 0;
-		memcpy(d->external.note, x.note, sizeof(x.note));
-		if (!same_external(&x, &d->external))
+		if (external_equal(&x, &d->external))
+			d->external = x; /* and its notes */
+		else
 			move(d, &x);
 	}
 	after(d);
-	return !d->underlay_error.code && !external_is_noted(&d->external);
+	return !d->underlay_error.code && !external_is_unsettled(&d->external);
 }
 
 /* Something that health is judged by. */
@@ -309,7 +299,7 @@ static void set_up(struct daemon *d)
 	struct external external;
 	struct manager_view m;
 	struct fabric_view f;
-	char public[EXTERNAL_PUBLIC_TEXT];
+	char text[EXTERNAL_TEXT];
 	struct err e;
 	int rc;
 
@@ -327,9 +317,8 @@ static void set_up(struct daemon *d)
 	}
 	d->external = external;
 	fabric_view(d->fabric, &f);
-	log_info("network", "%s on %s, mtu %u, public address %s", f.backend, external.name,
-		 external.mtu_bytes, external_format_public(&external, public));
-	manager_avoid(d->manager, &external.segment_v4, &external.segment_v6);
+	log_info("network", "%s on %s", f.backend, external_format(NULL, &external, text));
+	manager_avoid(d->manager, &external.places[0].segment, &external.places[1].segment);
 	d->claim_wanted = true;
 	publish(d);
 }
@@ -438,9 +427,9 @@ static void load_last_known(struct daemon *d)
 		const struct lease *own = known.own;
 
 		/* Only addresses: which interface has them, if any, is seen when it is chosen. */
-		d->external.local_v4 =
+		d->external.places[0].local =
 			ip_addr_is_set(&own->source_v4) ? own->source_v4 : own->public_v4;
-		d->external.local_v6 =
+		d->external.places[1].local =
 			ip_addr_is_set(&own->source_v6) ? own->source_v6 : own->public_v6;
 	}
 	if (rc == 0)

@@ -297,6 +297,19 @@ static json_t *report_store(const struct daemon_view *v)
 	return store;
 }
 
+/* The second one where it is another, and only there. */
+static void report_interfaces(const struct external *x, json_t *root)
+{
+	const struct external_place *v4 = &x->places[0];
+	const struct external_place *v6 = &x->places[1];
+	const struct external_place *first = v4->ifindex ? v4 : v6;
+
+	json_object_set_new(root, "externalInterface", lease_text_json(first->name));
+	json_object_set_new(root, "externalInterfaceV6",
+			    v6->ifindex == first->ifindex ? json_null()
+							  : lease_text_json(v6->name));
+}
+
 json_t *report_status(const struct daemon_view *v)
 {
 	const struct manager_view *m = &v->manager;
@@ -318,7 +331,7 @@ json_t *report_status(const struct daemon_view *v)
 	json_object_set_new(root, "lease", report_lease(m));
 	json_object_set_new(root, "store", report_store(v));
 	json_object_set_new(root, "backend", json_text(f->backend));
-	json_object_set_new(root, "externalInterface", lease_text_json(f->external->name));
+	report_interfaces(f->external, root);
 	json_object_set_new(root, "devices", report_devices(f));
 	json_object_set_new(root, "podMTU",
 			    v->pod_mtu_bytes ? json_integer(v->pod_mtu_bytes) : json_null());

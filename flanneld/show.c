@@ -66,11 +66,15 @@ void show_judge(struct daemon *d, struct daemon_view *v)
 		d->calls.store->ops->problems(d->calls.store, &reported);
 	subnet_file_problems(d->subnet_file, &reported);
 	fabric_problems(d->fabric, &reported);
-	for (size_t i = 0; i < ARRAY_LEN(d->external.note); i++) {
-		if (*d->external.note[i])
+	for (size_t i = 0; i < ARRAY_LEN(d->external.places); i++) {
+		if (*d->external.places[i].note)
 			problem_add(&reported, PROBLEM_INFO, "default-route-elsewhere", "%s",
-				    d->external.note[i]);
+				    d->external.places[i].note);
 	}
+	if (*d->external.v6_off)
+		problem_add(&reported, PROBLEM_WARNING, "ipv6-off",
+			    "the network has IPv6, but %s: containers here have IPv4 only",
+			    d->external.v6_off);
 	if (d->publish_error.code)
 		problem_add(&reported,
 			    d->publish_error.code == -EAGAIN ? PROBLEM_WARNING : PROBLEM_ERROR,

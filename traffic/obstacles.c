@@ -237,7 +237,7 @@ static void forward_of_family(struct rules_survey *s, struct filter_nft *nft, si
 	const struct traffic_place *place = &s->r->place;
 	bool both = ip_net_is_set(&place->network[0]) && ip_net_is_set(&place->network[1]);
 	size_t tunnel = both && place->devices_len > 1 ? f : 0;
-	const char *device = place->devices_len ? place->devices[tunnel].name : s->r->underlay;
+	const char *device = place->devices_len ? place->devices[tunnel].name : s->r->underlay[f];
 	struct keys bridges = keys_of(s->r, TRAFFIC_CONTAINERS, DEVICES_MAX);
 	struct filter_packet p = { .family = families[f],
 				   .protocol = IPPROTO_TCP,
@@ -307,8 +307,8 @@ static void tunnel_of_port(struct rules_survey *s, struct filter_nft *nft, size_
 					     .port = port,
 					     .destination = peer };
 
-		set_device(s->r->underlay, in.in_device, &in.in_index);
-		set_device(s->r->underlay, out.out_device, &out.out_index);
+		set_device(s->r->underlay[f], in.in_device, &in.in_index);
+		set_device(s->r->underlay[f], out.out_device, &out.out_index);
 		walk_tunnel(s, nft, &in, true);
 		walk_tunnel(s, nft, &out, false);
 	}

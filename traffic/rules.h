@@ -58,9 +58,9 @@ struct rules_place {
 	struct ip_net own[2];
 	struct traffic_device devices[TRAFFIC_DEVICES];
 	size_t devices_len;
-	bool enable_nftables;    /* the network's configuration asks for it */
-	char mark[MARK_SIZE];    /* says whose our table and chains are */
-	char underlay[IFNAMSIZ]; /* the device that tunnel packets come in from */
+	bool enable_nftables;       /* the network's configuration asks for it */
+	char mark[MARK_SIZE];       /* says whose our table and chains are */
+	char underlay[2][IFNAMSIZ]; /* the devices that tunnel packets come in from */
 };
 /* Again whenever it changes. Copied. */
 void rules_place(struct rules *r, const struct rules_place *place);

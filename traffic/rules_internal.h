@@ -67,7 +67,7 @@ struct rules {
 	bool enable_nftables; /* the network's configuration asks for it */
 	char table[NFT_NAME_SIZE];
 	char mark[MARK_SIZE];
-	char underlay[IFNAMSIZ];
+	char underlay[2][IFNAMSIZ];
 	/* what stands */
 	const struct rules_listener *listener;
 	void *listener_arg;

@@ -102,7 +102,7 @@ static int test_set_host(struct backend *b, const struct backend_host *host, str
 	t->device = (struct backend_device){ .name = "flannel-test",
 					     .kind = &device_bridge,
 					     .mac = backend_derive_mac(host->node_id, 1, AF_INET),
-					     .mtu_bytes = host->lower_mtu_bytes - OVERHEAD,
+					     .mtu_bytes = host->lower[0].mtu_bytes - OVERHEAD,
 					     .families = 1,
 					     .guard = { { IPPROTO_UDP, 4242 } } };
 	return 0;
@@ -137,7 +137,7 @@ static int test_publish(const struct backend *b, struct lease *own, struct err *
 
 static uint32_t test_pod_mtu(const struct backend *b)
 {
-	return test_of(b)->host.lower_mtu_bytes - OVERHEAD;
+	return test_of(b)->host.lower[0].mtu_bytes - OVERHEAD;
 }
 
 static void test_describe(const struct backend *b, char *buf, size_t size)

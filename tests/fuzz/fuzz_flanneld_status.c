@@ -30,7 +30,7 @@ static void view(void *arg UNUSED, bool counters UNUSED, struct daemon_view *ret
 {
 	static struct reconcile_counts reconcile;
 	static struct netlink_counts netlink;
-	static struct external external = { .name = "eth0" };
+	static struct external external = { .places = { { .ifindex = 2, .name = "eth0" } } };
 
 	*ret = (struct daemon_view){
 		.node_id = "id",

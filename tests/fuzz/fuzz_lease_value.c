@@ -22,9 +22,10 @@ static void setup(void)
 	static const char text[] =
 		"{\"Network\":\"10.5.0.0/16\",\"EnableIPv6\":true,\"IPv6Network\":"
 		"\"fd10:244::/48\"}";
-	const struct backend_host host = { .node_id = "node",
-					   .lower_ifindex = 3,
-					   .lower_mtu_bytes = 1500 };
+	const struct backend_host host = {
+		.node_id = "node",
+		.lower = { { 3, 1500 }, { 3, 1500 } },
+	};
 
 	FUZZ_CHECK(network_config_parse(text, sizeof(text) - 1, &config, NULL) == 0);
 	FUZZ_CHECK(backend_create(&config, &backend, NULL) == 0);

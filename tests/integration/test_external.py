@@ -137,6 +137,29 @@ def test_address_behind_nat_carries_traffic(lab):
     assert pinger.lost == 0, pinger.report()
 
 
+@pytest.mark.parametrize("flags", [{"iface": "203.0.113.9"}, {"iface": "lo"}, {"public_ip": "203.0.113.9"}], ids=str)
+def test_an_address_on_lo(lab, flags):
+    """As routed hosts have it: packets with it leave by another interface, and must fit there."""
+    lab.start_etcd()
+    lab.configure()
+    h1, h2 = lab.hosts(2)
+    h1.namespace.ip_do("addr add 203.0.113.9/32 dev lo")
+    h2.namespace.ip_do("route add 203.0.113.9/32 via 192.0.2.1")
+    if "iface" in flags:
+        h1.namespace.ip_do("route del default")  # then the narrowest way out counts
+    h1.start_daemon(**flags)
+    h2.start_daemon()
+    for host in (h1, h2):
+        host.daemon.wait_peers(1)
+    assert h1.daemon.environment_file()["FLANNEL_MTU"] == "1450"
+    assert lab.etcd.get(h1.daemon.key()).json["Node"]["MTU"] == 1500
+    with lab.pinger(h1.container(), h2.container()) as pinger:
+        wait_for(lambda: pinger.sent > 20, 5, "pings")
+    assert pinger.lost == 0, pinger.report()
+    h1.namespace.ip_do("link set eth0 mtu 1400")
+    wait_for(lambda: h1.daemon.environment_file()["FLANNEL_MTU"] == "1350", 5, "its change is followed")
+
+
 def dual(lab):
     lab.start_etcd()
     lab.configure(DUAL)
@@ -189,12 +212,100 @@ def test_an_interface_that_is_down_is_waited_for(lab, host):
     daemon.wait_ready(15)
 
 
-@pytest.mark.parametrize("flags", [{}, {"iface": "eth0"}], ids=str)
-def test_ipv6_that_is_switched_off_is_named(lab, flags):
-    host = dual(lab)
+def problem_text(daemon, name):
+    return next((p["text"] for p in daemon.status()["problems"] if p["name"] == name), "")
+
+
+@pytest.mark.parametrize("backend", ["vxlan", "host-gw"])
+@pytest.mark.parametrize(("switch", "flags"), [("eth0", {}), ("all", {}), ("eth0", {"iface": "eth0"})], ids=str)
+def test_ipv6_that_is_switched_off(lab, switch, flags, backend):
+    """IPv4 goes on, and the switch is named; IPv6 comes when it is switched on."""
+    if backend == "host-gw" and flags:
+        pytest.skip("one way of choosing tells as much")
+    lab.start_etcd()
+    lab.configure(DUAL | {"Backend": {"Type": backend}})
+    h1, h2 = lab.hosts(2)
+    h2.start_daemon()
+    h1.namespace.sysctl(f"net.ipv6.conf.{switch}.disable_ipv6", 1)
+    h1.start_daemon(**flags)
+    for host in (h1, h2):
+        host.daemon.wait_peers(1)
+        assert host.daemon.status()["peersIgnored"] == 0
+    assert f"net.ipv6.conf.{switch}.disable_ipv6 is 1" in problem_text(h1.daemon, "ipv6-off")
+    assert h1.daemon.status()["verdict"] == "degraded"
+    assert "FLANNEL_IPV6_SUBNET" not in h1.daemon.environment_file()
+    assert sorted(p or "" for p in published(lab)) == ["", h2.address6]
+    c1, c2 = h1.container(), h2.container()
+    c2.address6 = None  # the other has none
+    with lab.pinger(c1, c2) as pinger:
+        wait_for(lambda: pinger.sent > 20, 5, "pings")
+    assert pinger.lost == 0, pinger.report()
+    h1.namespace.sysctl(f"net.ipv6.conf.{switch}.disable_ipv6", 0)
+    h1.fill_eth0()
+    wait_for(lambda: "FLANNEL_IPV6_SUBNET" in h1.daemon.environment_file(), 10, "containers get IPv6")
+    h1.daemon.wait_ok()
+    assert sorted(published(lab)) == [h1.address6, h2.address6]
+    h2.daemon.wait_peers(1)
+    # As the plugin does with the next container.
+    h1.namespace.ip_do(f"addr add {h1.daemon.environment_file()['FLANNEL_IPV6_SUBNET']} dev cni0 nodad")
+    with lab.pinger(h1.container(), h2.container()) as pinger:
+        wait_for(lambda: pinger.sent > 40, 5, "pings")
+    assert pinger.lost == 0, pinger.report()
+
+
+def test_ipv6_alone_that_is_switched_off_is_waited_for(lab):
+    lab.start_etcd()
+    lab.configure({"EnableIPv4": False, "EnableIPv6": True, "IPv6Network": "fd10:5::/48", "Backend": {"Type": "vxlan"}})
+    host = lab.host()
     host.namespace.sysctl("net.ipv6.conf.eth0.disable_ipv6", 1)
-    daemon = host.start_daemon(ready=False, **flags)
+    daemon = host.start_daemon(ready=False)
     wait_for(lambda: "net.ipv6.conf.eth0.disable_ipv6" in daemon.request("/readyz")[1], 5, "the switch is named")
+    host.namespace.sysctl("net.ipv6.conf.eth0.disable_ipv6", 0)
+    host.fill_eth0()
+    daemon.wait_ready()
+
+
+def move_ipv6_to_eth1(lab, host):
+    lab.cable(host.namespace, f"h{host.number}b", "eth1")
+    host.namespace.ip_batch([f"addr del {host.address6}/64 dev eth0", f"addr add {host.address6}/64 dev eth1 nodad",
+                             "route replace default via 2001:db8:1::fe dev eth1"])
+
+
+@pytest.mark.parametrize("flags", [
+    {}, {"iface": ["eth0", "eth1"]}, {"iface": ["192.0.2.1", "2001:db8:1::1"]}, {"iface_regex": ["^192\\.0", "^2001:"]},
+    {"iface_regex": "^eth[01]$"}, {"iface_can_reach": "192.0.2.2"}, {"public_ip": "192.0.2.1"}], ids=str)
+def test_each_family_has_an_interface_of_its_own(lab, flags):
+    """IPv4 over eth0 and IPv6 over eth1: a start finds both, every time, and packets go."""
+    lab.start_etcd()
+    lab.configure(DUAL)
+    h1, h2 = lab.hosts(2)
+    move_ipv6_to_eth1(lab, h1)
+    h1.namespace.ip_do("link set eth1 mtu 1400")
+    for host, own in ((h1, flags), (h2, {})):
+        host.start_daemon(**own)
+    for host in (h1, h2):
+        host.daemon.wait_peers(1)
+    links = [(h1.link(name)["linkinfo"]["info_data"]["link"], h1.link(name)["mtu"]) for name in ("flannel.1", "flannel-v6.1")]
+    assert links == [("eth0", 1450), ("eth1", 1330)]
+    assert sorted(published(lab)) == [h1.address6, h2.address6]
+    assert h1.daemon.environment_file()["FLANNEL_MTU"] == "1330"
+    status = h1.daemon.status()
+    assert (status["externalInterface"], status["externalInterfaceV6"]) == ("eth0", "eth1")
+    node = lab.etcd.get(h1.daemon.key()).json["Node"]
+    assert (node["MTU"], node["MTUIPv6"]) == (1500, 1400)
+    with lab.pinger(h1.container(), h2.container()) as pinger:
+        wait_for(lambda: pinger.sent > 40, 5, "pings")
+        h1.daemon.restart()
+        h1.daemon.wait_ok()
+        target = pinger.sent + 40
+        wait_for(lambda: pinger.sent > target, 5, "pings")
+    assert pinger.lost == 0, pinger.report()
+    assert h1.daemon.metric("flannel_netlink_writes_total") == 0
+    # One of them goes: only that family is named, and the other one's tunnel is left alone.
+    if not flags:
+        h1.namespace.ip_do("link set eth1 down")
+        wait_for(lambda: "IPv6" in problem_text(h1.daemon, "underlay-lost"), 5, "the family is named")
+        assert "FLANNEL_IPV6_SUBNET" in h1.daemon.environment_file()
 
 
 @pytest.mark.parametrize("family", ["IPv4", "IPv6"])

@@ -217,6 +217,32 @@ def test_a_renamed_interface_is_the_same(lab, pair, unmoved, untouched):
     h1.daemon.wait_ok()
 
 
+@pytest.mark.parametrize("flags", [{"iface": "eth0"}, {"iface_regex": "^eth"}], ids=str)
+def test_a_renamed_interface_that_was_asked_for_by_name(lab, flags):
+    """It is followed by its index, which is said once; somebody else who takes the name is not it."""
+    lab.start_etcd()
+    lab.configure(DUAL)
+    h1, h2 = lab.hosts(2)
+    h1.start_daemon(**flags)
+    h2.start_daemon()
+    h1.daemon.wait_peers(1)
+    c1, c2 = h1.container(), h2.container()
+    ifindex = h1.link()["ifindex"]
+    h1.namespace.ip_batch(["link set eth0 down", "link set eth0 name lan0", "link set lan0 up",
+                           "addr replace 2001:db8:1::1/64 dev lan0 nodad", "route replace default via 192.0.2.254",
+                           "route replace default via 2001:db8:1::fe dev lan0"])  # fmt: skip
+    wait_for(lambda: h1.daemon.status()["externalInterface"] == "lan0", 5, "its name is shown")
+    lab.wait_equal()
+    h1.daemon.wait_ok()
+    h1.namespace.ip_do("addr add 192.0.2.78/24 dev lan0")  # something to look at once more
+    reach(lab, c1, c2)
+    assert h1.link()["ifindex"] == ifindex and not h1.daemon.problems()
+    assert len(re.findall("eth0 -> lan0.*same interface as eth0, which was asked for", h1.daemon.log())) == 1
+    second_interface(lab, h1, "eth0")
+    wait_for(lambda: "interface eth0 has no IPv4 address" in str(h1.daemon.status()["problems"]), 5, "eth0 is asked for")
+    reach(lab, c1, c2)
+
+
 @pytest.mark.slow
 def test_mtu_down_and_up(lab, pair, unmoved):
     h1, h2, c1, c2 = pair

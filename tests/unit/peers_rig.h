@@ -58,8 +58,7 @@ static UNUSED void rig_init(struct rig *r, const char *config)
 {
 	const struct backend_host host = {
 		.node_id = "node-1",
-		.lower_ifindex = 3,
-		.lower_mtu_bytes = 1500,
+		.lower = { { 3, 1500 }, { 3, 1500 } },
 		.local_v4 = test_addr("192.0.2.1"),
 		.public_v4 = test_addr("192.0.2.1"),
 		.local_v6 = test_addr("2001:db8::1"),

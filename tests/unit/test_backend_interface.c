@@ -66,8 +66,7 @@ static void start(struct rig *r, const char *backend)
 	const struct backend_host host = {
 		.node_id = "node-1",
 		.secret = "abcdefghijklmnop",
-		.lower_ifindex = LOWER,
-		.lower_mtu_bytes = 1500,
+		.lower = { { LOWER, 1500 }, { LOWER, 1500 } },
 		.local_v4 = test_addr("192.0.2.1"),
 		.public_v4 = test_addr("192.0.2.1"),
 	};

@@ -15,8 +15,7 @@ static struct backend_host host(void)
 {
 	return (struct backend_host){
 		.node_id = "node-1",
-		.lower_ifindex = LOWER,
-		.lower_mtu_bytes = 1500,
+		.lower = { { LOWER, 1500 }, { LOWER, 1500 } },
 		.local_v4 = test_addr("192.0.2.1"),
 		.local_v6 = test_addr("2001:db8::1"),
 		.public_v4 = test_addr("192.0.2.1"),
@@ -110,7 +109,7 @@ static void test_a_peer_with_a_smaller_underlay(void **state)
 	assert_int_equal(objects.items[0].value.mtu_bytes, 1400);
 	assert_int_equal(objects.items[1].value.mtu_bytes, 0);
 	/* What the kernel would make less of is not asked for. */
-	h.lower_mtu_bytes = 65535;
+	h.lower[0].mtu_bytes = h.lower[1].mtu_bytes = 65535;
 	l->mtu_v4_bytes = 65530;
 	assert_int_equal(b->type->set_host(b, &h, NULL), 0);
 	assert_int_equal(rig_want_peer(b, l, paths, &objects, NULL), 0);

@@ -168,11 +168,11 @@ static struct backend *backend(const char *type, const char *families, bool nat)
 {
 	auto_free char *text = xasprintf("{%s,\"Backend\":{\"Type\":\"%s\"}}", families, type);
 	auto_network_config struct network_config c = { 0 };
-	struct backend_host h = { .node_id = "3f2a", .lower_ifindex = LOWER };
+	struct backend_host h = { .node_id = "3f2a",
+				  .lower = { { LOWER, 1500 }, { LOWER, 1500 } } };
 	struct backend *b = NULL;
 	struct err e;
 
-	h.lower_mtu_bytes = 1500;
 	if (network_config_parse(text, strlen(text), &c, &e) < 0)
 		fail_msg("%s: %s", text, e.text);
 	/* As the daemon does: a family that is off has no address. */

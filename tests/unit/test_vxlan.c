@@ -131,7 +131,7 @@ static void test_mtu(void **state)
 		const struct backend_device *devices;
 		size_t n = 0;
 
-		h.lower_mtu_bytes = rows[i].lower;
+		h.lower[0].mtu_bytes = h.lower[1].mtu_bytes = rows[i].lower;
 		auto_fixture struct fixture f = fixture(rows[i].fields, &h);
 
 		backend_devices(f.backend, &devices);
@@ -156,7 +156,7 @@ static void test_an_underlay_too_small_for_ipv6(void **state)
 
 	f.backend->type->health(f.backend, &problems);
 	assert_int_equal(problems.len, 0);
-	h.lower_mtu_bytes = 1349;
+	h.lower[0].mtu_bytes = h.lower[1].mtu_bytes = 1349;
 	assert_int_equal(f.backend->type->set_host(f.backend, &h, NULL), 0);
 	assert_int_equal(backend_devices(f.backend, &devices), 1);
 	assert_string_equal(devices[0].name, "flannel.1");
@@ -169,7 +169,7 @@ static void test_an_underlay_too_small_for_ipv6(void **state)
 	f.backend->type->health(f.backend, &problems);
 	assert_int_equal(problems.len, 1);
 	assert_contains(problems.items[0].text, "MTU is 1349, IPv6 in vxlan needs 1350");
-	h.lower_mtu_bytes = 1350;
+	h.lower[0].mtu_bytes = h.lower[1].mtu_bytes = 1350;
 	assert_int_equal(f.backend->type->set_host(f.backend, &h, NULL), 0);
 	assert_int_equal(backend_devices(f.backend, &devices), 2);
 	assert_int_equal(f.backend->type->families(f.backend), 3);
@@ -193,12 +193,12 @@ static void test_an_underlay_too_small_for_all(void **state)
 		uint32_t before = f.backend->type->pod_mtu(f.backend);
 		struct err e;
 
-		h.lower_mtu_bytes = rows[i].needed - 1;
+		h.lower[0].mtu_bytes = h.lower[1].mtu_bytes = rows[i].needed - 1;
 		assert_row(f.backend->type->set_host(f.backend, &h, &e) == -EMSGSIZE,
 			   rows[i].fields);
 		assert_contains(e.text, number);
 		assert_int_equal(f.backend->type->pod_mtu(f.backend), before);
-		h.lower_mtu_bytes = rows[i].needed;
+		h.lower[0].mtu_bytes = h.lower[1].mtu_bytes = rows[i].needed;
 		assert_row(f.backend->type->set_host(f.backend, &h, &e) == 0, rows[i].fields);
 	}
 }
@@ -210,7 +210,7 @@ static void test_mtu_follows_the_underlay(void **state)
 	auto_fixture struct fixture f = fixture(NETWORK_V4, &h);
 	const struct backend_device *devices;
 
-	h.lower_mtu_bytes = 9000;
+	h.lower[0].mtu_bytes = h.lower[1].mtu_bytes = 9000;
 	assert_int_equal(f.backend->type->set_host(f.backend, &h, NULL), 0);
 	backend_devices(f.backend, &devices);
 	assert_int_equal(devices[0].mtu_bytes, 8950);

@@ -29,8 +29,7 @@ static UNUSED struct backend_host host(void)
 {
 	return (struct backend_host){
 		.node_id = "node-1",
-		.lower_ifindex = LOWER,
-		.lower_mtu_bytes = LOWER_MTU,
+		.lower = { { LOWER, 1500 }, { LOWER, 1500 } },
 		.local_v4 = test_addr("192.0.2.1"),
 		.local_v6 = test_addr("2001:db8::1"),
 		.public_v4 = test_addr("198.51.100.1"),
