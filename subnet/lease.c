@@ -134,6 +134,15 @@ static int read_raw(const json_t *object, const char *key, char **ret, struct er
 	return rc;
 }
 
+/* Who does not say which host he is says no more than a name, as a reservation has for people. */
+static void forget_node(struct lease *l)
+{
+	l->source_v4 = l->source_v6 = (struct ip_addr){ 0 };
+	l->mtu_v4_bytes = l->mtu_v6_bytes = 0;
+	l->reserved = false;
+	free(STEAL(l->claim));
+}
+
 /* Ours; somebody else's Node does not spoil the lease. */
 static int read_node(const json_t *object, struct lease *l, struct err *e)
 {
@@ -157,6 +166,8 @@ static int read_node(const json_t *object, struct lease *l, struct err *e)
 		rc = read_mtu(node, "MTUIPv6", &l->mtu_v6_bytes, e);
 	if (rc == 0)
 		rc = json_read_bool(node, "Reserved", &l->reserved, e);
+	if (rc == 0 && !l->node_id)
+		forget_node(l);
 	return rc;
 }
 
