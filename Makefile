@@ -32,6 +32,8 @@ docdir        ?= $(datarootdir)/doc/flannel
 mandir        ?= $(datarootdir)/man
 unitdir       ?= $(prefix)/lib/systemd/system
 cnidir        ?= $(libexecdir)/cni
+# NetworkManager looks here, and in /usr/lib, but not in /usr/local/lib.
+nmconfdir     ?= $(sysconfdir)/NetworkManager/conf.d
 INSTALL       ?= install
 
 VERSION := $(shell git describe --tags --always --dirty --match 'v*' 2>/dev/null | sed 's/^v//' || true)
@@ -166,6 +168,8 @@ install: all
 	$(INSTALL) -D -m 0644 docs/completion/fabricctl.bash $(DESTDIR)$(datarootdir)/bash-completion/completions/fabricctl
 	for page in README.md $(wildcard docs/*.md); do \
 		$(INSTALL) -D -m 0644 $$page $(DESTDIR)$(docdir)/$${page##*/}; done
+	test -e $(DESTDIR)$(nmconfdir)/10-flannel.conf || \
+		$(INSTALL) -D -m 0644 packaging/NetworkManager/10-flannel.conf $(DESTDIR)$(nmconfdir)/10-flannel.conf
 	test -e $(DESTDIR)$(sysconfdir)/flannel/flanneld.conf || \
 		$(INSTALL) -D -m 0644 packaging/flanneld.conf $(DESTDIR)$(sysconfdir)/flannel/flanneld.conf
 

@@ -2,6 +2,7 @@
 """The shipped unit: a daemon with exactly its capabilities, which may write exactly where it says."""
 
 import collections
+import fnmatch
 import re
 import shlex
 import shutil
@@ -102,6 +103,32 @@ def test_nothing_installed_acts_by_itself(tmp_path):
         command = re.search(r"^ *install (-D .*)$", (fabric.ROOT / document).read_text(), re.M)[1]
         run("install", *[f"{tmp_path}{word}" if word[0] == "/" else word for word in command.split()])
         assert (tmp_path / "etc/cni/net.d/10-flannel.conflist").exists()
+
+
+OURS = {"flannel.1", "flannel-v6.1", "cni0", "cni0.7", "veth01ab23cd"}
+OTHERS = {"eth0", "lo", "docker0", "veth1a2b3c4", "veth0", "br0", "wlan0", "virbr0"}
+MANAGERS = {
+    "lib/systemd/network/10-flannel.network": (r"^Name=(.*)$", " ", "{}"),
+    "etc/NetworkManager/conf.d/10-flannel.conf": (r"^unmanaged-devices\+=(.*)$", ";", "interface-name:{}"),
+    "examples/dhcpcd.conf": (r"^denyinterfaces (.*)$", " ", "{}"),
+    "examples/connman-main.conf": (r"^NetworkInterfaceBlacklist=(.*)$", ",", "{}*"),
+}
+
+
+def test_network_managers_leave_our_devices_alone(tmp_path):
+    """Each file has a pattern for every device of ours, and for no other; where it lies, the manager reads it."""
+    files = install(tmp_path)
+    for name, (line, separator, form) in MANAGERS.items():
+        path = next(tmp_path / f for f in files if f.endswith(name))
+        patterns = re.search(line, path.read_text(), re.M)[1].split(separator)
+        patterns = [p.removeprefix(form.split("{")[0]) + form.split("}")[1] for p in patterns]
+        matched = {d for d in OURS | OTHERS if any(fnmatch.fnmatchcase(d, p) for p in patterns)}
+        # ConnMan has no patterns but beginnings, and virbr is its own.
+        assert matched - ({"veth0", "veth1a2b3c4", "virbr0"} if "connman" in name else set()) == OURS, name
+    assert "usr/local/lib/systemd/network/10-flannel.network" in files
+    (tmp_path / "etc/NetworkManager/conf.d/10-flannel.conf").write_text("mine")
+    install(tmp_path)
+    assert (tmp_path / "etc/NetworkManager/conf.d/10-flannel.conf").read_text() == "mine"
 
 
 def test_the_start_is_bounded():
