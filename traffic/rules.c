@@ -294,9 +294,16 @@ void rules_refresh(struct rules *r)
 
 static void look_at_sysctls(struct rules *r)
 {
-	sysctls_check(ip_net_is_set(&r->place.network[0]), ip_net_is_set(&r->place.network[1]),
-		      r->place.devices_len ? r->devices[0].name : "", &r->place.own[0],
-		      r->options->set_sysctls, r->sysctl_missing, sizeof(r->sysctl_missing));
+	const struct sysctls_place place = {
+		.v4 = ip_net_is_set(&r->place.network[0]),
+		.v6 = ip_net_is_set(&r->place.network[1]),
+		.device = r->place.devices_len ? r->devices[0].name : "",
+		.underlay = r->underlay[0],
+		.own_v4 = &r->place.own[0],
+	};
+
+	sysctls_check(&place, r->options->set_sysctls, r->sysctl_missing,
+		      sizeof(r->sysctl_missing));
 }
 
 static void on_tick(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)

@@ -57,9 +57,11 @@ static bool keep_advertised_routes(void)
 	return kept;
 }
 
-/* Whether the switch is on, or is now. One that cannot be read belongs to a family that the kernel
+static const char all_lost[] = "nothing is forwarded between containers and other hosts";
+
+/* Whether the switch is on, or is now; `lost` is what its being off means. One that cannot be read belongs to a family that the kernel
  * does not have. */
-static bool is_on(const char *path, bool set, char *buf, size_t size)
+static bool is_on(const char *path, const char *lost, bool set, char *buf, size_t size)
 {
 	bool v6 = strncmp(path, "ipv6/", strlen("ipv6/")) == 0;
 	char name[72];
@@ -72,20 +74,30 @@ static bool is_on(const char *path, bool set, char *buf, size_t size)
 		log_info("sysctl-set", "%s = 1", name);
 		return true;
 	}
-	snprintf(buf, size,
-		 "%s is 0, so nothing is forwarded between containers and other hosts; %s", name,
+	snprintf(buf, size, "%s is 0, so %s; %s", name, lost,
 		 set ? "it could not be set"
 		     : "set it in /etc/sysctl.d, or start flanneld with --set-sysctls");
 	return false;
 }
 
-/* The general switch sets those of all devices; one device may still have its own mind. */
-static bool device_is_on(const char *device, bool set, char *buf, size_t size)
+/* The general switch sets those of all devices; one device may still have its own mind. Not so in
+ * IPv6: there the general one alone decides what is forwarded. */
+static bool device_is_on(const char *device, const char *lost, bool set, char *buf, size_t size)
 {
 	char path[64];
 
 	snprintf(path, sizeof(path), "ipv4/conf/%s/forwarding", device);
-	return is_on(path, set, buf, size);
+	return is_on(path, lost, set, buf, size);
+}
+
+/* What comes from outside the network comes in here; without a tunnel what comes from peers as well. */
+static bool underlay_is_on(const struct sysctls_place *p, bool set, char *buf, size_t size)
+{
+	return !*p->underlay || strcmp(p->underlay, "lo") == 0 ||
+	       device_is_on(p->underlay,
+			    *p->device ? "containers get no answers from outside the network"
+				       : all_lost,
+			    set, buf, size);
 }
 
 /* The devices that containers live behind: whoever has an address of our own subnet. */
@@ -105,19 +117,19 @@ static bool containers_are_on(const struct ip_net *own, bool set, char *buf, siz
 		memcpy(&sin, i->ifa_addr, sizeof(sin));
 		addr = ip_addr_from_bytes(AF_INET, &sin.sin_addr);
 		if (ip_net_contains(own, &addr))
-			on = device_is_on(i->ifa_name, set, buf, size);
+			on = device_is_on(i->ifa_name, all_lost, set, buf, size);
 	}
 	freeifaddrs(all);
 	return on;
 }
 
-const char *sysctls_check(bool v4, bool v6, const char *device, const struct ip_net *own_v4,
-			  bool set, char *buf, size_t size)
+const char *sysctls_check(const struct sysctls_place *p, bool set, char *buf, size_t size)
 {
 	*buf = '\0';
-	(void)((!v4 || (is_on("ipv4/ip_forward", set, buf, size) &&
-			(!*device || device_is_on(device, set, buf, size)) &&
-			containers_are_on(own_v4, set, buf, size))) &&
-	       (!v6 || is_on("ipv6/conf/all/forwarding", set, buf, size)));
+	(void)((!p->v4 || (is_on("ipv4/ip_forward", all_lost, set, buf, size) &&
+			   (!*p->device || device_is_on(p->device, all_lost, true, buf, size)) &&
+			   containers_are_on(p->own_v4, set, buf, size) &&
+			   underlay_is_on(p, set, buf, size))) &&
+	       (!p->v6 || is_on("ipv6/conf/all/forwarding", all_lost, set, buf, size)));
 	return buf;
 }

@@ -385,6 +385,39 @@ def test_a_bridge_that_does_not_forward_is_named_and_turned_on_if_told_to(lab):
     c1.namespace.run("ping", "-c1", "-W2", c2.address)
 
 
+@pytest.mark.parametrize("backend", ["vxlan", "host-gw"])
+def test_an_underlay_that_does_not_forward_is_named(lab, backend):
+    lab.start_etcd()
+    lab.configure(fabric.CONFIG | {"Backend": {"Type": backend}})
+    host = lab.host()
+    host.namespace.sysctl("net.ipv4.conf.eth0.forwarding", 0)
+    host.start_daemon()
+    lost = {"vxlan": "no answers from outside the network", "host-gw": "nothing is forwarded"}[backend]
+    wait_for(lambda: "net.ipv4.conf.eth0.forwarding is 0, so" in forwarding_problem(host)[0], 5, "it is named")
+    assert lost in forwarding_problem(host)[0]
+    host.daemon.flags["set_sysctls"] = True
+    host.daemon.restart().wait_ok()
+    assert host.namespace.run("cat", "/proc/sys/net/ipv4/conf/eth0/forwarding").strip() == "1"
+
+
+def test_a_tunnel_device_that_does_not_forward_is_put_right(lab):
+    """It is ours. In IPv6 the switch of a device stops nothing, and is nobody's business."""
+    lab.start_etcd()
+    lab.configure(BOTH)
+    h1, h2 = lab.hosts(2)
+    for host in (h1, h2):
+        host.start_daemon(iptables_resync=1)
+    h1.daemon.wait_peers(1)
+    c1, c2 = h1.container(), h2.container()
+    for device in ("flannel-v6.1", "cni0", "eth0"):
+        h1.namespace.run("sysctl", "-qw", f"net/ipv6/conf/{device}/forwarding=0")
+    h1.namespace.run("sysctl", "-qw", "net/ipv4/conf/flannel.1/forwarding=0")
+    h1.daemon.wait_log("sysctl-set: net.ipv4.conf.flannel/1.forwarding = 1", 5)
+    for address in c2.addresses:
+        c1.namespace.run("ping", "-c1", "-W2", address)
+    h1.daemon.wait_ok()
+
+
 def advertise(lab, host):
     """A router advertisement, until it is heard. A route that ip(8) makes is not like one that came so: it is kept."""
     index = lab.underlay.run("cat", "/sys/class/net/br0/ifindex").strip()
