@@ -3,7 +3,8 @@
  * GC: everything of this network that belongs to no attachment that the runtime still knows.
  *
  * Records come first, since they know all parts. Then elements of rules and reservations, which may
- * be left of attachments whose record was lost, or which another plugin made. A failure does not
+ * be left of attachments whose record was lost, or which another plugin made; an address of theirs to
+ * which somebody still answers is kept, and goes with the GC that finds nobody. A failure does not
  * end it: the rest is collected all the same, and the first failure reported.
  */
 #include <errno.h>
@@ -21,7 +22,13 @@
 #include "cni-plugin/rules.h"
 #include "cni-plugin/undo.h"
 #include "cni-plugin/verbs.h"
+#include "kernel/device.h"
+#include "kernel/probe.h"
 #include "lib/log.h"
+
+#define PROBE_MS 1100 /* the kernel asks a second time after 1 s */
+
+struct stale;
 
 struct gc {
 	const struct cni_env *env;
@@ -29,6 +36,9 @@ struct gc {
 	struct host *host;
 	struct store *store;
 	const struct attachments *valid;
+	struct stale *stale;
+	size_t stale_len;
+	size_t stale_cap;
 	int rc; /* the first failure; the rest is done all the same */
 	struct err *e;
 };
@@ -81,7 +91,122 @@ static void collect_record(void *arg, const char *container_id, const char *ifna
 	note(gc, rc, &step);
 }
 
-/* Of a container that flannel's plugin attached nothing is left but its file and reservations. */
+/*
+ * Reservations that are nobody's any more: of containers that the runtime does not know, and whose
+ * record, if they had one, is undone by now. What is left are those that another plugin made, and
+ * those whose record was lost. The interface may still be there, though, and nobody else may get its
+ * address then.
+ */
+struct stale {
+	struct ip_addr addr;
+	char *container_id;
+	bool held; /* by an interface that is there */
+};
+
+static bool is_stale(const struct gc *gc, const struct pool_owner *owner)
+{
+	return gc->valid->known && !attachments_have(gc->valid, owner->container_id, owner->ifname);
+}
+
+static bool find_stale(void *arg, const struct ip_addr *a, const struct pool_owner *owner)
+{
+	struct gc *gc = arg;
+
+	if (!owner->container_id[0])
+		return true; /* a crash left it; we have the lock, so nobody is filling it now */
+	if (is_stale(gc, owner)) {
+		GROW(gc->stale, gc->stale_len, gc->stale_cap);
+		gc->stale[gc->stale_len++] =
+			(struct stale){ .addr = *a, .container_id = xstrdup(owner->container_id) };
+	}
+	return false;
+}
+
+static bool free_stale(void *arg, const struct ip_addr *a, const struct pool_owner *owner)
+{
+	const struct gc *gc = arg;
+
+	for (size_t i = 0; is_stale(gc, owner) && i < gc->stale_len; i++) {
+		const struct stale *s = &gc->stale[i];
+
+		if (ip_addr_equal(&s->addr, a))
+			return !s->held && strcmp(s->container_id, owner->container_id) == 0;
+	}
+	return false;
+}
+
+/* A routed container's address leads to its link. */
+static bool is_routed(const struct gc *gc, const struct ip_addr *a)
+{
+	uint32_t ifindex = 0;
+	struct device d;
+
+	return probe_route(gc->host->nl, a, &ifindex, NULL) == 0 && ifindex &&
+	       device_get_by_index(gc->host->nl, ifindex, &d, NULL) == 0 &&
+	       strcmp(d.kind, "veth") == 0;
+}
+
+/* ... and one on the bridge answers. */
+static int find_holders(struct gc *gc, struct err *e)
+{
+	struct probe *probes = xcalloc(gc->stale_len, sizeof(*probes));
+	struct device bridge;
+	int rc = 0;
+
+	for (size_t i = 0; i < gc->stale_len; i++)
+		probes[i].addr = gc->stale[i].addr;
+	if (device_get(gc->host->nl, lookup_bridge(gc->n), &bridge, NULL) == 0 && bridge.up)
+		rc = probe_all(gc->host->nl, bridge.ifindex, probes, gc->stale_len, PROBE_MS, e);
+	for (size_t i = 0; rc == 0 && i < gc->stale_len; i++) {
+		struct stale *s = &gc->stale[i];
+		char text[IP_ADDR_TEXT];
+
+		s->held = probes[i].answered || is_routed(gc, &s->addr);
+		if (s->held)
+			log_warn("address-kept",
+				 "%s of container %.80s: its interface is still there",
+				 ip_addr_format(&s->addr, text), s->container_id);
+	}
+	free(probes);
+	return rc;
+}
+
+/* The lock is not held while answers are waited for. */
+static int scan_pool(struct gc *gc, const char *dir,
+		     bool (*visit)(void *arg, const struct ip_addr *a,
+				   const struct pool_owner *owner),
+		     struct err *e)
+{
+	auto_pool struct pool *pool = NULL;
+	int rc = pool_open(dir, false, &pool, e);
+
+	if (rc == 0)
+		rc = pool_scan(pool, visit, gc, NULL, e);
+	return rc == -ENOENT ? 0 : rc;
+}
+
+static int collect_reservations(struct gc *gc, struct err *e)
+{
+	auto_free char *dir = config_pool_dir(gc->n->json, gc->n->name);
+	int rc = scan_pool(gc, dir, find_stale, e);
+
+	if (rc == 0 && gc->stale_len)
+		rc = find_holders(gc, e);
+	if (rc == 0 && gc->stale_len)
+		rc = scan_pool(gc, dir, free_stale, e);
+	return rc < 0 ? cni_classify(e, CNI_STATE) : 0;
+}
+
+static bool holds_an_address(const struct gc *gc, const char *container_id)
+{
+	for (size_t i = 0; i < gc->stale_len; i++) {
+		if (gc->stale[i].held && strcmp(gc->stale[i].container_id, container_id) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Of a container that flannel's plugin attached nothing is left but its file. */
 static void collect_flannels(void *arg, const char *container_id)
 {
 	struct gc *gc = arg;
@@ -89,34 +214,12 @@ static void collect_flannels(void *arg, const char *container_id)
 	const char *network;
 	struct err step;
 
-	if (attachments_have(gc->valid, container_id, "") ||
+	if (attachments_have(gc->valid, container_id, "") || holds_an_address(gc, container_id) ||
 	    record_read_flannel(gc->n->data_dir, container_id, &saved, &step) < 0)
 		return;
 	network = json_string_value(json_get_any_case(saved, "name"));
 	if (network && strcmp(network, gc->n->name) == 0)
 		note(gc, record_remove_flannel(gc->n->data_dir, container_id, &step), &step);
-}
-
-static bool is_stale(void *arg, const struct ip_addr *a UNUSED, const struct pool_owner *owner)
-{
-	const struct gc *gc = arg;
-
-	if (!owner->container_id[0])
-		return true; /* a crash left it; we have the lock, so nobody is filling it now */
-	return gc->valid->known && !attachments_have(gc->valid, owner->container_id, owner->ifname);
-}
-
-static int collect_reservations(struct gc *gc, struct err *e)
-{
-	auto_free char *dir = config_pool_dir(gc->n->json, gc->n->name);
-	auto_pool struct pool *pool = NULL;
-	int rc = pool_open(dir, false, &pool, e);
-
-	if (rc == 0)
-		rc = pool_scan(pool, is_stale, gc, NULL, e);
-	if (rc == -ENOENT)
-		return 0;
-	return rc < 0 ? cni_classify(e, CNI_STATE) : 0;
 }
 
 static bool is_valid_key(void *arg, uint64_t key)
@@ -169,13 +272,16 @@ int verb_gc(const struct cni_env *env, const struct netconf *n, struct err *e)
 		rc = store_list(store, collect_record, &gc, &step);
 	if (rc < 0 && rc != -ENOENT)
 		note(&gc, cni_classify(&step, CNI_STATE), &step);
+	note(&gc, collect_reservations(&gc, &step), &step);
 	if (valid.known) {
 		note(&gc, rules_remove_others(&host, n->name, is_valid_key, &gc, &step), &step);
 		rc = record_list_flannel(n->data_dir, collect_flannels, &gc, &step);
 		note(&gc, rc == -ENOENT ? 0 : rc, &step);
 	}
-	note(&gc, collect_reservations(&gc, &step), &step);
 	gateways_drop_old(&host, n, lookup_bridge(n));
 	note(&gc, forward(&gc, &step), &step);
+	for (size_t i = 0; i < gc.stale_len; i++)
+		free(gc.stale[i].container_id);
+	free(gc.stale);
 	return gc.rc < 0 ? cni_classify(e, CNI_STATE) : 0;
 }

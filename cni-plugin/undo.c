@@ -130,12 +130,16 @@ int undo_record(struct host *h, struct store *store, const struct cni_env *env,
 {
 	struct outcome o = { .e = e };
 	struct err step;
+	int rc = 0;
 
 	if (r->kind == RECORD_NATIVE) {
 		note(&o, rules_remove(h, r, &step), &step);
 		if (r->host_ifname[0])
-			note(&o, delete_veth(h->nl, r->host_ifname, &r->host_mac, &step), &step);
-		note(&o, release_addresses(r, &step), &step);
+			rc = delete_veth(h->nl, r->host_ifname, &r->host_mac, &step);
+		note(&o, rc, &step);
+		/* Nobody else gets an address while the interface that has it is there. */
+		if (rc == 0)
+			note(&o, release_addresses(r, &step), &step);
 	}
 	if (r->delegate && !never_ran(env, r))
 		note(&o, delete_by_plugin(env, r->delegate, delegate_type(r), prev_result, &step),

@@ -4,6 +4,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 
@@ -359,6 +360,50 @@ def test_migration_from_flannels_plugin(host):
         assert set(ns.links()) == {"lo"} and not legacy.exists()
         host.delete(conf, newer, id="newer")
         assert host.leftovers() == {}
+
+
+def attach_by_flannels(host, conf, ns):
+    for name in ("bridge", "host-local"):
+        if not (REFERENCE / name).exists():
+            pytest.skip(f"{REFERENCE / name} is not installed")
+    generated = {
+        "cniVersion": "1.0.0", "name": "net1", "type": "bridge", "bridge": "cni0", "isGateway": True, "ipMasq": False, "mtu": 1450,
+        "ipam": {"type": "host-local", "dataDir": str(host.pool_dir), "ranges": [[{"subnet": "10.5.17.0/24"}]]},
+    }  # fmt: skip
+    outcome = host.run("ADD", generated, ns, plugin=REFERENCE / "bridge")
+    assert outcome.ok, outcome
+    host.data_dir.mkdir(exist_ok=True)
+    (host.data_dir / "c1").write_text(json.dumps(generated))
+    return outcome.json
+
+
+def attach_and_lose_the_record(host, conf, ns):
+    result = host.add(conf, ns)
+    shutil.rmtree(host.data_dir)
+    return result
+
+
+@pytest.mark.parametrize("delegate", ["bridge", "ptp"])
+@pytest.mark.parametrize("attach", [attach_by_flannels, attach_and_lose_the_record])
+def test_gc_gives_no_address_away_that_is_in_use(host, attach, delegate):
+    """Of what there is no record of, the interface may still be there."""
+    conf = host.flannel(delegate={"type": delegate, "isDefaultGateway": True}, ipam={"dataDir": str(host.pool_dir)})
+    if attach is attach_by_flannels and delegate == "ptp":
+        pytest.skip("the reference bridge makes no routed link")
+    host.write_fabric(subnet="10.5.17.1/29")
+    ns = host.namespace()
+    address = attach(host, conf, ns)["ips"][0]["address"].split("/")[0]
+    outcome = host.run("GC", conf | valid())
+    assert outcome.ok and address in outcome.stderr and address in host.reservations(), outcome
+    assert (host.data_dir / "c1").exists() == (attach is attach_by_flannels)
+    others = [host.add(conf, host.namespace(), id=f"n{i}")["ips"][0]["address"].split("/")[0] for i in range(4)]
+    assert address not in others and host.run("ADD", conf, host.namespace(), id="last").code == 101
+    veths = len(host.veths())
+    ns.delete()
+    wait_for(lambda: len(host.veths()) < veths, 10, "the kernel removes the interface")
+    assert host.run("GC", conf | valid(*[(f"n{i}", "eth0") for i in range(4)])).ok
+    assert address not in host.reservations() and not (host.data_dir / "c1").exists()
+    assert host.add(conf, host.namespace(), id="last")["ips"][0]["address"].split("/")[0] == address
 
 
 def test_gc_removes_the_files_of_flannels_plugin(host):
