@@ -7,6 +7,7 @@
 
 #include "cni-plugin/error.h"
 #include "cni-plugin/names.h"
+#include "kernel/forwarding.h"
 #include "kernel/inet.h"
 #include "kernel/sequence.h"
 #include "kernel/sysctl.h"
@@ -354,7 +355,7 @@ int bridge_enable_forwarding(const struct ip_net *gateways, size_t len, struct e
 		v6 |= gateways[i].addr.family == AF_INET6;
 	}
 	if ((v4 && sysctl_set(1, e, "ipv4/ip_forward") < 0) ||
-	    (v6 && sysctl_set(1, e, "ipv6/conf/all/forwarding") < 0))
+	    (v6 && forwarding_turn_on_v6(NULL, e) < 0))
 		return cni_classify(e, CNI_KERNEL);
 	return 0;
 }

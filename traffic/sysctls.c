@@ -2,13 +2,11 @@
 #include "traffic/sysctls.h"
 
 #include <ifaddrs.h>
-#include <linux/rtnetlink.h>
-#include <net/if.h>
 #include <netinet/in.h>
 #include <string.h>
 
+#include "kernel/forwarding.h"
 #include "kernel/sysctl.h"
-#include "kernel/underlay.h"
 #include "lib/log.h"
 
 /* As sysctl(8) writes it: net.ipv4.conf.flannel/1.forwarding for flannel.1. */
@@ -23,38 +21,9 @@ static void format_name(const char *path, char *buf, size_t size)
 	}
 }
 
-static void accept_advertisements(void *arg, const struct kernel_object *route)
+static void say_kept(const char *interface)
 {
-	bool *kept = arg;
-	char name[IFNAMSIZ];
-	unsigned value;
-
-	if (!if_indextoname(route->value.ifindex, name) ||
-	    sysctl_get(&value, NULL, "ipv6/conf/%s/accept_ra", name) < 0 || value != 1)
-		return;
-	if (sysctl_set(2, NULL, "ipv6/conf/%s/accept_ra", name) < 0)
-		*kept = false;
-	else
-		log_info("sysctl-set", "net.ipv6.conf.%s.accept_ra = 2, to keep its routes", name);
-}
-
-/*
- * A host that forwards is a router to Linux, and a router takes nothing from another one's
- * advertisements, unless accept_ra is 2: with the switch it loses the default route that it has
- * from them. False: that could not be averted.
- */
-static bool keep_advertised_routes(void)
-{
-	struct netlink *nl;
-	bool kept = true;
-
-	if (netlink_open(NETLINK_ROUTE, &nl, NULL) < 0)
-		return false;
-	kept = underlay_routes_visit(nl, AF_INET6, RTPROT_RA, accept_advertisements, &kept, NULL) ==
-		       0 &&
-	       kept;
-	netlink_close(nl);
-	return kept;
+	log_info("sysctl-set", "net.ipv6.conf.%s.accept_ra = 2, to keep its routes", interface);
 }
 
 static const char all_lost[] = "nothing is forwarded between containers and other hosts";
@@ -70,7 +39,8 @@ static bool is_on(const char *path, const char *lost, bool set, char *buf, size_
 	if (sysctl_get(&value, NULL, "%s", path) < 0 || value)
 		return true;
 	format_name(path, name, sizeof(name));
-	if (set && (!v6 || keep_advertised_routes()) && sysctl_set(1, NULL, "%s", path) == 0) {
+	if (set &&
+	    (v6 ? forwarding_turn_on_v6(say_kept, NULL) : sysctl_set(1, NULL, "%s", path)) == 0) {
 		log_info("sysctl-set", "%s = 1", name);
 		return true;
 	}

@@ -7,6 +7,7 @@ import struct
 
 import pytest
 
+import cni_support
 import fabric
 from netns import wait_for
 from traffic import BOTH, Echo, ruleset, seen, wait_addresses
@@ -451,6 +452,24 @@ def test_a_route_from_an_advertisement_survives_forwarding(lab, config, forwards
     assert read("all/forwarding") == forwards
     assert default_routes6(host) == ["eth0"], "the route is gone"
     assert read("eth0/accept_ra") == ("2" if forwards == "1" else "1")
+
+
+@pytest.mark.parametrize("delegate", [{}, {"type": "ptp"}], ids=["bridge", "ptp"])
+def test_a_route_from_an_advertisement_survives_an_attachment(lab, delegate):
+    """The plugin turns forwarding on as well, for the families of the container."""
+    lab.start_etcd()
+    lab.configure(BOTH)
+    host = lab.host()
+    host.namespace.ip_do("-6 route del default")
+    for key, value in (("all.forwarding", 0), ("eth0.accept_ra", 1)):
+        host.namespace.sysctl(f"net.ipv6.conf.{key}", value)
+    advertise(lab, host)
+    host.start_daemon()
+    with cni_support.Host(existing=host.namespace.name, subnet_file=host.daemon.subnet_file) as runtime:
+        runtime.add(runtime.flannel(delegate={"isDefaultGateway": True} | delegate), runtime.namespace())
+        read = lambda key: host.namespace.run("cat", f"/proc/sys/net/ipv6/conf/{key}").strip()
+        assert (read("all/forwarding"), read("eth0/accept_ra")) == ("1", "2")
+        assert default_routes6(host) == ["eth0"], "the route is gone"
 
 
 @pytest.mark.parametrize(
