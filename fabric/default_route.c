@@ -53,6 +53,31 @@ static struct seen look_at_addresses(const struct default_route_facts *f, uint32
 }
 
 /*
+ * What container runtimes and managers of virtual machines call the bridges that they make. The kernel
+ * does not tell them from one that a host reaches others by.
+ */
+static bool is_runtimes_bridge(const struct link_info *link)
+{
+	static const char *const names[] = { "docker", "podman", "cni",     "cni-podman", "nerdctl",
+					     "lxcbr",  "lxdbr",  "incusbr", "virbr" };
+	const char *end = link->name + strcspn(link->name, "0123456789");
+	static const char docker[] = "br-"; /* and 12 digits of the network's id */
+
+	if (strcmp(link->kind, "bridge") != 0)
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		size_t size = strlen(names[i]);
+
+		if ((size_t)(end - link->name) == size && *end &&
+		    strncmp(link->name, names[i], size) == 0)
+			return true;
+	}
+	end = link->name + strlen(docker);
+	return strncmp(link->name, docker, strlen(docker)) == 0 && strlen(end) == 12 &&
+	       strspn(end, "0123456789abcdef") == 12;
+}
+
+/*
  * Why packets of the tunnel must never leave here; "" if they may. A veth whose other end is in
  * another namespace leads to a container, or is the way out of a host that is one itself: that one
  * has a router and an address that others can send to. laid_over: the network may have been laid over
@@ -76,6 +101,8 @@ static const char *refuse(const struct default_route_facts *f, uint32_t ifindex,
 		snprintf(buf, REASON_SIZE, "it is a port of the bridge %s", master->name);
 	else if (seen.overlay && (!laid_over || strcmp(link->kind, "bridge") == 0))
 		snprintf(buf, REASON_SIZE, "it has an address inside the network");
+	else if (is_runtimes_bridge(link))
+		snprintf(buf, REASON_SIZE, "it is a container runtime's bridge by its name");
 	else if (strcmp(link->kind, "veth") == 0 && link->peer_elsewhere &&
 		 (!seen.global || !routed))
 		snprintf(buf, REASON_SIZE,
@@ -101,6 +128,7 @@ int default_route_choose(const struct default_route_facts *f, uint32_t *ret_ifin
 	uint32_t chosen = 0;
 	char first_reason[REASON_SIZE] = "";
 	char reason[REASON_SIZE];
+	const struct link_info *down = present && !present->up ? present : NULL;
 
 	if (present && (!present->up || *refuse(f, f->present, true, false, reason)))
 		present = NULL;
@@ -122,7 +150,9 @@ int default_route_choose(const struct default_route_facts *f, uint32_t *ret_ifin
 			chosen = r->ifindex;
 	}
 	if (!chosen && !f->routes_len)
-		return err_set(e, -ENETUNREACH, "there is no default route");
+		return err_set(e, -ENETUNREACH, "there is no default route%s%s%s",
+			       down ? ", and " : "", down ? down->name : "",
+			       down ? " is down" : "");
 	if (!chosen && present)
 		chosen = f->present;
 	if (!chosen)

@@ -23,11 +23,13 @@ def pair(lab):
 
 VETH = ["link add v1 type veth peer name p1 netns {other}", "link set v1 up", "addr add 169.254.7.7/16 dev v1"]
 VPN = ["link add vpn0 type bridge", "addr add 172.16.0.2/32 dev vpn0", "link set vpn0 up"]
+DOCKER = ["link add docker0 type bridge", "addr add 172.17.0.1/16 dev docker0", "link set docker0 up"]
 SHAPES = {
     "container": (VETH, "route add default dev v1 scope link", "v1"),
     "container without another default": (VETH, "route replace default dev v1 scope link metric 100", "v1"),
     "bridge": ([], "route add default dev cni0 metric 5", "cni0"),
     "bridge without another default": ([], "route replace default dev cni0 metric 100", "cni0"),
+    "Docker's bridge without another default": (DOCKER, "route replace default dev docker0 metric 100", "docker0"),
     "VPN": (VPN, "route add default dev vpn0 metric 50", "vpn0"),
     "VPN without another default": (
         [*VPN, "route add 203.0.113.7/32 via 192.0.2.254"], "route replace default dev vpn0 metric 100", "vpn0"),

@@ -7,7 +7,7 @@
 #include "fabric/default_route.h"
 #include "kernel/marks.h"
 
-enum { LO = 1, ETH0, ETH1, CNI0, PORT, PTP, VPN, POD, TUNNEL, BARE, DOWN };
+enum { LO = 1, ETH0, ETH1, CNI0, PORT, PTP, VPN, POD, TUNNEL, BARE, DOWN, DOCKER, NETWORK };
 
 static const struct link_info links[] = {
 	{ .ifindex = LO, .name = "lo", .up = true, .loopback = true },
@@ -30,16 +30,19 @@ static const struct link_info links[] = {
 	  .alias = "flanneld 1" },
 	{ .ifindex = BARE, .name = "bare", .up = true },
 	{ .ifindex = DOWN, .name = "down" },
+	{ .ifindex = DOCKER, .name = "docker0", .kind = "bridge", .up = true },
+	{ .ifindex = NETWORK, .name = "br-0123456789ab", .kind = "bridge", .up = true },
 };
 
 static const struct {
 	uint32_t ifindex;
 	const char *net;
 } addresses[] = {
-	{ LO, "127.0.0.1/8" },     { ETH0, "192.0.2.1/24" },    { ETH1, "192.0.2.9/24" },
-	{ CNI0, "10.5.3.1/24" },   { PORT, "198.51.100.9/24" }, { PTP, "169.254.7.7/16" },
-	{ VPN, "172.16.0.2/32" },  { POD, "192.0.2.33/32" },    { TUNNEL, "192.0.2.44/32" },
-	{ DOWN, "192.0.2.55/24" }, { ETH0, "2001:db8::1/64" },  { PTP, "fe80::7/64" },
+	{ LO, "127.0.0.1/8" },       { ETH0, "192.0.2.1/24" },     { ETH1, "192.0.2.9/24" },
+	{ CNI0, "10.5.3.1/24" },     { PORT, "198.51.100.9/24" },  { PTP, "169.254.7.7/16" },
+	{ VPN, "172.16.0.2/32" },    { POD, "192.0.2.33/32" },     { TUNNEL, "192.0.2.44/32" },
+	{ DOCKER, "172.17.0.1/16" }, { NETWORK, "172.18.0.1/16" }, { DOWN, "192.0.2.55/24" },
+	{ ETH0, "2001:db8::1/64" },  { PTP, "fe80::7/64" },
 };
 
 struct row {
@@ -108,6 +111,16 @@ static const struct row rows[] = {
 	  "cni0" },
 	{ "only lo", 0, false, { { LO, false } }, -ENODEV, "lo" },
 	{ "none", ETH0, false, { { 0, false } }, -ENETUNREACH, "no default route" },
+	{ "none, and it is down",
+	  DOWN,
+	  false,
+	  { { 0, false } },
+	  -ENETUNREACH,
+	  "no default route, and down is down" },
+	{ "Docker's bridge", ETH0, false, { { DOCKER, false } }, ETH0, "container runtime's" },
+	{ "Docker's, with a router", ETH0, false, { { DOCKER, true } }, ETH0, "docker0" },
+	{ "a network of Docker's", ETH0, false, { { NETWORK, true } }, ETH0, "br-0123456789ab" },
+	{ "only Docker's", 0, false, { { DOCKER, false } }, -ENODEV, "container runtime's" },
 	{ "none, but a way out", ETH0, true, { { 0, false } }, ETH0, NULL },
 	{ "vanished", 0, false, { { 77, true } }, -ENODEV, "vanished" },
 };
