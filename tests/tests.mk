@@ -7,6 +7,7 @@
 #   tests/fuzz/fuzz_*.c    one LLVMFuzzerTestOneInput each; `fuzz` replays tests/fuzz/corpus/*, `fuzz-run` searches
 #   tests/integration/     pytest, needs root
 #   tests/soak/            five hosts under random faults for as long as SOAK says
+#   tests/guest/           other kernels, for `check-guest`: integration tests in a guest
 #   tests/failures/        what makes one system call fail, for test_failures.py; `check-failures` is the long run of it
 #
 # A test is linked with the archives of all layers. One whose name starts with test_cni_, test_fabricctl_,
@@ -140,6 +141,14 @@ check: deps
 	@for part in lint unit sim-check fuzz integration; do \
 		$(MAKE) --no-print-directory $$part || $(RUN) broken $${part%-check}; done
 	@$(RUN) total
+
+# What the kernel here may have no modules for, under one that has: the newest of this Debian, or KERNEL, a package.
+# GUEST_TESTS for others; any integration test can be run there.
+GUEST_TESTS ?= tests/integration/test_ipip.py
+KERNEL      ?=
+.PHONY: check-guest
+check-guest: all
+	@FLANNEL_BUILD='$(abspath $(BUILD))' $(PYTHON) tests/guest/guest.py $(if $(KERNEL),--kernel '$(KERNEL)') $(GUEST_TESTS)
 
 # README's commands on a minimal Debian of another suite, from a fresh clone of the present commit.
 # COMMANDS="'make unit'" for something else.

@@ -1,0 +1,304 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Runs integration tests under another kernel: guest.py [--kernel PACKAGE.deb] [--cache FOLDER] TEST...
+
+A guest boots from memory: the kernel of a Debian package, its modules, and the files of this machine's own packages that
+the tests need (with all that those depend on), the tree and its build. Nothing of this machine is written to, and the
+guest has no network but its own namespaces. TCG alone is used, which is slow and works everywhere.
+
+    this machine                                    the guest
+      tree, build, packages, modules  -- cpio -->     init: mounts, modules, pytest
+      our standard output             <- ttyS1 --     what pytest prints, "guest: exit status N"
+      console.log                     <- ttyS0 --     what the kernel prints
+"""
+import argparse
+import os
+import pathlib
+import re
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+
+TREE = pathlib.Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(TREE / "tests/integration"))
+
+from netns import _child_of_test  # noqa: E402
+
+SLOWNESS = 6  # of TCG, to be safe: nothing is waited for that comes
+META_PACKAGE = "linux-image-cloud-amd64"
+PACKAGES = (
+    "bash coreutils dash etcd-client etcd-server grep iproute2 iptables iputils-ping kmod libc-bin mount nftables procps "
+    "python3 python3-pytest sed util-linux"
+).split()
+# What none of them needs at run time.
+LEFT_OUT = re.compile(
+    r"^/usr/share/(doc|doc-base|man|locale|info|lintian|bug|zoneinfo|i18n|bash-completion|perl)(/|$)"
+    r"|/__pycache__(/|$)|^/usr/lib/x86_64-linux-gnu/(gconv|perl)|^/boot/"
+)
+# What a kernel would load when it is first used, but for the namespaces in which the tests do.
+MODULES = (
+    "veth bridge br_netfilter vxlan ipip fou wireguard dummy macvlan ipvlan 8021q tun nf_tables nft_ct nft_chain_nat "
+    "nft_masq nft_compat nft_fib_inet nft_reject_inet nft_limit nft_meta_bridge nf_conntrack_bridge ip_tables "
+    "iptable_filter iptable_nat iptable_mangle iptable_raw ip6_tables ip6table_filter ip6table_nat ip6table_mangle "
+    "ip6table_raw xt_comment xt_conntrack xt_MASQUERADE xt_mark xt_addrtype xt_multiport xt_tcpudp xt_nat inet_diag"
+).split()
+# Of the kernel's modules.
+MODULES_LEFT_OUT = re.compile(r"/(drivers/(?!net)|sound|fs/(?!fuse|overlayfs))")
+
+INIT = """#!/bin/sh
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 TMPDIR=/tmp PYTHONDONTWRITEBYTECODE=1 TERM=dumb
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs dev /dev 2>/dev/null
+mkdir -p /dev/pts /dev/shm /run /tmp
+mount -t devpts devpts /dev/pts
+mount -t tmpfs shm /dev/shm
+mount -t tmpfs run /run
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+mount -t bpf bpf /sys/fs/bpf 2>/dev/null
+mkdir -p /run/netns /run/lock
+exec </dev/null >/dev/ttyS1 2>&1
+stty raw -echo </dev/ttyS1
+for module in @MODULES@; do modprobe -q "$module"; done
+ip link set lo up
+cd @TREE@
+echo "guest: Linux $(uname -r)"
+@COMMAND@
+echo "guest: exit status $?"
+sync
+echo o >/proc/sysrq-trigger
+sleep 60
+"""
+
+
+def run(*argv, **options):
+    return subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True, **options).stdout
+
+
+def bare(package):
+    """Without version and architecture."""
+    return re.sub(r"[ (:].*", "", package.strip())
+
+
+def closure(packages):
+    """The packages and all that they depend on, as installed here."""
+    depends, provides = {}, {}
+    columns = "${Package}\t${Provides}\t${Pre-Depends}, ${Depends}\t${db:Status-Abbrev}\n"
+    for line in run("dpkg-query", "-W", "-f", columns).splitlines():
+        name, provided, needed, status = line.split("\t")
+        if not status.startswith("ii"):
+            continue
+        depends[name] = [[bare(one) for one in group.split("|")] for group in needed.split(",")]
+        for one in provided.split(","):
+            provides.setdefault(bare(one), name)
+    missing = [package for package in packages if package not in depends]
+    if missing:
+        raise SystemExit(f"guest: not installed: {' '.join(missing)}")
+    found, todo = set(), list(packages)
+    while todo:
+        name = todo.pop()
+        name = name if name in depends else provides.get(name)
+        if not name or name in found:
+            continue
+        found.add(name)
+        for group in depends[name]:
+            todo += [one for one in group if one in depends or one in provides][:1]
+    return sorted(found)
+
+
+class Cpio:
+    """An archive in the form that the kernel unpacks ("newc")."""
+
+    def __init__(self, file):
+        self.file, self.known, self.inode = file, set(), 0
+
+    def _entry(self, name, mode, data, rdev=(0, 0)):
+        if name in self.known:
+            return
+        self.known.add(name)
+        self.inode += 1
+        fields = (self.inode, mode, 0, 0, 1, 0, len(data), 0, 0, rdev[0], rdev[1], len(name.encode()) + 1, 0)
+        self.file.write(b"070701" + b"".join(b"%08x" % field for field in fields) + name.encode() + b"\0")
+        self._pad()
+        self.file.write(data)
+        self._pad()
+
+    def _pad(self):
+        self.file.write(b"\0" * (-self.file.tell() % 4))
+
+    def folder(self, name):
+        name = name.strip("/")
+        if name and name not in self.known:
+            self.folder(os.path.dirname(name))
+            self._entry(name, stat.S_IFDIR | 0o755, b"")
+
+    def put(self, name, data, mode=0o644):
+        self.folder(os.path.dirname(name))
+        self._entry(name.strip("/"), stat.S_IFREG | mode, data)
+
+    def link(self, name, target):
+        self.folder(os.path.dirname(name))
+        self._entry(name.strip("/"), stat.S_IFLNK | 0o777, target.encode())
+
+    def device(self, name, major, minor):
+        self.folder(os.path.dirname(name))
+        self._entry(name.strip("/"), stat.S_IFCHR | 0o666, b"", (major, minor))
+
+    def copy(self, path, name=None):
+        """A file, link or folder of this machine (not what is in it), where it really is."""
+        name = name or os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+        if os.path.islink(path):
+            self.link(name, os.readlink(path))
+        elif os.path.isdir(path):
+            self.folder(name)
+        elif os.path.isfile(path):
+            with open(path, "rb") as file:
+                self.put(name, file.read(), stat.S_IMODE(os.stat(path).st_mode))
+
+    def copy_tree(self, path, name=None, skip=lambda _: False):
+        for folder, folders, files in os.walk(path):
+            folders[:] = [one for one in folders if not skip(os.path.join(folder, one))]
+            inside = os.path.normpath(os.path.join(name or path, os.path.relpath(folder, path)))
+            self.folder(inside)
+            for one in files + [f for f in folders if os.path.islink(os.path.join(folder, f))]:
+                if not skip(os.path.join(folder, one)):
+                    self.copy(os.path.join(folder, one), os.path.join(inside, one))
+
+    def end(self):
+        self._entry("TRAILER!!!", 0, b"")
+
+
+def put_packages(archive):
+    """With links as they are now: what postinst scripts made (alternatives) is followed too."""
+    for link in ("bin", "sbin", "lib", "lib64", "lib32", "libx32"):
+        if os.path.islink(f"/{link}"):
+            archive.copy(f"/{link}", f"/{link}")
+    for path in run("dpkg", "-L", *closure(PACKAGES)).splitlines():
+        if path.startswith("/") and path != "/." and not LEFT_OUT.search(path):
+            archive.copy(path)
+    for path in ("/usr/bin/awk", "/etc/alternatives", "/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/ssl"):
+        if os.path.isdir(path):
+            archive.copy_tree(path)
+        else:
+            archive.copy(path)
+    for name in sorted(os.listdir("/usr/sbin")):
+        if re.match(r"(ip6?tables|arptables|ebtables)", name):
+            archive.copy(f"/usr/sbin/{name}")
+    archive.copy("/usr/bin/python3")
+
+
+def put_libraries(archive, programs):
+    """What our programs are linked with, and curl, which they load by name."""
+    found = set()
+    for program in programs:
+        found |= set(re.findall(r"/\S+", run("ldd", str(program))))
+    curl = re.findall(r"libcurl\S*\.so\.4 .*=> (/\S+)", run("ldconfig", "-p"))
+    for library in curl:
+        found |= {library} | set(re.findall(r"/\S+", run("ldd", library)))
+    for path in sorted(one for one in found if os.path.isabs(one)):
+        path = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+        archive.copy(path)
+        archive.copy(os.path.realpath(path))
+
+
+def kernel_package(cache):
+    """The newest cloud kernel of this Debian, kept in `cache`."""
+    name = re.search(r"Depends: (linux-image-\S+)", run("apt-cache", "depends", META_PACKAGE)).group(1)
+    found = sorted(cache.glob(f"{name}_*.deb"))
+    if not found:
+        run("apt-get", "-o", "APT::Sandbox::User=root", "download", "-qq", name, cwd=cache)
+        found = sorted(cache.glob(f"{name}_*.deb"))
+    return found[-1]
+
+
+def unpack_kernel(deb, cache):
+    folder = cache / deb.stem
+    if not folder.exists():
+        partial = pathlib.Path(tempfile.mkdtemp(dir=cache))
+        run("dpkg", "-x", str(deb), str(partial))
+        lib = partial / "usr/lib/modules" if (partial / "usr/lib/modules").exists() else partial / "lib/modules"
+        version = next(lib.iterdir()).name
+        run("depmod", "-b", str(lib.parent.parent), version)
+        partial.rename(folder)
+    return folder
+
+
+def make_archive(path, kernel, build, command):
+    lib = kernel / "usr/lib" if (kernel / "usr/lib/modules").exists() else kernel / "lib"
+    with open(path, "wb") as file:
+        archive = Cpio(file)
+        archive.device("/dev/console", 5, 1)
+        archive.device("/dev/null", 1, 3)
+        archive.device("/dev/ttyS0", 4, 64)
+        archive.device("/dev/ttyS1", 4, 65)
+        put_packages(archive)
+        put_libraries(archive, [build / name for name in ("flanneld", "fabricctl", "flannel")])
+        archive.copy_tree(lib / "modules", "/usr/lib/modules", MODULES_LEFT_OUT.search)
+        archive.copy_tree(TREE, skip=lambda path: re.search(r"/(\.git|__pycache__|build[^/]*)$", path))
+        archive.copy_tree(build, skip=lambda path: re.search(r"/(obj|tests/(fuzz|unit|sim))$", path))
+        init = INIT
+        for name, value in (("MODULES", " ".join(MODULES)), ("TREE", str(TREE)), ("COMMAND", command)):
+            init = init.replace(f"@{name}@", value)
+        archive.put("/init", init.encode(), 0o755)
+        archive.end()
+
+
+def boot(kernel, archive, log, memory, seconds):
+    """Returns the exit status that the guest tells, None if it tells none."""
+    argv = ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", memory]
+    argv += ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-nic", "none"]
+    argv += ["-serial", f"file:{log}", "-serial", "stdio"]
+    argv += ["-kernel", str(next((kernel / "boot").glob("vmlinuz-*"))), "-initrd", str(archive)]
+    argv += ["-append", "console=ttyS0 quiet panic=-1 mitigations=off random.trust_cpu=on rdinit=/init"]
+    status = None
+    process = subprocess.Popen(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        preexec_fn=_child_of_test,
+    )
+    limit = threading.Timer(seconds, process.kill)
+    limit.start()
+    try:
+        for line in process.stdout:
+            line = line.rstrip("\r\n")
+            print(line, flush=True)
+            told = re.match(r"guest: exit status (\d+)", line)
+            status = int(told.group(1)) if told else status
+    finally:
+        limit.cancel()
+        process.kill()
+        process.wait()
+    return status
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--kernel", type=pathlib.Path, help="a package; default: the newest cloud kernel of this Debian")
+    parser.add_argument("--cache", type=pathlib.Path, help="where kernels are kept; default: ~/.cache/flannel-guest")
+    parser.add_argument("--memory", default="3G", help="of the guest; default: 3G")
+    parser.add_argument("--seconds", type=int, default=1800, help="the guest is ended after this time; default: 1800")
+    parser.add_argument("--command", help="for the guest's shell, in place of pytest")
+    parser.add_argument("tests", nargs="*", help="as for pytest, from the top of the tree")
+    arguments = parser.parse_args()
+    build = pathlib.Path(os.environ.get("FLANNEL_BUILD", TREE / "build")).resolve()
+    pytest = f"FLANNEL_SLOWNESS={SLOWNESS} FLANNEL_BUILD={build} python3 -m pytest -q -p no:cacheprovider"
+    command = arguments.command or " ".join([pytest, *arguments.tests])
+    cache = arguments.cache or pathlib.Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "flannel-guest"
+    cache.mkdir(parents=True, exist_ok=True)
+    kernel = unpack_kernel(arguments.kernel or kernel_package(cache), cache)
+    with tempfile.TemporaryDirectory() as work:
+        archive, log = pathlib.Path(work) / "initramfs", pathlib.Path(work) / "console.log"
+        make_archive(archive, kernel, build, command)
+        status = boot(kernel, archive, log, arguments.memory, arguments.seconds)
+        if status is None:
+            print(f"guest: it ended without a word; its console:\n{log.read_text(errors='replace')[-4000:]}")
+    return 2 if status is None else status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
