@@ -5,6 +5,7 @@
 
 #include "backends/alloc.h"
 #include "backends/host_gw.h"
+#include "backends/ipip.h"
 #include "backends/vxlan.h"
 #include "lib/hash.h"
 
@@ -12,7 +13,8 @@
 extern const struct backend_type backend_test __attribute__((weak));
 
 const struct backend_type *const backend_types[] = { &backend_vxlan, &backend_host_gw,
-						     &backend_alloc, &backend_test, NULL };
+						     &backend_ipip,  &backend_alloc,
+						     &backend_test,  NULL };
 
 const char *backend_type_name(const struct network_config *config)
 {

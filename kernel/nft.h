@@ -89,6 +89,7 @@ struct nft_rule {
 	bool not_to_this_mac; /* sent to a broadcast or multicast MAC address */
 	uint32_t mark;        /* packet mark under mark_mask, host order */
 	uint32_t mark_mask;
+	uint8_t protocol;  /* IPPROTO_, of one without ports; 0: any */
 	uint16_t udp_port; /* destination, host order */
 	uint16_t udp_source_port;
 	uint8_t icmpv6_type;

@@ -218,6 +218,10 @@ static void put_packet_conditions(struct nlmsghdr *hdr, const struct nft_rule *r
 		put_meta(hdr, NFT_META_NFPROTO);
 		put_cmp(hdr, false, &family, sizeof(family));
 	}
+	if (r->protocol) {
+		put_meta(hdr, NFT_META_L4PROTO);
+		put_cmp(hdr, false, &r->protocol, sizeof(r->protocol));
+	}
 	if (r->udp_port) {
 		uint16_t port = htons(r->udp_port);
 

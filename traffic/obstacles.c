@@ -126,19 +126,23 @@ static void tunnel_remedy(const struct rules_survey *s, const struct nft_chain_i
 {
 	const char *chain = in ? "INPUT" : "OUTPUT";
 	const char *ip = p->family == AF_INET ? "ip" : "ip6";
+	bool udp = p->protocol == IPPROTO_UDP;
+	unsigned number = udp ? p->port : p->protocol;
 
 	if (c && strcmp(c->table, "firewalld") == 0 && in)
-		snprintf(ret, size,
-			 "firewall-cmd --permanent --add-port=%u/udp && firewall-cmd --reload",
-			 p->port);
-	else if (s->ufw && (!c || is_iptables(c, chain)))
-		snprintf(ret, size, "ufw allow %s%u/udp", in ? "" : "out ", p->port);
+		snprintf(
+			ret, size,
+			udp ? "firewall-cmd --permanent --add-port=%u/udp && firewall-cmd --reload"
+			    : "firewall-cmd --permanent --add-protocol=%u && firewall-cmd --reload",
+			number);
+	else if (udp && s->ufw && (!c || is_iptables(c, chain)))
+		snprintf(ret, size, "ufw allow %s%u/udp", in ? "" : "out ", number);
 	else if (!c || is_iptables(c, chain))
-		snprintf(ret, size, "%stables%s -I %s -p udp --dport %u -j ACCEPT", ip,
-			 c ? "" : "-legacy", chain, p->port);
+		snprintf(ret, size, "%stables%s -I %s -p %s%u -j ACCEPT", ip, c ? "" : "-legacy",
+			 chain, udp ? "udp --dport " : "", number);
 	else
-		snprintf(ret, size, "nft insert rule %s %s %s udp dport %u accept", family_name(c),
-			 c->table, c->name, p->port);
+		snprintf(ret, size, "nft insert rule %s %s %s %s %u accept", family_name(c),
+			 c->table, c->name, udp ? "udp dport" : "meta l4proto", number);
 }
 
 /* ---- forwarded packets ---- */
@@ -292,19 +296,21 @@ static void walk_tunnel(struct rules_survey *s, struct filter_nft *nft,
 		 in ? "from" : "to", remedy);
 }
 
-static void tunnel_of_port(struct rules_survey *s, struct filter_nft *nft, size_t f, uint16_t port)
+static void tunnel_of_guard(struct rules_survey *s, struct filter_nft *nft, size_t f,
+			    const struct traffic_guard *guard)
 {
 	struct keys peers = keys_of(s->r, peer_sets[f], PEERS_MAX);
 
 	for (size_t i = 0; i < peers.len; i++) {
 		struct ip_net peer = { .addr = ip_addr_from_bytes(families[f], peers.items[i]),
 				       .len = (uint8_t)ip_family_bits(families[f]) };
-		struct filter_packet in = {
-			.family = families[f], .protocol = IPPROTO_UDP, .port = port, .source = peer
-		};
+		struct filter_packet in = { .family = families[f],
+					    .protocol = guard->protocol,
+					    .port = guard->port,
+					    .source = peer };
 		struct filter_packet out = { .family = families[f],
-					     .protocol = IPPROTO_UDP,
-					     .port = port,
+					     .protocol = guard->protocol,
+					     .port = guard->port,
 					     .destination = peer };
 
 		set_device(s->r->underlay[f], in.in_device, &in.in_index);
@@ -325,8 +331,8 @@ void rules_find_obstacles(struct rules_survey *s)
 		for (size_t i = 0; i < place->devices_len * TRAFFIC_GUARDS; i++) {
 			const struct traffic_device *d = &place->devices[i / TRAFFIC_GUARDS];
 
-			if (d->guard[i % TRAFFIC_GUARDS].protocol == IPPROTO_UDP)
-				tunnel_of_port(s, nft, f, d->guard[i % TRAFFIC_GUARDS].port);
+			if (d->guard[i % TRAFFIC_GUARDS].protocol)
+				tunnel_of_guard(s, nft, f, &d->guard[i % TRAFFIC_GUARDS]);
 		}
 	}
 	filter_nft_free(nft);

@@ -185,14 +185,16 @@ static void inner_rules(const struct traffic_place *place, struct traffic_rules 
 	}
 }
 
-/* Whether an earlier guard of the place, in the order of devices, has this port. */
-static bool port_before(const struct traffic_place *place, size_t device, size_t guard)
+/* Whether an earlier guard of the place, in the order of devices, is for the same packets. */
+static bool guarded_before(const struct traffic_place *place, size_t device, size_t guard)
 {
-	uint16_t port = place->devices[device].guard[guard].port;
+	const struct traffic_guard *this = &place->devices[device].guard[guard];
 
 	for (size_t i = 0; i <= device; i++) {
 		for (size_t g = 0; g < (i < device ? TRAFFIC_GUARDS : guard); g++) {
-			if (place->devices[i].guard[g].port == port)
+			const struct traffic_guard *other = &place->devices[i].guard[g];
+
+			if (other->protocol == this->protocol && other->port == this->port)
 				return true;
 		}
 	}
@@ -202,15 +204,22 @@ static bool port_before(const struct traffic_place *place, size_t device, size_t
 static bool guard_device(const struct traffic_place *place, size_t device,
 			 struct traffic_rules *ret)
 {
-	const struct traffic_device *d = &place->devices[device];
 	bool guarded = false;
 
 	for (size_t g = 0; g < TRAFFIC_GUARDS; g++) {
-		if (d->guard[g].protocol != IPPROTO_UDP || !d->guard[g].port)
+		const struct traffic_guard *guard = &place->devices[device].guard[g];
+		struct nft_rule *rule;
+
+		if (!guard->protocol)
 			continue;
 		guarded = true;
-		if (!port_before(place, device, g))
-			jump(ret, TRAFFIC_TUNNEL)->udp_port = d->guard[g].port;
+		if (guarded_before(place, device, g))
+			continue;
+		rule = jump(ret, TRAFFIC_TUNNEL);
+		if (guard->port)
+			rule->udp_port = guard->port;
+		else
+			rule->protocol = guard->protocol;
 	}
 	return guarded;
 }

@@ -61,7 +61,7 @@ struct traffic_options {
 /* A tunnel device, and which packets are the tunnel's. */
 struct traffic_device {
 	char name[IFNAMSIZ];
-	struct {
+	struct traffic_guard {
 		uint8_t protocol; /* IPPROTO_; 0: none */
 		uint16_t port;    /* destination, host order; 0: the protocol has none */
 	} guard[TRAFFIC_GUARDS];

@@ -203,6 +203,9 @@ static void test_every_value_counts(void **state UNUSED)
 	s[0].verdicts = true;
 	assert_finds(&other, "set peer-set has another flags");
 	s[0] = sets[0];
+	r[0].protocol = IPPROTO_IPIP;
+	assert_finds(&other, "chain entry-chain has another rule");
+	r[0] = rules[0];
 	r[1].source_set_not = false;
 	assert_finds(&other, "chain inner-chain has another rule");
 	r[1] = rules[1];

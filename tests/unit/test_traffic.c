@@ -23,6 +23,7 @@ struct packet {
 	uint32_t mark;
 	const char *in_device;
 	uint16_t udp_port;
+	uint8_t protocol;
 	bool from_peer;
 	bool from_container;
 	bool to_this_host;
@@ -51,6 +52,8 @@ static bool matches(const struct nft_rule *r, const struct packet *p)
 	if (r->in_device[0] && (!p->in_device || strcmp(r->in_device, p->in_device) != 0))
 		return false;
 	if (r->udp_port && r->udp_port != p->udp_port)
+		return false;
+	if (r->protocol && r->protocol != p->protocol)
 		return false;
 	if (r->mark_mask && (p->mark & r->mark_mask) != r->mark)
 		return false;
@@ -190,6 +193,34 @@ static void test_guard(void **state UNUSED)
 	rules = rules_of(&o);
 	for (size_t i = 0; i < ARRAY_LEN(packets); i++)
 		assert_row(decide(&rules, TRAFFIC_GUARD, &packets[i]) == pass, packets[i].name);
+	traffic_rules_fini(&rules);
+}
+
+/* A tunnel whose packets have no port is known by its protocol. */
+static void test_guard_of_a_protocol(void **state UNUSED)
+{
+	const enum nft_action drop = NFT_ACTION_DROP;
+	const enum nft_action pass = NFT_ACTION_RETURN;
+	const struct packet packets[] = {
+		ROW("peer", "192.0.2.2", "192.0.2.1", pass, .protocol = IPPROTO_IPIP,
+		    .from_peer = true, .to_this_host = true),
+		ROW("stranger", "192.0.2.9", "192.0.2.1", drop, .protocol = IPPROTO_IPIP,
+		    .to_this_host = true),
+		ROW("stranger, another protocol", "192.0.2.9", "192.0.2.1", pass,
+		    .protocol = IPPROTO_GRE, .to_this_host = true),
+		ROW("container", "10.5.1.2", "203.0.113.1", drop, .protocol = IPPROTO_IPIP),
+		ROW("stranger's UDP", "192.0.2.9", "192.0.2.1", pass, .protocol = IPPROTO_UDP,
+		    .udp_port = PORT, .to_this_host = true),
+	};
+	const struct traffic_device device = { "flannel.ipip", { { IPPROTO_IPIP, 0 } } };
+	struct traffic_place place = { .network = { test_net("10.5.0.0/16") },
+				       .own = { test_net("10.5.1.0/24") },
+				       .devices = &device,
+				       .devices_len = 1 };
+	struct traffic_rules rules = { 0 };
+
+	traffic_rules(&everything, &place, 1u << TRAFFIC_GUARD, &rules);
+	check_packets(&rules, TRAFFIC_GUARD, packets, ARRAY_LEN(packets));
 	traffic_rules_fini(&rules);
 }
 
@@ -356,6 +387,7 @@ int main(void)
 		cmocka_unit_test(test_masquerade),
 		cmocka_unit_test(test_forward),
 		cmocka_unit_test(test_guard),
+		cmocka_unit_test(test_guard_of_a_protocol),
 		cmocka_unit_test(test_anti_spoofing),
 		cmocka_unit_test(test_switches),
 		cmocka_unit_test(test_ruleset_has_the_chains_in_use),

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* IPv4 in IPv4 (RFC 2003) to any remote: a route's gateway says where its packets go. */
+#ifndef KERNEL_DEVICE_IPIP_H
+#define KERNEL_DEVICE_IPIP_H
+
+#include "kernel/device_kind.h"
+#include "lib/addr.h"
+
+#define IPIP_OVERHEAD 20 /* bytes: the outer header */
+
+struct device_ipip {
+	struct ip_addr local; /* IPv4: the source address */
+};
+
+/* Specifications are struct device_ipip. */
+extern const struct device_kind device_ipip;
+
+#endif
