@@ -10,6 +10,7 @@
 #include "fabric/fabric_internal.h"
 #include "kernel/link.h"
 #include "kernel/underlay.h"
+#include "lib/clock.h"
 
 #define LARGE_DELAY_MS 100 /* many containers may come and go at once */
 #define PORT_DELAY_MS  200 /* the end of a link takes the kernel some 30 */
@@ -145,7 +146,8 @@ static bool is_of_container(const struct fabric *f, const struct link_info *link
 
 void fabric_count_large_containers_soon(struct fabric *f)
 {
-	f->large.dirty = true;
+	if (!f->large.due_ms)
+		f->large.due_ms = clock_boot_ms() + LARGE_DELAY_MS;
 	fabric_want_work(f, LARGE_DELAY_MS);
 }
 
@@ -155,7 +157,11 @@ void fabric_count_large_containers(struct fabric *f)
 	auto_free struct link_info *links = NULL;
 	size_t len = 0;
 
-	if (!f->large.dirty || link_list(f->nl, &links, &len, NULL) < 0)
+	int64_t left_ms = f->large.due_ms - clock_boot_ms();
+
+	if (f->large.due_ms && left_ms > 0)
+		fabric_want_work(f, left_ms);
+	if (!f->large.due_ms || left_ms > 0 || link_list(f->nl, &links, &len, NULL) < 0)
 		return;
 	f->large = (struct fabric_large_containers){ 0 };
 	for (size_t i = 0; i < len; i++) {

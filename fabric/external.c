@@ -48,6 +48,18 @@ static int check_settled(const struct external_facts *f, const struct link_info 
 	return 0;
 }
 
+/*
+ * A link-local address is good for one link, if for anything: a host gives it itself where no DHCP server
+ * answers, and every interface has one of IPv6. What had another one is waited for.
+ */
+static bool had_better(const struct external_facts *f, int family)
+{
+	const struct ip_addr *before =
+		f->before ? &f->before->places[external_index(family)].local : NULL;
+
+	return before && ip_addr_is_set(before) && !ip_addr_is_link_local(before);
+}
+
 /* One family's local and public address. `given`: the interface was chosen by the user. */
 static int settle(const struct external_facts *f, const struct link_info *link, int family,
 		  const struct external_match *m, bool given, const char *public_text,
@@ -73,13 +85,12 @@ static int settle(const struct external_facts *f, const struct link_info *link, 
 			       external_family_name(family));
 	if (check_settled(f, link, &local, e) < 0)
 		return e->code;
-	/* What a host gives itself that found no DHCP server: good for one link, if for anything. */
-	if (family == AF_INET && ip_addr_is_link_local(&local) && !ip_addr_is_set(&public) &&
-	    !given)
-		return err_set(e, -ENODEV,
-			       "interface %s has no IPv4 address but %s, which is link-local; "
-			       "choose it with iface if all hosts are on that link",
-			       link->name, ip_addr_format(&local, text));
+	if (ip_addr_is_link_local(&local) && !ip_addr_is_set(&public) &&
+	    (!given || had_better(f, family)))
+		return err_set(
+			e, -ENODEV, "interface %s has no %s address but %s, which is link-local%s",
+			link->name, external_family_name(family), ip_addr_format(&local, text),
+			given ? "" : "; choose it with iface if all hosts are on that link");
 	ret->local = local;
 	ret->public = ip_addr_is_set(&public) ? public : local;
 	ret->segment = segment_of(f, link->ifindex, &local);
@@ -191,12 +202,30 @@ static bool is_v6_off(const struct external_facts *f, const struct external_matc
 
 /* ---- all ---- */
 
+/*
+ * A family that has lost its place stays where it was, if the other one has one: that one may move all
+ * the same.
+ */
+static bool keep_place(const struct external_facts *f, size_t i, struct external *x,
+		       const struct err *error)
+{
+	const char *family = external_family_name(families[i]);
+
+	if (!f->before || !f->before->places[i].ifindex || *x->lost)
+		return false;
+	x->places[i] = f->before->places[i];
+	snprintf(x->lost, sizeof(x->lost), "%s%s%s", strstr(error->text, family) ? "" : family,
+		 strstr(error->text, family) ? "" : ": ", error->text);
+	return true;
+}
+
 static int from_facts(const struct external_facts *f, const struct external_options *o,
 		      struct external *ret, struct err *e)
 {
 	struct external x = { 0 };
 	struct external_match m[2] = { 0 };
 	struct err errors[2] = { 0 };
+	bool any = false;
 	int rc;
 
 	rc = external_match(f, o, m, &x, errors, e);
@@ -204,15 +233,23 @@ static int from_facts(const struct external_facts *f, const struct external_opti
 		if (!external_family(f, families[i])->enabled)
 			continue;
 		rc = find_place(f, o, families[i], &m[i], &errors[i], &x.places[i], e);
-		if (rc == 0 || families[i] == AF_INET || !is_v6_off(f, m, x.v6_off))
-			continue;
-		if (!f->config->v4.enabled)
-			return err_set(e, -ENODEV, "the network has IPv6, but %s", x.v6_off);
-		x.places[i] = (struct external_place){ 0 };
-		rc = 0;
+		any |= rc == 0;
+		if (rc < 0 && families[i] == AF_INET6 && is_v6_off(f, m, x.v6_off)) {
+			if (!f->config->v4.enabled)
+				return err_set(e, -ENODEV, "the network has IPv6, but %s",
+					       x.v6_off);
+			x.places[i] = (struct external_place){ 0 };
+			rc = 0;
+		} else if (rc < 0 && keep_place(f, i, &x, e)) {
+			rc = 0;
+		} else if (rc < 0 && *x.lost) {
+			rc = err_set(e, rc, "%s", x.lost);
+		}
 	}
 	if (rc < 0)
 		return rc;
+	if (!any)
+		return err_set(e, -ENODEV, "%s", x.lost);
 	*ret = x;
 	return 0;
 }
@@ -238,7 +275,7 @@ int external_choose(struct netlink *nl, const struct external_options *o,
 
 bool external_is_unsettled(const struct external *x)
 {
-	return *x->places[0].note || *x->places[1].note || *x->v6_off;
+	return *x->places[0].note || *x->places[1].note || *x->v6_off || *x->lost;
 }
 
 bool external_is_interface(const struct external *x, uint32_t ifindex)
@@ -247,6 +284,15 @@ bool external_is_interface(const struct external *x, uint32_t ifindex)
 		const struct external_place *p = &x->places[i];
 
 		if (ifindex && (ifindex == p->ifindex || ifindex == p->mtu_ifindex))
+			return true;
+	}
+	return false;
+}
+
+bool external_is_name(const struct external *x, const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(x->places); i++) {
+		if (strcmp(name, x->places[i].name) == 0 || strcmp(name, x->places[i].asked) == 0)
 			return true;
 	}
 	return false;

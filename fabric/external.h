@@ -47,11 +47,14 @@ struct external_place {
 	char note[DEFAULT_ROUTE_NOTE];
 };
 
-#define EXTERNAL_OFF_TEXT 128
+#define EXTERNAL_OFF_TEXT  128
+#define EXTERNAL_LOST_TEXT (ERR_TEXT_SIZE + 8)
 
 struct external {
 	struct external_place places[2]; /* IPv4, IPv6 */
 	char v6_off[EXTERNAL_OFF_TEXT];  /* why IPv6 is left out though the network has it, or "" */
+	/* Why one family's place is none any more, as it was before and stays, or "". */
+	char lost[EXTERNAL_LOST_TEXT];
 };
 
 /*
@@ -68,6 +71,8 @@ int external_choose(struct netlink *nl, const struct external_options *o,
 bool external_is_unsettled(const struct external *x);
 /* Whether this is an interface that packets to peers leave by. */
 bool external_is_interface(const struct external *x, uint32_t ifindex);
+/* Whether one is called so, was when it was chosen, or was asked for by that name. */
+bool external_is_name(const struct external *x, const char *name);
 /* Whether both mean the same place. */
 bool external_equal(const struct external *a, const struct external *b);
 

@@ -303,13 +303,6 @@ static bool on_our_device(const struct fabric *f, uint32_t ifindex)
 	return false;
 }
 
-/* One that was, and may come again as another. */
-static bool is_underlay_name(const struct fabric *f, const char *name)
-{
-	return strcmp(name, f->external.places[0].name) == 0 ||
-	       strcmp(name, f->external.places[1].name) == 0;
-}
-
 static void on_link(void *arg, const struct link_info *link, bool gone)
 {
 	struct fabric *f = arg;
@@ -331,7 +324,8 @@ static void on_link(void *arg, const struct link_info *link, bool gone)
 			f->dirty = KERNEL_ALL_KINDS;
 	}
 	fabric_container_link(f, link, gone);
-	if (external_is_interface(&f->external, link->ifindex) || is_underlay_name(f, link->name) ||
+	if (external_is_interface(&f->external, link->ifindex) ||
+	    external_is_name(&f->external, link->name) ||
 	    (f->underlay_unsettled && !on_our_device(f, link->ifindex)))
 		want_underlay(f);
 }

@@ -34,7 +34,7 @@ struct fabric_log_budget {
 
 /* Containers whose interface takes more than the fabric carries: they were attached before it shrank. */
 struct fabric_large_containers {
-	bool dirty; /* to be counted anew */
+	int64_t due_ms; /* when they are to be counted anew; 0: no need */
 	size_t len;
 	uint32_t mtu_bytes; /* the largest */
 };

@@ -52,7 +52,7 @@ void show_judge(struct daemon *d, struct daemon_view *v)
 		.fabric = &v->fabric,
 		.rules = &v->rules,
 		.twin_text = twin_text,
-		.underlay = d->underlay_error.code ? d->underlay_error.text : "",
+		.underlay = d->underlay_error.code ? d->underlay_error.text : d->external.lost,
 		.reported = &reported,
 	};
 

@@ -244,8 +244,8 @@ def test_ipv6_that_is_switched_off(lab, switch, flags, backend):
     h1.fill_eth0()
     wait_for(lambda: "FLANNEL_IPV6_SUBNET" in h1.daemon.environment_file(), 10, "containers get IPv6")
     h1.daemon.wait_ok()
-    assert sorted(published(lab)) == [h1.address6, h2.address6]
-    h2.daemon.wait_peers(1)
+    wait_for(lambda: sorted(p or "" for p in published(lab)) == [h1.address6, h2.address6], 5, "it is published")
+    wait_for(lambda: h2.namespace.ip("-6", "route", "show", h1.daemon.subnet6()), 5, "h2 has a route there")
     # As the plugin does with the next container.
     h1.namespace.ip_do(f"addr add {h1.daemon.environment_file()['FLANNEL_IPV6_SUBNET']} dev cni0 nodad")
     with lab.pinger(h1.container(), h2.container()) as pinger:
@@ -301,11 +301,32 @@ def test_each_family_has_an_interface_of_its_own(lab, flags):
         wait_for(lambda: pinger.sent > target, 5, "pings")
     assert pinger.lost == 0, pinger.report()
     assert h1.daemon.metric("flannel_netlink_writes_total") == 0
-    # One of them goes: only that family is named, and the other one's tunnel is left alone.
-    if not flags:
-        h1.namespace.ip_do("link set eth1 down")
-        wait_for(lambda: "IPv6" in problem_text(h1.daemon, "underlay-lost"), 5, "the family is named")
-        assert "FLANNEL_IPV6_SUBNET" in h1.daemon.environment_file()
+
+
+@pytest.mark.parametrize(("flags", "word"), [({}, "IPv6"), ({"iface": "eth0"}, "link-local")], ids=str)
+def test_a_family_that_is_lost_holds_up_no_other(lab, flags, word):
+    """IPv6 has lost its place: it stays as it was, and IPv4 moves all the same. No address of one link comes instead."""
+    lab.start_etcd()
+    lab.configure(DUAL)
+    h1, h2 = lab.hosts(2)
+    h1.start_daemon(**flags)
+    h2.start_daemon()
+    h1.daemon.wait_peers(1)
+    c1, c2 = h1.container(), h2.container()
+    c1.address6 = c2.address6 = None
+    h1.namespace.ip_do(f"addr del {h1.address6}/64 dev eth0")
+    wait_for(lambda: word in problem_text(h1.daemon, "underlay-lost"), 5, "it is said")
+    h1.namespace.ip_batch(["addr add 192.0.2.81/24 dev eth0", f"addr del {h1.address}/24 dev eth0",
+                           "addr replace 192.0.2.81/24 dev eth0", "route replace default via 192.0.2.254"])
+    value = lambda: lab.etcd.get(h1.daemon.key()).json
+    wait_for(lambda: value()["PublicIP"] == "192.0.2.81", 5, "IPv4 is followed")
+    assert value()["PublicIPv6"] == h1.address6
+    lab.wait_equal()
+    with lab.pinger(c1, c2) as pinger:
+        wait_for(lambda: pinger.sent > 20, 5, "pings")
+    assert pinger.lost == 0, pinger.report()
+    h1.namespace.ip_do(f"addr add {h1.address6}/64 dev eth0 nodad")
+    h1.daemon.wait_ok()
 
 
 @pytest.mark.parametrize("family", ["IPv4", "IPv6"])
