@@ -6,6 +6,7 @@ import json
 
 import pytest
 from cni_support import LATEST, VERSIONS, Host, command, elements
+from netns import wait_for
 
 NEW = [v for v in VERSIONS if v >= "0.3.0"]
 OLD = [v for v in VERSIONS if v < "0.3.0"]
@@ -22,6 +23,11 @@ SUBNETS = {
 def host():
     with Host() as h:
         yield h
+
+
+def up(ns):
+    """eth0, which is up. The kernel says so a moment after it is: the state of links is told by a worker of its own."""
+    return wait_for(lambda: ns.link("eth0")["operstate"] == "UP" and ns.link("eth0"), 5, "eth0 is up")
 
 
 def gateway(subnet):
@@ -72,8 +78,8 @@ def test_add_and_del(host, version, subnets):
         assert [i.get("sandbox") for i in result["interfaces"]] == [None, None, ns.path]
         assert all(ip["interface"] == 2 for ip in result["ips"])
         assert all(("version" in ip) == (version < "1.0.0") for ip in result["ips"])
-    eth0 = ns.link("eth0")
-    assert eth0["operstate"] == "UP" and eth0["mtu"] == 1400 and eth0["linkinfo"]["info_kind"] == "veth"
+    eth0 = up(ns)
+    assert eth0["mtu"] == 1400 and eth0["linkinfo"]["info_kind"] == "veth"
     assert len(ns.addresses("eth0")) == len(subnets)
     for subnet in subnets:
         assert gateway(subnet) in host.ns.addresses("br0")
@@ -136,7 +142,7 @@ def test_layer_2_only(host, version):
         return
     assert outcome.ok and "ips" not in outcome.json
     assert len(outcome.json["interfaces"]) == 3
-    assert ns.link("eth0")["operstate"] == "UP" and ns.addresses("eth0") == []
+    assert up(ns) and ns.addresses("eth0") == []
     if version >= "0.4.0":
         assert host.check(conf, ns, outcome.json).ok
     host.delete(conf, ns)
