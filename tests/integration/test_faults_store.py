@@ -394,7 +394,8 @@ def test_a_list_of_large_values_and_much_junk(lab):
         lab.etcd.put(f"{PREFIX}/subnets/10.5.{i}.0-24", large)
     lab.etcd.put_many((f"{PREFIX}/subnets/junk-{i:05}-{'y' * 200}", "{}") for i in range(20000))
     h1 = lab.host()
-    h1.start_daemon()
+    # 110 MB of answers are read: seconds of etcd's and the test's own time, on top of what a start may take.
+    h1.start_daemon(ready=False).wait_ready(40)
     status = h1.daemon.status()
     assert status["lease"]["state"] == "held" and status["junkKeys"] == 20000
     if not SANITIZED:
