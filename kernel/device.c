@@ -151,13 +151,15 @@ static int get(struct netlink *nl, uint32_t ifindex, const char *name, struct de
 	char buffer[NETLINK_MESSAGE_MAX] __attribute__((aligned(8))) = { 0 };
 	struct nlmsghdr *hdr = (struct nlmsghdr *)(void *)buffer;
 	struct question q = { 0 };
+	int rc;
 
 	put_header(hdr, RTM_GETLINK, 0, ifindex);
 	if (!ifindex)
 		mnl_attr_put_strz(hdr, IFLA_IFNAME, name);
 	mnl_attr_put_u32(hdr, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
-	if (netlink_ask(nl, hdr, hdr->nlmsg_len, on_device, &q, e) < 0)
-		return e->code;
+	rc = netlink_ask(nl, hdr, hdr->nlmsg_len, on_device, &q, e);
+	if (rc < 0)
+		return rc;
 	if (q.refusal.code)
 		return err_set(e, q.refusal.code, "%s", q.refusal.text);
 	if (!q.found.ifindex)

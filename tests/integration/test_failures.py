@@ -135,7 +135,8 @@ class Start:
             self.untouched()
             self.daemon.wrapper = []
             self.daemon.start()
-        self.converged(5)
+        # With a slow program the call may be one that comes after it was well for the first time.
+        self.converged(5 if ended is True else CONVERGE_S)
         self.ends_well()
 
     def _well(self):
