@@ -312,7 +312,7 @@ static int decode_error(const json_t *object, char *text, size_t text_size)
 		code = json_object_get(source, "code");
 	if (!message && json_is_string(error))
 		message = json_string_value(error);
-	snprintf(text, text_size, "%s", message ? message : "unnamed error");
+	snprintf(text, text_size, "%s", message && *message ? message : "unnamed error");
 	return judge(json_integer_value(code), text);
 }
 
@@ -378,7 +378,7 @@ int etcd_decode_watch(const char *line, size_t size, struct etcd_watch_message *
 		json_uint64_lenient(field(result, "compact_revision", "compactRevision"));
 	reason = json_string_value(field(result, "cancel_reason", "cancelReason"));
 	if (m.canceled)
-		snprintf(m.reason, sizeof(m.reason), "%s", reason ? reason : "canceled");
+		snprintf(m.reason, sizeof(m.reason), "%s", reason && *reason ? reason : "canceled");
 	json_array_foreach (json_object_get(result, "events"), i, item) {
 		const char *type = json_string_value(json_object_get(item, "type"));
 		bool deleted = type && strcmp(type, "DELETE") == 0;

@@ -239,6 +239,27 @@ static void test_errors_of_every_shape(void **state)
 	}
 }
 
+/* Whoever is told of an error is told a reason, also where there is none in it. */
+static void test_errors_without_a_text(void **state)
+{
+	(void)state;
+	static const char *const lines[] = {
+		"{\"error\":\"\"}",
+		"{\"error\":{\"code\":1,\"message\":\"\"}}",
+		"{\"error\":{\"code\":9}}",
+		"{\"result\":{\"header\":{},\"canceled\":true,\"cancel_reason\":\"\"}}",
+		"{\"result\":{\"header\":{},\"canceled\":true}}",
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
+		struct etcd_watch_message m;
+
+		assert_int_equal(etcd_decode_watch(lines[i], strlen(lines[i]), &m, NULL), 0);
+		assert_row(m.reason[0], lines[i]);
+		etcd_watch_message_fini(&m);
+	}
+}
+
 /* The second version of the gateway spaces its commas, and is read as the first. */
 static void test_the_second_gateway(void **state)
 {
@@ -546,6 +567,7 @@ int main(void)
 		cmocka_unit_test(test_lives_without_end),
 		cmocka_unit_test(test_token),
 		cmocka_unit_test(test_errors_of_every_shape),
+		cmocka_unit_test(test_errors_without_a_text),
 		cmocka_unit_test(test_the_second_gateway),
 		cmocka_unit_test(test_answers_of_others),
 		cmocka_unit_test(test_watch_messages),
