@@ -82,7 +82,7 @@ RUN = FLANNEL_BUILD='$(abspath $(BUILD))' FLANNEL_SANITIZE='$(SANITIZE)' LINT_CC
 	LINT_WARN='$(filter-out -Werror,$(WARN))' LINT_CPPFLAGS='$(filter-out -DVERSION=%,$(CPPFLAGS))' \
 	PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/run.py
 
-.PHONY: sim sim-check unit-programs fuzz-programs fuzz-run check-failures soak
+.PHONY: sim sim-check unit-programs fuzz-programs fuzz-run fuzz-long fuzz-coverage check-failures soak
 unit-programs: $(UNIT_TESTS)
 	@:
 fuzz-programs: $(FUZZ_TESTS)
@@ -133,6 +133,17 @@ fuzz-run:
 	@$(MAKE) --no-print-directory CC=clang BUILD=$(BUILD)-fuzz SANITIZE=fuzzer-no-link,address,undefined \
 		LIBFUZZER=1 fuzz-programs
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) $(PYTHON) tests/fuzz/search.py $(BUILD)-fuzz/tests/fuzz $(FUZZ)
+
+# Which lines of each parser the corpora reach, and what fuzz-run has found if anything.
+fuzz-coverage:
+	@$(MAKE) --no-print-directory CC='clang -fprofile-instr-generate -fcoverage-mapping' BUILD=$(BUILD)-coverage \
+		fuzz-programs
+	@$(PYTHON) tests/fuzz/coverage.py $(BUILD)-coverage/tests/fuzz $(wildcard $(BUILD)-fuzz/tests/fuzz/found)
+
+# Ten minutes for each target: hours. FUZZ_SECONDS=60 for less; FUZZ_GROW=1 keeps in the corpora what reaches more.
+fuzz-long:
+	@$(MAKE) --no-print-directory fuzz-run FUZZ_SECONDS=$(if $(filter file,$(origin FUZZ_SECONDS)),600,$(FUZZ_SECONDS))
+	@$(MAKE) --no-print-directory fuzz-coverage
 
 # Every part runs whatever became of the one before it; the last line is the sum.
 check: deps

@@ -52,6 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	FUZZ_CHECK(!next || (next_size > 1 && !next[next_size - 1]));
 	etcd_kvs_fini(&kvs);
 	etcd_decode_ttl(reply);
+	etcd_decode_granted_ttl(reply);
 	etcd_decode_token(reply);
 	return 0;
 }

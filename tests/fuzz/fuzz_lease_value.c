@@ -69,9 +69,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	}
 	check_objects(l);
-	/* A name without an id is not written. */
-	if (!l->node_id)
+	/* What is said of a node without an id is not written. */
+	if (!l->node_id) {
 		free(STEAL(l->node_name));
+		l->reserved = false;
+	}
 	text = lease_value_format(l);
 	FUZZ_CHECK(lease_value_parse(text, strlen(text), again, NULL) == 0);
 	FUZZ_CHECK(lease_equal(l, again));

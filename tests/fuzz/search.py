@@ -4,16 +4,35 @@
 
     search.py DIRECTORY [NAME...]    DIRECTORY holds the programs fuzz_*; NAME: only these, without "fuzz_"
 
-New inputs go to DIRECTORY/found/NAME, crashing ones to DIRECTORY/crash/NAME-*. Fails if one crashed.
+New inputs go to DIRECTORY/found/NAME, crashing ones to DIRECTORY/crash/NAME-*. Fails if one crashed. FUZZ_GROW=1: small
+ones that reach what no input of tests/fuzz/corpus/NAME does are copied there.
 """
 
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+
+
+GROW_MAX_SIZE = 4096
+
+
+def grow(program, found, corpus):
+    """libFuzzer takes from `found` what adds to `corpus`, smallest first. Returns how many."""
+    small = found.parent.parent / "small" / corpus.name
+    shutil.rmtree(small, ignore_errors=True)
+    small.mkdir(parents=True)
+    for path in found.iterdir():
+        if path.stat().st_size <= GROW_MAX_SIZE:
+            shutil.copy(path, small)
+    before = len(list(corpus.iterdir()))
+    subprocess.run([str(program), "-merge=1", "-timeout=10", "-close_fd_mask=3", str(corpus), str(small)], check=True,
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+    return len(list(corpus.iterdir())) - before
 
 
 def main():
@@ -43,6 +62,8 @@ def main():
             f"{'ok' if result.returncode == 0 else 'FAILED'}",
             flush=True,
         )
+        if os.environ.get("FUZZ_GROW") and corpus.is_dir():
+            print(f"  {name:<20} {grow(program, found, corpus)} inputs more in the corpus", flush=True)
         if result.returncode:
             failed += 1
             print("\n".join(f"    {line}" for line in result.stdout.splitlines()[-60:]))
