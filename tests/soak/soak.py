@@ -35,7 +35,7 @@ from etcd import PREFIX, Etcd  # noqa: E402
 from fabric import BUILD, DUAL, FABRICCTL, Lab  # noqa: E402
 from ping import Pinger  # noqa: E402
 from pods import Pods  # noqa: E402
-from promises import Promises  # noqa: E402
+from promises import Promises, rss_kb  # noqa: E402
 from test_faults_host import CLOCK  # noqa: E402
 from witness import made_up_lease  # noqa: E402
 
@@ -259,7 +259,8 @@ class Soak:
             if pinger.lost:
                 self.promises.breaks("P2", f"round {number} ({names}): {pinger.report()}")
         healed = "not well" if took is None else f"well after {took:.1f} s"
-        self.say(f"round {number}: {names}; {healed}; {pinger.lost} of {pinger.sent} pings lost")
+        self.say(f"round {number}: {names}; {healed}; {pinger.lost} of {pinger.sent} pings lost; "
+                 f"{rss_kb(self.world.daemons[-1])} kB")
 
     def warm_up(self):
         """What grows once has grown: many peers, many clients."""
