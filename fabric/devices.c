@@ -58,6 +58,35 @@ void fabric_place_rules(struct fabric *f)
 }
 
 /* Each repair makes the next one wait longer, unless all has been calm in between. */
+bool fabric_is_device(const struct fabric *f, uint32_t ifindex)
+{
+	for (size_t i = 0; i < f->devices_len; i++) {
+		if (ifindex && ifindex == f->ifindexes[i])
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Those of `known` that are no more, which are zero then. By looking: the kernel's word of it may come
+ * after our new device.
+ */
+static void tell_gone_devices(struct fabric *f, uint32_t known[static BACKEND_DEVICES_MAX])
+{
+	struct link_info link;
+	struct err e;
+
+	for (size_t i = 0; i < f->devices_len; i++) {
+		if (!known[i] || fight_is_on(&f->device_fights[i]) ||
+		    link_get_by_index(f->nl, known[i], &link, &e) != -ENODEV)
+			continue;
+		known[i] = 0;
+		/* An underlay that was lost takes it along, and is told first. */
+		fabric_underlay_now(f);
+		log_warn("device-gone", "%s was deleted; making it again", f->devices[i].name);
+	}
+}
+
 static void note_repair(struct fabric *f, size_t i, uint32_t ifindex)
 {
 	struct fight *fight = &f->device_fights[i];
@@ -135,10 +164,13 @@ static bool look_after_device(struct fabric *f, size_t i, uint32_t *ret_ifindex)
 
 void fabric_look_after_devices(struct fabric *f)
 {
+	uint32_t known[BACKEND_DEVICES_MAX];
 	bool waiting = false;
 	bool moved = false;
 	bool all = true;
 
+	memcpy(known, f->ifindexes, sizeof(known));
+	tell_gone_devices(f, known);
 	f->devices_dirty = false;
 	f->devices_len = backend_devices(f->backend, &f->devices);
 	f->kernel.marks.ifindexes_len = f->devices_len;
@@ -149,6 +181,8 @@ void fabric_look_after_devices(struct fabric *f)
 			waiting = true;
 		else
 			all &= look_after_device(f, i, &ifindex);
+		if (ifindex)
+			known[i] = 0;
 		moved |= ifindex != f->ifindexes[i];
 		set_device(f, i, ifindex, &f->devices[i].mac);
 	}
@@ -166,6 +200,8 @@ void fabric_look_after_devices(struct fabric *f)
 		f->device_error.text[0] = '\0';
 	f->devices_ok = all && !waiting;
 	f->devices_dirty = waiting;
+	/* They went while we looked. */
+	tell_gone_devices(f, known);
 }
 
 void fabric_find_devices(struct fabric *f)

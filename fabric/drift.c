@@ -10,7 +10,7 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 
-#define NAMED_MAX     3
+#define NAMED_MAX     FABRIC_DRIFTS_MAX
 #define NAMED_MS      10000 /* the while */
 #define HEAL_DELAY_MS 10    /* lets a burst of notifications become one dump */
 #define COST_FACTOR   10
@@ -47,11 +47,30 @@ static void on_drifted(void *arg, const struct kernel_object *o,
 		       const struct reconcile_owner *owner)
 {
 	struct fabric *f = arg;
+	struct fabric_drift *drift;
 	char name[NAME_TEXT];
 
-	if (fabric_may_name(&f->drift_log))
-		log_warn("drift-healed", "%s is missing or altered, put back",
-			 name_object(f, o, owner, name));
+	if (f->drifts_len == NAMED_MAX || !fabric_may_name(&f->drift_log)) {
+		f->drift_log.unnamed += f->drifts_len == NAMED_MAX;
+		return;
+	}
+	drift = &f->drifts[f->drifts_len++];
+	drift->ifindex = o->key.ifindex ? o->key.ifindex : o->value.ifindex;
+	drift->on_device = fabric_is_device(f, drift->ifindex);
+	drift->name = xstrdup(name_object(f, o, owner, name));
+}
+
+void fabric_tell_drift(struct fabric *f, bool forget)
+{
+	for (size_t i = 0; i < f->drifts_len; i++) {
+		const struct fabric_drift *drift = &f->drifts[i];
+
+		/* What went with a device cannot have been put back on it. */
+		if (!forget && (!drift->on_device || fabric_is_device(f, drift->ifindex)))
+			log_warn("drift-healed", "%s is missing or altered, put back", drift->name);
+		free(drift->name);
+	}
+	f->drifts_len = 0;
 }
 
 static void on_fought(void *arg, const struct kernel_object *o, const struct reconcile_owner *owner,

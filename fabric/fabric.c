@@ -124,6 +124,8 @@ static void try_again(struct fabric *f)
 }
 
 static void want_underlay(struct fabric *f);
+static void on_underlay(evutil_socket_t fd, short what, void *arg);
+static bool read_notifications(struct fabric *f);
 
 /*
  * While the store lists the leases there is time to read what an earlier run left in the kernel:
@@ -145,11 +147,30 @@ static void read_ahead(struct fabric *f)
 		f->observations_total++;
 }
 
+void fabric_underlay_now(struct fabric *f)
+{
+	if (!event_pending(f->underlay, EV_TIMEOUT, NULL))
+		return;
+	event_del(f->underlay);
+	on_underlay(-1, 0, f);
+}
+
+/* What the kernel has told meanwhile may be the cause of what was found, and comes first. */
+static void tell(struct fabric *f)
+{
+	bool devices_dirty = f->devices_dirty;
+
+	read_notifications(f);
+	if (devices_dirty || !f->devices_dirty)
+		fabric_tell_drift(f, false);
+}
+
 /* All that was wanted has been written. */
 static void settle(struct fabric *f)
 {
 	bool refused = reconcile_counts(f->reconcile)->failed > 0;
 
+	tell(f);
 	if (refused)
 		fabric_report_refused(f);
 	/* Devices that wait for the end of a fight have a time of their own. */
@@ -294,15 +315,6 @@ static void on_underlay(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 	f->underlay_unsettled = !f->ops->underlay_changed(f->arg);
 }
 
-static bool on_our_device(const struct fabric *f, uint32_t ifindex)
-{
-	for (size_t i = 0; i < f->devices_len; i++) {
-		if (ifindex && ifindex == f->ifindexes[i])
-			return true;
-	}
-	return false;
-}
-
 static void on_link(void *arg, const struct link_info *link, bool gone)
 {
 	struct fabric *f = arg;
@@ -313,8 +325,6 @@ static void on_link(void *arg, const struct link_info *link, bool gone)
 
 		if (!ours && strcmp(link->name, d->name) != 0)
 			continue;
-		if (gone && ours && !fight_is_on(&f->device_fights[i]))
-			log_warn("device-gone", "%s was deleted; making it again", d->name);
 		if (gone || !ours || !device_is_as_wanted(link, d, f->mark)) {
 			f->devices_dirty = true;
 			fabric_want_work(f, 0);
@@ -326,7 +336,7 @@ static void on_link(void *arg, const struct link_info *link, bool gone)
 	fabric_container_link(f, link, gone);
 	if (external_is_interface(&f->external, link->ifindex) ||
 	    external_is_name(&f->external, link->name) ||
-	    (f->underlay_unsettled && !on_our_device(f, link->ifindex)))
+	    (f->underlay_unsettled && !fabric_is_device(f, link->ifindex)))
 		want_underlay(f);
 }
 
@@ -334,10 +344,10 @@ static void on_link(void *arg, const struct link_info *link, bool gone)
 static bool concerns_underlay(const struct fabric *f, const struct kernel_object *o)
 {
 	if (kernel_is_address(o))
-		return !on_our_device(f, o->key.ifindex) &&
+		return !fabric_is_device(f, o->key.ifindex) &&
 		       (external_is_interface(&f->external, o->key.ifindex) ||
 			f->backend->needs_paths || f->underlay_unsettled);
-	if (!kernel_is_route(o) || on_our_device(f, o->value.ifindex) ||
+	if (!kernel_is_route(o) || fabric_is_device(f, o->value.ifindex) ||
 	    fabric_is_our_protocol(o->value.protocol))
 		return false;
 	return o->key.len == 0 || f->backend->needs_paths || f->underlay_unsettled;
@@ -425,6 +435,7 @@ void fabric_free(struct fabric *f)
 	event_free(f->underlay);
 	fabric_free_containers(f);
 	fabric_forget_shadows(f);
+	fabric_tell_drift(f, true);
 	reconcile_free(f->reconcile);
 	fabric_drop_backend(f);
 	if (f->change_event)

@@ -32,6 +32,15 @@ struct fabric_log_budget {
 	int64_t refill_ms;
 };
 
+#define FABRIC_DRIFTS_MAX 3
+
+/* Put back, and not yet told. */
+struct fabric_drift {
+	uint32_t ifindex;
+	bool on_device; /* that was one of ours */
+	char *name;
+};
+
 /* Containers whose interface takes more than the fabric carries: they were attached before it shrank. */
 struct fabric_large_containers {
 	int64_t due_ms; /* when they are to be counted anew; 0: no need */
@@ -90,6 +99,8 @@ struct fabric {
 	struct kernel_key unblamed[16];     /* elements of the transaction that is being told */
 	size_t unblamed_len;
 	struct fabric_log_budget drift_log;
+	struct fabric_drift drifts[FABRIC_DRIFTS_MAX];
+	size_t drifts_len;
 	struct fabric_log_budget fight_log;
 	struct fabric_log_budget shadow_log;
 	uint64_t shadow_writes;    /* of ours when the shadows were last asked for */
@@ -117,6 +128,8 @@ struct fabric {
 /* fabric.c */
 /* The loop's turn within this time at the latest; nothing before the first fabric_set_own. */
 void fabric_want_work(struct fabric *f, int64_t delay_ms);
+/* Looks at once where we stand, if that was to be looked at soon. */
+void fabric_underlay_now(struct fabric *f);
 
 /* live.c */
 int fabric_set_host(struct fabric *f, const struct external *x, struct err *e) MUST_CHECK;
@@ -170,6 +183,8 @@ bool fabric_may_name(struct fabric_log_budget *b);
 void fabric_watch_drift(struct fabric *f);
 /* Before each comparison: the time, and what has waited long enough. */
 void fabric_tick_drift(struct fabric *f);
+/* Says by name what was put back, or forgets it. */
+void fabric_tell_drift(struct fabric *f, bool forget);
 /* After it: a turn of the loop when something else has. */
 void fabric_await_drift(struct fabric *f);
 /* A notification: if it contradicts what is wanted, its kind is compared soon. True if it is about
@@ -187,6 +202,8 @@ void fabric_want_all(struct fabric *f);
 void fabric_report_refused(const struct fabric *f);
 
 /* devices.c */
+/* Whether this is one of those that were made. */
+bool fabric_is_device(const struct fabric *f, uint32_t ifindex);
 /* Tells the rules where we are. */
 void fabric_place_rules(struct fabric *f);
 /*

@@ -159,11 +159,12 @@ static void mention_others(struct problem *p)
 void health_judge(const struct health_inputs *in, struct problem_list *ret)
 {
 	ret->len = 0;
-	judge_lease(in->manager, ret);
-	judge_store(in->manager, ret);
+	/* Causes before their consequences: so they are logged if they begin together. */
 	if (in->underlay[0])
 		problem_add(ret, PROBLEM_ERROR, "underlay-lost", "%s; everything stays as it is",
 			    in->underlay);
+	judge_store(in->manager, ret);
+	judge_lease(in->manager, ret);
 	judge_kernel(in->fabric, ret);
 	judge_fights(in->rules, in->fabric, ret);
 	judge_peers(in, ret);

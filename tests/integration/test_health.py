@@ -108,6 +108,49 @@ def test_every_peer_has_a_line(lab, h1):
     assert [e for e in events if e.startswith("peer-")] == ["peer-left", "peer-changed", "peer-joined"]
 
 
+def begun(daemon, since):
+    """Names of the events after `since` of them, oldest first."""
+    items = daemon.json("/v1/events")["items"]
+    return [e["event"] for e in reversed(items[: len(items) - since])]
+
+
+def test_causes_are_told_before_what_follows(lab, h1):
+    """The underlay's interface is taken away, and the kernel takes the tunnel's device with it."""
+    lab.etcd.put(f"{PREFIX}/subnets/10.5.77.0-24", lease_value("192.0.2.77", "0e:00:00:00:00:77"))
+    h1.daemon.wait_peers(1)
+    since = len(h1.daemon.json("/v1/events")["items"])
+    h1.namespace.ip_batch(["link del eth0"])
+    h1.daemon.wait_status(lambda s: {"underlay-lost", "device-failed"} <= {p["name"] for p in s["problems"]})
+    # Nothing was put back: there is nothing to put it on.
+    assert begun(h1.daemon, since) == ["underlay-lost", "device-gone", "device-failed"]
+
+
+def test_a_deleted_device_is_told_before_its_repair(lab, h1):
+    lab.etcd.put(f"{PREFIX}/subnets/10.5.77.0-24", lease_value("192.0.2.77", "0e:00:00:00:00:77"))
+    h1.daemon.wait_peers(1)
+    since = len(h1.daemon.json("/v1/events")["items"])
+    h1.namespace.ip_batch(["link del flannel.1"])
+    h1.daemon.wait_log("device-repaired")
+    h1.daemon.wait_ok()
+    assert begun(h1.daemon, since)[:2] == ["device-gone", "device-repaired"]
+    assert "drift-healed" not in begun(h1.daemon, since)
+
+
+@pytest.mark.parametrize("what", ["route", "neighbour", "fdb", "element"])
+def test_what_was_put_back_is_named_with_its_peer(lab, h1, what):
+    lab.etcd.put(f"{PREFIX}/subnets/10.5.77.0-24", lease_value("192.0.2.77", "0e:00:00:00:00:77"))
+    h1.daemon.wait_peers(1)
+    if what == "element":
+        h1.namespace.nft("delete element inet flannel.1 fabric-peers { 192.0.2.77 }")
+    elif what == "fdb":
+        h1.namespace.run("bridge", "fdb", "del", "0e:00:00:00:00:77", "dev", "flannel.1")
+    else:
+        kind = {"route": "route del 10.5.77.0/24", "neighbour": "neigh del 10.5.77.0 dev flannel.1"}[what]
+        h1.namespace.ip_batch([kind])
+    h1.daemon.wait_log(rf"drift-healed: {what} .*of peer 10\.5\.77\.0/24 is missing or altered, put back")
+    assert len(re.findall("drift-healed", h1.daemon.log())) == 1
+
+
 def test_debug_says_what_is_sent(lab):
     lab.start_etcd()
     lab.configure(APART)
