@@ -161,6 +161,7 @@ static int find_place(const struct external_facts *f, const struct external_opti
 	ret->mtu_ifindex = out->ifindex;
 	memcpy(ret->name, link->name, sizeof(ret->name));
 	memcpy(ret->asked, m->asked, sizeof(ret->asked));
+	ret->by = m->by;
 	return settle(f, link, family, m, external_is_given(o), public, ret, e);
 }
 

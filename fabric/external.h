@@ -37,6 +37,7 @@ struct external_place {
 	char name[IFNAMSIZ];
 	/* How it was asked for, if by its name: it may have another one by now. "" else. */
 	char asked[IFNAMSIZ];
+	const char *by; /* what it was chosen by: a flag's name, "the default route" ... */
 	/* The interface's; of lo, which may have the address alone, of the one that leads out. */
 	uint32_t mtu_bytes;
 	uint32_t mtu_ifindex;  /* whose MTU that is */

@@ -418,6 +418,15 @@ static int default_interface(const struct external_facts *f, int family, uint32_
 
 /* ---- all of them ---- */
 
+/* What was found since the last time was found by this. */
+static void found_by(struct external_match m[static 2], const char *by)
+{
+	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
+		if (m[i].ifindex && !m[i].by)
+			m[i].by = by;
+	}
+}
+
 static int match_given(const struct external_facts *f, const struct external_options *o,
 		       struct external_match ret[static 2], struct err *e)
 {
@@ -427,11 +436,14 @@ static int match_given(const struct external_facts *f, const struct external_opt
 		if (!ret[i].ifindex)
 			match_iface(f, &o->iface, families[i], &ret[i]);
 	}
+	found_by(ret, "iface");
 	for (size_t i = 0; i < o->iface_regex.len; i++) {
 		if (match_pattern(f, o->iface_regex.items[i], ret, e) < 0)
 			return e->code;
 	}
+	found_by(ret, "iface-regex");
 	match_can_reach(f, o->iface_can_reach, ret);
+	found_by(ret, "iface-can-reach");
 	return 0;
 }
 
@@ -468,13 +480,16 @@ int external_match(const struct external_facts *f, const struct external_options
 			o->iface_regex.len ? o->iface_regex.items[0] : "", o->iface_can_reach);
 	if (!external_is_given(o))
 		match_public(f, o, m);
+	found_by(m, "public-ip");
 	follow_other(f, o->iface.len || o->iface_regex.len, m);
+	found_by(m, "the other family");
 	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
 		if (!external_family(f, families[i])->enabled || m[i].ifindex)
 			continue;
 		if (default_interface(f, families[i], &m[i].ifindex, noted, &errors[i]) < 0)
 			err_wrap(&errors[i], "%s", external_family_name(families[i]));
 	}
+	found_by(m, "the default route");
 	memcpy(ret, m, sizeof(m));
 	return 0;
 }

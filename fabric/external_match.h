@@ -23,6 +23,7 @@ struct external_match {
 	uint32_t ifindex; /* 0: none */
 	struct ip_addr addr;
 	char asked[IFNAMSIZ]; /* as struct external_place has it */
+	const char *by;       /* likewise */
 };
 
 static inline size_t external_index(int family)

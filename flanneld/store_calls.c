@@ -20,13 +20,16 @@ static void on_reply(void *arg, struct store_reply *reply)
 	struct store_call *call = arg;
 	struct store_calls *c = call->calls;
 	struct timespec end;
+	double seconds;
 
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	c->requests[call->op][reply->status]++;
-	c->seconds[call->op] += (double)(end.tv_sec - call->start.tv_sec) +
-				(double)(end.tv_nsec - call->start.tv_nsec) / 1e9;
-	log_debug("store-reply", "%s: %s, revision %llu%s%s", store_op_name(call->op),
-		  store_status_name(reply->status), (unsigned long long)reply->revision,
+	seconds = (double)(end.tv_sec - call->start.tv_sec) +
+		  (double)(end.tv_nsec - call->start.tv_nsec) / 1e9;
+	c->seconds[call->op] += seconds;
+	log_debug("store-reply", "%s: %s in %.1f ms, revision %llu%s%s", store_op_name(call->op),
+		  store_status_name(reply->status), 1000 * seconds,
+		  (unsigned long long)reply->revision,
 		  reply->status == STORE_OK ? "" : ": ",
 		  reply->status == STORE_OK ? "" : reply->err.text);
 	LIST_REMOVE(call, link);

@@ -159,6 +159,24 @@ static void ask_for_ours(struct manager *m, int64_t now_ms, const struct manager
 		create(m, now_ms, &whichever);
 }
 
+/* Which subnet, and why; for --log-level=debug. */
+static void note_choice(struct manager *m, const struct manager_member *ours,
+			const struct subnet *s)
+{
+	const char *why = "a free one, drawn at random";
+	char key[SUBNET_KEY_TEXT];
+
+	if (ours && subnet_equal(&ours->lease->subnet, s))
+		why = manager_same_text(ours->lease->node_id, m->node_id)
+			      ? "the store has it under this host's node id"
+		      : manager_same_public(ours->lease, m->attributes)
+			      ? "the store has it under this host's public address"
+			      : "the store keeps it for a host of this name";
+	else if (subnet_equal(&m->previous, s))
+		why = "free, and that of the last run";
+	manager_note(m, LOG_LEVEL_DEBUG, "subnet-chosen", "%s: %s", subnet_format(s, key), why);
+}
+
 void manager_choose(struct manager *m, int64_t now_ms)
 {
 	struct manager_member *ours = manager_find_ours(m);
@@ -189,6 +207,7 @@ void manager_choose(struct manager *m, int64_t now_ms)
 		schedule_retry(m, now_ms);
 		return;
 	}
+	note_choice(m, ours, &s);
 	/* What went wrong last stays the reason until something goes right. */
 	manager_set_state(m, MANAGER_CLAIMING,
 			  m->complaint[0] ? m->complaint : "asking the store for the subnet");

@@ -2,10 +2,8 @@
 #include "stores/etcd/etcd_client.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <unistd.h>
 
-#include "lib/file.h"
+#include "lib/clock.h"
 #include "lib/secret.h"
 #include "stores/etcd/etcd_internal.h"
 
@@ -64,6 +62,7 @@ struct etcd_call {
 	unsigned attempts; /* endpoints left behind */
 	size_t api_prefix; /* of the last try */
 	unsigned prefixes; /* tried at this endpoint */
+	int64_t asked_ms;
 	struct http_call *http;
 	etcd_call_fn *fn;
 	void *arg;
@@ -133,16 +132,6 @@ static int add_endpoints(struct etcd_client *c, const char *list, struct err *e)
 	return c->endpoints_len ? 0 : err_set(e, -EINVAL, "the list of endpoints is empty");
 }
 
-static int check_file(const char *path, const char *what, struct err *e)
-{
-	auto_close int fd = -1;
-
-	/* libcurl would wait for a FIFO's writer. */
-	if (path && file_open(AT_FDCWD, path, O_RDONLY, &fd, e) < 0)
-		return err_wrap(e, "etcd %s", what);
-	return 0;
-}
-
 int etcd_client_new(struct http_client *http, const struct etcd_options *options,
 		    struct etcd_client **ret, struct err *e)
 {
@@ -158,18 +147,8 @@ int etcd_client_new(struct http_client *http, const struct etcd_options *options
 	c->password = copy_if_set(options->password);
 	c->password_file = copy_if_set(options->password_file);
 	rc = add_endpoints(c, options->endpoints, e);
-	/* A file that was asked for and cannot be read must not end in a connection that checks
-	 * less. */
 	if (rc == 0)
-		rc = check_file(c->ca_file, "CA file", e);
-	if (rc == 0)
-		rc = check_file(c->cert_file, "certificate", e);
-	if (rc == 0)
-		rc = check_file(c->key_file, "key", e);
-	if (rc == 0 && !c->cert_file != !c->key_file)
-		rc = err_set(e, -EINVAL, "etcd certificate and key must be given together");
-	if (rc == 0 && !c->username != !c->password)
-		rc = err_set(e, -EINVAL, "etcd user name and password must be given together");
+		rc = etcd_options_are_usable(options, e);
 	if (rc == 0)
 		rc = http_client_load(http, e);
 	if (rc < 0) {
@@ -481,6 +460,7 @@ static void on_answer(void *arg, const struct http_reply *http)
 	auto_json json_t *reply = NULL;
 
 	call->http = NULL;
+	etcd_trace_call(ep->url, call->path, call->body, http, call->asked_ms);
 	read_answer(call, http, &result, &reply);
 	result.reply = reply;
 	not_found &= result.code == ETCD_NOT_GRPC;
@@ -538,6 +518,7 @@ static void call_send(struct etcd_call *call)
 
 	headers_init(&headers, c);
 	call->endpoint = endpoint;
+	call->asked_ms = clock_boot_ms();
 	call->api_prefix = c->endpoints[endpoint].api_prefix;
 	call->http = http_call_start(c->http, &request);
 	free(headers.token_line);

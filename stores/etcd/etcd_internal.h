@@ -101,6 +101,12 @@ void etcd_time_left_drop(struct etcd_request *r);
 /* What is known of a lease is about to be otherwise. */
 void etcd_time_left_forget(struct etcd_store *s, int64_t id);
 
+/* etcd_trace.c: a line for --log-level=debug */
+void etcd_trace_call(const char *url, const char *path, const char *body,
+		     const struct http_reply *http, int64_t asked_ms);
+/* The key or the lease that a request is about, or "". Caller frees. */
+char *etcd_trace_subject(const char *body);
+
 /* etcd_write.c: UPDATE, BIND, REMOVE, CONFIG_SET, and CREATE of what does not expire. */
 void etcd_send_txn(struct etcd_request *r);
 /* CREATE, BIND: asks for a handle that nobody has, and then writes. */

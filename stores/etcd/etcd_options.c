@@ -2,8 +2,11 @@
 /* What etcd wants to be told: flannel's flags, and a file for the password. */
 #include "stores/etcd/etcd_options.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
 
+#include "lib/file.h"
 #include "lib/options.h"
 #include "lib/secret.h"
 
@@ -45,4 +48,35 @@ int etcd_options_check(void *options, struct err *e)
 	secret_free(o->password);
 	o->password = password;
 	return 0;
+}
+
+static bool is_given(const char *text)
+{
+	return text && *text;
+}
+
+/* One that was asked for and cannot be read must not end in a connection that checks less. */
+static int check_file(const char *path, const char *what, struct err *e)
+{
+	auto_close int fd = -1;
+
+	/* libcurl would wait for a FIFO's writer. */
+	if (is_given(path) && file_open(AT_FDCWD, path, O_RDONLY, &fd, e) < 0)
+		return err_wrap(e, "etcd %s", what);
+	return 0;
+}
+
+int etcd_options_are_usable(const struct etcd_options *o, struct err *e)
+{
+	int rc = check_file(o->ca_file, "CA file", e);
+
+	if (rc == 0)
+		rc = check_file(o->cert_file, "certificate", e);
+	if (rc == 0)
+		rc = check_file(o->key_file, "key", e);
+	if (rc == 0 && is_given(o->cert_file) != is_given(o->key_file))
+		rc = err_set(e, -EINVAL, "etcd certificate and key must be given together");
+	if (rc == 0 && is_given(o->username) != is_given(o->password))
+		rc = err_set(e, -EINVAL, "etcd user name and password must be given together");
+	return rc;
 }

@@ -20,5 +20,7 @@ extern const struct option_spec etcd_option_specs[];
 
 /* Reads the password from its file, if there is one. */
 int etcd_options_check(void *options, struct err *e) MUST_CHECK;
+/* Whether what is needed together is there, and files can be read: -EINVAL, or as file_open. */
+int etcd_options_are_usable(const struct etcd_options *o, struct err *e) MUST_CHECK;
 
 #endif

@@ -158,4 +158,24 @@ def test_debug_says_what_is_sent(lab):
     host.start_daemon(log_level="debug")
     lab.etcd.put(f"{PREFIX}/subnets/10.5.77.0-24", lease_value("192.0.2.77", "0e:00:00:00:00:77"))
     host.daemon.wait_log(r"debug kernel-write: put route 10.5.77.0/24")
-    assert host.daemon.logged(r"debug store-request: create 10\.5\.") and host.daemon.logged("debug store-reply: create: ok")
+    subnet, daemon = host.daemon.subnet(), host.daemon
+    assert daemon.logged(rf"debug store-request: create {subnet}")
+    assert daemon.logged(r"debug store-reply: create: ok in \d+\.\d ms, revision \d+")
+    # To the store: method, key, bytes, status, bytes, time. No value: it may be a secret.
+    call = r"debug etcd-call: POST http://192\.0\.2\.201:2379 {} {}, \d+ bytes: HTTP 200, \d+ bytes, \d+ ms"
+    assert daemon.logged(call.format("kv/txn", daemon.key())) and daemon.logged(call.format("kv/range", f"{PREFIX}/config"))
+    assert daemon.logged(call.format("lease/grant", "lease [0-9a-f]+"))
+    assert daemon.logged(r"debug store-event: put 10\.5\.77\.0/24, revision \d+")
+    # What is decided, and why.
+    assert daemon.logged("debug interface-chosen: IPv4: eth0, by the default route")
+    assert daemon.logged(rf"debug subnet-chosen: {subnet}: a free one, drawn at random")
+    assert daemon.logged("info +rules-mode: nftables: ")
+    daemon.stop()
+    daemon.flags |= {"iface": "eth0"}
+    daemon.start().wait_ready()
+    assert daemon.logged(rf"debug subnet-chosen: {subnet}: the store has it under this host's node id")
+    assert daemon.logged("debug interface-chosen: IPv4: eth0, by iface\n")
+    daemon.stop()
+    lab.etcd.delete(daemon.key())
+    daemon.start().wait_ready()
+    assert daemon.logged(rf"debug subnet-chosen: {subnet}: free, and that of the last run")
