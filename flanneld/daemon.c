@@ -102,9 +102,10 @@ static void trace_event(const struct store_event *event)
 	char key[SUBNET_KEY_TEXT];
 
 	log_debug("store-event", "%s %s, revision %llu", types[event->type],
-		  event->lease ? subnet_format(&event->lease->subnet, key)
-		  : event->key ? event->key
-		  : event->reason ? event->reason : "",
+		  event->lease    ? subnet_format(&event->lease->subnet, key)
+		  : event->key    ? event->key
+		  : event->reason ? event->reason
+				  : "",
 		  (unsigned long long)event->revision);
 }
 

@@ -29,8 +29,7 @@ static void on_reply(void *arg, struct store_reply *reply)
 	c->seconds[call->op] += seconds;
 	log_debug("store-reply", "%s: %s in %.1f ms, revision %llu%s%s", store_op_name(call->op),
 		  store_status_name(reply->status), 1000 * seconds,
-		  (unsigned long long)reply->revision,
-		  reply->status == STORE_OK ? "" : ": ",
+		  (unsigned long long)reply->revision, reply->status == STORE_OK ? "" : ": ",
 		  reply->status == STORE_OK ? "" : reply->err.text);
 	LIST_REMOVE(call, link);
 	call->fn(call->arg, call->id, reply);

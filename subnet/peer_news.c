@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "lib/json.h"
+
 static void append(char *buf, const char *fmt, ...) PRINTF(2, 3);
 
 static void append(char *buf, const char *fmt, ...)
@@ -70,6 +72,49 @@ static void change_number(char *buf, const char *what, unsigned old, unsigned no
 	change(buf, what, a, b);
 }
 
+/* The value of a key as text, a string without its quotes; NULL: there is none. Caller frees. */
+static char *value_of(const json_t *object, const char *key)
+{
+	const json_t *value = json_object_get(object, key);
+
+	if (json_is_string(value))
+		return xstrdup(json_string_value(value));
+	return value ? json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+}
+
+/* Every key of `old` that is another now or gone; if `added`, every one that `now` alone has. */
+static void change_keys(char *buf, const char *family, const json_t *old, const json_t *now,
+			bool added)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach ((json_t *)(added ? now : old), key, value) {
+		auto_free char *what = xasprintf("%s%.40s", family, key);
+		auto_free char *a = value_of(old, key);
+		auto_free char *b = value_of(now, key);
+
+		if (!added || !a)
+			change(buf, what, a, b);
+	}
+}
+
+/* What a backend publishes: key by key if that is what it is. */
+static void change_data(char *buf, const char *family, const char *old, const char *now)
+{
+	auto_free char *what = xasprintf("%sbackend data", family);
+	auto_json json_t *a = NULL;
+	auto_json json_t *b = NULL;
+
+	if (!old || !now || json_parse_object(old, strlen(old), &a, NULL) < 0 ||
+	    json_parse_object(now, strlen(now), &b, NULL) < 0) {
+		change(buf, what, old, now);
+		return;
+	}
+	change_keys(buf, family, a, b, false);
+	change_keys(buf, family, a, b, true);
+}
+
 const char *peer_news_changes(const struct lease *old, const struct lease *now,
 			      char buf[static PEER_NEWS_SIZE])
 {
@@ -87,9 +132,11 @@ const char *peer_news_changes(const struct lease *old, const struct lease *now,
 	change_number(buf, "MTU", old->mtu_v4_bytes, now->mtu_v4_bytes);
 	change_number(buf, "IPv6 MTU", old->mtu_v6_bytes, now->mtu_v6_bytes);
 	change(buf, "backend", old->backend_type, now->backend_type);
-	change(buf, "backend data", old->backend_data, now->backend_data);
-	change(buf, "IPv6 backend data", old->backend_v6_data, now->backend_v6_data);
+	change_data(buf, "", old->backend_data, now->backend_data);
+	change_data(buf, "IPv6 ", old->backend_v6_data, now->backend_v6_data);
 	change(buf, "problem", old->problem, now->problem);
 	change(buf, "kind", kind(old), kind(now));
+	if (old->born != now->born)
+		append(buf, "%s claimed again", strchr(buf, ' ') ? "," : "");
 	return buf[head] ? buf : NULL;
 }

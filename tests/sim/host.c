@@ -397,7 +397,7 @@ static void on_note(void *arg, enum log_level level, const char *event, const ch
 {
 	struct host *h = arg;
 
-	h->notes++;
+	h->notes += level != LOG_LEVEL_DEBUG;
 	world_trace(h->w, h, "%s %s: %s", log_level_name(level), event, text);
 }
 

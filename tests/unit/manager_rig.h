@@ -87,11 +87,12 @@ static UNUSED void on_own(void *arg, const struct lease *own UNUSED)
 	((struct rig *)arg)->owns++;
 }
 
-static UNUSED void on_note(void *arg, enum log_level level UNUSED, const char *event,
-			   const char *text)
+static UNUSED void on_note(void *arg, enum log_level level, const char *event, const char *text)
 {
 	struct rig *r = arg;
 
+	if (level == LOG_LEVEL_DEBUG)
+		return;
 	/* What becomes of peers is told in passing. */
 	if (strncmp(event, "peer", 4) == 0) {
 		snprintf(r->peer_news, sizeof(r->peer_news), "%s: %s", event, text);

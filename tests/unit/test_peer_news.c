@@ -52,6 +52,49 @@ static void test_changes(void **state)
 			    "10.5.3.0/24: MTU 1500 -> 1400, IPv6 MTU none -> 1400");
 }
 
+/* What a backend publishes changes key by key, and what is no object as a whole. */
+static void test_changed_data(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *old, *now, *text;
+	} rows[] = {
+		{ "{\"VNI\":1,\"VtepMAC\":\"02:00:00:00:00:01\"}",
+		  "{\"VNI\":2,\"VtepMAC\":\"02:00:00:00:00:02\"}",
+		  "VNI 1 -> 2, VtepMAC 02:00:00:00:00:01 -> 02:00:00:00:00:02" },
+		{ "{\"VNI\":1,\"Old\":[1]}", "{\"New\":{},\"VNI\":1}",
+		  "Old [1] -> none, New none -> {}" },
+		{ "{\"VNI\":1}", NULL, "backend data {\"VNI\":1} -> none" },
+		{ "[1]", "[2]", "backend data [1] -> [2]" },
+	};
+	char text[PEER_NEWS_SIZE];
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct lease old = peer();
+		struct lease now = peer();
+		auto_free char *want = xasprintf("10.5.3.0/24: %s", rows[i].text);
+
+		old.backend_data = (char *)rows[i].old;
+		now.backend_data = (char *)rows[i].now;
+		assert_string_equal(peer_news_changes(&old, &now, text), want);
+	}
+}
+
+/* Lost, and its host was quick: the same lease, and yet another. */
+static void test_claimed_again(void **state)
+{
+	(void)state;
+	struct lease old = peer();
+	struct lease now = peer();
+	char text[PEER_NEWS_SIZE];
+
+	now.born = 9;
+	assert_string_equal(peer_news_changes(&old, &now, text), "10.5.3.0/24: claimed again");
+	now.public_v4 = test_addr("192.0.2.4");
+	assert_string_equal(peer_news_changes(&old, &now, text),
+			    "10.5.3.0/24: public address 192.0.2.3 -> 192.0.2.4, claimed again");
+}
+
 /* Whatever a host publishes, the text ends in time. */
 static void test_bounded(void **state)
 {
@@ -73,8 +116,8 @@ static void test_bounded(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_who),
-		cmocka_unit_test(test_changes),
+		cmocka_unit_test(test_who),          cmocka_unit_test(test_changes),
+		cmocka_unit_test(test_changed_data), cmocka_unit_test(test_claimed_again),
 		cmocka_unit_test(test_bounded),
 	};
 
