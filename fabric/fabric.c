@@ -219,6 +219,7 @@ static void on_work(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 			return;
 		}
 		f->observations_total++;
+		tell(f);
 	}
 	if (apply_flush(f->reconcile, &f->kernel, WRITES_PER_TURN, &more, &e) < 0) {
 		f->unwritten = e;

@@ -115,6 +115,9 @@ static void judge_peers(const struct health_inputs *in, struct problem_list *ret
 			    m->twins > 1 ? "; and there are more" : "");
 	else if (m->rival_name)
 		problem_add(ret, PROBLEM_ERROR, m->rival_name, "%s", m->rival);
+	if (m->shared)
+		add_several(ret, PROBLEM_WARNING, "public-address-twice", m->shared_text,
+			    m->shared - 1);
 	if (in->unbound)
 		add_several(ret, PROBLEM_INFO, "lease-unbound", in->unbound,
 			    MAX(m->unbound, (size_t)1) - 1);

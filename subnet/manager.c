@@ -74,6 +74,7 @@ struct manager *manager_new(const struct manager_options *options, const struct 
 	m->arg = arg;
 	m->rewrite_at = m->rival_until_ms = INT64_MAX;
 	m->retry_at = m->keepalive_at = m->anti_entropy_at = m->config_at = m->kept_at = INT64_MAX;
+	m->addresses_at = INT64_MAX;
 	manager_set_state(m, MANAGER_WAIT_CONFIG, "no answer from the store yet");
 	return m;
 }
@@ -376,6 +377,7 @@ void manager_event(struct manager *m, int64_t now_ms, struct store_event *event)
 		on_resync(m, now_ms, event->reason);
 		break;
 	}
+	manager_await_addresses(m, now_ms);
 }
 
 void manager_reply(struct manager *m, int64_t now_ms, uint64_t id, struct store_reply *reply)
@@ -407,6 +409,7 @@ void manager_reply(struct manager *m, int64_t now_ms, uint64_t id, struct store_
 	}
 	if (known && (reply->status == STORE_OK || reply->status == STORE_CONFLICT))
 		m->floor = MAX(m->floor, reply->revision);
+	manager_await_addresses(m, now_ms);
 }
 
 /* ---- time ---- */
@@ -430,11 +433,14 @@ void manager_tick(struct manager *m, int64_t now_ms)
 		manager_keep_alive(m, now_ms);
 	if (now_ms >= m->kept_at)
 		manager_forget_departed(m, now_ms);
+	if (now_ms >= m->addresses_at)
+		manager_compare_addresses(m);
 	if (now_ms >= m->anti_entropy_at) {
 		m->anti_entropy_at = INT64_MAX;
 		manager_list(m);
 		manager_read_config(m);
 	}
+	manager_await_addresses(m, now_ms);
 }
 
 bool manager_renew(struct manager *m, int64_t now_ms)
@@ -454,6 +460,7 @@ int64_t manager_deadline(const struct manager *m)
 	step = MIN(step, upkeep);
 	step = MIN(step, m->kept_at);
 	step = MIN(step, m->rewrite_at);
+	step = MIN(step, m->addresses_at);
 	step = MIN(step, m->rival_until_ms);
 	return MIN(step, expiry);
 }
@@ -483,6 +490,8 @@ void manager_view(const struct manager *m, struct manager_view *ret)
 	ret->members_len = m->members.len;
 	ret->unreadable = m->unreadable;
 	ret->unbound = m->unbound;
+	ret->shared = m->shared;
+	ret->shared_text = m->shared_text;
 	ret->kept = m->kept;
 	ret->twins = m->twins;
 	ret->junk = m->junk;

@@ -191,9 +191,12 @@ struct manager_view {
 	const struct hash_table *members; /* manager_next: all leases, our own too */
 	size_t members_len;
 	size_t unreadable; /* members with a problem */
-	size_t unbound;    /* members that are unbound: lease_is_unbound */
-	size_t kept;       /* members that are gone from the store */
-	size_t twins;      /* members marked so */
+	/* Pairs of other hosts' leases with one public address, the first of them in a sentence. */
+	size_t shared;
+	const char *shared_text;
+	size_t unbound; /* members that are unbound: lease_is_unbound */
+	size_t kept;    /* members that are gone from the store */
+	size_t twins;   /* members marked so */
 	const struct manager_junk *junk;
 	size_t junk_len; /* may be more than are remembered */
 	uint64_t renewals_ok;

@@ -9,6 +9,7 @@
  *   manager_own.c      the own key once it is held
  *   manager_members.c  the picture of the store
  *   manager_claim.c    the choice of a subnet
+ *   manager_addresses.c   addresses that two others publish
  */
 #ifndef SUBNET_MANAGER_INTERNAL_H
 #define SUBNET_MANAGER_INTERNAL_H
@@ -68,6 +69,10 @@ struct manager {
 	size_t junk_len;
 	size_t unreadable;
 	size_t unbound;
+	bool addresses_changed; /* since they were compared */
+	int64_t addresses_at;   /* when they are to be; INT64_MAX when not set */
+	size_t shared;          /* pairs of leases with one address, the first in a sentence: */
+	char shared_text[MANAGER_REASON_SIZE];
 	size_t twins;
 	const struct manager_member *twin; /* one of them */
 	uint32_t list_number;
@@ -216,6 +221,11 @@ void manager_tick_own(struct manager *m, int64_t now_ms);
 /* While HELD: deletes what is this host's beside the lease it holds, all or one (NULL: none). */
 void manager_remove_leftovers(struct manager *m);
 void manager_remove_leftover(struct manager *m, const struct manager_member *member);
+
+/* manager_addresses.c */
+void manager_compare_addresses(struct manager *m);
+/* After each input: they are to be compared soon if something has changed. */
+void manager_await_addresses(struct manager *m, int64_t now_ms);
 
 /* manager_members.c */
 /* At the end, telling nobody. */

@@ -60,6 +60,7 @@ void manager_drop_members(struct manager *m)
 
 static void tell_peer(struct manager *m, struct manager_member *member, bool gone)
 {
+	m->addresses_changed = true;
 	m->ops->peer(m->arg, member, gone);
 }
 
@@ -242,6 +243,7 @@ void manager_upsert(struct manager *m, struct lease *lease)
 		member->lease = lease;
 	}
 	member->seen = m->list_number;
+	m->addresses_changed |= member->kept_until_ms != 0;
 	m->kept -= member->kept_until_ms != 0;
 	member->kept_until_ms = 0;
 	m->newest = MAX(m->newest, member->lease->mod_revision);
@@ -338,6 +340,7 @@ void manager_depart(struct manager *m, int64_t now_ms, struct manager_member *me
 		manager_forget(m, member);
 		return;
 	}
+	m->addresses_changed = true;
 	m->kept += member->kept_until_ms == 0;
 	member->kept_until_ms = until;
 	m->kept_at = MIN(m->kept_at, until);

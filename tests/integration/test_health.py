@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is wrong: shown with a severity and a since, logged once when it begins and once when it is over."""
+import json
 import re
 from datetime import datetime, timedelta, timezone
 
@@ -94,6 +95,32 @@ def test_reservations_are_no_live_peers(lab, h1):
     wait_for(lambda: h1.daemon.metric('flannel_peers{state="reserved"}') == 1, 5, "it is one")
     assert h1.daemon.metric('flannel_peers{state="used"}') == 0
     assert h1.daemon.status()["peersReserved"] == 1
+
+
+def test_a_third_host_sees_one_address_twice(lab, h1):
+    """Both are used, as far as that goes; who is neither says that only one of them can be reached."""
+    lease = lab.etcd.grant(60)
+    for n in (77, 78):
+        value = json.loads(lease_value("192.0.2.77", f"0e:00:00:00:00:{n}"))
+        value["Node"] = {"ID": f"id{n}", "Name": f"h{n}"}
+        lab.etcd.put(f"{PREFIX}/subnets/10.5.{n}.0-24", json.dumps(value), lease)
+    status = h1.daemon.wait_status(lambda s: s["problems"])
+    (problem,) = status["problems"]
+    assert problem["name"] == "public-address-twice" and problem["severity"] == "warning"
+    assert "10.5.77.0/24, the lease of h77, and 10.5.78.0/24, the lease of h78" in problem["text"]
+    assert "192.0.2.77" in problem["text"] and status["verdict"] == "degraded"
+    assert h1.daemon.metric('flannel_problem{name="public-address-twice",severity="warning"}') == 1
+    lab.etcd.delete(f"{PREFIX}/subnets/10.5.77.0-24")
+    h1.daemon.wait_ok()
+    assert [level for level, _ in lines(h1.daemon, "public-address-twice")] == ["warn", "info"]
+
+
+def test_the_start_of_the_process_stays(h1):
+    """A step of the clock is no restart, nor is anything else but one."""
+    before = h1.daemon.metric("process_start_time_seconds")
+    stays(lambda: h1.daemon.metric("process_start_time_seconds") == before, 1.2, "the same")
+    h1.daemon.restart()
+    assert h1.daemon.metric("process_start_time_seconds") > before
 
 
 def test_every_peer_has_a_line(lab, h1):

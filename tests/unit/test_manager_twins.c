@@ -53,6 +53,46 @@ static void test_junk(void **unused)
 	assert_int_equal(HASH_COUNT(view(r).junk), 3);
 }
 
+/* Two others with one address: said a moment later, with both subnets, until one of them is gone. */
+static void test_two_others_with_one_address(void **unused)
+{
+	(void)unused;
+	auto_rig r = holding();
+
+	put(r, lease("10.5.7.0-24", "192.0.2.8", OTHER, "other", 110, 110, 8));
+	put(r, lease("10.5.6.0-24", "192.0.2.8", "third", "three", 111, 111, 9));
+	assert_int_equal(view(r).shared, 0);
+	tick(r, 1000);
+	assert_int_equal(view(r).shared, 1);
+	assert_contains(view(r).shared_text, "10.5.6.0/24, the lease of three, and 10.5.7.0/24");
+	assert_contains(view(r).shared_text, "192.0.2.8");
+	assert_true(manager_deadline(r->m) > r->now + 1000);
+	put(r, lease("10.5.6.0-24", "192.0.2.10", "third", "three", 111, 112, 9));
+	tick(r, 1000);
+	assert_int_equal(view(r).shared, 0);
+}
+
+/* Not what one host has left over, nor what is kept for one, nor what two publish none of. */
+static void test_who_has_one_address_rightly(void **unused)
+{
+	(void)unused;
+	auto_rig r = holding();
+
+	put(r, lease("10.5.7.0-24", "192.0.2.8", OTHER, "other", 110, 110, 8));
+	put(r, lease("10.5.6.0-24", "192.0.2.8", OTHER, "other", 111, 111, 9));
+	put(r, lease("10.5.5.0-24", "192.0.2.8", NULL, "other", 112, 112, 0));
+	put(r, lease("10.5.4.0-24", NULL, "a", "a", 113, 113, 10));
+	put(r, lease("10.5.3.0-24", NULL, "b", "b", 114, 114, 11));
+	tick(r, 1000);
+	assert_int_equal(view(r).shared, 0);
+	/* A host that lost its lease a moment ago and has another one now. */
+	put(r, lease("10.5.2.0-24", "192.0.2.7", "c", "c", 115, 115, 12));
+	deleted(r, "10.5.2.0-24", 116);
+	put(r, lease("10.5.9.0-24", "192.0.2.7", "d", "c", 117, 117, 13));
+	tick(r, 1000);
+	assert_int_equal(view(r).shared, 0);
+}
+
 static void test_leftovers_of_own(void **unused)
 {
 	(void)unused;
@@ -422,6 +462,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_junk),
+		cmocka_unit_test(test_two_others_with_one_address),
+		cmocka_unit_test(test_who_has_one_address_rightly),
 		cmocka_unit_test(test_leftovers_of_own),
 		cmocka_unit_test(test_address_twice),
 		cmocka_unit_test(test_copied_disk_image),
