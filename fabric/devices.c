@@ -58,6 +58,11 @@ void fabric_place_rules(struct fabric *f)
 }
 
 /* Each repair makes the next one wait longer, unless all has been calm in between. */
+void fabric_set_mark(struct fabric *f, const char *mark)
+{
+	snprintf(f->mark, sizeof(f->mark), "%s", mark);
+}
+
 bool fabric_is_device(const struct fabric *f, uint32_t ifindex)
 {
 	for (size_t i = 0; i < f->devices_len; i++) {

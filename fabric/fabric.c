@@ -446,11 +446,6 @@ void fabric_free(struct fabric *f)
 	free(f);
 }
 
-void fabric_set_mark(struct fabric *f, const char *mark)
-{
-	snprintf(f->mark, sizeof(f->mark), "%s", mark);
-}
-
 void fabric_identify(struct fabric *f, const char *node_id, const char *state_dir)
 {
 	f->node_id = node_id;

@@ -95,25 +95,11 @@ static void on_submit(void *arg, uint64_t id, const struct store_request *reques
 	store_calls_submit(&d->calls, request, id, on_reply, d);
 }
 
-static void trace_event(const struct store_event *event)
-{
-	static const char *const types[] = { "put",  "delete", "config", "unreadable key",
-					     "live", "lost",   "resync" };
-	char key[SUBNET_KEY_TEXT];
-
-	log_debug("store-event", "%s %s, revision %llu", types[event->type],
-		  event->lease    ? subnet_format(&event->lease->subnet, key)
-		  : event->key    ? event->key
-		  : event->reason ? event->reason
-				  : "",
-		  (unsigned long long)event->revision);
-}
-
 static void on_event(void *arg, struct store_event *event)
 {
 	struct daemon *d = arg;
 
-	trace_event(event);
+	store_calls_trace(event);
 	manager_event(d->manager, clock_boot_ms(), event);
 	after(d);
 }
@@ -244,15 +230,6 @@ static void on_backend_changed(void *arg, bool publish_again)
 	after(d);
 }
 
-static void trace_places(const struct external *x)
-{
-	for (size_t i = 0; i < ARRAY_LEN(x->places); i++) {
-		if (x->places[i].ifindex)
-			log_debug("interface-chosen", "%s: %s, by %s", i ? "IPv6" : "IPv4",
-				  x->places[i].name, x->places[i].by);
-	}
-}
-
 /* We stand elsewhere now: devices and peers follow, the other hosts are told. The subnet stays. */
 static void move(struct daemon *d, const struct external *x)
 {
@@ -272,7 +249,7 @@ static void move(struct daemon *d, const struct external *x)
 			 "; new containers have mtu %u -> %u, those that run keep %u",
 			 pod_mtu_before, pod_mtu, pod_mtu_before);
 	log_warn("underlay-changed", "%s%s", external_format(&d->external, x, text), pods);
-	trace_places(x);
+	show_places(x);
 	d->external = *x;
 	http_client_addresses_changed(d->http);
 	manager_avoid(d->manager, &x->places[0].segment, &x->places[1].segment);
@@ -341,7 +318,7 @@ static void set_up(struct daemon *d)
 		return;
 	}
 	d->external = external;
-	trace_places(&external);
+	show_places(&external);
 	fabric_view(d->fabric, &f);
 	log_info("network", "%s on %s", f.backend, external_format(NULL, &external, text));
 	manager_avoid(d->manager, &external.places[0].segment, &external.places[1].segment);

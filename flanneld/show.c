@@ -177,3 +177,12 @@ void show_systemd(struct daemon *d, const struct daemon_view *v)
 			 (long long)(clock_boot_ms() - d->started_ms));
 	}
 }
+
+void show_places(const struct external *x)
+{
+	for (size_t i = 0; i < ARRAY_LEN(x->places); i++) {
+		if (x->places[i].ifindex)
+			log_debug("interface-chosen", "%s: %s, by %s", i ? "IPv6" : "IPv4",
+				  x->places[i].name, x->places[i].by);
+	}
+}

@@ -15,4 +15,7 @@ void show_systemd(struct daemon *d, const struct daemon_view *v);
 /* `arg` is the daemon. */
 extern const struct status_ops show_status_ops;
 
+/* Lines about where we stand, and what chose that, for --log-level=debug. */
+void show_places(const struct external *x);
+
 #endif

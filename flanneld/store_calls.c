@@ -61,3 +61,17 @@ void store_calls_drop(struct store_calls *c)
 		free(call);
 	}
 }
+
+void store_calls_trace(const struct store_event *event)
+{
+	static const char *const types[] = { "put",  "delete", "config", "unreadable key",
+					     "live", "lost",   "resync" };
+	char key[SUBNET_KEY_TEXT];
+
+	log_debug("store-event", "%s %s, revision %llu", types[event->type],
+		  event->lease    ? subnet_format(&event->lease->subnet, key)
+		  : event->key    ? event->key
+		  : event->reason ? event->reason
+				  : "",
+		  (unsigned long long)event->revision);
+}

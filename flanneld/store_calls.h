@@ -23,4 +23,7 @@ void store_calls_submit(struct store_calls *c, const struct store_request *reque
 /* After the store was freed: nobody will answer what is pending. */
 void store_calls_drop(struct store_calls *c);
 
+/* A line about what the watch tells, for --log-level=debug. */
+void store_calls_trace(const struct store_event *event);
+
 #endif
