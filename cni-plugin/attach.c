@@ -151,7 +151,9 @@ void attach_plan(const struct config *c, const struct result *ipam, struct recor
 }
 
 /*
- * A port of a bridge takes no part in IP, and goes up at once. A routed link must not believe the
+ * A port of a bridge takes no part in IP, and goes up at once; nor does it when the bridge is gone,
+ * and a thousand of them with a link-local address each, in one routing table, cost milliseconds
+ * for every further one. A routed link must not believe the
  * container's router advertisements, and needs its link-local address at once: without it the host
  * does not forward to the container.
  */
@@ -172,10 +174,13 @@ static int create_veth(const struct attach *a, uint32_t master_ifindex, struct e
 		return cni_classify(e, CNI_EXISTS);
 	if (rc < 0)
 		return cni_classify(e, CNI_KERNEL);
-	rc = sysctl_set(0, e, "ipv6/conf/%s/accept_ra", veth.name);
-	if (rc == 0 && !veth.up)
-		rc = sysctl_set(0, e, "ipv6/conf/%s/accept_dad", veth.name);
-	return rc < 0 && rc != -ENOENT ? cni_classify(e, CNI_KERNEL) : 0;
+	if (master_ifindex)
+		rc = host_set_ipv6(a->host, 1, e, "conf/%s/disable_ipv6", veth.name);
+	else
+		rc = host_set_ipv6(a->host, 0, e, "conf/%s/accept_ra", veth.name);
+	if (rc == 0 && !master_ifindex)
+		rc = host_set_ipv6(a->host, 0, e, "conf/%s/accept_dad", veth.name);
+	return rc < 0 ? cni_classify(e, CNI_KERNEL) : 0;
 }
 
 static bool has_family(const struct result *ipam, int family)
@@ -190,32 +195,36 @@ static bool has_family(const struct result *ipam, int family)
 /* Switches of the container's interface. A kernel without one of them works all the same. */
 static int set_container_switches(const struct attach *a, struct err *e)
 {
-	const char *ifname = a->record->ifname;
 	bool detect = a->config->detect_duplicates;
-	int rc;
+	const struct {
+		const char *name;
+		bool wanted;
+		bool on;
+	} switches[] = {
+		{ "accept_dad", true, detect },  { "enhanced_dad", detect, true },
+		{ "disable_ipv6", true, false }, { "keep_addr_on_down", true, true },
+		{ "ndisc_notify", true, true },
+	};
+	auto_close int fd = -1;
+	int rc = sysctl_open("ipv6/conf", &fd, e);
 
-	rc = sysctl_set(1, e, "ipv4/conf/%s/arp_notify", ifname);
-	if (rc == 0 || rc == -ENOENT)
-		rc = sysctl_set(detect, e, "ipv6/conf/%s/accept_dad", ifname);
-	if (detect && (rc == 0 || rc == -ENOENT))
-		rc = sysctl_set(1, e, "ipv6/conf/%s/enhanced_dad", ifname);
-	if (has_family(a->ipam, AF_INET6)) {
-		if (rc == 0 || rc == -ENOENT)
-			rc = sysctl_set(0, e, "ipv6/conf/lo/disable_ipv6");
-		if (rc == 0 || rc == -ENOENT)
-			rc = sysctl_set(0, e, "ipv6/conf/%s/disable_ipv6", ifname);
-		if (rc == 0 || rc == -ENOENT)
-			rc = sysctl_set(1, e, "ipv6/conf/%s/keep_addr_on_down", ifname);
-		if (rc == 0 || rc == -ENOENT)
-			rc = sysctl_set(1, e, "ipv6/conf/%s/ndisc_notify", ifname);
+	if (rc == 0)
+		rc = sysctl_set_at(fd, 0, e, "lo/disable_ipv6");
+	for (size_t i = 0; i < ARRAY_LEN(switches) && (rc == 0 || rc == -ENOENT) && fd >= 0; i++) {
+		if (switches[i].wanted)
+			rc = sysctl_set_at(fd, switches[i].on, e, "%s/%s", a->record->ifname,
+					   switches[i].name);
 	}
 	return rc == -ENOENT ? 0 : rc;
 }
 
+/* IPv4's are set by netlink, with the addresses. */
 static int enter_and_set_switches(const struct attach *a, struct err *e)
 {
 	int rc;
 
+	if (!has_family(a->ipam, AF_INET6))
+		return 0;
 	if (host_enter_container(a->host, e) < 0)
 		return e->code;
 	rc = set_container_switches(a, e);
@@ -304,6 +313,8 @@ static int setup_container(const struct attach *a, const struct result *routes, 
 
 		add_address(s, &address);
 	}
+	device_encode_arp_notify(d.ifindex, sequence_reserve(s));
+	sequence_commit(s, "announce addresses");
 	device_encode_flags(d.ifindex, IFF_UP, IFF_UP, sequence_reserve(s));
 	sequence_commit(s, "set up");
 	if (a->config->ptp)

@@ -19,14 +19,6 @@ static bool filters_vlans(const struct config *c)
 	return c->vlans.access || c->vlans.trunk_len;
 }
 
-/* The kernel may have been built without IPv6; then nobody accepts router advertisements anyway. */
-static int refuse_advertisements(const char *device, struct err *e)
-{
-	int rc = sysctl_set(0, e, "ipv6/conf/%s/accept_ra", device);
-
-	return rc == -ENOENT ? 0 : rc;
-}
-
 /* Somebody else may make or remove the bridge at any moment, so both are tried by turns. */
 static int get_or_create(struct host *h, const struct config *c, struct device *ret, struct err *e)
 {
@@ -45,8 +37,8 @@ static int get_or_create(struct host *h, const struct config *c, struct device *
 		 */
 		h->disturbed = true;
 		if (rc == 0)
-			rc = sysctl_set(0, e, "ipv6/conf/%s/accept_dad", c->bridge);
-		if (rc < 0 && rc != -EEXIST && rc != -ENOENT)
+			rc = host_set_ipv6(h, 0, e, "conf/%s/accept_dad", c->bridge);
+		if (rc < 0 && rc != -EEXIST)
 			return rc;
 	}
 }
@@ -62,7 +54,7 @@ int bridge_ensure(struct host *h, const struct config *c, struct device *ret, st
 		return cni_classify(e, CNI_KERNEL);
 	if (strcmp(d.kind, "bridge") != 0)
 		return cni_error(e, CNI_CONFLICT, "%s exists and is not a bridge", c->bridge);
-	if (refuse_advertisements(c->bridge, e) < 0)
+	if (host_set_ipv6(h, 0, e, "conf/%s/accept_ra", c->bridge) < 0)
 		return cni_classify(e, CNI_KERNEL);
 	if (!d.up || (c->promiscuous && !d.promiscuous)) {
 		h->disturbed = true;
@@ -176,7 +168,7 @@ static int create_vlan_gateway(struct host *h, const struct config *c, const str
 	veth.name = peer;
 	rc = device_create_veth(h->nl, &veth, e);
 	if (rc == 0)
-		rc = refuse_advertisements(name, e);
+		rc = host_set_ipv6(h, 0, e, "conf/%s/accept_ra", name);
 	return rc == 0 ? bridge_setup_port(h, access, bridge, peer, e) : rc;
 }
 

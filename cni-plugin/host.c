@@ -2,11 +2,13 @@
 #include "cni-plugin/host.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <time.h>
 
 #include "cni-plugin/confine.h"
 #include "cni-plugin/error.h"
 #include "kernel/netns.h"
+#include "kernel/sysctl.h"
 
 /* Entering a namespace takes the kernel a little memory. */
 #define BACK_RETRIES  100
@@ -49,8 +51,25 @@ int host_open_nf(struct host *h, struct err *e)
 	return h->nf ? 0 : netlink_open(NETLINK_NETFILTER, &h->nf, e);
 }
 
+int host_set_ipv6(struct host *h, unsigned value, struct err *e, const char *fmt, ...)
+{
+	char name[80];
+	va_list ap;
+	int rc = 0;
+
+	va_start(ap, fmt);
+	vsnprintf(name, sizeof(name), fmt, ap);
+	va_end(ap);
+	if (h->ipv6_fd < 0)
+		rc = sysctl_open("ipv6", &h->ipv6_fd, e);
+	if (rc == 0)
+		rc = sysctl_set_at(h->ipv6_fd, value, e, "%s", name);
+	return rc == -ENOENT ? 0 : rc;
+}
+
 void host_close(struct host *h)
 {
+	util_close(&h->ipv6_fd);
 	netlink_close(h->nf);
 	netlink_close(h->nl);
 	netlink_close(h->container_nl);

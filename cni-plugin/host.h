@@ -17,6 +17,7 @@ struct host {
 	struct netlink *nl;
 	struct netlink *container_nl; /* NULL like container_fd */
 	struct netlink *nf;           /* nftables, of the host; opened by host_open_nf */
+	int ipv6_fd;                  /* /proc/sys/net/ipv6 of the host; -1: not opened yet */
 	bool no_guard;                /* the kernel has no nftables on bridges */
 	bool disturbed; /* what containers share was not as it should be: see keep.h */
 };
@@ -38,6 +39,13 @@ int host_open_container(struct host *h, const struct cni_env *env, struct err *e
  */
 int host_open_nf(struct host *h, struct err *e) MUST_CHECK;
 
+/*
+ * Sets a switch of the host; `fmt` makes the path below /proc/sys/net/ipv6/. Success where the
+ * kernel does not have it: without IPv6 nothing of it matters.
+ */
+int host_set_ipv6(struct host *h, unsigned value, struct err *e, const char *fmt, ...)
+	PRINTF(4, 5) MUST_CHECK;
+
 void host_close(struct host *h);
 
 /*
@@ -55,7 +63,7 @@ static inline void host_close_ref(struct host *h)
 #define auto_host __attribute__((cleanup(host_close_ref)))
 #define HOST_NONE                                                                                  \
 	{                                                                                          \
-		.own_fd = -1, .container_fd = -1                                                   \
+		.own_fd = -1, .container_fd = -1, .ipv6_fd = -1                                    \
 	}
 
 #endif

@@ -11,7 +11,6 @@
 #include "cni-plugin/rules.h"
 #include "cni-plugin/undo.h"
 #include "kernel/sequence.h"
-#include "kernel/sysctl.h"
 
 #define COMMAND_WAIT_S  1 /* an ADD takes milliseconds */
 #define CARRIER_MAX_MS  1000
@@ -200,8 +199,9 @@ static void announce(struct keep *k, const struct record *bridge)
 		if (device_get(k->host->nl, bridge->gateway_device, &d, &ignored) < 0)
 			return;
 	}
-	(void)!sysctl_set(1, &ignored, "ipv4/conf/%s/arp_notify", d.name);
-	(void)!sysctl_set(1, &ignored, "ipv6/conf/%s/ndisc_notify", d.name);
+	(void)!host_set_ipv6(k->host, 1, &ignored, "conf/%s/ndisc_notify", d.name);
+	device_encode_arp_notify(d.ifindex, sequence_reserve(s));
+	sequence_commit(s, "%s: announce addresses", d.name);
 	device_encode_mac(d.ifindex, &d.mac, sequence_reserve(s));
 	sequence_commit(s, "%s: announce", d.name);
 	if (sequence_run(s, k->host->nl, &ignored) < 0)

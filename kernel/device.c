@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/if_bridge.h>
+#include <linux/ip.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
@@ -273,6 +274,22 @@ void device_encode_mac(uint32_t ifindex, const struct mac_addr *mac, struct nlms
 {
 	put_header(hdr, RTM_SETLINK, 0, ifindex);
 	mnl_attr_put(hdr, IFLA_ADDRESS, sizeof(mac->b), mac->b);
+}
+
+void device_encode_arp_notify(uint32_t ifindex, struct nlmsghdr *hdr)
+{
+	struct nlattr *families;
+	struct nlattr *inet;
+	struct nlattr *conf;
+
+	put_header(hdr, RTM_SETLINK, 0, ifindex);
+	families = mnl_attr_nest_start(hdr, IFLA_AF_SPEC);
+	inet = mnl_attr_nest_start(hdr, AF_INET);
+	conf = mnl_attr_nest_start(hdr, IFLA_INET_CONF);
+	mnl_attr_put_u32(hdr, IPV4_DEVCONF_ARP_NOTIFY, 1);
+	mnl_attr_nest_end(hdr, conf);
+	mnl_attr_nest_end(hdr, inet);
+	mnl_attr_nest_end(hdr, families);
 }
 
 void device_encode_port(uint32_t ifindex, bool hairpin, bool isolated, struct nlmsghdr *hdr)

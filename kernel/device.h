@@ -76,6 +76,11 @@ void device_encode_flags(uint32_t ifindex, unsigned flags, unsigned mask, struct
 /* To be a port of this bridge. */
 void device_encode_master(uint32_t ifindex, uint32_t master_ifindex, struct nlmsghdr *hdr);
 void device_encode_mac(uint32_t ifindex, const struct mac_addr *mac, struct nlmsghdr *hdr);
+/*
+ * IPv4 addresses are announced when the device comes up, and when its MAC is said again (arp_notify;
+ * since Linux 2.6.38 by netlink): what /proc/sys would do, without its cost (kernel/sysctl.h).
+ */
+void device_encode_arp_notify(uint32_t ifindex, struct nlmsghdr *hdr);
 /* The next three fail with EOPNOTSUPP on kernels without the feature. */
 void device_encode_port(uint32_t ifindex, bool hairpin, bool isolated, struct nlmsghdr *hdr);
 void device_encode_vlan_filtering(uint32_t bridge_ifindex, struct nlmsghdr *hdr);

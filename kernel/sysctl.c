@@ -6,9 +6,9 @@
 #include <stdarg.h>
 #include <string.h>
 
-static int read_file(const char *path, char *text, size_t size)
+static int read_file(int at, const char *path, char *text, size_t size)
 {
-	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC);
+	auto_close int fd = openat(at, path, O_RDONLY | O_CLOEXEC);
 	ssize_t n;
 
 	if (fd < 0)
@@ -21,17 +21,18 @@ static int read_file(const char *path, char *text, size_t size)
  * Opened once for both, which of a new interface is most of the time. Where writing is not allowed
  * what stands there may be right.
  */
-static int set_file(const char *path, const char *wanted)
+static int set_file(int at, const char *path, unsigned value)
 {
-	auto_close int fd = open(path, O_RDWR | O_CLOEXEC);
-	ssize_t size = (ssize_t)strlen(wanted);
+	auto_close int fd = openat(at, path, O_RDWR | O_CLOEXEC);
+	char wanted[16];
+	ssize_t size = snprintf(wanted, sizeof(wanted), "%u\n", value);
 	int code = fd < 0 ? -errno : 0;
 	char have[16];
 	ssize_t n;
 
 	if (code == -ENOENT)
 		return code;
-	n = code ? read_file(path, have, sizeof(have)) : pread(fd, have, sizeof(have), 0);
+	n = code ? read_file(at, path, have, sizeof(have)) : pread(fd, have, sizeof(have), 0);
 	if (n == size && memcmp(have, wanted, (size_t)n) == 0)
 		return 0;
 	if (code == 0 && pwrite(fd, wanted, (size_t)size, 0) < 0)
@@ -60,7 +61,6 @@ static int format_path(char buf[static PATH_SIZE], struct err *e, const char *fm
 int sysctl_set(unsigned value, struct err *e, const char *fmt, ...)
 {
 	char path[PATH_SIZE];
-	char wanted[16];
 	va_list ap;
 	int n;
 
@@ -69,9 +69,34 @@ int sysctl_set(unsigned value, struct err *e, const char *fmt, ...)
 	va_end(ap);
 	if (n < 0)
 		return n;
-	snprintf(wanted, sizeof(wanted), "%u\n", value);
-	n = set_file(path, wanted);
+	n = set_file(AT_FDCWD, path, value);
 	return n < 0 ? err_sys(e, n, "%s", path) : 0;
+}
+
+int sysctl_open(const char *directory, int *ret_fd, struct err *e)
+{
+	auto_free char *path = xasprintf("/proc/sys/net/%s", directory);
+	int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return err_sys(e, -errno, "%s", path);
+	*ret_fd = fd;
+	return 0;
+}
+
+int sysctl_set_at(int directory_fd, unsigned value, struct err *e, const char *fmt, ...)
+{
+	char path[PATH_SIZE];
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(path, sizeof(path), fmt, ap);
+	va_end(ap);
+	if (n < 0 || (size_t)n >= sizeof(path))
+		return err_set(e, -ENAMETOOLONG, "sysctl: name too long");
+	n = set_file(directory_fd, path, value);
+	return n < 0 ? err_sys(e, n, "sysctl %s", path) : 0;
 }
 
 int sysctl_get(unsigned *ret, struct err *e, const char *fmt, ...)
@@ -87,7 +112,7 @@ int sysctl_get(unsigned *ret, struct err *e, const char *fmt, ...)
 	va_end(ap);
 	if (n < 0)
 		return n;
-	n = read_file(path, text, sizeof(text) - 1);
+	n = read_file(AT_FDCWD, path, text, sizeof(text) - 1);
 	if (n < 0)
 		return err_sys(e, n, "%s", path);
 	text[n] = '\0';

@@ -13,6 +13,16 @@
  */
 int sysctl_set(unsigned value, struct err *e, const char *fmt, ...) PRINTF(3, 4) MUST_CHECK;
 
+/*
+ * A directory of them, "ipv6" for example, looked up once. The kernel finds the names of all
+ * namespaces in one chain: on a host with a thousand containers whose switches were set, a look-up
+ * costs a millisecond, which everything below an opened directory saves. -ENOENT as above.
+ */
+int sysctl_open(const char *directory, int *ret_fd, struct err *e) MUST_CHECK;
+/* As sysctl_set; `fmt` makes the path below the directory. */
+int sysctl_set_at(int directory_fd, unsigned value, struct err *e, const char *fmt, ...)
+	PRINTF(4, 5) MUST_CHECK;
+
 /* Its value. -EINVAL if it is not a number. */
 int sysctl_get(unsigned *ret, struct err *e, const char *fmt, ...) PRINTF(3, 4) MUST_CHECK;
 
