@@ -363,8 +363,11 @@ int attach_put_routed(struct host *h, const struct record *r, const struct attac
 						.net = r->gateways[i],
 						.no_dad = true };
 
-		if (!attach_has_address(have, &r->gateways[i]))
-			add_address(s, &address);
+		if (attach_has_address(have, &r->gateways[i]))
+			continue;
+		if (bridge_allow_family(r->host_ifname, &r->gateways[i], e) < 0)
+			return cni_classify(e, CNI_KERNEL);
+		add_address(s, &address);
 	}
 	for (size_t i = 0; i < r->addresses_len; i++) {
 		struct inet_route route = { .dst = host_net(&r->addresses[i]),

@@ -272,6 +272,13 @@ static int resolve_collision(const struct gateway_plan *p, const struct inet_add
 	return 0;
 }
 
+int bridge_allow_family(const char *device, const struct ip_net *address, struct err *e)
+{
+	return address->addr.family == AF_INET6
+		       ? sysctl_set(0, e, "ipv6/conf/%s/disable_ipv6", device)
+		       : 0;
+}
+
 static int plan_gateway(struct gateway_plan *p, const struct ip_net *gateways, size_t len,
 			const struct ip_net *want, struct err *e)
 {
@@ -286,6 +293,8 @@ static int plan_gateway(struct gateway_plan *p, const struct ip_net *gateways, s
 			return e->code;
 	}
 	p->lacking = true;
+	if (bridge_allow_family(p->device->name, want, e) < 0)
+		return e->code;
 	inet_encode_address_add(&a, sequence_reserve(p->changes));
 	sequence_commit(p->changes, "%s: add address %s", p->device->name,
 			ip_net_format(want, text));

@@ -44,6 +44,10 @@ int bridge_put_port(struct host *h, const struct config *c, const struct device 
 int bridge_setup_port(struct host *h, const struct config *c, const struct device *bridge,
 		      const char *port, struct err *e) MUST_CHECK;
 
+/* Before it gets this address: new devices may have IPv6 switched off
+ * (net.ipv6.conf.default.disable_ipv6). */
+int bridge_allow_family(const char *device, const struct ip_net *address, struct err *e) MUST_CHECK;
+
 /* Routing between interfaces, for the families of the addresses. */
 int bridge_enable_forwarding(const struct ip_net *gateways, size_t len, struct err *e) MUST_CHECK;
 

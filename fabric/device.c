@@ -15,6 +15,14 @@ static void refuse_router_advertisements(const char *name)
 	(void)!sysctl_set(0, NULL, "ipv6/conf/%s/accept_ra", name);
 }
 
+/* Where IPv6 is off for every new device (net.ipv6.conf.default.disable_ipv6), or was switched off for
+ * ours: without it no address and no route of IPv6 can be on it. Best effort likewise. */
+static void allow_ipv6(const struct backend_device *d)
+{
+	if (d->families & 2)
+		(void)!sysctl_set(0, NULL, "ipv6/conf/%s/disable_ipv6", d->name);
+}
+
 static enum device_match match(const struct link_info *link, const struct backend_device *d)
 {
 	return strcmp(link->kind, d->kind->name) == 0 ? d->kind->match(d->spec, link)
@@ -175,6 +183,7 @@ int device_apply(struct netlink *nl, const struct backend_device *d, const char 
 	if (rc < 0)
 		return name_conflict(nl, d, e);
 	refuse_router_advertisements(d->name);
+	allow_ipv6(d);
 	/* First of all, so that whatever happens next it is known as ours. */
 	if (strcmp(link.alias, mark) != 0) {
 		changed = true;

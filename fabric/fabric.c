@@ -112,8 +112,11 @@ static void try_what_failed(struct fabric *f)
 	if (!f->backoff.failures || backoff_left(&f->backoff, clock_boot_ms()))
 		return;
 	f->devices_dirty |= !f->devices_ok;
-	if (reconcile_counts(f->reconcile)->failed > 0)
+	if (reconcile_counts(f->reconcile)->failed > 0) {
 		f->dirty = KERNEL_ALL_KINDS;
+		/* Perhaps it is the device that does not take it. */
+		f->devices_dirty = true;
+	}
 }
 
 /* netlink itself does not work just now: unread or unwritten says why. */

@@ -3,6 +3,7 @@
 
 import pytest
 
+import cni_support
 from fabric import DUAL
 from netns import wait_for
 
@@ -251,6 +252,29 @@ def test_ipv6_that_is_switched_off(lab, switch, flags, backend):
     with lab.pinger(h1.container(), h2.container()) as pinger:
         wait_for(lambda: pinger.sent > 40, 5, "pings")
     assert pinger.lost == 0, pinger.report()
+
+
+@pytest.mark.parametrize("delegate", [{}, {"type": "ptp"}], ids=["bridge", "ptp"])
+def test_ipv6_that_is_off_for_new_devices(lab, delegate):
+    """Not for eth0, which was there before: what is made for the fabric has it on, and has it again."""
+    lab.start_etcd()
+    lab.configure(DUAL)
+    h1, h2 = lab.hosts(2)
+    h1.namespace.sysctl("net.ipv6.conf.default.disable_ipv6", 1)
+    for host in (h1, h2):
+        host.start_daemon()
+    for host in (h1, h2):
+        host.daemon.wait_peers(1)
+    c2 = h2.container()
+    with cni_support.Host(existing=h1.namespace.name, subnet_file=h1.daemon.subnet_file) as runtime:
+        c1 = runtime.namespace()
+        runtime.add(runtime.flannel(delegate={"isDefaultGateway": True} | delegate), c1)
+        c1.ping(c2.address6)
+        h1.namespace.run("sysctl", "-qw", "net/ipv6/conf/flannel-v6.1/disable_ipv6=1")
+        wait_for(lambda: "IPv6 is disabled" in h1.daemon.log(), 5, "the kernel refuses what is put back")
+        lab.wait_equal(10)
+        h1.daemon.wait_ok()
+        c1.ping(c2.address6)
 
 
 def test_ipv6_alone_that_is_switched_off_is_waited_for(lab):

@@ -58,6 +58,24 @@ def test_containers_reach_each_other_in_both_families(lab, gw3):
         assert not [link for link in host.namespace.ip("link", "show") if link["ifname"].startswith("flannel")]
 
 
+def test_a_peer_with_a_smaller_underlay(lab, gw3):
+    """The routes to it say how large packets may be; its own containers keep the MTU that they have."""
+    h1, h2, h3 = gw3
+    c1 = h1.container()
+    h1.namespace.ip_do("link set eth0 mtu 1400")
+    small = {(subnet, gateway, "eth0", "{'mtu': 1400}") for subnet, gateway, _ in wanted(gw3, h2) & wanted(gw3, h3)}
+    assert len(small) == 2
+    wait_for(lambda: small < routes(h2) and small < routes(h3), 5, "the routes to it have its MTU")
+    assert len(routes(h2)) == 4 and not [r for r in routes(h1) if "mtu" in str(r)]
+    wait_for(lambda: "containers-mtu" in h1.daemon.problems(), 5, "it is said")
+    c2 = h2.container()
+    answer = c2.namespace.run("ping", "-c2", "-i0.2", "-W1", "-s1450", "-M", "do", c1.address, check=False)
+    assert "mtu = 1400" in answer.stdout or "mtu=1400" in answer.stdout + answer.stderr, answer.stdout
+    h1.namespace.ip_do("link set eth0 mtu 1500")
+    heals(gw3, h2, 5)
+    wait_for(lambda: "containers-mtu" not in h1.daemon.problems(), 5, "it is over")
+
+
 def test_lease_and_subnet_env_are_flannels(lab, gw3):
     h1 = gw3[0]
     record = lab.etcd.get(h1.daemon.key())
