@@ -43,6 +43,37 @@ bool fabric_may_name(struct fabric_log_budget *b)
 	return true;
 }
 
+static void note_intruder(struct fabric *f, const struct kernel_object *o, uint32_t port_id)
+{
+	f->intruders[f->intruders_next++ % FABRIC_DRIFTS_MAX] =
+		(struct fabric_intruder){ *o, port_id };
+}
+
+/* "; in its place stood ..., by ip (pid 12)", or "" if nobody was seen to put anything there. */
+static char *describe_intruder(struct fabric *f, const struct kernel_object *ours)
+{
+	struct fabric_intruder *last = NULL;
+	char text[KERNEL_OBJECT_TEXT];
+	struct fight culprit = { 0 };
+
+	for (size_t i = 0; i < FABRIC_DRIFTS_MAX; i++) {
+		struct fabric_intruder *x =
+			&f->intruders[(f->intruders_next + i) % FABRIC_DRIFTS_MAX];
+
+		if (memcmp(&x->object.key, &ours->key, sizeof(ours->key)) == 0)
+			last = x;
+	}
+	if (!last)
+		return xstrdup("");
+	fight_blame_port(&culprit, last->port_id);
+	kernel_object_format(&last->object, text);
+	last->object.key = (struct kernel_key){ 0 };
+	if (!culprit.pid)
+		return xasprintf("; in its place stood %s", text);
+	return xasprintf("; in its place stood %s, by %s (port id %u)", text,
+			 culprit.name[0] ? culprit.name : "a process that has ended", culprit.pid);
+}
+
 static void on_drifted(void *arg, const struct kernel_object *o,
 		       const struct reconcile_owner *owner)
 {
@@ -57,6 +88,7 @@ static void on_drifted(void *arg, const struct kernel_object *o,
 	drift = &f->drifts[f->drifts_len++];
 	drift->ifindex = o->key.ifindex ? o->key.ifindex : o->value.ifindex;
 	drift->on_device = fabric_is_device(f, drift->ifindex);
+	drift->intruder = describe_intruder(f, o);
 	drift->name = xstrdup(name_object(f, o, owner, name));
 }
 
@@ -67,8 +99,10 @@ void fabric_tell_drift(struct fabric *f, bool forget)
 
 		/* What went with a device cannot have been put back on it. */
 		if (!forget && (!drift->on_device || fabric_is_device(f, drift->ifindex)))
-			log_warn("drift-healed", "%s is missing or altered, put back", drift->name);
+			log_warn("drift-healed", "%s is missing or altered, put back%s",
+				 drift->name, drift->intruder);
 		free(drift->name);
+		free(drift->intruder);
 	}
 	f->drifts_len = 0;
 }
@@ -166,6 +200,8 @@ bool fabric_notice(struct fabric *f, const struct kernel_object *object, bool go
 		fight_blame_port(fight, port_id);
 	if (!contradicts)
 		return undone;
+	if (!gone)
+		note_intruder(f, object, port_id);
 	f->dirty |= 1u << kind;
 	/* With a device's last address the kernel takes its routes and neighbours, IPv4 routes
 	 * without a word. */

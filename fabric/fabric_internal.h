@@ -34,11 +34,18 @@ struct fabric_log_budget {
 
 #define FABRIC_DRIFTS_MAX 3
 
+/* Put by somebody in the place of one of ours, as the kernel told it. */
+struct fabric_intruder {
+	struct kernel_object object;
+	uint32_t port_id; /* whose netlink socket; 0: nobody's */
+};
+
 /* Put back, and not yet told. */
 struct fabric_drift {
 	uint32_t ifindex;
 	bool on_device; /* that was one of ours */
 	char *name;
+	char *intruder; /* what stood in its place, and by whom, or "" */
 };
 
 /* Containers whose interface takes more than the fabric carries: they were attached before it shrank. */
@@ -101,6 +108,8 @@ struct fabric {
 	struct fabric_log_budget drift_log;
 	struct fabric_drift drifts[FABRIC_DRIFTS_MAX];
 	size_t drifts_len;
+	struct fabric_intruder intruders[FABRIC_DRIFTS_MAX]; /* the last ones, in a ring */
+	size_t intruders_next;
 	struct fabric_log_budget fight_log;
 	struct fabric_log_budget shadow_log;
 	uint64_t shadow_writes;    /* of ours when the shadows were last asked for */

@@ -178,6 +178,19 @@ def test_what_was_put_back_is_named_with_its_peer(lab, h1, what):
     assert len(re.findall("drift-healed", h1.daemon.log())) == 1
 
 
+def test_who_replaced_a_route_is_told(lab, h1):
+    """A route of ours is taken back; the line says what stood there, by its protocol, and whose hand it was."""
+    lab.etcd.put(f"{PREFIX}/subnets/10.5.77.0-24", lease_value("192.0.2.77", "0e:00:00:00:00:77"))
+    h1.daemon.wait_peers(1)
+    eth0 = h1.link("eth0")["ifindex"]
+    h1.namespace.ip_batch(["route replace 10.5.77.0/24 dev eth0 proto static"])
+    h1.daemon.wait_log(
+        rf"drift-healed: route 10\.5\.77\.0/24 via .* of peer 10\.5\.77\.0/24 is missing or altered, put back; "
+        rf"in its place stood route 10\.5\.77\.0/24 dev {eth0} proto 4, by (ip|a process that has ended) \(port id \d+\)"
+    )
+    lab.wait_equal()
+
+
 def test_debug_says_what_is_sent(lab):
     lab.start_etcd()
     lab.configure(APART)
