@@ -228,6 +228,9 @@ static int take_lock(struct file_store *s, struct err *e)
 
 		if (s->lock_fd < 0)
 			s->lock_fd = open(s->lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+		/* What cannot be written can be read, and is locked as well. */
+		if (s->lock_fd < 0 && errno == EROFS)
+			s->lock_fd = open(s->lock, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 		if (s->lock_fd < 0)
 			return err_sys(e, -errno, "%s", s->lock);
 		taken = flock(s->lock_fd, LOCK_EX | LOCK_NB) == 0;
@@ -499,9 +502,8 @@ static int set_up(struct file_store *s, struct event_base *base, struct err *e)
 		return rc;
 	snprintf(s->read.boot_id, sizeof(s->read.boot_id), "%.*s", (int)strcspn(boot_id, "\n"),
 		 boot_id);
+	/* What is in the way of it is said by whoever takes it. */
 	s->lock_fd = open(s->lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (s->lock_fd < 0)
-		return err_sys(e, -errno, "%s", s->lock);
 	s->base = base;
 	s->again = evtimer_new(base, on_again, s);
 	s->tick = event_new(base, -1, EV_PERSIST, on_tick, s);

@@ -15,8 +15,10 @@ NAMED = "FIFO"
 
 def fifo(path):
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    os.mkfifo(path, 0o600)
+    # In one step: what is missing for a moment is written anew.
+    made = path.with_name(f"{path.name}.made")
+    os.mkfifo(made, 0o600)
+    os.replace(made, path)
     return path
 
 
@@ -78,6 +80,27 @@ def test_journal_of_the_file_store(lab):
     assert daemon.host.link()  # of what it remembers
     (store / "journal").unlink()
     (store / "journal").write_bytes(journal)
+    daemon.wait_ok()
+
+
+def test_file_store_that_is_read_only(lab):
+    """What is in it is read, by the daemon that starts and by the tool; what cannot be written is named, until it can."""
+    store = lab.directory / "store"
+    store.mkdir()
+    (store / "config").write_text('{"Network":"10.5.0.0/16"}')
+    host = lab.host()
+    daemon = host.start_daemon(store=f"file:{store}")
+    subnet = daemon.subnet()
+    daemon.stop()
+    frozen = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && shift && exec "$@"'
+    daemon.wrapper = ["sh", "-c", frozen, "sh", str(store)]
+    daemon.start().wait_status(lambda s: any("Read-only" in p["text"] for p in s["problems"]), 10, "it is named")
+    assert host.link() and daemon.subnet() == subnet
+    conf = lab.directory / "conf"
+    conf.write_text(f"store = file:{store}\n")
+    listed = run("unshare", "-m", *daemon.wrapper, FABRICCTL, "subnets", "--store", f"--config-file={conf}")
+    assert subnet in listed
+    run("nsenter", "--mount", "--target", daemon.pid, "mount", "-o", "remount,bind,rw", store)
     daemon.wait_ok()
 
 
