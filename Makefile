@@ -7,6 +7,8 @@
 # make soak       random faults on five hosts, 5 minutes or SOAK=1h (needs root)
 # make bench      measure (needs root); bench-events: a million changes of leases
 # make dist       a tar archive of the present commit, in build/
+# make sbom       the bill of materials of what was built (SPDX), in build/
+# make rpm        packages for rpm, in build/rpm; debian/ has Debian's
 # make install    DESTDIR, prefix, bindir, sbindir, libexecdir, cnidir, sysconfdir, ...
 #
 # Switches: V=1 shows commands, WERROR=1, SANITIZE=address,undefined, CC=clang, BUILD=directory.
@@ -98,7 +100,7 @@ archive = $(foreach d,$(1),$(OBJ)/$(d).a)
 
 PROGRAMS := $(BUILD)/flanneld $(BUILD)/fabricctl $(BUILD)/flannel
 
-.PHONY: all deps demo check lint unit fuzz integration bench bench-events install uninstall dist clean format
+.PHONY: all deps demo check lint unit fuzz integration bench bench-events install uninstall dist sbom rpm clean format
 all: $(PROGRAMS)
 
 $(BUILD)/flanneld: $(call objs,flanneld) $(call archive,$(LIBRARIES))
@@ -182,6 +184,17 @@ uninstall:
 dist:
 	@mkdir -p $(BUILD)
 	git archive --prefix=flannel-$(VERSION)/ HEAD | gzip -9n >$(BUILD)/flannel-$(VERSION).tar.gz
+
+# Says the commit's time, not that of the build.
+sbom: all
+	SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null)} $(PYTHON) packaging/sbom.py \
+		'$(VERSION)' $(PROGRAMS) >$(BUILD)/flannel-$(VERSION).spdx.json
+
+# A version of rpm has no dash. What is needed to build is not asked for by the names of another distribution.
+rpm: dist
+	rpmbuild -bb --nodeps --define '_topdir $(abspath $(BUILD))/rpm' --define '_sourcedir $(abspath $(BUILD))' \
+		--define 'flannel_version $(subst -,.,$(VERSION))' --define 'flannel_archive $(VERSION)' \
+		packaging/flannel.spec
 
 format:
 	clang-format -i $(foreach d,$(LAYERS) $(wildcard tests/*),$(wildcard $(d)/*.c $(d)/*.h))
