@@ -162,8 +162,16 @@ check-guest: all
 	@FLANNEL_BUILD='$(abspath $(BUILD))' $(PYTHON) tests/guest/guest.py $(if $(KERNEL),--kernel '$(KERNEL)') $(GUEST_TESTS)
 
 # README's commands on a minimal Debian of another suite, from a fresh clone of the present commit.
-# COMMANDS="'make unit'" for something else.
+# COMMANDS="'make unit'" for something else, PACKAGES="gcc-15" for what it needs besides.
 SUITE ?= trixie
-.PHONY: check-debian
+.PHONY: check-debian check-packages check-boot
 check-debian:
-	@tests/debian.sh '$(SUITE)' $(COMMANDS)
+	@PACKAGES='$(PACKAGES)' tests/debian/check.sh '$(SUITE)' $(COMMANDS)
+
+# Debian's packages on a minimal Debian: built, judged by lintian, installed, tested, upgraded, purged.
+check-packages:
+	@tests/debian/packages.sh '$(SUITE)'
+
+# A machine that is started with systemd, and these packages in it.
+check-boot:
+	@tests/debian/boot.sh '$(SUITE)'

@@ -1,0 +1,31 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# In the system where packages.sh built Debian's: the same with rpm, and what is in them.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+make -s -j2 rpm >/tmp/rpm.log 2>&1 || { tail -n 20 /tmp/rpm.log; exit 1; }
+for name in flanneld fabricctl flannel-cni; do
+	echo "$name:"
+	rpm -qlp build/rpm/RPMS/*/"$name"-[0-9]*.rpm | grep -v -e '/doc/flannel/' -e '/licenses/' | sed 's/\.gz$//' | sort
+done >/tmp/rpm.files
+diff - /tmp/rpm.files <<'FILES' || { echo "  FAILED: the packages for rpm have other files"; exit 1; }
+flanneld:
+/etc/flannel
+/etc/flannel/flanneld.conf
+/usr/lib/NetworkManager/conf.d/10-flannel.conf
+/usr/lib/systemd/network/10-flannel.network
+/usr/lib/systemd/system/flanneld.service
+/usr/sbin/flanneld
+/usr/share/doc/flannel
+/usr/share/man/man8/flanneld.8
+fabricctl:
+/usr/bin/fabricctl
+/usr/share/bash-completion/completions/fabricctl
+/usr/share/man/man1/fabricctl.1
+flannel-cni:
+/usr/libexec/cni
+/usr/libexec/cni/flannel
+FILES
+[ "$(rpm -qcp build/rpm/RPMS/*/flanneld-[0-9]*.rpm)" = /etc/flannel/flanneld.conf ]
+echo "  rpm: three packages, with the files they are to have"
