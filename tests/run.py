@@ -31,8 +31,8 @@ PARTS = ["lint", "unit", "sim", "fuzz", "integration"]
 PROGRAM_TIMEOUT_S = 300
 SIM_TIMEOUT_S = 15 * 60
 INTEGRATION_TIMEOUT_S = 15 * 60
-# Most tests wait most of the time: with four for each processor two are kept busy, not more.
-INTEGRATION_WORKERS = str(min(16, 4 * (os.cpu_count() or 1)))
+# Most tests wait most of the time: three for each processor keep it busy, and leave room for those that measure.
+INTEGRATION_WORKERS = str(min(16, 3 * (os.cpu_count() or 1)))
 
 
 class Count:
