@@ -95,6 +95,7 @@ class World:
         state = pathlib.Path(daemon.flags["state_dir"])
         state.mkdir()
         netns.run("mount", "-t", "tmpfs", "-o", f"size={STATE_SIZE}", "tmpfs", state)
+        self.lab.closers.callback(netns.run, "umount", "-l", state, check=False)
         daemon.start()
 
     def configure(self):
