@@ -164,7 +164,7 @@ check-guest: all
 # README's commands on a minimal Debian of another suite, from a fresh clone of the present commit.
 # COMMANDS="'make unit'" for something else, PACKAGES="gcc-15" for what it needs besides.
 SUITE ?= trixie
-.PHONY: check-debian check-packages check-boot
+.PHONY: check-debian check-packages check-boot check-reproducible
 check-debian:
 	@PACKAGES='$(PACKAGES)' tests/debian/check.sh '$(SUITE)' $(COMMANDS)
 
@@ -175,3 +175,7 @@ check-packages:
 # A machine that is started with systemd, and these packages in it.
 check-boot:
 	@tests/debian/boot.sh '$(SUITE)'
+
+# Two builds of the present commit in different circumstances give the same bytes.
+check-reproducible:
+	@tests/reproducible.sh
