@@ -164,7 +164,7 @@ check-guest: all
 # README's commands on a minimal Debian of another suite, from a fresh clone of the present commit.
 # COMMANDS="'make unit'" for something else, PACKAGES="gcc-15" for what it needs besides.
 SUITE ?= trixie
-.PHONY: check-debian check-packages check-boot check-reproducible
+.PHONY: check-debian check-packages check-boot check-reproducible check-compilers
 check-debian:
 	@PACKAGES='$(PACKAGES)' tests/debian/check.sh '$(SUITE)' $(COMMANDS)
 
@@ -179,3 +179,7 @@ check-boot:
 # Two builds of the present commit in different circumstances give the same bytes.
 check-reproducible:
 	@tests/reproducible.sh
+
+# All of it by every compiler that a suite has: SUITE=sid for the youngest. COMPILERS="gcc-16 clang-21" for some.
+check-compilers:
+	@tests/debian/compilers.sh '$(SUITE)' $(COMPILERS)
