@@ -45,7 +45,8 @@ def answers(*namespaces):
     """The container reaches its gateways."""
     for ns in namespaces:
         for gateway in ("10.5.17.1", "fd05:0:0:17::1"):
-            ns.ping(gateway)
+            # The kernel says that a link carries a moment after it is up.
+            wait_for(lambda ns=ns, gateway=gateway: ns.ping(gateway, check=False), 5, f"{gateway} answers")
 
 
 UNDONE = {

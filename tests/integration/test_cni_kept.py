@@ -51,7 +51,8 @@ def wait_right(host, *containers):
     for ns in containers:
         wait_for(lambda ns=ns: host.check(ns.conf, ns, ns.prev, id=ns.id).ok, HEAL_S, "CHECK is content")
         for ip in ns.prev["ips"]:
-            ns.ping(ip["gateway"])
+            # The kernel says that a link carries a moment after it is up.
+            wait_for(lambda ns=ns, ip=ip: ns.ping(ip["gateway"], check=False), HEAL_S, f"{ip['gateway']} answers")
 
 
 UNDONE = {
