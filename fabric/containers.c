@@ -331,11 +331,12 @@ void fabric_keep_plugin(struct fabric *f, const struct plugin_options *options)
 void fabric_container_problems(const struct fabric *f, struct problem_list *ret)
 {
 	if (f->old_gateways)
-		problem_add(
-			ret, PROBLEM_WARNING, "old-gateway",
-			"%s%s, in a subnet that is not this host's any more: what is sent there "
-			"stays here; it goes with the last container of that subnet",
-			f->old_gateway, f->old_gateways > 1 ? " and others" : "");
+		problem_add(ret, PROBLEM_WARNING, "old-gateway",
+			    "%s%s, in a subnet that is not this host's: what is sent there stays "
+			    "here; a "
+			    "bridge's goes with the last container of that subnet, others by ip "
+			    "addr del",
+			    f->old_gateway, f->old_gateways > 1 ? " and others" : "");
 	plugin_problems(f->plugin, ret);
 }
 

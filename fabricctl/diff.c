@@ -70,11 +70,36 @@ int diff_run(struct ctl *c)
 	return diff_print(c, document);
 }
 
+/* What others undo again and again waits for its time, also when somebody asks. */
+static size_t count_differences(const char *socket)
+{
+	auto_json json_t *document = NULL;
+	struct err e;
+
+	if (client_get(socket, "/v1/diff", "Diff", ANSWER_TIMEOUT_MS, &document, &e) < 0)
+		return 0;
+	return json_array_size(json_object_get(document, "items"));
+}
+
+static void print_sync(const struct ctl *c, const json_t *document, size_t left)
+{
+	int64_t writes = ctl_int(document, "writes", 0);
+
+	if (writes)
+		fprintf(c->out, "applied %lld change%s in %.1f ms\n", (long long)writes,
+			writes == 1 ? "" : "s",
+			1000 * json_real_value(json_object_get(document, "seconds")));
+	else if (!left)
+		fprintf(c->out, "nothing to do: the kernel is as the leases want it\n");
+	if (left)
+		fprintf(c->out, "%zu still differ%s, see fabricctl diff and status\n", left,
+			left == 1 ? "s" : "");
+}
+
 int sync_run(struct ctl *c)
 {
 	auto_settings struct settings settings = { 0 };
 	auto_json json_t *document = NULL;
-	int64_t writes;
 	struct err e;
 	int status;
 
@@ -89,12 +114,6 @@ int sync_run(struct ctl *c)
 		ctl_print_json(c, json_incref(document));
 		return CTL_OK;
 	}
-	writes = ctl_int(document, "writes", 0);
-	if (writes)
-		fprintf(c->out, "applied %lld change%s in %.1f ms\n", (long long)writes,
-			writes == 1 ? "" : "s",
-			1000 * json_real_value(json_object_get(document, "seconds")));
-	else
-		fprintf(c->out, "nothing to do: the kernel is as the leases want it\n");
+	print_sync(c, document, count_differences(settings.socket));
 	return CTL_OK;
 }
