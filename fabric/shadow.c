@@ -17,7 +17,7 @@
 #include "lib/log.h"
 
 #define WALK_MIN_MS      1000
-#define WALK_COST_FACTOR 200 /* so many times as long as a walk took no other one begins */
+#define WALK_COST_FACTOR 2000 /* so many times as long as a walk took no other one begins */
 
 /* A route of ours that another one may stand before. */
 struct fabric_shadow {
