@@ -330,6 +330,10 @@ def test_idle_daemon_sleeps(lab, fabric3):
         with open(f"/proc/{daemon.pid}/status", encoding="ascii") as file:
             return sum(int(line.split()[1]) for line in file if "ctxt_switches" in line)
 
-    before = switches()
-    stays(lambda: daemon.running, 4, "runs")
-    assert switches() - before <= 12, "more than three wake-ups a second"
+    def slept():
+        before = switches()
+        stays(lambda: daemon.running, 4, "runs")
+        return switches() - before <= 12
+
+    # What follows a start comes to rest.
+    wait_for(slept, 20, "at most three wake-ups a second")
