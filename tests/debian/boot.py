@@ -18,6 +18,14 @@ import subprocess
 import sys
 import time
 
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "integration"))
+
+from netns import stays, wait_for  # noqa: E402
+
+# What ends a step, and no more than that.
+FAILURES = (AssertionError, OSError, LookupError, ValueError, TypeError, subprocess.TimeoutExpired, pytest.fail.Exception)
 BOOT_S = 300
 REBOOTED = 133  # systemd-nspawn's exit status when its machine asks to be started again
 COMMAND_S = 300
@@ -86,19 +94,6 @@ class Guest:
         self.process.kill()
         self.process.wait()
         self.log.close()
-
-
-def wait_for(predicate, deadline_s, what):
-    end, last = time.monotonic() + deadline_s, None
-    while time.monotonic() < end:
-        try:
-            last = predicate()
-            if last:
-                return last
-        except (AssertionError, OSError, LookupError, ValueError, subprocess.TimeoutExpired) as e:
-            last = e
-        time.sleep(0.2)
-    raise AssertionError(f"not within {deadline_s} s: {what}; last seen: {last}")
 
 
 def status(guest):
@@ -205,8 +200,7 @@ def watchdog(guest):
     )
     wait_ok(guest)
     pid = guest.property("flanneld", "MainPID")
-    time.sleep(2 * WATCHDOG_S)
-    assert guest.property("flanneld", "MainPID") == pid, "it feeds the watchdog"
+    stays(lambda: guest.property("flanneld", "MainPID") == pid, 2 * WATCHDOG_S, "it feeds the watchdog")
     with talking(guest):
         guest.run(f"kill -STOP {pid}")
         wait_for(lambda: guest.property("flanneld", "MainPID") not in (pid, "0"), 6 * WATCHDOG_S, "it is started again")
@@ -303,7 +297,7 @@ def main():
             started = time.monotonic()
             try:
                 step(guest)
-            except (AssertionError, OSError, LookupError, ValueError, TypeError, subprocess.TimeoutExpired) as e:
+            except FAILURES as e:
                 failed += 1
                 print(f"  {step.__name__}: FAILED: {type(e).__name__}: {e}")
                 with contextlib.suppress(AssertionError, OSError):

@@ -32,6 +32,16 @@ PR_SET_PDEATHSIG = 1
 DIRECTORY_PATTERN = re.compile(r"^fabric-(\d+)-")
 NAME_PATTERN = re.compile(r"^f(\d+)x[0-9a-f]{6}-")
 
+NOT_YET = (
+    AssertionError,
+    OSError,
+    LookupError,
+    StopIteration,
+    ValueError,
+    http.client.HTTPException,
+    subprocess.TimeoutExpired,
+)
+
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -48,7 +58,7 @@ def wait_for(predicate, deadline_s, what):
             last = predicate()
             if last:
                 return last
-        except (AssertionError, OSError, LookupError, StopIteration, ValueError, http.client.HTTPException) as e:
+        except NOT_YET as e:
             last = e
         if time.monotonic() > end:
             text = f"{type(last).__name__}: {last}" if isinstance(last, Exception) else repr(last)

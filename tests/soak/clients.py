@@ -57,7 +57,7 @@ def main(path, seed):
             if not alive:
                 client.close()
                 clients.remove(client)
-        time.sleep(STEP_S / CLIENTS)
+        time.sleep(STEP_S / CLIENTS)  # how fast they misbehave: nothing is waited for
 
 
 if __name__ == "__main__":
