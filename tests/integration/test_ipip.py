@@ -60,7 +60,7 @@ def device(host):
 
 
 def addresses(host):
-    """None if the device is gone."""
+    """Of the tunnel; none if it is gone."""
     shown = host.namespace.ip("-4", "addr", "show")
     return [(a["local"], a["prefixlen"]) for link in shown if link["ifname"] == DEVICE for a in link["addr_info"]]
 

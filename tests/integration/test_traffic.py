@@ -433,6 +433,16 @@ def advertise(lab, host):
         wait_for(heard, 5, "the host has a route from it")
 
 
+def advertised_host(lab):
+    """One that does not forward and has its default route from an advertisement."""
+    host = lab.host()
+    host.namespace.ip_do("-6 route del default")
+    for key, value in (("all.forwarding", 0), ("eth0.accept_ra", 1)):
+        host.namespace.sysctl(f"net.ipv6.conf.{key}", value)
+    advertise(lab, host)
+    return host
+
+
 def default_routes6(host):
     return [r["dev"] for r in host.namespace.ip("-6", "route", "show", "default")]
 
@@ -442,11 +452,7 @@ def test_a_route_from_an_advertisement_survives_forwarding(lab, config, forwards
     """Linux takes a host that forwards for a router, which needs nobody's advertisements."""
     lab.start_etcd()
     lab.configure(config)
-    host = lab.host()
-    host.namespace.ip_do("-6 route del default")
-    for key, value in (("all.forwarding", 0), ("eth0.accept_ra", 1)):
-        host.namespace.sysctl(f"net.ipv6.conf.{key}", value)
-    advertise(lab, host)
+    host = advertised_host(lab)
     host.start_daemon(set_sysctls=True).wait_ok()
     read = lambda key: host.namespace.run("cat", f"/proc/sys/net/ipv6/conf/{key}").strip()
     assert read("all/forwarding") == forwards
@@ -459,11 +465,7 @@ def test_a_route_from_an_advertisement_survives_an_attachment(lab, delegate):
     """The plugin turns forwarding on as well, for the families of the container."""
     lab.start_etcd()
     lab.configure(BOTH)
-    host = lab.host()
-    host.namespace.ip_do("-6 route del default")
-    for key, value in (("all.forwarding", 0), ("eth0.accept_ra", 1)):
-        host.namespace.sysctl(f"net.ipv6.conf.{key}", value)
-    advertise(lab, host)
+    host = advertised_host(lab)
     host.start_daemon()
     with cni_support.Host(existing=host.namespace.name, subnet_file=host.daemon.subnet_file) as runtime:
         runtime.add(runtime.flannel(delegate={"isDefaultGateway": True} | delegate), runtime.namespace())
