@@ -34,7 +34,8 @@
 #define SHORT_LIVED_MAX 4u
 
 /* Most streams end alone and come back at once; five thousand that end together do not. */
-static const struct backoff_policy retry = { .min_ms = 200, .max_ms = 10000, .at_once = true };
+/* A store that is back is heard of within 4 s, however long it was away. */
+static const struct backoff_policy retry = { .min_ms = 200, .max_ms = 4000, .at_once = true };
 
 struct store_watch {
 	struct store *store; /* first: store_watch_stop finds its store here */

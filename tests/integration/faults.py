@@ -16,8 +16,7 @@ from netns import wait_for
 from ping import Pinger
 from witness import made_up_lease
 
-# Store back -> every kernel equals it. The pause between two attempts to reach it grows to ten seconds.
-CONVERGED_S = 12
+CONVERGED_S = 5  # store back -> every kernel equals it
 SILENCE_S = 30  # a store that says nothing is noticed
 
 
