@@ -258,7 +258,7 @@ static void on_slow(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 	struct fabric *f = arg;
 
 	f->sweep_due = true;
-	fabric_walk_shadows(f, 0);
+	fabric_ask_shadows_again(f);
 	compare_all(f);
 	fabric_want_work(f, 0);
 	want_underlay(f);
@@ -378,6 +378,7 @@ static void on_overrun(void *arg)
 	f->dirty = KERNEL_ALL_KINDS;
 	f->devices_dirty = true;
 	plugin_suspect(f->plugin, 0, "notifications of the kernel were lost");
+	fabric_walk_shadows(f, HEAL_DELAY_MS);
 	fabric_want_work(f, HEAL_DELAY_MS);
 	want_underlay(f);
 }

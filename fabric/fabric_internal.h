@@ -180,6 +180,8 @@ void fabric_suspect(struct fabric *f, const struct kernel_object *o, bool gone);
 void fabric_look_for_shadows(struct fabric *f);
 /* All routes are to be looked at after this time; later if that costs much here. */
 void fabric_walk_shadows(struct fabric *f, int64_t delay_ms);
+/* Those that are known: one may have ended in silence. */
+void fabric_ask_shadows_again(struct fabric *f);
 /* How many there are, without those that are only suspected, and one of them; "" if there is none. */
 size_t fabric_describe_shadows(const struct fabric *f, char *buf, size_t size);
 /* As part of a difference. */

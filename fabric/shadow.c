@@ -8,8 +8,9 @@
  *       -> suspicion, one for each of ours
  *       -> the kernel is asked what it takes, and again when something about either changes
  *
- * The walk is for what no notification told of: after the first settle and on the slow timer. A host
- * may have a hundred thousand routes, so it rests in proportion to what it cost.
+ * The walk is for what no notification told of, or told before the peer came: after the first settle,
+ * soon after anything of ours was written, and when notifications were lost. A host may have a hundred
+ * thousand routes, so it rests in proportion to what it cost.
  */
 #include "fabric/fabric_internal.h"
 #include "kernel/underlay.h"
@@ -223,7 +224,7 @@ static void on_route(void *arg, const struct kernel_object *o)
 		suspect(f, &route, &at);
 }
 
-static void ask_all_again(struct fabric *f)
+void fabric_ask_shadows_again(struct fabric *f)
 {
 	f->shadow_writes = netlink_counts(f->nl)->writes;
 	for (struct fabric_shadow *s = next(f, NULL); s; s = next(f, s))
@@ -234,17 +235,20 @@ static void walk(struct fabric *f)
 {
 	static const int families[] = { AF_INET, AF_INET6 };
 	int64_t begin_ms = clock_boot_ms();
+	bool all = true;
 	int64_t end_ms;
 
-	ask_all_again(f);
+	fabric_ask_shadows_again(f);
 	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
-		/* What the kernel does not show now the next walk finds. */
-		if (ip_net_is_set(&f->kernel.marks.networks[i]))
-			(void)!underlay_routes_visit(f->nl, families[i], 0, on_route, f, NULL);
+		if (ip_net_is_set(&f->kernel.marks.networks[i]) &&
+		    underlay_routes_visit(f->nl, families[i], 0, on_route, f, NULL) < 0)
+			all = false;
 	}
 	end_ms = clock_boot_ms();
 	f->shadow_walk_ms = 0;
 	f->shadow_rest_ms = end_ms + (end_ms - begin_ms) * WALK_COST_FACTOR;
+	if (!all)
+		fabric_walk_shadows(f, WALK_MIN_MS);
 }
 
 void fabric_look_for_shadows(struct fabric *f)
@@ -253,9 +257,13 @@ void fabric_look_for_shadows(struct fabric *f)
 
 	if (f->shadow_walk_ms && now_ms >= f->shadow_walk_ms)
 		walk(f);
-	/* Nothing notifies us of what we write ourselves, and that may have ended one. */
-	if (netlink_counts(f->nl)->writes != f->shadow_writes)
-		ask_all_again(f);
+	/* Nothing notifies us of what we write ourselves. That may have ended one, and new peers may be
+	 * behind a route that was there before them. */
+	if (netlink_counts(f->nl)->writes != f->shadow_writes) {
+		fabric_ask_shadows_again(f);
+		if (!f->shadow_walk_ms)
+			fabric_walk_shadows(f, WALK_MIN_MS);
+	}
 	ask_again(f);
 	if (f->shadow_walk_ms)
 		fabric_want_work(f, f->shadow_walk_ms - now_ms);

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from etcd import PREFIX
-from netns import wait_for
+from netns import stays, wait_for
 from witness import made_up_lease
 
 HEAL_S = 1.0
@@ -301,6 +301,22 @@ def test_a_route_that_stood_before_ours_while_the_daemon_was_down_is_named(lab, 
 def test_a_longer_prefix_within_a_peers_subnet_is_named(victim, when):
     """Wherever in it, and after the end of one the next one."""
     check_longer_prefixes(victim, peer_objects(victim)[0][2], when)
+
+
+def test_a_longer_prefix_that_was_there_before_the_peer_is_named(lab, victim):
+    """Its notification came when nothing of ours stood around it."""
+    key, value = made_up_lease(7)
+    subnet = key.rsplit("/", 1)[1].replace("-24", "/24")
+    longer = list(ipaddress.ip_network(subnet).subnets(2))[2]
+    victim.namespace.ip_do("link add br9 type bridge")
+    victim.namespace.ip_do("link set br9 up")
+    victim.namespace.ip_do(f"route add {longer} dev br9 proto static")
+    # The look at all routes that follows a start is over.
+    stays(lambda: not shadow_problem(victim), 1.5, "it is behind no peer")
+    lab.etcd.put(PREFIX + key, value)
+    wait_for(lambda: str(longer) in shadow_problem(victim), 5, "the route to be named")
+    victim.namespace.ip_do(f"route del {longer} dev br9 proto static")
+    victim.daemon.wait_ok(5)
 
 
 def test_what_is_refused_waits_for_its_time(lab, victim):
