@@ -168,6 +168,7 @@ struct watcher {
 	struct event *show; /* what came together is shown together */
 	json_t *items;      /* by name */
 	json_t *junk;       /* by key */
+	json_t *changes;    /* since what was shown last, as the daemon tells them */
 	bool lost;
 	int status;
 };
@@ -196,6 +197,8 @@ static void on_show(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 	struct watcher *w = arg;
 	auto_json json_t *document = new_document(values(w->items), values(w->junk));
 
+	json_object_set_new(document, "changes", w->changes);
+	w->changes = json_array();
 	lease_view_update(w->view, document);
 	if (ferror(w->c->out))
 		stop(w, CTL_OK);
@@ -217,6 +220,13 @@ static void put(struct watcher *w, const struct lease *lease)
 	json_object_set_new(w->items, name, item);
 }
 
+static void add_change(struct watcher *w, const char *type, const struct lease *lease)
+{
+	json_t *item = lease_source_item(lease, w->session.settings.node_id);
+
+	json_array_append_new(w->changes, json_pack("{s:s,s:o}", "type", type, "object", item));
+}
+
 static void on_event(void *arg, struct store_event *event)
 {
 	struct watcher *w = arg;
@@ -225,9 +235,11 @@ static void on_event(void *arg, struct store_event *event)
 	switch (event->type) {
 	case STORE_EVENT_PUT:
 		put(w, event->lease);
+		add_change(w, "PUT", event->lease);
 		break;
 	case STORE_EVENT_DELETE:
 		json_object_del(w->items, subnet_format(&event->lease->subnet, name));
+		add_change(w, "DELETE", event->lease);
 		break;
 	case STORE_EVENT_JUNK: {
 		auto_free char *key = xstrdup(event->key);
@@ -270,6 +282,7 @@ static void on_list(void *arg, struct store_reply *reply)
 	}
 	json_object_clear(w->items);
 	json_object_clear(w->junk);
+	json_array_clear(w->changes);
 	for (size_t i = 0; i < reply->leases_len; i++)
 		put(w, reply->leases[i]);
 	for (size_t i = 0; i < reply->junk_len; i++) {
@@ -296,6 +309,7 @@ int lease_source_watch(const struct ctl *c, struct lease_view *v)
 	if (w.status == CTL_OK) {
 		w.items = json_object();
 		w.junk = json_object();
+		w.changes = json_array();
 		w.show = evtimer_new(w.session.base, on_show, &w);
 		closed = loop_watch_reader(w.session.base, c->out);
 		start(&w);
@@ -306,6 +320,7 @@ int lease_source_watch(const struct ctl *c, struct lease_view *v)
 			event_free(closed);
 		json_decref(w.items);
 		json_decref(w.junk);
+		json_decref(w.changes);
 	}
 	session_close(&w.session);
 	return w.status;

@@ -74,6 +74,15 @@ bool lease_view_wants_time_left(const struct lease_view *v)
 	return strcmp(v->sort->name, "TIME LEFT") == 0;
 }
 
+static bool matches(const struct lease_view *v, const json_t *item)
+{
+	for (size_t i = 0; i < v->filters_len; i++) {
+		if (!lease_filter_match(&v->filters[i], item))
+			return false;
+	}
+	return true;
+}
+
 static void prepare(const struct lease_view *v, json_t *document)
 {
 	json_t *items = json_object_get(document, "items");
@@ -82,11 +91,7 @@ static void prepare(const struct lease_view *v, json_t *document)
 	size_t i;
 
 	json_array_foreach (items, i, item) {
-		bool match = true;
-
-		for (size_t f = 0; f < v->filters_len && match; f++)
-			match = lease_filter_match(&v->filters[f], item);
-		if (match)
+		if (matches(v, item))
 			json_array_append(kept, item);
 	}
 	lease_sort(kept, v->sort, v->backwards);
@@ -231,6 +236,41 @@ static bool has_changed(const json_t *before, const json_t *after)
 	return !json_equal(a, b);
 }
 
+/*
+ * What happened since the last list, one by one. The last change of each lease is in the list, which
+ * knows what became of it.
+ */
+static void print_history(struct lease_view *v, const json_t *changes)
+{
+	auto_json json_t *last = json_object();
+	json_t *change;
+	size_t i;
+
+	json_array_foreach (changes, i, change) {
+		auto_free char *name = lease_name(json_object_get(change, "object"));
+
+		json_object_set_new(last, name ? name : "", json_integer((json_int_t)i));
+	}
+	json_array_foreach (changes, i, change) {
+		json_t *item = json_object_get(change, "object");
+		const char *type = ctl_text(change, "type");
+		auto_free char *name = lease_name(item);
+		json_t *before = json_object_get(v->known, name ? name : "");
+
+		if (!name || !type ||
+		    json_integer_value(json_object_get(last, name)) == (json_int_t)i)
+			continue;
+		if (strcmp(type, "PUT") == 0 && matches(v, item)) {
+			if (!before || has_changed(before, item))
+				print_change(v, before ? "MODIFIED" : "ADDED", item);
+			json_object_set(v->known, name, item);
+		} else if (before) {
+			print_change(v, "DELETED", before);
+			json_object_del(v->known, name);
+		}
+	}
+}
+
 static void print_changes(struct lease_view *v, const json_t *items)
 {
 	json_t *now = json_object();
@@ -274,11 +314,21 @@ static void redraw(struct lease_view *v, json_t *document)
 void lease_view_update(struct lease_view *v, json_t *document)
 {
 	bool lines = v->c->format == FORMAT_JSON || v->c->format == FORMAT_JSONL;
+	json_int_t lost = json_integer_value(json_object_get(document, "changesLost"));
 
 	prepare(v, document);
-	if (v->c->tty && !lines)
+	if (v->c->tty && !lines) {
 		redraw(v, document);
-	else
+	} else {
+		if (lost > 0)
+			fprintf(v->c->err,
+				"fabricctl: %" JSON_INTEGER_FORMAT
+				" changes came faster than they were read; the leases as they are "
+				"now follow\n",
+				lost);
+		if (v->known)
+			print_history(v, json_object_get(document, "changes"));
 		print_changes(v, json_object_get(document, "items"));
+	}
 	fflush(v->c->out);
 }

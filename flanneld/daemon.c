@@ -145,7 +145,11 @@ static void on_peer(void *arg, struct manager_member *member, bool gone)
 {
 	struct daemon *d = arg;
 
+	if (gone)
+		status_server_lease(d->status, member, true);
 	fabric_peer(d->fabric, member, gone);
+	if (!gone)
+		status_server_lease(d->status, member, false);
 }
 
 static void on_own(void *arg, const struct lease *own)

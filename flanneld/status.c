@@ -287,6 +287,12 @@ void status_server_changed(struct status_server *s)
 	status_subnets_changed(s);
 }
 
+void status_server_lease(struct status_server *s, const struct manager_member *member, bool gone)
+{
+	if (s)
+		status_subnets_lease(s, member, gone);
+}
+
 /* ---- servers ---- */
 
 static struct evhttp *new_server(struct status_server *s)

@@ -11,7 +11,9 @@
  *   POST /v1/sync         compare and write now; root only
  *   /v1/lease             this host's own
  *   POST /v1/lease/renew  prolong it now, answered when the store has; root only
- *   /v1/subnets?watch=1   the list, then again after every change, one JSON object a line
+ *   /v1/subnets?watch=1   the list, then again after every change, one JSON object a line, with
+ *                         "changes":[{"type":"PUT|DELETE","object":{...}}], what happened since the
+ *                         last line one by one, and "changesLost", how many of them are not there
  */
 #ifndef FLANNELD_STATUS_H
 #define FLANNELD_STATUS_H
@@ -49,5 +51,7 @@ void status_server_free(struct status_server *s);
 /* Something that /v1/subnets shows may be different now, or a renewal has ended. Cheap if nobody
  * waits. */
 void status_server_changed(struct status_server *s);
+/* A peer's lease is this now, or is about to be forgotten. As cheap. */
+void status_server_lease(struct status_server *s, const struct manager_member *member, bool gone);
 
 #endif

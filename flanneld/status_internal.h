@@ -21,7 +21,10 @@ struct status_server {
 	struct clients *tcp_clients;
 	char *path;
 	struct event *tell; /* watchers, after the gap */
+	int64_t tell_took_ms;
 	TAILQ_HEAD(, watcher) watchers;
+	json_t *changes;        /* of leases, the oldest first, while anybody watches */
+	uint64_t changes_first; /* number of the oldest */
 	TAILQ_HEAD(, time_left_query) queries;
 	size_t queries_len;
 	TAILQ_HEAD(, time_left_item) items;
@@ -46,6 +49,7 @@ void status_reply_json(struct evhttp_request *request, json_t *document);
 void status_subnets_init(struct status_server *s);
 void status_on_subnets(struct evhttp_request *request, void *arg);
 void status_subnets_changed(struct status_server *s);
+void status_subnets_lease(struct status_server *s, const struct manager_member *member, bool gone);
 /* Before the servers are freed, and after. */
 void status_subnets_stop(struct status_server *s);
 void status_subnets_fini(struct status_server *s);

@@ -12,6 +12,8 @@
 
 #define WATCH_GAP_MS      100   /* changes within this time are told together */
 #define WATCH_STALL_MS    30000 /* who has read nothing for so long is let go */
+#define WATCH_SHARE       20    /* a line is made in a 20th of the time at most */
+#define CHANGES_MAX       1000  /* remembered for those that read slowly */
 #define TIME_LEFT_MAX     256   /* leases whose time left is asked for at once */
 #define TIME_LEFT_WAIT_MS 2000
 #define TIME_LEFT_QUERIES 8 /* at once; others get the list without it */
@@ -23,6 +25,7 @@ struct watcher {
 	uid_t user;
 	int64_t busy_since_ms; /* a line is under way since then; 0: it has read all */
 	bool missed;           /* something has changed since its last line */
+	uint64_t told;         /* number of the first change that it has not been sent */
 	TAILQ_ENTRY(watcher) link;
 };
 
@@ -51,16 +54,6 @@ static bool has_query(struct evhttp_request *request, const char *word)
 	return query && strcmp(query, word) == 0;
 }
 
-static void watcher_gone(struct evhttp_connection *connection UNUSED, void *arg)
-{
-	struct watcher *w = arg;
-
-	if (w->request)
-		status_request_gone(w->server, w->request);
-	TAILQ_REMOVE(&w->server->watchers, w, link);
-	free(w);
-}
-
 static json_t *subnets(struct status_server *s)
 {
 	struct daemon_view v;
@@ -69,21 +62,85 @@ static json_t *subnets(struct status_server *s)
 	return report_subnets(&v);
 }
 
+/* ---- the changes ---- */
+
+static uint64_t changes_end(const struct status_server *s)
+{
+	return s->changes_first + json_array_size(s->changes);
+}
+
+/* Those that everybody has, or that are too many. */
+static void forget_changes(struct status_server *s)
+{
+	uint64_t first = changes_end(s);
+	const struct watcher *w;
+
+	TAILQ_FOREACH (w, &s->watchers, link)
+		first = MIN(first, w->told);
+	while (s->changes_first < first || json_array_size(s->changes) > CHANGES_MAX) {
+		json_array_remove(s->changes, 0);
+		s->changes_first++;
+	}
+}
+
+void status_subnets_lease(struct status_server *s, const struct manager_member *member, bool gone)
+{
+	struct daemon_view v;
+
+	if (TAILQ_EMPTY(&s->watchers))
+		return;
+	s->ops->view(s->arg, false, &v);
+	json_append(s->changes, json_pack("{s:s,s:o}", "type", gone ? "DELETE" : "PUT", "object",
+					  report_subnet(&v, member)));
+	forget_changes(s);
+}
+
+static void add_changes(const struct status_server *s, uint64_t from, json_t *document)
+{
+	json_t *changes = json_array();
+	uint64_t first = MAX(from, s->changes_first);
+
+	for (uint64_t i = first; i < changes_end(s); i++)
+		json_array_append(changes, json_array_get(s->changes, i - s->changes_first));
+	json_object_set_new(document, "changes", changes);
+	json_object_set_new(document, "changesLost", json_integer((json_int_t)(first - from)));
+}
+
+/* ---- watchers ---- */
+
+static void watcher_gone(struct evhttp_connection *connection UNUSED, void *arg)
+{
+	struct watcher *w = arg;
+
+	if (w->request)
+		status_request_gone(w->server, w->request);
+	TAILQ_REMOVE(&w->server->watchers, w, link);
+	forget_changes(w->server);
+	free(w);
+}
+
 /* A line for any number of watchers, in memory once. */
 struct line {
 	unsigned users;
+	uint64_t from; /* the first change in it, and the first that is not */
+	uint64_t end;
 	size_t size;
 	char *text;
 };
 
-static struct line *line_new(struct status_server *s)
+/* For those that have not been told of the changes from `from` on. */
+static struct line *line_new(struct status_server *s, uint64_t from)
 {
 	struct line *line = xcalloc(1, sizeof(*line));
 	json_t *document = subnets(s);
-	auto_free char *text = json_dumps(document, JSON_COMPACT);
+	auto_free char *text = NULL;
 
+	add_changes(s, from, document);
+	text = json_dumps(document, JSON_COMPACT);
 	json_decref(document);
 	line->users = 1;
+	line->from = from;
+	line->end = changes_end(s);
 	line->text = xasprintf("%s\n", text ? text : "{}");
 	line->size = strlen(line->text);
 	return line;
@@ -104,7 +161,8 @@ static void on_line_written(const void *data UNUSED, size_t size UNUSED, void *a
 
 static void tell_soon(struct status_server *s)
 {
-	static const struct timeval gap = { 0, WATCH_GAP_MS * 1000 };
+	int64_t gap_ms = MAX(WATCH_GAP_MS, s->tell_took_ms * WATCH_SHARE);
+	struct timeval gap = { gap_ms / 1000, gap_ms % 1000 * 1000 };
 
 	if (!event_pending(s->tell, EV_TIMEOUT, NULL))
 		event_add(s->tell, &gap);
@@ -127,6 +185,7 @@ static void send_line(struct watcher *w, struct line *line)
 	line->users++;
 	w->busy_since_ms = clock_boot_ms();
 	w->missed = false;
+	w->told = line->end;
 	evbuffer_add_reference(chunk, line->text, line->size, on_line_written, line);
 	evhttp_send_reply_chunk_with_cb(w->request, chunk, on_drained, w);
 	evbuffer_free(chunk);
@@ -146,13 +205,14 @@ static void start_watching(struct status_server *s, struct evhttp_request *reque
 	w->server = s;
 	w->request = request;
 	w->user = clients_user(request);
+	w->told = changes_end(s);
 	TAILQ_INSERT_TAIL(&s->watchers, w, link);
 	evhttp_connection_set_timeout(connection, 0);
 	evhttp_connection_set_closecb(connection, watcher_gone, w);
 	evhttp_add_header(evhttp_request_get_output_headers(request), "Content-Type",
 			  "application/jsonl");
 	evhttp_send_reply_start(request, 200, NULL);
-	line = line_new(s);
+	line = line_new(s, changes_end(s));
 	send_line(w, line);
 	line_release(line);
 }
@@ -164,13 +224,18 @@ static void start_watching(struct status_server *s, struct evhttp_request *reque
 static void on_tell(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 {
 	struct status_server *s = arg;
-	struct line *line = line_new(s);
+	int64_t start_ms = clock_boot_ms();
+	struct line *line = NULL;
 	struct watcher *next;
 
 	for (struct watcher *w = TAILQ_FIRST(&s->watchers); w; w = next) {
 		next = TAILQ_NEXT(w, link);
 		w->missed = true;
 		if (!w->busy_since_ms) {
+			if (line && line->from != w->told)
+				line_release(STEAL(line));
+			if (!line)
+				line = line_new(s, w->told);
 			send_line(w, line);
 		} else if (clock_boot_ms() - w->busy_since_ms > WATCH_STALL_MS) {
 			log_warn("watcher-dropped",
@@ -180,7 +245,10 @@ static void on_tell(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 			evhttp_connection_free(evhttp_request_get_connection(STEAL(w->request)));
 		}
 	}
-	line_release(line);
+	if (line)
+		line_release(line);
+	forget_changes(s);
+	s->tell_took_ms = clock_boot_ms() - start_ms;
 }
 
 void status_subnets_changed(struct status_server *s)
@@ -295,6 +363,7 @@ void status_subnets_init(struct status_server *s)
 	TAILQ_INIT(&s->watchers);
 	TAILQ_INIT(&s->queries);
 	TAILQ_INIT(&s->items);
+	s->changes = json_array();
 	s->tell = evtimer_new(s->base, on_tell, s);
 }
 
@@ -317,5 +386,6 @@ void status_subnets_fini(struct status_server *s)
 {
 	while (!TAILQ_EMPTY(&s->queries))
 		query_free(TAILQ_FIRST(&s->queries));
+	json_decref(s->changes);
 	event_free(s->tell);
 }

@@ -222,6 +222,42 @@ def test_watch_through_the_store(lab, two):
         watch.wait(r"^ADDED +10\.5\.241\.0/24", 20)
 
 
+def change_while_stopped(lab, process):
+    """Many changes of one lease while whoever tells them is stopped: they come together."""
+    process.send_signal(signal.SIGSTOP)
+    try:
+        for n in range(3):
+            put_lease(lab, "10.5.240.0-24", f"192.0.2.{100 + n}", name="late")
+        lab.etcd.delete(f"{PREFIX}/subnets/10.5.240.0-24")
+        put_lease(lab, "10.5.240.0-24", "192.0.2.103", name="late")
+    finally:
+        process.send_signal(signal.SIGCONT)
+
+
+def addresses(watch):
+    """What was told of that lease: the address each time."""
+    return [re.search(r"192\.0\.2\.\d+", line)[0] for line in watch.lines if "10.5.240.0/24" in line]
+
+
+@pytest.mark.parametrize("source", ["daemon", "store"])
+def test_every_change_is_told(lab, two, source):
+    """Also those that come faster than they can be told, one after the other."""
+    h1, h2 = two
+    argv = [FABRICCTL, "subnets", "-w"]
+    where = ["--socket", h1.daemon.socket_path]
+    if source == "store":
+        where = ["--store", "--etcd-endpoints", lab.etcd.endpoints]
+        argv = lab.underlay.argv(*argv)
+    with Watch(*argv, *where) as watch:
+        watch.wait(rf"^ADDED +{re.escape(h2.daemon.subnet())} ")
+        change_while_stopped(lab, h1.daemon.process if source == "daemon" else watch.process)
+        watch.wait(r"^(ADDED|MODIFIED) +10\.5\.240\.0/24 .*192\.0\.2\.103")
+        told = addresses(watch)
+        assert list(dict.fromkeys(told)) == [f"192.0.2.{100 + n}" for n in range(4)], told
+        lab.etcd.delete(f"{PREFIX}/subnets/10.5.240.0-24")
+        watch.wait(r"^DELETED +10\.5\.240\.0/24 ")
+
+
 def test_watch_through_the_store_survives_compaction(lab, two):
     argv = [FABRICCTL, "subnets", "-w", "--store", "--etcd-endpoints", lab.etcd.endpoints]
     with Watch(*lab.underlay.argv(*argv)) as watch:
