@@ -13,13 +13,10 @@
 #include "lib/log.h"
 
 #define WRITES_PER_TURN   4096  /* then the loop gets its turn */
-#define HEAL_DELAY_MS     10    /* lets a burst of notifications become one dump */
 #define READ_AGAIN_MS     500   /* after a kernel that could not be read ahead */
 #define FIRST_WALK_MS     1000  /* a start has more urgent things to do */
 #define SLOW_MIN_MS       30000 /* full comparison although nothing was noticed */
 #define SLOW_COST_FACTOR  2000  /* ... but at most 1/2000 of the time is spent on it */
-#define UNDERLAY_DELAY_MS 100   /* lets an interface come up with all its addresses */
-#define NOTIFICATIONS_MAX 4096  /* read in one turn */
 #define SYNC_TURNS_MAX    64    /* of WRITES_PER_TURN each, while somebody waits */
 #define READ_AHEAD_MAX_MS 2000  /* what was read longer than this before its use is read again */
 
@@ -33,14 +30,11 @@ static void arm(struct event *ev, int64_t delay_ms)
 	event_add(ev, &tv);
 }
 
-/* Does not postpone what is due earlier. */
-void fabric_want_work(struct fabric *f, int64_t delay_ms)
+void fabric_arm_earlier(struct fabric *f, struct event *ev, int64_t delay_ms)
 {
 	struct timeval due;
 
-	if (!f->started)
-		return;
-	if (event_pending(f->work, EV_TIMEOUT, &due)) {
+	if (event_pending(ev, EV_TIMEOUT, &due)) {
 		struct timeval now;
 		int64_t left;
 
@@ -49,7 +43,13 @@ void fabric_want_work(struct fabric *f, int64_t delay_ms)
 		if (left <= delay_ms)
 			return;
 	}
-	arm(f->work, delay_ms);
+	arm(ev, delay_ms);
+}
+
+void fabric_want_work(struct fabric *f, int64_t delay_ms)
+{
+	if (f->started)
+		fabric_arm_earlier(f, f->work, delay_ms);
 }
 
 /* ---- work ---- */
@@ -126,10 +126,6 @@ static void try_again(struct fabric *f)
 	f->ops->failed(f->arg);
 }
 
-static void want_underlay(struct fabric *f);
-static void on_underlay(evutil_socket_t fd, short what, void *arg);
-static bool read_notifications(struct fabric *f);
-
 /*
  * While the store lists the leases there is time to read what an earlier run left in the kernel:
  * one kind in a turn of the loop, so that no answer has to wait for all of them.
@@ -150,20 +146,12 @@ static void read_ahead(struct fabric *f)
 		f->observations_total++;
 }
 
-void fabric_underlay_now(struct fabric *f)
-{
-	if (!event_pending(f->underlay, EV_TIMEOUT, NULL))
-		return;
-	event_del(f->underlay);
-	on_underlay(-1, 0, f);
-}
-
 /* What the kernel has told meanwhile may be the cause of what was found, and comes first. */
 static void tell(struct fabric *f)
 {
 	bool devices_dirty = f->devices_dirty;
 
-	read_notifications(f);
+	fabric_read_notifications(f);
 	if (devices_dirty || !f->devices_dirty)
 		fabric_tell_drift(f, false);
 }
@@ -240,7 +228,7 @@ static void on_work(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 	}
 	more |= reread && reconcile_pending_kinds(f->reconcile);
 	if (more) {
-		fabric_want_work(f, reread ? HEAL_DELAY_MS : 0);
+		fabric_want_work(f, reread ? FABRIC_HEAL_DELAY_MS : 0);
 		return;
 	}
 	settle(f);
@@ -261,7 +249,7 @@ static void on_slow(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 	fabric_ask_shadows_again(f);
 	compare_all(f);
 	fabric_want_work(f, 0);
-	want_underlay(f);
+	fabric_want_underlay(f);
 	arm_slow(f);
 }
 
@@ -298,107 +286,17 @@ uint64_t fabric_sync_now(struct fabric *f)
 	return writes_total(f) - before;
 }
 
-/* ---- notifications ---- */
+/* ---- life ---- */
 
-static void want_underlay(struct fabric *f)
+static void on_monitor(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 {
-	if (!event_pending(f->underlay, EV_TIMEOUT, NULL))
-		arm(f->underlay, UNDERLAY_DELAY_MS);
+	fabric_read_notifications(arg);
 }
 
 static void on_underlay(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 {
-	struct fabric *f = arg;
-
-	/* An interface that goes down takes routes along, IPv4 ones without a word. */
-	if (f->backend->needs_paths) {
-		f->wants_dirty = true;
-		f->dirty |= kernel_kinds_with(KERNEL_KIND_SILENT);
-		fabric_want_work(f, 0);
-	}
-	f->underlay_unsettled = !f->ops->underlay_changed(f->arg);
+	fabric_look_at_underlay(arg);
 }
-
-static void on_link(void *arg, const struct link_info *link, bool gone)
-{
-	struct fabric *f = arg;
-
-	for (size_t i = 0; i < f->devices_len; i++) {
-		const struct backend_device *d = &f->devices[i];
-		bool ours = link->ifindex == f->ifindexes[i];
-
-		if (!ours && strcmp(link->name, d->name) != 0)
-			continue;
-		if (gone || !ours || !device_is_as_wanted(link, d, f->mark)) {
-			f->devices_dirty = true;
-			fabric_want_work(f, 0);
-		}
-		/* It may be up again when we look, but its IPv4 routes went without a word. */
-		if (ours && !link->up)
-			f->dirty = KERNEL_ALL_KINDS;
-	}
-	fabric_container_link(f, link, gone);
-	if (external_is_interface(&f->external, link->ifindex) ||
-	    external_is_name(&f->external, link->name) ||
-	    (f->underlay_unsettled && !fabric_is_device(f, link->ifindex)))
-		want_underlay(f);
-}
-
-/* Whether this object of somebody else may change where we stand, or how peers are reached. */
-static bool concerns_underlay(const struct fabric *f, const struct kernel_object *o)
-{
-	if (kernel_is_address(o))
-		return !fabric_is_device(f, o->key.ifindex) &&
-		       (external_is_interface(&f->external, o->key.ifindex) ||
-			f->backend->needs_paths || f->underlay_unsettled);
-	if (!kernel_is_route(o) || fabric_is_device(f, o->value.ifindex) ||
-	    fabric_is_our_protocol(o->value.protocol))
-		return false;
-	return o->key.len == 0 || f->backend->needs_paths || f->underlay_unsettled;
-}
-
-static void on_object(void *arg, const struct kernel_object *object, bool gone, uint32_t port_id)
-{
-	struct fabric *f = arg;
-
-	fabric_container_object(f, object, gone, port_id);
-	if (concerns_underlay(f, object))
-		want_underlay(f);
-	fabric_suspect(f, object, gone);
-	fabric_notice(f, object, gone, port_id);
-}
-
-static void on_overrun(void *arg)
-{
-	struct fabric *f = arg;
-
-	f->overruns_total++;
-	log_warn("notifications-lost", "the kernel had more to tell than we could read; comparing "
-				       "everything");
-	f->dirty = KERNEL_ALL_KINDS;
-	f->devices_dirty = true;
-	plugin_suspect(f->plugin, 0, "notifications of the kernel were lost");
-	fabric_walk_shadows(f, HEAL_DELAY_MS);
-	fabric_want_work(f, HEAL_DELAY_MS);
-	want_underlay(f);
-}
-
-/* False if there may be more. */
-static bool read_notifications(struct fabric *f)
-{
-	static const struct monitor_ops ops = { .link = on_link,
-						.object = on_object,
-						.overrun = on_overrun };
-
-	return monitor_read(f->monitor, NOTIFICATIONS_MAX, &ops, f) < NOTIFICATIONS_MAX;
-}
-
-static void on_monitor(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
-{
-	read_notifications(arg);
-}
-
-/* ---- life ---- */
 
 int fabric_new(struct event_base *base, const struct fabric_ops *ops, void *arg,
 	       struct fabric **ret, struct err *e)
@@ -520,7 +418,7 @@ static unsigned kinds_to_read_again(struct fabric *f)
 {
 	unsigned kinds;
 
-	while (!read_notifications(f))
+	while (!fabric_read_notifications(f))
 		;
 	kinds = reconcile_pending_kinds(f->reconcile);
 	/* With its last address a device loses its IPv4 routes without a word, as does an interface

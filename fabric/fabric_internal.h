@@ -89,6 +89,7 @@ struct fabric {
 	bool devices_dirty;
 	bool wants_dirty; /* devices, paths or our own subnet changed: all is to be wanted anew */
 	bool underlay_unsettled;
+	struct backoff underlay_backoff;
 	bool devices_ok;
 	bool sweep_due;                                  /* once all is settled */
 	struct fight device_fights[BACKEND_DEVICES_MAX]; /* with whom the kernel does not say */
@@ -134,10 +135,20 @@ struct fabric {
 	uint64_t device_repairs_total;
 };
 
+#define FABRIC_HEAL_DELAY_MS 10 /* lets a burst of notifications become one dump */
+
 /* fabric.c */
+/* Does not postpone what is due earlier. */
+void fabric_arm_earlier(struct fabric *f, struct event *ev, int64_t delay_ms);
 /* The loop's turn within this time at the latest; nothing before the first fabric_set_own. */
 void fabric_want_work(struct fabric *f, int64_t delay_ms);
-/* Looks at once where we stand, if that was to be looked at soon. */
+
+/* notifications.c */
+/* False if there may be more. */
+bool fabric_read_notifications(struct fabric *f);
+/* Looks where we stand: soon; now; now if that was to be looked at soon. What fails is repeated. */
+void fabric_want_underlay(struct fabric *f);
+void fabric_look_at_underlay(struct fabric *f);
 void fabric_underlay_now(struct fabric *f);
 
 /* live.c */

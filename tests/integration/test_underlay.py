@@ -206,6 +206,22 @@ def test_an_interface_that_comes_back_under_another_name(lab):
     h1.daemon.wait_ok()
 
 
+def test_what_the_kernel_does_not_tell_is_looked_for(lab):
+    """A place in the underlay that cannot be found is looked for again by itself: nothing tells of a new rule."""
+    lab.start_etcd()
+    lab.configure()
+    h1 = lab.host()
+    rule = "rule add to 198.51.100.7 lookup 100"
+    h1.namespace.ip_batch(["route add default via 192.0.2.254 table 100", "route del default", rule])
+    h1.start_daemon(iface_can_reach="198.51.100.7")
+    h1.daemon.wait_ok()
+    h1.namespace.ip_do(rule.replace("add", "del"))
+    h1.namespace.ip_do("addr add 192.0.2.78/24 dev eth0")  # something to look at
+    wait_for(lambda: "198.51.100.7" in str(h1.daemon.status()["problems"]), 5, "no place is found")
+    h1.namespace.ip_do(rule)
+    wait_for(lambda: not h1.daemon.problems(), 8, "it is found again, long before the next comparison")
+
+
 def test_a_renamed_interface_is_the_same(lab, pair, unmoved, untouched):
     h1, h2, c1, c2 = pair
     h1.namespace.ip_do("link set eth0 down")
