@@ -79,7 +79,7 @@ void session_close(struct session *s)
 
 struct call {
 	struct event_base *base;
-	json_t *reply;
+	struct etcd_reply *reply;
 	struct err *e;
 	int code;
 };
@@ -89,22 +89,22 @@ static void on_result(void *arg, const struct etcd_result *result)
 	struct call *call = arg;
 
 	call->code = result->code;
-	if (result->code == ETCD_OK)
-		call->reply = json_incref((json_t *)result->reply);
-	else
+	if (result->code == ETCD_OK) {
+		*call->reply = *result->reply;
+		*result->reply = (struct etcd_reply){ 0 };
+	} else {
 		err_set(call->e, -EIO, "%s", result->text);
+	}
 	event_base_loopbreak(call->base);
 }
 
-int session_call(struct session *s, const char *path, char *body, json_t **ret_reply, struct err *e)
+int session_call(struct session *s, const struct etcd_ask *ask, struct etcd_reply *ret_reply,
+		 struct err *e)
 {
-	auto_free char *owned = body;
-	struct call call = { .base = s->base, .e = e };
+	struct call call = { .base = s->base, .reply = ret_reply, .e = e };
 
-	etcd_client_call(s->client, path, owned, false, on_result, &call);
+	etcd_client_call(s->client, ask, on_result, &call);
 	event_base_dispatch(s->base);
-	if (call.code == ETCD_OK)
-		*ret_reply = call.reply;
 	return call.code;
 }
 

@@ -32,10 +32,9 @@ void session_ask(struct session *s, const struct store_request *request, struct 
 int session_fail(const struct ctl *c, const struct session *s, const struct store_reply *reply);
 
 /*
- * Posts `body`, which is released, to an API path of etcd and waits. 0 and *ret_reply, which the
- * caller owns, or a gRPC code and a sentence.
+ * Asks etcd and waits. 0 and *ret_reply, released with etcd_reply_fini, or a gRPC code and a sentence.
  */
-int session_call(struct session *s, const char *path, char *body, json_t **ret_reply,
+int session_call(struct session *s, const struct etcd_ask *ask, struct etcd_reply *ret_reply,
 		 struct err *e) MUST_CHECK;
 
 /* Complains that etcd answered with this gRPC code, and returns the exit status. */

@@ -19,7 +19,7 @@
 
 struct ping {
 	struct session *session;
-	const char *config_key;
+	char *config_key;
 	json_t *items; /* one for each endpoint */
 	size_t outstanding;
 	int code; /* of the last failure */
@@ -31,36 +31,24 @@ struct probe {
 	struct timespec start;
 };
 
-static json_t *id_text(const json_t *id)
+void store_add_status(json_t *item, const struct etcd_reply *reply)
 {
-	return json_sprintf("%llx", (unsigned long long)json_uint64_lenient(id));
-}
-
-void store_add_status(json_t *item, const json_t *reply)
-{
-	const json_t *header = json_object_get(reply, "header");
-	const json_t *snake = json_object_get(header, "member_id");
-	const json_t *id = snake ? snake : json_object_get(header, "memberId");
-	const json_t *version = json_object_get(reply, "version");
-	uint64_t leader = json_uint64_lenient(json_object_get(reply, "leader"));
 	const char *role = "follower";
 
-	if (json_is_true(json_object_get(reply, "isLearner")))
+	if (reply->is_learner)
 		role = "learner";
-	else if (!leader)
+	else if (!reply->leader)
 		role = "no leader";
-	else if (leader == json_uint64_lenient(id))
+	else if (reply->leader == reply->header.member_id)
 		role = "leader";
 	json_object_set_new(item, "role", json_string(role));
 	json_object_set_new(item, "version",
-			    json_is_string(version) ? json_incref((json_t *)version) : json_null());
-	json_object_set_new(
-		item, "revision",
-		json_sprintf("%llu", (unsigned long long)etcd_decode_header(reply).revision));
-	json_object_set_new(
-		item, "dbSizeBytes",
-		json_integer((json_int_t)json_uint64_lenient(json_object_get(reply, "dbSize"))));
-	json_object_set_new(item, "memberID", id_text(id));
+			    reply->version ? json_text(reply->version) : json_null());
+	json_object_set_new(item, "revision",
+			    json_sprintf("%llu", (unsigned long long)reply->header.revision));
+	json_object_set_new(item, "dbSizeBytes", json_integer((json_int_t)reply->db_size));
+	json_object_set_new(item, "memberID",
+			    json_sprintf("%llx", (unsigned long long)reply->header.member_id));
 }
 
 static void probe_done(struct probe *p, const struct etcd_result *result)
@@ -99,16 +87,17 @@ static void on_read(void *arg, const struct etcd_result *result)
 static void on_status(void *arg, const struct etcd_result *result)
 {
 	struct probe *p = arg;
-	auto_free char *body = NULL;
+	const struct etcd_ask ask = { .method = ETCD_RANGE,
+				      .key = p->ping->config_key,
+				      .limit = 1 };
 
 	if (result->code != ETCD_OK) {
 		probe_done(p, result);
 		return;
 	}
 	store_add_status(json_array_get(p->ping->items, p->endpoint), result->reply);
-	body = etcd_encode_range(p->ping->config_key, NULL, 1, 0);
 	clock_gettime(CLOCK_MONOTONIC, &p->start);
-	etcd_client_call_at(p->ping->session->client, p->endpoint, "kv/range", body, on_read, p);
+	etcd_client_call_at(p->ping->session->client, p->endpoint, &ask, on_read, p);
 }
 
 static void ask_all(struct ping *ping)
@@ -132,8 +121,8 @@ static void ask_all(struct ping *ping)
 
 		p->ping = ping;
 		p->endpoint = i;
-		etcd_client_call_at(ping->session->client, i, "maintenance/status", "{}", on_status,
-				    p);
+		etcd_client_call_at(ping->session->client, i,
+				    &(struct etcd_ask){ .method = ETCD_STATUS }, on_status, p);
 	}
 	event_base_dispatch(ping->session->base);
 }
@@ -301,15 +290,16 @@ static void dump_fini(struct dump *d)
 /* One page, printed or added to the items. One of large values is asked for again, shorter. */
 static int dump_page(const struct ctl *c, struct session *s, struct dump *d)
 {
-	auto_json json_t *reply = NULL;
-	struct etcd_header header;
-	struct etcd_kvs kvs = { 0 };
+	__attribute__((cleanup(etcd_reply_fini))) struct etcd_reply reply = { 0 };
+	const struct etcd_ask ask = { .method = ETCD_RANGE,
+				      .key = d->from,
+				      .key_size = d->from_size,
+				      .range_end = d->end,
+				      .limit = d->page_len,
+				      .revision = d->revision };
 	struct ctl line = *c;
 	struct err e;
-	int code = session_call(
-		s, "kv/range",
-		etcd_encode_range_from(d->from, d->from_size, d->end, d->page_len, d->revision),
-		&reply, &e);
+	int code = session_call(s, &ask, &reply, &e);
 
 	if (code == ETCD_TOO_LARGE && d->page_len > 1) {
 		d->page_len = MAX(d->page_len / PAGE_SHRINKS, (size_t)1);
@@ -318,22 +308,18 @@ static int dump_page(const struct ctl *c, struct session *s, struct dump *d)
 	if (code != ETCD_OK)
 		return session_fail_call(c, s, code, e.text);
 	d->page_len = MIN(d->page_len * 2, (size_t)PAGE_LEN);
-	free(STEAL(d->from));
-	if (etcd_decode_range(reply, &header, &kvs, &e) < 0 ||
-	    etcd_decode_next_key(reply, &d->from, &d->from_size, &e) < 0) {
-		etcd_kvs_fini(&kvs);
-		return ctl_fail(c, CTL_FAILED, e.text, NULL, "the store's answer cannot be read");
-	}
+	free(d->from);
+	d->from = STEAL(reply.next_key);
+	d->from_size = reply.next_key_size;
 	if (!d->revision)
-		d->revision = header.revision;
+		d->revision = reply.header.revision;
 	line.format = FORMAT_JSONL;
-	for (size_t i = 0; i < kvs.len; i++) {
+	for (size_t i = 0; i < reply.kvs.len; i++) {
 		if (d->items)
-			json_array_append_new(d->items, store_key(&kvs.items[i]));
+			json_array_append_new(d->items, store_key(&reply.kvs.items[i]));
 		else
-			ctl_print_json(&line, store_key(&kvs.items[i]));
+			ctl_print_json(&line, store_key(&reply.kvs.items[i]));
 	}
-	etcd_kvs_fini(&kvs);
 	return CTL_OK;
 }
 

@@ -4,11 +4,11 @@
 #define FABRICCTL_STORE_H
 
 #include "fabricctl/ctl.h"
-#include "stores/etcd/etcd_codec.h"
+#include "stores/etcd/etcd_message.h"
 
 /* What etcd says of one member: adds "role", "version", "revision", "dbSizeBytes", "memberID" to
  * *item. */
-void store_add_status(json_t *item, const json_t *reply);
+void store_add_status(json_t *item, const struct etcd_reply *reply);
 
 /* One key as the dump shows it: its value as JSON if it is an object, without secrets; else as
  * text; else as base64. */

@@ -7,22 +7,11 @@
 #include "lib/secret.h"
 #include "stores/etcd/etcd_internal.h"
 
-/* Of one message of a stream, or what comes of several at once. */
-#define DELIVERY_MAX_SIZE ((size_t)64 << 20)
-
-#define NO_GATEWAY                                                                                 \
-	"has no JSON gateway; start that etcd with --enable-grpc-gateway=true (if it has a "       \
-	"--config-file: \"enable-grpc-gateway: true\" there), and name members' client ports, "    \
-	"not a "                                                                                   \
-	"grpc-proxy"
-
-/* The gateway's prefix by server version: 3.4 and later, 3.3, 3.2. */
-static const char *const api_prefixes[] = { "/v3", "/v3beta", "/v3alpha" };
-
 struct endpoint {
 	char *url; /* scheme://host:port */
-	size_t api_prefix;
-	bool no_gateway; /* as it answered last */
+	const struct etcd_transport *transport;
+	unsigned dialect;
+	bool not_spoken; /* the transport is not, as it answered last */
 	uint64_t errors;
 	char last_error[300];
 };
@@ -50,8 +39,8 @@ struct etcd_client {
 struct etcd_call {
 	struct etcd_client *client;
 	struct etcd_call *next;
-	char *path;
-	char *body;
+	struct etcd_ask ask;
+	size_t body_size; /* as it was sent last */
 	bool write;
 	bool is_login;
 	bool waits_for_login;
@@ -60,8 +49,8 @@ struct etcd_call {
 	bool pinned; /* to endpoint, see etcd_client_call_at */
 	size_t endpoint;
 	unsigned attempts; /* endpoints left behind */
-	size_t api_prefix; /* of the last try */
-	unsigned prefixes; /* tried at this endpoint */
+	unsigned dialect;  /* of the last try */
+	unsigned dialects; /* tried at this endpoint */
 	int64_t asked_ms;
 	struct http_call *http;
 	etcd_call_fn *fn;
@@ -107,7 +96,10 @@ static int add_endpoint(struct etcd_client *c, const char *text, size_t size, st
 			       without_user(given));
 	if (c->endpoints_len == ETCD_ENDPOINTS_MAX)
 		return err_set(e, -EINVAL, "more than %d endpoints", ETCD_ENDPOINTS_MAX);
-	c->endpoints[c->endpoints_len++].url = xasprintf("%s://%.*s", scheme, (int)host_size, host);
+	c->endpoints[c->endpoints_len++] = (struct endpoint){
+		.url = xasprintf("%s://%.*s", scheme, (int)host_size, host),
+		.transport = &etcd_json_transport,
+	};
 	return 0;
 }
 
@@ -175,8 +167,7 @@ static void call_free(struct etcd_call *call)
 	*link = call->next;
 	if (call->client->login == call)
 		call->client->login = NULL;
-	free(call->path);
-	secret_free(call->body); /* a login's holds a password */
+	etcd_ask_fini(&call->ask);
 	free(call);
 }
 
@@ -248,13 +239,15 @@ void etcd_client_problems(const struct etcd_client *c, struct problem_list *list
 	size_t without = 0;
 
 	for (size_t i = 0; i < c->endpoints_len; i++)
-		without += c->endpoints[i].no_gateway;
-	/* Where nobody has one no request succeeds, and each says why. */
+		without += c->endpoints[i].not_spoken;
+	/* Where nobody speaks it no request succeeds, and each says why. */
 	for (size_t i = 0; i < c->endpoints_len && without < c->endpoints_len; i++) {
-		if (c->endpoints[i].no_gateway)
+		const struct endpoint *ep = &c->endpoints[i];
+
+		if (ep->not_spoken)
 			problem_add(list, PROBLEM_WARNING, "store-endpoint",
-				    "%s: %s; the other endpoints are asked in its place",
-				    c->endpoints[i].url, NO_GATEWAY);
+				    "%s: %s; the other endpoints are asked in its place", ep->url,
+				    ep->transport->absent);
 	}
 }
 
@@ -265,8 +258,9 @@ static void ignore_result(void *arg UNUSED, const struct etcd_result *result UNU
 void etcd_client_recheck(struct etcd_client *c)
 {
 	for (size_t i = 0; i < c->endpoints_len; i++) {
-		if (c->endpoints[i].no_gateway)
-			etcd_client_call_at(c, i, "maintenance/status", "{}", ignore_result, NULL);
+		if (c->endpoints[i].not_spoken)
+			etcd_client_call_at(c, i, &(struct etcd_ask){ .method = ETCD_STATUS },
+					    ignore_result, NULL);
 	}
 }
 
@@ -277,22 +271,23 @@ static void note_failure(struct endpoint *ep, const char *text)
 		 text);
 }
 
-/* Headers for a request; the array and the token line are the caller's. */
+#define HEADERS_MAX 8
+
+/* Header lines for a request; those of the transport are its own. */
 struct headers {
-	const char *lines[4];
+	const char *lines[HEADERS_MAX];
 	char *token_line;
 };
 
-static void headers_init(struct headers *h, const struct etcd_client *c)
+static void headers_init(struct headers *h, const struct etcd_client *c,
+			 const struct etcd_transport *transport)
 {
 	size_t len = 0;
 
-	h->token_line = c->token ? xasprintf("Authorization: %s", c->token) : NULL;
-	h->lines[len++] = "Content-Type: application/json";
-	/* Without this a member that lost its quorum keeps streams open in silence. */
-	h->lines[len++] = "Grpc-Metadata-hasleader: true";
-	if (h->token_line)
-		h->lines[len++] = h->token_line;
+	for (; transport->headers[len]; len++)
+		h->lines[len] = transport->headers[len];
+	h->token_line = c->token ? xasprintf("%s: %s", transport->token_header, c->token) : NULL;
+	h->lines[len++] = h->token_line;
 	h->lines[len] = NULL;
 }
 
@@ -310,20 +305,21 @@ static void finish(struct etcd_call *call, const struct etcd_result *result)
 static void on_login(void *arg, const struct etcd_result *result)
 {
 	struct etcd_client *c = arg;
+	struct etcd_reply none = { 0 };
 	struct etcd_result not_sent = *result;
 	struct etcd_call *next;
 	bool failed;
 
 	not_sent.reached = false;
-	not_sent.reply = NULL;
-	if (result->code == ETCD_OK && etcd_decode_token(result->reply)) {
+	not_sent.reply = &none;
+	if (result->code == ETCD_OK && result->reply->token) {
 		free(c->token);
-		c->token = xstrdup(etcd_decode_token(result->reply));
+		c->token = STEAL(result->reply->token);
 	} else if (result->code == ETCD_FAILED_PRECONDITION &&
 		   strstr(result->text, "authentication is not enabled")) {
 		c->auth_disabled = true;
 	} else if (result->code == ETCD_OK) {
-		not_sent.code = ETCD_NOT_GRPC;
+		not_sent.code = ETCD_NOT_ETCD;
 		snprintf(not_sent.text, sizeof(not_sent.text), "no token came of the login");
 	}
 	failed = etcd_client_needs_login(c);
@@ -347,15 +343,14 @@ static void on_login(void *arg, const struct etcd_result *result)
 	}
 }
 
-static struct etcd_call *new_call(struct etcd_client *c, const char *path, const char *body,
-				  bool write, etcd_call_fn *fn, void *arg)
+static struct etcd_call *new_call(struct etcd_client *c, const struct etcd_ask *ask,
+				  etcd_call_fn *fn, void *arg)
 {
 	struct etcd_call *call = xcalloc(1, sizeof(*call));
 
 	call->client = c;
-	call->path = xstrdup(path);
-	call->body = xstrdup(body);
-	call->write = write;
+	etcd_ask_copy(&call->ask, ask);
+	call->write = etcd_ask_writes(ask);
 	call->fn = fn;
 	call->arg = arg;
 	call->next = c->calls;
@@ -380,11 +375,12 @@ static void wait_for_login(struct etcd_call *call)
 
 	call->waits_for_login = true;
 	if (!c->login) {
-		auto_secret char *body = NULL;
+		struct etcd_ask ask = { .method = ETCD_AUTHENTICATE };
 
 		read_password(c);
-		body = etcd_encode_authenticate(c->username, c->password);
-		c->login = new_call(c, "auth/authenticate", body, false, on_login, c);
+		ask.name = c->username;
+		ask.password = c->password;
+		c->login = new_call(c, &ask, on_login, c);
 		c->login->is_login = true;
 		call_send(c->login);
 	}
@@ -407,47 +403,34 @@ static bool is_about_the_token(const struct etcd_result *result)
 		 strstr(result->text, "revision of auth store is old")));
 }
 
-/* An older server, or one without a gateway: "404 page not found" in plain text. */
-static bool tries_another_prefix(struct etcd_call *call, struct etcd_result *result)
+/* Calls that were under way together move on together, not one dialect each. */
+static bool tries_another_dialect(struct etcd_call *call)
 {
 	struct endpoint *ep = &call->client->endpoints[call->endpoint];
 
-	result->reached = false;
-	if (call->api_prefix == ep->api_prefix)
-		ep->api_prefix = (ep->api_prefix + 1) % ARRAY_LEN(api_prefixes);
-	if (++call->prefixes < ARRAY_LEN(api_prefixes)) {
+	if (call->dialect == ep->dialect)
+		ep->dialect = (ep->dialect + 1) % ep->transport->dialects;
+	if (++call->dialects < ep->transport->dialects) {
 		call_send(call);
 		return true;
 	}
 	return false;
 }
 
-/* Whether the server's end of the connection is gRPC's, which begins with a frame of HTTP/2. */
-static bool speaks_http2_only(const struct http_reply *http)
+/* Whether the request came to where it might be acted on. */
+static bool was_reached(int code, const struct http_reply *http)
 {
-	return http->code &&
-	       (strstr(http->error, "HTTP/0.9") || strstr(http->error, "no application protocol"));
+	if (code == ETCD_WRONG_MEMBER || code == ETCD_NOT_SPOKEN || code == ETCD_OTHER_DIALECT)
+		return false;
+	return !http->code || http->sent;
 }
 
-static void read_answer(const struct etcd_call *call, const struct http_reply *http,
-			struct etcd_result *result, json_t **ret_reply)
+static void trace(const struct etcd_call *call, const struct endpoint *ep,
+		  const struct http_reply *http)
 {
-	const char *url = call->client->endpoints[call->endpoint].url;
-	char text[240] = "";
+	auto_free char *path = ep->transport->path(call->ask.method, call->dialect);
 
-	if (http->code) {
-		*result = (struct etcd_result){ .code = ETCD_UNAVAILABLE, .reached = http->sent };
-		if (http->code == -EFBIG)
-			result->code = ETCD_TOO_LARGE;
-		snprintf(result->text, sizeof(result->text), "%s: %s", url, http->error);
-		return;
-	}
-	result->reached = true;
-	result->code = etcd_decode_answer(http->status, http->body, http->body_size, ret_reply,
-					  text, sizeof(text));
-	snprintf(result->text, sizeof(result->text), "%s: %s", url, text);
-	if (result->code == ETCD_WRONG_MEMBER)
-		result->reached = false;
+	etcd_trace_call(ep->url, path, &call->ask, call->body_size, http, call->asked_ms);
 }
 
 static void on_answer(void *arg, const struct http_reply *http)
@@ -455,24 +438,24 @@ static void on_answer(void *arg, const struct http_reply *http)
 	struct etcd_call *call = arg;
 	struct etcd_client *c = call->client;
 	struct endpoint *ep = &c->endpoints[call->endpoint];
-	struct etcd_result result = { 0 };
-	bool not_found = !http->code && http->status == 404;
-	auto_json json_t *reply = NULL;
+	__attribute__((cleanup(etcd_reply_fini))) struct etcd_reply reply = { 0 };
+	struct etcd_result result = { .reply = &reply };
+	char text[ETCD_TEXT_MAX] = "";
 
 	call->http = NULL;
-	etcd_trace_call(ep->url, call->path, call->body, http, call->asked_ms);
-	read_answer(call, http, &result, &reply);
-	result.reply = reply;
-	not_found &= result.code == ETCD_NOT_GRPC;
-	if (not_found && tries_another_prefix(call, &result))
-		return;
-	if (not_found || speaks_http2_only(http)) {
-		result.code = ETCD_NO_GATEWAY;
-		result.reached = false;
-		snprintf(result.text, sizeof(result.text), "%s: %s", ep->url, NO_GATEWAY);
+	trace(call, ep, http);
+	result.code = ep->transport->decode(call->ask.method, http, &reply, text);
+	result.reached = was_reached(result.code, http);
+	if (result.code == ETCD_OTHER_DIALECT) {
+		if (tries_another_dialect(call))
+			return;
+		result.code = ETCD_NOT_SPOKEN;
 	}
-	if (result.code == ETCD_NO_GATEWAY || !http->code)
-		ep->no_gateway = result.code == ETCD_NO_GATEWAY;
+	if (result.code == ETCD_NOT_SPOKEN)
+		snprintf(text, sizeof(text), "%s", ep->transport->absent);
+	snprintf(result.text, sizeof(result.text), "%s: %s", ep->url, text);
+	if (result.code == ETCD_NOT_SPOKEN || !http->code)
+		ep->not_spoken = result.code == ETCD_NOT_SPOKEN;
 	if (is_about_the_token(&result) && c->username && !call->logged_in_again &&
 	    !call->is_login) {
 		call->logged_in_again = true;
@@ -487,7 +470,7 @@ static void on_answer(void *arg, const struct http_reply *http)
 		etcd_client_leave(c, call->endpoint);
 	if (worth_another_endpoint(call, &result)) {
 		call->attempts++;
-		call->prefixes = 0;
+		call->dialects = 0;
 		call_send(call);
 		return;
 	}
@@ -498,15 +481,17 @@ static void call_send(struct etcd_call *call)
 {
 	struct etcd_client *c = call->client;
 	size_t endpoint = call->pinned ? call->endpoint : c->current;
-	auto_free char *url =
-		xasprintf("%s%s/%s", c->endpoints[endpoint].url,
-			  api_prefixes[c->endpoints[endpoint].api_prefix], call->path);
+	struct endpoint *ep = &c->endpoints[endpoint];
+	auto_free char *path = ep->transport->path(call->ask.method, ep->dialect);
+	auto_free char *url = xasprintf("%s%s", ep->url, path);
+	size_t body_size;
+	auto_secret char *body = ep->transport->encode(&call->ask, &body_size);
 	struct headers headers;
 	struct http_request request = {
 		.url = url,
 		.headers = headers.lines,
-		.body = call->body,
-		.body_size = strlen(call->body),
+		.body = body,
+		.body_size = body_size,
 		.tls = &c->tls,
 		.connect_timeout_ms = c->connect_timeout_ms,
 		.timeout_ms = c->call_timeout_ms,
@@ -516,65 +501,80 @@ static void call_send(struct etcd_call *call)
 		.arg = call,
 	};
 
-	headers_init(&headers, c);
+	headers_init(&headers, c, ep->transport);
 	call->endpoint = endpoint;
 	call->asked_ms = clock_boot_ms();
-	call->api_prefix = c->endpoints[endpoint].api_prefix;
+	call->dialect = ep->dialect;
+	call->body_size = body_size;
 	call->http = http_call_start(c->http, &request);
 	free(headers.token_line);
 }
 
-struct etcd_call *etcd_client_call(struct etcd_client *c, const char *path, const char *body,
-				   bool write, etcd_call_fn *fn, void *arg)
+static struct etcd_call *start(struct etcd_call *call)
 {
-	struct etcd_call *call = new_call(c, path, body, write, fn, arg);
-
-	if (etcd_client_needs_login(c))
+	if (etcd_client_needs_login(call->client))
 		wait_for_login(call);
 	else
 		call_send(call);
 	return call;
 }
 
-struct etcd_call *etcd_client_call_at(struct etcd_client *c, size_t endpoint, const char *path,
-				      const char *body, etcd_call_fn *fn, void *arg)
+struct etcd_call *etcd_client_call(struct etcd_client *c, const struct etcd_ask *ask,
+				   etcd_call_fn *fn, void *arg)
 {
-	struct etcd_call *call = new_call(c, path, body, false, fn, arg);
+	return start(new_call(c, ask, fn, arg));
+}
+
+struct etcd_call *etcd_client_call_at(struct etcd_client *c, size_t endpoint,
+				      const struct etcd_ask *ask, etcd_call_fn *fn, void *arg)
+{
+	struct etcd_call *call = new_call(c, ask, fn, arg);
 
 	call->pinned = true;
 	call->endpoint = endpoint;
-	if (etcd_client_needs_login(c))
-		wait_for_login(call);
-	else
-		call_send(call);
-	return call;
+	return start(call);
 }
 
-struct http_call *etcd_client_stream(struct etcd_client *c, const char *path, const char *body,
-				     void (*on_data)(void *arg, const char *data, size_t size),
-				     void (*on_done)(void *arg, const struct http_reply *reply),
-				     void *arg, size_t *ret_endpoint)
+static char *encode_all(const struct etcd_transport *transport, const struct etcd_ask *asks,
+			size_t len, size_t *ret_size)
 {
-	auto_free char *url = xasprintf("%s%s/%s", etcd_client_url(c, c->current),
-					api_prefixes[c->endpoints[c->current].api_prefix], path);
+	char *body = NULL;
+
+	*ret_size = 0;
+	for (size_t i = 0; i < len; i++) {
+		size_t size;
+		auto_free char *one = transport->encode(&asks[i], &size);
+
+		body = xrealloc(body, *ret_size + size);
+		memcpy(body + *ret_size, one, size);
+		*ret_size += size;
+	}
+	return body;
+}
+
+struct etcd_stream *etcd_client_stream(struct etcd_client *c, const struct etcd_ask *asks,
+				       size_t len, const struct etcd_listener *listener,
+				       size_t *ret_endpoint)
+{
+	const struct endpoint *ep = &c->endpoints[c->current];
+	auto_free char *path = ep->transport->path(asks[0].method, ep->dialect);
+	auto_free char *url = xasprintf("%s%s", ep->url, path);
+	size_t body_size;
+	auto_free char *body = encode_all(ep->transport, asks, len, &body_size);
 	struct headers headers;
 	struct http_request request = {
 		.url = url,
 		.headers = headers.lines,
 		.body = body,
-		.body_size = strlen(body),
+		.body_size = body_size,
 		.tls = &c->tls,
 		.connect_timeout_ms = c->connect_timeout_ms,
-		.max_reply_size = DELIVERY_MAX_SIZE,
-		.on_data = on_data,
-		.on_done = on_done,
-		.arg = arg,
 	};
-	struct http_call *call;
+	struct etcd_stream *stream;
 
-	headers_init(&headers, c);
+	headers_init(&headers, c, ep->transport);
 	*ret_endpoint = c->current;
-	call = http_call_start(c->http, &request);
+	stream = etcd_stream_open(c->http, ep->transport, &request, listener);
 	free(headers.token_line);
-	return call;
+	return stream;
 }

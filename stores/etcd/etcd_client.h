@@ -13,8 +13,9 @@
 #include "lib/http.h"
 #include "lib/json.h"
 #include "lib/problem.h"
-#include "stores/etcd/etcd_codec.h"
+#include "stores/etcd/etcd_message.h"
 #include "stores/etcd/etcd_options.h"
+#include "stores/etcd/etcd_stream.h"
 
 #define ETCD_ENDPOINTS_MAX 32
 /* Of one answer. A value of 1.5 MiB, the largest that etcd takes unless told otherwise, is 2 MiB in
@@ -25,10 +26,10 @@ struct etcd_client;
 struct etcd_call;
 
 struct etcd_result {
-	int code;            /* ETCD_OK, a gRPC code, ETCD_NOT_GRPC */
-	bool reached;        /* false: nobody acted on the request, so nothing can have happened */
-	const json_t *reply; /* if OK; borrowed */
-	char text[400];      /* otherwise */
+	int code;     /* enum etcd_code */
+	bool reached; /* false: nobody acted on the request, so nothing can have happened */
+	struct etcd_reply *reply; /* empty unless OK; what it points to may be taken */
+	char text[ETCD_TEXT_MAX]; /* otherwise: who it was, and what */
 };
 
 typedef void etcd_call_fn(void *arg, const struct etcd_result *result);
@@ -40,33 +41,32 @@ int etcd_client_new(struct http_client *http, const struct etcd_options *options
 void etcd_client_free(struct etcd_client *c);
 
 /*
- * Posts `body` (copied) to an API path such as "kv/range". `write`: an outcome that is not known is
- * reported, never repeated, neither on another endpoint nor by libcurl.
+ * Asks (copied). Of what writes, see etcd_ask_writes, an outcome that is not known is reported,
+ * never repeated, neither on another endpoint nor by libcurl.
  */
-struct etcd_call *etcd_client_call(struct etcd_client *c, const char *path, const char *body,
-				   bool write, etcd_call_fn *fn, void *arg);
+struct etcd_call *etcd_client_call(struct etcd_client *c, const struct etcd_ask *ask,
+				   etcd_call_fn *fn, void *arg);
+/* As etcd_client_call for a read, but this endpoint must answer it or nobody. */
+struct etcd_call *etcd_client_call_at(struct etcd_client *c, size_t endpoint,
+				      const struct etcd_ask *ask, etcd_call_fn *fn, void *arg);
 void etcd_call_cancel(struct etcd_call *call);
 
 /*
- * Opens a stream to the current endpoint, whose number *ret_endpoint is: `body` is the whole
- * request, the answer goes on for ever in on_data; on_done says that it ended and why.
+ * Opens a stream to the current endpoint, whose number *ret_endpoint is: these messages, all of one
+ * method, are what is sent on it.
  */
-struct http_call *etcd_client_stream(struct etcd_client *c, const char *path, const char *body,
-				     void (*on_data)(void *arg, const char *data, size_t size),
-				     void (*on_done)(void *arg, const struct http_reply *reply),
-				     void *arg, size_t *ret_endpoint);
-/* As etcd_client_call for a read, but this endpoint must answer it or nobody. */
-struct etcd_call *etcd_client_call_at(struct etcd_client *c, size_t endpoint, const char *path,
-				      const char *body, etcd_call_fn *fn, void *arg);
+struct etcd_stream *etcd_client_stream(struct etcd_client *c, const struct etcd_ask *asks,
+				       size_t len, const struct etcd_listener *listener,
+				       size_t *ret_endpoint);
 /* This endpoint is of no use now: if it is the current one, the next becomes it. */
 void etcd_client_leave(struct etcd_client *c, size_t endpoint);
 /* Forgets the token, so that the next call logs in again. */
 void etcd_client_forget_token(struct etcd_client *c);
 bool etcd_client_needs_login(const struct etcd_client *c);
 const char *etcd_client_url(const struct etcd_client *c, size_t endpoint);
-/* "store-endpoint" if some endpoints have no JSON gateway and others are asked in their place. */
+/* "store-endpoint" if some endpoints do not speak our transport and others are asked in their place. */
 void etcd_client_problems(const struct etcd_client *c, struct problem_list *list);
-/* Asks those again, now and then, since nobody else does; whoever has been given a gateway is known then. */
+/* Asks those again, now and then, since nobody else does; whoever speaks it again is known then. */
 void etcd_client_recheck(struct etcd_client *c);
 /* {"endpoints":[{"url":...,"current":true,"errors":n,"last_error":...}], ...} */
 void etcd_client_describe(const struct etcd_client *c, json_t *object);

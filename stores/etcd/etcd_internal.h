@@ -80,9 +80,8 @@ struct etcd_request {
 void etcd_answer(struct etcd_request *r, enum store_status status);
 /* ... for a failure that needs no more thought than its gRPC code. */
 void etcd_answer_failure(struct etcd_request *r, const struct etcd_result *result);
-/* Posts `body`, which is released, for this request. */
-void etcd_request_call(struct etcd_request *r, const char *path, char *body, bool write,
-		       etcd_call_fn *fn);
+/* Asks for this request. */
+void etcd_request_call(struct etcd_request *r, const struct etcd_ask *ask, etcd_call_fn *fn);
 /* Gives back a handle that holds nothing. If this fails it expires by itself. */
 void etcd_drop_handle(struct etcd_request *r);
 /* A key that is bound to no lease of etcd's was put there by hand. */
@@ -102,10 +101,10 @@ void etcd_time_left_drop(struct etcd_request *r);
 void etcd_time_left_forget(struct etcd_store *s, int64_t id);
 
 /* etcd_trace.c: a line for --log-level=debug */
-void etcd_trace_call(const char *url, const char *path, const char *body,
-		     const struct http_reply *http, int64_t asked_ms);
-/* The key or the lease that a request is about, or "". Caller frees. */
-char *etcd_trace_subject(const char *body);
+void etcd_trace_call(const char *url, const char *path, const struct etcd_ask *ask,
+		     size_t body_size, const struct http_reply *http, int64_t asked_ms);
+/* The key or the lease that is asked about, or "". Caller frees. */
+char *etcd_trace_subject(const struct etcd_ask *ask);
 
 /* etcd_write.c: UPDATE, BIND, REMOVE, CONFIG_SET, and CREATE of what does not expire. */
 void etcd_send_txn(struct etcd_request *r);

@@ -98,9 +98,9 @@ static void ignore_result(void *arg UNUSED, const struct etcd_result *result UNU
 /* Gives back a handle that holds nothing. If this fails it expires by itself. */
 void etcd_drop_handle(struct etcd_request *r)
 {
-	auto_free char *body = etcd_encode_lease_id(r->handle);
-
-	etcd_client_call(r->store->client, "lease/revoke", body, true, ignore_result, NULL);
+	etcd_client_call(r->store->client,
+			 &(struct etcd_ask){ .method = ETCD_REVOKE, .lease = r->handle },
+			 ignore_result, NULL);
 }
 
 enum store_status etcd_read_failure(struct etcd_request *r, const struct etcd_result *result)
@@ -142,12 +142,9 @@ void etcd_answer_failure(struct etcd_request *r, const struct etcd_result *resul
 	etcd_answer(r, status);
 }
 
-void etcd_request_call(struct etcd_request *r, const char *path, char *body, bool write,
-		       etcd_call_fn *fn)
+void etcd_request_call(struct etcd_request *r, const struct etcd_ask *ask, etcd_call_fn *fn)
 {
-	auto_free char *owned = body;
-
-	r->call = etcd_client_call(r->store->client, path, owned, write, fn, r);
+	r->call = etcd_client_call(r->store->client, ask, fn, r);
 }
 
 /* Which cluster answered: another than before means that all we knew of revisions is void. */
@@ -160,30 +157,22 @@ static void note_header(struct etcd_store *s, const struct etcd_header *header)
 static void on_config(void *arg, const struct etcd_result *result)
 {
 	struct etcd_request *r = arg;
-	struct etcd_header header;
-	struct etcd_kvs kvs = { 0 };
+	struct etcd_kvs *kvs = &result->reply->kvs;
 
 	r->call = NULL;
 	if (result->code != ETCD_OK) {
 		etcd_answer_failure(r, result);
 		return;
 	}
-	if (etcd_decode_range(result->reply, &header, &kvs, &r->reply.err) < 0) {
-		etcd_kvs_fini(&kvs);
-		etcd_answer(r, STORE_UNAVAILABLE);
-		return;
-	}
-	note_header(r->store, &header);
-	r->reply.revision = header.revision;
-	if (kvs.len > 0) {
-		r->reply.config = STEAL(kvs.items[0].value);
-		r->reply.config_size = kvs.items[0].value_size;
-		r->reply.config_revision = kvs.items[0].mod_revision;
-		etcd_kvs_fini(&kvs);
+	note_header(r->store, &result->reply->header);
+	r->reply.revision = result->reply->header.revision;
+	if (kvs->len > 0) {
+		r->reply.config = STEAL(kvs->items[0].value);
+		r->reply.config_size = kvs->items[0].value_size;
+		r->reply.config_revision = kvs->items[0].mod_revision;
 		etcd_answer(r, STORE_OK);
 		return;
 	}
-	etcd_kvs_fini(&kvs);
 	err_set(&r->reply.err, -ENOENT, "etcd: there is no key %s", r->store->config_key);
 	etcd_answer(r, STORE_ABSENT);
 }
@@ -212,11 +201,14 @@ static void on_page(void *arg, const struct etcd_result *result);
 /* Asks for the page from page_from on. */
 static void list_page(struct etcd_request *r)
 {
-	etcd_request_call(r, "kv/range",
-			  etcd_encode_range_from(r->page_from, r->page_from_size,
-						 r->store->subnets_end, r->page_len,
-						 r->list_revision),
-			  false, on_page);
+	etcd_request_call(r,
+			  &(struct etcd_ask){ .method = ETCD_RANGE,
+					      .key = r->page_from,
+					      .key_size = r->page_from_size,
+					      .range_end = r->store->subnets_end,
+					      .limit = r->page_len,
+					      .revision = r->list_revision },
+			  on_page);
 }
 
 static void list_start(struct etcd_request *r)
@@ -269,18 +261,15 @@ static void list_failed(struct etcd_request *r, const struct etcd_result *result
 }
 
 /* Goes on behind a page: *ret_more. -EINVAL, -EFBIG: it leads nowhere, or everywhere. */
-static int list_go_on(struct etcd_request *r, const json_t *page, bool *ret_more)
+static int list_go_on(struct etcd_request *r, struct etcd_reply *page, bool *ret_more)
 {
-	auto_free char *next = NULL;
-	size_t size = 0;
+	size_t size = page->next_key_size;
 	int order;
 
-	*ret_more = false;
-	if (etcd_decode_next_key(page, &next, &size, &r->reply.err) < 0)
-		return -EINVAL;
-	if (!next)
+	*ret_more = page->next_key;
+	if (!page->next_key)
 		return 0;
-	order = memcmp(next, r->page_from, MIN(size, r->page_from_size));
+	order = memcmp(page->next_key, r->page_from, MIN(size, r->page_from_size));
 	if (order < 0 || (order == 0 && size <= r->page_from_size))
 		return err_set(&r->reply.err, -EINVAL,
 			       "etcd: list: a page that does not lead on: the server is no etcd");
@@ -288,10 +277,9 @@ static int list_go_on(struct etcd_request *r, const json_t *page, bool *ret_more
 		return err_set(&r->reply.err, -EFBIG, "etcd: more than %zu keys under %s",
 			       r->store->list_keys_max, r->store->subnets_prefix);
 	free(r->page_from);
-	r->page_from = STEAL(next);
+	r->page_from = STEAL(page->next_key);
 	r->page_from_size = size;
 	r->page_len = MIN(r->page_len * 2, (size_t)PAGE_LEN);
-	*ret_more = true;
 	list_page(r);
 	return 0;
 }
@@ -299,8 +287,8 @@ static int list_go_on(struct etcd_request *r, const json_t *page, bool *ret_more
 static void on_page(void *arg, const struct etcd_result *result)
 {
 	struct etcd_request *r = arg;
-	struct etcd_header header;
-	struct etcd_kvs kvs = { 0 };
+	const struct etcd_header *header = &result->reply->header;
+	const struct etcd_kvs *kvs = &result->reply->kvs;
 	bool more;
 
 	r->call = NULL;
@@ -308,26 +296,22 @@ static void on_page(void *arg, const struct etcd_result *result)
 		list_failed(r, result);
 		return;
 	}
-	header = etcd_decode_header(result->reply);
-	note_header(r->store, &header);
-	if (r->list_revision && header.cluster_id != r->list_cluster) {
+	note_header(r->store, header);
+	if (r->list_revision && header->cluster_id != r->list_cluster) {
 		list_again(r, "another cluster has answered the next page");
 		return;
 	}
 	if (!r->list_revision) {
-		r->list_revision = header.revision;
-		r->list_cluster = header.cluster_id;
+		r->list_revision = header->revision;
+		r->list_cluster = header->cluster_id;
 	}
 	/* Asked for before this page is read, so that the server works on it meanwhile. */
-	if (list_go_on(r, result->reply, &more) < 0 ||
-	    etcd_decode_range(result->reply, &header, &kvs, &r->reply.err) < 0) {
-		etcd_kvs_fini(&kvs);
+	if (list_go_on(r, result->reply, &more) < 0) {
 		etcd_answer(r, STORE_UNAVAILABLE);
 		return;
 	}
-	for (size_t i = 0; i < kvs.len; i++)
-		list_add(r, &kvs.items[i]);
-	etcd_kvs_fini(&kvs);
+	for (size_t i = 0; i < kvs->len; i++)
+		list_add(r, &kvs->items[i]);
 	if (r->reply.leases_len > STORE_LEASES_MAX) {
 		err_set(&r->reply.err, -EFBIG, "etcd: more than %d leases under %s",
 			STORE_LEASES_MAX, r->store->subnets_prefix);
@@ -344,12 +328,9 @@ enum store_status etcd_read_ttl(struct etcd_request *r, const struct etcd_result
 	if (result->code != ETCD_OK && result->code != ETCD_NOT_FOUND)
 		return etcd_read_failure(r, result);
 	if (result->code == ETCD_OK) {
-		const json_t *inner = json_object_get(result->reply, "result");
-		struct etcd_header header = etcd_decode_header(inner ? inner : result->reply);
-
-		note_header(r->store, &header);
-		r->reply.revision = header.revision;
-		r->reply.ttl_s = etcd_decode_ttl(result->reply);
+		note_header(r->store, &result->reply->header);
+		r->reply.revision = result->reply->header.revision;
+		r->reply.ttl_s = result->reply->ttl_s;
 	}
 	/* Zero is left out and a dead lease is no error: no TTL means gone. */
 	if (r->reply.ttl_s > 0)
@@ -392,8 +373,9 @@ static void etcd_submit(struct store *store, const struct store_request *request
 	}
 	switch (request->op) {
 	case STORE_CONFIG:
-		etcd_request_call(r, "kv/range", etcd_encode_range(s->config_key, NULL, 0, 0),
-				  false, on_config);
+		etcd_request_call(r,
+				  &(struct etcd_ask){ .method = ETCD_RANGE, .key = s->config_key },
+				  on_config);
 		break;
 	case STORE_LIST:
 		list_start(r);
@@ -415,8 +397,10 @@ static void etcd_submit(struct store *store, const struct store_request *request
 		break;
 	case STORE_KEEPALIVE:
 		etcd_time_left_forget(r->store, (int64_t)r->lease->id);
-		etcd_request_call(r, "lease/keepalive", etcd_encode_lease_id((int64_t)r->lease->id),
-				  false, on_keepalive);
+		etcd_request_call(r,
+				  &(struct etcd_ask){ .method = ETCD_KEEPALIVE,
+						      .lease = (int64_t)r->lease->id },
+				  on_keepalive);
 		break;
 	case STORE_TIME_LEFT:
 	case STORE_OPS:

@@ -121,7 +121,7 @@ static void on_answer(void *arg, const struct etcd_result *result)
 	event_active(s->time_left_turn, EV_TIMEOUT, 0);
 	if (status == STORE_OK || status == STORE_ABSENT)
 		remember(s, id, MAX(r->reply.ttl_s, (int64_t)0),
-			 result->reply ? etcd_decode_granted_ttl(result->reply) : 0);
+			 result->code == ETCD_OK ? result->reply->granted_ttl_s : 0);
 	etcd_answer(r, status);
 	if (status != STORE_OK && status != STORE_ABSENT)
 		fail_all(s, status, &e);
@@ -134,8 +134,10 @@ static void send_question(struct etcd_request *r)
 	while (r->store->under_way[i])
 		i++;
 	r->store->under_way[i] = r;
-	etcd_request_call(r, "lease/timetolive", etcd_encode_lease_id((int64_t)r->lease->id), false,
-			  on_answer);
+	etcd_request_call(
+		r,
+		&(struct etcd_ask){ .method = ETCD_TIME_TO_LIVE, .lease = (int64_t)r->lease->id },
+		on_answer);
 }
 
 static void on_turn(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The watch: one HTTP stream on which etcd tells every change of the leases and of the
+ * The watch: one stream on which etcd tells every change of the leases and of the
  * configuration.
  *
  *   check ──> stream ──> live ──┬──> canceled by compaction, store wiped: RESYNC, the end
@@ -50,7 +50,7 @@ struct store_watch {
 	struct etcd_call *check;
 	struct etcd_call *probe;
 	uint64_t probe_floor; /* the store's revision was at least this when the probe was sent */
-	struct http_call *stream;
+	struct etcd_stream *stream;
 	size_t endpoint; /* the stream's */
 	struct event *retry;
 	struct event *tick;
@@ -59,9 +59,6 @@ struct store_watch {
 	bool live;
 	bool ended; /* RESYNC was told */
 	struct backoff backoff;
-	char *line; /* bytes of a message not yet complete */
-	size_t line_size;
-	size_t line_cap;
 	struct etcd_kvs pending; /* events of a revision whose last fragment has not come */
 	size_t pending_size;     /* of the messages they came in */
 	unsigned depth;          /* inside the user's callback */
@@ -90,10 +87,9 @@ static void tell(struct store_watch *w, struct store_event *event)
 
 static void close_stream(struct store_watch *w)
 {
-	http_call_cancel(STEAL(w->stream));
+	etcd_stream_close(STEAL(w->stream));
 	etcd_call_cancel(STEAL(w->check));
 	etcd_call_cancel(STEAL(w->probe));
-	w->line_size = 0;
 	w->created = 0;
 	w->pending_size = 0;
 	etcd_kvs_fini(&w->pending);
@@ -104,7 +100,6 @@ static void watch_free(struct store_watch *w)
 	close_stream(w);
 	event_free(w->retry);
 	event_free(w->tick);
-	free(w->line);
 	free(w);
 }
 
@@ -261,71 +256,32 @@ static void take_message(struct store_watch *w, struct etcd_watch_message *m)
 	take_events(w, m);
 }
 
-static void on_data(void *arg, const char *data, size_t size)
+static void on_message(void *arg, struct etcd_watch_message *m)
 {
 	struct store_watch *w = arg;
-	struct http_call *stream = w->stream;
 
 	w->depth++;
-	while (size > 0 && w->stream == stream && !w->stopped) {
-		const char *newline = memchr(data, '\n', size);
-		size_t n = newline ? (size_t)(newline - data) + 1 : size;
-		struct etcd_watch_message m;
-		struct err e;
-
-		if (w->line_size + n > store_of(w)->message_max) {
-			end_with_too_much(w);
-			break;
-		}
-		if (w->line_size + n > w->line_cap) {
-			w->line_cap = MAX(w->line_cap * 2, w->line_size + n);
-			w->line = xrealloc(w->line, w->line_cap);
-		}
-		memcpy(w->line + w->line_size, data, n);
-		w->line_size += n;
-		data += n;
-		size -= n;
-		if (!newline)
-			break;
-		if (etcd_decode_watch(w->line, w->line_size, &m, &e) < 0) {
-			fail_at(w, e.text);
-			break;
-		}
-		w->pending_size += w->line_size;
-		if (m.fragment && w->pending_size > store_of(w)->message_max) {
-			etcd_watch_message_fini(&m);
-			end_with_too_much(w);
-			break;
-		}
-		w->line_size = 0;
-		/* One large catch-up message must not stay allocated for ever. */
-		if (w->line_cap > 256 * 1024) {
-			free(STEAL(w->line));
-			w->line_cap = 0;
-		}
-		take_message(w, &m);
-		etcd_watch_message_fini(&m);
-	}
+	w->pending_size += m->size;
+	if (m->fragment && w->pending_size > store_of(w)->message_max)
+		end_with_too_much(w);
+	else
+		take_message(w, m);
 	if (--w->depth == 0 && w->stopped)
 		watch_free(w);
 }
 
-static void on_stream_end(void *arg, const struct http_reply *reply)
+static void on_end(void *arg, int code, const char *text)
 {
 	struct store_watch *w = arg;
-	auto_json json_t *object = NULL;
-	char text[240] = "the stream ended";
 
 	w->stream = NULL;
-	if (reply->code)
-		snprintf(text, sizeof(text), "%s", reply->error);
-	/* There was no stream at all, but a word why. */
-	else if (reply->status != 200 &&
-		 etcd_decode_answer(reply->status, reply->body, reply->body_size, &object, text,
-				    sizeof(text)) == ETCD_UNAUTHENTICATED)
-		etcd_client_forget_token(store_of(w)->client);
 	w->depth++;
-	fail_at(w, text);
+	if (code == ETCD_UNAUTHENTICATED)
+		etcd_client_forget_token(store_of(w)->client);
+	if (code == ETCD_TOO_LARGE)
+		end_with_too_much(w);
+	else
+		fail_at(w, text);
 	if (--w->depth == 0 && w->stopped)
 		watch_free(w);
 }
@@ -334,13 +290,22 @@ static void open_stream(struct store_watch *w)
 {
 	struct etcd_store *s = store_of(w);
 	struct timeval interval = { s->probe_ms / 1000, s->probe_ms % 1000 * 1000 };
-	auto_free char *leases = etcd_encode_watch(s->subnets_prefix, s->subnets_end, w->next[0]);
-	auto_free char *config = etcd_encode_watch(s->config_key, NULL, w->next[1]);
-	auto_free char *body = xasprintf("%s%s", leases, config);
+	const struct etcd_ask asks[WATCHES] = {
+		{ .method = ETCD_WATCH,
+		  .key = s->subnets_prefix,
+		  .range_end = s->subnets_end,
+		  .revision = w->next[0] },
+		{ .method = ETCD_WATCH, .key = s->config_key, .revision = w->next[1] },
+	};
+	const struct etcd_listener listener = {
+		.on_message = on_message,
+		.on_end = on_end,
+		.arg = w,
+		.message_max = s->message_max,
+	};
 
 	event_add(w->tick, &interval);
-	w->stream = etcd_client_stream(s->client, "watch", body, on_data, on_stream_end, w,
-				       &w->endpoint);
+	w->stream = etcd_client_stream(s->client, asks, WATCHES, &listener, &w->endpoint);
 }
 
 /* Whether the store is the one we know, and not before `floor`; if not, the watch ends. */
@@ -364,26 +329,24 @@ static bool same_store(struct store_watch *w, const struct etcd_header *header, 
 static void on_check(void *arg, const struct etcd_result *result)
 {
 	struct store_watch *w = arg;
-	struct etcd_header header;
 
 	w->check = NULL;
 	w->depth++;
-	if (result->code != ETCD_OK) {
+	if (result->code != ETCD_OK)
 		fail(w, result->text);
-	} else {
-		header = etcd_decode_header(result->reply);
-		if (same_store(w, &header, newest(w)))
-			open_stream(w);
-	}
+	else if (same_store(w, &result->reply->header, newest(w)))
+		open_stream(w);
 	if (--w->depth == 0 && w->stopped)
 		watch_free(w);
 }
 
 static void check(struct store_watch *w)
 {
-	auto_free char *body = etcd_encode_range(store_of(w)->config_key, NULL, 1, 0);
+	const struct etcd_ask ask = { .method = ETCD_RANGE,
+				      .key = store_of(w)->config_key,
+				      .limit = 1 };
 
-	w->check = etcd_client_call(store_of(w)->client, "kv/range", body, false, on_check, w);
+	w->check = etcd_client_call(store_of(w)->client, &ask, on_check, w);
 }
 
 static void on_retry(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
@@ -394,17 +357,13 @@ static void on_retry(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 static void on_probe(void *arg, const struct etcd_result *result)
 {
 	struct store_watch *w = arg;
-	struct etcd_header header;
 
 	w->probe = NULL;
 	w->depth++;
-	if (result->code != ETCD_OK) {
+	if (result->code != ETCD_OK)
 		fail(w, result->text);
-	} else {
-		header = etcd_decode_header(result->reply);
-		if (same_store(w, &header, w->probe_floor) && w->live)
-			backoff_reset(&w->backoff);
-	}
+	else if (same_store(w, &result->reply->header, w->probe_floor) && w->live)
+		backoff_reset(&w->backoff);
 	if (--w->depth == 0 && w->stopped)
 		watch_free(w);
 }
@@ -414,13 +373,14 @@ static void on_probe(void *arg, const struct etcd_result *result)
  */
 static void send_probe(struct store_watch *w)
 {
-	auto_free char *body = etcd_encode_probe(store_of(w)->config_key);
+	const struct etcd_ask ask = { .method = ETCD_RANGE,
+				      .key = store_of(w)->config_key,
+				      .keys_only = true };
 
 	if (w->probe)
 		return;
 	w->probe_floor = newest(w);
-	w->probe = etcd_client_call_at(store_of(w)->client, w->endpoint, "kv/range", body, on_probe,
-				       w);
+	w->probe = etcd_client_call_at(store_of(w)->client, w->endpoint, &ask, on_probe, w);
 }
 
 static void on_tick(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)

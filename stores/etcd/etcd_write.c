@@ -71,47 +71,38 @@ static bool is_done(const struct etcd_request *r, const struct etcd_kv *kv)
 static void on_read_back(void *arg, const struct etcd_result *result)
 {
 	struct etcd_request *r = arg;
-	struct etcd_header header;
-	struct etcd_kvs kvs = { 0 };
-	const struct etcd_kv *kv;
+	const struct etcd_header *header = &result->reply->header;
+	const struct etcd_kvs *kvs = &result->reply->kvs;
+	const struct etcd_kv *kv = kvs->len ? &kvs->items[0] : NULL;
 
 	r->call = NULL;
 	if (result->code != ETCD_OK) {
 		etcd_answer_failure(r, result);
-		return;
-	}
-	if (etcd_decode_range(result->reply, &header, &kvs, &r->reply.err) < 0) {
-		etcd_kvs_fini(&kvs);
-		etcd_answer(r, STORE_UNKNOWN);
-		return;
-	}
-	kv = kvs.len ? &kvs.items[0] : NULL;
-	if (is_done(r, kv)) {
-		answer_written(r, kv ? kv->mod_revision : header.revision, header.revision);
+	} else if (is_done(r, kv)) {
+		answer_written(r, kv ? kv->mod_revision : header->revision, header->revision);
 	} else if (is_unchanged(r, kv)) {
 		/* It has not happened, or not yet: the compare makes a second try safe. */
 		etcd_send_txn(r);
 	} else {
-		r->reply.revision = header.revision;
-		answer_conflict(r, &kvs);
+		r->reply.revision = header->revision;
+		answer_conflict(r, kvs);
 	}
-	etcd_kvs_fini(&kvs);
 }
 
 static void on_txn(void *arg, const struct etcd_result *result)
 {
 	struct etcd_request *r = arg;
-	struct etcd_header header;
-	struct etcd_kvs kvs = { 0 };
-	const struct etcd_kv *kv;
-	bool succeeded;
+	const struct etcd_header *header = &result->reply->header;
+	const struct etcd_kvs *kvs = &result->reply->kvs;
+	const struct etcd_kv *kv = kvs->len ? &kvs->items[0] : NULL;
 
 	r->call = NULL;
 	if (etcd_code_is_transient(result->code) && result->reached) {
 		r->uncertain = true;
 		if (r->attempts++ < READ_BACK_ATTEMPTS) {
-			etcd_request_call(r, "kv/range", etcd_encode_range(r->key, NULL, 0, 0),
-					  false, on_read_back);
+			etcd_request_call(r,
+					  &(struct etcd_ask){ .method = ETCD_RANGE, .key = r->key },
+					  on_read_back);
 			return;
 		}
 	}
@@ -122,41 +113,35 @@ static void on_txn(void *arg, const struct etcd_result *result)
 	}
 	if (result->code != ETCD_OK) {
 		etcd_answer_failure(r, result);
-		return;
-	}
-	if (etcd_decode_txn(result->reply, &header, &succeeded, &kvs, &r->reply.err) < 0) {
-		etcd_kvs_fini(&kvs);
-		etcd_answer(r, STORE_UNKNOWN);
-		return;
-	}
-	kv = kvs.len ? &kvs.items[0] : NULL;
-	if (succeeded) {
-		answer_written(r, header.revision, header.revision);
+	} else if (result->reply->succeeded) {
+		answer_written(r, header->revision, header->revision);
 	} else if (r->uncertain && is_done(r, kv)) {
 		/* Our own write is what is in the way of its repetition. */
-		answer_written(r, kv ? kv->mod_revision : header.revision, header.revision);
+		answer_written(r, kv ? kv->mod_revision : header->revision, header->revision);
 	} else {
-		r->reply.revision = header.revision;
-		answer_conflict(r, &kvs);
+		r->reply.revision = header->revision;
+		answer_conflict(r, kvs);
 	}
-	etcd_kvs_fini(&kvs);
 }
 
 void etcd_send_txn(struct etcd_request *r)
 {
-	char *body = NULL;
+	struct etcd_ask ask = { .method = ETCD_TXN, .key = r->key };
 
-	if (r->op == STORE_CREATE)
-		body = etcd_encode_txn_create(r->key, r->value, r->handle);
-	else if (r->op == STORE_UPDATE || r->op == STORE_BIND)
-		body = etcd_encode_txn_update(r->key, r->value, r->lease->mod_revision, r->handle);
-	else if (r->op == STORE_CONFIG_SET && r->config_revision)
-		body = etcd_encode_txn_update(r->key, r->value, r->config_revision, 0);
-	else if (r->op == STORE_CONFIG_SET)
-		body = etcd_encode_txn_create(r->key, r->value, 0);
+	if (r->op == STORE_REMOVE)
+		ask.txn = ETCD_TXN_DELETE;
+	else if (r->op == STORE_CREATE || (r->op == STORE_CONFIG_SET && !r->config_revision))
+		ask.txn = ETCD_TXN_CREATE;
 	else
-		body = etcd_encode_txn_delete(r->key, r->lease->mod_revision);
-	etcd_request_call(r, "kv/txn", body, true, on_txn);
+		ask.txn = ETCD_TXN_UPDATE;
+	if (ask.txn != ETCD_TXN_DELETE)
+		ask.value = r->value;
+	if (ask.txn != ETCD_TXN_CREATE)
+		ask.mod_revision =
+			r->op == STORE_CONFIG_SET ? r->config_revision : r->lease->mod_revision;
+	if (r->op != STORE_CONFIG_SET && r->op != STORE_REMOVE)
+		ask.lease = r->handle;
+	etcd_request_call(r, &ask, on_txn);
 }
 
 static void send_grant(struct etcd_request *r);
@@ -171,7 +156,7 @@ static void on_grant(void *arg, const struct etcd_result *result)
 	/* We chose the id, so a repeated grant that finds it taken finds our own. */
 	if (result->code == ETCD_OK || (taken && r->grant_uncertain)) {
 		if (result->code == ETCD_OK)
-			r->ttl_s = etcd_decode_ttl(result->reply);
+			r->ttl_s = result->reply->ttl_s;
 		r->granted = true;
 		etcd_send_txn(r);
 	} else if (taken && r->grants < GRANT_ATTEMPTS) {
@@ -188,7 +173,10 @@ static void on_grant(void *arg, const struct etcd_result *result)
 
 static void send_grant(struct etcd_request *r)
 {
-	etcd_request_call(r, "lease/grant", etcd_encode_grant(r->handle, r->ttl_s), true, on_grant);
+	etcd_request_call(
+		r,
+		&(struct etcd_ask){ .method = ETCD_GRANT, .lease = r->handle, .ttl_s = r->ttl_s },
+		on_grant);
 }
 
 /* Asks for a handle that nobody has. */

@@ -25,7 +25,7 @@ Parser = collections.namedtuple("Parser", "what targets file functions")
 PARSERS = [
     Parser("JSON", "json", "lib/json.c", "!json_text json_append json_failures_total"),
     Parser("base64", "base64", "lib/base64.c", "!"),
-    Parser("etcd's answers and events", "etcd_answer etcd_watch", "stores/etcd/etcd_codec.c",
+    Parser("etcd's answers and events", "etcd_answer etcd_watch", "stores/etcd/etcd_json.c",
            "decode_bytes decode_kv decode_kvs decode_error decode_event etcd_decode_.* decode_seconds judge"),
     Parser("the file store's journal", "file_journal", "stores/file_journal.c", "!step_to_json file_journal_present"),
     Parser("network configuration", "network_config", "subnet/config.c", "read_.* network_config_parse"),

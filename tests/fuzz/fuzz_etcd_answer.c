@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "stores/etcd/etcd_codec.h"
+#include "stores/etcd/etcd_json.h"
 
 static void check_kvs(const struct etcd_kvs *kvs)
 {

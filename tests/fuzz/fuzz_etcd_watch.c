@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "stores/etcd/etcd_codec.h"
+#include "stores/etcd/etcd_json.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

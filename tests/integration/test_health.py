@@ -204,7 +204,7 @@ def test_debug_says_what_is_sent(lab):
     assert daemon.logged(rf"debug store-request: create {subnet}")
     assert daemon.logged(r"debug store-reply: create: ok in \d+\.\d ms, revision \d+")
     # To the store: method, key, bytes, status, bytes, time. No value: it may be a secret.
-    call = r"debug etcd-call: POST http://192\.0\.2\.201:2379 {} {}, \d+ bytes: HTTP 200, \d+ bytes, \d+ ms"
+    call = r"debug etcd-call: POST http://192\.0\.2\.201:2379/v3/{} {}, \d+ bytes: HTTP 200, \d+ bytes, \d+ ms"
     assert daemon.logged(call.format("kv/txn", daemon.key())) and daemon.logged(call.format("kv/range", f"{PREFIX}/config"))
     assert daemon.logged(call.format("lease/grant", "lease [0-9a-f]+"))
     assert daemon.logged(r"debug store-event: put 10\.5\.77\.0/24, revision \d+")

@@ -6,6 +6,7 @@
 #ifndef TESTS_UNIT_ETCD_RIG_H
 #define TESTS_UNIT_ETCD_RIG_H
 
+#include "stores/etcd/etcd_json.h"
 #include "tests/unit/fake_etcd.h"
 
 #define CONFIG   "{\"Network\":\"10.5.0.0/16\"}"

@@ -3,6 +3,7 @@
 #ifndef TESTS_UNIT_ETCD_WATCH_RIG_H
 #define TESTS_UNIT_ETCD_WATCH_RIG_H
 
+#include "stores/etcd/etcd_json.h"
 #include "tests/unit/fake_etcd.h"
 
 #define WATCH  "/v3/watch"

@@ -15,7 +15,6 @@
 #include "lib/file.h"
 #include "lib/http.h"
 #include "lib/json.h"
-#include "stores/etcd/etcd_codec.h"
 #include "stores/etcd/etcd_store.h"
 #include "stores/file_store.h"
 
@@ -41,7 +40,6 @@ struct rig {
 	struct store *store;
 	struct store *other; /* FILE_STORE: as another process has it open */
 	char *directory;
-	struct etcd_client *client;
 	char *prefix;
 	struct event *deadline;
 	bool late;
@@ -111,8 +109,6 @@ static UNUSED struct rig *rig_new(void)
 			xasprintf("/conformance/%llu/%u", (unsigned long long)random_u64(), runs++);
 		rc = etcd_store_new(r->base, r->http, r->prefix, &options, random_u64, &r->store,
 				    &e);
-		if (rc == 0)
-			rc = etcd_client_new(r->http, &options, &r->client, &e);
 		break;
 	}
 	if (rc < 0)
@@ -127,7 +123,6 @@ static UNUSED void rig_free(struct rig *r)
 	store_watch_stop(r->watch);
 	store_free(r->store);
 	store_free(r->other);
-	etcd_client_free(r->client);
 	http_client_free(r->http);
 	event_free(r->deadline);
 	event_base_free(r->base);
@@ -159,21 +154,34 @@ static UNUSED void reply_fini_ref(struct store_reply *reply)
 
 /* ---- what others do to the store ---- */
 
-static UNUSED void on_posted(void *arg, const struct etcd_result *result)
+static UNUSED void on_posted(void *arg, const struct http_reply *reply)
 {
 	struct rig *r = arg;
 
-	if (result->code != ETCD_OK)
-		fail_msg("etcd: %s", result->text);
+	if (reply->code || reply->status != 200)
+		fail_msg("etcd: %s%s", reply->code ? reply->error : "", reply->body);
 	r->answered = true;
 }
 
 static UNUSED void post(struct rig *r, const char *path, char *body)
 {
+	const char *endpoints = getenv("STORE_CONFORMANCE_ETCD");
 	auto_free char *owned = body;
+	auto_free char *url =
+		xasprintf("%.*s/v3/%s", (int)strcspn(endpoints, ","), endpoints, path);
+	const struct http_request request = {
+		.url = url,
+		.body = owned,
+		.body_size = strlen(owned),
+		.connect_timeout_ms = DEADLINE_MS,
+		.timeout_ms = DEADLINE_MS,
+		.max_reply_size = 1 << 20,
+		.on_done = on_posted,
+		.arg = r,
+	};
 
 	r->answered = false;
-	etcd_client_call(r->client, path, owned, true, on_posted, r);
+	http_call_start(r->http, &request);
 	while (!r->answered)
 		turn(r, path);
 }

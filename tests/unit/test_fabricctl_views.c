@@ -15,6 +15,7 @@
 #include "fabricctl/problems.h"
 #include "fabricctl/store.h"
 #include "lib/json.h"
+#include "stores/etcd/etcd_json.h"
 
 static json_t *parse(const char *text)
 {
@@ -321,9 +322,12 @@ static void test_what_a_member_says_of_itself(void **state UNUSED)
 	for (size_t i = 0; i < ARRAY_LEN(table); i++) {
 		auto_json json_t *reply = parse(table[i].reply);
 		auto_json json_t *item = json_object();
+		struct etcd_reply status;
 		auto_free char *text = NULL;
 
-		store_add_status(item, reply);
+		assert_int_equal(etcd_decode_reply(ETCD_STATUS, reply, &status, NULL), 0);
+		store_add_status(item, &status);
+		etcd_reply_fini(&status);
 		text = json_dumps(item, JSON_COMPACT);
 		assert_string_equal(text, table[i].shown);
 	}

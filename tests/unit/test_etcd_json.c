@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* stores/etcd/etcd_codec: requests byte for byte, and answers as servers really gave them. */
+/* stores/etcd/etcd_json: requests byte for byte, and answers as servers really gave them. */
 #include "tests/unit/golden.h"
 #include "tests/unit/test.h"
 
 #include <errno.h>
 
-#include "stores/etcd/etcd_codec.h"
+#include "stores/etcd/etcd_json.h"
+#include "subnet/store.h"
 
 #define REQUESTS "tests/golden/etcd_requests.txt"
 #define ANSWERS  "tests/golden/etcd_answers.txt"
@@ -221,7 +222,7 @@ static void test_errors_of_every_shape(void **state)
 		{ "v2 error learner, 3.5", 503, ETCD_WRONG_MEMBER, "learner" },
 		{ "v2 error stream learner", 400, ETCD_WRONG_MEMBER, "learner" },
 		{ "v2 error not capable", 400, ETCD_WRONG_MEMBER, "not capable" },
-		{ "not found", 404, ETCD_NOT_GRPC, "HTTP 404: 404 page not found" },
+		{ "not found", 404, ETCD_NOT_ETCD, "HTTP 404: 404 page not found" },
 		/* What etcd says does not say what to do. */
 		{ "common name", 400, ETCD_PERMISSION_DENIED, "use a certificate without one" },
 	};
@@ -309,7 +310,7 @@ static void test_answers_of_others(void **state)
 		char text[200] = "";
 
 		assert_row(etcd_decode_answer(rows[i].status, rows[i].body, strlen(rows[i].body),
-					      &reply, text, sizeof(text)) == ETCD_NOT_GRPC,
+					      &reply, text, sizeof(text)) == ETCD_NOT_ETCD,
 			   rows[i].body);
 		assert_contains(text, "HTTP");
 		assert_null(strpbrk(text, "\r\n"));
@@ -513,7 +514,7 @@ static void test_which_failures_pass(void **state)
 	(void)state;
 	static const int pass[] = { ETCD_CANCELLED, ETCD_UNKNOWN,      ETCD_DEADLINE_EXCEEDED,
 				    ETCD_ABORTED,   ETCD_INTERNAL,     ETCD_UNAVAILABLE,
-				    ETCD_NOT_GRPC,  ETCD_WRONG_MEMBER, ETCD_TOO_LARGE };
+				    ETCD_NOT_ETCD,  ETCD_WRONG_MEMBER, ETCD_TOO_LARGE };
 	static const int stay[] = { ETCD_OK,
 				    ETCD_INVALID_ARGUMENT,
 				    ETCD_NOT_FOUND,

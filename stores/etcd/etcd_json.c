@@ -1,39 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "stores/etcd/etcd_codec.h"
+#include "stores/etcd/etcd_json.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
 
 #include "lib/base64.h"
-
-void etcd_kvs_fini(struct etcd_kvs *kvs)
-{
-	for (size_t i = 0; i < kvs->len; i++) {
-		free(kvs->items[i].key);
-		free(kvs->items[i].value);
-	}
-	free(kvs->items);
-	*kvs = (struct etcd_kvs){ 0 };
-}
-
-bool etcd_code_is_transient(int code)
-{
-	switch (code) {
-	case ETCD_CANCELLED:
-	case ETCD_UNKNOWN:
-	case ETCD_DEADLINE_EXCEEDED:
-	case ETCD_ABORTED:
-	case ETCD_INTERNAL:
-	case ETCD_UNAVAILABLE:
-	case ETCD_NOT_GRPC:
-	case ETCD_WRONG_MEMBER:
-	case ETCD_TOO_LARGE:
-	case ETCD_NO_GATEWAY:
-		return true;
-	}
-	return false;
-}
+#include "subnet/store.h"
 
 static char *encode_text(const char *text)
 {
@@ -135,15 +108,6 @@ char *etcd_encode_watch(const char *key, const char *range_end, uint64_t revisio
 			 key64, end, revision);
 }
 
-char *etcd_prefix_end(const char *prefix)
-{
-	char *end = xstrdup(prefix);
-
-	/* Our prefixes are text and end in '/', so the last byte can always grow by one. */
-	end[strlen(end) - 1]++;
-	return end;
-}
-
 /* A field by either spelling. */
 static const json_t *field(const json_t *object, const char *snake, const char *camel)
 {
@@ -158,6 +122,7 @@ struct etcd_header etcd_decode_header(const json_t *reply)
 
 	return (struct etcd_header){
 		.cluster_id = json_uint64_lenient(field(header, "cluster_id", "clusterId")),
+		.member_id = json_uint64_lenient(field(header, "member_id", "memberId")),
 		.revision = json_uint64_lenient(json_object_get(header, "revision")),
 	};
 }
@@ -174,42 +139,27 @@ static int decode_bytes(const json_t *v, char **ret, size_t *ret_size, struct er
 	return base64_decode(json_string_value(v), json_string_length(v), ret, ret_size, e);
 }
 
-/* Two bytes for each NUL; `bytes` is consumed. */
-static char *key_as_text(char *bytes, size_t size)
-{
-	char *text;
-	char *out;
-
-	if (!memchr(bytes, '\0', size))
-		return bytes;
-	text = out = xcalloc(2 * size + 1, 1);
-	for (size_t i = 0; i < size; i++) {
-		if (!bytes[i])
-			*out++ = '\\';
-		*out++ = bytes[i] ? bytes[i] : '0';
-	}
-	free(bytes);
-	return text;
-}
-
 static int decode_kv(const json_t *object, bool deleted, struct etcd_kvs *kvs, struct err *e)
 {
-	struct etcd_kv kv = { .deleted = deleted };
+	auto_free char *key = NULL;
+	auto_free char *value = NULL;
 	size_t key_size;
+	size_t value_size;
 
-	if (decode_bytes(json_object_get(object, "key"), &kv.key, &key_size, e) < 0)
+	if (decode_bytes(json_object_get(object, "key"), &key, &key_size, e) < 0)
 		return err_wrap(e, "etcd: key");
-	kv.key = key_as_text(kv.key, key_size);
-	if (decode_bytes(json_object_get(object, "value"), &kv.value, &kv.value_size, e) < 0) {
-		free(kv.key);
+	if (decode_bytes(json_object_get(object, "value"), &value, &value_size, e) < 0)
 		return err_wrap(e, "etcd: value");
-	}
-	kv.create_revision =
-		json_uint64_lenient(field(object, "create_revision", "createRevision"));
-	kv.mod_revision = json_uint64_lenient(field(object, "mod_revision", "modRevision"));
-	kv.lease = json_int64_lenient(json_object_get(object, "lease"));
-	GROW(kvs->items, kvs->len, kvs->cap);
-	kvs->items[kvs->len++] = kv;
+	etcd_kvs_add(kvs,
+		     (struct etcd_kv){
+			     .create_revision = json_uint64_lenient(
+				     field(object, "create_revision", "createRevision")),
+			     .mod_revision = json_uint64_lenient(
+				     field(object, "mod_revision", "modRevision")),
+			     .lease = json_int64_lenient(json_object_get(object, "lease")),
+			     .deleted = deleted,
+		     },
+		     key, key_size, value, value_size);
 	return 0;
 }
 
@@ -289,15 +239,6 @@ const char *etcd_decode_token(const json_t *reply)
 	return json_string_value(json_object_get(reply, "token"));
 }
 
-/* Whom a call may be sent to instead is not to be told from the code. */
-static int judge(int64_t code, const char *text)
-{
-	if ((code == ETCD_FAILED_PRECONDITION || code == ETCD_UNAVAILABLE) &&
-	    (strstr(text, "rpc not supported for learner") || strstr(text, "not capable")))
-		return ETCD_WRONG_MEMBER;
-	return code > 0 && code <= INT_MAX ? (int)code : ETCD_UNKNOWN;
-}
-
 /* The code inside an error object of either shape; ETCD_OK if it is none. */
 static int decode_error(const json_t *object, char *text, size_t text_size)
 {
@@ -313,7 +254,7 @@ static int decode_error(const json_t *object, char *text, size_t text_size)
 	if (!message && json_is_string(error))
 		message = json_string_value(error);
 	snprintf(text, text_size, "%s", message && *message ? message : "unnamed error");
-	return judge(json_integer_value(code), text);
+	return etcd_code_judge(json_integer_value(code), text);
 }
 
 int etcd_decode_answer(long http_status, const char *body, size_t body_size, json_t **ret_reply,
@@ -337,19 +278,19 @@ int etcd_decode_answer(long http_status, const char *body, size_t body_size, jso
 		}
 		snprintf(text, text_size, "HTTP %ld: %.*s", http_status,
 			 (int)MIN(strcspn(body, "\r\n"), (size_t)160), body);
-		return ETCD_NOT_GRPC;
+		return ETCD_NOT_ETCD;
 	}
 	code = decode_error(object, text, text_size);
 	if (code != ETCD_OK)
 		return code;
 	if (http_status != 200) {
 		snprintf(text, text_size, "HTTP %ld without an error in it", http_status);
-		return ETCD_NOT_GRPC;
+		return ETCD_NOT_ETCD;
 	}
 	result = json_object_get(object, "result");
 	if (!json_is_object(json_object_get(result ? result : object, "header"))) {
 		snprintf(text, text_size, "HTTP 200, but not an answer of etcd: no header in it");
-		return ETCD_NOT_GRPC;
+		return ETCD_NOT_ETCD;
 	}
 	*ret_reply = STEAL(object);
 	return ETCD_OK;
@@ -357,7 +298,7 @@ int etcd_decode_answer(long http_status, const char *body, size_t body_size, jso
 
 int etcd_decode_watch(const char *line, size_t size, struct etcd_watch_message *ret, struct err *e)
 {
-	struct etcd_watch_message m = { 0 };
+	struct etcd_watch_message m = { .size = size };
 	auto_json json_t *object = NULL;
 	const json_t *result;
 	const char *reason;
@@ -392,7 +333,192 @@ int etcd_decode_watch(const char *line, size_t size, struct etcd_watch_message *
 	return 0;
 }
 
-void etcd_watch_message_fini(struct etcd_watch_message *m)
+/* ---- the transport ---- */
+
+/* The gateway's prefix by server version: 3.4 and later, 3.3, 3.2. */
+static const char *const api_prefixes[] = { "/v3", "/v3beta", "/v3alpha" };
+
+static const char *const paths[ETCD_METHODS] = {
+	[ETCD_RANGE] = "kv/range",
+	[ETCD_TXN] = "kv/txn",
+	[ETCD_GRANT] = "lease/grant",
+	[ETCD_REVOKE] = "lease/revoke",
+	[ETCD_KEEPALIVE] = "lease/keepalive",
+	[ETCD_TIME_TO_LIVE] = "lease/timetolive",
+	[ETCD_AUTHENTICATE] = "auth/authenticate",
+	[ETCD_STATUS] = "maintenance/status",
+	[ETCD_WATCH] = "watch",
+};
+
+static char *path_of(enum etcd_method method, unsigned dialect)
 {
-	etcd_kvs_fini(&m->events);
+	return xasprintf("%s/%s", api_prefixes[dialect], paths[method]);
 }
+
+static char *encode_txn(const struct etcd_ask *ask)
+{
+	switch (ask->txn) {
+	case ETCD_TXN_CREATE:
+		return etcd_encode_txn_create(ask->key, ask->value, ask->lease);
+	case ETCD_TXN_UPDATE:
+		return etcd_encode_txn_update(ask->key, ask->value, ask->mod_revision, ask->lease);
+	case ETCD_TXN_DELETE:
+		break;
+	}
+	return etcd_encode_txn_delete(ask->key, ask->mod_revision);
+}
+
+static char *encode_body(const struct etcd_ask *ask)
+{
+	switch (ask->method) {
+	case ETCD_RANGE:
+		if (ask->keys_only)
+			return etcd_encode_probe(ask->key);
+		return etcd_encode_range_from(ask->key,
+					      ask->key_size ? ask->key_size : strlen(ask->key),
+					      ask->range_end, ask->limit, ask->revision);
+	case ETCD_TXN:
+		return encode_txn(ask);
+	case ETCD_GRANT:
+		return etcd_encode_grant(ask->lease, ask->ttl_s);
+	case ETCD_REVOKE:
+	case ETCD_KEEPALIVE:
+	case ETCD_TIME_TO_LIVE:
+		return etcd_encode_lease_id(ask->lease);
+	case ETCD_AUTHENTICATE:
+		return etcd_encode_authenticate(ask->name, ask->password);
+	case ETCD_WATCH:
+		return etcd_encode_watch(ask->key, ask->range_end, ask->revision);
+	case ETCD_STATUS:
+	case ETCD_METHODS:
+		break;
+	}
+	return xstrdup("{}");
+}
+
+static char *encode(const struct etcd_ask *ask, size_t *ret_size)
+{
+	char *body = encode_body(ask);
+
+	*ret_size = strlen(body);
+	return body;
+}
+
+static void decode_member(const json_t *reply, struct etcd_reply *ret)
+{
+	const char *version = json_string_value(json_object_get(reply, "version"));
+
+	ret->version = version ? xstrdup(version) : NULL;
+	ret->db_size = json_uint64_lenient(json_object_get(reply, "dbSize"));
+	ret->leader = json_uint64_lenient(json_object_get(reply, "leader"));
+	ret->is_learner = json_is_true(json_object_get(reply, "isLearner"));
+}
+
+int etcd_decode_reply(enum etcd_method method, const json_t *reply, struct etcd_reply *ret,
+		      struct err *e)
+{
+	const json_t *inner = json_object_get(reply, "result");
+	struct etcd_reply r = { .header = etcd_decode_header(inner ? inner : reply) };
+	const char *token;
+	int rc = 0;
+
+	switch (method) {
+	case ETCD_RANGE:
+		rc = etcd_decode_range(reply, &r.header, &r.kvs, e);
+		if (rc == 0)
+			rc = etcd_decode_next_key(reply, &r.next_key, &r.next_key_size, e);
+		break;
+	case ETCD_TXN:
+		rc = etcd_decode_txn(reply, &r.header, &r.succeeded, &r.kvs, e);
+		break;
+	case ETCD_AUTHENTICATE:
+		token = etcd_decode_token(reply);
+		r.token = token ? xstrdup(token) : NULL;
+		break;
+	case ETCD_STATUS:
+		decode_member(reply, &r);
+		break;
+	default:
+		r.ttl_s = etcd_decode_ttl(reply);
+		r.granted_ttl_s = etcd_decode_granted_ttl(reply);
+	}
+	if (rc < 0) {
+		etcd_reply_fini(&r);
+		return rc;
+	}
+	*ret = r;
+	return 0;
+}
+
+/* Whether the server's end of the connection is gRPC's, which begins with a frame of HTTP/2. */
+static bool speaks_http2_only(const struct http_reply *http)
+{
+	return strstr(http->error, "HTTP/0.9") || strstr(http->error, "no application protocol");
+}
+
+static int decode(enum etcd_method method, const struct http_reply *http, struct etcd_reply *ret,
+		  char text[ETCD_TEXT_MAX])
+{
+	auto_json json_t *reply = NULL;
+	struct err e;
+	int code;
+
+	if (http->code)
+		return speaks_http2_only(http) ? ETCD_NOT_SPOKEN
+					       : etcd_transport_failure(http, text);
+	code = etcd_decode_answer(http->status, http->body, http->body_size, &reply, text,
+				  ETCD_TEXT_MAX);
+	/* An older server, or one without a gateway: "404 page not found" in plain text. */
+	if (code == ETCD_NOT_ETCD && http->status == 404)
+		return ETCD_OTHER_DIALECT;
+	if (code == ETCD_OK && etcd_decode_reply(method, reply, ret, &e) < 0) {
+		snprintf(text, ETCD_TEXT_MAX, "%.*s", ETCD_TEXT_MAX - 1, e.text);
+		return ETCD_NOT_ETCD;
+	}
+	return code;
+}
+
+/* Messages are lines. */
+static size_t message_size(const char *data, size_t size, size_t seen)
+{
+	const char *newline = memchr(data + seen, '\n', size - seen);
+
+	return newline ? (size_t)(newline - data) + 1 : 0;
+}
+
+static int decode_end(const struct http_reply *http, char text[ETCD_TEXT_MAX])
+{
+	auto_json json_t *reply = NULL;
+	int code = ETCD_OK;
+
+	if (http->code)
+		return etcd_transport_failure(http, text);
+	/* There was no stream at all, but a word why. */
+	if (http->status != 200)
+		code = etcd_decode_answer(http->status, http->body, http->body_size, &reply, text,
+					  ETCD_TEXT_MAX);
+	if (code != ETCD_OK)
+		return code;
+	snprintf(text, ETCD_TEXT_MAX, "the stream ended");
+	return ETCD_UNAVAILABLE;
+}
+
+/* Without hasleader a member that lost its quorum keeps streams open in silence. */
+static const char *const headers[] = { "Content-Type: application/json",
+				       "Grpc-Metadata-hasleader: true", NULL };
+
+const struct etcd_transport etcd_json_transport = {
+	.name = "json",
+	.absent = "has no JSON gateway; start that etcd with --enable-grpc-gateway=true (if it has "
+		  "a --config-file: \"enable-grpc-gateway: true\" there), and name members' "
+		  "client ports, not a grpc-proxy",
+	.dialects = ARRAY_LEN(api_prefixes),
+	.headers = headers,
+	.token_header = "Authorization",
+	.path = path_of,
+	.encode = encode,
+	.decode = decode,
+	.message_size = message_size,
+	.decode_watch = etcd_decode_watch,
+	.decode_end = decode_end,
+};

@@ -8,66 +8,11 @@
  * streams as {"error":{"grpc_code"}} or {"error":{"code"}}. All of that ends here. Source: etcd's
  * rpc.proto, and transcripts of etcd 3.4.23, 3.5.16, 3.5.30 and 3.6.14.
  */
-#ifndef STORES_ETCD_CODEC_H
-#define STORES_ETCD_CODEC_H
+#ifndef STORES_ETCD_JSON_H
+#define STORES_ETCD_JSON_H
 
 #include "lib/json.h"
-#include "subnet/store.h"
-
-/* gRPC status codes that callers act on. */
-enum etcd_code {
-	ETCD_OK = 0,
-	ETCD_CANCELLED = 1,
-	ETCD_UNKNOWN = 2,
-	ETCD_INVALID_ARGUMENT = 3,
-	ETCD_DEADLINE_EXCEEDED = 4,
-	ETCD_NOT_FOUND = 5,
-	ETCD_PERMISSION_DENIED = 7,
-	ETCD_RESOURCE_EXHAUSTED = 8,
-	ETCD_FAILED_PRECONDITION = 9,
-	ETCD_ABORTED = 10,
-	ETCD_OUT_OF_RANGE = 11,
-	ETCD_UNIMPLEMENTED = 12,
-	ETCD_INTERNAL = 13,
-	ETCD_UNAVAILABLE = 14,
-	ETCD_UNAUTHENTICATED = 16,
-	ETCD_NOT_GRPC = -1, /* an answer that etcd's gateway would not give */
-	/* The member that was asked does not do such things, being a learner or too old for them;
-	 * another may. Nothing was done. Code 14 until 3.5 and 9, that of many a thing, since. */
-	ETCD_WRONG_MEMBER = -2,
-	/* More came than is taken; the beginning says nothing. */
-	ETCD_TOO_LARGE = -3,
-	/* An etcd, or something like one, that speaks gRPC alone. Nothing was done. */
-	ETCD_NO_GATEWAY = -4,
-};
-
-/* Whether it is about the server's state, not about the request: another server or another time may
- * answer differently, and what was asked may have been done. */
-bool etcd_code_is_transient(int code);
-
-struct etcd_kv {
-	/* Text: a NUL inside, which no key of ours has, reads "\\0" here. So it is never the key that
-	 * it begins with. */
-	char *key;
-	char *value;
-	size_t value_size;
-	uint64_t create_revision;
-	uint64_t mod_revision;
-	int64_t lease;
-	bool deleted; /* events only */
-};
-
-struct etcd_kvs {
-	struct etcd_kv *items;
-	size_t len;
-	size_t cap;
-};
-void etcd_kvs_fini(struct etcd_kvs *kvs);
-
-struct etcd_header {
-	uint64_t cluster_id;
-	uint64_t revision;
-};
+#include "stores/etcd/etcd_transport.h"
 
 /* Request bodies; caller frees. Keys are text, revisions and ids numbers; a zero limit or revision
  * is left out. */
@@ -89,11 +34,6 @@ char *etcd_encode_txn_delete(const char *key, uint64_t mod_revision);
 /* One message of a watch stream: everything from `revision` on, in fragments if it is much.
  * range_end may be NULL. */
 char *etcd_encode_watch(const char *key, const char *range_end, uint64_t revision);
-
-/*
- * The end of the range of all keys that start with `prefix`, which must not be empty; caller frees.
- */
-char *etcd_prefix_end(const char *prefix);
 
 /* Reply to range. kvs are appended. With ret_header an answer without a revision is refused. */
 int etcd_decode_range(const json_t *reply, struct etcd_header *ret_header, struct etcd_kvs *kvs,
@@ -117,26 +57,19 @@ const char *etcd_decode_token(const json_t *reply);
 struct etcd_header etcd_decode_header(const json_t *reply);
 
 /*
- * Turns an HTTP answer into a code: ETCD_OK, a gRPC code, or ETCD_NOT_GRPC. *ret_reply is the
+ * Turns an HTTP answer into a code: ETCD_OK, a gRPC code, or ETCD_NOT_ETCD. *ret_reply is the
  * parsed object if OK, otherwise *text gets a sentence. What has no header is not etcd's answer: an
  * object without anything in it would else be an empty store, or a lease that is lost.
  */
 int etcd_decode_answer(long http_status, const char *body, size_t body_size, json_t **ret_reply,
 		       char *text, size_t text_size);
 
-/* One message of a watch stream. */
-struct etcd_watch_message {
-	struct etcd_header header;
-	bool created;
-	bool canceled;
-	bool fragment;             /* more of the same revision follows */
-	uint64_t compact_revision; /* with canceled: history before it is gone */
-	char reason[200];          /* with canceled or error */
-	int error;                 /* a gRPC code: the stream has ended */
-	struct etcd_kvs events;
-};
+/* One message of a watch stream, which has the size of its line. */
 int etcd_decode_watch(const char *line, size_t size, struct etcd_watch_message *ret,
 		      struct err *e) MUST_CHECK;
-void etcd_watch_message_fini(struct etcd_watch_message *m);
+
+/* The reply to this method, whole. -EINVAL: etcd gives no such answer. */
+int etcd_decode_reply(enum etcd_method method, const json_t *reply, struct etcd_reply *ret,
+		      struct err *e) MUST_CHECK;
 
 #endif
