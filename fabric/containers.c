@@ -104,19 +104,67 @@ static void consider(struct fabric *f, const struct kernel_object *o)
 
 static void find_addresses(struct fabric *f);
 
+/* ---- what others undo of the CNI plugin's ---- */
+
 /*
- * A bridge's address serves many containers; our end of a routed link loses its one with the
- * container, as it should.
+ * Our end of a container's link goes down, leaves its bridge and loses what is on it when the container
+ * is on its way out, and has no bridge yet when it comes: only what is still so a little later is a loss.
  */
+static void remember_loss(struct fabric *f, uint32_t ifindex, const char *what)
+{
+	static const struct timeval delay = { 0, PORT_DELAY_MS * 1000 };
+	struct fabric_loss *loss = &f->losses[f->losses_len];
+
+	if (!f->plugin || f->losses_len == ARRAY_LEN(f->losses))
+		return;
+	f->losses_len++;
+	loss->ifindex = ifindex;
+	snprintf(loss->what, sizeof(loss->what), "%s", what);
+	if (!event_pending(f->ports, EV_TIMEOUT, NULL))
+		event_add(f->ports, &delay);
+}
+
+static void on_ports(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+	struct fabric *f = arg;
+	struct link_info link;
+	size_t len = f->losses_len;
+
+	f->losses_len = 0;
+	for (size_t i = 0; i < len; i++) {
+		const struct fabric_loss *loss = &f->losses[i];
+
+		if (link_get_by_index(f->nl, loss->ifindex, &link, NULL) < 0 ||
+		    link.group != MARK_CONTAINER_GROUP)
+			continue;
+		if (*loss->what)
+			plugin_suspect(f->plugin, 0, "%s lost the %s", link.name, loss->what);
+		else if (!link.up)
+			plugin_suspect(f->plugin, 0, "%s is down", link.name);
+		else if (!link.master_ifindex && !find(f, link.ifindex))
+			plugin_suspect(f->plugin, 0, "%s is on no bridge", link.name);
+	}
+}
+
+/* Of a bridge, which serves many containers; or of our end of a container's link. */
 static void look_for_loss(struct fabric *f, const struct kernel_object *o, uint32_t port_id)
 {
 	struct ip_net net = { kernel_object_dst(o), o->key.len };
-	const struct container_device *d = find(f, o->key.ifindex);
+	bool address = kernel_is_address(o);
+	const struct container_device *d = find(f, address ? o->key.ifindex : o->value.ifindex);
 	char text[IP_NET_TEXT];
+	char what[64];
 
-	if (d && net.len < ip_family_bits(net.addr.family))
-		plugin_suspect(f->plugin, port_id, "%s lost the address %s", d->name,
-			       ip_net_format(&net, text));
+	/* The kernel's own one is nothing that the plugin made. */
+	if (!d || ip_addr_is_link_local(&net.addr))
+		return;
+	ip_net_format(&net, text);
+	if (address && net.len < ip_family_bits(net.addr.family)) {
+		plugin_suspect(f->plugin, port_id, "%s lost the address %s", d->name, text);
+		return;
+	}
+	snprintf(what, sizeof(what), "%s %s", address ? "address" : "route to", text);
+	remember_loss(f, address ? o->key.ifindex : o->value.ifindex, what);
 }
 
 void fabric_container_object(struct fabric *f, const struct kernel_object *o, bool gone,
@@ -126,11 +174,9 @@ void fabric_container_object(struct fabric *f, const struct kernel_object *o, bo
 		return;
 	if (!gone)
 		consider(f, o);
-	if (!kernel_is_address(o))
-		return;
-	if (gone)
+	else if (kernel_is_address(o) || kernel_is_route(o))
 		look_for_loss(f, o, port_id);
-	if (is_old_gateway(f, o))
+	if (kernel_is_address(o) && is_old_gateway(f, o))
 		find_addresses(f);
 }
 
@@ -181,39 +227,6 @@ static void look_for_large(struct fabric *f, const struct link_info *link, bool 
 
 /* ---- as they come and go ---- */
 
-/* ---- what others undo of the CNI plugin's ---- */
-
-static bool is_port(const struct link_info *link)
-{
-	return link->group == MARK_CONTAINER_GROUP && link->master_ifindex;
-}
-
-/* A container's link goes down on its way out, too: then it is gone a little later. */
-static void remember_port(struct fabric *f, const struct link_info *link)
-{
-	static const struct timeval delay = { 0, PORT_DELAY_MS * 1000 };
-
-	if (!f->plugin || f->ports_down_len == ARRAY_LEN(f->ports_down))
-		return;
-	f->ports_down[f->ports_down_len++] = link->ifindex;
-	if (!event_pending(f->ports, EV_TIMEOUT, NULL))
-		event_add(f->ports, &delay);
-}
-
-static void on_ports(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
-{
-	struct fabric *f = arg;
-	struct link_info link;
-	size_t len = f->ports_down_len;
-
-	f->ports_down_len = 0;
-	for (size_t i = 0; i < len; i++) {
-		if (link_get_by_index(f->nl, f->ports_down[i], &link, NULL) == 0 &&
-		    is_port(&link) && !link.up)
-			plugin_suspect(f->plugin, 0, "%s is down", link.name);
-	}
-}
-
 static void look_for_undone(struct fabric *f, const struct link_info *link,
 			    const struct container_device *d, bool gone)
 {
@@ -221,8 +234,9 @@ static void look_for_undone(struct fabric *f, const struct link_info *link,
 		plugin_suspect(f->plugin, 0, "%s was deleted", d->name);
 	else if (!gone && !link->up && d && link->group != MARK_CONTAINER_GROUP)
 		plugin_suspect(f->plugin, 0, "%s is down", link->name);
-	else if (!gone && !link->up && is_port(link))
-		remember_port(f, link);
+	else if (!gone && link->group == MARK_CONTAINER_GROUP &&
+		 (!link->up || (!link->master_ifindex && !d)))
+		remember_loss(f, link->ifindex, "");
 }
 
 void fabric_container_link(struct fabric *f, const struct link_info *link, bool gone)

@@ -60,6 +60,12 @@ struct fabric_large_containers {
 struct container_device;
 struct link_info;
 
+/* What our end of a container's link has lost. */
+struct fabric_loss {
+	uint32_t ifindex;
+	char what[64]; /* of one that is up and has its place, "" else */
+};
+
 struct fabric {
 	struct event_base *base;
 	const struct fabric_ops *ops;
@@ -120,10 +126,11 @@ struct fabric {
 	struct container_device **containers;
 	size_t containers_len;
 	size_t containers_cap;
-	struct plugin *plugin;   /* NULL: what it made is not kept */
-	struct event *ports;     /* timer: links of containers were down, and may be gone by now */
-	uint32_t ports_down[16]; /* those */
-	size_t ports_down_len;
+	struct plugin *plugin; /* NULL: what it made is not kept */
+	struct event
+		*ports; /* timer: containers' links have lost something, and may be gone by now */
+	struct fabric_loss losses[16]; /* those */
+	size_t losses_len;
 	size_t old_gateways; /* addresses of containers' devices in subnets of others */
 	char old_gateway[OLD_GATEWAY_TEXT]; /* one of them */
 	struct fabric_large_containers large;

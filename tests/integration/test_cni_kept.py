@@ -16,6 +16,7 @@ from test_unit_file import confined
 DELEGATE = {"isDefaultGateway": True, "hairpinMode": True, "macspoofchk": True, "ipMasq": True}
 CONFIG = fabric.CONFIG | fabric.IPV6
 HEAL_S = 5
+ROUTED = {"type": "ptp", "hairpinMode": False, "macspoofchk": False}
 
 
 @contextlib.contextmanager
@@ -55,6 +56,8 @@ def wait_right(host, *containers):
             wait_for(lambda ns=ns, ip=ip: ns.ping(ip["gateway"], check=False), HEAL_S, f"{ip['gateway']} answers")
 
 
+A_PORT = "$(ip -br link show master cni0 | head -n 1 | cut -d@ -f 1)"
+A_LINK = "$(ip -br link show group 26220 | head -n 1 | cut -d@ -f 1)"
 UNDONE = {
     "nft flush ruleset": "nft flush ruleset",
     "a table": "nft delete table bridge flannel-cni",
@@ -63,7 +66,14 @@ UNDONE = {
     "networking off": "ip addr flush dev cni0; ip link set cni0 down",
     "down": "ip link set cni0 down",
     "addresses": "ip addr flush dev cni0",
-    "a port down": "ip link set $(ip -br link show master cni0 | head -n 1 | cut -d@ -f 1) down",
+    "a port down": f"ip link set {A_PORT} down",
+    "a port off the bridge": f"ip link set {A_PORT} nomaster",
+}
+# Of a container that is behind no bridge.
+UNDONE_ROUTED = {
+    "down": f"ip link set {A_LINK} down",
+    "addresses": f"ip addr flush dev {A_LINK} scope global",
+    "routes": f"ip route flush dev {A_LINK} scope link; ip -6 route flush dev {A_LINK} proto boot",
 }
 
 
@@ -79,6 +89,15 @@ def test_what_others_undo_is_put_back(machine, host):
         wait_for(lambda: daemon.problems() <= {"fighting"}, HEAL_S, f"after {undone}: all is well")
         # Not in a row: each is undone for the first time.
         daemon.restart()
+
+
+@pytest.mark.parametrize("undone", UNDONE_ROUTED)
+def test_what_others_undo_of_a_routed_container_is_put_back(machine, host, undone):
+    (ns,) = attach(host, "c1", **ROUTED)
+    host.ns.run("sh", "-c", UNDONE_ROUTED[undone])
+    wait_right(host, ns)
+    machine.daemon.wait_log(r"cni-healed")
+    wait_for(lambda: not machine.daemon.problems(), HEAL_S, "all is well")
 
 
 def test_a_bridge_that_was_deleted(machine, host):
@@ -115,6 +134,8 @@ def test_attaching_and_detaching_costs_no_look(machine, host):
     host.delete(ns.conf, ns, id="c1")
     (ns,) = attach(host, "c2", macspoofchk=False)
     host.delete(ns.conf, ns, id="c2")
+    (ns,) = attach(host, "c3", **ROUTED)
+    host.delete(ns.conf, ns, id="c3")
     stays(lambda: not machine.daemon.logged("cni-suspect"), 0.5, "one look")
     assert len(marker.read_text().splitlines()) == 1
 

@@ -49,7 +49,7 @@ def without(request, lab):
     with (directory / "log").open("wb") as log:
         process = namespace.popen("etcd", *arguments(request.param, etcd, directory), stdout=log, stderr=log)
     lab.closers.callback(end_process, process)
-    listens = ["curl", "-s", "-o", "/dev/null", "-m", "1", f"{URL}/health"]
+    listens = ["socat", "-u", "/dev/null", f"TCP:{ADDRESS}:2379"]
     wait_for(lambda: subprocess.run(namespace.argv(*listens), check=False).returncode == 0, 15, "it listens")
     return etcd
 
