@@ -116,6 +116,7 @@ def test_files_may_not_grow(lab):
     lab.start_etcd()
     lab.configure(APART)
     daemon = lab.host().make_daemon()
+    daemon.flags["node_id"] = "limited"  # a machine without /etc/machine-id could not keep one of its own
     daemon.wrapper = ["prlimit", "--fsize=10:"]
     daemon.start()
     wait_for(lambda: "File too large" in daemon.request("/readyz")[1], 10, "/readyz says why")

@@ -59,7 +59,7 @@ def test_the_daemon_says_what_to_do(lab, without):
     problem = daemon.wait_status(lambda s: [p for p in s["problems"] if OPTION in p["text"]], what="a problem that says so")
     only = next(p for p in problem["problems"] if OPTION in p["text"])
     assert URL in only["text"] and only["severity"] == "error" and "store-endpoint" not in daemon.problems()
-    daemon.wait_log(f"waiting-for-config: .*{OPTION}")
+    daemon.wait_log(f"(waiting-for-config|store-unavailable): .*{OPTION}")
 
 
 def test_others_are_used_in_its_place(lab, without):
