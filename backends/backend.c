@@ -6,15 +6,17 @@
 #include "backends/alloc.h"
 #include "backends/host_gw.h"
 #include "backends/ipip.h"
+#include "backends/udp.h"
 #include "backends/vxlan.h"
 #include "lib/hash.h"
 
 /* tests/backends/backend_test.c: in the programs that are linked with it, and nowhere else. */
 extern const struct backend_type backend_test __attribute__((weak));
 
-const struct backend_type *const backend_types[] = { &backend_vxlan, &backend_host_gw,
-						     &backend_ipip,  &backend_alloc,
-						     &backend_test,  NULL };
+const struct backend_type *const backend_types[] = {
+	&backend_vxlan, &backend_host_gw, &backend_ipip, &backend_udp,
+	&backend_alloc, &backend_test,    NULL
+};
 
 const char *backend_type_name(const struct network_config *config)
 {
@@ -55,11 +57,15 @@ int backend_parse(const struct backend_type *type, const struct lease *peer, voi
 		  struct err *e)
 {
 	const char *theirs = peer->backend_type ? peer->backend_type : "";
+	const char *ours = type->untyped ? "" : type->name;
 
 	*ret = NULL;
 	if (!type->want_peer)
 		return 0;
-	if (strcmp(theirs, type->name) != 0)
+	if (strcmp(theirs, ours) != 0 && type->untyped)
+		return err_set(e, -EINVAL, "BackendType is \"%.40s\", leases of %s have none",
+			       theirs, type->name);
+	if (strcmp(theirs, ours) != 0)
 		return err_set(e, -EINVAL, "BackendType is \"%.40s\", ours is \"%s\"", theirs,
 			       type->name);
 	return type->peer_parse ? type->peer_parse(peer, ret, e) : 0;

@@ -155,6 +155,7 @@ struct backend_type {
 	const char *name; /* as in Backend.Type, lower case */
 	const char *
 		keys; /* that it reads of the Backend object beside Type, between blanks; or NULL */
+	bool untyped; /* its leases have no BackendType, as flannel's have none */
 	/* Of its devices; NULL if it has none. */
 	const struct device_kind *device_kind;
 	const struct backend_secret *secret;

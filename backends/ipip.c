@@ -13,84 +13,87 @@
 #include <errno.h>
 #include <netinet/in.h>
 
-#include "kernel/device_ipip.h"
 #include "kernel/marks.h"
 
-#define DEVICE_NAME   "flannel.ipip"
-#define LOWER_MTU_MIN (576 + IPIP_OVERHEAD) /* IPv4 needs 576 inside (RFC 791) */
+#define DEVICE_NAME "flannel.ipip"
+#define INSIDE_MIN  576 /* bytes that IPv4 needs (RFC 791) */
 
-struct ipip {
-	struct backend base;
-	bool direct_routing;
-	struct ip_net network;
-	struct backend_host host;
-	uint32_t ifindex;
-	struct device_ipip spec;
-	struct backend_device device;
-};
-
-static struct ipip *ipip_of(const struct backend *b)
+int ipip_new(const struct backend_type *type, const struct network_config *config,
+	     struct ipip **ret, struct err *e)
 {
-	return (struct ipip *)b;
+	if (!config->v4.enabled || config->v6.enabled)
+		return err_set(e, -EINVAL,
+			       "%s carries IPv4 only: EnableIPv4 must be true, EnableIPv6 false",
+			       type->name);
+	*ret = xcalloc(1, sizeof(**ret));
+	(*ret)->base.type = type;
+	(*ret)->network = config->v4.network;
+	return 0;
 }
 
 static int ipip_create(const struct network_config *config, struct backend **ret, struct err *e)
 {
-	struct ipip *i;
 	bool direct_routing = false;
-	int rc = json_read_bool(config->backend, "DirectRouting", &direct_routing, e);
+	struct ipip *i = NULL;
 
-	if (rc == 0 && (!config->v4.enabled || config->v6.enabled))
-		rc = err_set(e, -EINVAL,
-			     "ipip carries IPv4 only: EnableIPv4 must be true, EnableIPv6 false");
-	if (rc < 0)
-		return rc;
-	i = xcalloc(1, sizeof(*i));
-	i->base.type = &backend_ipip;
-	i->base.needs_paths = direct_routing;
-	i->direct_routing = direct_routing;
-	i->network = config->v4.network;
+	if (json_read_bool(config->backend, "DirectRouting", &direct_routing, e) < 0 ||
+	    ipip_new(&backend_ipip, config, &i, e) < 0)
+		return e->code;
+	i->device_name = DEVICE_NAME;
+	i->overhead_bytes = IPIP_OVERHEAD;
+	i->base.needs_paths = i->direct_routing = direct_routing;
 	*ret = &i->base;
 	return 0;
 }
 
-static void ipip_free(struct backend *b)
+void ipip_free(struct backend *b)
 {
 	free(ipip_of(b));
 }
 
-static uint32_t ipip_pod_mtu(const struct backend *b)
+uint32_t ipip_pod_mtu(const struct backend *b)
 {
-	return ipip_of(b)->host.lower[0].mtu_bytes - IPIP_OVERHEAD;
+	return ipip_of(b)->host.lower[0].mtu_bytes - ipip_of(b)->overhead_bytes;
 }
 
-static int ipip_set_host(struct backend *b, const struct backend_host *host, struct err *e)
+/* The device also takes packets that are in no UDP, so both are the guard's. */
+static void set_guards(struct ipip *i)
+{
+	struct backend_guard *guard = i->device.guard;
+
+	if (i->spec.udp_port)
+		*guard++ = (struct backend_guard){ IPPROTO_UDP, i->spec.udp_port };
+	*guard = (struct backend_guard){ .protocol = IPPROTO_IPIP };
+}
+
+int ipip_set_host(struct backend *b, const struct backend_host *host, struct err *e)
 {
 	struct ipip *i = ipip_of(b);
 
-	if (host->lower[0].mtu_bytes < LOWER_MTU_MIN)
-		return err_set(e, -EMSGSIZE,
-			       "the interface's MTU is %u, must be %u at least for ipip",
-			       host->lower[0].mtu_bytes, LOWER_MTU_MIN);
+	if (host->lower[0].mtu_bytes < INSIDE_MIN + i->overhead_bytes)
+		return err_set(
+			e, -EMSGSIZE, "the interface's MTU is %u, must be %u at least for %s",
+			host->lower[0].mtu_bytes, INSIDE_MIN + i->overhead_bytes, b->type->name);
 	i->host = *host;
 	i->host.node_id = NULL;
 	i->spec.local = host->local_v4;
 	i->device = (struct backend_device){
-		.name = DEVICE_NAME,
 		.kind = &device_ipip,
 		.spec = &i->spec,
 		.mtu_bytes = ipip_pod_mtu(b),
 		.families = 1,
-		.guard = { { .protocol = IPPROTO_IPIP } },
 	};
+	snprintf(i->device.name, sizeof(i->device.name), "%s", i->device_name);
+	set_guards(i);
 	return 0;
 }
 
-static int ipip_publish(const struct backend *b, struct lease *own, struct err *e UNUSED)
+int ipip_publish(const struct backend *b, struct lease *own, struct err *e UNUSED)
 {
 	const struct backend_host *host = &ipip_of(b)->host;
 
-	own->backend_type = xstrdup(backend_ipip.name);
+	if (!b->type->untyped)
+		own->backend_type = xstrdup(b->type->name);
 	own->public_v4 = host->public_v4;
 	if (!ip_addr_equal(&host->local_v4, &host->public_v4))
 		own->source_v4 = host->local_v4;
@@ -98,19 +101,19 @@ static int ipip_publish(const struct backend *b, struct lease *own, struct err *
 	return 0;
 }
 
-static size_t ipip_devices(const struct backend *b, const struct backend_device **ret)
+size_t ipip_devices(const struct backend *b, const struct backend_device **ret)
 {
 	*ret = &ipip_of(b)->device;
 	return 1;
 }
 
-static void ipip_device_is(struct backend *b, size_t device UNUSED, uint32_t ifindex,
-			   const struct mac_addr *mac UNUSED)
+void ipip_device_is(struct backend *b, size_t device UNUSED, uint32_t ifindex,
+		    const struct mac_addr *mac UNUSED)
 {
 	ipip_of(b)->ifindex = ifindex;
 }
 
-static void ipip_want_own(const struct backend *b, const struct subnet *own, struct wants *ret)
+void ipip_want_own(const struct backend *b, const struct subnet *own, struct wants *ret)
 {
 	const struct ipip *i = ipip_of(b);
 	struct ip_net host = { own->v4.addr, 32 };
@@ -122,16 +125,16 @@ static void ipip_want_own(const struct backend *b, const struct subnet *own, str
 	wants_add(ret, &address);
 }
 
-static int ipip_want_peer(const struct backend *b, const struct lease *peer,
-			  const void *data UNUSED, const struct backend_path paths[static 2],
-			  struct wants *ret, struct err *e)
+int ipip_want_peer(const struct backend *b, const struct lease *peer, const void *data UNUSED,
+		   const struct backend_path paths[static 2], struct wants *ret, struct err *e)
 {
 	const struct ip_net *subnet = &peer->subnet.v4;
 	const struct ipip *i = ipip_of(b);
 	struct kernel_object route;
 
 	if (!ip_net_is_set(subnet))
-		return err_set(e, -EINVAL, "has no IPv4 subnet, and ipip carries IPv4 only");
+		return err_set(e, -EINVAL, "has no IPv4 subnet, and %s carries IPv4 only",
+			       b->type->name);
 	if (backend_check_public(peer, AF_INET, &i->network, &i->host, e) < 0)
 		return e->code;
 	/* No router in between: the tunnel would only cost. */
@@ -144,7 +147,7 @@ static int ipip_want_peer(const struct backend *b, const struct lease *peer,
 		route = kernel_route(subnet, &peer->public_v4, i->ifindex, true,
 				     fabric_route_protocol(subnet));
 		route.value.mtu_bytes =
-			backend_route_mtu(peer, AF_INET, i->device.mtu_bytes, IPIP_OVERHEAD);
+			backend_route_mtu(peer, AF_INET, i->device.mtu_bytes, i->overhead_bytes);
 	} else {
 		return 0;
 	}

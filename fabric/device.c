@@ -58,6 +58,13 @@ bool device_find(struct netlink *nl, const struct backend_device *d, uint32_t *r
 	return true;
 }
 
+/* What stays for want of a word from the kernel is in nobody's way, or named by what it is in the way of. */
+static void release(const struct backend_device *d, const struct link_info *link)
+{
+	if (d->kind->release)
+		(void)!d->kind->release(link, NULL);
+}
+
 static int create_device(struct netlink *nl, const struct backend_device *d, struct link_info *ret,
 			 struct err *e)
 {
@@ -66,8 +73,11 @@ static int create_device(struct netlink *nl, const struct backend_device *d, str
 					 .spec = d->spec,
 					 .mac = d->mac,
 					 .mtu_bytes = d->mtu_bytes };
-	int rc = link_create(nl, &device, e);
+	int rc;
 
+	if (d->kind->prepare && d->kind->prepare(d->spec, e) < 0)
+		return err_wrap(e, "device %s", d->name);
+	rc = link_create(nl, &device, e);
 	return rc < 0 ? rc : link_get_by_name(nl, d->name, ret, e);
 }
 
@@ -78,11 +88,12 @@ static int create_device(struct netlink *nl, const struct backend_device *d, str
 static int move_device(struct netlink *nl, const struct backend_device *d, struct link_info *link,
 		       struct err *e)
 {
-	if (link_change(nl, link->ifindex, d->kind, d->spec, e) == 0)
-		return link_get_by_name(nl, d->name, link, e);
-	if (link_delete(nl, link->ifindex, e) < 0)
+	bool changed = link_change(nl, link->ifindex, d->kind, d->spec, e) == 0;
+
+	if (!changed && link_delete(nl, link->ifindex, e) < 0)
 		return e->code;
-	return -ENODEV;
+	release(d, link);
+	return changed ? link_get_by_name(nl, d->name, link, e) : -ENODEV;
 }
 
 /* -ENODEV if it is not there under another name either. */
@@ -114,6 +125,7 @@ static int get_device(struct netlink *nl, const struct backend_device *d, uint32
 		rc = link_delete(nl, link->ifindex, e);
 		if (rc < 0)
 			return rc;
+		release(d, link);
 		rc = -ENODEV;
 	}
 	if (rc == -ENODEV && find_renamed(nl, d, known_ifindex, link, e) == 0) {
@@ -199,7 +211,8 @@ int device_apply(struct netlink *nl, const struct backend_device *d, const char 
 	}
 	if (rc == 0 && d->kind->configure)
 		rc = d->kind->configure(nl, link.ifindex, d->spec, e);
-	if (rc == 0 && !link.up) {
+	changed |= rc > 0;
+	if (rc >= 0 && !link.up) {
 		changed = true;
 		rc = link_set_up(nl, link.ifindex, e);
 	}

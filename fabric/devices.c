@@ -143,6 +143,14 @@ void fabric_tick_device_fights(struct fabric *f, int64_t now_ms)
 	}
 }
 
+uint64_t fabric_writes_total(const struct fabric *f)
+{
+	const struct netlink *nft = f->kernel.netfilter;
+	uint64_t writes = netlink_counts(f->nl)->writes;
+
+	return writes + (nft ? netlink_counts(nft)->writes : 0) + f->device_repairs_total;
+}
+
 /* False if it is not as wanted. */
 static bool look_after_device(struct fabric *f, size_t i, uint32_t *ret_ifindex)
 {

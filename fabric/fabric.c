@@ -260,16 +260,9 @@ void fabric_sync(struct fabric *f)
 	fabric_want_work(f, 0);
 }
 
-static uint64_t writes_total(const struct fabric *f)
-{
-	const struct netlink *nft = f->kernel.netfilter;
-
-	return netlink_counts(f->nl)->writes + (nft ? netlink_counts(nft)->writes : 0);
-}
-
 uint64_t fabric_sync_now(struct fabric *f)
 {
-	uint64_t before = writes_total(f);
+	uint64_t before = fabric_writes_total(f);
 
 	if (!f->started)
 		return 0;
@@ -283,7 +276,7 @@ uint64_t fabric_sync_now(struct fabric *f)
 		if (!reconcile_pending_kinds(f->reconcile) || f->unread.code || f->unwritten.code)
 			break;
 	}
-	return writes_total(f) - before;
+	return fabric_writes_total(f) - before;
 }
 
 /* ---- life ---- */

@@ -20,15 +20,16 @@ static bool is_wanted(const struct fabric *f, const struct link_info *link)
 	return false;
 }
 
-static bool is_tunnel(const struct link_info *link)
+/* NULL: none of those that a backend makes. */
+static const struct device_kind *kind_of(const struct link_info *link)
 {
 	for (size_t i = 0; backend_types[i]; i++) {
 		const struct device_kind *kind = backend_types[i]->device_kind;
 
 		if (kind && strcmp(link->kind, kind->name) == 0)
-			return true;
+			return kind;
 	}
-	return false;
+	return NULL;
 }
 
 /* Whether the device has the address that flannel, and we, give to the tunnel of our subnet. */
@@ -65,12 +66,15 @@ static void adopt(struct fabric *f, struct link_info *link)
 
 static bool remove_device(struct fabric *f, const struct link_info *link)
 {
+	const struct device_kind *kind = kind_of(link);
 	struct err e;
 
 	if (link_delete(f->nl, link->ifindex, &e) < 0) {
 		log_warn("leftover", "%s: %s", link->name, e.text);
 		return false;
 	}
+	if (kind && kind->release && kind->release(link, &e) < 0)
+		log_warn("leftover", "%s: %s", link->name, e.text);
 	log_info("leftover", "removed: device %s, which nobody wants any more", link->name);
 	return true;
 }
@@ -90,7 +94,7 @@ static void sweep_devices(struct fabric *f)
 	for (size_t i = 0; i < links_len; i++) {
 		if (is_wanted(f, &links[i]))
 			continue;
-		if (!*links[i].alias && is_tunnel(&links[i]) &&
+		if (!*links[i].alias && kind_of(&links[i]) &&
 		    has_subnet_address(f, &links[i], addresses, addresses_len))
 			adopt(f, &links[i]);
 		if (strcmp(links[i].alias, f->mark) == 0)

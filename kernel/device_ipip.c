@@ -4,15 +4,23 @@
 
 #include "kernel/link.h" /* net/if.h comes before linux/if.h */
 
+#include <arpa/inet.h>
+#include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/if_tunnel.h>
 #include <netinet/in.h>
 
+#include "kernel/fou.h"
+
 /* What a device of this kind says of itself. */
 struct ipip_info {
 	struct ip_addr local;
-	bool plain;  /* to any remote, IPv4 inside, nothing around it: a tunnel as ours */
+	bool plain;  /* to any remote, IPv4 inside: a tunnel as ours */
 	bool normal; /* and with the rest as we leave it */
+	uint16_t encap_type;
+	uint16_t encap_flags;
+	uint16_t source_port;
+	uint16_t destination_port;
 };
 
 static bool is_zero(const struct nlattr *a)
@@ -26,6 +34,11 @@ static bool is_zero(const struct nlattr *a)
 	return true;
 }
 
+static uint16_t read_u16(const struct nlattr *a)
+{
+	return mnl_attr_get_payload_len(a) == sizeof(uint16_t) ? mnl_attr_get_u16(a) : 0;
+}
+
 static void read_attribute(const struct nlattr *a, struct ipip_info *ret)
 {
 	switch (mnl_attr_get_type(a)) {
@@ -34,8 +47,19 @@ static void read_attribute(const struct nlattr *a, struct ipip_info *ret)
 			ret->local = ip_addr_from_bytes(AF_INET, mnl_attr_get_payload(a));
 		break;
 	case IFLA_IPTUN_REMOTE:
-	case IFLA_IPTUN_ENCAP_TYPE:
 		ret->plain &= is_zero(a);
+		break;
+	case IFLA_IPTUN_ENCAP_TYPE:
+		ret->encap_type = read_u16(a);
+		break;
+	case IFLA_IPTUN_ENCAP_FLAGS:
+		ret->encap_flags = read_u16(a);
+		break;
+	case IFLA_IPTUN_ENCAP_SPORT:
+		ret->source_port = ntohs(read_u16(a));
+		break;
+	case IFLA_IPTUN_ENCAP_DPORT:
+		ret->destination_port = ntohs(read_u16(a));
 		break;
 	case IFLA_IPTUN_COLLECT_METADATA:
 		ret->plain = false;
@@ -76,6 +100,20 @@ static void encode(struct nlmsghdr *hdr, const void *spec, bool change UNUSED)
 	mnl_attr_put(hdr, IFLA_IPTUN_LOCAL, ip_addr_size(&i->local), i->local.b);
 	mnl_attr_put_u8(hdr, IFLA_IPTUN_PROTO, IPPROTO_IPIP);
 	mnl_attr_put_u8(hdr, IFLA_IPTUN_PMTUDISC, 1);
+	mnl_attr_put_u16(hdr, IFLA_IPTUN_ENCAP_TYPE,
+			 i->udp_port ? TUNNEL_ENCAP_FOU : TUNNEL_ENCAP_NONE);
+	mnl_attr_put_u16(hdr, IFLA_IPTUN_ENCAP_FLAGS, 0); /* no checksum: flannel sends none */
+	mnl_attr_put_u16(hdr, IFLA_IPTUN_ENCAP_SPORT, htons(i->udp_port));
+	mnl_attr_put_u16(hdr, IFLA_IPTUN_ENCAP_DPORT, htons(i->udp_port));
+}
+
+/* Ports of a device without encapsulation mean nothing. */
+static bool has_encap(const struct ipip_info *have, const struct device_ipip *want)
+{
+	if (!want->udp_port)
+		return have->encap_type == TUNNEL_ENCAP_NONE;
+	return have->encap_type == TUNNEL_ENCAP_FOU && have->encap_flags == 0 &&
+	       have->source_port == want->udp_port && have->destination_port == want->udp_port;
 }
 
 static enum device_match match(const void *spec, const struct link_info *link)
@@ -85,12 +123,39 @@ static enum device_match match(const void *spec, const struct link_info *link)
 
 	if (!have.plain)
 		return DEVICE_OTHER;
-	if (!have.normal || !ip_addr_equal(&have.local, &want->local))
+	if (!have.normal || !has_encap(&have, want) || !ip_addr_equal(&have.local, &want->local))
 		return DEVICE_MOVABLE;
 	return DEVICE_SAME;
 }
 
-/* The kernel finds a tunnel by its two addresses. */
+/* Without the module a device in UDP is refused with "Invalid argument". */
+static int prepare(const void *spec, struct err *e)
+{
+	const struct device_ipip *want = spec;
+
+	return want->udp_port ? fou_available(e) : 0;
+}
+
+static int configure(struct netlink *nl UNUSED, uint32_t ifindex UNUSED, const void *spec,
+		     struct err *e)
+{
+	const struct device_ipip *want = spec;
+
+	return want->udp_port ? fou_listen(&want->local, want->udp_port, e) : 0;
+}
+
+static int release(const struct link_info *link, struct err *e)
+{
+	const struct ipip_info was = read_info(link);
+	int rc;
+
+	if (was.encap_type != TUNNEL_ENCAP_FOU || !ip_addr_is_set(&was.local))
+		return 0;
+	rc = fou_close(&was.local, was.destination_port, e);
+	return rc == -ENOENT ? 0 : rc;
+}
+
+/* The kernel finds a tunnel by its two addresses, whatever is around its packets. */
 static bool conflicts(const void *spec, const struct link_info *link)
 {
 	const struct ipip_info have = read_info(link);
@@ -103,5 +168,8 @@ const struct device_kind device_ipip = {
 	.name = "ipip",
 	.encode = encode,
 	.match = match,
+	.prepare = prepare,
+	.configure = configure,
+	.release = release,
 	.conflicts = conflicts,
 };

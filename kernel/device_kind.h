@@ -29,9 +29,22 @@ struct device_kind {
 	/* What an existing device of this kind is, compared with the specification. Pure. */
 	enum device_match (*match)(const void *spec, const struct link_info *link);
 
-	/* What is not an attribute of the device and must follow once it is made (keys, ports);
-	 * NULL: nothing. Asked for whenever the device is looked after; writes only what differs. */
+	/* Before one is made: an error says what else than the device the kernel lacks for it. NULL:
+	 * nothing. */
+	int (*prepare)(const void *spec, struct err *e);
+
+	/*
+	 * What is not an attribute of the device and must follow once it is made (keys, ports);
+	 * NULL: nothing. Asked for whenever the device is looked after; writes only what differs. 1 if
+	 * something did, else 0.
+	 */
 	int (*configure)(struct netlink *nl, uint32_t ifindex, const void *spec, struct err *e);
+
+	/*
+	 * Removes what configure made beside the device `link`, which was one of ours and is gone, or
+	 * is another now. NULL: nothing.
+	 */
+	int (*release)(const struct link_info *link, struct err *e);
 
 	/*
 	 * Whether `link`, a device of this kind, keeps one with this specification from being made

@@ -62,6 +62,15 @@ $(FAIL_CALL): tests/failures/fail_call.c
 	$(Q)$(CC) $(filter-out -fsanitize% -fno-sanitize% -D_FORTIFY_SOURCE% -fPIE,$(CPPFLAGS) $(CFLAGS)) \
 		-fPIC -shared -o $@ $<
 
+# A fabric by a process: what the udp backend talks with in its tests, and is measured against.
+TUN_UDP := $(BUILD)/tests/tun_udp
+$(TUN_UDP): $(OBJ)/tests/bench/tun_udp.o
+	@mkdir -p $(@D)
+	$(say) LD $@
+	$(Q)$(CC) $(LDFLAGS) -o $@ $<
+
+-include $(OBJ)/tests/bench/tun_udp.d
+
 SIM := $(BUILD)/tests/sim/sim
 SIM_OBJS := $(call objs,tests/sim)
 # Enough to find what a hand on the code breaks; a failing seed is printed with the way to replay it.
@@ -106,7 +115,7 @@ sim-check:
 fuzz:
 	@$(MAKE) --no-print-directory -k fuzz-programs; $(RUN) fuzz $$? $(FUZZ_TESTS)
 
-integration: all $(FLANNELD_TEST) $(FAIL_CALL)
+integration: all $(FLANNELD_TEST) $(FAIL_CALL) $(TUN_UDP)
 	@$(RUN) integration
 
 # Every call, not the few that `integration` tries: a quarter of an hour and more.
@@ -154,12 +163,23 @@ check: deps
 	@$(RUN) total
 
 # What the kernel here may have no modules for, under one that has: the newest of this Debian, or KERNEL, a package.
-# GUEST_TESTS for others; any integration test can be run there.
-GUEST_TESTS ?= tests/integration/test_ipip.py
+# GUEST_TESTS for others; any integration test can be run there. GUEST_COMMAND for its shell, in place of tests.
+GUEST_TESTS ?= tests/integration/test_ipip.py tests/integration/test_udp.py
+GUEST_COMMAND ?=
 KERNEL      ?=
 .PHONY: check-guest
-check-guest: all
-	@FLANNEL_BUILD='$(abspath $(BUILD))' $(PYTHON) tests/guest/guest.py $(if $(KERNEL),--kernel '$(KERNEL)') $(GUEST_TESTS)
+check-guest: all $(TUN_UDP)
+	@FLANNEL_BUILD='$(abspath $(BUILD))' $(PYTHON) tests/guest/guest.py $(if $(KERNEL),--kernel '$(KERNEL)') \
+		$(if $(GUEST_COMMAND),--command '$(GUEST_COMMAND)',$(GUEST_TESTS))
+
+# The same on the kernels of Debian 11, 12 and 13 and on its newest, each kept once it was fetched (docs/kernels.md).
+KERNEL_SUITES ?= bullseye bookworm trixie sid
+.PHONY: check-kernels
+check-kernels: all $(TUN_UDP)
+	@status=0; for suite in $(KERNEL_SUITES); do \
+		FLANNEL_BUILD='$(abspath $(BUILD))' $(PYTHON) tests/guest/guest.py --suite "$$suite" $(GUEST_TESTS) || \
+			{ status=1; echo "check-kernels: $$suite failed"; }; \
+	done; exit $$status
 
 # README's commands on a minimal Debian of another suite, from a fresh clone of the present commit.
 # COMMANDS="'make unit'" for something else, PACKAGES="gcc-15" for what it needs besides.

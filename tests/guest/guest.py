@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Runs integration tests under another kernel: guest.py [--kernel PACKAGE.deb] [--cache FOLDER] TEST...
+"""Runs integration tests under another kernel: guest.py [--suite SUITE | --kernel PACKAGE.deb] [--cache FOLDER] TEST...
 
 A guest boots from memory: the kernel of a Debian package, its modules, and the files of this machine's own packages that
 the tests need (with all that those depend on), the tree and its build. Nothing of this machine is written to, and the
@@ -29,7 +29,7 @@ from netns import _child_of_test  # noqa: E402
 SLOWNESS = 6  # of TCG, to be safe: nothing is waited for that comes
 META_PACKAGE = "linux-image-cloud-amd64"
 PACKAGES = (
-    "bash coreutils dash etcd-client etcd-server grep iproute2 iptables iputils-ping kmod libc-bin mount nftables procps "
+    "bash coreutils dash etcd-client etcd-server grep iperf3 iproute2 iptables iputils-ping kmod libc-bin mount nftables procps "
     "python3 python3-pytest sed util-linux"
 ).split()
 # What none of them needs at run time.
@@ -203,13 +203,49 @@ def put_libraries(archive, programs):
         archive.copy(os.path.realpath(path))
 
 
-def kernel_package(cache):
-    """The newest cloud kernel of this Debian, kept in `cache`."""
-    name = re.search(r"Depends: (linux-image-\S+)", run("apt-cache", "depends", META_PACKAGE)).group(1)
+class Apt:
+    """apt for another suite, with the source, proxies and keys of this machine's, and nothing else of it."""
+
+    def __init__(self, cache, suite):
+        self.folder = cache / f"apt-{suite}"
+        for name in ("lists/partial", "cache/archives/partial"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+        (self.folder / "status").touch()
+        columns = "$(REPO_URI) $(SIGNED_BY)"
+        targets = run("apt-get", "indextargets", "--format", columns, "Created-By: Packages", "Origin: Debian", "Label: Debian")
+        if not targets:
+            raise SystemExit("guest: apt has no source of Debian's main archive")
+        uri, _, signed_by = targets.splitlines()[0].partition(" ")
+        options = f"[signed-by={signed_by}] " if signed_by.startswith("/") else ""
+        (self.folder / "sources.list").write_text(f"deb {options}{uri} {suite} main\n", encoding="ascii")
+
+    def run(self, *argv, **options):
+        places = {
+            "Dir::Etc::SourceList": "sources.list",
+            "Dir::Etc::SourceParts": "none",
+            "Dir::State::Lists": "lists",
+            "Dir::State::Status": "status",
+            "Dir::Cache": "cache",
+        }
+        flags = [one for key, name in places.items() for one in ("-o", f"{key}={self.folder / name}")]
+        flags += ["-o", "APT::Sandbox::User=root", "-o", "Acquire::Languages=none"]
+        return run(argv[0], *flags, *argv[1:], **options)
+
+
+def kernel_package(cache, suite):
+    """The newest cloud kernel of a suite (of this Debian: None), kept in `cache` and not asked for again."""
+    note = cache / f"{suite or 'own'}.kernel"
+    if note.exists() and (cache / note.read_text(encoding="ascii")).exists():
+        return cache / note.read_text(encoding="ascii")
+    command = Apt(cache, suite).run if suite else run
+    if suite:
+        command("apt-get", "update", "-qq")
+    name = re.search(r"Depends: (linux-image-\S+)", command("apt-cache", "depends", META_PACKAGE)).group(1)
     found = sorted(cache.glob(f"{name}_*.deb"))
     if not found:
-        run("apt-get", "-o", "APT::Sandbox::User=root", "download", "-qq", name, cwd=cache)
+        command("apt-get", "-o", "APT::Sandbox::User=root", "download", "-qq", name, cwd=cache)
         found = sorted(cache.glob(f"{name}_*.deb"))
+    note.write_text(found[-1].name, encoding="ascii")
     return found[-1]
 
 
@@ -278,7 +314,8 @@ def boot(kernel, archive, log, memory, seconds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--kernel", type=pathlib.Path, help="a package; default: the newest cloud kernel of this Debian")
+    parser.add_argument("--kernel", type=pathlib.Path, help="a package of a kernel")
+    parser.add_argument("--suite", help="of Debian, whose newest cloud kernel it is; default: this one's")
     parser.add_argument("--cache", type=pathlib.Path, help="where kernels are kept; default: ~/.cache/flannel-guest")
     parser.add_argument("--memory", default="3G", help="of the guest; default: 3G")
     parser.add_argument("--seconds", type=int, default=1800, help="the guest is ended after this time; default: 1800")
@@ -286,11 +323,12 @@ def main():
     parser.add_argument("tests", nargs="*", help="as for pytest, from the top of the tree")
     arguments = parser.parse_args()
     build = pathlib.Path(os.environ.get("FLANNEL_BUILD", TREE / "build")).resolve()
-    pytest = f"FLANNEL_SLOWNESS={SLOWNESS} FLANNEL_BUILD={build} python3 -m pytest -q -p no:cacheprovider"
+    pytest = "python3 -m pytest -q -p no:cacheprovider"
     command = arguments.command or " ".join([pytest, *arguments.tests])
+    command = f"export FLANNEL_SLOWNESS={SLOWNESS} FLANNEL_BUILD={build}; {command}"
     cache = arguments.cache or pathlib.Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "flannel-guest"
     cache.mkdir(parents=True, exist_ok=True)
-    kernel = unpack_kernel(arguments.kernel or kernel_package(cache), cache)
+    kernel = unpack_kernel(arguments.kernel or kernel_package(cache, arguments.suite), cache)
     with tempfile.TemporaryDirectory() as work:
         archive, log = pathlib.Path(work) / "initramfs", pathlib.Path(work) / "console.log"
         make_archive(archive, kernel, build, command)

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ipip: one route for each peer over flannel.ipip. Kernels without ipip say so; those with it are in tests/guest."""
+"""ipip, and udp, which is ipip in UDP: one route for each peer over one device.
 
+Kernels without ipip say so; those with it are in tests/guest. What only udp has is in test_udp.py.
+"""
+
+import collections
 import json
 import subprocess
 
@@ -9,9 +13,11 @@ import pytest
 from fabric import APART
 from netns import wait_for
 
-IPIP = {"Backend": {"Type": "ipip"}}
+Tunnel = collections.namedtuple("Tunnel", "backend device mtu value")
+IPIP = Tunnel("ipip", "flannel.ipip", 1480, {"BackendType": "ipip"})
+UDP = Tunnel("udp", "flannel0", 1472, {})
 DIRECT = {"Backend": {"Type": "ipip", "DirectRouting": True}}
-DEVICE = "flannel.ipip"
+DEVICE = IPIP.device
 
 
 def kernel_has_ipip():
@@ -27,10 +33,19 @@ def kernel_has_ipip():
 needs_ipip = pytest.mark.skipif(not kernel_has_ipip(), reason="this kernel has no ipip; make check-guest has one that does")
 
 
+def config_of(tunnel):
+    return APART | {"Backend": {"Type": tunnel.backend}}
+
+
+@pytest.fixture(params=[IPIP, UDP], ids=lambda tunnel: tunnel.backend)
+def tunnel(request):
+    return request.param
+
+
 @pytest.fixture
-def ipip3(lab):
+def three(lab, tunnel):
     lab.start_etcd()
-    lab.configure(APART | IPIP)
+    lab.configure(config_of(tunnel))
     return lab.hosts(3, daemons=True)
 
 
@@ -42,11 +57,11 @@ def routes(host):
     }
 
 
-def wanted(hosts, host, device=DEVICE):
-    return {(o.daemon.subnet(), o.address, device, device == DEVICE) for o in hosts if o is not host}
+def wanted(hosts, host, device):
+    return {(o.daemon.subnet(), o.address, device, True) for o in hosts if o is not host}
 
 
-def heals(hosts, host, within_s=2.0, device=DEVICE):
+def heals(hosts, host, device, within_s=2.0):
     wait_for(lambda: routes(host) == wanted(hosts, host, device), within_s, "all routes, and no others")
 
 
@@ -55,39 +70,35 @@ def enough(pinger, each=15):
     wait_for(lambda: pinger.sent >= target, 20, "pings")
 
 
-def device(host):
-    return next((link for link in host.namespace.ip("-d", "link", "show") if link["ifname"] == DEVICE), None)
-
-
-def addresses(host):
+def addresses(host, device):
     """Of the tunnel; none if it is gone."""
     shown = host.namespace.ip("-4", "addr", "show")
-    return [(a["local"], a["prefixlen"]) for link in shown if link["ifname"] == DEVICE for a in link["addr_info"]]
+    return [(a["local"], a["prefixlen"]) for link in shown if link["ifname"] == device for a in link["addr_info"]]
 
 
 @needs_ipip
-def test_containers_reach_each_other(lab, ipip3):
-    with lab.pinger(*(host.container() for host in ipip3)) as pinger:
+def test_containers_reach_each_other(lab, tunnel, three):
+    with lab.pinger(*(host.container() for host in three)) as pinger:
         assert len(pinger.flows) == 6
         enough(pinger)
     assert pinger.lost == 0, pinger.report()
-    for host in ipip3:
-        heals(ipip3, host)
-        link = device(host)
-        assert (link["mtu"], link["linkinfo"]["info_kind"]) == (1480, "ipip")
+    for host in three:
+        heals(three, host, tunnel.device)
+        link = host.link(tunnel.device)
+        assert (link["mtu"], link["linkinfo"]["info_kind"]) == (tunnel.mtu, "ipip")
         base = host.daemon.subnet().split("/")[0]
-        assert addresses(host) == [(base, 32)]
-    h1 = ipip3[0]
+        assert addresses(host, tunnel.device) == [(base, 32)]
+    h1 = three[0]
     record = lab.etcd.get(h1.daemon.key())
-    value = {"PublicIP": h1.address, "PublicIPv6": None, "BackendType": "ipip"}
+    value = {"PublicIP": h1.address, "PublicIPv6": None} | tunnel.value
     assert record.value.startswith(json.dumps(value, separators=(",", ":"))[:-1] + ",")
-    assert h1.daemon.environment_file()["FLANNEL_MTU"] == "1480"
+    assert h1.daemon.environment_file()["FLANNEL_MTU"] == str(tunnel.mtu)
     h1.daemon.wait_ok()
 
 
 @needs_ipip
-def test_a_restart_writes_nothing_and_loses_nothing(lab, ipip3):
-    h1, h2, _ = ipip3
+def test_a_restart_writes_nothing_and_loses_nothing(lab, three):
+    h1, h2, _ = three
     with lab.pinger(h1.container(), h2.container()) as pinger:
         enough(pinger, 5)
         h1.daemon.restart()
@@ -101,47 +112,50 @@ def test_a_restart_writes_nothing_and_loses_nothing(lab, ipip3):
     assert pinger.lost == 0, pinger.report()
 
 
-@needs_ipip
-@pytest.mark.parametrize(
-    "line",
-    [
-        "route del {subnet}",
-        "route replace {subnet} via 192.0.2.254 dev eth0",
-        "addr del {base}/32 dev flannel.ipip",
-        "link set flannel.ipip down",
-        "link del flannel.ipip",
-        "link set flannel.ipip mtu 1300",
-        "link set flannel.ipip type ipip local 192.0.2.254 remote 0.0.0.0 ttl 3",
-    ],
+UNDONE = (
+    "route del {subnet}",
+    "route replace {subnet} via 192.0.2.254 dev eth0",
+    "addr del {base}/32 dev {device}",
+    "link set {device} down",
+    "link del {device}",
+    "link set {device} mtu 1300",
+    "link set {device} type ipip local 192.0.2.254 remote 0.0.0.0 ttl 3",
+    "link set {device} type ipip local {address} remote 0.0.0.0 encap gue encap-sport 7 encap-dport 7",
 )
-def test_what_others_undo_is_put_back(lab, ipip3, line):
-    h1, h2, _ = ipip3
-    base = h1.daemon.subnet().split("/")[0]
-    h1.namespace.ip_do(line.format(subnet=h2.daemon.subnet(), base=base))
-    heals(ipip3, h1, 5)
-
-    def well():
-        link = device(h1)
-        data = link and link["linkinfo"]["info_data"]
-        return (
-            link
-            and link["mtu"] == 1480
-            and "UP" in link["flags"]
-            and data["local"] == h1.address
-            and not data.get("ttl")
-            and addresses(h1) == [(base, 32)]
-        )
-
-    wait_for(well, 5, "the device")
-    with lab.pinger(h1.container(), h2.container()) as pinger:
-        enough(pinger, 3)
-    assert pinger.lost == 0, pinger.report()
 
 
 @needs_ipip
-def test_only_peers_are_let_in(lab, ipip3):
-    """The device takes packets from anybody; a stranger's are dropped and counted, a peer's pass."""
-    h1, h2, _ = ipip3
+def test_what_others_undo_is_put_back(lab, tunnel, three):
+    """On one host after the other: who does it again and again to one meets a daemon that is in no hurry."""
+    containers = [host.container() for host in three]
+    for number, line in enumerate(UNDONE):
+        host, peer = three[number % 3], three[(number + 1) % 3]
+        base = host.daemon.subnet().split("/")[0]
+        before = host.link(tunnel.device)["linkinfo"]
+        words = {"subnet": peer.daemon.subnet(), "base": base, "device": tunnel.device, "address": host.address}
+        host.namespace.ip_do(line.format(**words))
+        heals(three, host, tunnel.device, 5)
+
+        def well(host=host, base=base, before=before):
+            link = host.link(tunnel.device)
+            return (
+                link
+                and link["mtu"] == tunnel.mtu
+                and "UP" in link["flags"]
+                and link["linkinfo"] == before
+                and addresses(host, tunnel.device) == [(base, 32)]
+            )
+
+        wait_for(well, 5, f"the device after {line}")
+        with lab.pinger(*(containers[n % 3] for n in (number, number + 1))) as pinger:
+            enough(pinger, 3)
+        assert pinger.lost == 0, f"{line}: {pinger.report()}"
+
+
+@needs_ipip
+def test_only_peers_are_let_in(lab, three):
+    """The device takes packets of protocol 4 from anybody; a stranger's are dropped and counted, a peer's pass."""
+    h1, h2, _ = three
     stranger = lab.host()
     c1, c2 = h1.container(), h2.container()
     stranger.namespace.ip_batch(
@@ -174,43 +188,51 @@ def test_direct_routing(lab):
     assert pinger.lost == 0, pinger.report()
 
 
+def fou_ports(host):
+    return host.namespace.run("ip", "fou", "show").split("\n")[:-1]
+
+
 @needs_ipip
-def test_from_vxlan_to_ipip_and_back_leaves_nothing_behind(lab):
+def test_another_backend_leaves_nothing_of_the_one_before(lab):
     lab.start_etcd()
     lab.configure(APART)
     hosts = lab.hosts(2, daemons=True)
     lab.wait_equal()
     subnets = [host.daemon.subnet() for host in hosts]
-    for config, there, gone in ((APART | IPIP, DEVICE, "flannel.1"), (APART, "flannel.1", DEVICE)):
-        lab.configure(config)
+    vxlan = Tunnel("vxlan", "flannel.1", 1450, {})
+    before = vxlan
+    for tunnel in (IPIP, UDP, vxlan, UDP, IPIP, vxlan):
+        lab.configure(config_of(tunnel))
         for host in hosts:
             host.daemon.restart()
         for host in hosts:
             host.daemon.wait_peers(1)
-            wait_for(lambda host=host, gone=gone: not host.link(gone), 10, f"{gone} is swept")
-            assert host.link(there)
+            wait_for(lambda host=host, gone=before.device: not host.link(gone), 10, f"{before.device} is swept")
+            assert host.link(tunnel.device)
+            assert len(fou_ports(host)) == (tunnel is UDP), fou_ports(host)
             tables = host.namespace.run("nft", "list", "tables")
-            assert there in tables and gone not in tables
+            assert tunnel.device in tables and before.device not in tables
+        before = tunnel
     assert [host.daemon.subnet() for host in hosts] == subnets
     with lab.pinger(*(host.container() for host in hosts)) as pinger:
         enough(pinger, 5)
     assert pinger.lost == 0, pinger.report()
 
 
-def test_what_the_kernel_lacks_is_named(lab):
+def test_what_the_kernel_lacks_is_named(lab, tunnel):
     if kernel_has_ipip():
         pytest.skip("this kernel has ipip")
     lab.start_etcd()
-    lab.configure(APART | IPIP)
+    lab.configure(config_of(tunnel))
     daemon = lab.host().start_daemon(ready=False)
     wait_for(lambda: "device-failed" in daemon.problems(), 10, "the device cannot be made")
     text = next(p["text"] for p in daemon.status()["problems"] if p["name"] == "device-failed")
-    assert DEVICE in text and "ipip" in text, text
+    assert tunnel.device in text and ("ipip" if tunnel is IPIP else "module fou") in text, text
 
 
-def test_ipv6_is_refused_with_a_sentence(lab):
+def test_ipv6_is_refused_with_a_sentence(lab, tunnel):
     lab.start_etcd()
-    lab.configure(APART | IPIP | {"EnableIPv6": True, "IPv6Network": "fd10:5::/48"})
+    lab.configure(config_of(tunnel) | {"EnableIPv6": True, "IPv6Network": "fd10:5::/48"})
     daemon = lab.host().start_daemon(ready=False)
-    wait_for(lambda: "ipip carries IPv4 only" in daemon.request("/readyz")[1], 5, "/readyz says why")
+    wait_for(lambda: f"{tunnel.backend} carries IPv4 only" in daemon.request("/readyz")[1], 5, "/readyz says why")
     assert not lab.etcd.leases()

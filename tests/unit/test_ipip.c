@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* backends/ipip and kernel/device_ipip: what is published, what a peer means, which device is ours. */
+/* backends/ipip and udp, kernel/device_ipip: what is published, what a peer means, which device is ours. */
 #include "tests/unit/test.h"
 
 #include <errno.h>
@@ -17,6 +17,9 @@
 #define LOWER  3
 #define TUNNEL 9
 
+#define IPIP "\"ipip\""
+#define UDP  "\"udp\""
+
 static struct backend_host host(void)
 {
 	return (struct backend_host){
@@ -27,9 +30,10 @@ static struct backend_host host(void)
 	};
 }
 
+/* `keys` starts with the type: `"ipip"`. */
 static int create(const char *network, const char *keys, struct backend **ret, struct err *e)
 {
-	auto_free char *text = xasprintf("{%s,\"Backend\":{\"Type\":\"ipip\"%s}}", network, keys);
+	auto_free char *text = xasprintf("{%s,\"Backend\":{\"Type\":%s}}", network, keys);
 	struct network_config c;
 	int rc = network_config_parse(text, strlen(text), &c, e);
 
@@ -69,7 +73,7 @@ static struct lease *peer(void)
 
 static void test_published_as_flannel_does(void **state UNUSED)
 {
-	struct backend *b = backend("");
+	struct backend *b = backend(IPIP);
 	auto_lease struct lease *own = lease_new();
 	auto_free char *text = NULL;
 
@@ -82,7 +86,7 @@ static void test_published_as_flannel_does(void **state UNUSED)
 
 static void test_the_device(void **state UNUSED)
 {
-	struct backend *b = backend("");
+	struct backend *b = backend(IPIP);
 	auto_lease struct lease *own = peer();
 	auto_wants struct wants objects = { 0 };
 	const struct backend_device *d;
@@ -111,10 +115,12 @@ static void test_a_peer_is_one_route(void **state UNUSED)
 		const struct backend_path *paths;
 		const char *route;
 	} rows[] = {
-		{ "", near, "route 10.5.3.0/24 via 192.0.2.3 dev 9 onlink" },
-		{ "", far, "route 10.5.3.0/24 via 192.0.2.3 dev 9 onlink" },
-		{ ",\"DirectRouting\":true", near, "route 10.5.3.0/24 via 192.0.2.3 dev 3 proto" },
-		{ ",\"DirectRouting\":true", far, "route 10.5.3.0/24 via 192.0.2.3 dev 9 onlink" },
+		{ IPIP, near, "route 10.5.3.0/24 via 192.0.2.3 dev 9 onlink" },
+		{ IPIP, far, "route 10.5.3.0/24 via 192.0.2.3 dev 9 onlink" },
+		{ IPIP ",\"DirectRouting\":true", near,
+		  "route 10.5.3.0/24 via 192.0.2.3 dev 3 proto" },
+		{ IPIP ",\"DirectRouting\":true", far,
+		  "route 10.5.3.0/24 via 192.0.2.3 dev 9 onlink" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -134,7 +140,7 @@ static void test_a_peer_is_one_route(void **state UNUSED)
 static void test_who_and_what_is_refused(void **state UNUSED)
 {
 	static const struct backend_path paths[2] = { { true, LOWER } };
-	struct backend *b = backend("");
+	struct backend *b = backend(IPIP);
 	auto_lease struct lease *l = peer();
 	auto_wants struct wants objects = { 0 };
 	struct backend_host h = host();
@@ -152,12 +158,73 @@ static void test_who_and_what_is_refused(void **state UNUSED)
 	backend_free(b);
 	assert_int_equal(create("\"Network\":\"10.5.0.0/16\",\"EnableIPv6\":true,\"IPv6Network\":"
 				"\"fd10:5::/48\"",
-				"", &none, &e),
+				IPIP, &none, &e),
 			 -EINVAL);
 	assert_contains(e.text, "EnableIPv6 false");
-	assert_int_equal(create("\"Network\":\"10.5.0.0/16\"", ",\"DirectRouting\":7", &none, &e),
-			 -EINVAL);
+	assert_int_equal(
+		create("\"Network\":\"10.5.0.0/16\"", IPIP ",\"DirectRouting\":7", &none, &e),
+		-EINVAL);
 	assert_contains(e.text, "DirectRouting");
+}
+
+/* ---- udp ---- */
+
+static void test_udp_is_ipip_in_udp(void **state UNUSED)
+{
+	static const struct backend_path paths[2] = { { true, LOWER } };
+	struct backend *b = backend(UDP);
+	auto_lease struct lease *own = lease_new();
+	auto_lease struct lease *l = peer();
+	auto_wants struct wants objects = { 0 };
+	auto_free char *text = NULL;
+	const struct backend_device *d;
+	char object[KERNEL_OBJECT_TEXT];
+	struct err e;
+
+	assert_int_equal(b->type->publish(b, own, NULL), 0);
+	text = lease_value_format(own);
+	assert_string_equal(text, "{\"PublicIP\":\"192.0.2.1\",\"PublicIPv6\":null}");
+	assert_int_equal(backend_devices(b, &d), 1);
+	assert_string_equal(d->name, "flannel0");
+	assert_int_equal(d->mtu_bytes, 1472);
+	assert_int_equal(d->guard[0].protocol, IPPROTO_UDP);
+	assert_int_equal(d->guard[0].port, 8285);
+	assert_int_equal(d->guard[1].protocol, IPPROTO_IPIP);
+	assert_int_equal(rig_want_peer(b, l, paths, &objects, &e), -EINVAL);
+	assert_string_equal(e.text, "BackendType is \"ipip\", leases of udp have none");
+	free(STEAL(l->backend_type));
+	assert_int_equal(rig_want_peer(b, l, paths, &objects, &e), 0);
+	assert_int_equal(objects.len, 1);
+	assert_contains(kernel_object_format(&objects.items[0], object),
+			"route 10.5.3.0/24 via 192.0.2.3 dev 9 onlink");
+	backend_free(b);
+}
+
+static void test_udp_is_refused_where_it_cannot_be(void **state UNUSED)
+{
+	static const struct {
+		const char *network, *keys, *text;
+	} rows[] = {
+		{ "\"Network\":\"10.5.0.0/16\"", UDP ",\"Port\":0",
+		  "Port is 0, must be an integer from 1 to 65535" },
+		{ "\"Network\":\"10.5.0.0/16\"", UDP ",\"Port\":65536",
+		  "must be an integer from 1 to 65535" },
+		{ "\"Network\":\"10.5.0.0/16\",\"EnableIPv6\":true,\"IPv6Network\":\"fd10:5::/48\"",
+		  UDP, "udp carries IPv4 only" },
+	};
+	struct backend_host h = host();
+	struct backend *b = NULL;
+	struct err e;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		assert_int_equal(create(rows[i].network, rows[i].keys, &b, &e), -EINVAL);
+		assert_contains(e.text, rows[i].text);
+	}
+	b = backend(UDP ",\"Port\":9000");
+	h.lower[0].mtu_bytes = 603;
+	assert_int_equal(b->type->set_host(b, &h, &e), -EMSGSIZE);
+	assert_contains(e.text, "603, must be 604 at least for udp");
+	backend_free(b);
 }
 
 /* ---- the device as the kernel shows it ---- */
@@ -169,6 +236,7 @@ struct shown {
 	uint8_t size;
 	enum device_match match;
 	bool conflicts;
+	uint16_t port; /* of UDP */
 };
 
 static void show(const struct shown *s, struct link_info *ret)
@@ -185,12 +253,18 @@ static void show(const struct shown *s, struct link_info *ret)
 		{ IFLA_IPTUN_TOS, 0, 1 },         { IFLA_IPTUN_PROTO, IPPROTO_IPIP, 1 },
 		{ IFLA_IPTUN_PMTUDISC, 1, 1 },    { IFLA_IPTUN_FWMARK, 0, 4 },
 		{ IFLA_IPTUN_ENCAP_TYPE, 0, 2 },  { IFLA_IPTUN_ENCAP_SPORT, 0, 2 },
-		{ IFLA_IPTUN_ENCAP_FLAGS, 0, 2 },
+		{ IFLA_IPTUN_ENCAP_DPORT, 0, 2 }, { IFLA_IPTUN_ENCAP_FLAGS, 0, 2 },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		mnl_attr_put(hdr, all[i].type, s->type == all[i].type ? s->size : all[i].size,
 			     s->type == all[i].type ? &s->value : &all[i].value);
+	/* Of attributes that come twice the last counts. */
+	if (s->port) {
+		mnl_attr_put_u16(hdr, IFLA_IPTUN_ENCAP_TYPE, TUNNEL_ENCAP_FOU);
+		mnl_attr_put_u16(hdr, IFLA_IPTUN_ENCAP_SPORT, htons(s->port));
+		mnl_attr_put_u16(hdr, IFLA_IPTUN_ENCAP_DPORT, htons(s->port));
+	}
 	if (s->type == IFLA_IPTUN_COLLECT_METADATA)
 		mnl_attr_put(hdr, s->type, 0, NULL);
 	*ret = (struct link_info){ .ifindex = TUNNEL, .kind = "ipip" };
@@ -201,19 +275,41 @@ static void show(const struct shown *s, struct link_info *ret)
 static void test_which_device_is_as_wanted(void **state UNUSED)
 {
 	static const struct shown rows[] = {
-		{ "as made", 0, 0, 0, DEVICE_SAME, true },
-		{ "old kernels name no protocol", IFLA_IPTUN_PROTO, 0, 1, DEVICE_SAME, true },
-		{ "another source", IFLA_IPTUN_LOCAL, 0x01020304, 4, DEVICE_MOVABLE, false },
-		{ "bound to a device", IFLA_IPTUN_LINK, 3, 4, DEVICE_MOVABLE, true },
-		{ "a fixed TTL", IFLA_IPTUN_TTL, 64, 1, DEVICE_MOVABLE, true },
-		{ "a mark", IFLA_IPTUN_FWMARK, 1, 4, DEVICE_MOVABLE, true },
-		{ "no path MTU", IFLA_IPTUN_PMTUDISC, 0, 1, DEVICE_MOVABLE, true },
-		{ "one remote", IFLA_IPTUN_REMOTE, 0x01020304, 4, DEVICE_OTHER, false },
-		{ "in UDP", IFLA_IPTUN_ENCAP_TYPE, 1, 2, DEVICE_OTHER, false },
-		{ "MPLS inside", IFLA_IPTUN_PROTO, 137, 1, DEVICE_OTHER, false },
-		{ "external", IFLA_IPTUN_COLLECT_METADATA, 0, 0, DEVICE_OTHER, false },
+		{ "as made", 0, 0, 0, DEVICE_SAME, true, 0 },
+		{ "old kernels name no protocol", IFLA_IPTUN_PROTO, 0, 1, DEVICE_SAME, true, 0 },
+		{ "another source", IFLA_IPTUN_LOCAL, 0x01020304, 4, DEVICE_MOVABLE, false, 0 },
+		{ "bound to a device", IFLA_IPTUN_LINK, 3, 4, DEVICE_MOVABLE, true, 0 },
+		{ "a fixed TTL", IFLA_IPTUN_TTL, 64, 1, DEVICE_MOVABLE, true, 0 },
+		{ "a mark", IFLA_IPTUN_FWMARK, 1, 4, DEVICE_MOVABLE, true, 0 },
+		{ "no path MTU", IFLA_IPTUN_PMTUDISC, 0, 1, DEVICE_MOVABLE, true, 0 },
+		{ "one remote", IFLA_IPTUN_REMOTE, 0x01020304, 4, DEVICE_OTHER, false, 0 },
+		{ "in UDP", IFLA_IPTUN_ENCAP_TYPE, 1, 2, DEVICE_MOVABLE, true, 0 },
+		{ "MPLS inside", IFLA_IPTUN_PROTO, 137, 1, DEVICE_OTHER, false, 0 },
+		{ "external", IFLA_IPTUN_COLLECT_METADATA, 0, 0, DEVICE_OTHER, false, 0 },
 	};
 	struct device_ipip want = { .local = test_addr("192.0.2.1") };
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct link_info link;
+
+		show(&rows[i], &link);
+		assert_row(device_ipip.match(&want, &link) == rows[i].match, rows[i].name);
+		assert_row(device_ipip.conflicts(&want, &link) == rows[i].conflicts, rows[i].name);
+	}
+}
+
+static void test_which_device_in_udp_is_as_wanted(void **state UNUSED)
+{
+	static const struct shown rows[] = {
+		{ "as made", 0, 0, 0, DEVICE_SAME, true, 8285 },
+		{ "another port", 0, 0, 0, DEVICE_MOVABLE, true, 8286 },
+		{ "in no UDP", 0, 0, 0, DEVICE_MOVABLE, true, 0 },
+		{ "another source", IFLA_IPTUN_LOCAL, 0x01020304, 4, DEVICE_MOVABLE, false, 8285 },
+		{ "with checksum", IFLA_IPTUN_ENCAP_FLAGS, TUNNEL_ENCAP_FLAG_CSUM, 2,
+		  DEVICE_MOVABLE, true, 8285 },
+		{ "one remote", IFLA_IPTUN_REMOTE, 0x01020304, 4, DEVICE_OTHER, false, 8285 },
+	};
+	struct device_ipip want = { .local = test_addr("192.0.2.1"), .udp_port = 8285 };
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		struct link_info link;
@@ -231,7 +327,10 @@ int main(void)
 		cmocka_unit_test(test_the_device),
 		cmocka_unit_test(test_a_peer_is_one_route),
 		cmocka_unit_test(test_who_and_what_is_refused),
+		cmocka_unit_test(test_udp_is_ipip_in_udp),
+		cmocka_unit_test(test_udp_is_refused_where_it_cannot_be),
 		cmocka_unit_test(test_which_device_is_as_wanted),
+		cmocka_unit_test(test_which_device_in_udp_is_as_wanted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

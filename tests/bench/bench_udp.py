@@ -1,0 +1,67 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Measures the udp backend against what it stands in for: a process that copies packets between TUN and UDP.
+
+Two hosts with it, two with the process (tun_udp.c), one after the other, between containers: TCP, and packets of 64 bytes.
+Needs a kernel with ipip and fou, such as a guest's:
+
+    make check-guest GUEST_COMMAND='python3 tests/bench/bench_udp.py'
+"""
+
+import argparse
+import json
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "integration"))
+
+import fabric  # noqa: E402
+from bench_traffic import iperf  # noqa: E402
+from test_udp import UDP, Process  # noqa: E402
+
+
+def measure(c1, c2, seconds):
+    """Gigabits and thousands of packets a second that arrive."""
+    tcp = iperf(c2.namespace, c1.namespace, c2.address, "-t", str(seconds))
+    # 64 bytes with the headers of IPv4 and UDP.
+    udp = iperf(c2.namespace, c1.namespace, c2.address, "-t", str(seconds), "-u", "-b", "0", "-l", "36")["sum"]
+    arrived = (udp["packets"] - udp["lost_packets"]) / udp["seconds"]
+    return tcp["sum_received"]["bits_per_second"] / 1e9, arrived / 1e3
+
+
+def in_the_kernel(lab):
+    return [host.container() for host in lab.hosts(2, daemons=True)]
+
+
+def by_a_process(lab):
+    subnets = ["10.5.20.0/24", "10.5.21.0/24"]
+    hosts = [lab.host() for _ in subnets]
+    for mine, host in enumerate(hosts):
+        Process(lab, host, {subnets[1 - mine]: hosts[1 - mine].address}, subnets[mine])
+    environments = [{"FLANNEL_MTU": "1472", "FLANNEL_SUBNET": subnet.replace(".0/", ".1/")} for subnet in subnets]
+    return [fabric.Container(host, 2, environment) for host, environment in zip(hosts, environments)]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--seconds", type=int, default=10, help="for each figure")
+    parser.add_argument("--runs", type=int, default=3)
+    arguments = parser.parse_args()
+    lab = fabric.Lab()
+    try:
+        lab.start_etcd()
+        lab.configure(fabric.APART | UDP)
+        pairs = {"kernel": in_the_kernel(lab), "process": by_a_process(lab)}
+        print("              TCP Gbit/s   64-byte kpps")
+        for _ in range(arguments.runs):
+            results = {name: measure(*pair, arguments.seconds) for name, pair in pairs.items()}
+            for name, (tcp, packets) in results.items():
+                print(f"{name:12}  {tcp:10.3f}   {packets:12.2f}")
+            ratios = [ours / theirs for ours, theirs in zip(results["kernel"], results["process"])]
+            print(f"{'ratio':12}  {ratios[0]:10.1f}   {ratios[1]:12.1f}", flush=True)
+    finally:
+        lab.close()
+
+
+if __name__ == "__main__":
+    main()
