@@ -103,6 +103,43 @@ static void test_input_and_output(void **state)
 	assert_false(has_children());
 }
 
+/* Through pipes, with an environment of its own, and no more output than it may. */
+static void test_bounded(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *command;
+		size_t max;
+		int rc;
+		const char *output, *error;
+	} rows[] = {
+		{ "read word; echo $word $NAME; echo no >/dev/stderr", 20, 0, "in value\n", "" },
+		{ "printf %20s x", 20, 0, "                   x", "" },
+		{ "printf %21s x; sleep 30", 20, -EFBIG, "                    ",
+		  "more than 20 bytes" },
+		{ "yes", 300000, -EFBIG, NULL, "more than 300000 bytes" },
+		{ "yes | head -c 300000 >&2; exit 3", 20, -EIO, "", "exit status 3: y" },
+		{ "echo early; sleep 1 & exit 0", 20, 0, "early\n", "" },
+	};
+	const char *const environment[] = { "NAME=value", "PATH=/usr/bin:/bin", NULL };
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		const char *const argv[] = { "sh", "-c", rows[i].command, NULL };
+		const struct process_task task = { argv, environment, "in\n", rows[i].max, 5000 };
+		struct process *p = NULL;
+		struct outcome o = { 0 };
+		struct err e;
+
+		assert_int_equal(process_run(base, &task, on_done, &o, &p, &e), 0);
+		turn(&o.calls);
+		assert_row(o.rc == rows[i].rc, rows[i].command);
+		assert_row(!rows[i].output || strcmp(o.output, rows[i].output) == 0,
+			   rows[i].command);
+		assert_row(strstr(o.e.text, rows[i].error), rows[i].command);
+	}
+	turn(NULL);
+}
+
 static void test_failures(void **state)
 {
 	(void)state;
@@ -164,6 +201,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_input_and_output, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bounded, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failures, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_timeout, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_it_cannot_be_killed, setup, teardown),
