@@ -62,6 +62,7 @@ static void alloc_describe(const struct backend *b UNUSED, char *buf, size_t siz
 
 const struct backend_type backend_alloc = {
 	.name = "alloc",
+	.foreign_devices = true,
 	.create = alloc_create,
 	.free = alloc_free,
 	.set_host = alloc_set_host,

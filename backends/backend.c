@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "backends/alloc.h"
+#include "backends/extension.h"
 #include "backends/host_gw.h"
 #include "backends/ipip.h"
 #include "backends/udp.h"
@@ -13,10 +14,13 @@
 /* tests/backends/backend_test.c: in the programs that are linked with it, and nowhere else. */
 extern const struct backend_type backend_test __attribute__((weak));
 
-const struct backend_type *const backend_types[] = {
-	&backend_vxlan, &backend_host_gw, &backend_ipip, &backend_udp,
-	&backend_alloc, &backend_test,    NULL
-};
+const struct backend_type *const backend_types[] = { &backend_vxlan,     &backend_host_gw,
+						     &backend_ipip,      &backend_udp,
+						     &backend_extension, &backend_alloc,
+						     &backend_test,      NULL };
+
+/* What flannel has, or had, and nothing here does. */
+static const char *const cloud_types[] = { "tencent-vpc", "ali-vpc", "aws-vpc", "gce" };
 
 const char *backend_type_name(const struct network_config *config)
 {
@@ -37,6 +41,16 @@ int backend_create(const struct network_config *config, struct backend **ret, st
 		}
 		used += (size_t)snprintf(known + used, sizeof(known) - used, "%s%s", i ? ", " : "",
 					 backend_types[i]->name);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(cloud_types); i++) {
+		if (strcmp(cloud_types[i], wanted) == 0)
+			return err_set(
+				e, -EINVAL,
+				"Backend.Type is \"%s\", which writes routes into a cloud's own "
+				"table, "
+				"and nothing here does; vxlan works there, and host-gw where hosts "
+				"share a link",
+				wanted);
 	}
 	return err_set(e, -EINVAL, "Backend.Type is \"%s\", must be one of: %s", wanted, known);
 }

@@ -25,13 +25,15 @@
  *   9. stop         of the live part; the data path stays
  *  10. free         once, after the data of all peers was freed
  *
+ * Of the live part own comes before 7, sweep when all that is wanted stands.
+ *
  * pod_mtu, families and health may be called at any time after 2, describe after 1; describe_peer
  * needs no backend. An error of 1, 2 or 4 ends it with 10: the configuration is of no use here.
  *
  * Members that may be NULL, and what that means: devices, device_is (no devices), want_own (no
  * objects), want_peer (no objects, and any lease is good), peer_parse (nothing in the lease but what
  * struct lease has), describe_peer (nothing to show), families (all), health (nothing), secret (none),
- * live (all is kernel objects).
+ * live (all is kernel objects), leftover (nothing but kernel objects).
  *
  * Pointers that a backend is given live as long as the call, but for backend_env. What it must keep,
  * it copies.
@@ -141,9 +143,14 @@ struct backend_env {
 struct backend_live {
 	/* env lives until stop. An error: why this backend cannot work here. */
 	int (*start)(struct backend *b, const struct backend_env *env, struct err *e);
+	/* Our lease is held, or is another now: before any peer is told. NULL: nothing depends on it. */
+	void (*own)(struct backend *b, const struct subnet *own);
 	/* A peer is used from now on, or its lease has changed; `gone`: no more, and only its subnet
 	 * counts. data as in want_peer, NULL if gone. NULL: peers are kernel objects alone. */
 	void (*peer)(struct backend *b, const struct lease *peer, const void *data, bool gone);
+	/* All that is wanted stands: what an earlier run left for peers that nobody has told of goes. May be called
+	 * again and again. NULL: nothing can be left. */
+	void (*sweep)(struct backend *b);
 	/* Adds what is wrong now. NULL: never anything. */
 	void (*health)(const struct backend *b, struct problem_list *ret);
 	/* After it nothing of the backend runs in the loop. keep_data_path: what packets need stays
@@ -156,6 +163,9 @@ struct backend_type {
 	const char *
 		keys; /* that it reads of the Backend object beside Type, between blanks; or NULL */
 	bool untyped; /* its leases have no BackendType, as flannel's have none */
+	/* Somebody else makes its devices: one that has our subnet's address and no mark is theirs, and
+	 * not what a flannel daemon left. */
+	bool foreign_devices;
 	/* Of its devices; NULL if it has none. */
 	const struct device_kind *device_kind;
 	const struct backend_secret *secret;
@@ -209,6 +219,12 @@ struct backend_type {
 	void (*health)(const struct backend *b, struct problem_list *ret);
 	/* One sentence for people: "host-gw". */
 	void (*describe)(const struct backend *b, char *buf, size_t size);
+	/*
+	 * What an earlier run with this type left beside kernel objects, while another type is in use:
+	 * a backend of which only the live part's start, sweep, health and stop are called, and free;
+	 * its sweep takes it all down. NULL: nothing was left.
+	 */
+	struct backend *(*leftover)(const char *state_dir);
 };
 
 /* First member of every backend's own struct. */

@@ -433,6 +433,7 @@ void fabric_set_own(struct fabric *f, const struct subnet *own)
 		return;
 	f->own = *own;
 	f->started = true;
+	fabric_tell_own(f);
 	if (first) {
 		f->monitor_event = event_new(f->base, monitor_fd(f->monitor), EV_READ | EV_PERSIST,
 					     on_monitor, f);

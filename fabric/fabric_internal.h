@@ -83,7 +83,9 @@ struct fabric {
 	const char *node_id;
 	const char *state_dir;
 	struct backend *backend;
-	bool live; /* what it runs beside kernel objects was started */
+	bool live;              /* what it runs beside kernel objects was started */
+	struct backend *former; /* takes down what an earlier one left; NULL: nothing was left */
+	bool former_sought;
 	struct backend_env env;
 	struct event *change_event; /* what it said has changed is looked at in the loop's turn */
 	unsigned changes;
@@ -163,6 +165,10 @@ int fabric_set_host(struct fabric *f, const struct external *x, struct err *e) M
 int fabric_start_backend(struct fabric *f, struct err *e) MUST_CHECK;
 /* Its data path stays. */
 void fabric_drop_backend(struct fabric *f);
+/* Our lease, for what the backend runs. */
+void fabric_tell_own(const struct fabric *f);
+/* What an earlier run left for it, and for a backend of another type. */
+void fabric_sweep_live(struct fabric *f);
 /* That a peer is used or no more, if it was told otherwise. */
 void fabric_tell_backend(const struct fabric *f, struct peer *p, bool used);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "fabric/fabric_internal.h"
+#include "lib/log.h"
 #include "lib/secret.h"
 
 /* From the loop, whatever the backend was in the middle of when it said so. */
@@ -70,8 +71,6 @@ int fabric_start_backend(struct fabric *f, struct err *e)
 	const struct backend_live *live = f->backend->type->live;
 	int rc;
 
-	if (!live)
-		return 0;
 	f->env = (struct backend_env){ .loop = f->base,
 				       .kernel = &f->kernel,
 				       .state_dir = f->state_dir,
@@ -79,13 +78,60 @@ int fabric_start_backend(struct fabric *f, struct err *e)
 				       .arg = f };
 	if (!f->change_event)
 		f->change_event = event_new(f->base, -1, 0, on_changes, f);
+	if (!live)
+		return 0;
 	rc = live->start(f->backend, &f->env, e);
 	f->live = rc == 0;
 	return rc;
 }
 
+void fabric_tell_own(const struct fabric *f)
+{
+	if (f->live && f->backend->type->live->own)
+		f->backend->type->live->own(f->backend, &f->own);
+}
+
+/* Of all types but ours. */
+static void find_former(struct fabric *f)
+{
+	for (size_t i = 0; backend_types[i] && !f->former; i++) {
+		const struct backend_type *type = backend_types[i];
+
+		if (type != f->backend->type && type->leftover)
+			f->former = type->leftover(f->state_dir);
+	}
+	if (!f->former)
+		return;
+	log_info("leftover", "what backend %s left is removed", f->former->type->name);
+	if (f->former->type->live->start(f->former, &f->env, NULL) < 0)
+		backend_free(STEAL(f->former));
+}
+
+void fabric_sweep_live(struct fabric *f)
+{
+	const struct backend_live *live = f->live ? f->backend->type->live : NULL;
+
+	if (live && live->sweep)
+		live->sweep(f->backend);
+	if (!f->former_sought)
+		find_former(f);
+	f->former_sought = true;
+	if (f->former)
+		f->former->type->live->sweep(f->former);
+}
+
+static void drop_former(struct fabric *f)
+{
+	if (f->former)
+		f->former->type->live->stop(f->former, true);
+	backend_free(STEAL(f->former));
+	f->former_sought = false;
+}
+
 void fabric_drop_backend(struct fabric *f)
 {
+	drop_former(f);
+
 	if (f->live)
 		f->backend->type->live->stop(f->backend, true);
 	f->live = false;
@@ -119,6 +165,8 @@ void fabric_problems(const struct fabric *f, struct problem_list *ret)
 		f->backend->type->health(f->backend, ret);
 	if (f->live && f->backend->type->live->health)
 		f->backend->type->live->health(f->backend, ret);
+	if (f->former && f->former->type->live->health)
+		f->former->type->live->health(f->former, ret);
 }
 
 int fabric_publish(const struct fabric *f, struct lease *ret_attributes, struct err *e)

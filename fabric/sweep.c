@@ -4,7 +4,7 @@
  *
  * What is ours says so (kernel/marks.h), so this goes by no names. What flannel made has no mark;
  * its device is known by the address of the subnet that this host had, which nobody else has a use
- * for. It gets our mark first, so that it stays ours if we are stopped in between.
+ * for, unless the backend is one whose devices somebody else makes. It gets our mark first, so that it stays ours if we are stopped in between.
  */
 #include "fabric/fabric_internal.h"
 #include "kernel/link.h"
@@ -94,7 +94,7 @@ static void sweep_devices(struct fabric *f)
 	for (size_t i = 0; i < links_len; i++) {
 		if (is_wanted(f, &links[i]))
 			continue;
-		if (!*links[i].alias && kind_of(&links[i]) &&
+		if (!*links[i].alias && kind_of(&links[i]) && !f->backend->type->foreign_devices &&
 		    has_subnet_address(f, &links[i], addresses, addresses_len))
 			adopt(f, &links[i]);
 		if (strcmp(links[i].alias, f->mark) == 0)
@@ -108,6 +108,7 @@ void fabric_sweep(struct fabric *f)
 {
 	f->sweep_due = false;
 	sweep_devices(f);
+	fabric_sweep_live(f);
 	rules_sweep(f->rules);
 }
 

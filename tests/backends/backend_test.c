@@ -277,7 +277,9 @@ static void test_stop(struct backend *b, bool keep_data_path)
 }
 
 static const struct backend_secret secret = { "test.key", KEY_SIZE };
-static const struct backend_live live = { test_start, test_peer, test_health, test_stop };
+static const struct backend_live live = {
+	.start = test_start, .peer = test_peer, .health = test_health, .stop = test_stop
+};
 
 const struct backend_type backend_test = {
 	.name = "test",

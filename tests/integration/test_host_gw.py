@@ -188,7 +188,7 @@ def test_a_backend_that_we_do_not_have(lab):
     lab.configure(APART | {"Backend": {"Type": "WireGuard"}})
     host = lab.host()
     daemon = host.start_daemon(ready=False)
-    expected = 'Backend.Type is "wireguard", must be one of: vxlan, host-gw, ipip, udp, alloc'
+    expected = 'Backend.Type is "wireguard", must be one of: vxlan, host-gw, ipip, udp, extension, alloc'
     wait_for(lambda: expected in daemon.request("/readyz")[1], 5, "/readyz lists those we have")
     assert re.search(re.escape(expected), daemon.log())
     stays(lambda: not lab.etcd.leases(), 0.3, "nothing is leased")

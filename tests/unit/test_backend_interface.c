@@ -145,7 +145,11 @@ static void test_configuration(void **state)
 		{ "\"Type\":\"test\",\"Bits\":7", "Backend: Bits is 7" },
 		{ "\"Type\":\"test\",\"Color\":1", "Color" },
 		{ "\"Type\":\"test\",\"Color\":\"a long shade of green\"", "too long" },
-		{ "\"Type\":\"tests\"", "must be one of: vxlan, host-gw, ipip, udp, alloc, test" },
+		{ "\"Type\":\"tencent-vpc\"",
+		  "\"tencent-vpc\", which writes routes into a cloud's" },
+		{ "\"Type\":\"AWS-VPC\"", "\"aws-vpc\", which writes routes into a cloud's" },
+		{ "\"Type\":\"tests\"",
+		  "must be one of: vxlan, host-gw, ipip, udp, extension, alloc, test" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
