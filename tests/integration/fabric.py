@@ -327,20 +327,22 @@ class Host:
         self.segment = SEGMENTS[segment]
         self.address = f"{self.segment.v4}{number}"
         self.address6 = f"{self.segment.v6}{number:x}"
-        more = f"addr add {self.address6}/64 dev eth0 nodad"
-        self.namespace = lab.plug(f"h{number}", self.address, more, bridge=self.segment.bridge)
+        self.namespace = lab.plug(
+            f"h{number}",
+            self.address,
+            f"addr add {self.address6}/64 dev eth0 nodad",
+            "link set eth0 up",
+            *self.default_routes("add"),
+            bridge=self.segment.bridge,
+        )
         self.daemons = {}
         self.containers = []
         self.bridges = set()
-        for key, value in (
-            ("net.ipv4.ip_forward", 1),
-            ("net.ipv6.conf.all.forwarding", 1),
-            ("net.ipv6.conf.default.accept_dad", 0),
-        ):
-            self.namespace.sysctl(key, value)
-        self.namespace.ip_batch(
-            [f"route add default via {self.segment.v4}254", f"route add default via {self.segment.v6}fe"]
-        )
+        for key in ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"):
+            self.namespace.sysctl(key, 1)
+
+    def default_routes(self, verb):
+        return [f"route {verb} default via {self.segment.v4}254", f"route {verb} default via {self.segment.v6}fe"]
 
     def make_daemon(self, name="", **flags):
         """A daemon that is not started yet; `name` tells several on one host apart."""
@@ -363,8 +365,7 @@ class Host:
                 f"addr replace {self.address}/24 dev eth0",
                 f"addr replace {self.address6}/64 dev eth0 nodad",
                 "link set eth0 up",
-                f"route replace default via {self.segment.v4}254",
-                f"route replace default via {self.segment.v6}fe",
+                *self.default_routes("replace"),
             ]
         )
         self.lab.underlay.wait_forwarding(f"h{self.number}")
@@ -447,7 +448,6 @@ class Lab:
         self.etcd = None
         self.underlay = Namespace(f"{self.prefix}-net")
         self.namespaces.append(self.underlay)
-        self.underlay.sysctl("net.ipv6.conf.default.accept_dad", 0)
         self.underlay.ip_batch(
             [
                 f"link add br0 address {BRIDGE_MAC} type bridge",

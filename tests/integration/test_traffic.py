@@ -421,13 +421,13 @@ def test_a_tunnel_device_that_does_not_forward_is_put_right(lab):
 
 def advertise(lab, host):
     """A router advertisement, until it is heard. A route that ip(8) makes is not like one that came so: it is kept."""
-    index = lab.underlay.run("cat", "/sys/class/net/br0/ifindex").strip()
+    index = lab.underlay.ip("link", "show", "dev", "br0")[0]["ifindex"]
     with lab.underlay.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as raw:
         raw.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
-        raw.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, int(index))
+        raw.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
 
         def heard():
-            raw.sendto(struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 600, 0, 0), ("ff02::1", 0, 0, int(index)))
+            raw.sendto(struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 600, 0, 0), ("ff02::1", 0, 0, index))
             return default_routes6(host)
 
         wait_for(heard, 5, "the host has a route from it")

@@ -91,9 +91,10 @@ def wanted(leases, own_subnet, vni=1):
 
 def found(namespace, vni=1, everywhere=True):
     """Kernel objects on the tunnel devices and, if everywhere, routes that carry our protocol on others."""
-    objects = set()
+    objects, present = set(), set()
     for link in namespace.ip("addr", "show"):
         device = link.get("ifname")
+        present.add(device)
         if device not in (f"flannel.{vni}", f"flannel-v6.{vni}"):
             continue
         for a in link["addr_info"]:
@@ -105,7 +106,6 @@ def found(namespace, vni=1, everywhere=True):
         for f in namespace.bridge("fdb", "show", "dev", device):
             objects.add(("fdb", device, f["mac"], f.get("dst")))
     devices = (f"flannel.{vni}", f"flannel-v6.{vni}")
-    present = {link["ifname"] for link in namespace.ip("link", "show")}
     for family in ("-4", "-6"):
         if everywhere:
             routes = namespace.ip(family, "route", "show")
