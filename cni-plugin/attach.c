@@ -339,6 +339,31 @@ bool attach_has_route(const struct attach_routed *have, const struct ip_addr *co
 	return false;
 }
 
+bool attach_has_connected(const struct attach_routed *have, const struct ip_net *address)
+{
+	struct ip_net dst = ip_net_masked(address);
+
+	if (address->len == ip_family_bits(address->addr.family))
+		return true;
+	for (size_t i = 0; i < have->routes_len; i++) {
+		const struct inet_route *route = &have->routes[i];
+
+		if (ip_net_equal(&route->dst, &dst) && !ip_addr_is_set(&route->gateway))
+			return true;
+	}
+	return false;
+}
+
+int attach_read_routed(struct host *h, uint32_t ifindex, struct attach_routed *ret, struct err *e)
+{
+	int rc = inet_list_addresses(h->nl, AF_UNSPEC, ifindex, &ret->addresses,
+				     &ret->addresses_len, e);
+
+	if (rc == 0)
+		rc = inet_list_routes(h->nl, AF_UNSPEC, ifindex, &ret->routes, &ret->routes_len, e);
+	return rc;
+}
+
 bool attach_has_address(const struct attach_routed *have, const struct ip_net *address)
 {
 	for (size_t i = 0; i < have->addresses_len; i++) {

@@ -31,18 +31,23 @@ struct attach {
  */
 int attach_interface(const struct attach *a, struct result *result, struct err *e) MUST_CHECK;
 
-/* What our end of a routed link has; all zero: nothing yet. */
+/* What our end of a routed link has, or the gateway's interface; all zero: nothing yet. */
 struct attach_routed {
 	struct inet_address *addresses;
 	size_t addresses_len;
 	struct inet_route *routes;
 	size_t routes_len;
 };
+/* Reads it; hostside_routed_fini frees it, also after a failure. */
+int attach_read_routed(struct host *h, uint32_t ifindex, struct attach_routed *ret,
+		       struct err *e) MUST_CHECK;
 /* The host's end of a routed link: up, the gateways' addresses, the ways to the container's. */
 int attach_put_routed(struct host *h, const struct record *r, const struct attach_routed *have,
 		      struct err *e) MUST_CHECK;
 bool attach_has_address(const struct attach_routed *have, const struct ip_net *address);
 bool attach_has_route(const struct attach_routed *have, const struct ip_addr *container);
+/* The route to what is around a gateway's address, which the kernel makes with it; true if nothing is. */
+bool attach_has_connected(const struct attach_routed *have, const struct ip_net *address);
 
 /* The gateway of an address: its own, or where none is given the first address of its subnet. */
 struct ip_addr attach_gateway(const struct result_address *a);

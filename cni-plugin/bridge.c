@@ -19,6 +19,23 @@ static bool filters_vlans(const struct config *c)
 	return c->vlans.access || c->vlans.trunk_len;
 }
 
+/*
+ * Whoever gives the bridge another MAC (a network manager that has a policy for it), the kernel tells
+ * the containers, which would go on using the former one for their gateway for some 45 s. Best effort.
+ */
+static void announce_changes(struct host *h, const char *bridge)
+{
+	auto_sequence struct sequence *s = sequence_new();
+	struct device d;
+
+	if (device_get(h->nl, bridge, &d, NULL) < 0)
+		return;
+	device_encode_arp_notify(d.ifindex, sequence_reserve(s));
+	sequence_commit(s, "bridge %s: announce changes", bridge);
+	(void)!sequence_run(s, h->nl, NULL);
+	(void)!host_set_ipv6(h, 1, NULL, "conf/%s/ndisc_notify", bridge);
+}
+
 /* Somebody else may make or remove the bridge at any moment, so both are tried by turns. */
 static int get_or_create(struct host *h, const struct config *c, struct device *ret, struct err *e)
 {
@@ -36,6 +53,8 @@ static int get_or_create(struct host *h, const struct config *c, struct device *
 		 * containers.
 		 */
 		h->disturbed = true;
+		if (rc == 0)
+			announce_changes(h, c->bridge);
 		if (rc == 0)
 			rc = host_set_ipv6(h, 0, e, "conf/%s/accept_dad", c->bridge);
 		if (rc < 0 && rc != -EEXIST)
@@ -274,9 +293,17 @@ static int resolve_collision(const struct gateway_plan *p, const struct inet_add
 
 int bridge_allow_family(const char *device, const struct ip_net *address, struct err *e)
 {
-	return address->addr.family == AF_INET6
-		       ? sysctl_set(0, e, "ipv6/conf/%s/disable_ipv6", device)
-		       : 0;
+	int rc = address->addr.family == AF_INET6
+			 ? sysctl_set(0, e, "ipv6/conf/%s/disable_ipv6", device)
+			 : 0;
+
+	/* The kernel takes IPv6 away from such an interface, with everything that it had. */
+	if (rc == -ENOENT)
+		return err_set(e, rc,
+			       "%s has no IPv6: its MTU, or that of one of its ports, is below "
+			       "%u, or the kernel has none",
+			       device, IPV6_MTU_MIN);
+	return rc;
 }
 
 static int plan_gateway(struct gateway_plan *p, const struct ip_net *gateways, size_t len,

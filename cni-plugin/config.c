@@ -495,7 +495,7 @@ static int check_mtu(const struct config *c, struct err *e)
 
 	for (size_t i = 0; i < c->ranges.len; i++) {
 		if (c->ranges.sets[i].items[0].start.family == AF_INET6)
-			least = 1280;
+			least = IPV6_MTU_MIN;
 	}
 	if (c->mtu_bytes && c->mtu_bytes < least)
 		return err_set(e, -EINVAL, "mtu is %u, must be at least %u%s", c->mtu_bytes, least,

@@ -10,7 +10,6 @@
 #include "lib/log.h"
 
 #define FILE_SIZE_MAX (64 * 1024) /* others may write more than the daemon does */
-#define IPV6_MTU_MIN  1280
 
 /*
  * Whoever can write the file, or put another in its place, decides how all containers are attached.

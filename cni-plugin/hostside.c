@@ -53,9 +53,23 @@ static int check_addresses(const struct record *r, const struct attach_routed *h
 	return 0;
 }
 
+/* Without it the host does not find the containers, though the address is there. */
+static int check_connected(const struct record *r, const struct attach_routed *have, struct err *e)
+{
+	char text[IP_NET_TEXT];
+
+	for (size_t i = 0; i < r->gateways_len; i++) {
+		struct ip_net net = ip_net_masked(&r->gateways[i]);
+
+		if (!attach_has_connected(have, &r->gateways[i]))
+			return MISMATCH(e, "%s lacks the route to %s", r->gateway_device,
+					ip_net_format(&net, text));
+	}
+	return 0;
+}
+
 int hostside_check_gateways(struct host *h, const struct record *r, struct err *e)
 {
-	auto_free struct inet_address *addresses = NULL;
 	struct attach_routed have = { 0 };
 	struct device d;
 	int rc;
@@ -65,13 +79,16 @@ int hostside_check_gateways(struct host *h, const struct record *r, struct err *
 	rc = device_get(h->nl, r->gateway_device, &d, e);
 	if (rc == -ENODEV)
 		return MISMATCH(e, "gateway interface %s does not exist", r->gateway_device);
-	if (rc < 0 || inet_list_addresses(h->nl, AF_UNSPEC, d.ifindex, &addresses,
-					  &have.addresses_len, e) < 0)
+	if (rc < 0 || attach_read_routed(h, d.ifindex, &have, e) < 0)
 		return cni_classify(e, CNI_KERNEL);
 	if (!d.up)
-		return MISMATCH(e, "gateway interface %s is down", r->gateway_device);
-	have.addresses = addresses;
-	return check_addresses(r, &have, e);
+		rc = MISMATCH(e, "gateway interface %s is down", r->gateway_device);
+	if (rc == 0)
+		rc = check_addresses(r, &have, e);
+	if (rc == 0)
+		rc = check_connected(r, &have, e);
+	hostside_routed_fini(&have);
+	return rc;
 }
 
 int hostside_check_routed(struct host *h, const struct record *r, uint32_t ifindex,
@@ -80,9 +97,7 @@ int hostside_check_routed(struct host *h, const struct record *r, uint32_t ifind
 	char text[IP_ADDR_TEXT];
 
 	*ret = (struct attach_routed){ 0 };
-	if (inet_list_addresses(h->nl, AF_UNSPEC, ifindex, &ret->addresses, &ret->addresses_len,
-				e) < 0 ||
-	    inet_list_routes(h->nl, AF_UNSPEC, ifindex, &ret->routes, &ret->routes_len, e) < 0)
+	if (attach_read_routed(h, ifindex, ret, e) < 0)
 		return cni_classify(e, CNI_KERNEL);
 	if (check_addresses(r, ret, e) < 0)
 		return e->code;

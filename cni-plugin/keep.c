@@ -2,6 +2,7 @@
 #include "cni-plugin/keep.h"
 
 #include <errno.h>
+#include <linux/rtnetlink.h>
 #include <string.h>
 #include <time.h>
 
@@ -15,6 +16,7 @@
 #define COMMAND_WAIT_S  1 /* an ADD takes milliseconds */
 #define CARRIER_MAX_MS  1000
 #define CARRIER_STEP_US 500
+#define METRIC_V6       256 /* of the kernel's own routes (IP6_RT_PRIO_ADDRCONF) */
 
 /* A bridge, as some records want it, that was looked at. */
 struct bridge_seen {
@@ -141,18 +143,53 @@ static struct record *bridge_part(const struct record *r)
 	return part;
 }
 
+/* As the kernel makes it with the address, so that it goes with the address. */
+static int put_connected(struct keep *k, const struct record *r, const struct device *gateway,
+			 struct err *e)
+{
+	auto_sequence struct sequence *s = sequence_new();
+	struct attach_routed have = { 0 };
+	char text[IP_NET_TEXT];
+	int rc = attach_read_routed(k->host, gateway->ifindex, &have, e);
+
+	for (size_t i = 0; i < r->gateways_len && rc == 0; i++) {
+		const struct ip_net *address = &r->gateways[i];
+		bool v4 = address->addr.family == AF_INET;
+		struct inet_route route = { .dst = ip_net_masked(address),
+					    .ifindex = gateway->ifindex,
+					    .priority = v4 ? 0 : METRIC_V6,
+					    .scope = INET_SCOPE_ANY,
+					    .protocol = RTPROT_KERNEL };
+
+		if (v4)
+			route.source = address->addr;
+		if (attach_has_connected(&have, address))
+			continue;
+		inet_encode_route_add(&route, sequence_reserve(s));
+		sequence_commit(s, "%s: add the route to %s", gateway->name,
+				ip_net_format(&route.dst, text));
+	}
+	hostside_routed_fini(&have);
+	if (rc == 0)
+		rc = sequence_run(s, k->host->nl, e);
+	return rc < 0 ? cni_classify(e, CNI_KERNEL) : 0;
+}
+
 static int put_bridge(struct keep *k, const struct record *r, struct bridge_seen *b, struct err *e)
 {
 	struct config c = config_of(r);
 	struct device gateway;
 	bool others = false;
 
-	if (bridge_ensure(k->host, &c, &b->bridge, e) < 0 ||
-	    (r->gateways_len && bridge_ensure_gateways(k->host, &c, &b->bridge, r->gateways,
-						       r->gateways_len, &gateway, &others, e) < 0))
+	if (bridge_ensure(k->host, &c, &b->bridge, e) < 0)
 		return e->code;
 	b->announce = true;
-	return 0;
+	if (r->gateways_len == 0)
+		return 0;
+	if (bridge_ensure_gateways(k->host, &c, &b->bridge, r->gateways, r->gateways_len, &gateway,
+				   &others, e) < 0)
+		return e->code;
+	return put_connected(k, r, &gateway, e);
 }
 
 /* Looks once at each bridge, however many containers it has. */

@@ -155,16 +155,15 @@ static void look_for_loss(struct fabric *f, const struct kernel_object *o, uint3
 	char text[IP_NET_TEXT];
 	char what[64];
 
-	/* The kernel's own one is nothing that the plugin made. */
-	if (!d || ip_addr_is_link_local(&net.addr))
+	/* The kernel's own address and somebody's route elsewhere are nothing that the plugin made. */
+	if (!d || ip_addr_is_link_local(&net.addr) || (!address && !is_inside(f, &net)))
 		return;
 	ip_net_format(&net, text);
-	if (address && net.len < ip_family_bits(net.addr.family)) {
-		plugin_suspect(f->plugin, port_id, "%s lost the address %s", d->name, text);
-		return;
-	}
 	snprintf(what, sizeof(what), "%s %s", address ? "address" : "route to", text);
-	remember_loss(f, address ? o->key.ifindex : o->value.ifindex, what);
+	if (net.len < ip_family_bits(net.addr.family))
+		plugin_suspect(f->plugin, port_id, "%s lost the %s", d->name, what);
+	else
+		remember_loss(f, address ? o->key.ifindex : o->value.ifindex, what);
 }
 
 void fabric_container_object(struct fabric *f, const struct kernel_object *o, bool gone,

@@ -43,7 +43,8 @@ bool device_is_as_wanted(const struct link_info *link, const struct backend_devi
 			 const char *mark)
 {
 	return strcmp(link->name, d->name) == 0 && strcmp(link->alias, mark) == 0 &&
-	       match(link, d) == DEVICE_SAME && link->up && has_mtu(link, d) && has_mac(link, d);
+	       match(link, d) == DEVICE_SAME && link->up && !link->master_ifindex &&
+	       has_mtu(link, d) && has_mac(link, d);
 }
 
 bool device_find(struct netlink *nl, const struct backend_device *d, uint32_t *ret_ifindex,
@@ -200,6 +201,11 @@ int device_apply(struct netlink *nl, const struct backend_device *d, const char 
 	if (strcmp(link.alias, mark) != 0) {
 		changed = true;
 		rc = link_set_alias(nl, link.ifindex, mark, e);
+	}
+	/* What arrives would be the bridge's, or looked up in the VRF's routes. */
+	if (rc == 0 && link.master_ifindex) {
+		changed = true;
+		rc = link_set_alone(nl, link.ifindex, e);
 	}
 	if (rc == 0 && !has_mac(&link, d)) {
 		changed = true;

@@ -277,8 +277,13 @@ int inet_list_routes(struct netlink *nl, int family, uint32_t ifindex, struct in
 	struct {
 		struct nlmsghdr hdr;
 		struct rtmsg m;
+		struct nlattr attr;
+		uint32_t ifindex;
 	} request = { .hdr = { .nlmsg_len = sizeof(request), .nlmsg_type = RTM_GETROUTE },
-		      .m = { .rtm_family = (uint8_t)family } };
+		      .m = { .rtm_family = (uint8_t)family },
+		      .attr = { .nla_type = RTA_OIF,
+				.nla_len = sizeof(request.attr) + sizeof(request.ifindex) },
+		      .ifindex = ifindex };
 	struct route_list list = { .ifindex = ifindex };
 
 	if (netlink_dump(nl, &request.hdr, on_route, forget_routes, &list, e) < 0) {

@@ -336,6 +336,14 @@ int link_set_mtu(struct netlink *nl, uint32_t ifindex, uint32_t mtu_bytes, struc
 	return set(nl, ifindex, change, "MTU", e);
 }
 
+int link_set_alone(struct netlink *nl, uint32_t ifindex, struct err *e)
+{
+	auto_link struct rtnl_link *change = rtnl_link_alloc();
+
+	rtnl_link_set_master(change, 0);
+	return set(nl, ifindex, change, "no master", e);
+}
+
 int link_set_mac(struct netlink *nl, uint32_t ifindex, const struct mac_addr *mac, struct err *e)
 {
 	auto_link struct rtnl_link *change = rtnl_link_alloc();

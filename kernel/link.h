@@ -69,6 +69,8 @@ int link_set_mtu(struct netlink *nl, uint32_t ifindex, uint32_t mtu_bytes,
 		 struct err *e) MUST_CHECK;
 int link_set_mac(struct netlink *nl, uint32_t ifindex, const struct mac_addr *mac,
 		 struct err *e) MUST_CHECK;
+/* Takes it out of the bridge, bond, team or VRF that it is in. */
+int link_set_alone(struct netlink *nl, uint32_t ifindex, struct err *e) MUST_CHECK;
 
 /* Reads RTM_NEWLINK or RTM_DELLINK (*ret_gone). False for anything else and for what libnl cannot
  * read. */

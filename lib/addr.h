@@ -18,6 +18,7 @@
 
 #define IP_ADDR_TEXT 46 /* INET6_ADDRSTRLEN */
 #define IP_NET_TEXT  50
+#define IPV6_MTU_MIN 1280 /* what every link has to carry, RFC 8200 */
 #define MAC_TEXT     18
 
 typedef unsigned __int128 u128;

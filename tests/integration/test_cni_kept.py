@@ -66,6 +66,8 @@ UNDONE = {
     "networking off": "ip addr flush dev cni0; ip link set cni0 down",
     "down": "ip link set cni0 down",
     "addresses": "ip addr flush dev cni0",
+    "route": "ip route flush dev cni0; ip -6 route flush dev cni0 proto kernel",
+    "one route": "ip route del $(ip route show dev cni0 | head -n 1 | cut -d ' ' -f 1) dev cni0",
     "a port down": f"ip link set {A_PORT} down",
     "a port off the bridge": f"ip link set {A_PORT} nomaster",
 }
@@ -109,6 +111,28 @@ def test_a_bridge_that_was_deleted(machine, host):
     machine.daemon.wait_log("cni-healed.*cni0")
     assert sorted(host.veths()) == sorted(n for n, l in host.ns.links().items() if l.get("master") == "cni0")
     wait_for(lambda: machine.daemon.problems() == set(), HEAL_S, "all is well")
+
+
+def test_another_mac_of_the_bridge_is_told_the_containers(machine, host):
+    """As by a network manager with a policy for them. Who had the former one in mind would use it for 45 s."""
+    (ns,) = attach(host, "c1")
+    gateways = [ip["gateway"] for ip in ns.prev["ips"]]
+    for gateway in gateways:
+        wait_for(lambda g=gateway: ns.ping(g, check=False), HEAL_S, f"{gateway} answers")
+    host.ns.run("ip", "link", "set", "cni0", "address", "02:00:00:00:77:01")
+    for gateway in gateways:
+        wait_for(lambda g=gateway: ns.ping(g, check=False), HEAL_S, f"{gateway} answers")
+
+
+def test_a_bridge_that_has_lost_ipv6(machine, host):
+    """The kernel takes it from interfaces with an MTU below 1280: why is said, and it comes back with the MTU."""
+    (ns,) = attach(host, "c1")
+    host.ns.run("ip", "link", "set", "cni0", "mtu", "1000")
+    named = machine.daemon.wait_status(lambda s: [p for p in s["problems"] if p["name"] == "cni-not-kept"], what="it is named")
+    assert "cni0 has no IPv6" in str(named) and "1280" in str(named)
+    host.ns.run("ip", "link", "set", "cni0", "mtu", "1450")
+    wait_right(host, ns)
+    wait_for(lambda: not machine.daemon.problems(), 10, "all is well")
 
 
 def test_what_was_undone_while_the_daemon_was_stopped(machine, host):

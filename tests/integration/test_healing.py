@@ -164,6 +164,18 @@ def test_altered_mac(lab, victim):
     heals(lab, victim)
 
 
+@pytest.mark.parametrize("kind", ["bridge", "vrf table 77"])
+def test_device_put_into_another(lab, victim, kind):
+    """A script that collects interfaces, a network manager: all packets would be lost."""
+    made = victim.namespace.run("ip", "link", "add", "other0", "type", *kind.split(), check=False)
+    if made.returncode:
+        pytest.skip(f"this kernel has no {kind.split()[0]}")
+    victim.namespace.ip_do("link set flannel.1 master other0")
+    wait_for(lambda: "master" not in victim.link(), HEAL_S, "it is on its own")
+    lab.wait_equal()
+    victim.daemon.wait_log("device-repaired: flannel.1")
+
+
 def test_renamed_device(lab, victim):
     victim.namespace.ip_do("link set flannel.1 down")
     victim.namespace.ip_do("link set flannel.1 name mine0")
