@@ -13,6 +13,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "lib/child.h"
+
 #define ERROR_MAX 256
 
 /* What it says. */
@@ -38,26 +40,9 @@ struct process {
 	char name[32];
 };
 
-static char *find(const char *name)
-{
-	static const char *const directories[] = { "/usr/sbin", "/sbin", "/usr/bin", "/bin",
-						   "/usr/local/sbin" };
-
-	if (name[0] == '/')
-		return access(name, X_OK) == 0 ? xstrdup(name) : NULL;
-	for (size_t i = 0; i < ARRAY_LEN(directories); i++) {
-		char *path = xasprintf("%s/%s", directories[i], name);
-
-		if (access(path, X_OK) == 0)
-			return path;
-		free(path);
-	}
-	return NULL;
-}
-
 bool process_exists(const char *name)
 {
-	auto_free char *path = find(name);
+	auto_free char *path = child_find(name);
 
 	return path != NULL;
 }
@@ -352,7 +337,7 @@ int process_run(struct event_base *base, const struct process_task *task, proces
 	struct timeval timeout = { task->timeout_ms / 1000, task->timeout_ms % 1000 * 1000 };
 	const char *name = task->argv[0];
 	const char *slash = strrchr(name, '/');
-	auto_free char *path = find(name);
+	auto_free char *path = child_find(name);
 	struct process *p;
 	int rc;
 

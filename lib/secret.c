@@ -99,19 +99,49 @@ static int decode(const char *path, const char *text, void *ret, size_t size, st
 	return rc;
 }
 
+static int keep(const char *path, const void *bytes, size_t size, struct err *e)
+{
+	auto_secret char *text = base64_encode(bytes, size);
+
+	return file_replace(path, text, strlen(text), 0600, e);
+}
+
 static int make(const char *path, void *ret, size_t size, struct err *e)
 {
 	uint8_t bytes[SECRET_KEY_MAX];
-	auto_secret char *text = NULL;
 	int rc;
 
 	if (size > sizeof(bytes))
 		abort();
 	util_random(bytes, size);
-	text = base64_encode(bytes, size);
-	rc = file_replace(path, text, strlen(text), 0600, e);
+	rc = keep(path, bytes, size, e);
 	if (rc == 0)
 		memcpy(ret, bytes, size);
+	explicit_bzero(bytes, sizeof(bytes));
+	return rc;
+}
+
+int secret_take(const char *path, const char *from, void *ret, size_t size, bool *ret_taken,
+		struct err *e)
+{
+	auto_secret char *text = NULL;
+	uint8_t bytes[SECRET_KEY_MAX];
+	int rc;
+
+	*ret_taken = false;
+	if (size > sizeof(bytes))
+		abort();
+	if (access(path, F_OK) == 0 || access(from, F_OK) < 0)
+		return secret_load(path, ret, size, e);
+	rc = secret_read(from, SECRET_GIVEN, &text, e);
+	if (rc == 0)
+		rc = decode(from, text, bytes, size, e);
+	if (rc == 0)
+		rc = keep(path, bytes, size, e);
+	if (rc == 0) {
+		memcpy(ret, bytes, size);
+		*ret_taken = true;
+	}
 	explicit_bzero(bytes, sizeof(bytes));
 	return rc;
 }

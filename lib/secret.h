@@ -39,6 +39,13 @@ int secret_read(const char *path, enum secret_kind kind, char **ret, struct err 
  */
 int secret_load(const char *path, void *ret, size_t size, struct err *e) MUST_CHECK;
 
+/*
+ * The same, but where there is no file the key in `from` is copied, if that is there: it was given, and
+ * may be root's alone to read. *ret_taken: it was. What is wrong with it is an error.
+ */
+int secret_take(const char *path, const char *from, void *ret, size_t size, bool *ret_taken,
+		struct err *e) MUST_CHECK;
+
 /* Wipes a text, then frees it. NULL is fine. */
 void secret_free(char *secret);
 

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "lib/file.h"
 #include "lib/secret.h"
 
 static char path[] = "/tmp/test-secret-XXXXXX";
@@ -149,6 +150,36 @@ static void test_a_key_is_made_once(void **state)
 	assert_memory_equal(other, again, sizeof(other));
 }
 
+/* Once, and only where there is none yet. */
+static void test_a_key_is_taken_over(void **state)
+{
+	(void)state;
+	static const char theirs[] = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
+	auto_free char *from = xasprintf("%s.from", path);
+	uint8_t key[32] = { 0 };
+	bool taken = false;
+	struct stat st;
+	struct err e;
+
+	unlink(path);
+	assert_int_equal(file_replace(from, "sesame", 6, 0400, &e), 0);
+	assert_int_equal(secret_take(path, from, key, sizeof(key), &taken, &e), -EINVAL);
+	assert_contains(e.text, from);
+	assert_int_equal(stat(path, &st), -1);
+	assert_int_equal(file_replace(from, theirs, strlen(theirs), 0400, &e), 0);
+	assert_int_equal(secret_take(path, from, key, sizeof(key), &taken, &e), 0);
+	assert_true(taken);
+	assert_memory_equal(key, "01234567890123456789012345678901", sizeof(key));
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	assert_int_equal(secret_take(path, from, key, sizeof(key), &taken, &e), 0);
+	assert_false(taken);
+	unlink(from);
+	unlink(path);
+	assert_int_equal(secret_take(path, from, key, sizeof(key), &taken, &e), 0);
+	assert_false(taken);
+}
+
 static void refuses_key(int code, const char *text)
 {
 	char key[32] = "untouched";
@@ -231,6 +262,7 @@ int main(void)
 		cmocka_unit_test(test_no_file),
 		cmocka_unit_test(test_pipe),
 		cmocka_unit_test(test_a_key_is_made_once),
+		cmocka_unit_test(test_a_key_is_taken_over),
 		cmocka_unit_test(test_a_key_that_is_not_right),
 		cmocka_unit_test(test_a_key_that_is_no_file),
 	};

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Another program, waited for at once: for what ends in milliseconds and leaves something behind that
+ * has to outlive us. Who waits from the loop takes lib/process.h. */
+#ifndef LIB_CHILD_H
+#define LIB_CHILD_H
+
+#include "lib/err.h"
+
+/* Where a program without a directory is found: in the system's only. NULL if there is none; caller
+ * frees. */
+char *child_find(const char *name);
+
+/*
+ * Runs one, and blocks until it has ended, `timeout_ms` at most: then it is killed, -ETIMEDOUT. argv[0]
+ * is a name without directory, or an absolute path; -ENOENT if there is none. It gets the arguments as
+ * they are (no shell), a fixed environment, no input, and a session of its own. -EIO if it ended with
+ * another status than 0: the text is its first line on stderr.
+ */
+int child_run(const char *const argv[], int timeout_ms, struct err *e) MUST_CHECK;
+
+#endif
