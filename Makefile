@@ -58,7 +58,8 @@ DEPS := gcc make git pkg-config libnl-3-dev libnl-route-3-dev libmnl-dev libjans
 	libcurl4-openssl-dev libevent-dev libsmartcols-dev uthash-dev libcmocka-dev
 DEPS_DEMO := etcd-server etcd-client iproute2 iputils-ping iperf3 jq
 DEPS_TEST := nftables iptables clang clang-format cppcheck python3 python3-pytest python3-pytest-xdist prometheus \
-	strace socat containernetworking-plugins procps openssl podman containerd runc busybox-static mandoc
+	strace socat containernetworking-plugins procps openssl podman containerd runc busybox-static mandoc \
+	wireguard-tools wireguard-go
 
 # Hardening is on by default; sanitizers bring their own checks and dislike fortification.
 HARDEN_C  := -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPIE

@@ -9,15 +9,16 @@
 #include "backends/ipip.h"
 #include "backends/udp.h"
 #include "backends/vxlan.h"
+#include "backends/wireguard.h"
 #include "lib/hash.h"
 
 /* tests/backends/backend_test.c: in the programs that are linked with it, and nowhere else. */
 extern const struct backend_type backend_test __attribute__((weak));
 
-const struct backend_type *const backend_types[] = { &backend_vxlan,     &backend_host_gw,
-						     &backend_ipip,      &backend_udp,
-						     &backend_extension, &backend_alloc,
-						     &backend_test,      NULL };
+const struct backend_type *const backend_types[] = {
+	&backend_vxlan,     &backend_host_gw, &backend_wireguard, &backend_ipip, &backend_udp,
+	&backend_extension, &backend_alloc,   &backend_test,      NULL
+};
 
 /* What flannel has, or had, and nothing here does. */
 static const char *const cloud_types[] = { "tencent-vpc", "ali-vpc", "aws-vpc", "gce" };

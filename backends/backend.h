@@ -90,6 +90,7 @@ struct backend_device {
 	struct mac_addr mac; /* zero: the kind has none */
 	uint32_t mtu_bytes;  /* 0: the kernel's choice */
 	uint8_t families;    /* of the packets inside: mask, 1 for IPv4, 2 for IPv6 */
+	uint16_t udp_port;   /* that it listens on, host order; 0: none */
 	struct backend_guard guard[BACKEND_GUARDS];
 };
 
@@ -116,6 +117,10 @@ struct kernel;
 struct backend_secret {
 	const char *name; /* of the file in the state directory: "wireguard.key" */
 	size_t size;      /* bytes, SECRET_KEY_MAX at most */
+	/* Where flannel keeps it, and the variable that names another place: a key from there is
+	 * taken over, once. NULL: it has none. */
+	const char *flannel_variable;
+	const char *flannel_path;
 };
 
 /* What is another now, and so is to be asked for again. */

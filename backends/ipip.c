@@ -82,6 +82,7 @@ int ipip_set_host(struct backend *b, const struct backend_host *host, struct err
 		.spec = &i->spec,
 		.mtu_bytes = ipip_pod_mtu(b),
 		.families = 1,
+		.udp_port = i->spec.udp_port,
 	};
 	snprintf(i->device.name, sizeof(i->device.name), "%s", i->device_name);
 	set_guards(i);

@@ -175,6 +175,7 @@ static void describe_device(const struct vxlan *v, struct vxlan_side *side,
 		.mac = side->mac,
 		.mtu_bytes = device_mtu(v, side),
 		.families = side->family == AF_INET ? 1 : 2,
+		.udp_port = side->spec.port,
 		.guard = { { IPPROTO_UDP, side->spec.port } },
 	};
 	format_name(ret->name, side->family, v->vni);

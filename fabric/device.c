@@ -23,10 +23,16 @@ static void allow_ipv6(const struct backend_device *d)
 		(void)!sysctl_set(0, NULL, "ipv6/conf/%s/disable_ipv6", d->name);
 }
 
+static bool has_kind(const struct link_info *link, const char *name)
+{
+	return name && strcmp(link->kind, name) == 0;
+}
+
 static enum device_match match(const struct link_info *link, const struct backend_device *d)
 {
-	return strcmp(link->kind, d->kind->name) == 0 ? d->kind->match(d->spec, link)
-						      : DEVICE_OTHER;
+	return has_kind(link, d->kind->name) || has_kind(link, d->kind->other_name)
+		       ? d->kind->match(d->spec, link)
+		       : DEVICE_OTHER;
 }
 
 static bool has_mac(const struct link_info *link, const struct backend_device *d)
@@ -66,7 +72,7 @@ static void release(const struct backend_device *d, const struct link_info *link
 		(void)!d->kind->release(link, NULL);
 }
 
-static int create_device(struct netlink *nl, const struct backend_device *d, struct link_info *ret,
+static int create_device(struct kernel *k, const struct backend_device *d, struct link_info *ret,
 			 struct err *e)
 {
 	const struct link_new device = { .name = d->name,
@@ -78,8 +84,8 @@ static int create_device(struct netlink *nl, const struct backend_device *d, str
 
 	if (d->kind->prepare && d->kind->prepare(d->spec, e) < 0)
 		return err_wrap(e, "device %s", d->name);
-	rc = link_create(nl, &device, e);
-	return rc < 0 ? rc : link_get_by_name(nl, d->name, ret, e);
+	rc = d->kind->create ? d->kind->create(k, &device, e) : link_create(k->route, &device, e);
+	return rc < 0 ? rc : link_get_by_name(k->route, d->name, ret, e);
 }
 
 /*
@@ -112,14 +118,15 @@ static int find_renamed(struct netlink *nl, const struct backend_device *d, uint
 }
 
 /* The device under our name, made, moved or found; *ret_changed as in device_apply. */
-static int get_device(struct netlink *nl, const struct backend_device *d, uint32_t known_ifindex,
+static int get_device(struct kernel *k, const struct backend_device *d, uint32_t known_ifindex,
 		      struct link_info *link, bool *ret_changed, struct err *e)
 {
+	struct netlink *nl = k->route;
 	int rc = link_get_by_name(nl, d->name, link, e);
 
 	if (rc < 0 && rc != -ENODEV)
 		return rc;
-	if (rc == 0 && strcmp(link->kind, d->kind->name) != 0)
+	if (rc == 0 && !has_kind(link, d->kind->name) && match(link, d) == DEVICE_OTHER)
 		return err_set(e, -EEXIST, "device %s exists and is of kind \"%s\", not %s",
 			       d->name, link->kind, d->kind->name);
 	if (rc == 0 && match(link, d) == DEVICE_OTHER) {
@@ -139,7 +146,7 @@ static int get_device(struct netlink *nl, const struct backend_device *d, uint32
 	}
 	if (rc == -ENODEV) {
 		*ret_changed = true;
-		rc = create_device(nl, d, link, e);
+		rc = create_device(k, d, link, e);
 	}
 	return rc;
 }
@@ -176,23 +183,33 @@ static int name_conflict(struct netlink *nl, const struct backend_device *d, str
 	if (find_conflict(nl, d, holder))
 		return err_set(e, why.code, "%s: device %s of the same kind holds the port",
 			       why.text, holder);
-	for (size_t i = 0; i < BACKEND_GUARDS; i++) {
-		if (d->guard[i].protocol == IPPROTO_UDP &&
-		    udp_port_holder(d->guard[i].port, holder, sizeof(holder)))
-			return err_set(e, why.code, "%s: %s holds UDP port %u", why.text, holder,
-				       d->guard[i].port);
-	}
+	if (d->udp_port && udp_port_holder(d->udp_port, holder, sizeof(holder)))
+		return err_set(e, why.code, "%s: %s holds UDP port %u", why.text, holder,
+			       d->udp_port);
 	return why.code;
 }
 
-int device_apply(struct netlink *nl, const struct backend_device *d, const char *mark,
+/* What follows once the device is there; *link is as it is then. */
+static int configure(struct kernel *k, const struct backend_device *d, struct link_info *link,
+		     bool *ret_changed, struct err *e)
+{
+	int rc = d->kind->configure ? d->kind->configure(k, link->ifindex, d->spec, e) : 0;
+
+	if (rc <= 0)
+		return rc;
+	*ret_changed = true;
+	return link_get_by_index(k->route, link->ifindex, link, e);
+}
+
+int device_apply(struct kernel *k, const struct backend_device *d, const char *mark,
 		 uint32_t known_ifindex, uint32_t *ret_ifindex, bool *ret_changed, struct err *e)
 {
+	struct netlink *nl = k->route;
 	struct link_info link;
 	bool changed = false;
 	int rc;
 
-	rc = get_device(nl, d, known_ifindex, &link, &changed, e);
+	rc = get_device(k, d, known_ifindex, &link, &changed, e);
 	if (rc < 0)
 		return name_conflict(nl, d, e);
 	refuse_router_advertisements(d->name);
@@ -215,10 +232,9 @@ int device_apply(struct netlink *nl, const struct backend_device *d, const char 
 		changed = true;
 		rc = link_set_mtu(nl, link.ifindex, d->mtu_bytes, e);
 	}
-	if (rc == 0 && d->kind->configure)
-		rc = d->kind->configure(nl, link.ifindex, d->spec, e);
-	changed |= rc > 0;
-	if (rc >= 0 && !link.up) {
+	if (rc == 0)
+		rc = configure(k, d, &link, &changed, e);
+	if (rc == 0 && !link.up) {
 		changed = true;
 		rc = link_set_up(nl, link.ifindex, e);
 	}

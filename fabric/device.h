@@ -19,7 +19,7 @@
  * known_ifindex: the index it had last, 0 if none. Somebody may have renamed it: then it is given
  * its name back, since it would stand in the way of another one.
  */
-int device_apply(struct netlink *nl, const struct backend_device *d, const char *mark,
+int device_apply(struct kernel *k, const struct backend_device *d, const char *mark,
 		 uint32_t known_ifindex, uint32_t *ret_ifindex, bool *ret_changed,
 		 struct err *e) MUST_CHECK;
 

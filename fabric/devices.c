@@ -15,17 +15,22 @@ static void forget_device(struct fabric *f, size_t i)
 		return;
 	reconcile_forget_device(f->reconcile, f->ifindexes[i]);
 	f->ifindexes[i] = f->kernel.marks.ifindexes[i] = 0;
+	f->kernel.marks.devices[i] = (struct kernel_device){ 0 };
 	f->sweep_due = true;
 }
 
-static void set_device(struct fabric *f, size_t i, uint32_t ifindex, const struct mac_addr *mac)
+static void set_device(struct fabric *f, size_t i, const struct backend_device *d, uint32_t ifindex,
+		       const struct mac_addr *mac)
 {
-	if (f->ifindexes[i] == ifindex)
+	if (f->ifindexes[i] == ifindex) {
+		f->kernel.marks.devices[i] = (struct kernel_device){ d->kind, d->spec };
 		return;
+	}
 	forget_device(f, i);
 	f->sweep_due = true;
 	f->ifindexes[i] = ifindex;
 	f->kernel.marks.ifindexes[i] = ifindex;
+	f->kernel.marks.devices[i] = (struct kernel_device){ d->kind, d->spec };
 	f->backend->type->device_is(f->backend, i, ifindex, mac);
 }
 
@@ -143,10 +148,24 @@ void fabric_tick_device_fights(struct fabric *f, int64_t now_ms)
 	}
 }
 
+struct netlink_counts fabric_counts(const struct fabric *f)
+{
+	static const struct netlink_counts none;
+	struct netlink_counts sum = *netlink_counts(f->nl);
+	const struct netlink_counts *more =
+		f->kernel.generic ? netlink_counts(f->kernel.generic) : &none;
+
+	sum.writes += more->writes + f->kernel.process_writes;
+	sum.dumps += more->dumps;
+	sum.system_calls += more->system_calls;
+	sum.errors += more->errors;
+	return sum;
+}
+
 uint64_t fabric_writes_total(const struct fabric *f)
 {
 	const struct netlink *nft = f->kernel.netfilter;
-	uint64_t writes = netlink_counts(f->nl)->writes;
+	uint64_t writes = fabric_counts(f).writes;
 
 	return writes + (nft ? netlink_counts(nft)->writes : 0) + f->device_repairs_total;
 }
@@ -159,10 +178,11 @@ static bool look_after_device(struct fabric *f, size_t i, uint32_t *ret_ifindex)
 	struct err e;
 	int rc;
 
-	rc = device_apply(f->nl, d, f->mark, f->ifindexes[i], ret_ifindex, &changed, &e);
+	rc = device_apply(&f->kernel, d, f->mark, f->ifindexes[i], ret_ifindex, &changed, &e);
 	/* One of ours from before, which would go later anyway, may stand in the way. */
 	if ((rc == -EADDRINUSE || rc == -EEXIST) && fabric_sweep_conflicts(f, d))
-		rc = device_apply(f->nl, d, f->mark, f->ifindexes[i], ret_ifindex, &changed, &e);
+		rc = device_apply(&f->kernel, d, f->mark, f->ifindexes[i], ret_ifindex, &changed,
+				  &e);
 	if (rc < 0)
 		f->device_error = e;
 	if (changed) {
@@ -197,7 +217,7 @@ void fabric_look_after_devices(struct fabric *f)
 		if (ifindex)
 			known[i] = 0;
 		moved |= ifindex != f->ifindexes[i];
-		set_device(f, i, ifindex, &f->devices[i].mac);
+		set_device(f, i, &f->devices[i], ifindex, &f->devices[i].mac);
 	}
 	/* The backend may want fewer than before. */
 	for (size_t i = f->devices_len; i < BACKEND_DEVICES_MAX; i++) {
@@ -229,6 +249,6 @@ void fabric_find_devices(struct fabric *f)
 		if (device_find(f->nl, &devices[i], &ifindex, &mac) && ifindex == f->ifindexes[i])
 			/* Found before for another configuration. */
 			f->backend->type->device_is(f->backend, i, ifindex, &mac);
-		set_device(f, i, ifindex, &mac);
+		set_device(f, i, &devices[i], ifindex, &mac);
 	}
 }

@@ -86,7 +86,7 @@ static void on_drifted(void *arg, const struct kernel_object *o,
 		return;
 	}
 	drift = &f->drifts[f->drifts_len++];
-	drift->ifindex = o->key.ifindex ? o->key.ifindex : o->value.ifindex;
+	drift->ifindex = kernel_is_route(o) ? o->value.ifindex : o->key.ifindex;
 	drift->on_device = fabric_is_device(f, drift->ifindex);
 	drift->intruder = describe_intruder(f, o);
 	drift->name = xstrdup(name_object(f, o, owner, name));

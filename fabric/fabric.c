@@ -337,6 +337,7 @@ void fabric_free(struct fabric *f)
 	if (f->change_event)
 		event_free(f->change_event);
 	monitor_close(f->monitor);
+	netlink_close(f->kernel.generic);
 	netlink_close(f->nl);
 	free(f);
 }
@@ -481,7 +482,7 @@ void fabric_view(const struct fabric *f, struct fabric_view *ret)
 	memcpy(ret->ifindexes, f->ifindexes, sizeof(ret->ifindexes));
 	ret->devices_len = f->devices_len;
 	ret->reconcile = reconcile_counts(f->reconcile);
-	ret->netlink = netlink_counts(f->nl);
+	ret->netlink = fabric_counts(f);
 	ret->overruns_total = f->overruns_total;
 	ret->observations_total = f->observations_total;
 	ret->device_repairs_total = f->device_repairs_total;

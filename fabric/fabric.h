@@ -108,14 +108,14 @@ struct fabric_view {
 	uint32_t ifindexes[BACKEND_DEVICES_MAX];
 	size_t devices_len;
 	const struct reconcile_counts *reconcile;
-	const struct netlink_counts *netlink;
-	char fight[400];       /* one of those that are fought; "" */
-	size_t fights;         /* how many there are */
-	const char *unread;    /* why the kernel could not be read just now; "" */
-	const char *unwritten; /* why a batch could not be written; "" */
-	size_t shadowed;       /* routes of peers that others' routes stand before */
-	char shadow[400];      /* one of them; "" */
-	size_t guarded;        /* addresses that the guard lets in */
+	struct netlink_counts netlink; /* about devices and what is on them, however it was said */
+	char fight[400];               /* one of those that are fought; "" */
+	size_t fights;                 /* how many there are */
+	const char *unread;            /* why the kernel could not be read just now; "" */
+	const char *unwritten;         /* why a batch could not be written; "" */
+	size_t shadowed;               /* routes of peers that others' routes stand before */
+	char shadow[400];              /* one of them; "" */
+	size_t guarded;                /* addresses that the guard lets in */
 	uint64_t overruns_total;
 	uint64_t observations_total;
 	uint64_t device_repairs_total;

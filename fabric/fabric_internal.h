@@ -250,6 +250,8 @@ void fabric_look_after_devices(struct fabric *f);
 /* All that was written so far; a repair of a device counts for itself, since what belongs to it may have
  * been written over a socket of its own. */
 uint64_t fabric_writes_total(const struct fabric *f);
+/* What was said about devices and what is on them, whichever way. */
+struct netlink_counts fabric_counts(const struct fabric *f);
 /* Forgets what was undone and has stood for a while since. */
 void fabric_tick_device_fights(struct fabric *f, int64_t now_ms);
 /*

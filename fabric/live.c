@@ -36,11 +36,21 @@ static int load_secret(const struct fabric *f, uint8_t secret[static SECRET_KEY_
 {
 	const struct backend_secret *wanted = f->backend->type->secret;
 	auto_free char *path = NULL;
+	const char *from;
+	bool taken = false;
+	int rc;
 
 	if (!wanted)
 		return 0;
 	path = xasprintf("%s/%s", f->state_dir, wanted->name);
-	return secret_load(path, secret, wanted->size, e);
+	if (!wanted->flannel_path)
+		return secret_load(path, secret, wanted->size, e);
+	from = getenv(wanted->flannel_variable);
+	from = from ? from : wanted->flannel_path;
+	rc = secret_take(path, from, secret, wanted->size, &taken, e);
+	if (taken)
+		log_info("takeover", "flannel's key in %s is ours now, and kept in %s", from, path);
+	return rc;
 }
 
 int fabric_set_host(struct fabric *f, const struct external *x, struct err *e)
@@ -136,6 +146,8 @@ void fabric_drop_backend(struct fabric *f)
 		f->backend->type->live->stop(f->backend, true);
 	f->live = false;
 	f->changes = 0;
+	/* They point into the backend. */
+	memset(f->kernel.marks.devices, 0, sizeof(f->kernel.marks.devices));
 	if (f->change_event)
 		event_del(f->change_event);
 	backend_free(STEAL(f->backend));

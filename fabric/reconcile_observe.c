@@ -111,6 +111,15 @@ void reconcile_observe_begin(struct reconcile *r, unsigned kind)
 	forget_strays(r, 1u << kind);
 }
 
+/* Whether the slot has what the entry says. What the kernel learned itself is not written over. */
+static bool is_right(const struct entry *entry, const struct kernel_object *actual)
+{
+	const struct kernel_kind *kind = kernel_kind_of(actual);
+
+	return kernel_value_equal(&entry->object, actual) ||
+	       (kind->will_do && entry->owner && kind->will_do(&entry->object, actual));
+}
+
 void reconcile_observe(struct reconcile *r, const struct kernel_object *actual)
 {
 	uint32_t id;
@@ -118,7 +127,7 @@ void reconcile_observe(struct reconcile *r, const struct kernel_object *actual)
 	if (actual->key.kind != r->observing)
 		return;
 	id = entries_find(&r->entries, &actual->key);
-	if (id && kernel_value_equal(&at(r, id)->object, actual)) {
+	if (id && is_right(at(r, id), actual)) {
 		at(r, id)->seen = true;
 		if (!at(r, id)->owner)
 			note_stray(r, id);
@@ -209,7 +218,7 @@ static void note_device_gone(struct reconcile *r, uint32_t id, uint32_t ifindex)
 {
 	const struct kernel_object *o = &at(r, id)->object;
 
-	if (o->key.ifindex == ifindex || o->value.ifindex == ifindex)
+	if (o->key.ifindex == ifindex || (kernel_is_route(o) && o->value.ifindex == ifindex))
 		reconcile_set_state(r, id, at(r, id)->owner, ENTRY_ABSENT, NULL);
 }
 

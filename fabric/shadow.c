@@ -103,12 +103,20 @@ static bool is_in_network(const struct fabric *f, const struct kernel_object *o)
 	return false;
 }
 
-/* Ours that this foreign route may stand before. Those without a way are for our own subnet, where
- * others' are welcome. */
+/* Where others' are welcome, whatever route of ours is around them. */
+static bool is_in_own_subnet(const struct fabric *f, const struct kernel_object *o)
+{
+	struct ip_net dst = destination(o);
+	const struct ip_net *own = dst.addr.family == AF_INET ? &f->own.v4 : &f->own.v6;
+
+	return ip_net_is_set(own) && ip_net_contains_net(own, &dst);
+}
+
+/* Ours that this foreign route may stand before. */
 static bool route_behind(const struct fabric *f, const struct kernel_object *o,
 			 struct kernel_object *ret)
 {
-	return is_foreign(f, o) && is_in_network(f, o) &&
+	return is_foreign(f, o) && is_in_network(f, o) && !is_in_own_subnet(f, o) &&
 	       reconcile_route_around(f->reconcile, o, ret) && ret->value.ifindex;
 }
 

@@ -113,12 +113,12 @@ static void kernel_metrics(const struct fabric_view *f, FILE *out)
 	counter(out, "device_repairs_total", "Times a device was made again or set right.",
 		f->device_repairs_total);
 	counter(out, "netlink_writes_total", "Messages sent to the kernel that change something.",
-		f->netlink->writes);
-	counter(out, "netlink_dumps_total", "Dumps asked of the kernel.", f->netlink->dumps);
+		f->netlink.writes);
+	counter(out, "netlink_dumps_total", "Dumps asked of the kernel.", f->netlink.dumps);
 	counter(out, "netlink_system_calls_total", "System calls on the request socket.",
-		f->netlink->system_calls);
+		f->netlink.system_calls);
 	counter(out, "netlink_errors_total", "Requests that the kernel refused.",
-		f->netlink->errors);
+		f->netlink.errors);
 	counter(out, "netlink_overruns_total", "Times notifications of the kernel were lost.",
 		f->overruns_total);
 	counter(out, "observations_total", "Comparisons of the kernel with the leases.",

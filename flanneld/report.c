@@ -209,7 +209,7 @@ static json_t *report_kernel(const struct fabric_view *f)
 	json_object_set_new(kernel, "unsettled", json_integer((json_int_t)f->reconcile->unsettled));
 	json_object_set_new(kernel, "failed", json_integer((json_int_t)f->reconcile->failed));
 	json_object_set_new(kernel, "driftHealed", drift);
-	json_object_set_new(kernel, "writes", json_integer((json_int_t)f->netlink->writes));
+	json_object_set_new(kernel, "writes", json_integer((json_int_t)f->netlink.writes));
 	if (f->last_observation_ms)
 		json_object_set_new(
 			kernel, "comparedSecondsAgo",

@@ -5,6 +5,7 @@
 
 #include "kernel/kinds.h"
 #include "kernel/sequence.h"
+#include "kernel/wireguard.h"
 
 /* A transaction that is refused is halved to find what is to blame, so often at most. */
 #define TRANSACTIONS_MAX 24
@@ -19,6 +20,9 @@ struct pending {
 struct kernel_batch {
 	struct kernel *kernel;
 	struct netlink_batch *route;
+	struct netlink_batch *generic; /* NULL: not needed yet */
+	uint32_t process_ifindex;      /* whether this device belongs to a process is known ... */
+	bool by_process;               /* ... and it does */
 	netlink_error_fn *on_refused;
 	void *arg;
 	struct pending *elements;
@@ -53,6 +57,7 @@ void kernel_batch_free(struct kernel_batch *b)
 	if (!b)
 		return;
 	netlink_batch_free(b->route);
+	netlink_batch_free(b->generic);
 	free(b->elements);
 	free(b);
 }
@@ -146,11 +151,11 @@ static void flush_elements(struct kernel_batch *b)
 	b->elements_len = 0;
 }
 
-static void flush_route(struct kernel_batch *b)
+static void flush(struct kernel_batch *b, struct netlink_batch *messages)
 {
 	struct err e;
 
-	if (netlink_batch_flush(b->route, &e) < 0 && !b->failure.code)
+	if (messages && netlink_batch_flush(messages, &e) < 0 && !b->failure.code)
 		b->failure = e;
 }
 
@@ -158,10 +163,12 @@ void kernel_batch_element(struct kernel_batch *b, enum kernel_verb verb,
 			  const struct kernel_object *o, void *cookie)
 {
 	/* What came before is in force before. Additions and removals do not share a fate. */
-	if (b->elements_len == 0)
-		flush_route(b);
-	else if ((b->elements[0].verb == KERNEL_DROP) != (verb == KERNEL_DROP))
+	if (b->elements_len == 0) {
+		flush(b, b->route);
+		flush(b, b->generic);
+	} else if ((b->elements[0].verb == KERNEL_DROP) != (verb == KERNEL_DROP)) {
 		flush_elements(b);
+	}
 	GROW(b->elements, b->elements_len, b->elements_cap);
 	b->elements[b->elements_len++] = (struct pending){ *o, cookie, verb };
 }
@@ -171,6 +178,7 @@ void kernel_batch_element(struct kernel_batch *b, enum kernel_verb verb,
 struct nlmsghdr *kernel_batch_message(struct kernel_batch *b)
 {
 	flush_elements(b);
+	flush(b, b->generic);
 	return netlink_batch_reserve(b->route);
 }
 
@@ -179,10 +187,52 @@ void kernel_batch_commit(struct kernel_batch *b, void *cookie)
 	netlink_batch_commit(b->route, cookie);
 }
 
+/* ---- WireGuard ---- */
+
+const struct kernel_marks *kernel_batch_marks(const struct kernel_batch *b)
+{
+	return &b->kernel->marks;
+}
+
+static bool is_by_process(struct kernel_batch *b, uint32_t ifindex)
+{
+	char name[IFNAMSIZ];
+
+	if (b->process_ifindex != ifindex) {
+		b->process_ifindex = ifindex;
+		b->by_process = wireguard_by_process(b->kernel, ifindex, name);
+	}
+	return b->by_process;
+}
+
+void kernel_batch_wireguard(struct kernel_batch *b, const struct wireguard_change *c, void *cookie)
+{
+	struct kernel *k = b->kernel;
+	struct err e;
+	int rc;
+
+	flush_elements(b);
+	flush(b, b->route);
+	if (is_by_process(b, c->ifindex)) {
+		rc = wireguard_change(k, c, &e);
+	} else {
+		rc = wireguard_open(k, &e);
+		if (rc == 0 && !b->generic)
+			b->generic = netlink_batch_new(k->generic, on_error, b);
+	}
+	if (rc < 0) {
+		on_error(b, cookie, e.code, e.text);
+	} else if (!b->by_process) {
+		wireguard_encode(c, k->wireguard_type, netlink_batch_reserve(b->generic));
+		netlink_batch_commit(b->generic, cookie);
+	}
+}
+
 int kernel_batch_flush(struct kernel_batch *b, unsigned *ret_doubts, struct err *e)
 {
 	flush_elements(b);
-	flush_route(b);
+	flush(b, b->route);
+	flush(b, b->generic);
 	*ret_doubts = b->doubts;
 	if (b->failure.code)
 		return err_set(e, b->failure.code, "%s", b->failure.text);

@@ -30,6 +30,13 @@ void kernel_batch_commit(struct kernel_batch *b, void *cookie);
 void kernel_batch_element(struct kernel_batch *b, enum kernel_verb verb,
 			  const struct kernel_object *o, void *cookie);
 
+/* A change of a WireGuard device: in a batch like messages, or told to its process at once. */
+struct wireguard_change;
+void kernel_batch_wireguard(struct kernel_batch *b, const struct wireguard_change *c, void *cookie);
+
+/* Of the kernel that it is for. */
+const struct kernel_marks *kernel_batch_marks(const struct kernel_batch *b);
+
 /* As netlink_batch_flush. *ret_doubts: kinds of which not all was done and not all of that was told
  * as refused; observe them. */
 int kernel_batch_flush(struct kernel_batch *b, unsigned *ret_doubts, struct err *e) MUST_CHECK;

@@ -136,7 +136,7 @@ static int prepare(const void *spec, struct err *e)
 	return want->udp_port ? fou_available(e) : 0;
 }
 
-static int configure(struct netlink *nl UNUSED, uint32_t ifindex UNUSED, const void *spec,
+static int configure(struct kernel *k UNUSED, uint32_t ifindex UNUSED, const void *spec,
 		     struct err *e)
 {
 	const struct device_ipip *want = spec;

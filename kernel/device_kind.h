@@ -7,9 +7,10 @@
 #ifndef KERNEL_DEVICE_KIND_H
 #define KERNEL_DEVICE_KIND_H
 
-#include "kernel/netlink.h"
+#include "kernel/kernel.h"
 
 struct link_info;
+struct link_new;
 
 enum device_match {
 	DEVICE_SAME,    /* as specified */
@@ -19,6 +20,8 @@ enum device_match {
 
 struct device_kind {
 	const char *name; /* the kernel's: IFLA_INFO_KIND */
+	/* Another one, of which some devices are of this kind too: those that match. NULL: none. */
+	const char *other_name;
 
 	/*
 	 * Appends the attributes that IFLA_INFO_DATA holds to `hdr`, room LINK_DATA_MAX. `change`:
@@ -26,7 +29,10 @@ struct device_kind {
 	 */
 	void (*encode)(struct nlmsghdr *hdr, const void *spec, bool change);
 
-	/* What an existing device of this kind is, compared with the specification. Pure. */
+	/* Makes the device, down; NULL: link_create() does. */
+	int (*create)(struct kernel *k, const struct link_new *device, struct err *e);
+
+	/* What an existing device of this kind is, compared with the specification. */
 	enum device_match (*match)(const void *spec, const struct link_info *link);
 
 	/* Before one is made: an error says what else than the device the kernel lacks for it. NULL:
@@ -36,9 +42,9 @@ struct device_kind {
 	/*
 	 * What is not an attribute of the device and must follow once it is made (keys, ports);
 	 * NULL: nothing. Asked for whenever the device is looked after; writes only what differs. 1 if
-	 * something did, else 0.
+	 * something did, else 0. It may take the device down for it.
 	 */
-	int (*configure)(struct netlink *nl, uint32_t ifindex, const void *spec, struct err *e);
+	int (*configure)(struct kernel *k, uint32_t ifindex, const void *spec, struct err *e);
 
 	/*
 	 * Removes what configure made beside the device `link`, which was one of ours and is gone, or

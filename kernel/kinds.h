@@ -21,6 +21,8 @@
 	X(ADDRESS, address)                                                                        \
 	X(FDB, fdb)                                                                                \
 	X(NEIGHBOUR, neighbour)                                                                    \
+	X(WIREGUARD_PEER, wireguard_peer)                                                          \
+	X(ALLOWED_IP, allowed_ip)                                                                  \
 	X(ROUTE, route)
 
 #define KERNEL_KIND_PLACE(upper, lower) KERNEL_##upper,
@@ -73,6 +75,11 @@ struct kernel_kind {
 	/* Of NETLINK_ROUTE. As kernel_object_decode. *ret is zeroed but for the kind. */
 	bool (*decode)(const struct nlmsghdr *hdr, struct kernel_object *ret);
 	void (*describe)(const struct kernel_object *o, char *buf, size_t size);
+	/*
+	 * Whether what was found in the slot will do for what is wanted there, though they are not
+	 * equal: the kernel itself may have learned better. NULL: never.
+	 */
+	bool (*will_do)(const struct kernel_object *wanted, const struct kernel_object *found);
 	/* The family in which packets use the object; NULL: that of the key. */
 	uint8_t (*family)(const struct kernel_object *o);
 };

@@ -302,6 +302,14 @@ int link_set_up(struct netlink *nl, uint32_t ifindex, struct err *e)
 	return set(nl, ifindex, change, "up", e);
 }
 
+int link_set_down(struct netlink *nl, uint32_t ifindex, struct err *e)
+{
+	auto_link struct rtnl_link *change = rtnl_link_alloc();
+
+	rtnl_link_unset_flags(change, IFF_UP);
+	return set(nl, ifindex, change, "down", e);
+}
+
 int link_set_name(struct netlink *nl, uint32_t ifindex, const char *name, struct err *e)
 {
 	auto_link struct rtnl_link *change = rtnl_link_alloc();
@@ -310,10 +318,7 @@ int link_set_name(struct netlink *nl, uint32_t ifindex, const char *name, struct
 	rtnl_link_set_name(change, name);
 	rc = set(nl, ifindex, change, "name", e);
 	if (rc == -EBUSY) {
-		auto_link struct rtnl_link *down = rtnl_link_alloc();
-
-		rtnl_link_unset_flags(down, IFF_UP);
-		rc = set(nl, ifindex, down, "down", e);
+		rc = link_set_down(nl, ifindex, e);
 		if (rc == 0)
 			rc = set(nl, ifindex, change, "name", e);
 	}

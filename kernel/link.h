@@ -61,6 +61,7 @@ int link_change(struct netlink *nl, uint32_t ifindex, const struct device_kind *
 int link_delete(struct netlink *nl, uint32_t ifindex, struct err *e) MUST_CHECK;
 
 int link_set_up(struct netlink *nl, uint32_t ifindex, struct err *e) MUST_CHECK;
+int link_set_down(struct netlink *nl, uint32_t ifindex, struct err *e) MUST_CHECK;
 /* Takes it down for the moment if the kernel does not rename a device that is up. */
 int link_set_name(struct netlink *nl, uint32_t ifindex, const char *name, struct err *e) MUST_CHECK;
 int link_set_alias(struct netlink *nl, uint32_t ifindex, const char *alias,

@@ -276,7 +276,7 @@ static void test_stop(struct backend *b, bool keep_data_path)
 		write_peers(t);
 }
 
-static const struct backend_secret secret = { "test.key", KEY_SIZE };
+static const struct backend_secret secret = { .name = "test.key", .size = KEY_SIZE };
 static const struct backend_live live = {
 	.start = test_start, .peer = test_peer, .health = test_health, .stop = test_stop
 };

@@ -29,7 +29,6 @@ static uint64_t random_u64(void)
 static void view(void *arg UNUSED, bool counters UNUSED, struct daemon_view *ret)
 {
 	static struct reconcile_counts reconcile;
-	static struct netlink_counts netlink;
 	static struct external external = { .places = { { .ifindex = 2, .name = "eth0" } } };
 
 	*ret = (struct daemon_view){
@@ -39,10 +38,7 @@ static void view(void *arg UNUSED, bool counters UNUSED, struct daemon_view *ret
 		.ready_reason = "there is no lease yet",
 		.health = &health,
 		.store = &calls,
-		.fabric = { .device_error = "",
-			    .reconcile = &reconcile,
-			    .netlink = &netlink,
-			    .external = &external },
+		.fabric = { .device_error = "", .reconcile = &reconcile, .external = &external },
 		.rules = { .table = "flannel.1",
 			   .mode_reason = "",
 			   .sysctl_missing = "",

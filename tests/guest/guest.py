@@ -30,7 +30,7 @@ SLOWNESS = 6  # of TCG, to be safe: nothing is waited for that comes
 META_PACKAGE = "linux-image-cloud-amd64"
 PACKAGES = (
     "bash coreutils dash etcd-client etcd-server grep iperf3 iproute2 iptables iputils-ping kmod libc-bin mount nftables procps "
-    "python3 python3-pytest sed util-linux"
+    "python3 python3-pytest sed util-linux wireguard-tools"
 ).split()
 # What none of them needs at run time.
 LEFT_OUT = re.compile(

@@ -116,6 +116,13 @@ def end_process(process, number=signal.SIGKILL, deadline_s=10):
     return process.returncode
 
 
+def end_inhabitants(name):
+    """All processes in a namespace."""
+    for pid in run("ip", "netns", "pids", name, check=False).stdout.split():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(pid), signal.SIGKILL)
+
+
 class Namespace:
     """One network namespace. Threads may use it at the same time."""
 
@@ -128,12 +135,15 @@ class Namespace:
             fcntl.ioctl(s, SIOCSIFFLAGS, struct.pack("16sh", b"lo", IFF_UP))
         # Nobody has an address of another here, and the kernel need not look for him for a second or two.
         self.sysctl("net.ipv6.conf.default.accept_dad", 0)
+        self.inhabited = False  # by processes that outlive who started them
 
     def delete(self):
         if self.fd is None:
             return
         os.close(self.fd)
         self.fd = None
+        if self.inhabited:
+            end_inhabitants(self.name)
         libc.umount2(bytes(self.path), MNT_DETACH)
         self.path.unlink(missing_ok=True)
 
@@ -263,6 +273,7 @@ def sweep():
 
     for name in os.listdir(NAMES) if NAMES.is_dir() else []:
         if of_dead(name, NAME_PATTERN):
+            end_inhabitants(name)
             run("ip", "netns", "del", name, check=False)
     for name in os.listdir(temporary_root()):
         if of_dead(name, DIRECTORY_PATTERN):

@@ -148,8 +148,7 @@ static void test_configuration(void **state)
 		{ "\"Type\":\"tencent-vpc\"",
 		  "\"tencent-vpc\", which writes routes into a cloud's" },
 		{ "\"Type\":\"AWS-VPC\"", "\"aws-vpc\", which writes routes into a cloud's" },
-		{ "\"Type\":\"tests\"",
-		  "must be one of: vxlan, host-gw, ipip, udp, extension, alloc, test" },
+		{ "\"Type\":\"tests\"", "must be one of: vxlan, host-gw, " },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {

@@ -88,6 +88,11 @@ int netlink_send_sequence(struct netlink *nl UNUSED, void *requests, size_t size
 	return 0;
 }
 
+int netlink_open(int protocol UNUSED, struct netlink **ret UNUSED, struct err *e)
+{
+	return err_set(e, -EPROTONOSUPPORT, "elements alone are written");
+}
+
 struct netlink_batch *netlink_batch_new(struct netlink *nl UNUSED,
 					netlink_error_fn *on_error UNUSED, void *arg UNUSED)
 {

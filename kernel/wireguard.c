@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kernel/wireguard.h"
+
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/genetlink.h>
+#include <linux/wireguard.h>
+
+#include "kernel/link.h"
+
+/* ---- the kernel's own ---- */
+
+static void on_family(void *arg, const struct nlmsghdr *hdr)
+{
+	const struct nlattr *attr;
+	uint16_t *ret = arg;
+
+	mnl_attr_for_each (attr, hdr, sizeof(struct genlmsghdr)) {
+		if (mnl_attr_get_type(attr) == CTRL_ATTR_FAMILY_ID &&
+		    mnl_attr_get_payload_len(attr) == sizeof(*ret))
+			*ret = mnl_attr_get_u16(attr);
+	}
+}
+
+/* The kernel loads the module for the question. */
+static int ask_type(struct netlink *generic, uint16_t *ret, struct err *e)
+{
+	char buffer[NETLINK_MESSAGE_MAX] __attribute__((aligned(8))) = { 0 };
+	struct nlmsghdr *hdr = mnl_nlmsg_put_header(buffer);
+	struct genlmsghdr *g;
+	uint16_t type = 0;
+
+	hdr->nlmsg_type = GENL_ID_CTRL;
+	g = mnl_nlmsg_put_extra_header(hdr, sizeof(*g));
+	g->cmd = CTRL_CMD_GETFAMILY;
+	g->version = 1;
+	mnl_attr_put_strz(hdr, CTRL_ATTR_FAMILY_NAME, WG_GENL_NAME);
+	if (netlink_call(generic, hdr, on_family, &type, e) < 0)
+		return err_wrap(e, "WireGuard");
+	*ret = type;
+	return type ? 0 : err_set(e, -ENOENT, "WireGuard: the kernel has none");
+}
+
+int wireguard_open(struct kernel *k, struct err *e)
+{
+	if (!k->generic && netlink_open(NETLINK_GENERIC, &k->generic, e) < 0)
+		return e->code;
+	return k->wireguard_type ? 0 : ask_type(k->generic, &k->wireguard_type, e);
+}
+
+struct reading {
+	const struct wireguard_visitor *visitor;
+	void *arg;
+};
+
+static void on_message(void *arg, const struct nlmsghdr *hdr)
+{
+	const struct reading *r = arg;
+
+	wireguard_decode(hdr, r->visitor, r->arg);
+}
+
+static void on_disturbed(void *arg)
+{
+	const struct reading *r = arg;
+
+	if (r->visitor->forget)
+		r->visitor->forget(r->arg);
+}
+
+static int read_kernel(struct kernel *k, uint32_t ifindex, const struct wireguard_visitor *v,
+		       void *arg, struct err *e)
+{
+	char buffer[NETLINK_MESSAGE_MAX] __attribute__((aligned(8))) = { 0 };
+	struct nlmsghdr *hdr = mnl_nlmsg_put_header(buffer);
+	struct reading r = { v, arg };
+	struct genlmsghdr *g;
+	int rc = wireguard_open(k, e);
+
+	if (rc < 0)
+		return rc;
+	hdr->nlmsg_type = k->wireguard_type;
+	g = mnl_nlmsg_put_extra_header(hdr, sizeof(*g));
+	g->cmd = WG_CMD_GET_DEVICE;
+	g->version = WG_GENL_VERSION;
+	mnl_attr_put_u32(hdr, WGDEVICE_A_IFINDEX, ifindex);
+	rc = netlink_dump(k->generic, hdr, on_message, on_disturbed, &r, e);
+	/* Of another kind. */
+	return rc == -EOPNOTSUPP ? -ENODEV : rc;
+}
+
+static int change_kernel(struct kernel *k, const struct wireguard_change *c, struct err *e)
+{
+	char buffer[NETLINK_MESSAGE_MAX] __attribute__((aligned(8))) = { 0 };
+	struct nlmsghdr *hdr = (struct nlmsghdr *)(void *)buffer;
+	int rc = wireguard_open(k, e);
+
+	if (rc == 0) {
+		wireguard_encode(c, k->wireguard_type, hdr);
+		rc = netlink_call(k->generic, hdr, NULL, NULL, e);
+	}
+	explicit_bzero(buffer, sizeof(buffer));
+	return rc;
+}
+
+/* ---- a process ---- */
+
+static int read_process(const char *name, const struct wireguard_visitor *v, void *arg,
+			struct err *e)
+{
+	char *answer = NULL;
+	size_t size = 0;
+	int rc = wireguard_go_request(name, "get=1\n\n", &answer, &size, e);
+
+	if (rc == 0)
+		rc = wireguard_parse(answer, size, v, arg, e);
+	if (answer)
+		explicit_bzero(answer, size);
+	free(answer);
+	return rc;
+}
+
+static int change_process(struct kernel *k, const char *name, const struct wireguard_change *c,
+			  struct err *e)
+{
+	static const struct wireguard_visitor nothing = { 0 };
+	char request[WIREGUARD_TEXT_MAX];
+	char *answer = NULL;
+	size_t size = 0;
+	int rc;
+
+	wireguard_format(c, request);
+	k->process_writes++;
+	rc = wireguard_go_request(name, request, &answer, &size, e);
+	explicit_bzero(request, sizeof(request));
+	if (rc == 0)
+		rc = wireguard_parse(answer, size, &nothing, NULL, e);
+	free(answer);
+	return rc;
+}
+
+/* ---- either ---- */
+
+bool wireguard_by_process(struct kernel *k, uint32_t ifindex, char ret_name[static IFNAMSIZ])
+{
+	struct link_info link;
+
+	if (link_get_by_index(k->route, ifindex, &link, NULL) < 0 || strcmp(link.kind, "tun") != 0)
+		return false;
+	memcpy(ret_name, link.name, IFNAMSIZ);
+	return true;
+}
+
+int wireguard_read(struct kernel *k, uint32_t ifindex, const struct wireguard_visitor *v, void *arg,
+		   struct err *e)
+{
+	char name[IFNAMSIZ];
+
+	return wireguard_by_process(k, ifindex, name) ? read_process(name, v, arg, e)
+						      : read_kernel(k, ifindex, v, arg, e);
+}
+
+int wireguard_change(struct kernel *k, const struct wireguard_change *c, struct err *e)
+{
+	char name[IFNAMSIZ];
+
+	return wireguard_by_process(k, c->ifindex, name) ? change_process(k, name, c, e)
+							 : change_kernel(k, c, e);
+}
