@@ -2,6 +2,9 @@
 /* fabricctl config set: another network configuration, if nobody else was quicker. */
 #include "fabricctl/config.h"
 
+#include <string.h>
+
+#include "backends/backend.h"
 #include "fabricctl/lease.h"
 #include "fabricctl/session.h"
 #include "fabricctl/text.h"
@@ -58,6 +61,7 @@ struct change {
 	size_t size;
 	struct store_reply old;
 	json_t *changes;
+	char *type_change; /* what another type of backend means for those that run; NULL: it is the same */
 	size_t leases;
 	size_t leases_outside; /* of subnets that the new configuration does not lease */
 };
@@ -66,6 +70,7 @@ static void change_fini(struct change *x)
 {
 	store_reply_fini(&x->old);
 	json_decref(x->changes);
+	free(x->type_change);
 	network_config_fini(&x->config);
 	session_close(&x->session);
 	free(x->text);
@@ -93,6 +98,9 @@ static void print_changes(const struct ctl *c, const struct change *x)
 		print_side(c, '-', change, "before");
 		print_side(c, '+', change, "after");
 	}
+	if (x->type_change)
+		fprintf(c->out, "%s%s%s\n", ctl_color_on(c, COLOR_WARN), x->type_change,
+			ctl_color_off(c, COLOR_WARN));
 	if (x->leases_outside)
 		fprintf(c->out,
 			"%s%zu of %zu leases do not fit it: their hosts get other subnets%s\n",
@@ -115,6 +123,8 @@ static int print_result(const struct ctl *c, const struct change *x, bool change
 				    json_sprintf("%llu", (unsigned long long)revision));
 		json_object_set_new(document, "summary", json_string(summary));
 		json_object_set(document, "changes", x->changes);
+		json_object_set_new(document, "typeChange",
+				    x->type_change ? json_string(x->type_change) : json_null());
 		json_object_set_new(document, "leases", json_integer((json_int_t)x->leases));
 		json_object_set_new(document, "leasesOutside",
 				    json_integer((json_int_t)x->leases_outside));
@@ -148,6 +158,30 @@ static int read_leases(const struct ctl *c, struct change *x)
 	x->leases = list.leases_len;
 	store_reply_fini(&list);
 	return status;
+}
+
+/* Hosts whose backends have different types do not reach each other. */
+static void judge_type(struct change *x)
+{
+	auto_network_config struct network_config was = { 0 };
+	const char *before;
+	const char *after = backend_type_name(&x->config);
+
+	if (!x->leases || !x->old.config ||
+	    network_config_parse(x->old.config, x->old.config_size, &was, NULL) < 0)
+		return;
+	before = backend_type_name(&was);
+	if (strcmp(before, after) == 0)
+		return;
+	x->type_change = xasprintf(
+		"the backend becomes %s, was %s: a host changes %s, and hosts that have changed do "
+		"not "
+		"reach containers on those that have not",
+		after, before,
+		x->config.change_with_majority
+			? "when flanneld is restarted and at least half of the others have changed "
+			  "(BackendChange), or was made to by fabricctl lease release"
+			: "as soon as flanneld is restarted, by a reboot too");
 }
 
 /* The document in the store may be none at all. */
@@ -207,6 +241,7 @@ static int change_config(struct ctl *c, struct change *x)
 		status = read_leases(c, x);
 	if (status)
 		return status;
+	judge_type(x);
 	if (json_array_size(x->changes) == 0 && x->old.config)
 		return print_result(c, x, false, x->old.config_revision);
 	if (c->format != FORMAT_JSON)

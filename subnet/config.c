@@ -20,7 +20,7 @@ struct family_rules {
 
 const char network_config_keys[] = "Network SubnetLen SubnetMin SubnetMax IPv6Network "
 				   "IPv6SubnetLen IPv6SubnetMin IPv6SubnetMax "
-				   "EnableIPv4 EnableIPv6 EnableNFTables Backend";
+				   "EnableIPv4 EnableIPv6 EnableNFTables BackendChange Backend";
 
 static const struct family_rules rules_v4 = { AF_INET,     "Network", "SubnetLen", "SubnetMin",
 					      "SubnetMax", 24,        28,          30 };
@@ -165,6 +165,20 @@ static int read_backend(const json_t *object, struct network_config *c, struct e
 	return 0;
 }
 
+static int read_change(const json_t *object, bool *ret, struct err *e)
+{
+	const char *word = "restart";
+
+	if (json_read_string(object, "BackendChange", &word, e) < 0)
+		return e->code;
+	*ret = strcmp(word, "majority") == 0;
+	if (!*ret && strcmp(word, "restart") != 0)
+		return err_set(e, -EINVAL,
+			       "BackendChange is \"%.40s\", must be \"restart\" or \"majority\"",
+			       word);
+	return 0;
+}
+
 int network_config_parse(const char *text, size_t size, struct network_config *ret, struct err *e)
 {
 	auto_network_config struct network_config c = { .v4.enabled = true };
@@ -181,6 +195,8 @@ int network_config_parse(const char *text, size_t size, struct network_config *r
 		rc = json_read_bool(object, "EnableIPv6", &c.v6.enabled, e);
 	if (rc == 0)
 		rc = json_read_bool(object, "EnableNFTables", &c.enable_nftables, e);
+	if (rc == 0)
+		rc = read_change(object, &c.change_with_majority, e);
 	if (rc < 0)
 		return rc;
 	if (!c.v4.enabled && !c.v6.enabled)

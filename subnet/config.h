@@ -31,6 +31,9 @@ struct network_config {
 	struct network_family v4;
 	struct network_family v6;
 	bool enable_nftables;
+	/* When Backend.Type becomes another: false, with each host's next start; true, a host that has a
+	 * lease goes on with the type of that until half of the others have another. */
+	bool change_with_majority;
 	char backend_type[NETWORK_BACKEND_TYPE_MAX]; /* lower case; "" if there was no Backend */
 	json_t *backend; /* the Backend object; an empty one if there was none */
 };
@@ -55,7 +58,7 @@ bool network_family_allows(const struct network_family *f, const struct ip_net *
 /*
  * What differs between two configurations, each key with both values ("SubnetLen is 25, was 24");
  * of what stands under Backend, where secrets may be, only the key. False and "" if they mean the
- * same, however they are written. `default_backend` is the type where there is no Backend.
+ * same, however they are written; how a change of type is made is none. `default_backend` is the type where there is no Backend.
  */
 bool network_config_differs(const struct network_config *now, const struct network_config *was,
 			    const char *default_backend, char *buf, size_t size);

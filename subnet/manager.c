@@ -91,6 +91,7 @@ void manager_free(struct manager *m)
 		network_config_fini(&m->config);
 	free(m->config_text);
 	last_known_fini(&m->last_known);
+	store_reply_fini(&m->undecided);
 	free(m->node_id);
 	free(m->node_name);
 	free(m);
@@ -387,6 +388,9 @@ void manager_reply(struct manager *m, int64_t now_ms, uint64_t id, struct store_
 	if (id == m->config_id) {
 		m->config_id = 0;
 		manager_on_config(m, now_ms, reply);
+	} else if (id == m->census_id) {
+		m->census_id = 0;
+		manager_on_census(m, now_ms, reply);
 	} else if (id == m->list_id) {
 		m->list_id = 0;
 		on_list(m, now_ms, reply);

@@ -4,6 +4,9 @@
  * has. What is in use changes with a restart only, and one that would take this host's subnet from
  * its containers not even then: a host that has a lease goes on with the configuration it was
  * leased under until somebody gives the lease back (fabricctl lease release).
+ *
+ * A change of the backend's type may be made by the majority (BackendChange): hosts with different types do not
+ * reach each other, so a host that starts stays with the larger part. For that it counts the leases first.
  */
 #include "subnet/manager_internal.h"
 
@@ -37,6 +40,16 @@ static int parse(const struct manager *m, const struct store_reply *reply,
 }
 
 /* ---- what another one would mean ---- */
+
+static bool is_another_type(const struct manager *m, const struct network_config *a,
+			    const struct network_config *b)
+{
+	const char *types[2] = { a->backend_type, b->backend_type };
+
+	for (size_t i = 0; i < ARRAY_LEN(types); i++)
+		types[i] = *types[i] ? types[i] : m->default_backend;
+	return strcmp(types[0], types[1]) != 0;
+}
 
 /* What the store has, against what is in use. NULL if they mean the same; else the problem's name
  * and a sentence. */
@@ -77,9 +90,12 @@ static const char *judge(const struct manager *m, const struct store_reply *repl
 	}
 	snprintf(text, MANAGER_REASON_SIZE,
 		 "the network configuration in the store is another than the one in use: %s; "
-		 "restart flanneld to use it%s%s",
-		 differences, own ? ", this host keeps " : "",
-		 own ? subnet_format(&own->subnet, subnet) : "");
+		 "%s to use it%s%s",
+		 differences,
+		 config.change_with_majority && is_another_type(m, &config, &m->config)
+			 ? "once half of the other hosts have changed, restart flanneld"
+			 : "restart flanneld",
+		 own ? ", this host keeps " : "", own ? subnet_format(&own->subnet, subnet) : "");
 	return "config-changed";
 }
 
@@ -145,6 +161,80 @@ static void take(struct manager *m, struct store_reply *reply, struct network_co
 	m->ops->config(m->arg, &m->config);
 }
 
+/* ---- a change of type with the majority ---- */
+
+/* Whether it asks this host to stay with the type of its lease for as long as most others do. */
+static bool asks_for_others(const struct manager *m, int64_t now_ms,
+			    const struct network_config *config)
+{
+	const struct last_known *k = &m->last_known;
+	auto_network_config struct network_config was = { 0 };
+
+	return config->change_with_majority && k->config && k->own &&
+	       now_ms < m->last_known_expires_ms &&
+	       network_config_parse(k->config, strlen(k->config), &was, NULL) == 0 &&
+	       is_another_type(m, config, &was);
+}
+
+static void ask_for_others(struct manager *m, struct store_reply *reply)
+{
+	store_reply_fini(&m->undecided);
+	m->undecided = *reply;
+	*reply = (struct store_reply){ .status = reply->status };
+	m->census_id = manager_submit(m, STORE_LIST, NULL);
+}
+
+static bool same_type(const struct lease *a, const struct lease *b)
+{
+	return strcmp(a->backend_type ? a->backend_type : "",
+		      b->backend_type ? b->backend_type : "") == 0;
+}
+
+/* More than half of the other hosts have leases of our type. */
+static bool most_stay(const struct manager *m, const struct store_reply *list, size_t *ret_others)
+{
+	const struct lease *own = m->last_known.own;
+	size_t same = 0;
+
+	*ret_others = 0;
+	for (size_t i = 0; i < list->leases_len; i++) {
+		const struct lease *l = list->leases[i];
+
+		if (l->problem || lease_is_reservation(l) || subnet_equal(&l->subnet, &own->subnet))
+			continue;
+		++*ret_others;
+		same += same_type(l, own);
+	}
+	return same * 2 > *ret_others;
+}
+
+void manager_on_census(struct manager *m, int64_t now_ms, struct store_reply *list)
+{
+	struct store_reply reply = m->undecided;
+	auto_network_config struct network_config config = { 0 };
+	char why[120];
+	size_t others;
+	struct err e;
+
+	m->undecided = (struct store_reply){ 0 };
+	if (list->status != STORE_OK) {
+		if (!manager_restore(m, now_ms, list->err.text))
+			wait_for_config(m, now_ms, "store-unavailable", list->err.text);
+	} else if (parse(m, &reply, &config, &e) < 0) {
+		wait_for_config(m, now_ms, "config-invalid", e.text);
+	} else if (m->last_known.own && most_stay(m, list, &others)) {
+		snprintf(why, sizeof(why),
+			 "the backend is to be another, and most of %zu other hosts have not "
+			 "changed yet",
+			 others);
+		if (!stay(m, now_ms, &reply, why))
+			take(m, &reply, &config);
+	} else {
+		take(m, &reply, &config);
+	}
+	store_reply_fini(&reply);
+}
+
 void manager_on_config(struct manager *m, int64_t now_ms, struct store_reply *reply)
 {
 	auto_network_config struct network_config config = { 0 };
@@ -163,9 +253,13 @@ void manager_on_config(struct manager *m, int64_t now_ms, struct store_reply *re
 		snprintf(text, sizeof(text), "network configuration: %s", e.text);
 		if (!stay(m, now_ms, reply, text))
 			wait_for_config(m, now_ms, "config-invalid", text);
-	} else if (!renumbers(m, now_ms, &config) ||
-		   !stay(m, now_ms, reply,
-			 "the network configuration has no place for this host's subnet")) {
+	} else if (renumbers(m, now_ms, &config) &&
+		   stay(m, now_ms, reply,
+			"the network configuration has no place for this host's subnet")) {
+		return;
+	} else if (asks_for_others(m, now_ms, &config)) {
+		ask_for_others(m, reply);
+	} else {
 		take(m, reply, &config);
 	}
 }

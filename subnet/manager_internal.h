@@ -107,7 +107,9 @@ struct manager {
 	unsigned contested;     /* times that another host with our id wrote over our lease */
 
 	uint64_t last_id;
-	uint64_t config_id; /* 0: none under way */
+	uint64_t config_id;           /* 0: none under way */
+	uint64_t census_id;           /* a list that only says which backends the others have */
+	struct store_reply undecided; /* the configuration that waits for it */
 	uint64_t list_id;
 	uint64_t claim_id; /* create or update */
 	uint64_t keepalive_id;
@@ -159,6 +161,7 @@ void manager_watch_from_list(struct manager *m, int64_t now_ms);
 /* manager_config.c */
 void manager_read_config(struct manager *m);
 void manager_on_config(struct manager *m, int64_t now_ms, struct store_reply *reply);
+void manager_on_census(struct manager *m, int64_t now_ms, struct store_reply *list);
 
 /* manager_restore.c */
 /* Starts from the last known state if there is one; `reason` says why. False if there is none. */

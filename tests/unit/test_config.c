@@ -215,6 +215,8 @@ static const struct {
 	{ "{\"EnableIPv4\":1}", "EnableIPv4", "true or false" },
 	{ "{\"EnableIPv4\":\"true\"}", "EnableIPv4", "true or false" },
 	{ "{\"EnableIPv4\":false}", "EnableIPv6", "one must be true" },
+	{ "{\"BackendChange\":\"slowly\",\"Network\":\"10.3.0.0/16\"}", "BackendChange",
+	  "must be \"restart\" or \"majority\"" },
 	{ "{\"EnableNFTables\":\"yes\",\"Network\":\"10.3.0.0/16\"}", "EnableNFTables",
 	  "true or false" },
 	{ "{\"Network\":\"10.3.0.0/16\",\"SubnetLen\":\"24\"}", "SubnetLen", "integer" },

@@ -162,6 +162,79 @@ static void test_no_use_to_the_backend(void **unused)
 	config_becomes(holder, pigeon, "config-invalid", "no pigeons");
 }
 
+/* A change of the backend's type by the majority: who starts stays with most of the others. */
+static void test_a_change_by_the_majority(void **unused)
+{
+	(void)unused;
+#define BY_MAJORITY(type)                                                                          \
+	"{\"Network\":\"10.5.0.0/"                                                                 \
+	"16\",\"BackendChange\":\"majority\",\"Backend\":{\"Type\":\"" type "\"}}"
+	static const struct {
+		unsigned same, moved, reserved;
+		bool stays;
+	} rows[] = {
+		{ 0, 0, 0, false }, { 1, 0, 0, true },  { 0, 1, 0, false }, { 1, 1, 0, false },
+		{ 2, 1, 0, true },  { 1, 2, 9, false }, { 3, 3, 0, false }, { 4, 3, 9, true },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct store_reply list = { .revision = 120 };
+		unsigned all = rows[i].same + rows[i].moved + rows[i].reserved;
+		auto_rig r = restarted(60000);
+		size_t cap = 0;
+
+		answer_config(r, BY_MAJORITY("host-gw"));
+		assert_int_equal(r->configs, 0);
+		for (unsigned n = 0; n <= all; n++) {
+			auto_free char *key = xasprintf("10.5.%u.0-24", n + 1);
+			struct lease *l = n ? theirs(key, 50 + n, 50 + n,
+						     n <= all - rows[i].reserved ? 50 + n : 0)
+					    : mine(key, 101, 101, 11);
+
+			if (n > rows[i].same) {
+				free(l->backend_type);
+				l->backend_type = xstrdup("host-gw");
+			}
+			if (n > all - rows[i].reserved)
+				free(STEAL(l->node_id));
+			GROW(list.leases, list.leases_len, cap);
+			list.leases[list.leases_len++] = l;
+		}
+		answer(r, take(r, STORE_LIST), &list);
+		assert_int_equal(r->configs, 1);
+		assert_row((strcmp(view(r).config_text, CONFIG) == 0) == rows[i].stays,
+			   rows[i].stays ? "it stays" : "it changes");
+		if (rows[i].stays) {
+			assert_string_equal(view(r).config_problem, "config-changed");
+			assert_contains(view(r).config_reason,
+					"once half of the other hosts have changed, restart");
+		}
+		/* And goes on as ever. */
+		assert_non_null(waiting(r, STORE_LIST));
+	}
+}
+
+/* The word alone changes nothing, nor does it hold up anything but a change of type. */
+static void test_only_another_type_is_counted_for(void **unused)
+{
+	(void)unused;
+	auto_rig r = restarted(60000);
+	auto_rig fresh = rig_new(NULL);
+	auto_rig broken = restarted(60000);
+	auto_rig holder = holding();
+
+	answer_config(r, BY_MAJORITY("vxlan"));
+	assert_int_equal(r->configs, 1);
+	answer_config(fresh, BY_MAJORITY("host-gw"));
+	assert_int_equal(fresh->configs, 1);
+	config_becomes(holder, BY_MAJORITY("vxlan"), NULL, NULL);
+	/* The store is gone in between: as at any start without it. */
+	answer_config(broken, BY_MAJORITY("host-gw"));
+	answer_status(broken, STORE_LIST, STORE_UNAVAILABLE);
+	assert_int_equal(broken->configs, 1);
+	assert_true(view(broken).stale);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -170,6 +243,8 @@ int main(void)
 		cmocka_unit_test(test_restart_keeps_what_was_leased),
 		cmocka_unit_test(test_restart_takes_what_fits),
 		cmocka_unit_test(test_no_use_to_the_backend),
+		cmocka_unit_test(test_a_change_by_the_majority),
+		cmocka_unit_test(test_only_another_type_is_counted_for),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
