@@ -33,6 +33,7 @@ struct extension_peer {
 	bool due;      /* something is to be run for it */
 	bool added;    /* the last add worked, and nothing has changed since */
 	bool recorded; /* in the file */
+	bool doubtful; /* an earlier run was about to remove it, and perhaps did */
 	bool known;    /* from the file, and nobody has told of it since */
 	bool removing; /* what runs */
 	struct process *process;
@@ -155,6 +156,7 @@ static json_t *peer_json(const struct extension_peer *peer)
 	if (peer->data)
 		json_object_set_new(item, "Data", json_text(peer->data));
 	json_object_set_new(item, "Added", json_boolean(peer->added));
+	json_object_set_new(item, "Removing", json_boolean(!peer->wanted && !peer->known));
 	return item;
 }
 
@@ -206,6 +208,7 @@ static int read_peer(struct extension_peers *p, const json_t *item, bool stays, 
 	struct ip_addr v4 = { 0 };
 	struct ip_addr v6 = { 0 };
 	bool added = false;
+	bool removing = false;
 	const char *key = "";
 	const char *data = NULL;
 	struct subnet subnet;
@@ -214,7 +217,9 @@ static int read_peer(struct extension_peers *p, const json_t *item, bool stays, 
 	    json_read_ip_addr(item, "PublicIP", AF_INET, &v4, e) < 0 ||
 	    json_read_ip_addr(item, "PublicIPv6", AF_INET6, &v6, e) < 0 ||
 	    json_read_string(item, "Data", &data, e) < 0 ||
-	    json_read_bool(item, "Added", &added, e) < 0 || subnet_key_parse(key, &subnet, e) < 0)
+	    json_read_bool(item, "Added", &added, e) < 0 ||
+	    json_read_bool(item, "Removing", &removing, e) < 0 ||
+	    subnet_key_parse(key, &subnet, e) < 0)
 		return e->code;
 	if (find(p, &subnet))
 		return 0;
@@ -223,7 +228,8 @@ static int read_peer(struct extension_peers *p, const json_t *item, bool stays, 
 	peer->public_v6 = v6;
 	peer->data = data ? xstrdup(data) : NULL;
 	peer->known = peer->recorded = true;
-	peer->added = added && stays;
+	peer->added = added && stays && !removing;
+	peer->doubtful = removing;
 	return 0;
 }
 
@@ -335,7 +341,7 @@ static void on_done(void *arg, int rc, const char *output, const struct err *e)
 	log_debug("extension", "%s of %s: %s", peer->removing ? "remove" : "add",
 		  subnet_format(&peer->subnet, text), rc < 0 ? e->text : output);
 	/* Something else is wanted since: what came of this does not matter. */
-	if (rc < 0 && !peer->due)
+	if (rc < 0 && !peer->due && !(peer->removing && peer->doubtful))
 		note_failure(peer, e);
 	else if (!peer->due)
 		note_success(peer);
@@ -344,8 +350,8 @@ static void on_done(void *arg, int rc, const char *output, const struct err *e)
 	if (rc == 0 && !peer->removing && !peer->due)
 		peer->added = p->unsaved = true;
 	if (peer->removing && !peer->wanted &&
-	    (rc == 0 || peer->backoff.failures >= REMOVE_ATTEMPTS)) {
-		if (rc < 0)
+	    (rc == 0 || peer->doubtful || peer->backoff.failures >= REMOVE_ATTEMPTS)) {
+		if (rc < 0 && !peer->doubtful)
 			log_warn("extension-failed", "%s is given up: %s",
 				 subnet_format(&peer->subnet, text), e->text);
 		drop_peer(peer);
@@ -484,6 +490,7 @@ void extension_peers_want(struct extension_peers *p, const struct lease *lease, 
 	peer->public_v6 = lease->public_v6;
 	replace_data(peer, data);
 	peer->wanted = true;
+	peer->doubtful = false;
 	peer->due = !same;
 	peer->known = false;
 	queue(peer);
@@ -494,7 +501,7 @@ static void unwant(struct extension_peer *peer)
 	backoff_reset(&peer->backoff);
 	peer->error.code = 0;
 	peer->known = peer->wanted = false;
-	peer->due = true;
+	peer->due = peer->owner->unsaved = true;
 	queue(peer);
 }
 

@@ -10,7 +10,8 @@
  *                          remove is due --> remove runs --> (forgotten)
  *
  * What is wanted may change while a command runs: it is let end, then what is wanted by then is done. A peer's
- * failures delay only that peer. A remove that fails is tried REMOVE_ATTEMPTS times.
+ * failures delay only that peer. A remove that fails is tried REMOVE_ATTEMPTS times; once, if the daemon was stopped while it
+ * ran, since then it may have worked.
  *
  * Peers for which an add may have run stand in a file, with the command that removes them. So what left while the
  * daemon was not there is removed too, and by a daemon that has another backend by then.

@@ -115,7 +115,8 @@ def test_a_peer_that_leaves_is_removed_also_while_the_daemon_is_not_there(lab):
 
 
 def test_environment_and_stdin(lab, notes):
-    note = f"""{{ printf '%s|' NAME "$NETWORK" "$SUBNET" "$IPV6SUBNET" "$PUBLIC_IP" "$PUBLIC_IPV6"; cat; }} >>{notes}"""
+    values = '"$NETWORK" "$SUBNET" "$IPV6SUBNET" "$PUBLIC_IP" "$PUBLIC_IPV6" "$(cat)"'
+    note = f"printf '%s|%s|%s|%s|%s|%s|%s\\n' NAME {values} >>{notes}"
     keys = {name: sh(note.replace("NAME", name[:4])) for name in ("PostStartupCommand", "SubnetAddCommand")}
     lab.start_etcd()
     lab.configure(DUAL | extension(PreStartupCommand=sh("echo; echo ' two  words '; echo no >&2"), **keys))
@@ -175,6 +176,7 @@ def test_commands_of_one_peer_are_serial_and_the_last_wish_wins(lab, notes, gate
     ]
     drop_peer(lab, "10.5.20.0/24")
     wait_for(lambda: "end remove 10.5.20.0/24" in notes.read_text(), 10, "it is removed")
+    wait_for(lambda: "end add 10.5.30.0/24" in notes.read_text(), 5, "the other has ended")
     stays(lambda: notes.read_text().count("10.5.30.0/24") == 2, 0.3, "nothing more is run for the other")
 
 
