@@ -341,6 +341,16 @@ void fabric_keep_plugin(struct fabric *f, const struct plugin_options *options)
 	f->ports = evtimer_new(f->base, on_ports, f);
 }
 
+bool fabric_container_interface(const struct fabric *f, uint32_t *ret_ifindex,
+				char ret_name[static IFNAMSIZ])
+{
+	if (f->containers_len == 0)
+		return false;
+	*ret_ifindex = f->containers[0]->ifindex;
+	memcpy(ret_name, f->containers[0]->name, IFNAMSIZ);
+	return true;
+}
+
 void fabric_container_problems(const struct fabric *f, struct problem_list *ret)
 {
 	if (f->old_gateways)

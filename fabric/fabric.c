@@ -173,6 +173,7 @@ static void settle(struct fabric *f)
 		f->settled_once = true;
 		arm_slow(f);
 		fabric_walk_shadows(f, FIRST_WALK_MS);
+		fabric_suspect_policy(f);
 		plugin_look(f->plugin);
 		/* What the first list needed is not needed again. */
 		malloc_trim(0);
@@ -180,6 +181,7 @@ static void settle(struct fabric *f)
 	if (f->sweep_due && f->devices_ok)
 		fabric_sweep(f);
 	fabric_look_for_shadows(f);
+	fabric_look_at_policy(f);
 	fabric_await_drift(f);
 	f->ops->settled(f->arg);
 }
@@ -247,6 +249,7 @@ static void on_slow(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 
 	f->sweep_due = true;
 	fabric_ask_shadows_again(f);
+	fabric_suspect_policy(f);
 	compare_all(f);
 	fabric_want_work(f, 0);
 	fabric_want_underlay(f);

@@ -60,6 +60,13 @@ struct fabric_large_containers {
 struct container_device;
 struct link_info;
 
+/* Rules of others that take packets past our routes. */
+struct fabric_policy {
+	bool due;        /* to be looked at when all else is settled */
+	size_t diverted; /* questions of which the answer is another way than ours */
+	char text[400];  /* the first of them */
+};
+
 /* What our end of a container's link has lost. */
 struct fabric_loss {
 	uint32_t ifindex;
@@ -125,6 +132,7 @@ struct fabric {
 	struct hash_table shadows; /* struct fabric_shadow */
 	int64_t shadow_walk_ms;    /* when all routes are to be looked at; 0: not now */
 	int64_t shadow_rest_ms;    /* not before this */
+	struct fabric_policy policy;
 	struct container_device **containers;
 	size_t containers_len;
 	size_t containers_cap;
@@ -195,6 +203,9 @@ void fabric_count_large_containers(struct fabric *f);
 void fabric_want_containers(struct fabric *f);
 bool fabric_is_container(const struct fabric *f, const struct reconcile_owner *owner);
 void fabric_free_containers(struct fabric *f);
+/* One of the interfaces that containers live behind. False if there is none. */
+bool fabric_container_interface(const struct fabric *f, uint32_t *ret_ifindex,
+				char ret_name[static IFNAMSIZ]);
 void fabric_container_problems(const struct fabric *f, struct problem_list *ret);
 
 /* shadow.c */
@@ -228,6 +239,12 @@ bool fabric_notice(struct fabric *f, const struct kernel_object *object, bool go
 		   uint32_t port_id);
 /* One of the fights under way, "" if there is none; returns how many there are. */
 size_t fabric_describe_fights(const struct fabric *f, char *buf, size_t size);
+
+/* policy.c */
+/* A rule has come or gone, or may have; and the look, if that was so. */
+void fabric_suspect_policy(struct fabric *f);
+void fabric_look_at_policy(struct fabric *f);
+void fabric_policy_problems(const struct fabric *f, struct problem_list *ret);
 
 /* peers_glue.c */
 void fabric_new_peers(struct fabric *f);

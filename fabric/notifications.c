@@ -100,6 +100,14 @@ static void on_object(void *arg, const struct kernel_object *object, bool gone, 
 	fabric_notice(f, object, gone, port_id);
 }
 
+static void on_rule(void *arg)
+{
+	struct fabric *f = arg;
+
+	fabric_suspect_policy(f);
+	fabric_want_work(f, FABRIC_HEAL_DELAY_MS);
+}
+
 static void on_overrun(void *arg)
 {
 	struct fabric *f = arg;
@@ -111,15 +119,16 @@ static void on_overrun(void *arg)
 	f->devices_dirty = true;
 	plugin_suspect(f->plugin, 0, "notifications of the kernel were lost");
 	fabric_walk_shadows(f, FABRIC_HEAL_DELAY_MS);
+	fabric_suspect_policy(f);
 	fabric_want_work(f, FABRIC_HEAL_DELAY_MS);
 	fabric_want_underlay(f);
 }
 
 bool fabric_read_notifications(struct fabric *f)
 {
-	static const struct monitor_ops ops = { .link = on_link,
-						.object = on_object,
-						.overrun = on_overrun };
+	static const struct monitor_ops ops = {
+		.link = on_link, .object = on_object, .rule = on_rule, .overrun = on_overrun
+	};
 
 	return monitor_read(f->monitor, NOTIFICATIONS_MAX, &ops, f) < NOTIFICATIONS_MAX;
 }

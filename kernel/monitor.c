@@ -18,7 +18,8 @@ int monitor_open(uint32_t ignore_port_id, int receive_buffer_bytes, struct monit
 		 struct err *e)
 {
 	static const int groups[] = { RTNLGRP_LINK,        RTNLGRP_NEIGH,      RTNLGRP_IPV4_IFADDR,
-				      RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE };
+				      RTNLGRP_IPV6_IFADDR, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE,
+				      RTNLGRP_IPV4_RULE,   RTNLGRP_IPV6_RULE };
 	int size = receive_buffer_bytes ? receive_buffer_bytes : DEFAULT_BUFFER_BYTES;
 	struct listener *listener;
 	int rc = listener_open(NETLINK_ROUTE, groups, ARRAY_LEN(groups), ignore_port_id, size,
@@ -55,6 +56,8 @@ static void on_message(void *arg, const struct nlmsghdr *hdr)
 		m->ops->object(m->arg, &object, gone, hdr->nlmsg_pid);
 	else if (link_decode(hdr, &link, &gone))
 		m->ops->link(m->arg, &link, gone);
+	else if (hdr->nlmsg_type == RTM_NEWRULE || hdr->nlmsg_type == RTM_DELRULE)
+		m->ops->rule(m->arg);
 }
 
 static void on_overrun(void *arg)

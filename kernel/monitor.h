@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The kernel's notifications about devices, addresses, neighbours, FDB entries and routes.
+ * The kernel's notifications about devices, addresses, neighbours, FDB entries, routes and policy rules.
  *
  * A notification is a hint that something may have drifted, never the truth about it: notifications
  * get lost (overrun), and several changes may have happened by the time one is read. Who listens
@@ -18,6 +18,8 @@ struct monitor_ops {
 	void (*link)(void *arg, const struct link_info *link, bool gone);
 	/* port_id: the netlink address of who did it; 0: the kernel itself, or it does not say. */
 	void (*object)(void *arg, const struct kernel_object *object, bool gone, uint32_t port_id);
+	/* A policy rule came or went. */
+	void (*rule)(void *arg);
 	/* Notifications were lost: everything may have changed. */
 	void (*overrun)(void *arg);
 };

@@ -7,6 +7,7 @@
 #include "kernel/link.h"
 #include "kernel/netlink.h"
 #include "kernel/kinds.h"
+#include "kernel/policy_rule.h"
 
 static void check_object(const struct kernel_object *o, bool v6_or_v4_only)
 {
@@ -37,6 +38,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t len = size & ~(size_t)3;
 	struct nlmsghdr *hdr;
 	struct kernel_object o;
+	struct policy_rule rule;
+	char text[POLICY_RULE_TEXT];
 	struct link_info link;
 	bool gone;
 
@@ -52,6 +55,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		FUZZ_CHECK(memchr(link.name, '\0', sizeof(link.name)));
 		FUZZ_CHECK(memchr(link.kind, '\0', sizeof(link.kind)));
 	}
+	if (policy_rule_decode(hdr, &rule))
+		FUZZ_CHECK(policy_rule_format(&rule, text)[0]);
 	free(hdr);
 	return 0;
 }
