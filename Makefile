@@ -21,6 +21,7 @@ V       ?= 0
 WERROR  ?= 0
 SANITIZE ?=
 BUILD   ?= build$(if $(SANITIZE),-sanitize)
+GENERATED := $(BUILD)/generated
 
 prefix        ?= /usr/local
 exec_prefix   ?= $(prefix)
@@ -49,13 +50,14 @@ endif
 
 PKGS_BASE  := libnl-3.0 libnl-route-3.0 libmnl jansson
 PKGS_EVENT := libevent_core libevent_extra
+PKGS_STORE := libprotobuf-c
 # libcurl is loaded when it is needed (lib/curl.c): its headers are used, nothing is linked with it.
-PKGS       := $(PKGS_BASE) $(PKGS_EVENT) libcurl smartcols cmocka
+PKGS       := $(PKGS_BASE) $(PKGS_EVENT) $(PKGS_STORE) libcurl smartcols cmocka
 PKG_CONFIG ?= pkg-config
 
 # deps installs all three, the demo the first two.
 DEPS := gcc make git pkg-config libnl-3-dev libnl-route-3-dev libmnl-dev libjansson-dev \
-	libcurl4-openssl-dev libevent-dev libsmartcols-dev uthash-dev libcmocka-dev
+	libcurl4-openssl-dev libevent-dev libprotobuf-c-dev protobuf-c-compiler libsmartcols-dev uthash-dev libcmocka-dev
 DEPS_DEMO := etcd-server etcd-client iproute2 iputils-ping iperf3 jq
 DEPS_TEST := nftables iptables clang clang-format cppcheck python3 python3-pytest python3-pytest-xdist prometheus \
 	strace socat containernetworking-plugins procps openssl podman containerd runc busybox-static mandoc \
@@ -76,12 +78,12 @@ ifeq ($(WERROR),1)
 WARN += -Werror
 endif
 
-override CPPFLAGS += -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -I. $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
+override CPPFLAGS += -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -I. -I$(GENERATED) $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
 override CFLAGS   += -std=gnu17 $(OPT) $(WARN) $(HARDEN_C) -ffile-prefix-map=$(CURDIR)=.
 override LDFLAGS  += $(OPT) $(HARDEN_LD) -Wl,--as-needed
 
 LIBS_BASE  = $(shell $(PKG_CONFIG) --libs $(PKGS_BASE))
-LIBS_EVENT = $(shell $(PKG_CONFIG) --libs $(PKGS_EVENT))
+LIBS_EVENT = $(shell $(PKG_CONFIG) --libs $(PKGS_EVENT) $(PKGS_STORE))
 
 ifeq ($(V),1)
 Q :=
@@ -126,6 +128,22 @@ $(OBJ)/$(1).a: $$(call objs,$(1))
 	$$(Q)rm -f $$@ && $(AR) rcD $$@ $$^
 endef
 $(foreach d,$(LIBRARIES),$(eval $(call archive_rule,$(d))))
+
+# The messages of etcd's gRPC, from their description.
+PROTOC_C ?= protoc-c
+ETCD_PROTO := $(GENERATED)/stores/etcd/etcd.pb-c
+$(ETCD_PROTO).c: stores/etcd/etcd.proto
+	@mkdir -p $(GENERATED)
+	$(say) PROTOC $<
+	$(Q)$(PROTOC_C) --c_out=$(GENERATED) $<
+$(ETCD_PROTO).h: $(ETCD_PROTO).c
+	@touch $@
+$(OBJ)/stores/etcd/etcd.pb-c.o: $(ETCD_PROTO).c Makefile
+	@mkdir -p $(@D)
+	$(say) CC $<
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+$(OBJ)/stores/etcd.a: $(OBJ)/stores/etcd/etcd.pb-c.o
+$(OBJ)/stores/etcd/etcd_grpc.o: $(ETCD_PROTO).h
 
 -include tests/tests.mk
 -include tests/demo/demo.mk

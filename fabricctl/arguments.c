@@ -79,6 +79,16 @@ static void add(struct table *t, const struct ctl_option *option)
 	t->options[t->len++] = *option;
 }
 
+/* As completion wants them; they live as long as the table. */
+static const char *words_of(const struct option_spec *spec)
+{
+	char *words = xstrdup(spec->choices);
+
+	for (char *p = words; *p; p++)
+		*p = *p == ',' ? ' ' : *p;
+	return words;
+}
+
 static int add_setting(const struct option_spec *spec, void *value UNUSED, void *arg)
 {
 	struct ctl_option option = { .name = spec->name,
@@ -92,6 +102,8 @@ static int add_setting(const struct option_spec *spec, void *value UNUSED, void 
 		return 0;
 	if (strcmp(spec->metavar, "FILE") == 0)
 		option.choices = "FILE";
+	else if (spec->type == OPTION_CHOICE)
+		option.choices = words_of(spec);
 	add(arg, &option);
 	return 0;
 }

@@ -131,12 +131,17 @@ static void print_store(const struct ctl *c, const json_t *s)
 	json_array_foreach (endpoints, i, endpoint) {
 		auto_free char *url = ctl_safe(c, endpoint, "url");
 		auto_free char *error = ctl_safe(c, endpoint, "last_error");
+		auto_free char *transport = ctl_safe(c, endpoint, "transport");
+		auto_free char *why = ctl_safe(c, endpoint, "transport_reason");
 		int64_t errors = ctl_int(endpoint, "errors", 0);
 
 		if (i)
 			fprintf(c->out, "\n%10s    ", "");
 		fprintf(c->out, " %s%s", url,
 			json_is_true(json_object_get(endpoint, "current")) ? " (in use)" : "");
+		fprintf(c->out, ", by %s", transport);
+		if (*ctl_text(endpoint, "transport_reason"))
+			fprintf(c->out, " (it %s)", why);
 		if (errors)
 			fprintf(c->out, ", %" PRId64 " error%s, the last: %s", errors,
 				errors == 1 ? "" : "s", error);

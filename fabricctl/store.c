@@ -51,12 +51,26 @@ void store_add_status(json_t *item, const struct etcd_reply *reply)
 			    json_sprintf("%llx", (unsigned long long)reply->header.member_id));
 }
 
+/* How it was spoken with in the end, and why, if that was not our wish. */
+static void add_transport(const struct ping *ping, size_t endpoint, json_t *item)
+{
+	auto_json json_t *description = json_object();
+	const json_t *state;
+
+	etcd_client_describe(ping->session->client, description);
+	state = json_array_get(json_object_get(description, "endpoints"), endpoint);
+	json_object_set(item, "transport", json_object_get(state, "transport"));
+	json_object_set(item, "reason", json_object_get(state, "transport_reason"));
+}
+
 static void probe_done(struct probe *p, const struct etcd_result *result)
 {
 	struct ping *ping = p->ping;
 	json_t *item = json_array_get(ping->items, p->endpoint);
 
-	if (result->code != ETCD_OK) {
+	if (result->code == ETCD_OK) {
+		add_transport(ping, p->endpoint, item);
+	} else {
 		auto_free char *text = xstrdup(result->text);
 
 		util_make_printable(text);
@@ -112,10 +126,11 @@ static void ask_all(struct ping *ping)
 	ping->outstanding = json_array_size(endpoints);
 	json_array_foreach (endpoints, i, endpoint)
 		json_array_append_new(ping->items,
-				      json_pack("{s:O,s:b,s:n,s:n,s:n,s:n,s:n,s:n,s:s}", "endpoint",
-						json_object_get(endpoint, "url"), "ok", 0, "role",
-						"version", "revision", "dbSizeBytes", "memberID",
-						"latencySeconds", "reason", ""));
+				      json_pack("{s:O,s:b,s:n,s:n,s:n,s:n,s:n,s:n,s:n,s:s}",
+						"endpoint", json_object_get(endpoint, "url"), "ok",
+						0, "transport", "role", "version", "revision",
+						"dbSizeBytes", "memberID", "latencySeconds",
+						"reason", ""));
 	for (i = 0; i < json_array_size(ping->items); i++) {
 		struct probe *p = xcalloc(1, sizeof(*p));
 
@@ -151,9 +166,10 @@ static void print_ping(const struct ctl *c, const json_t *items)
 {
 	static const struct table_column columns[] = {
 		{ "ENDPOINT", false, false }, { "STATE", false, false },
-		{ "ROLE", false, false },     { "VERSION", false, false },
-		{ "REVISION", true, false },  { "DB SIZE", true, false },
-		{ "LATENCY", true, false },   { "REASON", false, true },
+		{ "BY", false, false },       { "ROLE", false, false },
+		{ "VERSION", false, false },  { "REVISION", true, false },
+		{ "DB SIZE", true, false },   { "LATENCY", true, false },
+		{ "REASON", false, true },
 	};
 	auto_table struct table *table = table_new(columns, ARRAY_LEN(columns));
 	bool people = c->format != FORMAT_RAW;
@@ -168,12 +184,13 @@ static void print_ping(const struct ctl *c, const json_t *items)
 		table_add_row(table);
 		table_set(table, 0, ctl_text(item, "endpoint"), COLOR_NONE);
 		table_set(table, 1, ok ? "ok" : "failed", ok ? COLOR_GOOD : COLOR_BAD);
-		table_set(table, 2, ctl_text(item, "role"), COLOR_NONE);
-		table_set(table, 3, ctl_text(item, "version"), COLOR_NONE);
-		table_set(table, 4, ctl_text(item, "revision"), COLOR_NONE);
-		table_set(table, 5, size, COLOR_NONE);
-		table_set(table, 6, latency, COLOR_NONE);
-		table_set(table, 7, ctl_text(item, "reason"), COLOR_NONE);
+		table_set(table, 2, ctl_text(item, "transport"), COLOR_NONE);
+		table_set(table, 3, ctl_text(item, "role"), COLOR_NONE);
+		table_set(table, 4, ctl_text(item, "version"), COLOR_NONE);
+		table_set(table, 5, ctl_text(item, "revision"), COLOR_NONE);
+		table_set(table, 6, size, COLOR_NONE);
+		table_set(table, 7, latency, COLOR_NONE);
+		table_set(table, 8, ctl_text(item, "reason"), COLOR_NONE);
 	}
 	if (people)
 		table_print(table, c, !c->options.no_headers);

@@ -92,6 +92,31 @@ static void store_metrics(const struct store_calls *calls, const struct manager_
 	counter(out, "store_lists_total", "Full lists of all leases taken in.", m->lists_total);
 }
 
+/* Of a store that can be spoken with in more than one way. */
+static void transport_metrics(struct store *s, FILE *out)
+{
+	static const char *const names[] = { "grpc", "json" };
+	size_t counts[ARRAY_LEN(names)] = { 0 };
+	auto_json json_t *description = json_object();
+	const json_t *endpoint;
+	size_t i;
+
+	s->ops->describe(s, description);
+	if (!json_object_get(description, "endpoints"))
+		return;
+	json_array_foreach (json_object_get(description, "endpoints"), i, endpoint) {
+		const char *name = json_string_value(json_object_get(endpoint, "transport"));
+
+		for (size_t k = 0; k < ARRAY_LEN(names); k++)
+			counts[k] += name && strcmp(name, names[k]) == 0;
+	}
+	head(out, "store_endpoints", "gauge",
+	     "Endpoints of the store by how they are spoken with.");
+	for (size_t k = 0; k < ARRAY_LEN(names); k++)
+		fprintf(out, "flannel_store_endpoints{transport=\"%s\"} %zu\n", names[k],
+			counts[k]);
+}
+
 static void kernel_metrics(const struct fabric_view *f, FILE *out)
 {
 	uint64_t wanted[KERNEL_KINDS];
@@ -197,6 +222,7 @@ void report_metrics(const struct daemon_view *v, FILE *out)
 	gauge(out, "junk_keys", "Keys among the leases that cannot be read.", (double)m->junk_len);
 	lease_metrics(m, out);
 	store_metrics(v->store, m, out);
+	transport_metrics(v->store->store, out);
 	kernel_metrics(f, out);
 	rules_metrics(v, out);
 	counter(out, "json_failures_total", "Parts of answers that could not be built: a defect.",

@@ -2,7 +2,7 @@
 /*
  * libcurl, loaded when the first call is to be made: it brings forty libraries, whose loading takes
  * longer than most commands of a program that makes no call. Nobody is linked with it; lib/http.c
- * is its only user.
+ * and lib/http_grpc.c are its only users.
  */
 #ifndef LIB_CURL_H
 #define LIB_CURL_H
@@ -27,6 +27,7 @@
 	F(multi_remove_handle) \
 	F(multi_assign) \
 	F(multi_info_read) \
+	F(multi_perform) \
 	F(multi_socket_action) \
 	F(slist_append) \
 	F(slist_free_all)

@@ -6,11 +6,10 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
-#include <sys/queue.h>
 #include <sys/socket.h>
 
-#include "lib/curl.h"
 #include "lib/http_error.h"
+#include "lib/http_internal.h"
 
 /* A peer whose host died or was cut off is given up after about 20 s. */
 #define KEEPALIVE_IDLE_S     10
@@ -18,38 +17,13 @@
 #define KEEPALIVE_COUNT      3
 #define USER_TIMEOUT_MS      20000
 
-struct http_client {
-	curl_socket_t *sockets; /* open ones, for http_client_addresses_changed */
-	size_t sockets_len;
-	size_t sockets_cap;
-	struct event_base *base;
-	CURLM *multi;
-	struct event *timer;
-	struct event *kick;              /* looks at what a start has brought about */
-	TAILQ_HEAD(, http_call) streams; /* with data to deliver */
-};
-
-struct http_call {
-	struct http_client *client;
-	CURL *easy;
-	struct curl_slist *headers;
-	struct http_request request;
-	char *cert_file; /* shown to the server; NULL: none */
-	char *in;
-	size_t in_size;
-	size_t in_cap;
-	bool too_large;
-	bool in_streams;
-	TAILQ_ENTRY(http_call) streams_link;
-	char error[CURL_ERROR_SIZE];
-};
-
 static void call_free(struct http_call *call)
 {
 	curl.easy_cleanup(call->easy);
 	curl.slist_free_all(call->headers);
 	free(call->cert_file);
 	free(call->in);
+	free(call->grpc_message);
 	free(call);
 }
 
@@ -74,31 +48,67 @@ static int code_of(CURLcode result)
 	}
 }
 
-static void finish(struct http_call *call, CURLcode result)
+void http_call_add(struct http_call *call)
 {
-	auto_free char *explained = NULL;
-	struct http_reply reply = { 0 };
+	call->is_added = true;
+	call->client->grpc_calls += call->request.grpc;
+	curl.multi_add_handle(call->client->multi, call->easy);
+}
+
+static void take_away(struct http_call *call)
+{
+	if (!call->is_added)
+		return;
+	call->is_added = false;
+	call->client->grpc_calls -= call->request.grpc;
+	curl.multi_remove_handle(call->client->multi, call->easy);
+}
+
+/* What libcurl says of the end; the sentence may have to be freed: *ret_owned. */
+static void describe_end(struct http_call *call, CURLcode result, struct http_reply *reply,
+			 char **ret_owned)
+{
 	long os_errno = 0;
 	long sent = 0;
 
-	curl.multi_remove_handle(call->client->multi, call->easy);
-	curl.easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &reply.status);
+	curl.easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &reply->status);
 	curl.easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &sent);
-	reply.sent = sent > 0;
-	reply.code = call->too_large ? -EFBIG : code_of(result);
-	reply.error = call->error[0] ? call->error : curl.easy_strerror(result);
+	reply->sent = sent > 0;
+	reply->code = call->too_large ? -EFBIG : code_of(result);
+	reply->error = call->error[0] ? call->error : curl.easy_strerror(result);
 	/* libcurl's own sentence has the milliseconds in it, so that no two failures read alike. */
 	if (result == CURLE_COULDNT_CONNECT &&
 	    curl.easy_getinfo(call->easy, CURLINFO_OS_ERRNO, &os_errno) == CURLE_OK && os_errno)
-		reply.error = strerror((int)os_errno);
+		reply->error = strerror((int)os_errno);
 	else if (result != CURLE_OK)
-		explained = http_error_explain(result, reply.error, call->cert_file);
-	if (explained)
-		reply.error = explained;
+		*ret_owned = http_error_explain(result, reply->error, call->cert_file);
+	if (*ret_owned)
+		reply->error = *ret_owned;
 	if (call->too_large)
-		reply.error = "the answer is larger than allowed";
+		reply->error = "the answer is larger than allowed";
+	if (call->request.grpc)
+		http_grpc_judge(call, result, reply);
+}
+
+static void finish(struct http_call *call, CURLcode result)
+{
+	auto_free char *owned = NULL;
+	struct http_reply reply = { 0 };
+
+	if (call->request.grpc && result == CURLE_OPERATION_TIMEDOUT)
+		http_grpc_timed_out(call);
+	take_away(call);
+	if (call->unsent)
+		reply = (struct http_reply){ .code = call->unsent,
+					     .error = call->error,
+					     .grpc_status = -1,
+					     .grpc_message = "" };
+	else
+		describe_end(call, result, &reply, &owned);
 	reply.body = call->in ? call->in : "";
 	reply.body_size = call->in_size;
+	if (call->request.grpc)
+		http_grpc_leave(call, &reply);
 	call->request.on_done(call->request.arg, &reply);
 	call_free(call);
 }
@@ -119,9 +129,28 @@ static void deliver(struct http_client *client)
 	}
 }
 
+static bool is_sent_again(struct http_call *call, CURLcode result)
+{
+	if (!http_grpc_may_go_again(call, result))
+		return false;
+	take_away(call);
+	http_grpc_send(call);
+	return true;
+}
+
+/* Those whose end libcurl has not seen, or will not. */
+static void end(struct http_client *client)
+{
+	struct http_call *call;
+
+	while ((call = TAILQ_FIRST(&client->ended)))
+		finish(call, CURLE_OK);
+}
+
 static void reap(struct http_client *client)
 {
 	CURLMsg *msg;
+	CURLcode result;
 	int left;
 
 	while ((msg = curl.multi_info_read(client->multi, &left))) {
@@ -129,8 +158,11 @@ static void reap(struct http_client *client)
 
 		if (msg->msg != CURLMSG_DONE)
 			continue;
+		result = msg->data.result;
 		curl.easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &call);
-		finish(call, msg->data.result);
+		if (call->request.grpc && is_sent_again(call, result))
+			continue;
+		finish(call, result);
 	}
 }
 
@@ -140,8 +172,11 @@ static void act(struct http_client *client, curl_socket_t fd, int what)
 	int running;
 
 	curl.multi_socket_action(client->multi, fd, what, &running);
+	http_grpc_look(client);
 	deliver(client);
+	end(client);
 	reap(client);
+	end(client);
 }
 
 static void on_socket(evutil_socket_t fd, short what, void *arg)
@@ -193,6 +228,7 @@ struct http_client *http_client_new(struct event_base *base)
 
 	client->base = base;
 	TAILQ_INIT(&client->streams);
+	TAILQ_INIT(&client->ended);
 	client->timer = evtimer_new(base, on_timer, client);
 	client->kick = event_new(base, -1, 0, on_timer, client);
 	return client;
@@ -221,6 +257,7 @@ void http_client_free(struct http_client *client)
 		return;
 	if (client->multi)
 		curl.multi_cleanup(client->multi);
+	http_grpc_fini(client);
 	event_free(client->timer);
 	event_free(client->kick);
 	free(client->sockets);
@@ -246,9 +283,8 @@ static int set_socket_options(void *arg UNUSED, curl_socket_t fd, curlsocktype p
 	return CURL_SOCKOPT_OK;
 }
 
-static curl_socket_t open_socket(void *arg, curlsocktype purpose UNUSED, struct curl_sockaddr *addr)
+curl_socket_t http_open_socket(struct http_client *client, const struct curl_sockaddr *addr)
 {
-	struct http_client *client = arg;
 	int fd = socket(addr->family, addr->socktype | SOCK_CLOEXEC, addr->protocol);
 
 	if (fd < 0)
@@ -258,15 +294,23 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose UNUSED, struct 
 	return fd;
 }
 
-static int close_socket(void *arg, curl_socket_t fd)
+static curl_socket_t open_socket(void *arg, curlsocktype purpose UNUSED, struct curl_sockaddr *addr)
 {
-	struct http_client *client = arg;
+	return http_open_socket(arg, addr);
+}
 
+int http_close_socket(struct http_client *client, curl_socket_t fd)
+{
 	for (size_t i = 0; i < client->sockets_len; i++) {
 		if (client->sockets[i] == fd)
 			client->sockets[i--] = client->sockets[--client->sockets_len];
 	}
 	return close(fd);
+}
+
+static int close_socket(void *arg, curl_socket_t fd)
+{
+	return http_close_socket(arg, fd);
 }
 
 /* Whether the address this socket is bound to is still one of this host's: another can be bound to
@@ -298,7 +342,7 @@ void http_client_addresses_changed(struct http_client *client)
 	}
 }
 
-static size_t on_write(char *data, size_t size, size_t len, void *arg)
+size_t http_on_write(char *data, size_t size, size_t len, void *arg)
 {
 	struct http_call *call = arg;
 	size_t n = size * len;
@@ -372,7 +416,7 @@ struct http_call *http_call_start(struct http_client *client, const struct http_
 	curl.easy_setopt(easy, CURLOPT_OPENSOCKETDATA, client);
 	curl.easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
 	curl.easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, client);
-	curl.easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_write);
+	curl.easy_setopt(easy, CURLOPT_WRITEFUNCTION, http_on_write);
 	curl.easy_setopt(easy, CURLOPT_WRITEDATA, call);
 	curl.easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)request->connect_timeout_ms);
 	curl.easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)request->timeout_ms);
@@ -383,7 +427,9 @@ struct http_call *http_call_start(struct http_client *client, const struct http_
 	set_tls(easy, request->tls);
 	if (request->tls && request->tls->cert_file)
 		call->cert_file = xstrdup(request->tls->cert_file);
-	if (request->body) {
+	if (request->grpc) {
+		http_grpc_start(call, request);
+	} else if (request->body) {
 		curl.easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_size);
 		curl.easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, request->body);
 	}
@@ -392,7 +438,8 @@ struct http_call *http_call_start(struct http_client *client, const struct http_
 	call->request.headers = NULL;
 	call->request.body = NULL;
 	call->request.tls = NULL;
-	curl.multi_add_handle(client->multi, easy);
+	if (!request->grpc)
+		http_call_add(call);
 	/* On an open connection it leaves now and not in the loop's next turn, so that the server
 	 * works while our caller does. What has ended by this is told in that turn. */
 	curl.multi_socket_action(client->multi, CURL_SOCKET_TIMEOUT, 0, &running);
@@ -406,6 +453,8 @@ void http_call_cancel(struct http_call *call)
 		return;
 	if (call->in_streams)
 		TAILQ_REMOVE(&call->client->streams, call, streams_link);
-	curl.multi_remove_handle(call->client->multi, call->easy);
+	take_away(call);
+	if (call->request.grpc)
+		http_grpc_leave(call, NULL);
 	call_free(call);
 }

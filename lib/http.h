@@ -27,12 +27,16 @@ struct http_tls {
 };
 
 struct http_reply {
-	int code;         /* 0, or a negative errno if there was no complete answer */
+	int code;         /* 0, or a negative errno if there was no complete answer; of gRPC,
+			     -EPROTONOSUPPORT: the other end does not speak it, nothing was done */
 	long status;      /* HTTP status, 0 if none came */
 	const char *body; /* NUL-terminated; empty when streamed */
 	size_t body_size;
 	const char *error; /* sentence if code is not 0 */
 	bool sent;         /* false: not one byte of the request left, so nobody has acted on it */
+	/* gRPC; if there was none the answer is a failure, whatever `code` says: -1 */
+	int grpc_status;
+	const char *grpc_message; /* a line of text, "" if there was none */
 };
 
 struct http_request {
@@ -50,6 +54,12 @@ struct http_request {
 	 * closed libcurl sends the request again by itself, and the first may have been acted on.
 	 */
 	bool fresh;
+	/*
+	 * By HTTP/2, with a body of gRPC's frames, to the end that grpc-status is. All such calls to
+	 * one host and port share a connection, `fresh` ones as well: what that is to avoid is
+	 * avoided otherwise. With on_data our side of the stream stays open until the call ends.
+	 */
+	bool grpc;
 	/* If set, the reply body comes in pieces as it arrives, only for status 200; others are
 	 * collected. */
 	void (*on_data)(void *arg, const char *data, size_t size);

@@ -85,7 +85,7 @@ $(SIM): $(SIM_OBJS) $(call archive,stores subnet lib)
 -include $(SIM_OBJS:.o=.d)
 
 # The lint of the linked plugin needs it built, once there is one.
-LINT_NEEDS := $(if $(wildcard cni-plugin/main.c),$(BUILD)/flannel)
+LINT_NEEDS := $(if $(wildcard cni-plugin/main.c),$(BUILD)/flannel) $(ETCD_PROTO).h
 
 RUN = FLANNEL_BUILD='$(abspath $(BUILD))' FLANNEL_SANITIZE='$(SANITIZE)' LINT_CC='$(CC)' \
 	LINT_WARN='$(filter-out -Werror,$(WARN))' LINT_CPPFLAGS='$(filter-out -DVERSION=%,$(CPPFLAGS))' \

@@ -22,7 +22,7 @@ _fabricctl()
 		words=$commands
 		;;
 	subnets)
-		options="-o --output -w --watch --columns --sort --filter --no-headers --time-left --store --etcd-endpoints --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --state-dir --socket --config-file --color --version -h --help"
+		options="-o --output -w --watch --columns --sort --filter --no-headers --time-left --store --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --state-dir --socket --config-file --color --version -h --help"
 		formats="table wide json jsonl raw name"
 		;;
 	status)
@@ -42,17 +42,17 @@ _fabricctl()
 		formats="table json"
 		;;
 	lease)
-		options="-o --output --dry-run -y --yes --force --node --public-ip --public-ipv6 --store --etcd-endpoints --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --state-dir --socket --config-file --color --version -h --help"
+		options="-o --output --dry-run -y --yes --force --node --public-ip --public-ipv6 --store --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --state-dir --socket --config-file --color --version -h --help"
 		formats="table json"
 		words="show renew release reserve unreserve"
 		;;
 	config)
-		options="-o --output --dry-run -y --yes --store --etcd-endpoints --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --state-dir --socket --config-file --color --version -h --help"
+		options="-o --output --dry-run -y --yes --store --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --state-dir --socket --config-file --color --version -h --help"
 		formats="table json raw"
 		words="check set show"
 		;;
 	store)
-		options="-o --output --no-headers --etcd-endpoints --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --state-dir --socket --config-file --color --version -h --help"
+		options="-o --output --no-headers --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --state-dir --socket --config-file --color --version -h --help"
 		formats="table json jsonl raw"
 		words="ping dump repair"
 		;;
@@ -83,6 +83,10 @@ _fabricctl()
 		;;
 	--sort)
 		COMPREPLY=($(compgen -W "subnet node public-ip backend mac time-left role kernel reason node-id revision" -- "$word"))
+		return
+		;;
+	--etcd-transport)
+		COMPREPLY=($(compgen -W "auto grpc json" -- "$word"))
 		return
 		;;
 	--color)

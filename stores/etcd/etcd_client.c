@@ -5,22 +5,18 @@
 
 #include "lib/clock.h"
 #include "lib/secret.h"
+#include "stores/etcd/etcd_endpoint.h"
+#include "stores/etcd/etcd_grpc.h"
 #include "stores/etcd/etcd_internal.h"
-
-struct endpoint {
-	char *url; /* scheme://host:port */
-	const struct etcd_transport *transport;
-	unsigned dialect;
-	bool not_spoken; /* the transport is not, as it answered last */
-	uint64_t errors;
-	char last_error[300];
-};
+#include "stores/etcd/etcd_json.h"
 
 struct etcd_client {
 	struct http_client *http;
-	struct endpoint endpoints[ETCD_ENDPOINTS_MAX];
+	struct etcd_endpoint *endpoints;
 	size_t endpoints_len;
 	size_t current;
+	const struct etcd_transport *transport; /* asked for, or tried first */
+	bool falls_back;                        /* to JSON, where gRPC is not spoken */
 	struct http_tls tls;
 	char *ca_file;
 	char *cert_file;
@@ -48,8 +44,9 @@ struct etcd_call {
 	bool logged_in_again;
 	bool pinned; /* to endpoint, see etcd_client_call_at */
 	size_t endpoint;
-	unsigned attempts; /* endpoints left behind */
-	unsigned dialect;  /* of the last try */
+	unsigned attempts;                      /* endpoints left behind */
+	const struct etcd_transport *transport; /* of the last try, as well as */
+	unsigned dialect;
 	unsigned dialects; /* tried at this endpoint */
 	int64_t asked_ms;
 	struct http_call *http;
@@ -60,68 +57,6 @@ struct etcd_call {
 static char *copy_if_set(const char *text)
 {
 	return text && *text ? xstrdup(text) : NULL;
-}
-
-/* What may be shown of an endpoint that is refused: in front of the "@" may stand a password. */
-static const char *without_user(const char *given)
-{
-	const char *at = strrchr(given, '@');
-
-	return at ? at + 1 : given;
-}
-
-/* host:port or scheme://host:port, nothing behind it. */
-static int add_endpoint(struct etcd_client *c, const char *text, size_t size, struct err *e)
-{
-	auto_free char *given = xstrndup(text, size);
-	const char *host = given;
-	const char *scheme = c->cert_file && c->key_file ? "https" : "http";
-	size_t host_size;
-
-	if (strncmp(given, "http://", 7) == 0) {
-		scheme = "http";
-		host += 7;
-	} else if (strncmp(given, "https://", 8) == 0) {
-		scheme = "https";
-		host += 8;
-	} else if (strstr(given, "://")) {
-		return err_set(e, -EINVAL, "\"%.100s\": the scheme must be http or https",
-			       without_user(given));
-	}
-	host_size = strcspn(host, "/?#");
-	if (host_size == 0 || strcspn(host, " \t@") < host_size ||
-	    (host[host_size] && strcmp(host + host_size, "/") != 0))
-		return err_set(e, -EINVAL,
-			       "\"%.100s\" must be http://host:port or https://host:port",
-			       without_user(given));
-	if (c->endpoints_len == ETCD_ENDPOINTS_MAX)
-		return err_set(e, -EINVAL, "more than %d endpoints", ETCD_ENDPOINTS_MAX);
-	c->endpoints[c->endpoints_len++] = (struct endpoint){
-		.url = xasprintf("%s://%.*s", scheme, (int)host_size, host),
-		.transport = &etcd_json_transport,
-	};
-	return 0;
-}
-
-static int add_endpoints(struct etcd_client *c, const char *list, struct err *e)
-{
-	for (const char *p = list; *p;) {
-		size_t size = strcspn(p, ",");
-		const char *next = p + size + (p[size] == ',');
-		int rc;
-
-		while (size && (*p == ' ' || *p == '\t')) {
-			p++;
-			size--;
-		}
-		while (size && (p[size - 1] == ' ' || p[size - 1] == '\t'))
-			size--;
-		rc = size ? add_endpoint(c, p, size, e) : 0;
-		if (rc < 0)
-			return rc;
-		p = next;
-	}
-	return c->endpoints_len ? 0 : err_set(e, -EINVAL, "the list of endpoints is empty");
 }
 
 int etcd_client_new(struct http_client *http, const struct etcd_options *options,
@@ -138,7 +73,12 @@ int etcd_client_new(struct http_client *http, const struct etcd_options *options
 	c->username = copy_if_set(options->username);
 	c->password = copy_if_set(options->password);
 	c->password_file = copy_if_set(options->password_file);
-	rc = add_endpoints(c, options->endpoints, e);
+	c->falls_back = !options->transport || strcmp(options->transport, "auto") == 0;
+	c->transport = c->falls_back || strcmp(options->transport, "grpc") == 0
+			       ? &etcd_grpc_transport
+			       : &etcd_json_transport;
+	rc = etcd_endpoints_parse(options->endpoints, c->cert_file && c->key_file, c->transport,
+				  &c->endpoints, &c->endpoints_len, e);
 	if (rc == 0)
 		rc = etcd_options_are_usable(options, e);
 	if (rc == 0)
@@ -177,8 +117,7 @@ void etcd_client_free(struct etcd_client *c)
 		return;
 	while (c->calls)
 		etcd_call_cancel(c->calls);
-	for (size_t i = 0; i < c->endpoints_len; i++)
-		free(c->endpoints[i].url);
+	etcd_endpoints_free(c->endpoints, c->endpoints_len);
 	free(c->ca_file);
 	free(c->cert_file);
 	free(c->key_file);
@@ -223,14 +162,8 @@ void etcd_client_describe(const struct etcd_client *c, json_t *object)
 {
 	json_t *list = json_array();
 
-	for (size_t i = 0; i < c->endpoints_len; i++) {
-		const struct endpoint *ep = &c->endpoints[i];
-
-		json_append(list,
-			    json_pack("{s:s,s:b,s:I,s:o}", "url", ep->url, "current",
-				      (int)(i == c->current), "errors", (json_int_t)ep->errors,
-				      "last_error", json_text(ep->last_error)));
-	}
+	for (size_t i = 0; i < c->endpoints_len; i++)
+		json_append(list, etcd_endpoint_describe(&c->endpoints[i], i == c->current));
 	json_object_set_new(object, "endpoints", list);
 }
 
@@ -239,15 +172,15 @@ void etcd_client_problems(const struct etcd_client *c, struct problem_list *list
 	size_t without = 0;
 
 	for (size_t i = 0; i < c->endpoints_len; i++)
-		without += c->endpoints[i].not_spoken;
+		without += c->endpoints[i].not_spoken != NULL;
 	/* Where nobody speaks it no request succeeds, and each says why. */
 	for (size_t i = 0; i < c->endpoints_len && without < c->endpoints_len; i++) {
-		const struct endpoint *ep = &c->endpoints[i];
+		const struct etcd_endpoint *ep = &c->endpoints[i];
 
 		if (ep->not_spoken)
 			problem_add(list, PROBLEM_WARNING, "store-endpoint",
 				    "%s: %s; the other endpoints are asked in its place", ep->url,
-				    ep->transport->absent);
+				    ep->not_spoken);
 	}
 }
 
@@ -262,13 +195,6 @@ void etcd_client_recheck(struct etcd_client *c)
 			etcd_client_call_at(c, i, &(struct etcd_ask){ .method = ETCD_STATUS },
 					    ignore_result, NULL);
 	}
-}
-
-static void note_failure(struct endpoint *ep, const char *text)
-{
-	ep->errors++;
-	snprintf(ep->last_error, sizeof(ep->last_error), "%.*s", (int)sizeof(ep->last_error) - 1,
-		 text);
 }
 
 #define HEADERS_MAX 8
@@ -406,15 +332,26 @@ static bool is_about_the_token(const struct etcd_result *result)
 /* Calls that were under way together move on together, not one dialect each. */
 static bool tries_another_dialect(struct etcd_call *call)
 {
-	struct endpoint *ep = &call->client->endpoints[call->endpoint];
+	struct etcd_endpoint *ep = &call->client->endpoints[call->endpoint];
 
 	if (call->dialect == ep->dialect)
-		ep->dialect = (ep->dialect + 1) % ep->transport->dialects;
-	if (++call->dialects < ep->transport->dialects) {
+		ep->dialect = (ep->dialect + 1) % call->transport->dialects;
+	if (++call->dialects < call->transport->dialects) {
 		call_send(call);
 		return true;
 	}
 	return false;
+}
+
+/* Asks by JSON from now on where gRPC is not spoken, if that is wished; `why` is the endpoint's fault. */
+static bool falls_back(struct etcd_call *call, const char *why)
+{
+	if (!call->client->falls_back || call->transport != &etcd_grpc_transport)
+		return false;
+	etcd_endpoint_fall_back(&call->client->endpoints[call->endpoint], why);
+	call->dialects = 0;
+	call_send(call);
+	return true;
 }
 
 /* Whether the request came to where it might be acted on. */
@@ -425,10 +362,10 @@ static bool was_reached(int code, const struct http_reply *http)
 	return !http->code || http->sent;
 }
 
-static void trace(const struct etcd_call *call, const struct endpoint *ep,
+static void trace(const struct etcd_call *call, const struct etcd_endpoint *ep,
 		  const struct http_reply *http)
 {
-	auto_free char *path = ep->transport->path(call->ask.method, call->dialect);
+	auto_free char *path = call->transport->path(call->ask.method, call->dialect);
 
 	etcd_trace_call(ep->url, path, &call->ask, call->body_size, http, call->asked_ms);
 }
@@ -437,25 +374,24 @@ static void on_answer(void *arg, const struct http_reply *http)
 {
 	struct etcd_call *call = arg;
 	struct etcd_client *c = call->client;
-	struct endpoint *ep = &c->endpoints[call->endpoint];
+	struct etcd_endpoint *ep = &c->endpoints[call->endpoint];
 	__attribute__((cleanup(etcd_reply_fini))) struct etcd_reply reply = { 0 };
 	struct etcd_result result = { .reply = &reply };
 	char text[ETCD_TEXT_MAX] = "";
 
 	call->http = NULL;
 	trace(call, ep, http);
-	result.code = ep->transport->decode(call->ask.method, http, &reply, text);
+	result.code = call->transport->decode(call->ask.method, http, &reply, text);
 	result.reached = was_reached(result.code, http);
 	if (result.code == ETCD_OTHER_DIALECT) {
 		if (tries_another_dialect(call))
 			return;
 		result.code = ETCD_NOT_SPOKEN;
 	}
-	if (result.code == ETCD_NOT_SPOKEN)
-		snprintf(text, sizeof(text), "%s", ep->transport->absent);
-	snprintf(result.text, sizeof(result.text), "%s: %s", ep->url, text);
-	if (result.code == ETCD_NOT_SPOKEN || !http->code)
-		ep->not_spoken = result.code == ETCD_NOT_SPOKEN;
+	if (result.code == ETCD_NOT_SPOKEN && falls_back(call, text))
+		return;
+	etcd_endpoint_note_answer(ep, c->transport, result.code, http->code != 0, text);
+	snprintf(result.text, sizeof(result.text), "%.90s: %.300s", ep->url, text);
 	if (is_about_the_token(&result) && c->username && !call->logged_in_again &&
 	    !call->is_login) {
 		call->logged_in_again = true;
@@ -465,7 +401,7 @@ static void on_answer(void *arg, const struct http_reply *http)
 		return;
 	}
 	if (result.code != ETCD_OK)
-		note_failure(ep, http->code ? http->error : result.text);
+		etcd_endpoint_note_failure(ep, http->code ? http->error : result.text);
 	if (etcd_code_is_transient(result.code) && result.code != ETCD_TOO_LARGE)
 		etcd_client_leave(c, call->endpoint);
 	if (worth_another_endpoint(call, &result)) {
@@ -481,7 +417,7 @@ static void call_send(struct etcd_call *call)
 {
 	struct etcd_client *c = call->client;
 	size_t endpoint = call->pinned ? call->endpoint : c->current;
-	struct endpoint *ep = &c->endpoints[endpoint];
+	struct etcd_endpoint *ep = &c->endpoints[endpoint];
 	auto_free char *path = ep->transport->path(call->ask.method, ep->dialect);
 	auto_free char *url = xasprintf("%s%s", ep->url, path);
 	size_t body_size;
@@ -497,6 +433,7 @@ static void call_send(struct etcd_call *call)
 		.timeout_ms = c->call_timeout_ms,
 		.max_reply_size = ETCD_REPLY_MAX_SIZE,
 		.fresh = call->write,
+		.grpc = ep->transport->grpc,
 		.on_done = on_answer,
 		.arg = call,
 	};
@@ -504,6 +441,7 @@ static void call_send(struct etcd_call *call)
 	headers_init(&headers, c, ep->transport);
 	call->endpoint = endpoint;
 	call->asked_ms = clock_boot_ms();
+	call->transport = ep->transport;
 	call->dialect = ep->dialect;
 	call->body_size = body_size;
 	call->http = http_call_start(c->http, &request);
@@ -556,7 +494,7 @@ struct etcd_stream *etcd_client_stream(struct etcd_client *c, const struct etcd_
 				       size_t len, const struct etcd_listener *listener,
 				       size_t *ret_endpoint)
 {
-	const struct endpoint *ep = &c->endpoints[c->current];
+	const struct etcd_endpoint *ep = &c->endpoints[c->current];
 	auto_free char *path = ep->transport->path(asks[0].method, ep->dialect);
 	auto_free char *url = xasprintf("%s%s", ep->url, path);
 	size_t body_size;
@@ -569,6 +507,7 @@ struct etcd_stream *etcd_client_stream(struct etcd_client *c, const struct etcd_
 		.body_size = body_size,
 		.tls = &c->tls,
 		.connect_timeout_ms = c->connect_timeout_ms,
+		.grpc = ep->transport->grpc,
 	};
 	struct etcd_stream *stream;
 

@@ -17,7 +17,6 @@
 #include "stores/etcd/etcd_options.h"
 #include "stores/etcd/etcd_stream.h"
 
-#define ETCD_ENDPOINTS_MAX 32
 /* Of one answer. A value of 1.5 MiB, the largest that etcd takes unless told otherwise, is 2 MiB in
  * it; a page of a thousand leases is half of one. */
 #define ETCD_REPLY_MAX_SIZE ((size_t)4 << 20)

@@ -335,6 +335,11 @@ int etcd_decode_watch(const char *line, size_t size, struct etcd_watch_message *
 
 /* ---- the transport ---- */
 
+#define NO_GATEWAY                                                                                 \
+	"has no JSON gateway; start that etcd with --enable-grpc-gateway=true (if it has a "       \
+	"--config-file: \"enable-grpc-gateway: true\" there), and name members' client ports, "    \
+	"not a grpc-proxy"
+
 /* The gateway's prefix by server version: 3.4 and later, 3.3, 3.2. */
 static const char *const api_prefixes[] = { "/v3", "/v3beta", "/v3alpha" };
 
@@ -463,14 +468,19 @@ static int decode(enum etcd_method method, const struct http_reply *http, struct
 	struct err e;
 	int code;
 
+	if (http->code && speaks_http2_only(http)) {
+		snprintf(text, ETCD_TEXT_MAX, "%s", NO_GATEWAY);
+		return ETCD_NOT_SPOKEN;
+	}
 	if (http->code)
-		return speaks_http2_only(http) ? ETCD_NOT_SPOKEN
-					       : etcd_transport_failure(http, text);
+		return etcd_transport_failure(http, text);
 	code = etcd_decode_answer(http->status, http->body, http->body_size, &reply, text,
 				  ETCD_TEXT_MAX);
 	/* An older server, or one without a gateway: "404 page not found" in plain text. */
-	if (code == ETCD_NOT_ETCD && http->status == 404)
+	if (code == ETCD_NOT_ETCD && http->status == 404) {
+		snprintf(text, ETCD_TEXT_MAX, "%s", NO_GATEWAY);
 		return ETCD_OTHER_DIALECT;
+	}
 	if (code == ETCD_OK && etcd_decode_reply(method, reply, ret, &e) < 0) {
 		snprintf(text, ETCD_TEXT_MAX, "%.*s", ETCD_TEXT_MAX - 1, e.text);
 		return ETCD_NOT_ETCD;
@@ -509,9 +519,6 @@ static const char *const headers[] = { "Content-Type: application/json",
 
 const struct etcd_transport etcd_json_transport = {
 	.name = "json",
-	.absent = "has no JSON gateway; start that etcd with --enable-grpc-gateway=true (if it has "
-		  "a --config-file: \"enable-grpc-gateway: true\" there), and name members' "
-		  "client ports, not a grpc-proxy",
 	.dialects = ARRAY_LEN(api_prefixes),
 	.headers = headers,
 	.token_header = "Authorization",

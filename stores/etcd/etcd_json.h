@@ -14,6 +14,8 @@
 #include "lib/json.h"
 #include "stores/etcd/etcd_transport.h"
 
+extern const struct etcd_transport etcd_json_transport;
+
 /* Request bodies; caller frees. Keys are text, revisions and ids numbers; a zero limit or revision
  * is left out. */
 char *etcd_encode_probe(const char *key); /* the cheapest read that needs a quorum */

@@ -6,8 +6,9 @@
 
 struct etcd_options {
 	char *endpoints; /* comma list of http://host:port, https://host:port or host:port */
-	char *prefix;    /* of the keys; repeated and trailing slashes do not count */
-	char *ca_file;   /* "" or NULL: the system's */
+	char *transport; /* "grpc", "json"; "auto" or NULL: the former, and the latter where it is not spoken */
+	char *prefix;  /* of the keys; repeated and trailing slashes do not count */
+	char *ca_file; /* "" or NULL: the system's */
 	char *cert_file;
 	char *key_file;
 	char *username; /* "" or NULL: no login */

@@ -18,8 +18,7 @@
 
 struct etcd_transport {
 	const char *name;
-	/* What an endpoint lacks that does not speak it, and what to do: "has no ...". */
-	const char *absent;
+	bool grpc;                  /* as struct http_request has it */
 	unsigned dialects;          /* sets of paths by the server's version, tried in this order */
 	const char *const *headers; /* lines that go with each POST, NULL-terminated */
 	const char *token_header;   /* the name of the one with the token of a login */
@@ -29,8 +28,8 @@ struct etcd_transport {
 	/* The bytes of one message; caller frees. */
 	char *(*encode)(const struct etcd_ask *ask, size_t *ret_size);
 	/*
-	 * What became of a call: ETCD_OK and *ret, or another code and a sentence. Of what lib/http
-	 * calls a failure, ETCD_NOT_SPOKEN and ETCD_UNAVAILABLE are what remains.
+	 * What became of a call: ETCD_OK and *ret, or another code and a sentence. That of
+	 * ETCD_NOT_SPOKEN goes on from the endpoint's name: what it lacks, and what to do.
 	 */
 	int (*decode)(enum etcd_method method, const struct http_reply *http,
 		      struct etcd_reply *ret, char text[ETCD_TEXT_MAX]);
@@ -42,8 +41,6 @@ struct etcd_transport {
 	/* Why a stream has ended: never ETCD_OK, and a sentence. */
 	int (*decode_end)(const struct http_reply *http, char text[ETCD_TEXT_MAX]);
 };
-
-extern const struct etcd_transport etcd_json_transport;
 
 /* What is the same in each: a code for an http->code that is not 0, and lib/http's sentence. */
 int etcd_transport_failure(const struct http_reply *http, char text[ETCD_TEXT_MAX]);

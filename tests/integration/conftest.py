@@ -51,6 +51,13 @@ def lab(request):
 
 
 @pytest.fixture
+def transport(request, monkeypatch):
+    """How daemons and fabricctl speak with etcd in this test; see faults.by_both."""
+    monkeypatch.setenv("FLANNELD_ETCD_TRANSPORT", request.param)
+    return request.param
+
+
+@pytest.fixture
 def fabric3(lab):
     """Three hosts with a ready daemon each: h1, h2, h3."""
     lab.start_etcd()

@@ -10,6 +10,8 @@
 
 import time
 
+import pytest
+
 from etcd import PREFIX
 from fabric import APART
 from netns import wait_for
@@ -18,6 +20,13 @@ from witness import made_up_lease
 
 CONVERGED_S = 5  # store back -> every kernel equals it
 SILENCE_S = 30  # a store that says nothing is noticed
+
+
+
+def by_both(test):
+    """The test by gRPC and by JSON, for what they might take differently."""
+    each = pytest.mark.parametrize("transport", ["grpc", "json"], indirect=True)
+    return pytest.mark.usefixtures("transport")(each(test))
 
 
 class Talking:

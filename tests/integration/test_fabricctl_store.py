@@ -52,15 +52,15 @@ def test_ping_one_member(lab):
     done = run(lab, "store", "ping")
     assert done.stderr == ""
     header, row = rows(done.stdout)
-    assert " ".join(header).split() == "ENDPOINT STATE ROLE VERSION REVISION DB SIZE LATENCY REASON".split()
-    assert row[:3] == ["http://192.0.2.201:2379", "ok", "leader"]
-    assert re.fullmatch(r"3\.\d+\.\d+", row[3]) and int(row[4]) == lab.etcd.revision()
-    assert row[5].endswith(" MiB") and float(row[6].removesuffix(" ms")) < 5000 and row[7] == "-"
+    assert " ".join(header).split() == "ENDPOINT STATE BY ROLE VERSION REVISION DB SIZE LATENCY REASON".split()
+    assert row[:4] == ["http://192.0.2.201:2379", "ok", "json", "leader"]
+    assert re.fullmatch(r"3\.\d+\.\d+", row[4]) and int(row[5]) == lab.etcd.revision()
+    assert row[6].endswith(" MiB") and float(row[7].removesuffix(" ms")) < 5000 and row[8] == "-"
     document = json.loads(run(lab, "store", "ping", "-o", "json").stdout)
     assert document["kind"] == "StorePing"
     (item,) = document["items"]
     assert item["ok"] is True and item["dbSizeBytes"] > 0 and 0 < item["latencySeconds"] < 5
-    assert run(lab, "store", "ping", "-o", "raw").stdout.count("\t") == 7
+    assert run(lab, "store", "ping", "-o", "raw").stdout.count("\t") == 8
 
 
 def test_ping_three_members(lab):
@@ -83,7 +83,7 @@ def test_ping_three_members(lab):
     lab.etcd.members[2].kill()
     done = run(lab, "store", "ping", status=NO_STORE)
     row = next(row for row in rows(done.stdout) if row[0] == "http://192.0.2.201:2379")
-    assert row[1] == "failed" and row[3].startswith("3.")
+    assert row[1] == "failed" and row[4].startswith("3.")
 
 
 def test_ping_nobody(lab):

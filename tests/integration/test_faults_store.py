@@ -15,12 +15,13 @@ import pytest
 
 from etcd import PREFIX, EtcdError
 from fabric import APART, FABRICCTL, SANITIZED
-from faults import Talking
+from faults import Talking, by_both
 from netns import stays, wait_for
 from test_store import enable_auth
 from witness import lease_value
 
 
+@by_both
 def test_killed_and_started_again(lab):
     with Talking(lab) as t:
         t.etcd.kill()
@@ -30,6 +31,7 @@ def test_killed_and_started_again(lab):
         t.new_lease()
 
 
+@by_both
 @pytest.mark.slow
 def test_stopped_process_is_noticed(lab):
     """SIGSTOP: its kernel goes on acknowledging, so TCP says that all is well."""
@@ -71,6 +73,7 @@ def test_one_of_three_members_is_stopped(lab, which):
         t.etcd.members = whole
 
 
+@by_both
 def test_two_of_three_members_are_down(lab):
     """No quorum: the member that is left answers, but may not decide anything."""
     with Talking(lab, members=3) as t:
@@ -85,6 +88,7 @@ def test_two_of_three_members_are_down(lab):
         t.new_lease()
 
 
+@by_both
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["both ways", "to it only"])
 @pytest.mark.parametrize("which", ["leader", "follower"])
@@ -103,6 +107,7 @@ def test_isolated_member(lab, which, how):
         t.etcd.members = whole
 
 
+@by_both
 @pytest.mark.slow
 def test_restarted_again_and_again(lab):
     with Talking(lab) as t:
@@ -163,6 +168,7 @@ def test_old_snapshot_restored(lab, members):
         t.converge_s = 20
 
 
+@by_both
 @pytest.mark.parametrize("how", ["killed", "stopped"])
 def test_history_compacted_while_the_daemon_is_away(lab, how):
     with Talking(lab) as t:
@@ -222,6 +228,7 @@ def test_authentication_switched_on(lab):
         t.new_lease()
 
 
+@by_both
 @pytest.mark.slow
 def test_password_changed(lab):
     """The daemons' password is no longer right; the file they read it from is changed, and no restart is needed."""
@@ -239,6 +246,7 @@ def test_password_changed(lab):
         t.new_lease()
 
 
+@by_both
 @pytest.mark.slow
 def test_token_expires(lab):
     """Tokens live for two seconds; whatever the daemon does after that needs a new one."""
@@ -260,6 +268,7 @@ def test_token_expires(lab):
     wait_for(lambda: etcd.get(key), 10, "a write with a new token")
 
 
+@by_both
 @pytest.mark.slow
 def test_certificates_replaced(lab):
     """A new authority, new certificates on both sides under the same file names; the daemons are not restarted."""
@@ -320,6 +329,7 @@ def test_certificate_of_the_server_expires(lab, when):
         t.converge_s = 15
 
 
+@by_both
 @pytest.mark.slow
 def test_certificate_of_the_client_expires(lab):
     """The server refuses the daemons: which file is to be renewed is told, and once it is the daemons are well."""
@@ -352,6 +362,7 @@ def test_slow_answers(lab, seconds):
         t.converge_s = 10
 
 
+@by_both
 @pytest.mark.slow
 def test_black_hole_after_the_first_byte(lab):
     with Talking(lab, proxy=True) as t:
@@ -364,6 +375,7 @@ def test_black_hole_after_the_first_byte(lab):
         t.converge_s = 20
 
 
+@by_both
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["rubbish", "nonsense", "endless"])
 def test_garbage(lab, mode):
@@ -385,6 +397,7 @@ def test_garbage(lab, mode):
         t.converge_s = 20
 
 
+@by_both
 def test_a_list_of_large_values_and_much_junk(lab):
     """Whoever may write below the prefix cannot keep a daemon from starting, nor make it large."""
     lab.start_etcd()
@@ -403,6 +416,7 @@ def test_a_list_of_large_values_and_much_junk(lab):
         assert int(peak[1]) < 64 << 10
 
 
+@by_both
 @pytest.mark.slow
 def test_half_open_connections(lab):
     """Packets to and from the store vanish, nobody is told: not even a reset."""
@@ -426,6 +440,7 @@ def test_half_open_with_another_member_to_go_to(lab):
         t.etcd.members = whole
 
 
+@by_both
 def test_connections_cut_again_and_again(lab):
     with Talking(lab, proxy=True) as t:
         for _ in range(20):

@@ -271,7 +271,7 @@ def test_certificate_with_a_common_name(lab):
     lab.configure(APART)
     cert, key = tls.directory / "named.pem", tls.directory / "named.key"
     tls.issue("named", cert, key, "subjectAltName=DNS:host", "clientAuth", subject="/O=fabric/CN=fabric")
-    flags = {"etcd_cafile": tls.ca, "etcd_certfile": cert, "etcd_keyfile": key}
+    flags = {"etcd_cafile": tls.ca, "etcd_certfile": cert, "etcd_keyfile": key, "etcd_transport": "json"}
     words = "CommonName", "use a certificate without one", "user name and password"
     early = lab.host().start_daemon(**flags)
     enable_auth(etcd)
@@ -280,6 +280,27 @@ def test_certificate_with_a_common_name(lab):
     not_ready_because(lab.host().start_daemon(ready=False, **flags, **user), *words)
     etcd.restart()
     early.wait_status(lambda s: any(words[1] in p["text"] for p in s["problems"]), 15, "its status says what to do")
+
+
+@pytest.mark.parametrize("transport", ["grpc", "auto"])
+def test_certificate_with_a_common_name_by_grpc(lab, transport):
+    """The name is the user: no password, and no more than that user may do."""
+    tls = lab.certificates()
+    etcd = lab.start_etcd(tls=tls)
+    lab.configure(APART)
+    cert, key = tls.directory / "named.pem", tls.directory / "named.key"
+    tls.issue("named", cert, key, "subjectAltName=DNS:host", "clientAuth", subject="/O=fabric/CN=fabric")
+    flags = {"etcd_cafile": tls.ca, "etcd_certfile": cert, "etcd_keyfile": key, "etcd_transport": transport}
+    enable_auth(etcd)
+    daemon = lab.host().start_daemon(**flags)
+    key, value = made_up_lease(1)
+    etcd.put(PREFIX + key, value)
+    lab.wait_equal(1)
+    (endpoint,) = daemon.status()["store"]["endpoints"]
+    assert endpoint["transport"] == "grpc" and not endpoint["transport_reason"]
+    assert daemon.metric('flannel_store_endpoints{transport="grpc"}') == 1
+    other = lab.host().start_daemon(ready=False, etcd_prefix="/elsewhere", **flags)
+    not_ready_because(other, "permission denied")
 
 
 def test_ca_file_is_the_only_authority(lab):

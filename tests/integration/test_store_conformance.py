@@ -6,14 +6,17 @@ import pathlib
 import re
 import subprocess
 
+import pytest
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("FLANNEL_BUILD", ROOT / "build"))
 PROGRAM = BUILD / "tests" / "unit" / "test_store_conformance"
 
 
-def test_etcd_does_what_the_model_does(lab):
+@pytest.mark.parametrize("transport", ["grpc", "json", "auto"])
+def test_etcd_does_what_the_model_does(lab, transport):
     etcd = lab.start_etcd()
-    environment = os.environ | {"STORE_CONFORMANCE_ETCD": etcd.endpoints, "CMOCKA_MESSAGE_OUTPUT": "TAP"}
+    environment = os.environ | {"STORE_CONFORMANCE_ETCD": etcd.endpoints, "STORE_CONFORMANCE_TRANSPORT": transport, "CMOCKA_MESSAGE_OUTPUT": "TAP"}
     done = subprocess.run(
         etcd.namespace.argv(PROGRAM), env=environment, capture_output=True, text=True, timeout=120, check=False
     )

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""etcd endpoints without the JSON gateway: named with the option that gives them one, and others used in their place."""
+"""etcd endpoints without the JSON gateway: served by gRPC; by JSON alone named with the option that gives them one, and
+others used in their place."""
 
+import functools
 import json
+import os
 import subprocess
 
 import pytest
@@ -9,7 +12,7 @@ import pytest
 from etcd import PREFIX
 from fabric import APART
 from fabricctl_support import FOUND, NO_STORE, Underlay, fabricctl
-from netns import end_process, wait_for
+from netns import end_process, stays, wait_for
 from witness import made_up_lease
 
 OPTION = "--enable-grpc-gateway=true"
@@ -55,7 +58,7 @@ def without(request, lab):
 
 
 def test_the_daemon_says_what_to_do(lab, without):
-    daemon = lab.host().start_daemon(ready=False, etcd_endpoints=URL)
+    daemon = lab.host().start_daemon(ready=False, etcd_endpoints=URL, etcd_transport="json")
     problem = daemon.wait_status(lambda s: [p for p in s["problems"] if OPTION in p["text"]], what="a problem that says so")
     only = next(p for p in problem["problems"] if OPTION in p["text"])
     assert URL in only["text"] and only["severity"] == "error" and "store-endpoint" not in daemon.problems()
@@ -63,7 +66,7 @@ def test_the_daemon_says_what_to_do(lab, without):
 
 
 def test_others_are_used_in_its_place(lab, without):
-    daemon = lab.host().start_daemon(etcd_endpoints=f"{URL},{without.endpoints}")
+    daemon = lab.host().start_daemon(etcd_endpoints=f"{URL},{without.endpoints}", etcd_transport="json")
     key, value = made_up_lease(1)
     without.put(PREFIX + key, value)
     lab.wait_equal(1)
@@ -73,8 +76,8 @@ def test_others_are_used_in_its_place(lab, without):
     assert daemon.log().count("store-endpoint") == 1
 
 
-def asked(lab, *command, endpoints=URL):
-    where = ["--etcd-endpoints", endpoints, "--config-file", "/dev/null", "--state-dir", lab.directory]
+def asked(lab, *command, endpoints=URL, transport="json"):
+    where = ["--etcd-endpoints", endpoints, "--etcd-transport", transport, "--config-file", "/dev/null", "--state-dir", lab.directory]
     return fabricctl(*command, *where, where=Underlay(lab), stdin=subprocess.DEVNULL)
 
 
@@ -100,3 +103,23 @@ def test_fabricctl_says_it_too(lab, without):
     bad, good = ping.stdout.splitlines()[1:]
     assert "failed" in bad and OPTION in bad and " ok " in good
     assert asked(lab, "subnets", "--store", endpoints=f"{URL},{without.endpoints}").returncode == 0
+
+
+def test_by_grpc_nothing_is_missing(lab, without, request):
+    """A lease is claimed and kept, changes are told; behind a proxy the watch is well for longer than it takes to doubt it."""
+    transport = "auto"
+    config = json.dumps(APART)
+    put = ["etcdctl", "--endpoints", URL, "put"]
+    run_etcdctl = functools.partial(lab.etcd.namespace.run, env=os.environ | {"ETCDCTL_API": "3"})
+    run_etcdctl(*put, f"{PREFIX}/config", config)
+    daemon = lab.host().start_daemon(etcd_endpoints=URL, etcd_transport=transport)
+    key, value = made_up_lease(1)
+    run_etcdctl(*put, PREFIX + key, value)
+    wait_for(lambda: daemon.status()["peers"] == 1, 10, "the new lease is a peer")
+    if "grpc-proxy" in request.node.name:
+        stays(lambda: daemon.status()["store"]["watchLive"], 12, "the watch is live")
+    (endpoint,) = daemon.status()["store"]["endpoints"]
+    assert endpoint["transport"] == "grpc" and endpoint["errors"] == 0
+    done = asked(lab, "store", "ping", transport=transport)
+    assert done.returncode == 0 and " grpc " in done.stdout and OPTION not in done.stdout
+    assert daemon.subnet() in asked(lab, "subnets", "--store", transport=transport).stdout

@@ -56,6 +56,8 @@
 
 #define auto_text auto_free char *
 
+#define NO_HTTP2 "HTTP/1.1 505 HTTP Version Not Supported\r\nContent-Length: 0\r\n\r\n"
+
 /* ---- servers ---- */
 
 struct rig;
@@ -66,6 +68,7 @@ struct fake {
 	struct event *accept;
 	uint16_t port;
 	unsigned accepted;
+	unsigned prefaces; /* of HTTP/2, which it does not speak */
 };
 
 struct conn {
@@ -175,6 +178,14 @@ static UNUSED void on_conn_data(struct bufferevent *bev, void *arg)
 		head_size = (size_t)end.pos + 4;
 		head = xcalloc(head_size + 1, 1);
 		evbuffer_copyout(in, head, head_size);
+		if (strncmp(head, "PRI ", 4) == 0) {
+			c->fake->prefaces++;
+			bufferevent_write(bev, NO_HTTP2, strlen(NO_HTTP2));
+		}
+		if (c->fake->prefaces && strncmp(head, "POST", 4) != 0) {
+			evbuffer_drain(in, evbuffer_get_length(in));
+			return;
+		}
 		length = strstr(head, "Content-Length: ");
 		body_size = length ? strtoul(length + 16, NULL, 10) : 0;
 		if (evbuffer_get_length(in) < head_size + body_size)
@@ -396,7 +407,7 @@ static UNUSED struct rig *rig_new(size_t endpoints, struct etcd_options *options
 {
 	struct rig *r = xcalloc(1, sizeof(*r));
 	auto_free char *list = xstrdup("");
-	struct etcd_options none = { 0 };
+	struct etcd_options none = { .transport = (char *)"json" };
 	struct err e = { 0 };
 
 	options = options ? options : &none;

@@ -37,6 +37,7 @@ struct rig {
 	enum kind kind;
 	struct event_base *base;
 	struct http_client *http;
+	struct http_client *other_http; /* of those who change the store besides */
 	struct store *store;
 	struct store *other; /* FILE_STORE: as another process has it open */
 	char *directory;
@@ -84,7 +85,8 @@ static UNUSED void turn(struct rig *r, const char *what)
 static UNUSED struct rig *rig_new(void)
 {
 	struct rig *r = xcalloc(1, sizeof(*r));
-	struct etcd_options options = { .endpoints = getenv("STORE_CONFORMANCE_ETCD") };
+	struct etcd_options options = { .endpoints = getenv("STORE_CONFORMANCE_ETCD"),
+					.transport = getenv("STORE_CONFORMANCE_TRANSPORT") };
 	char directory[] = "/tmp/test-store-XXXXXX";
 	struct err e = { 0 };
 	int rc = 0;
@@ -105,6 +107,9 @@ static UNUSED struct rig *rig_new(void)
 		break;
 	case ETCD:
 		r->http = http_client_new(r->base);
+		r->other_http = http_client_new(r->base);
+		rc = http_client_load(r->other_http, &e);
+		assert_int_equal(rc, 0);
 		r->prefix =
 			xasprintf("/conformance/%llu/%u", (unsigned long long)random_u64(), runs++);
 		rc = etcd_store_new(r->base, r->http, r->prefix, &options, random_u64, &r->store,
@@ -124,6 +129,7 @@ static UNUSED void rig_free(struct rig *r)
 	store_free(r->store);
 	store_free(r->other);
 	http_client_free(r->http);
+	http_client_free(r->other_http);
 	event_free(r->deadline);
 	event_base_free(r->base);
 	for (size_t i = 0; r->directory && i < ARRAY_LEN(files); i++) {
@@ -181,7 +187,7 @@ static UNUSED void post(struct rig *r, const char *path, char *body)
 	};
 
 	r->answered = false;
-	http_call_start(r->http, &request);
+	http_call_start(r->other_http, &request);
 	while (!r->answered)
 		turn(r, path);
 }

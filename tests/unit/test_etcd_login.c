@@ -6,7 +6,8 @@
 
 static struct rig *rig_with_user(size_t endpoints)
 {
-	struct etcd_options options = { .username = (char *)"fabric",
+	struct etcd_options options = { .transport = (char *)"json",
+					.username = (char *)"fabric",
 					.password = (char *)"open \"sesame\"" };
 
 	return rig_new(endpoints, &options);
@@ -199,7 +200,8 @@ static void test_password_file(void **state)
 	(void)state;
 	char path[] = "/tmp/test-password-XXXXXX";
 	int fd = mkstemp(path);
-	struct etcd_options options = { .username = (char *)"fabric",
+	struct etcd_options options = { .transport = (char *)"json",
+					.username = (char *)"fabric",
 					.password = (char *)"first",
 					.password_file = path };
 	auto_rig r = rig_new(1, &options);

@@ -193,7 +193,8 @@ static void test_check_that_fails(void **state)
 
 static struct rig *rig_with_user(void)
 {
-	struct etcd_options options = { .username = (char *)"fabric",
+	struct etcd_options options = { .transport = (char *)"json",
+					.username = (char *)"fabric",
 					.password = (char *)"sesame" };
 
 	return rig_new(1, &options);
