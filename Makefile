@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# make            build flanneld, fabricctl and flannel (the CNI plugin) into build/
+# make            build flanneld, fabricctl, flannel (the CNI plugin) and mk-docker-opts into build/
 # make deps       install what is missing, Debian packages (needs root)
 # make demo       three hosts on this machine, pinging each other (needs root); STORE=file: without etcd
 # make check      lint, unit, fuzz corpora and integration tests (needs root)
@@ -93,7 +93,7 @@ Q := @
 say = @printf '  %-7s %s\n'
 endif
 
-LAYERS := lib kernel subnet stores stores/etcd backends traffic fabric flanneld fabricctl cni-plugin
+LAYERS := lib kernel subnet stores stores/etcd backends traffic fabric flanneld fabricctl cni-plugin mk-docker-opts
 LIBRARIES := fabric traffic backends stores stores/etcd subnet kernel lib
 SRCS   := $(foreach d,$(LAYERS),$(wildcard $(d)/*.c))
 # Objects have a directory of their own: programs are named like the directories of their sources.
@@ -101,7 +101,7 @@ OBJ     := $(BUILD)/obj
 objs    = $(patsubst %.c,$(OBJ)/%.o,$(wildcard $(1)/*.c))
 archive = $(foreach d,$(1),$(OBJ)/$(d).a)
 
-PROGRAMS := $(BUILD)/flanneld $(BUILD)/fabricctl $(BUILD)/flannel
+PROGRAMS := $(BUILD)/flanneld $(BUILD)/fabricctl $(BUILD)/flannel $(BUILD)/mk-docker-opts
 
 .PHONY: all deps demo check lint unit fuzz integration bench bench-events install uninstall dist sbom rpm clean format
 all: $(PROGRAMS)
@@ -112,6 +112,8 @@ $(BUILD)/fabricctl: $(call objs,fabricctl) $(call archive,$(LIBRARIES))
 $(BUILD)/fabricctl: LIBS = $(LIBS_BASE) $(LIBS_EVENT) $(shell $(PKG_CONFIG) --libs smartcols)
 $(BUILD)/flannel: $(call objs,cni-plugin) $(OBJ)/subnet/subnet_env.o $(call archive,kernel lib)
 $(BUILD)/flannel: LIBS = $(LIBS_BASE)
+$(BUILD)/mk-docker-opts: $(call objs,mk-docker-opts) $(OBJ)/subnet/subnet_env.o $(call archive,kernel lib)
+$(BUILD)/mk-docker-opts: LIBS = $(LIBS_BASE)
 
 $(PROGRAMS):
 	$(say) LD $@
@@ -169,7 +171,7 @@ bench: all
 bench-events: all
 	@FLANNEL_BUILD='$(abspath $(BUILD))' /usr/bin/python3 tests/bench/bench_events.py $(BENCH_EVENTS)
 
-INSTALLED = $(sbindir)/flanneld $(bindir)/fabricctl $(cnidir)/flannel $(unitdir)/flanneld.service \
+INSTALLED = $(sbindir)/flanneld $(sbindir)/mk-docker-opts $(bindir)/fabricctl $(cnidir)/flannel $(unitdir)/flanneld.service \
 	$(datarootdir)/bash-completion/completions/fabricctl $(prefix)/lib/systemd/network/10-flannel.network
 # Nothing that is installed acts by itself: what would is an example, to be copied by who wants it.
 EXAMPLES = $(wildcard packaging/examples/*) cni-plugin/10-flannel.conflist
@@ -177,6 +179,7 @@ EXAMPLES = $(wildcard packaging/examples/*) cni-plugin/10-flannel.conflist
 # Files under sysconfdir belong to the administrator: never overwritten.
 install: all
 	$(INSTALL) -D -m 0755 $(BUILD)/flanneld $(DESTDIR)$(sbindir)/flanneld
+	$(INSTALL) -D -m 0755 $(BUILD)/mk-docker-opts $(DESTDIR)$(sbindir)/mk-docker-opts
 	$(INSTALL) -D -m 0755 $(BUILD)/fabricctl $(DESTDIR)$(bindir)/fabricctl
 	$(INSTALL) -D -m 0755 $(BUILD)/flannel $(DESTDIR)$(cnidir)/flannel
 	$(INSTALL) -d $(DESTDIR)$(unitdir)
@@ -187,8 +190,8 @@ install: all
 	for page in $(wildcard docs/man/*.[1-8]); do \
 		$(INSTALL) -D -m 0644 $$page $(DESTDIR)$(mandir)/man$${page##*.}/$${page##*/}; done
 	$(INSTALL) -D -m 0644 docs/completion/fabricctl.bash $(DESTDIR)$(datarootdir)/bash-completion/completions/fabricctl
-	for page in README.md $(wildcard docs/*.md); do \
-		$(INSTALL) -D -m 0644 $$page $(DESTDIR)$(docdir)/$${page##*/}; done
+	for page in README.md $(wildcard docs/*.md docs/*/*.md); do \
+		$(INSTALL) -D -m 0644 $$page $(DESTDIR)$(docdir)/$${page#docs/}; done
 	test -e $(DESTDIR)$(nmconfdir)/10-flannel.conf || \
 		$(INSTALL) -D -m 0644 packaging/NetworkManager/10-flannel.conf $(DESTDIR)$(nmconfdir)/10-flannel.conf
 	test -e $(DESTDIR)$(sysconfdir)/flannel/flanneld.conf || \

@@ -146,6 +146,7 @@ static int assign(struct reader *r, const char *key, char *value, struct err *e)
 		r->has_mtu = true;
 	} else if (strcmp(key, "FLANNEL_IPMASQ") == 0) {
 		env->ip_masq = strcmp(value, "true") == 0;
+		env->ip_masq_plain = env->ip_masq || strcmp(value, "false") == 0;
 		r->has_ip_masq = true;
 	}
 	return rc < 0 ? err_wrap(e, "%s", key) : 0;

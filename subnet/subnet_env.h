@@ -29,7 +29,8 @@ struct subnet_env {
 	struct ip_net subnet; /* this host's, IPv4, host bits as written */
 	struct ip_net subnet_v6;
 	uint32_t mtu_bytes;
-	bool ip_masq; /* the daemon masquerades, so nobody else need do it */
+	bool ip_masq;       /* the daemon masquerades, so nobody else need do it */
+	bool ip_masq_plain; /* that is "true" or "false" there; anything else counts as false */
 };
 
 /*

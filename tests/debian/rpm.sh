@@ -17,8 +17,10 @@ flanneld:
 /usr/lib/systemd/network/10-flannel.network
 /usr/lib/systemd/system/flanneld.service
 /usr/sbin/flanneld
+/usr/sbin/mk-docker-opts
 /usr/share/doc/flannel
 /usr/share/man/man8/flanneld.8
+/usr/share/man/man8/mk-docker-opts.8
 fabricctl:
 /usr/bin/fabricctl
 /usr/share/bash-completion/completions/fabricctl
