@@ -130,11 +130,20 @@ static int read_all(const struct ctl *c, bool for_store, struct settings *s, str
 	return rc;
 }
 
+/* One that has no like here may be the daemon's. */
+static void warn_of_variable(const char *name, const char *nearest)
+{
+	if (nearest)
+		fprintf(stderr, "fabricctl: %s in the environment is unknown; did you mean %s?\n",
+			name, nearest);
+}
+
 int settings_read(const struct ctl *c, bool for_store, struct settings *ret)
 {
 	struct err e;
 	int rc = read_all(c, for_store, ret, &e);
 
+	options_each_unknown_variable(specs, ENVIRONMENT_PREFIX, warn_of_variable);
 	if (rc == -EACCES)
 		return ctl_fail(
 			c, CTL_DENIED, "what the daemon was told is not for everybody to read",

@@ -11,7 +11,7 @@ import threading
 
 import pytest
 
-from fabric import FABRICCTL, ROOT
+from fabric import FABRICCTL, FLANNELD, ROOT
 from fabricctl_support import (
     COMMANDS,
     DENIED,
@@ -122,6 +122,17 @@ def test_daemon_that_is_not_there(tmp_path):
     done = fabricctl("status", env={"FLANNELD_SOCKET": str(path)})
     assert done.returncode == NO_DAEMON and "Connection refused" in done.stderr
     assert fabricctl("status", "--socket", "/" + "x" * 200).returncode == NO_DAEMON
+
+
+def test_misspelt_variables_are_named(tmp_path):
+    """Not the daemon's own ones, which fabricctl has no use for."""
+    for wrong, right in (("FLANNELD_SOKET", "FLANNELD_SOCKET"), ("FLANNELD_ETCD_ENDPOINT", "FLANNELD_ETCD_ENDPOINTS")):
+        done = fabricctl("status", "--socket", tmp_path / "none", env={wrong: "x"})
+        assert f"fabricctl: {wrong} in the environment is unknown; did you mean {right}?" in done.stderr
+    variables = set(re.findall(r"FLANNELD_\w+", subprocess.check_output([FLANNELD, "--help"], text=True)))
+    others = {v: "" for v in variables if not v.startswith(("FLANNELD_ETCD_", "FLANNELD_STORE"))}
+    done = fabricctl("status", "--socket", tmp_path / "none", env=others)
+    assert len(others) > 20 and "did you mean" not in done.stderr
 
 
 def answering(path, answer):
