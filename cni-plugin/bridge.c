@@ -75,9 +75,9 @@ int bridge_ensure(struct host *h, const struct config *c, struct device *ret, st
 		return cni_error(e, CNI_CONFLICT, "%s exists and is not a bridge", c->bridge);
 	if (host_set_ipv6(h, 0, e, "conf/%s/accept_ra", c->bridge) < 0)
 		return cni_classify(e, CNI_KERNEL);
-	if (!d.up || (c->promiscuous && !d.promiscuous)) {
+	if (!d.up || d.no_arp || (c->promiscuous && !d.promiscuous)) {
 		h->disturbed = true;
-		device_encode_flags(d.ifindex, wanted, wanted, sequence_reserve(s));
+		device_encode_flags(d.ifindex, wanted, wanted | IFF_NOARP, sequence_reserve(s));
 		sequence_commit(s, "bridge %s: set up", c->bridge);
 	}
 	if (filters_vlans(c)) {

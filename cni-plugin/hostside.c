@@ -20,6 +20,8 @@ int hostside_check_bridge(struct host *h, const struct record *r, struct device 
 		return MISMATCH(e, "%s is not a bridge", r->bridge);
 	if (!ret->up)
 		return MISMATCH(e, "bridge %s is down", r->bridge);
+	if (ret->no_arp)
+		return MISMATCH(e, "bridge %s does no ARP", r->bridge);
 	if (r->promiscuous && !ret->promiscuous)
 		return MISMATCH(e, "bridge %s is not promiscuous", r->bridge);
 	return 0;

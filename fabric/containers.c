@@ -233,6 +233,8 @@ static void look_for_undone(struct fabric *f, const struct link_info *link,
 		plugin_suspect(f->plugin, 0, "%s was deleted", d->name);
 	else if (!gone && !link->up && d && link->group != MARK_CONTAINER_GROUP)
 		plugin_suspect(f->plugin, 0, "%s is down", link->name);
+	else if (!gone && link->no_arp && d && strcmp(link->kind, "bridge") == 0)
+		plugin_suspect(f->plugin, 0, "%s does no ARP", link->name);
 	else if (!gone && link->group == MARK_CONTAINER_GROUP &&
 		 (!link->up || (!link->master_ifindex && !d)))
 		remember_loss(f, link->ifindex, "");

@@ -94,6 +94,7 @@ static bool decode(const struct nlmsghdr *hdr, struct device *ret)
 	d.ifindex = (uint32_t)m->ifi_index;
 	d.up = m->ifi_flags & IFF_UP;
 	d.promiscuous = m->ifi_flags & IFF_PROMISC;
+	d.no_arp = m->ifi_flags & IFF_NOARP;
 	mnl_attr_for_each (attr, hdr, sizeof(*m)) {
 		switch (mnl_attr_get_type(attr)) {
 		case IFLA_IFNAME:

@@ -27,6 +27,7 @@ struct device {
 	bool up;          /* administratively */
 	bool operational; /* and carrying traffic, as the kernel last noticed */
 	bool promiscuous;
+	bool no_arp; /* neither asks for neighbours nor answers */
 	uint32_t master_ifindex;
 	uint32_t group;
 	uint32_t peer_ifindex; /* veth: the other end, an index of the other end's namespace */

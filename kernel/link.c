@@ -54,6 +54,7 @@ static void read_link(struct rtnl_link *link, struct link_info *ret)
 	ret->up = flags & IFF_UP;
 	ret->running = flags & IFF_RUNNING;
 	ret->loopback = flags & IFF_LOOPBACK;
+	ret->no_arp = flags & IFF_NOARP;
 	ret->master_ifindex = (uint32_t)rtnl_link_get_master(link);
 	ret->group = rtnl_link_get_group(link);
 	ret->peer_elsewhere = rtnl_link_get_link_netnsid(link, &netns_id) == 0;

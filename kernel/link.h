@@ -24,6 +24,7 @@ struct link_info {
 	bool up; /* administratively */
 	bool running;
 	bool loopback;
+	bool no_arp; /* neither asks for neighbours nor answers */
 	uint32_t master_ifindex;
 	uint32_t group;
 	bool peer_elsewhere; /* what it is linked with, a veth's other end, is in another namespace */

@@ -68,6 +68,7 @@ UNDONE = {
     "addresses": "ip addr flush dev cni0",
     "route": "ip route flush dev cni0; ip -6 route flush dev cni0 proto kernel",
     "one route": "ip route del $(ip route show dev cni0 | head -n 1 | cut -d ' ' -f 1) dev cni0",
+    "ARP": "ip link set cni0 arp off",
     "a port down": f"ip link set {A_PORT} down",
     "a port off the bridge": f"ip link set {A_PORT} nomaster",
 }
