@@ -69,7 +69,13 @@ $(TUN_UDP): $(OBJ)/tests/bench/tun_udp.o
 	$(say) LD $@
 	$(Q)$(CC) $(LDFLAGS) -o $@ $<
 
--include $(OBJ)/tests/bench/tun_udp.d
+BLAST := $(BUILD)/tests/blast
+$(BLAST): $(OBJ)/tests/bench/blast.o
+	@mkdir -p $(@D)
+	$(say) LD $@
+	$(Q)$(CC) $(LDFLAGS) -o $@ $<
+
+-include $(OBJ)/tests/bench/tun_udp.d $(OBJ)/tests/bench/blast.d
 
 SIM := $(BUILD)/tests/sim/sim
 SIM_OBJS := $(call objs,tests/sim)
@@ -168,11 +174,11 @@ check: deps
 
 # What the kernel here may have no modules for, under one that has: the newest of this Debian, or KERNEL, a package.
 # GUEST_TESTS for others; any integration test can be run there. GUEST_COMMAND for its shell, in place of tests.
-GUEST_TESTS ?= tests/integration/test_ipip.py tests/integration/test_udp.py
+GUEST_TESTS ?= $(addprefix tests/integration/,test_ipip.py test_udp.py test_wireguard.py test_backend_change.py)
 GUEST_COMMAND ?=
 KERNEL      ?=
 .PHONY: check-guest
-check-guest: all $(TUN_UDP)
+check-guest: all $(TUN_UDP) $(BLAST)
 	@FLANNEL_BUILD='$(abspath $(BUILD))' $(PYTHON) tests/guest/guest.py $(if $(KERNEL),--kernel '$(KERNEL)') \
 		$(if $(GUEST_COMMAND),--command '$(GUEST_COMMAND)',$(GUEST_TESTS))
 

@@ -232,33 +232,40 @@ class Apt:
         return run(argv[0], *flags, *argv[1:], **options)
 
 
-def kernel_package(cache, suite):
+def kernel_packages(cache, suite):
     """The newest cloud kernel of a suite (of this Debian: None), kept in `cache` and not asked for again."""
     note = cache / f"{suite or 'own'}.kernel"
-    if note.exists() and (cache / note.read_text(encoding="ascii")).exists():
-        return cache / note.read_text(encoding="ascii")
+    if note.exists():
+        kept = [cache / name for name in note.read_text(encoding="ascii").split()]
+        if all(one.exists() for one in kept):
+            return kept
     command = Apt(cache, suite).run if suite else run
     if suite:
         command("apt-get", "update", "-qq")
-    name = re.search(r"Depends: (linux-image-\S+)", command("apt-cache", "depends", META_PACKAGE)).group(1)
-    found = sorted(cache.glob(f"{name}_*.deb"))
-    if not found:
-        command("apt-get", "-o", "APT::Sandbox::User=root", "download", "-qq", name, cwd=cache)
-        found = sorted(cache.glob(f"{name}_*.deb"))
-    note.write_text(found[-1].name, encoding="ascii")
-    return found[-1]
+    image = re.search(r"Depends: (linux-image-\S+)", command("apt-cache", "depends", META_PACKAGE)).group(1)
+    # Young ones have kernel and modules in packages of their own.
+    names = [image, *re.findall(r"Depends: (linux-(?:base|binary|modules)-\d\S*)", command("apt-cache", "depends", image))]
+    command("apt-get", "-o", "APT::Sandbox::User=root", "download", "-qq", *names, cwd=cache)
+    found = [max(cache.glob(f"{name}_*.deb"), key=lambda path: path.stat().st_mtime) for name in names]
+    note.write_text("\n".join(one.name for one in found), encoding="ascii")
+    return found
 
 
-def unpack_kernel(deb, cache):
-    folder = cache / deb.stem
+def unpack_kernel(packages, cache):
+    folder = cache / packages[0].stem
     if not folder.exists():
         partial = pathlib.Path(tempfile.mkdtemp(dir=cache))
-        run("dpkg", "-x", str(deb), str(partial))
+        for package in packages:
+            run("dpkg", "-x", str(package), str(partial))
         lib = partial / "usr/lib/modules" if (partial / "usr/lib/modules").exists() else partial / "lib/modules"
         version = next(lib.iterdir()).name
         run("depmod", "-b", str(lib.parent.parent), version)
         partial.rename(folder)
     return folder
+
+
+def vmlinuz(kernel):
+    return next(one for place in ("boot/vmlinuz-*", "usr/lib/modules/*/vmlinuz") for one in kernel.glob(place))
 
 
 def make_archive(path, kernel, build, command):
@@ -286,7 +293,7 @@ def boot(kernel, archive, log, memory, seconds):
     argv = ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", memory]
     argv += ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-nic", "none"]
     argv += ["-serial", f"file:{log}", "-serial", "stdio"]
-    argv += ["-kernel", str(next((kernel / "boot").glob("vmlinuz-*"))), "-initrd", str(archive)]
+    argv += ["-kernel", str(vmlinuz(kernel)), "-initrd", str(archive)]
     argv += ["-append", "console=ttyS0 quiet panic=-1 mitigations=off random.trust_cpu=on rdinit=/init"]
     status = None
     process = subprocess.Popen(
@@ -328,7 +335,7 @@ def main():
     command = f"export FLANNEL_SLOWNESS={SLOWNESS} FLANNEL_BUILD={build}; {command}"
     cache = arguments.cache or pathlib.Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "flannel-guest"
     cache.mkdir(parents=True, exist_ok=True)
-    kernel = unpack_kernel(arguments.kernel or kernel_package(cache, arguments.suite), cache)
+    kernel = unpack_kernel([arguments.kernel] if arguments.kernel else kernel_packages(cache, arguments.suite), cache)
     with tempfile.TemporaryDirectory() as work:
         archive, log = pathlib.Path(work) / "initramfs", pathlib.Path(work) / "console.log"
         make_archive(archive, kernel, build, command)

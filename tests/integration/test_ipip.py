@@ -188,37 +188,6 @@ def test_direct_routing(lab):
     assert pinger.lost == 0, pinger.report()
 
 
-def fou_ports(host):
-    return host.namespace.run("ip", "fou", "show").split("\n")[:-1]
-
-
-@needs_ipip
-def test_another_backend_leaves_nothing_of_the_one_before(lab):
-    lab.start_etcd()
-    lab.configure(APART)
-    hosts = lab.hosts(2, daemons=True)
-    lab.wait_equal()
-    subnets = [host.daemon.subnet() for host in hosts]
-    vxlan = Tunnel("vxlan", "flannel.1", 1450, {})
-    before = vxlan
-    for tunnel in (IPIP, UDP, vxlan, UDP, IPIP, vxlan):
-        lab.configure(config_of(tunnel))
-        for host in hosts:
-            host.daemon.restart()
-        for host in hosts:
-            host.daemon.wait_peers(1)
-            wait_for(lambda host=host, gone=before.device: not host.link(gone), 10, f"{before.device} is swept")
-            assert host.link(tunnel.device)
-            assert len(fou_ports(host)) == (tunnel is UDP), fou_ports(host)
-            tables = host.namespace.run("nft", "list", "tables")
-            assert tunnel.device in tables and before.device not in tables
-        before = tunnel
-    assert [host.daemon.subnet() for host in hosts] == subnets
-    with lab.pinger(*(host.container() for host in hosts)) as pinger:
-        enough(pinger, 5)
-    assert pinger.lost == 0, pinger.report()
-
-
 def test_what_the_kernel_lacks_is_named(lab, tunnel):
     if kernel_has_ipip():
         pytest.skip("this kernel has ipip")
