@@ -142,6 +142,13 @@ struct backend_env {
 	void *arg;
 };
 
+/* What has gone between a peer and this host, as far as a device counts it for each peer. */
+struct backend_traffic {
+	int64_t handshake_s; /* the last one, Unix time; 0: none yet */
+	uint64_t received_bytes;
+	uint64_t sent_bytes;
+};
+
 /*
  * What runs beside kernel objects: commands, another daemon, a socket. Nothing in it blocks.
  */
@@ -158,6 +165,9 @@ struct backend_live {
 	void (*sweep)(struct backend *b);
 	/* Adds what is wrong now. NULL: never anything. */
 	void (*health)(const struct backend *b, struct problem_list *ret);
+	/* What has gone between us and a peer that is used; data as in want_peer. False: that is not known.
+	 * NULL: never. */
+	bool (*traffic)(struct backend *b, const void *data, struct backend_traffic *ret);
 	/* After it nothing of the backend runs in the loop. keep_data_path: what packets need stays
 	 * as it is, as it does when the daemon is killed; else it is taken down. */
 	void (*stop)(struct backend *b, bool keep_data_path);

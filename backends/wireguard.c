@@ -385,6 +385,7 @@ const struct backend_type backend_wireguard = {
 	.keys = "PSK ListenPort ListenPortV6 MTU Mode PersistentKeepaliveInterval",
 	.device_kind = &device_wireguard,
 	.secret = &secret,
+	.live = &wireguard_live,
 	.create = wireguard_create,
 	.free = wireguard_free,
 	.set_host = wireguard_set_host,

@@ -21,6 +21,8 @@ struct wireguard_side {
 	size_t device; /* which carries it */
 };
 
+struct wireguard_watch;
+
 struct wireguard {
 	struct backend base;
 	enum wireguard_mode mode;
@@ -35,6 +37,7 @@ struct wireguard {
 	struct backend_device devices[BACKEND_DEVICES_MAX];
 	uint32_t ifindexes[BACKEND_DEVICES_MAX];
 	size_t devices_len;
+	struct wireguard_watch *watch; /* of the live part */
 };
 
 /* What a lease says, for each family. */
@@ -58,5 +61,8 @@ int wireguard_read_config(struct wireguard *w, const json_t *backend, struct err
 /* As peer_parse and describe_peer of struct backend_type. */
 int wireguard_read_lease(const struct lease *peer, void **ret, struct err *e) MUST_CHECK;
 void wireguard_describe_lease(const void *data, json_t *item);
+
+/* What peers are seen to do (backends/wireguard_live.c). */
+extern const struct backend_live wireguard_live;
 
 #endif

@@ -137,6 +137,9 @@ void fabric_peer_visit(const struct fabric *f, const struct manager_member *memb
 		       void (*visit)(void *arg, const struct kernel_object *o, bool settled,
 				     const char *error),
 		       void *arg);
+/* What has gone between this host and a peer. False: nothing here counts it. May read from the kernel. */
+bool fabric_peer_traffic(const struct fabric *f, const struct manager_member *member,
+			 struct backend_traffic *ret);
 /* The state of our own objects: address and devices. */
 const char *fabric_own_state(const struct fabric *f, const char **ret_reason);
 

@@ -163,6 +163,15 @@ void fabric_tell_backend(const struct fabric *f, struct peer *p, bool used)
 	live->peer(f->backend, p->member->lease, used ? p->data : NULL, !used);
 }
 
+bool fabric_peer_traffic(const struct fabric *f, const struct manager_member *member,
+			 struct backend_traffic *ret)
+{
+	const struct backend_live *live = f->live ? f->backend->type->live : NULL;
+	const struct peer *p = member->user;
+
+	return live && live->traffic && p && p->data && live->traffic(f->backend, p->data, ret);
+}
+
 void fabric_problems(const struct fabric *f, struct problem_list *ret)
 {
 	if (f->large.len)

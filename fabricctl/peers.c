@@ -10,6 +10,7 @@
 #include "fabricctl/settings.h"
 #include "fabricctl/table.h"
 #include "fabricctl/text.h"
+#include "lib/clock.h"
 #include "lib/json.h"
 
 #define ANSWER_TIMEOUT_MS 10000
@@ -27,12 +28,16 @@ enum column {
 	COLUMN_KERNEL,
 	COLUMN_REASON,
 	COLUMN_OBJECTS,
+	COLUMN_HANDSHAKE,
+	COLUMN_RECEIVED,
+	COLUMN_SENT,
 	COLUMNS
 };
 
-static const char *const headings[COLUMNS] = { "SUBNET",    "NODE",   "PUBLIC IP", "ROUTE",
-					       "NEIGHBOUR", "FDB",    "ROUTE V6",  "NEIGH V6",
-					       "FDB V6",    "KERNEL", "REASON",    "OBJECTS" };
+static const char *const headings[COLUMNS] = { "SUBNET",    "NODE",     "PUBLIC IP", "ROUTE",
+					       "NEIGHBOUR", "FDB",      "ROUTE V6",  "NEIGH V6",
+					       "FDB V6",    "KERNEL",   "REASON",    "OBJECTS",
+					       "HANDSHAKE", "RECEIVED", "SENT" };
 
 static bool is_text(const json_t *object, const char *key, const char *text)
 {
@@ -110,6 +115,39 @@ static char *describe_address(const json_t *item)
 	return xasprintf("%s%s%s", v4 ? v4 : "", v4 && v6 ? "," : "", v6 ? v6 : "");
 }
 
+/* Whether a device counts by peers, so that there is something to show of it. */
+static bool has_traffic(const json_t *items)
+{
+	json_t *item;
+	size_t i;
+
+	json_array_foreach (items, i, item) {
+		if (json_is_integer(json_object_get(item, "receivedBytes")))
+			return true;
+	}
+	return false;
+}
+
+/* "4m12s", "never"; NULL: not known. */
+static char *describe_handshake(const json_t *item)
+{
+	const json_t *ago = json_object_get(item, "handshakeSecondsAgo");
+	char text[CLOCK_TEXT];
+
+	if (json_is_integer(ago))
+		return xstrdup(clock_format_duration(json_integer_value(ago), text));
+	return json_is_integer(json_object_get(item, "receivedBytes")) ? xstrdup("never") : NULL;
+}
+
+static char *describe_bytes(const json_t *item, const char *key)
+{
+	const json_t *bytes = json_object_get(item, key);
+
+	return json_is_integer(bytes)
+		       ? xasprintf("%" JSON_INTEGER_FORMAT, json_integer_value(bytes))
+		       : NULL;
+}
+
 static void set_cell(struct table *t, size_t cell, enum column column, const json_t *item)
 {
 	static const char *const kinds[] = { "route", "neighbour", "fdb" };
@@ -139,6 +177,15 @@ static void set_cell(struct table *t, size_t cell, enum column column, const jso
 		text = describe_objects(item);
 		table_set(t, cell, text, COLOR_NONE);
 		break;
+	case COLUMN_HANDSHAKE:
+		text = describe_handshake(item);
+		table_set(t, cell, text, COLOR_NONE);
+		break;
+	case COLUMN_RECEIVED:
+	case COLUMN_SENT:
+		text = describe_bytes(item, column == COLUMN_SENT ? "sentBytes" : "receivedBytes");
+		table_set(t, cell, text, COLOR_NONE);
+		break;
 	default:
 		state = peers_state(item, kinds[(column - COLUMN_ROUTE) % ARRAY_LEN(kinds)],
 				    column < COLUMN_ROUTE_V6 ? "ipv4" : "ipv6");
@@ -152,6 +199,7 @@ static void print_table(const struct ctl *c, const json_t *items)
 	bool all = c->format == FORMAT_RAW;
 	bool v4 = all || has_family(items, "ipv4") || !has_family(items, "ipv6");
 	bool v6 = all || has_family(items, "ipv6");
+	bool traffic = has_traffic(items);
 	struct table_column columns[COLUMNS];
 	enum column shown[COLUMNS];
 	auto_table struct table *table = NULL;
@@ -164,9 +212,10 @@ static void print_table(const struct ctl *c, const json_t *items)
 		bool state_v6 = column >= COLUMN_ROUTE_V6 && column <= COLUMN_FDB_V6;
 
 		if ((state_v4 && !v4) || (state_v6 && !v6) ||
+		    (column >= COLUMN_HANDSHAKE && !traffic) ||
 		    (column == COLUMN_OBJECTS && !all && c->format != FORMAT_WIDE))
 			continue;
-		columns[len] = (struct table_column){ headings[column], false,
+		columns[len] = (struct table_column){ headings[column], column >= COLUMN_RECEIVED,
 						      c->format != FORMAT_WIDE &&
 							      (column == COLUMN_NODE ||
 							       column == COLUMN_REASON) };

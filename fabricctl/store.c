@@ -234,33 +234,6 @@ static int ping(struct ctl *c)
 
 /* ---- dump ---- */
 
-static bool is_secret(const char *key)
-{
-	static const char *const names[] = { "psk", "password", "privatekey", "secret", "token" };
-
-	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-		if (strcasecmp(key, names[i]) == 0)
-			return true;
-	}
-	return false;
-}
-
-static void leave_out_secrets(json_t *value)
-{
-	const char *key;
-	json_t *member;
-	size_t i;
-
-	json_array_foreach (value, i, member)
-		leave_out_secrets(member);
-	json_object_foreach (value, key, member) {
-		if (is_secret(key))
-			json_object_set_new(value, key, json_string("(left out)"));
-		else
-			leave_out_secrets(member);
-	}
-}
-
 json_t *store_key(const struct etcd_kv *kv)
 {
 	json_t *item = json_object();
@@ -268,7 +241,7 @@ json_t *store_key(const struct etcd_kv *kv)
 
 	json_object_set_new(item, "key", json_text(kv->key));
 	if (json_parse_object(kv->value, kv->value_size, &value, NULL) == 0)
-		leave_out_secrets(value);
+		json_leave_out_secrets(value);
 	else
 		value = json_stringn(kv->value, kv->value_size);
 	if (value) {

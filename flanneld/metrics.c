@@ -209,6 +209,52 @@ static void peer_metrics(const struct daemon_view *v, FILE *out)
 		v->fabric.peers - ignored - reserved, reserved, ignored);
 }
 
+struct traffic_row {
+	char peer[SUBNET_KEY_TEXT];
+	struct backend_traffic traffic;
+};
+
+static void traffic_rows(const struct traffic_row *rows, size_t len, FILE *out)
+{
+	head(out, "peer_handshake_timestamp_seconds", "gauge",
+	     "When the last handshake with a peer was, Unix time; 0 for none yet.");
+	for (size_t i = 0; i < len; i++)
+		fprintf(out, "flannel_peer_handshake_timestamp_seconds{peer=\"%s\"} %" PRId64 "\n",
+			rows[i].peer, rows[i].traffic.handshake_s);
+	head(out, "peer_received_bytes_total", "counter",
+	     "Bytes that came from a peer, encrypted.");
+	for (size_t i = 0; i < len; i++)
+		fprintf(out, "flannel_peer_received_bytes_total{peer=\"%s\"} %" PRIu64 "\n",
+			rows[i].peer, rows[i].traffic.received_bytes);
+	head(out, "peer_sent_bytes_total", "counter", "Bytes that went to a peer, encrypted.");
+	for (size_t i = 0; i < len; i++)
+		fprintf(out, "flannel_peer_sent_bytes_total{peer=\"%s\"} %" PRIu64 "\n",
+			rows[i].peer, rows[i].traffic.sent_bytes);
+}
+
+/* Only where a device counts by peers. */
+static void traffic_metrics(const struct daemon_view *v, FILE *out)
+{
+	auto_free const struct manager_member **members = NULL;
+	auto_free struct traffic_row *rows = NULL;
+	size_t members_len = 0;
+	size_t len = 0;
+
+	members = report_members(v, &members_len);
+	rows = xcalloc(members_len + 1, sizeof(*rows));
+	for (size_t i = 0; i < members_len; i++) {
+		struct traffic_row *row = &rows[len];
+
+		if (members[i]->own ||
+		    !fabric_peer_traffic(v->fabric.fabric, members[i], &row->traffic))
+			continue;
+		subnet_format(&members[i]->lease->subnet, row->peer);
+		len++;
+	}
+	if (len)
+		traffic_rows(rows, len, out);
+}
+
 void report_metrics(const struct daemon_view *v, FILE *out)
 {
 	const struct manager_view *m = &v->manager;
@@ -219,6 +265,7 @@ void report_metrics(const struct daemon_view *v, FILE *out)
 	gauge(out, "ready", "1 if this host can serve containers.", v->ready);
 	problem_metrics(v->health, out);
 	peer_metrics(v, out);
+	traffic_metrics(v, out);
 	gauge(out, "junk_keys", "Keys among the leases that cannot be read.", (double)m->junk_len);
 	lease_metrics(m, out);
 	store_metrics(v->store, m, out);

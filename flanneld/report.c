@@ -103,6 +103,24 @@ static void add_object(void *arg, const struct kernel_object *o, bool settled, c
 				   lease_text_json(settled ? NULL : error)));
 }
 
+/* Null where no device counts by peers. */
+static void add_traffic(json_t *item, const struct daemon_view *v,
+			const struct manager_member *member)
+{
+	struct backend_traffic t = { 0 };
+	bool known = fabric_peer_traffic(v->fabric.fabric, member, &t);
+	int64_t now_s = clock_wall_ms() / 1000;
+
+	json_object_set_new(item, "handshakeSecondsAgo",
+			    known && t.handshake_s
+				    ? json_integer(MAX(now_s - t.handshake_s, (int64_t)0))
+				    : json_null());
+	json_object_set_new(item, "receivedBytes",
+			    known ? json_integer((json_int_t)t.received_bytes) : json_null());
+	json_object_set_new(item, "sentBytes",
+			    known ? json_integer((json_int_t)t.sent_bytes) : json_null());
+}
+
 json_t *report_peers(const struct daemon_view *v)
 {
 	auto_free const struct manager_member **sorted = NULL;
@@ -121,6 +139,7 @@ json_t *report_peers(const struct daemon_view *v)
 		objects = json_array();
 		fabric_peer_visit(v->fabric.fabric, sorted[i], add_object, objects);
 		json_object_set_new(item, "objects", objects);
+		add_traffic(item, v, sorted[i]);
 		json_append(items, item);
 	}
 	json_object_set_new(root, "items", items);
@@ -137,6 +156,7 @@ static json_t *report_family(const struct network_family *f)
 json_t *report_config(const struct daemon_view *v)
 {
 	json_t *root = document("NetworkConfig");
+	json_t *backend;
 
 	if (!v->manager.config)
 		return root;
@@ -147,7 +167,9 @@ json_t *report_config(const struct daemon_view *v)
 			    v->manager.config->v6.enabled ? report_family(&v->manager.config->v6)
 							  : json_null());
 	json_object_set_new(root, "backendType", json_string(backend_type_name(v->manager.config)));
-	json_object_set(root, "backend", v->manager.config->backend);
+	backend = json_deep_copy(v->manager.config->backend);
+	json_leave_out_secrets(backend);
+	json_object_set_new(root, "backend", backend);
 	json_object_set_new(root, "changedInStore",
 			    json_boolean(v->manager.config_problem != NULL));
 	return root;

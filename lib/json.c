@@ -223,6 +223,34 @@ json_t *json_text(const char *text)
 	return json_string(printable);
 }
 
+static bool is_secret(const char *key)
+{
+	static const char *const names[] = { "psk",    "password", "privatekey",
+					     "secret", "token",    "accesskeysecret" };
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		if (strcasecmp(key, names[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+void json_leave_out_secrets(json_t *value)
+{
+	const char *key;
+	json_t *member;
+	size_t i;
+
+	json_array_foreach (value, i, member)
+		json_leave_out_secrets(member);
+	json_object_foreach (value, key, member) {
+		if (is_secret(key))
+			json_object_set_new(value, key, json_string("(left out)"));
+		else
+			json_leave_out_secrets(member);
+	}
+}
+
 static uint64_t failures_total;
 
 void json_append(json_t *array, json_t *item)

@@ -56,6 +56,9 @@ int json_read_ip_net(const json_t *object, const char *key, int family, struct i
  * the member it was meant for is missing without a word. NULL becomes "".
  */
 json_t *json_text(const char *text);
+
+/* Of members that are called like a secret (PSK, password, ...), however deep: "(left out)" instead. */
+void json_leave_out_secrets(json_t *value);
 /* As json_array_append_new. An item that could not be built is said and counted. */
 void json_append(json_t *array, json_t *item);
 /* How many could not. */

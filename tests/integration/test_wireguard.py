@@ -4,12 +4,16 @@
 import base64
 import json
 import os
+import pathlib
+import signal
+import socket
 import stat
 
 import pytest
 
+import netns
 import wireguard
-from fabric import APART, DEPARTED_S
+from fabric import APART, DEPARTED_S, DUAL, FABRICCTL
 from netns import stays, wait_for
 from wireguard import DEVICE, Interface, needs_wireguard, wg
 
@@ -247,3 +251,154 @@ def test_what_is_wrong_in_the_configuration_is_named(lab):
         wait_for(lambda text=text: text in daemon.request("/readyz")[1], 5, f"/readyz says {text}")
     assert "do-not-tell" not in daemon.log()
     stays(lambda: not lab.etcd.leases(), 0.2, "nothing is leased")
+
+
+# ---- what would go wrong in silence
+
+
+def reason(host, subnet):
+    return next(i for i in host.daemon.subnets() if i.get("subnet") == subnet)["reason"]
+
+
+def put_peer(lab, subnet, address, key, port=51820):
+    value = {"PublicIP": address, "PublicIPv6": None, "BackendType": "wireguard", "BackendData": {"PublicKey": key, "Port": port}}
+    lab.etcd.put(f"/coreos.com/network/subnets/{subnet.replace('/', '-')}", json.dumps(value))
+
+
+def test_keys_that_cannot_be_are_named(lab):
+    """The kernel takes both, and does nothing with the one and moves a subnet away for the other."""
+    h1, h2 = wireguard.start(lab, 2)
+    own, other = Interface(h1).public, Interface(h2).public
+    before = Interface(h1).ways()
+    put_peer(lab, "10.5.20.0/24", "192.0.2.20", own)
+    put_peer(lab, "10.5.21.0/24", "192.0.2.21", other)
+    put_peer(lab, "10.5.22.0/24", "192.0.2.22", base64.b64encode(os.urandom(32)).decode())
+    wait_for(lambda: "10.5.22.0/24" in Interface(h1).ways(), 5, "the good one")
+    assert reason(h1, "10.5.20.0/24") == "PublicKey is this host's own"
+    assert h2.daemon.subnet() in reason(h1, "10.5.21.0/24"), reason(h1, "10.5.21.0/24")
+    after = Interface(h1).ways()
+    assert {net: after[net] for net in before} == before and set(after) == set(before) | {"10.5.22.0/24"}
+    pings(lab, h1, h2)
+
+
+def test_a_preshared_key_on_one_side_is_named(lab):
+    lab.start_etcd()
+    lab.configure(APART | wireguard.config(PSK=base64.b64encode(b"\7" * 32).decode()))
+    h1, h2 = lab.host(), lab.host()
+    wireguard.make_daemon(h1).start().wait_ready()
+    lab.configure(APART | wireguard.config())
+    wireguard.make_daemon(h2).start().wait_ready()
+    for host in (h1, h2):
+        host.daemon.wait_peers(1)
+    assert [p.psk for p in Interface(h1).peers.values()] == [base64.b64encode(b"\7" * 32).decode()]
+    h1.container().namespace.run("ping", "-c", "2", "-i", "0.2", "-W", "1", h2.container().address, check=False)
+    wait_for(lambda: "wireguard-no-handshake" in h2.daemon.problems(), 10, "who hears it says so")
+    text = next(p["text"] for p in h2.daemon.status()["problems"] if p["name"] == "wireguard-no-handshake")
+    assert h1.daemon.subnet() in text and "PSK" in text
+    secret = base64.b64encode(b"\7" * 32).decode()
+    assert secret not in h1.daemon.log() and secret not in h1.daemon.request("/v1/config")[1]
+    lab.configure(APART | wireguard.config(PSK=secret))
+    h2.daemon.restart()
+    pings(lab, h1, h2)
+    wait_for(lambda: "wireguard-no-handshake" not in h2.daemon.problems(), 10, "it is over")
+
+
+def test_a_port_that_is_taken_is_named_and_taken_when_it_is_free(lab):
+    lab.start_etcd()
+    lab.configure(APART | wireguard.config())
+    host = lab.host()
+    with host.namespace.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("0.0.0.0", 51820))
+        daemon = wireguard.make_daemon(host).start()
+        if wireguard.kernel_has_wireguard():
+            wait_for(lambda: "device-failed" in daemon.problems(), 10, "it cannot be set up")
+            text = next(p["text"] for p in daemon.status()["problems"] if p["name"] == "device-failed")
+            assert "holds UDP port 51820" in text, text
+    daemon.wait_ready(20)
+    daemon.wait_ok()
+
+
+# ---- modes
+
+
+@pytest.mark.parametrize("mode", ["separate", "auto", "ipv4", "ipv6"])
+def test_both_families_in_every_mode(lab, mode):
+    hosts = h1, h2 = wireguard.start(lab, 2, DUAL, Mode=mode)
+    pings(lab, *hosts)
+    data = json.loads(lab.etcd.get(h1.daemon.key()).value)
+    ports = [data[name]["Port"] for name in ("BackendData", "BackendV6Data")]
+    now = Interface(h1)
+    if mode == "separate":
+        v6 = Interface(h1, "flannel-wg-v6")
+        assert ports == [now.port, v6.port] == [51820, 51821]
+        assert now.ways() == {h2.daemon.subnet(): (Interface(h2).public, f"{h2.address}:51820")}
+        assert v6.ways() == {h2.daemon.subnet6(): (Interface(h2).public, f"[{h2.address6}]:51821")}
+        return
+    assert ports == [51820, 51820] and now.port == 51820
+    assert not h1.link("flannel-wg-v6")
+    # 192.0.2.0/24 is nobody's private network.
+    endpoint = f"[{h2.address6}]:51820" if mode == "ipv6" else f"{h2.address}:51820"
+    way = (Interface(h2).public, endpoint)
+    assert now.ways() == {h2.daemon.subnet(): way, h2.daemon.subnet6(): way}
+
+
+def test_another_mode_and_another_backend_leave_nothing_behind(lab):
+    h1, h2 = hosts = wireguard.start(lab, 2, DUAL)
+    subnets = [host.daemon.subnet() for host in hosts]
+    key = Interface(h1).public
+    for config, there, gone in (
+        (wireguard.config(Mode="ipv6"), {DEVICE}, {"flannel-wg-v6"}),
+        ({}, {"flannel.1", "flannel-v6.1"}, {DEVICE}),
+        (wireguard.config(), {DEVICE, "flannel-wg-v6"}, {"flannel.1", "flannel-v6.1"}),
+    ):
+        lab.configure(DUAL | config)
+        for host in hosts:
+            host.daemon.restart()
+        for host in hosts:
+            host.daemon.wait_peers(1)
+            wait_for(lambda host=host, gone=gone: not any(map(host.link, gone)), 10, f"{gone} are swept")
+            assert all(map(host.link, there))
+    assert [host.daemon.subnet() for host in hosts] == subnets
+    assert Interface(h1).public == key
+    pings(lab, h1, h2)
+
+
+# ---- what is told
+
+
+def test_handshakes_and_bytes_are_told(lab):
+    h1, h2 = wireguard.start(lab, 2)
+
+    def nothing_yet():
+        peer = h1.daemon.json("/v1/peers")["items"][0]
+        return (peer["handshakeSecondsAgo"], peer["receivedBytes"], peer["sentBytes"]) == (None, 0, 0)
+
+    wait_for(nothing_yet, 5, "nobody has sent anything")
+    pings(lab, h1, h2)
+
+    def told():
+        item = h1.daemon.json("/v1/peers")["items"][0]
+        return item["handshakeSecondsAgo"] is not None and item["receivedBytes"] > 500 and item
+
+    item = wait_for(told, 5, "what went there and came from there")
+    assert item["handshakeSecondsAgo"] < 60 and item["publicKey"] == Interface(h2).public
+    metrics = h1.daemon.metrics()
+    label = f'{{peer="{h2.daemon.subnet()}"}}'
+    seen = Interface(h1).peers[Interface(h2).public]
+    assert metrics[f"flannel_peer_handshake_timestamp_seconds{label}"] == seen.handshake
+    assert 500 < metrics[f"flannel_peer_received_bytes_total{label}"] <= seen.received
+    shown = h1.namespace.run(FABRICCTL, "peers", f"--socket={h1.daemon.socket_path}")
+    assert "HANDSHAKE" in shown.splitlines()[0] and "RECEIVED" in shown.splitlines()[0], shown
+    assert ("wireguard-go" in h1.daemon.problems()) == (not wireguard.kernel_has_wireguard())
+
+
+@pytest.mark.skipif(wireguard.kernel_has_wireguard(), reason="the kernel does it here")
+def test_wireguard_go_that_is_killed_is_started_again(lab):
+    h1, h2 = wireguard.start(lab, 2)
+    pings(lab, h1, h2)
+    found = netns.run("ip", "netns", "pids", h1.namespace.name).split()
+    (pid,) = (one for one in found if pathlib.Path("/proc", one, "comm").read_text().strip() == "wireguard-go")
+    os.kill(int(pid), signal.SIGKILL)
+    h1.daemon.wait_log("device-repaired")
+    h1.daemon.wait_peers(1)
+    pings(lab, h1, h2)
