@@ -51,13 +51,15 @@ endif
 PKGS_BASE  := libnl-3.0 libnl-route-3.0 libmnl jansson
 PKGS_EVENT := libevent_core libevent_extra
 PKGS_STORE := libprotobuf-c
-# libcurl is loaded when it is needed (lib/curl.c): its headers are used, nothing is linked with it.
-PKGS       := $(PKGS_BASE) $(PKGS_EVENT) $(PKGS_STORE) libcurl smartcols cmocka
+# libcurl and libcrypto are loaded when they are needed (lib/curl.c, lib/x25519.c): their headers are used, nothing is
+# linked with them.
+PKGS       := $(PKGS_BASE) $(PKGS_EVENT) $(PKGS_STORE) libcurl libcrypto smartcols cmocka
 PKG_CONFIG ?= pkg-config
 
 # deps installs all three, the demo the first two.
 DEPS := gcc make git pkg-config libnl-3-dev libnl-route-3-dev libmnl-dev libjansson-dev \
-	libcurl4-openssl-dev libevent-dev libprotobuf-c-dev protobuf-c-compiler libsmartcols-dev uthash-dev libcmocka-dev
+	libcurl4-openssl-dev libssl-dev libevent-dev libprotobuf-c-dev protobuf-c-compiler libsmartcols-dev uthash-dev \
+	libcmocka-dev
 DEPS_DEMO := etcd-server etcd-client iproute2 iputils-ping iperf3 jq
 DEPS_TEST := nftables iptables clang clang-format cppcheck python3 python3-pytest python3-pytest-xdist prometheus \
 	strace socat containernetworking-plugins procps openssl podman containerd runc busybox-static mandoc \

@@ -125,17 +125,19 @@ static void describe_devices(struct wireguard *w)
 		w->ifindexes[i] = 0;
 }
 
-static void take_key(struct wireguard *w, const void *secret)
+static int take_key(struct wireguard *w, const void *secret, struct err *e)
 {
 	uint8_t key[WIREGUARD_KEY_SIZE];
+	int rc = 0;
 
 	memcpy(key, secret, sizeof(key));
 	x25519_clamp(key);
 	if (memcmp(key, w->specs[0].interface.private_key, sizeof(key)) != 0)
-		x25519_public(key, w->public_key);
-	for (size_t i = 0; i < ARRAY_LEN(w->specs); i++)
+		rc = x25519_public(key, w->public_key, e);
+	for (size_t i = 0; i < ARRAY_LEN(w->specs) && rc == 0; i++)
 		memcpy(w->specs[i].interface.private_key, key, sizeof(key));
 	explicit_bzero(key, sizeof(key));
+	return rc;
 }
 
 /* A family that this host has no place for, or whose packets would not fit, is left out, if the other
@@ -156,7 +158,10 @@ static int wireguard_set_host(struct backend *b, const struct backend_host *host
 			       mtu_bytes, wireguard_needed_mtu(first),
 			       first == 0 ? "IPv4" : "IPv6");
 	}
-	take_key(w, host->secret);
+	if (take_key(w, host->secret, e) < 0) {
+		w->host = before;
+		return e->code;
+	}
 	/* The caller's need not live on. */
 	w->host.node_id = NULL;
 	w->host.secret = NULL;
