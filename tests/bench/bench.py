@@ -131,9 +131,19 @@ class Etcd:
             key = reply.get("more") and b64(base64.b64decode(reply["kvs"][-1]["key"]).decode() + "\x01")
         return seconds
 
+    def cpu(self):
+        return cpu_of(self.process.pid)
+
     def stop(self):
         self.process.terminate()
         self.process.wait()
+
+
+def cpu_of(pid):
+    """Seconds of CPU that a process has used."""
+    with open(f"/proc/{pid}/stat") as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def peer(i):
@@ -202,14 +212,12 @@ class Daemon:
         return values
 
     def cpu(self):
-        with open(f"/proc/{self.process.pid}/stat") as f:
-            fields = f.read().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_of(self.process.pid)
 
-    def subnets_seconds(self):
+    def subnets_seconds(self, *arguments):
         """What an operator waits for the list of all leases."""
         start = time.monotonic()
-        run(BUILD + "/fabricctl", "subnets", "--socket", self.socket)
+        run(BUILD + "/fabricctl", "subnets", "--socket", self.socket, *arguments)
         return time.monotonic() - start
 
     def runs_for(self, seconds):
@@ -223,6 +231,12 @@ class Daemon:
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
         assert self.process.wait(timeout=30) == 0
+
+
+def seconds_of(argv):
+    start = time.monotonic()
+    run(*argv)
+    return time.monotonic() - start
 
 
 class RouteWatch:
@@ -300,8 +314,10 @@ def bench_start(etcd, ns, directory, n):
         if os.path.exists(f"{directory}/{name}"):
             os.unlink(f"{directory}/{name}")
     watch = RouteWatch(ns)
+    server = etcd.cpu()
     d = Daemon(ns, directory)
     took = watch.wait_for(n) - d.started
+    server = etcd.cpu() - server
     watch.close()
     wait_for(lambda: d.metrics()["flannel_ready"] == 1, 60, "the daemon is ready")
     m = d.metrics()
@@ -310,10 +326,13 @@ def bench_start(etcd, ns, directory, n):
     d.get("/v1/status")
     memory = d.memory()
     print(f"  {n:6d} leases: in the kernel after {took:6.3f} s, CPU {m['process_cpu_seconds_total']:.3f} s, "
-          f"peak RSS {memory['VmHWM']:.1f} MB, RSS {memory['VmRSS']:.1f} MB (anon {memory['RssAnon']:.1f}), "
+          f"of etcd {server:.2f} s, peak RSS {memory['VmHWM']:.1f} MB, RSS {memory['VmRSS']:.1f} MB (anon {memory['RssAnon']:.1f}), "
           f"{m['flannel_netlink_writes_total']:.0f} netlink writes in {calls:.0f} system calls, "
           f"{'exact' if exact else 'WRONG STATE'}", flush=True)
-    print(f"                 fabricctl subnets: {statistics.median(d.subnets_seconds() for _ in range(5)):.3f} s", flush=True)
+    store = ["ip", "netns", "exec", ns.name, BUILD + "/fabricctl", "subnets", "--store", "-o", "name", "--config-file",
+             "/dev/null", "--state-dir", directory, "--etcd-endpoints", "http://192.0.2.1:2379"]
+    print(f"                 fabricctl subnets: {statistics.median(d.subnets_seconds() for _ in range(5)):.3f} s, "
+          f"of the store: {statistics.median(seconds_of(store) for _ in range(5)):.3f} s", flush=True)
     d.stop()
     d = Daemon(ns, directory)
     ready = d.wait_ready()
@@ -444,12 +463,31 @@ def context_switches(d):
         return sum(int(line.split()[1]) for line in f if line.startswith("voluntary_ctxt"))
 
 
+def measure(o, only, etcd, host, directory):
+    if "start" in only:
+        print("from start to kernel:")
+        for n in o.sizes.split(","):
+            bench_start(etcd, host, directory, int(n))
+    if "dual" in only:
+        print("both families:")
+        bench_dual(etcd, host, directory, o.dual)
+    print("changes:")
+    reset_host(host)
+    if "latency" in only:
+        bench_latency(etcd, host, directory, o.puts)
+    if "burst" in only:
+        bench_burst(etcd, host, directory)
+    if "idle" in only:
+        bench_idle(etcd, host, directory, o.idle)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", default="100,1000,5000,10000")
     parser.add_argument("--dual", type=int, default=5000)
     parser.add_argument("--puts", type=int, default=500)
     parser.add_argument("--idle", type=int, default=30)
+    parser.add_argument("--transports", default="grpc,json", help="how to speak with etcd, one after the other")
     parser.add_argument("--only", default="start,dual,latency,burst,idle")
     o = parser.parse_args()
     only = o.only.split(",")
@@ -468,21 +506,11 @@ def main():
         run("ip", "-n", host.name, "route", "add", "default", "via", "2001:db8:1::1")
         etcd = Etcd(hub, directory)
         etcd.put(PREFIX + "/config", '{"Network":"10.64.0.0/10","SubnetLen":24,"Backend":{"Type":"vxlan"}}')
-        if "start" in only:
-            print("from start to kernel:")
-            for n in o.sizes.split(","):
-                bench_start(etcd, host, directory, int(n))
-        if "dual" in only:
-            print("both families:")
-            bench_dual(etcd, host, directory, o.dual)
-        print("changes:")
-        reset_host(host)
-        if "latency" in only:
-            bench_latency(etcd, host, directory, o.puts)
-        if "burst" in only:
-            bench_burst(etcd, host, directory)
-        if "idle" in only:
-            bench_idle(etcd, host, directory, o.idle)
+        for transport in o.transports.split(","):
+            os.environ["FLANNELD_ETCD_TRANSPORT"] = transport
+            print(f"by {transport}:")
+            reset_host(host)
+            measure(o, only, etcd, host, directory)
     finally:
         if etcd:
             etcd.stop()
