@@ -50,10 +50,9 @@ endif
 
 PKGS_BASE  := libnl-3.0 libnl-route-3.0 libmnl jansson
 PKGS_EVENT := libevent_core libevent_extra
-PKGS_STORE := libprotobuf-c
-# libcurl and libcrypto are loaded when they are needed (lib/curl.c, lib/x25519.c): their headers are used, nothing is
-# linked with them.
-PKGS       := $(PKGS_BASE) $(PKGS_EVENT) $(PKGS_STORE) libcurl libcrypto smartcols cmocka
+# libcurl, libprotobuf-c and libcrypto are loaded when they are needed (lib/curl.c, lib/protobuf.c, lib/x25519.c): their
+# headers are used, nothing is linked with them.
+PKGS       := $(PKGS_BASE) $(PKGS_EVENT) libcurl libprotobuf-c libcrypto smartcols cmocka
 PKG_CONFIG ?= pkg-config
 
 # deps installs all three, the demo the first two.
@@ -85,7 +84,7 @@ override CFLAGS   += -std=gnu17 $(OPT) $(WARN) $(HARDEN_C) -ffile-prefix-map=$(C
 override LDFLAGS  += $(OPT) $(HARDEN_LD) -Wl,--as-needed
 
 LIBS_BASE  = $(shell $(PKG_CONFIG) --libs $(PKGS_BASE))
-LIBS_EVENT = $(shell $(PKG_CONFIG) --libs $(PKGS_EVENT) $(PKGS_STORE))
+LIBS_EVENT = $(shell $(PKG_CONFIG) --libs $(PKGS_EVENT))
 
 ifeq ($(V),1)
 Q :=

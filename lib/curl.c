@@ -4,28 +4,12 @@
 #include <dlfcn.h>
 #include <errno.h>
 
+#include "lib/dlopen.h"
+
 /* Of every libcurl since 2006, Debian's with either TLS library included. */
 #define SONAME "libcurl.so.4"
 
-/*
- * Says in the program's file that it wants this library, as NEEDED entries do for those that are
- * linked: packaging tools read it. Source: https://systemd.io/ELF_DLOPEN_METADATA.
- */
-#define WANTS                                                                                      \
-	"[{\"feature\":\"http\",\"description\":\"stores that speak HTTP\","                       \
-	"\"priority\":\"required\",\"soname\":[\"" SONAME "\"]}]"
-
-static const struct {
-	uint32_t name_size, text_size, type;
-	char name[4];
-	char text[(sizeof(WANTS) + 3) & ~(size_t)3];
-} note __attribute__((section(".note.dlopen"), used, aligned(4))) = {
-	.name_size = 4,
-	.text_size = sizeof(WANTS),
-	.type = 0x407c0c0a,
-	.name = "FDO",
-	.text = WANTS,
-};
+DLOPEN_NOTE("http", "stores that speak HTTP", "required", SONAME);
 
 struct curl curl;
 

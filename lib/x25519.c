@@ -5,26 +5,12 @@
 #include <errno.h>
 #include <openssl/evp.h>
 
+#include "lib/dlopen.h"
 #include "lib/util.h"
 
 #define SONAME "libcrypto.so.3"
 
-/* As in lib/curl.c: the program's file says that it may want this library. */
-#define WANTS                                                                                      \
-	"[{\"feature\":\"wireguard\",\"description\":\"public keys of WireGuard\","                \
-	"\"priority\":\"recommended\",\"soname\":[\"" SONAME "\"]}]"
-
-static const struct {
-	uint32_t name_size, text_size, type;
-	char name[4];
-	char text[(sizeof(WANTS) + 3) & ~(size_t)3];
-} note __attribute__((section(".note.dlopen"), used, aligned(4))) = {
-	.name_size = 4,
-	.text_size = sizeof(WANTS),
-	.type = 0x407c0c0a,
-	.name = "FDO",
-	.text = WANTS,
-};
+DLOPEN_NOTE("wireguard", "public keys of WireGuard", "recommended", SONAME);
 
 #define FUNCTIONS(f) f(EVP_PKEY_new_raw_private_key) f(EVP_PKEY_get_raw_public_key) f(EVP_PKEY_free)
 

@@ -36,11 +36,11 @@ MAY_INCLUDE = {
 # Each has a safe counterpart: posix_spawn, snprintf, fgets, malloc, strtol.
 FORBIDDEN = ["system", "popen", "strcpy", "strcat", "sprintf", "gets", "alloca", "atoi"]
 
-# What takes long to load. libcurl is loaded by lib/curl.c, when the first call is made.
+# What takes long to load. libcurl is loaded by lib/curl.c, when the first call is made, libprotobuf-c by lib/protobuf.c.
 MUST_NOT_LINK = {
-    "flannel": ["libcurl", "libevent", "libnftables", "libnftnl"],
-    "fabricctl": ["libcurl", "libcrypto"],
-    "flanneld": ["libcurl", "libcrypto"],
+    "flannel": ["libcurl", "libprotobuf", "libevent", "libnftables", "libnftnl"],
+    "fabricctl": ["libcurl", "libprotobuf", "libcrypto"],
+    "flanneld": ["libcurl", "libprotobuf", "libcrypto"],
 }
 
 CPPCHECK_SUPPRESS = [

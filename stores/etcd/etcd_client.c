@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "lib/clock.h"
+#include "lib/protobuf.h"
 #include "lib/secret.h"
 #include "stores/etcd/etcd_endpoint.h"
 #include "stores/etcd/etcd_grpc.h"
@@ -83,6 +84,8 @@ int etcd_client_new(struct http_client *http, const struct etcd_options *options
 		rc = etcd_options_are_usable(options, e);
 	if (rc == 0)
 		rc = http_client_load(http, e);
+	if (rc == 0 && c->transport == &etcd_grpc_transport)
+		rc = protobuf_load(e);
 	if (rc < 0) {
 		etcd_client_free(c);
 		return rc;

@@ -34,7 +34,7 @@ struct etcd_result {
 typedef void etcd_call_fn(void *arg, const struct etcd_result *result);
 
 /* Checks the options: -EINVAL names the endpoint that is malformed, or the file that cannot be
- * read. -ELIBACC: there is no libcurl. */
+ * read. -ELIBACC: there is no libcurl, or no libprotobuf-c. */
 int etcd_client_new(struct http_client *http, const struct etcd_options *options,
 		    struct etcd_client **ret, struct err *e) MUST_CHECK;
 void etcd_client_free(struct etcd_client *c);

@@ -12,6 +12,7 @@
 
 #include "stores/etcd/etcd_transport.h"
 
+/* To be used after protobuf_load. */
 extern const struct etcd_transport etcd_grpc_transport;
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/grpc.h"
+#include "lib/protobuf.h"
 #include "stores/etcd/etcd_grpc.h"
 
 static void check_kvs(const struct etcd_kvs *kvs)
@@ -71,7 +72,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	auto_free char *rest = NULL;
 	unsigned what;
 
-	if (size == 0)
+	if (size == 0 || protobuf_load(NULL) < 0)
 		return 0;
 	what = data[0] % (ETCD_METHODS + 1);
 	rest = xcalloc(size, 1);

@@ -63,4 +63,5 @@ def test_bill_of_materials_is_complete():
         wanted = set(re.findall(r"NEEDED +lib([a-z_-]+)", run("objdump", "-p", program))) - {"c", "asan", "ubsan"}
         for library in wanted:
             assert any(name.startswith(f"lib{library.replace('_', '-').rstrip('-')}") for name in have), (library, have)
-        assert ("libcurl" in " ".join(have)) == (program in USING_CURL)
+        for library in ("libcurl", "libprotobuf-c"):
+            assert (library in " ".join(have)) == (program in USING_CURL)

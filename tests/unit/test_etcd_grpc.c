@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "lib/protobuf.h"
 #include "stores/etcd/etcd_grpc.h"
 
 #define KEY   (char *)"/f/a"
@@ -345,5 +346,6 @@ int main(void)
 		cmocka_unit_test(test_watch_messages),
 	};
 
+	assert_int_equal(protobuf_load(NULL), 0);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
