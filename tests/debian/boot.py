@@ -35,7 +35,7 @@ STORE = "http://192.0.2.2:2379"
 
 
 class Guest:
-    """The machine, and its shell."""
+    """The machine, and its shell. docker makes cgroups and keyrings for its containers in it."""
 
     def __init__(self, root):
         self.root = root
@@ -47,9 +47,11 @@ class Guest:
         self.process = subprocess.Popen(
             [
                 "systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--private-network", "--resolv-conf=off",
+                "--system-call-filter=@keyring bpf",
                 f"--machine={self.name}", f"--directory={self.root}", "--boot",
             ],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, start_new_session=True,
+            env=os.environ | {"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
         )  # fmt: skip
         children = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
 
@@ -119,10 +121,11 @@ def talking(guest):
         assert sent == received, f"{of}: {text}"
 
 
-def start_peer(guest):
-    """The other host's daemon, and a container on each side."""
+def start_peer(guest, attach="container c1 >/run/c1"):
+    """The other host's daemon, and a container on each side; `attach` makes c1."""
     guest.run("systemctl start peer-flanneld; while [ ! -s /var/lib/peer/subnet.env ]; do sleep 0.1; done")
-    guest.run("container c1 >/run/c1; container c2 peer >/run/c2")
+    guest.run("container c2 peer >/run/c2")
+    guest.run(attach)
     wait_for(lambda: guest.run("ip netns exec c1 ping -c 1 -W 2 $(cat /run/c2)"), 30, "containers reach each other")
 
 
@@ -250,6 +253,50 @@ def legacy_iptables(guest):
         guest.run(f"{host}iptables-legacy -P FORWARD ACCEPT")
 
 
+# docker's container as c1.
+DOCKERS = (
+    "ip netns del c1 2>/dev/null; ip netns attach c1 $(docker inspect -f '{{.State.Pid}}' web) &&"
+    "docker inspect -f '{{.NetworkSettings.IPAddress}}' web >/run/c1"
+)
+
+
+def docker_is_on_the_subnet(guest):
+    """Its bridge, what dockerd was told, once, and its container."""
+    subnet = guest.run(". /run/flannel/subnet.env; echo $FLANNEL_SUBNET")
+    mtu = guest.run(". /run/flannel/subnet.env; echo $FLANNEL_MTU")
+    assert f" {subnet} " in guest.run("ip -4 addr show dev docker0")
+    told = guest.run("tr '\\0' ' ' </proc/$(systemctl show -P MainPID docker)/cmdline")
+    for option in (f"--bip={subnet}", "--ip-masq=false", f"--mtu={mtu}"):
+        assert told.count(option) == 1, told
+    wait_for(lambda: guest.run("docker inspect -f '{{.State.Running}}' web") == "true", 60, "the container runs")
+    guest.run(DOCKERS)
+    assert f"mtu {mtu} " in guest.run("ip -n c1 link show dev eth0")
+
+
+def docker(guest):
+    """The page's commands, with Debian's docker. It has the subnet for itself: the CNI plugin's bridge is taken away."""
+    guest.run("container -d c1; ip link del cni0; echo 'ip-masq = true' >>/etc/flannel/flanneld.conf; systemctl restart flanneld")
+    wait_ok(guest)
+    block = re.search(r"^    mkdir -p /etc/systemd/system/docker.*?^    systemctl restart docker$", guest.run("cat docker.md"), re.M | re.S)
+    guest.run(re.sub(r"^    ", "", block[0], flags=re.M))
+    guest.run(
+        "mkdir -p image/bin && cp /bin/busybox image/bin && ln -s busybox image/bin/sleep && tar -C image -c . | docker import - box &&"
+        "docker run -d --name web --restart always box /bin/sleep 1000000"
+    )
+    docker_is_on_the_subnet(guest)
+    wait_for(lambda: guest.run("ip netns exec c2 ping -c 1 -W 2 $(cat /run/c1)"), 30, "containers reach each other")
+    # Each sees the other's own address.
+    guest.run("ip netns exec c2 nft 'table ip seen { chain in { type filter hook input priority 0; ip saddr '$(cat /run/c1)' counter; }; }'")
+    with talking(guest):
+        guest.run("systemctl restart flanneld")
+        wait_ok(guest)
+    assert not re.search(r"counter packets 0 ", guest.run("ip netns exec c2 nft list table ip seen"))
+    guest.run("systemctl restart docker")
+    docker_is_on_the_subnet(guest)
+    with talking(guest):
+        pass
+
+
 def reboot(guest):
     """All that was enabled starts by itself, the daemon before docker, in its time."""
     guest.run("systemctl enable docker")
@@ -265,7 +312,8 @@ def reboot(guest):
     # The store is down, as it was when the machine started.
     assert guest.run("systemctl is-active peer-etcd", check=False)[1] == "inactive"
     assert guest.run("grep FLANNEL_SUBNET /run/flannel/subnet.env") == subnet
-    start_peer(guest)
+    docker_is_on_the_subnet(guest)
+    start_peer(guest, attach="true")
     with talking(guest):
         guest.run("systemctl start peer-etcd")
         wait_ok(guest)
@@ -276,7 +324,8 @@ def purge(guest):
     with talking(guest):
         guest.run("apt remove -y flanneld")
         assert guest.run("systemctl is-active flanneld", check=False)[1] == "inactive"
-    guest.run("ip netns del c1; ip netns del c2; systemctl stop peer-flanneld; rm -r /etc/systemd/system/peer-flanneld.service /var/lib/peer")
+    guest.run("ip netns del c1; ip netns del c2; systemctl stop peer-flanneld docker.service docker.socket")
+    guest.run("rm -r /etc/systemd/system/peer-flanneld.service /etc/systemd/system/docker.service.d /var/lib/peer")
     guest.run("apt purge -y flanneld fabricctl flannel-cni")
     left = guest.run("find / -xdev -path /root -prune -o -path /var/cache -prune -o -path /var/log -prune -o"
                      " -name '*flannel*' -print -o -name 'fabricctl*' -print")  # fmt: skip
@@ -285,7 +334,8 @@ def purge(guest):
 
 
 STEPS = [
-    three_commands, restart, crash, reload_, watchdog, networkd, upgrade_and_downgrade, legacy_iptables, reboot, purge,
+    three_commands, restart, crash, reload_, watchdog, networkd, upgrade_and_downgrade, legacy_iptables, docker, reboot,
+    purge,
 ]  # fmt: skip
 
 

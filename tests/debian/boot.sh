@@ -27,18 +27,20 @@ else
 	"$here/packages.sh" "$suite" "$work"
 fi
 
-minimal_kept "$suite-boot" "$suite" '
+minimal_kept "$suite-docker" "$suite" '
 	apt-get update -qq
 	apt-get install -qq -y --no-install-recommends systemd systemd-sysv dbus iproute2 iputils-ping iptables nftables \
-		procps etcd-server etcd-client
+		procps etcd-server etcd-client docker.io docker-cli busybox-static
 	apt-get clean'
 cp -r "$work/now" "$work/next" "$root/root"
 # What the packages depend on is got here: the machine has no network.
 inside '' 'apt-get update -qq && apt-get install -qq -y --download-only ../now/*.deb >/dev/null'
 rm -rf "$root/root/flannel"
 cp -r "$here/guest/." "$root/"
-cp "$here/../../README.md" "$root/root"
-for unit in etcd systemd-timesyncd; do systemctl -q --root="$root" disable "$unit.service" 2>/dev/null || true; done
+cp "$here/../../README.md" "$here/../../docs/integrations/docker.md" "$root/root"
+for unit in etcd.service systemd-timesyncd.service docker.service docker.socket containerd.service; do
+	systemctl -q --root="$root" disable "$unit" 2>/dev/null || true
+done
 systemctl -q --root="$root" enable underlay.service systemd-networkd.service
 : >"$root/etc/fstab"
 rm -f "$root/etc/resolv.conf"

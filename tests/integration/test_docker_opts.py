@@ -159,7 +159,6 @@ def test_the_network_that_the_page_makes(tmp_path):
     asked = netns.run("sh", "-euc", script, env={"PATH": f"{tmp_path}:{os.environ['PATH']}"}).split("\n")[:-1]
     assert asked[:6] == ["network", "create", "--subnet", "10.1.74.0/24", "--gateway", "10.1.74.1"]
     assert set(asked[7:-1:2]) == {
-        "com.docker.network.bridge.name=flannel-docker",
         "com.docker.network.bridge.enable_ip_masquerade=false",
         "com.docker.network.bridge.gateway_mode_ipv4=nat-unprotected",
         "com.docker.network.driver.mtu=1472",
