@@ -527,11 +527,17 @@ void extension_peers_health(const struct extension_peers *p, struct problem_list
 {
 	const struct extension_peer *peer;
 	char text[SUBNET_KEY_TEXT];
+	size_t behind = 0;
 
 	TAILQ_FOREACH (peer, &p->all, all) {
+		behind += !peer->error.code && (peer->due || peer->process);
 		if (peer->error.code)
 			problem_add(ret, PROBLEM_WARNING, "extension-failed", "%s of %s: %s",
 				    peer->removing ? "SubnetRemoveCommand" : "SubnetAddCommand",
 				    subnet_format(&peer->subnet, text), peer->error.text);
 	}
+	if (behind)
+		problem_add(ret, PROBLEM_WARNING, "extension-behind",
+			    "commands of %zu peer%s have not ended yet", behind,
+			    behind == 1 ? "" : "s");
 }

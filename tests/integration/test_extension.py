@@ -161,6 +161,7 @@ def test_commands_of_one_peer_are_serial_and_the_last_wish_wins(lab, notes, gate
     wait_for(lambda: "begin add 10.5.20.0/24 192.0.2.20" in notes.read_text(), 5, "the first")
     for number in (21, 22, 23):
         put_peer(lab, "10.5.20.0/24", f"192.0.2.{number}")
+    wait_for(lambda: "extension-behind" in host.daemon.problems(), 5, "status says that it is not done")
     # Another peer does not wait for it.
     put_peer(lab, "10.5.30.0/24", "192.0.2.30")
     wait_for(lambda: "begin add 10.5.30.0/24" in notes.read_text(), 5, "another peer")

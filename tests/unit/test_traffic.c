@@ -224,6 +224,36 @@ static void test_guard_of_a_protocol(void **state UNUSED)
 	traffic_rules_fini(&rules);
 }
 
+/* udp's device takes packets in UDP, and those of the bare protocol as well. */
+static void test_guard_of_a_port_and_a_protocol(void **state UNUSED)
+{
+	const enum nft_action drop = NFT_ACTION_DROP;
+	const enum nft_action pass = NFT_ACTION_RETURN;
+	const struct packet packets[] = {
+		ROW("peer", "192.0.2.2", "192.0.2.1", pass, .protocol = IPPROTO_UDP,
+		    .udp_port = 8285, .from_peer = true, .to_this_host = true),
+		ROW("stranger", "192.0.2.9", "192.0.2.1", drop, .protocol = IPPROTO_UDP,
+		    .udp_port = 8285, .to_this_host = true),
+		ROW("stranger, in no UDP", "192.0.2.9", "192.0.2.1", drop, .protocol = IPPROTO_IPIP,
+		    .to_this_host = true),
+		ROW("stranger, another port", "192.0.2.9", "192.0.2.1", pass,
+		    .protocol = IPPROTO_UDP, .udp_port = 8286, .to_this_host = true),
+		ROW("container", "10.5.1.2", "203.0.113.1", drop, .protocol = IPPROTO_UDP,
+		    .udp_port = 8285),
+	};
+	const struct traffic_device device = { "flannel0",
+					       { { IPPROTO_UDP, 8285 }, { IPPROTO_IPIP, 0 } } };
+	struct traffic_place place = { .network = { test_net("10.5.0.0/16") },
+				       .own = { test_net("10.5.1.0/24") },
+				       .devices = &device,
+				       .devices_len = 1 };
+	struct traffic_rules rules = { 0 };
+
+	traffic_rules(&everything, &place, 1u << TRAFFIC_GUARD, &rules);
+	check_packets(&rules, TRAFFIC_GUARD, packets, ARRAY_LEN(packets));
+	traffic_rules_fini(&rules);
+}
+
 static void test_anti_spoofing(void **state UNUSED)
 {
 	static const char *const impossible[] = { "10.5.1.7",  "127.0.0.1",       "169.254.3.3",
@@ -388,6 +418,7 @@ int main(void)
 		cmocka_unit_test(test_forward),
 		cmocka_unit_test(test_guard),
 		cmocka_unit_test(test_guard_of_a_protocol),
+		cmocka_unit_test(test_guard_of_a_port_and_a_protocol),
 		cmocka_unit_test(test_anti_spoofing),
 		cmocka_unit_test(test_switches),
 		cmocka_unit_test(test_ruleset_has_the_chains_in_use),
