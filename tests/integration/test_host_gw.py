@@ -7,6 +7,7 @@ import re
 import pytest
 
 from fabric import APART, DUAL
+from fabricctl_support import ask
 from netns import stays, wait_for
 
 HOST_GW = {"Backend": {"Type": "host-gw"}}
@@ -181,6 +182,15 @@ def test_alloc_leases_and_leaves_the_kernel_alone(lab):
     assert h1.daemon.environment_file()["FLANNEL_MTU"] == "1500"
     h1.daemon.wait_ok()
     assert h1.daemon.metric("flannel_netlink_writes_total") == 0
+    # Whose device has our subnet's address is whoever makes the data path: not flannel, which left nothing.
+    base = h1.daemon.subnet().split("/")[0]
+    h1.namespace.ip_batch(
+        ["link add mine0 type vxlan id 7 dstport 4789", f"addr add {base}/32 dev mine0", "link set mine0 up"]
+    )
+    for _ in range(2):
+        ask(h1, "sync")
+        h1.daemon.restart()
+    assert h1.link("mine0")
 
 
 def test_a_backend_that_we_do_not_have(lab):
