@@ -9,6 +9,8 @@
 
 /* A transaction that is refused is halved to find what is to blame, so often at most. */
 #define TRANSACTIONS_MAX 24
+/* What a process is told at once. */
+#define TOLD_MAX 256
 
 /* A write of an element, which waits for the others of its transaction. */
 struct pending {
@@ -17,12 +19,21 @@ struct pending {
 	enum kernel_verb verb;
 };
 
+/* A change that waits for others to be told with. */
+struct told {
+	struct wireguard_change change;
+	void *cookie;
+};
+
 struct kernel_batch {
 	struct kernel *kernel;
 	struct netlink_batch *route;
 	struct netlink_batch *generic; /* NULL: not needed yet */
 	uint32_t process_ifindex;      /* whether this device belongs to a process is known ... */
 	bool by_process;               /* ... and it does */
+	struct told *told;             /* what the process is to be told */
+	size_t told_len;
+	size_t told_cap;
 	netlink_error_fn *on_refused;
 	void *arg;
 	struct pending *elements;
@@ -58,8 +69,36 @@ void kernel_batch_free(struct kernel_batch *b)
 		return;
 	netlink_batch_free(b->route);
 	netlink_batch_free(b->generic);
+	if (b->told)
+		explicit_bzero(b->told, b->told_cap * sizeof(*b->told));
+	free(b->told);
 	free(b->elements);
 	free(b);
+}
+
+/*
+ * What comes before a bad change takes effect, what comes after it does not: then all are told again,
+ * one by one, which does no harm to the good ones.
+ */
+static void flush_told(struct kernel_batch *b)
+{
+	auto_free struct wireguard_change *changes = NULL;
+	size_t len = b->told_len;
+	struct err e;
+
+	b->told_len = 0;
+	if (len == 0)
+		return;
+	changes = xcalloc(len, sizeof(*changes));
+	for (size_t i = 0; i < len; i++)
+		changes[i] = b->told[i].change;
+	if (wireguard_change_many(b->kernel, changes, len, &e) < 0) {
+		for (size_t i = 0; i < len; i++) {
+			if (wireguard_change(b->kernel, &changes[i], &e) < 0)
+				on_error(b, b->told[i].cookie, e.code, e.text);
+		}
+	}
+	explicit_bzero(changes, len * sizeof(*changes));
 }
 
 /* ---- elements ---- */
@@ -166,6 +205,7 @@ void kernel_batch_element(struct kernel_batch *b, enum kernel_verb verb,
 	if (b->elements_len == 0) {
 		flush(b, b->route);
 		flush(b, b->generic);
+		flush_told(b);
 	} else if ((b->elements[0].verb == KERNEL_DROP) != (verb == KERNEL_DROP)) {
 		flush_elements(b);
 	}
@@ -179,6 +219,7 @@ struct nlmsghdr *kernel_batch_message(struct kernel_batch *b)
 {
 	flush_elements(b);
 	flush(b, b->generic);
+	flush_told(b);
 	return netlink_batch_reserve(b->route);
 }
 
@@ -199,6 +240,7 @@ static bool is_by_process(struct kernel_batch *b, uint32_t ifindex)
 	char name[IFNAMSIZ];
 
 	if (b->process_ifindex != ifindex) {
+		flush_told(b);
 		b->process_ifindex = ifindex;
 		b->by_process = wireguard_by_process(b->kernel, ifindex, name);
 	}
@@ -209,23 +251,24 @@ void kernel_batch_wireguard(struct kernel_batch *b, const struct wireguard_chang
 {
 	struct kernel *k = b->kernel;
 	struct err e;
-	int rc;
 
 	flush_elements(b);
 	flush(b, b->route);
 	if (is_by_process(b, c->ifindex)) {
-		rc = wireguard_change(k, c, &e);
-	} else {
-		rc = wireguard_open(k, &e);
-		if (rc == 0 && !b->generic)
-			b->generic = netlink_batch_new(k->generic, on_error, b);
+		GROW(b->told, b->told_len, b->told_cap);
+		b->told[b->told_len++] = (struct told){ *c, cookie };
+		if (b->told_len == TOLD_MAX)
+			flush_told(b);
+		return;
 	}
-	if (rc < 0) {
+	if (wireguard_open(k, &e) < 0) {
 		on_error(b, cookie, e.code, e.text);
-	} else if (!b->by_process) {
-		wireguard_encode(c, k->wireguard_type, netlink_batch_reserve(b->generic));
-		netlink_batch_commit(b->generic, cookie);
+		return;
 	}
+	if (!b->generic)
+		b->generic = netlink_batch_new(k->generic, on_error, b);
+	wireguard_encode(c, k->wireguard_type, netlink_batch_reserve(b->generic));
+	netlink_batch_commit(b->generic, cookie);
 }
 
 int kernel_batch_flush(struct kernel_batch *b, unsigned *ret_doubts, struct err *e)
@@ -233,6 +276,7 @@ int kernel_batch_flush(struct kernel_batch *b, unsigned *ret_doubts, struct err 
 	flush_elements(b);
 	flush(b, b->route);
 	flush(b, b->generic);
+	flush_told(b);
 	*ret_doubts = b->doubts;
 	if (b->failure.code)
 		return err_set(e, b->failure.code, "%s", b->failure.text);

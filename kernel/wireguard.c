@@ -120,22 +120,53 @@ static int read_process(const char *name, const struct wireguard_visitor *v, voi
 	return rc;
 }
 
-static int change_process(struct kernel *k, const char *name, const struct wireguard_change *c,
-			  struct err *e)
+static int ask_process(const char *name, const char *request, struct err *e)
 {
 	static const struct wireguard_visitor nothing = { 0 };
-	char request[WIREGUARD_TEXT_MAX];
 	char *answer = NULL;
 	size_t size = 0;
-	int rc;
+	int rc = wireguard_go_request(name, request, &answer, &size, e);
 
-	wireguard_format(c, request);
-	k->process_writes++;
-	rc = wireguard_go_request(name, request, &answer, &size, e);
-	explicit_bzero(request, sizeof(request));
 	if (rc == 0)
 		rc = wireguard_parse(answer, size, &nothing, NULL, e);
 	free(answer);
+	return rc;
+}
+
+/* One request: what stands between "set=1" and the empty line of each. */
+static char *join(const struct wireguard_change *c, size_t len, size_t *ret_size)
+{
+	static const char first[] = "set=1\n";
+	size_t used = sizeof(first) - 1;
+	char *all;
+
+	*ret_size = sizeof(first) + len * WIREGUARD_TEXT_MAX + 1;
+	all = xmalloc(*ret_size);
+	memcpy(all, first, used);
+	for (size_t i = 0; i < len; i++) {
+		char one[WIREGUARD_TEXT_MAX];
+		size_t size;
+
+		wireguard_format(&c[i], one);
+		size = strlen(one) - (sizeof(first) - 1) - 1;
+		memcpy(all + used, one + sizeof(first) - 1, size);
+		used += size;
+		explicit_bzero(one, sizeof(one));
+	}
+	memcpy(all + used, "\n", 2);
+	return all;
+}
+
+static int change_process(struct kernel *k, const char *name, const struct wireguard_change *c,
+			  size_t len, struct err *e)
+{
+	size_t size = 0;
+	char *request = join(c, len, &size);
+	int rc = ask_process(name, request, e);
+
+	k->process_writes += len;
+	explicit_bzero(request, size);
+	free(request);
 	return rc;
 }
 
@@ -164,6 +195,16 @@ int wireguard_change(struct kernel *k, const struct wireguard_change *c, struct 
 {
 	char name[IFNAMSIZ];
 
-	return wireguard_by_process(k, c->ifindex, name) ? change_process(k, name, c, e)
+	return wireguard_by_process(k, c->ifindex, name) ? change_process(k, name, c, 1, e)
 							 : change_kernel(k, c, e);
+}
+
+int wireguard_change_many(struct kernel *k, const struct wireguard_change *c, size_t len,
+			  struct err *e)
+{
+	char name[IFNAMSIZ];
+
+	if (!wireguard_by_process(k, c->ifindex, name))
+		return err_set(e, -ENODEV, "wireguard-go: it has no device %u", c->ifindex);
+	return change_process(k, name, c, len, e);
 }

@@ -78,6 +78,10 @@ int wireguard_read(struct kernel *k, uint32_t ifindex, const struct wireguard_vi
 /* One change, at once. */
 int wireguard_change(struct kernel *k, const struct wireguard_change *c, struct err *e) MUST_CHECK;
 
+/* Many of one device, which belongs to wireguard-go. On an error some of the first have been made. */
+int wireguard_change_many(struct kernel *k, const struct wireguard_change *c, size_t len,
+			  struct err *e) MUST_CHECK;
+
 /* Whether the device belongs to wireguard-go; then its name is in `ret_name`. */
 bool wireguard_by_process(struct kernel *k, uint32_t ifindex, char ret_name[static IFNAMSIZ]);
 /* The socket to the kernel for a batch of wireguard_encode(); -ENOENT: the kernel has no WireGuard. */

@@ -13,6 +13,7 @@ import pytest
 
 import netns
 import wireguard
+from etcd import PREFIX
 from fabric import APART, DEPARTED_S, DUAL, FABRICCTL
 from netns import stays, wait_for
 from wireguard import DEVICE, Interface, needs_wireguard, wg
@@ -402,3 +403,27 @@ def test_wireguard_go_that_is_killed_is_started_again(lab):
     h1.daemon.wait_log("device-repaired")
     h1.daemon.wait_peers(1)
     pings(lab, h1, h2)
+
+
+def test_a_thousand_peers_are_told_once(lab):
+    lab.start_etcd()
+    lab.configure({"Network": "10.0.0.0/8", "SubnetLen": 24, "SubnetMin": "10.200.0.0"} | wireguard.config())
+    want = {}
+    pairs = []
+    for n in range(1000):
+        key, address = base64.b64encode(os.urandom(32)).decode(), f"198.18.{n >> 8}.{n & 255}"
+        data = {"PublicKey": key, "Port": 51820}
+        value = {"PublicIP": address, "PublicIPv6": None, "BackendType": "wireguard", "BackendData": data}
+        want[f"10.{n >> 8}.{n & 255}.0/24"] = (key, f"{address}:51820")
+        pairs.append((f"{PREFIX}/subnets/10.{n >> 8}.{n & 255}.0-24", json.dumps(value)))
+    lab.etcd.put_many(pairs)
+    host = lab.host()
+    daemon = wireguard.make_daemon(host).start()
+    daemon.wait_ready(30).wait_peers(1000, 30)
+    assert Interface(host).ways() == want
+    daemon.restart().wait_peers(1000)
+    assert daemon.metric("flannel_netlink_writes_total") == 0
+    assert Interface(host).ways() == want
+    wg(host, "set", DEVICE, "peer", next(iter(want.values()))[0], "remove")
+    sync(host)
+    wait_for(lambda: Interface(host).ways() == want, 5, "the one that was removed")
