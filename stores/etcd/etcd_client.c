@@ -370,7 +370,8 @@ static void trace(const struct etcd_call *call, const struct etcd_endpoint *ep,
 {
 	auto_free char *path = call->transport->path(call->ask.method, call->dialect);
 
-	etcd_trace_call(ep->url, path, &call->ask, call->body_size, http, call->asked_ms);
+	etcd_trace_call(ep->url, path, &call->ask, call->body_size, http, call->transport->grpc,
+			call->asked_ms);
 }
 
 static void on_answer(void *arg, const struct http_reply *http)

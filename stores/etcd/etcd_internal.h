@@ -102,7 +102,7 @@ void etcd_time_left_forget(struct etcd_store *s, int64_t id);
 
 /* etcd_trace.c: a line for --log-level=debug */
 void etcd_trace_call(const char *url, const char *path, const struct etcd_ask *ask,
-		     size_t body_size, const struct http_reply *http, int64_t asked_ms);
+		     size_t body_size, const struct http_reply *http, bool grpc, int64_t asked_ms);
 /* The key or the lease that is asked about, or "". Caller frees. */
 char *etcd_trace_subject(const struct etcd_ask *ask);
 

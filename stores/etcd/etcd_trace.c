@@ -13,8 +13,19 @@ char *etcd_trace_subject(const struct etcd_ask *ask)
 	return xstrdup("");
 }
 
+/* How it ended. */
+static char *describe_end(const struct http_reply *http, bool grpc)
+{
+	if (http->code)
+		return xstrdup(http->error);
+	if (!grpc)
+		return xasprintf("HTTP %ld, %zu bytes", http->status, http->body_size);
+	return xasprintf("HTTP %ld, grpc-status %d%s%s, %zu bytes", http->status, http->grpc_status,
+			 *http->grpc_message ? " " : "", http->grpc_message, http->body_size);
+}
+
 void etcd_trace_call(const char *url, const char *path, const struct etcd_ask *ask,
-		     size_t body_size, const struct http_reply *http, int64_t asked_ms)
+		     size_t body_size, const struct http_reply *http, bool grpc, int64_t asked_ms)
 {
 	auto_free char *subject = NULL;
 	auto_free char *end = NULL;
@@ -22,8 +33,7 @@ void etcd_trace_call(const char *url, const char *path, const struct etcd_ask *a
 	if (log_level_get() < LOG_LEVEL_DEBUG)
 		return;
 	subject = etcd_trace_subject(ask);
-	end = http->code ? xstrdup(http->error)
-			 : xasprintf("HTTP %ld, %zu bytes", http->status, http->body_size);
+	end = describe_end(http, grpc);
 	log_debug("etcd-call", "POST %s%s %s, %zu bytes: %s, %lld ms", url, path, subject,
 		  body_size, end, (long long)(clock_boot_ms() - asked_ms));
 }

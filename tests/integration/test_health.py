@@ -193,11 +193,19 @@ def test_who_replaced_a_route_is_told(lab, h1):
     lab.wait_equal()
 
 
+def test_debug_says_what_is_sent_by_grpc(lab):
+    lab.start_etcd()
+    lab.configure(APART)
+    daemon = lab.host().start_daemon(log_level="debug", etcd_transport="grpc")
+    where = r"debug etcd-call: POST http://192\.0\.2\.201:2379/etcdserverpb\.KV/Txn"
+    assert daemon.logged(rf"{where} {daemon.key()}, \d+ bytes: HTTP 200, grpc-status 0, \d+ bytes, \d+ ms")
+
+
 def test_debug_says_what_is_sent(lab):
     lab.start_etcd()
     lab.configure(APART)
     host = lab.host()
-    host.start_daemon(log_level="debug")
+    host.start_daemon(log_level="debug", etcd_transport="json")
     lab.etcd.put(f"{PREFIX}/subnets/10.5.77.0-24", lease_value("192.0.2.77", "0e:00:00:00:00:77"))
     host.daemon.wait_log(r"debug kernel-write: put route 10.5.77.0/24")
     subnet, daemon = host.daemon.subnet(), host.daemon
