@@ -9,8 +9,6 @@
 
 /* A transaction that is refused is halved to find what is to blame, so often at most. */
 #define TRANSACTIONS_MAX 24
-/* What a process is told at once. */
-#define TOLD_MAX 256
 
 /* A write of an element, which waits for the others of its transaction. */
 struct pending {
@@ -28,10 +26,7 @@ struct told {
 struct kernel_batch {
 	struct kernel *kernel;
 	struct netlink_batch *route;
-	struct netlink_batch *generic; /* NULL: not needed yet */
-	uint32_t process_ifindex;      /* whether this device belongs to a process is known ... */
-	bool by_process;               /* ... and it does */
-	struct told *told;             /* what the process is to be told */
+	struct told *told; /* changes of one WireGuard device */
 	size_t told_len;
 	size_t told_cap;
 	netlink_error_fn *on_refused;
@@ -68,7 +63,6 @@ void kernel_batch_free(struct kernel_batch *b)
 	if (!b)
 		return;
 	netlink_batch_free(b->route);
-	netlink_batch_free(b->generic);
 	if (b->told)
 		explicit_bzero(b->told, b->told_cap * sizeof(*b->told));
 	free(b->told);
@@ -92,9 +86,9 @@ static void flush_told(struct kernel_batch *b)
 	changes = xcalloc(len, sizeof(*changes));
 	for (size_t i = 0; i < len; i++)
 		changes[i] = b->told[i].change;
-	if (wireguard_change_many(b->kernel, changes, len, &e) < 0) {
+	if (wireguard_change(b->kernel, changes, len, &e) < 0) {
 		for (size_t i = 0; i < len; i++) {
-			if (wireguard_change(b->kernel, &changes[i], &e) < 0)
+			if (wireguard_change(b->kernel, &changes[i], 1, &e) < 0)
 				on_error(b, b->told[i].cookie, e.code, e.text);
 		}
 	}
@@ -204,7 +198,6 @@ void kernel_batch_element(struct kernel_batch *b, enum kernel_verb verb,
 	/* What came before is in force before. Additions and removals do not share a fate. */
 	if (b->elements_len == 0) {
 		flush(b, b->route);
-		flush(b, b->generic);
 		flush_told(b);
 	} else if ((b->elements[0].verb == KERNEL_DROP) != (verb == KERNEL_DROP)) {
 		flush_elements(b);
@@ -218,7 +211,6 @@ void kernel_batch_element(struct kernel_batch *b, enum kernel_verb verb,
 struct nlmsghdr *kernel_batch_message(struct kernel_batch *b)
 {
 	flush_elements(b);
-	flush(b, b->generic);
 	flush_told(b);
 	return netlink_batch_reserve(b->route);
 }
@@ -235,47 +227,21 @@ const struct kernel_marks *kernel_batch_marks(const struct kernel_batch *b)
 	return &b->kernel->marks;
 }
 
-static bool is_by_process(struct kernel_batch *b, uint32_t ifindex)
-{
-	char name[IFNAMSIZ];
-
-	if (b->process_ifindex != ifindex) {
-		flush_told(b);
-		b->process_ifindex = ifindex;
-		b->by_process = wireguard_by_process(b->kernel, ifindex, name);
-	}
-	return b->by_process;
-}
-
 void kernel_batch_wireguard(struct kernel_batch *b, const struct wireguard_change *c, void *cookie)
 {
-	struct kernel *k = b->kernel;
-	struct err e;
-
 	flush_elements(b);
 	flush(b, b->route);
-	if (is_by_process(b, c->ifindex)) {
-		GROW(b->told, b->told_len, b->told_cap);
-		b->told[b->told_len++] = (struct told){ *c, cookie };
-		if (b->told_len == TOLD_MAX)
-			flush_told(b);
-		return;
-	}
-	if (wireguard_open(k, &e) < 0) {
-		on_error(b, cookie, e.code, e.text);
-		return;
-	}
-	if (!b->generic)
-		b->generic = netlink_batch_new(k->generic, on_error, b);
-	wireguard_encode(c, k->wireguard_type, netlink_batch_reserve(b->generic));
-	netlink_batch_commit(b->generic, cookie);
+	if (b->told_len == WIREGUARD_CHANGES_MAX ||
+	    (b->told_len && b->told[0].change.ifindex != c->ifindex))
+		flush_told(b);
+	GROW(b->told, b->told_len, b->told_cap);
+	b->told[b->told_len++] = (struct told){ *c, cookie };
 }
 
 int kernel_batch_flush(struct kernel_batch *b, unsigned *ret_doubts, struct err *e)
 {
 	flush_elements(b);
 	flush(b, b->route);
-	flush(b, b->generic);
 	flush_told(b);
 	*ret_doubts = b->doubts;
 	if (b->failure.code)

@@ -30,7 +30,7 @@ void kernel_batch_commit(struct kernel_batch *b, void *cookie);
 void kernel_batch_element(struct kernel_batch *b, enum kernel_verb verb,
 			  const struct kernel_object *o, void *cookie);
 
-/* A change of a WireGuard device: in a batch like messages, or told to its process at once. */
+/* A change of a WireGuard device: those that follow each other are told together. */
 struct wireguard_change;
 void kernel_batch_wireguard(struct kernel_batch *b, const struct wireguard_change *c, void *cookie);
 

@@ -71,7 +71,7 @@ static int configure(struct kernel *k, uint32_t ifindex, const void *spec, struc
 			rc = make_room(k, ifindex, e);
 		change.interface = *want;
 		if (rc == 0)
-			rc = wireguard_change(k, &change, e);
+			rc = wireguard_change(k, &change, 1, e);
 		rc = rc < 0 ? rc : 1;
 	}
 	explicit_bzero(&have, sizeof(have));

@@ -41,7 +41,8 @@ static int ask_type(struct netlink *generic, uint16_t *ret, struct err *e)
 	return type ? 0 : err_set(e, -ENOENT, "WireGuard: the kernel has none");
 }
 
-int wireguard_open(struct kernel *k, struct err *e)
+/* The socket to the kernel. */
+static int open_generic(struct kernel *k, struct err *e)
 {
 	if (!k->generic && netlink_open(NETLINK_GENERIC, &k->generic, e) < 0)
 		return e->code;
@@ -75,7 +76,7 @@ static int read_kernel(struct kernel *k, uint32_t ifindex, const struct wireguar
 	struct nlmsghdr *hdr = mnl_nlmsg_put_header(buffer);
 	struct reading r = { v, arg };
 	struct genlmsghdr *g;
-	int rc = wireguard_open(k, e);
+	int rc = open_generic(k, e);
 
 	if (rc < 0)
 		return rc;
@@ -89,17 +90,19 @@ static int read_kernel(struct kernel *k, uint32_t ifindex, const struct wireguar
 	return rc == -EOPNOTSUPP ? -ENODEV : rc;
 }
 
-static int change_kernel(struct kernel *k, const struct wireguard_change *c, struct err *e)
+static int change_kernel(struct kernel *k, const struct wireguard_change *c, size_t len,
+			 struct err *e)
 {
-	char buffer[NETLINK_MESSAGE_MAX] __attribute__((aligned(8))) = { 0 };
-	struct nlmsghdr *hdr = (struct nlmsghdr *)(void *)buffer;
-	int rc = wireguard_open(k, e);
+	struct nlmsghdr *hdr;
+	int rc = open_generic(k, e);
 
-	if (rc == 0) {
-		wireguard_encode(c, k->wireguard_type, hdr);
-		rc = netlink_call(k->generic, hdr, NULL, NULL, e);
-	}
-	explicit_bzero(buffer, sizeof(buffer));
+	if (rc < 0)
+		return rc;
+	hdr = xcalloc(1, WIREGUARD_MESSAGE_MAX);
+	wireguard_encode(c, len, k->wireguard_type, hdr);
+	rc = netlink_call(k->generic, hdr, NULL, NULL, e);
+	explicit_bzero(hdr, WIREGUARD_MESSAGE_MAX);
+	free(hdr);
 	return rc;
 }
 
@@ -191,20 +194,10 @@ int wireguard_read(struct kernel *k, uint32_t ifindex, const struct wireguard_vi
 						      : read_kernel(k, ifindex, v, arg, e);
 }
 
-int wireguard_change(struct kernel *k, const struct wireguard_change *c, struct err *e)
+int wireguard_change(struct kernel *k, const struct wireguard_change *c, size_t len, struct err *e)
 {
 	char name[IFNAMSIZ];
 
-	return wireguard_by_process(k, c->ifindex, name) ? change_process(k, name, c, 1, e)
-							 : change_kernel(k, c, e);
-}
-
-int wireguard_change_many(struct kernel *k, const struct wireguard_change *c, size_t len,
-			  struct err *e)
-{
-	char name[IFNAMSIZ];
-
-	if (!wireguard_by_process(k, c->ifindex, name))
-		return err_set(e, -ENODEV, "wireguard-go: it has no device %u", c->ifindex);
-	return change_process(k, name, c, len, e);
+	return wireguard_by_process(k, c->ifindex, name) ? change_process(k, name, c, len, e)
+							 : change_kernel(k, c, len, e);
 }

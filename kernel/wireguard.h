@@ -22,10 +22,12 @@
 #include "kernel/kernel.h"
 #include "lib/addr.h"
 
-#define WIREGUARD_KEY_SIZE   32
-#define WIREGUARD_TEXT_MAX   1024                /* bytes of one request to wireguard-go */
-#define WIREGUARD_ANSWER_MAX (256 * 1024 * 1024) /* ... and of an answer */
-#define WIREGUARD_SESSION_S  180 /* so long after a handshake its keys are good (whitepaper, 6.1) */
+#define WIREGUARD_KEY_SIZE    32
+#define WIREGUARD_CHANGES_MAX 256
+#define WIREGUARD_MESSAGE_MAX (56 * 1024) /* bytes of one request to the kernel: 200 a change */
+#define WIREGUARD_TEXT_MAX    1024        /* bytes of one request to wireguard-go */
+#define WIREGUARD_ANSWER_MAX  (256 * 1024 * 1024) /* ... and of an answer */
+#define WIREGUARD_SESSION_S   180 /* so long after a handshake its keys are good (whitepaper, 6.1) */
 
 /* What is the device's own. */
 struct wireguard_interface {
@@ -75,22 +77,19 @@ struct wireguard_change {
 /* All that a device says. -ENODEV: it is no WireGuard device, or is no more. */
 int wireguard_read(struct kernel *k, uint32_t ifindex, const struct wireguard_visitor *v, void *arg,
 		   struct err *e) MUST_CHECK;
-/* One change, at once. */
-int wireguard_change(struct kernel *k, const struct wireguard_change *c, struct err *e) MUST_CHECK;
-
-/* Many of one device, which belongs to wireguard-go. On an error some of the first have been made. */
-int wireguard_change_many(struct kernel *k, const struct wireguard_change *c, size_t len,
-			  struct err *e) MUST_CHECK;
+/* Tells one device these changes at once, WIREGUARD_CHANGES_MAX at most, in this order; SET_INTERFACE
+ * alone. On an error some of the first have been made. */
+int wireguard_change(struct kernel *k, const struct wireguard_change *c, size_t len,
+		     struct err *e) MUST_CHECK;
 
 /* Whether the device belongs to wireguard-go; then its name is in `ret_name`. */
 bool wireguard_by_process(struct kernel *k, uint32_t ifindex, char ret_name[static IFNAMSIZ]);
-/* The socket to the kernel for a batch of wireguard_encode(); -ENOENT: the kernel has no WireGuard. */
-int wireguard_open(struct kernel *k, struct err *e) MUST_CHECK;
 
 /* ---- messages of generic netlink ---- */
 
-/* `type`: the family's number in this kernel. Room NETLINK_MESSAGE_MAX, header zeroed. */
-void wireguard_encode(const struct wireguard_change *c, uint16_t type, struct nlmsghdr *hdr);
+/* `type`: the family's number in this kernel. Room WIREGUARD_MESSAGE_MAX. */
+void wireguard_encode(const struct wireguard_change *c, size_t len, uint16_t type,
+		      struct nlmsghdr *hdr);
 /* One message of a dump. What is not well formed is left out. */
 void wireguard_decode(const struct nlmsghdr *hdr, const struct wireguard_visitor *v, void *arg);
 

@@ -2,7 +2,8 @@
 /*
  * Messages of the kernel's WireGuard. Source: linux/wireguard.h; drivers/net/wireguard/netlink.c.
  *
- * Each request is one peer or one allowed-ip, so none grows beyond its room. A dump comes in many
+ * A request is a list of peers, many of them at once, and is done in this order: what comes before one
+ * that is refused has been done. No list is longer than an attribute can be (64 KiB). A dump comes in many
  * messages; a peer that does not fit into one goes on in the next, with its key and further allowed-ips
  * only.
  */
@@ -79,7 +80,30 @@ static void put_whole_peer(struct nlmsghdr *hdr, const struct wireguard_peer *p)
 	mnl_attr_nest_end(hdr, one);
 }
 
-void wireguard_encode(const struct wireguard_change *c, uint16_t type, struct nlmsghdr *hdr)
+/* What a change says of peers, which stands in the list of them. */
+static void put_change(struct nlmsghdr *hdr, const struct wireguard_change *c)
+{
+	switch (c->verb) {
+	case WIREGUARD_SET_INTERFACE:
+		break;
+	case WIREGUARD_PUT_PEER:
+		put_whole_peer(hdr, &c->peer);
+		break;
+	case WIREGUARD_DROP_PEER:
+		put_peer(hdr, c->peer.key, WGPEER_F_REMOVE_ME, NULL);
+		break;
+	case WIREGUARD_PUT_ALLOWED_IP:
+		put_peer(hdr, c->peer.key, WGPEER_F_UPDATE_ONLY, &c->net);
+		break;
+	case WIREGUARD_DROP_ALLOWED_IP:
+		put_peer(hdr, nobody, 0, &c->net);
+		put_peer(hdr, nobody, WGPEER_F_REMOVE_ME, NULL);
+		break;
+	}
+}
+
+void wireguard_encode(const struct wireguard_change *c, size_t len, uint16_t type,
+		      struct nlmsghdr *hdr)
 {
 	struct genlmsghdr *g;
 	struct nlattr *peers;
@@ -96,21 +120,8 @@ void wireguard_encode(const struct wireguard_change *c, uint16_t type, struct nl
 		return;
 	}
 	peers = mnl_attr_nest_start(hdr, WGDEVICE_A_PEERS);
-	switch (c->verb) {
-	case WIREGUARD_PUT_PEER:
-		put_whole_peer(hdr, &c->peer);
-		break;
-	case WIREGUARD_DROP_PEER:
-		put_peer(hdr, c->peer.key, WGPEER_F_REMOVE_ME, NULL);
-		break;
-	case WIREGUARD_PUT_ALLOWED_IP:
-		put_peer(hdr, c->peer.key, WGPEER_F_UPDATE_ONLY, &c->net);
-		break;
-	default:
-		put_peer(hdr, nobody, 0, &c->net);
-		put_peer(hdr, nobody, WGPEER_F_REMOVE_ME, NULL);
-		break;
-	}
+	for (size_t i = 0; i < len; i++)
+		put_change(hdr, &c[i]);
 	mnl_attr_nest_end(hdr, peers);
 }
 

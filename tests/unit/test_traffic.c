@@ -254,6 +254,28 @@ static void test_guard_of_a_port_and_a_protocol(void **state UNUSED)
 	traffic_rules_fini(&rules);
 }
 
+/* wireguard authenticates by itself, and its port is open to hosts that have moved. */
+static void test_no_guard_of_a_device_that_needs_none(void **state UNUSED)
+{
+	const enum nft_action pass = NFT_ACTION_RETURN;
+	const struct packet packets[] = {
+		ROW("peer", "192.0.2.2", "192.0.2.1", pass, .protocol = IPPROTO_UDP,
+		    .udp_port = 51820, .from_peer = true, .to_this_host = true),
+		ROW("peer that has moved", "192.0.2.9", "192.0.2.1", pass, .protocol = IPPROTO_UDP,
+		    .udp_port = 51820, .to_this_host = true),
+	};
+	const struct traffic_device device = { .name = "flannel-wg" };
+	struct traffic_place place = { .network = { test_net("10.5.0.0/16") },
+				       .own = { test_net("10.5.1.0/24") },
+				       .devices = &device,
+				       .devices_len = 1 };
+	struct traffic_rules rules = { 0 };
+
+	traffic_rules(&everything, &place, 1u << TRAFFIC_GUARD, &rules);
+	check_packets(&rules, TRAFFIC_GUARD, packets, ARRAY_LEN(packets));
+	traffic_rules_fini(&rules);
+}
+
 static void test_anti_spoofing(void **state UNUSED)
 {
 	static const char *const impossible[] = { "10.5.1.7",  "127.0.0.1",       "169.254.3.3",
@@ -419,6 +441,7 @@ int main(void)
 		cmocka_unit_test(test_guard),
 		cmocka_unit_test(test_guard_of_a_protocol),
 		cmocka_unit_test(test_guard_of_a_port_and_a_protocol),
+		cmocka_unit_test(test_no_guard_of_a_device_that_needs_none),
 		cmocka_unit_test(test_anti_spoofing),
 		cmocka_unit_test(test_switches),
 		cmocka_unit_test(test_ruleset_has_the_chains_in_use),

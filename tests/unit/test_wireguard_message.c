@@ -111,7 +111,7 @@ static void test_requests(void **state UNUSED)
 		const struct nlattr *attr;
 		size_t peers = 0;
 
-		wireguard_encode(&c, TYPE, hdr);
+		wireguard_encode(&c, 1, TYPE, hdr);
 		assert_int_equal(hdr->nlmsg_type, TYPE);
 		assert_true(hdr->nlmsg_len < NETLINK_MESSAGE_MAX);
 		wireguard_decode(hdr, &visitor, &seen);
@@ -122,6 +122,35 @@ static void test_requests(void **state UNUSED)
 		}
 		assert_int_equal(peers, rows[i].peers);
 	}
+}
+
+/* As many as go into one message, of the longest kind. */
+static void test_many_changes_in_one_message(void **state UNUSED)
+{
+	char *buffer = xcalloc(1, WIREGUARD_MESSAGE_MAX);
+	struct nlmsghdr *hdr = (struct nlmsghdr *)(void *)buffer;
+	struct wireguard_change *c = xcalloc(WIREGUARD_CHANGES_MAX, sizeof(*c));
+	const struct nlattr *attr;
+	size_t peers = 0;
+
+	for (unsigned verb = WIREGUARD_PUT_PEER; verb <= WIREGUARD_DROP_ALLOWED_IP; verb++) {
+		for (size_t i = 0; i < WIREGUARD_CHANGES_MAX; i++) {
+			c[i] = change((enum wireguard_verb)verb);
+			c[i].peer.address = test_addr("2001:db8:1::11");
+			c[i].net = test_net("fd10:244:0:57::/64");
+		}
+		wireguard_encode(c, WIREGUARD_CHANGES_MAX, TYPE, hdr);
+		assert_true(hdr->nlmsg_len <= WIREGUARD_MESSAGE_MAX);
+		mnl_attr_for_each (attr, hdr, sizeof(struct genlmsghdr)) {
+			if (mnl_attr_get_type(attr) == WGDEVICE_A_PEERS)
+				peers = count_nests(attr);
+		}
+		assert_int_equal(peers, verb == WIREGUARD_DROP_ALLOWED_IP
+						? 2 * WIREGUARD_CHANGES_MAX
+						: WIREGUARD_CHANGES_MAX);
+	}
+	free(c);
+	free(buffer);
 }
 
 #define HEX85 "8585858585858585858585858585858585858585858585858585858585858585"
@@ -303,6 +332,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_requests),
+		cmocka_unit_test(test_many_changes_in_one_message),
 		cmocka_unit_test(test_requests_to_wireguard_go),
 		cmocka_unit_test(test_a_dump_in_two_messages),
 		cmocka_unit_test(test_an_answer_of_wireguard_go),
