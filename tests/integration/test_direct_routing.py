@@ -110,9 +110,10 @@ def test_a_second_leg_makes_a_distant_peer_a_near_one(lab, joined):
         h1.namespace.ip_batch(["addr del 198.51.100.1/24 dev eth1", "addr del 2001:db8:2::1/64 dev eth1"])
         has(h1, (h2, "eth0"), (h3, None))
         enough(pinger)
-    # Addresses that are gone take routes over them along before anybody is told.
+    # Addresses that are gone take routes over them along before anybody is told. That is seen to when the kernel tells of
+    # the addresses, however busy the machine is, and not by the comparison half a minute later.
     late = {number for flow in pinger.flows for number in flow.lost()}
-    assert len(late) < 40, pinger.report()
+    assert len(late) < 200, pinger.report()
 
 
 def test_a_flap_of_the_interface_that_direct_routes_use(lab, joined):

@@ -290,7 +290,9 @@ def test_the_vandal(lab, victims):
                 raise AssertionError(f"{what}: {e}") from e
             times.append(victim.heals(what))
             # Not even deleted and made again.
-            assert not [event for event in monitor.events() if event[1] in untouched], what
+            events = [event for event in monitor.events() if event[1] in untouched]
+            # The kernel forgets a group that a device listened to when it likes.
+            assert not [event for event in events if event[0] != monitor.FORGOTTEN], what
     print(f"seed {seed}: {STEPS} acts, healed after {sorted(times)[STEPS // 2]:.3f} s (median), {max(times):.3f} s at most")
     for victim, was in zip(victims, before):
         for now, then in zip(foreign(victim.namespace), was):

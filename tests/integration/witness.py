@@ -148,6 +148,7 @@ class KernelMonitor:
         16: "link", 17: "link deleted", 20: "address", 21: "address deleted", 24: "route", 25: "route deleted",
         28: "neighbour or FDB", 29: "neighbour or FDB deleted",
     }  # fmt: skip
+    FORGOTTEN = "neighbour forgotten"  # the end of one; that somebody deletes it is told before, as a change of it
 
     def __init__(self, namespace):
         self.namespace = namespace
@@ -173,7 +174,10 @@ class KernelMonitor:
             offset = 0
             while offset + 16 <= len(data):
                 size, kind = struct.unpack_from("=IH", data, offset)
-                out.append((self.KINDS.get(kind, kind), *self._about(kind, data[offset + 16 : offset + size])))
+                body = data[offset + 16 : offset + size]
+                of_bridge = body[:1] == bytes([socket.AF_BRIDGE])
+                name = self.FORGOTTEN if kind == 29 and not of_bridge else self.KINDS.get(kind, kind)
+                out.append((name, *self._about(kind, body)))
                 offset += (size + 3) & ~3
 
     @staticmethod
