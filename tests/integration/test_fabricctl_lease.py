@@ -43,6 +43,20 @@ def fabric(lab):
     return lab
 
 
+def hosts(lab, count, **flags):
+    """With daemons, and with subnets that they had before: none of those that are reserved and written here."""
+    found = [lab.host() for _ in range(count)]
+    for host in found:
+        daemon = host.make_daemon(**flags)
+        subnet = f"10.5.{100 + host.number}.1/24"
+        daemon.subnet_file.write_text(f"FLANNEL_NETWORK=10.5.0.0/16\nFLANNEL_SUBNET={subnet}\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=false\n")
+        daemon.start()
+    for host in found:
+        host.daemon.wait_ready()
+        host.daemon.wait_peers(len(lab.all_hosts) - 1)
+    return found
+
+
 def store_flags(lab, host=None):
     flags = ["--etcd-endpoints", lab.etcd.endpoints, "--config-file", "/dev/null"]
     if host:
@@ -80,7 +94,7 @@ def at_a_terminal(lab, answer, *args):
 
 def test_show(fabric):
     lab = fabric
-    (host,) = lab.hosts(1, daemons=True)
+    (host,) = hosts(lab, 1)
     subnet = host.daemon.subnet()
     text = ask(host, "lease", "show")
     assert re.fullmatch(
@@ -115,7 +129,7 @@ def test_show_without_a_lease(lab, tmp_path):
 
 def test_renew(fabric):
     lab = fabric
-    (host,) = lab.hosts(1, daemons=True, lease_ttl=100)
+    (host,) = hosts(lab, 1, lease_ttl=100)
     handle = int(json.loads(ask(host, "lease", "show", "-o", "json"))["lease"]["handle"], 16)
     wait_for(lambda: lab.etcd.time_to_live(handle) < 99, 10, "some of its time has passed")
     renewals = host.daemon.metrics()
@@ -131,7 +145,7 @@ def test_renew(fabric):
 
 def test_renew_that_the_store_cannot_hear(fabric):
     lab = fabric
-    (host,) = lab.hosts(1, daemons=True)
+    (host,) = hosts(lab, 1)
     lab.etcd.kill()
     done = fabricctl("lease", "renew", "--socket", host.daemon.socket_path)
     assert done.returncode == FAILED and done.stdout == ""
@@ -143,7 +157,7 @@ def test_renew_that_the_store_cannot_hear(fabric):
 
 def test_renew_is_for_root(fabric):
     lab = fabric
-    (host,) = lab.hosts(1, daemons=True)
+    (host,) = hosts(lab, 1)
     assert host.daemon.request("/v1/lease/renew")[0] == 405
     os.chmod(lab.directory, 0o755)
     os.chmod(host.daemon.directory, 0o755)
@@ -161,7 +175,7 @@ def test_renew_is_for_root(fabric):
 
 def test_release(fabric):
     lab = fabric
-    h1, h2 = lab.hosts(2, daemons=True)
+    h1, h2 = hosts(lab, 2)
     subnet, key = h1.daemon.subnet(), h1.daemon.key()
     # Not while the daemon runs.
     assert_three_lines(
@@ -192,7 +206,7 @@ def test_release(fabric):
 
 def test_release_that_somebody_was_quicker_than(fabric):
     lab = fabric
-    (host,) = lab.hosts(1, daemons=True)
+    (host,) = hosts(lab, 1)
     host.daemon.stop()
     key = host.daemon.key()
 
@@ -207,7 +221,7 @@ def test_release_that_somebody_was_quicker_than(fabric):
 
 def test_release_with_a_cloned_identity(fabric):
     lab = fabric
-    (host,) = lab.hosts(1, daemons=True)
+    (host,) = hosts(lab, 1)
     host.daemon.stop()
     value = json.loads(lease_text("192.0.2.77", name="clone"))
     value["Node"]["ID"] = (host.daemon.flags["state_dir"] / "node-id").read_text().strip()
@@ -219,7 +233,7 @@ def test_release_with_a_cloned_identity(fabric):
 
 def test_reserve_by_name(fabric):
     lab = fabric
-    (h1,) = lab.hosts(1, daemons=True)
+    (h1,) = hosts(lab, 1)
     assert lease(lab, "reserve", FREE, "--node", "h2", "--dry-run") == f"would reserve {FREE} for h2\n"
     assert not lab.etcd.list(f"{PREFIX}/subnets/10.5.242.0")
     assert re.fullmatch(rf"reserved {FREE} for h2 \(revision \d+\)\n", lease(lab, "reserve", FREE, "--node", "h2"))
@@ -315,7 +329,7 @@ def reservation(lab, subnet):
 
 def test_a_reservation_does_not_move_who_has_a_lease(fabric):
     lab = fabric
-    (h1,) = lab.hosts(1, daemons=True)
+    (h1,) = hosts(lab, 1)
     subnet = h1.daemon.subnet()
     assert "reserved" in lease(lab, "reserve", FREE, "--node", "h1")
     h1.daemon.wait_status(lambda s: s["leases"] == 2)

@@ -197,7 +197,8 @@ class KernelMonitor:
         indexes = {
             link["ifindex"] for link in self.namespace.ip("link", "show") if link["ifname"].startswith("flannel")
         }
-        return [e for e in self.events() if e[1] in indexes or e[2] in ROUTE_PROTOCOLS]
+        events = [e for e in self.events() if e[0] != self.FORGOTTEN]
+        return [e for e in events if e[1] in indexes or e[2] in ROUTE_PROTOCOLS]
 
     def close(self):
         self.socket.close()
