@@ -201,10 +201,13 @@ def test_vandal_that_does_not_stop(lab, victim):
     route, _, _ = peer_objects(victim)
     cpu = victim.daemon.metric("process_cpu_seconds_total")
     lines = victim.daemon.log().count("\n")
-    for _ in range(50):
+
+    def fights():
         victim.namespace.run("ip", "route", "del", route[2], check=False)
+        return "fighting" in victim.daemon.problems()
+
+    wait_for(fights, 5, "the fight is named")
     lab.wait_equal(2, [victim])
-    assert "fighting" in victim.daemon.problems()
     victim.daemon.wait_ok(20)
     assert victim.daemon.metric("process_cpu_seconds_total") - cpu < 1
     assert victim.daemon.log().count("\n") - lines < 60

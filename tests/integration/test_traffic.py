@@ -211,7 +211,7 @@ def test_docker_comes_later(lab, kind):
         assert echo.works()
     check_table(w, 4)
     assert w.h1.daemon.problems() == set()
-    assert "postrtg" not in ruleset(w.h1)
+    wait_for(lambda: "postrtg" not in ruleset(w.h1), 2, "what iptables does now is gone from the table")
     w.h1.daemon.restart()
     w.h1.daemon.wait_status(lambda s: s["traffic"]["mode"] == "iptables" and s["traffic"]["ok"])
     assert w.h1.daemon.metric("flannel_rules_writes_total") == 0
