@@ -150,15 +150,20 @@ void fabric_tick_device_fights(struct fabric *f, int64_t now_ms)
 
 struct netlink_counts fabric_counts(const struct fabric *f)
 {
-	static const struct netlink_counts none;
+	const struct netlink *const others[] = { f->kernel.generic, f->kernel.xfrm };
 	struct netlink_counts sum = *netlink_counts(f->nl);
-	const struct netlink_counts *more =
-		f->kernel.generic ? netlink_counts(f->kernel.generic) : &none;
 
-	sum.writes += more->writes + f->kernel.process_writes;
-	sum.dumps += more->dumps;
-	sum.system_calls += more->system_calls;
-	sum.errors += more->errors;
+	sum.writes += f->kernel.process_writes;
+	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+		const struct netlink_counts *more = others[i] ? netlink_counts(others[i]) : NULL;
+
+		if (!more)
+			continue;
+		sum.writes += more->writes;
+		sum.dumps += more->dumps;
+		sum.system_calls += more->system_calls;
+		sum.errors += more->errors;
+	}
 	return sum;
 }
 

@@ -341,6 +341,7 @@ void fabric_free(struct fabric *f)
 		event_free(f->change_event);
 	monitor_close(f->monitor);
 	netlink_close(f->kernel.generic);
+	netlink_close(f->kernel.xfrm);
 	netlink_close(f->nl);
 	free(f);
 }

@@ -2,6 +2,7 @@
 #include "kernel/batch.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "kernel/kinds.h"
 #include "kernel/sequence.h"
@@ -26,7 +27,8 @@ struct told {
 struct kernel_batch {
 	struct kernel *kernel;
 	struct netlink_batch *route;
-	struct told *told; /* changes of one WireGuard device */
+	struct netlink_batch *xfrm; /* NULL: nothing was written there yet */
+	struct told *told;          /* changes of one WireGuard device */
 	size_t told_len;
 	size_t told_cap;
 	netlink_error_fn *on_refused;
@@ -63,6 +65,8 @@ void kernel_batch_free(struct kernel_batch *b)
 	if (!b)
 		return;
 	netlink_batch_free(b->route);
+	if (b->xfrm)
+		netlink_batch_free(b->xfrm);
 	if (b->told)
 		explicit_bzero(b->told, b->told_cap * sizeof(*b->told));
 	free(b->told);
@@ -198,6 +202,7 @@ void kernel_batch_element(struct kernel_batch *b, enum kernel_verb verb,
 	/* What came before is in force before. Additions and removals do not share a fate. */
 	if (b->elements_len == 0) {
 		flush(b, b->route);
+		flush(b, b->xfrm);
 		flush_told(b);
 	} else if ((b->elements[0].verb == KERNEL_DROP) != (verb == KERNEL_DROP)) {
 		flush_elements(b);
@@ -212,6 +217,7 @@ struct nlmsghdr *kernel_batch_message(struct kernel_batch *b)
 {
 	flush_elements(b);
 	flush_told(b);
+	flush(b, b->xfrm);
 	return netlink_batch_reserve(b->route);
 }
 
@@ -231,6 +237,7 @@ void kernel_batch_wireguard(struct kernel_batch *b, const struct wireguard_chang
 {
 	flush_elements(b);
 	flush(b, b->route);
+	flush(b, b->xfrm);
 	if (b->told_len == WIREGUARD_CHANGES_MAX ||
 	    (b->told_len && b->told[0].change.ifindex != c->ifindex))
 		flush_told(b);
@@ -238,11 +245,31 @@ void kernel_batch_wireguard(struct kernel_batch *b, const struct wireguard_chang
 	b->told[b->told_len++] = (struct told){ *c, cookie };
 }
 
+/* ---- IPsec ---- */
+
+void kernel_batch_xfrm(struct kernel_batch *b, const struct nlmsghdr *request, void *cookie)
+{
+	struct err e;
+
+	flush_elements(b);
+	flush(b, b->route);
+	flush_told(b);
+	if (!b->kernel->xfrm && netlink_open(NETLINK_XFRM, &b->kernel->xfrm, &e) < 0) {
+		on_error(b, cookie, e.code, "the kernel has no IPsec (module xfrm_user)");
+		return;
+	}
+	if (!b->xfrm)
+		b->xfrm = netlink_batch_new(b->kernel->xfrm, on_error, b);
+	memcpy(netlink_batch_reserve(b->xfrm), request, request->nlmsg_len);
+	netlink_batch_commit(b->xfrm, cookie);
+}
+
 int kernel_batch_flush(struct kernel_batch *b, unsigned *ret_doubts, struct err *e)
 {
 	flush_elements(b);
 	flush(b, b->route);
 	flush_told(b);
+	flush(b, b->xfrm);
 	*ret_doubts = b->doubts;
 	if (b->failure.code)
 		return err_set(e, b->failure.code, "%s", b->failure.text);

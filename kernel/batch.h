@@ -34,6 +34,9 @@ void kernel_batch_element(struct kernel_batch *b, enum kernel_verb verb,
 struct wireguard_change;
 void kernel_batch_wireguard(struct kernel_batch *b, const struct wireguard_change *c, void *cookie);
 
+/* A complete request on NETLINK_XFRM, at most NETLINK_MESSAGE_MAX; copied. */
+void kernel_batch_xfrm(struct kernel_batch *b, const struct nlmsghdr *request, void *cookie);
+
 /* Of the kernel that it is for. */
 const struct kernel_marks *kernel_batch_marks(const struct kernel_batch *b);
 

@@ -31,6 +31,7 @@ struct kernel {
 	struct netlink
 		*netfilter; /* NETLINK_NETFILTER; NULL if the kernel has no nf_tables. Borrowed */
 	struct netlink *generic; /* NETLINK_GENERIC; see kernel/wireguard.h. NULL: not needed yet */
+	struct netlink *xfrm;    /* NETLINK_XFRM; NULL: not needed yet */
 	uint16_t wireguard_type; /* of its messages there; 0: not asked yet */
 	uint64_t process_writes; /* what wireguard-go was told, in place of the kernel */
 	struct kernel_marks marks;

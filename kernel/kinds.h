@@ -6,7 +6,7 @@
  *
  * The table's order is the order in which objects are made, so that a route never points at
  * nothing; they are removed in reverse. Source: linux/rtnetlink.h, linux/neighbour.h,
- * linux/if_addr.h.
+ * linux/if_addr.h, linux/xfrm.h.
  */
 #ifndef KERNEL_KINDS_H
 #define KERNEL_KINDS_H
@@ -23,6 +23,7 @@
 	X(NEIGHBOUR, neighbour)                                                                    \
 	X(WIREGUARD_PEER, wireguard_peer)                                                          \
 	X(ALLOWED_IP, allowed_ip)                                                                  \
+	X(XFRM_POLICY, xfrm_policy)                                                                \
 	X(ROUTE, route)
 
 #define KERNEL_KIND_PLACE(upper, lower) KERNEL_##upper,
@@ -112,6 +113,12 @@ const char *kernel_object_format(const struct kernel_object *o,
 /* An element as the kernel shows it. */
 struct kernel_object kernel_element_read(const struct kernel_marks *marks, uint8_t set,
 					 const struct nft_element *el);
+
+/* A message of NETLINK_XFRM that says a policy of IPv4 between two subnets, whosever; else false. */
+bool kernel_xfrm_policy_decode(const struct nlmsghdr *hdr, struct kernel_object *ret);
+/* One request into `hdr`, room NETLINK_MESSAGE_MAX, zeroed. */
+void kernel_xfrm_policy_encode(enum kernel_verb verb, const struct kernel_object *o,
+			       struct nlmsghdr *hdr);
 
 /* Puts the write into the batch. */
 void kernel_object_write(struct kernel_batch *b, enum kernel_verb verb,

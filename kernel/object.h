@@ -8,6 +8,7 @@
  *   neighbour   overlay address -> VTEP MAC
  *   WireGuard peer   public key -> underlay address and port
  *   allowed-ip  subnet -> public key of the WireGuard peer that it is behind
+ *   xfrm policy subnet to subnet, and in which direction -> tunnel between two hosts
  *   route       subnet via overlay address, or via underlay address
  *
  * An object is a key, which names the slot it takes in the kernel, and a value, what stands there.
@@ -30,10 +31,11 @@ struct kernel_key {
 	uint32_t ifindex; /* 0 for routes: their slot is not bound to a device */
 	uint32_t metric; /* routes only; the kernel's default for IPv6 is 1024. Always table main */
 	uint8_t dst[16]; /* address, or the MAC in the first 6 bytes (FDB), or a name, or the first
-			    half of a WireGuard peer's public key */
+			    half of a WireGuard peer's public key, or an xfrm policy's selector:
+			    source, destination, their lengths, XFRM_POLICY_ */
 };
 
-/* One of three forms, each as long as the longest. */
+/* One of four forms, each as long as the longest. */
 struct kernel_value {
 	union {
 		struct {
@@ -69,6 +71,17 @@ struct kernel_value {
 			uint8_t key[32]; /* public, of the peer */
 			uint8_t unused[4];
 		} allowed_ip;
+		struct {
+			uint8_t from[4]; /* the tunnel's ends */
+			uint8_t to[4];
+			uint32_t reqid;
+			uint32_t priority;
+			uint8_t protocol; /* IPPROTO_ */
+			uint8_t mode;     /* XFRM_MODE_ */
+			uint8_t action;   /* XFRM_POLICY_ALLOW or BLOCK */
+			uint8_t extra;    /* not 0: a mark, another template, what we never add */
+			uint8_t unused[16];
+		} xfrm;
 	};
 };
 
@@ -86,6 +99,12 @@ struct kernel_object {
 
 _Static_assert(sizeof(struct kernel_key) == 28, "kernel_key has padding");
 _Static_assert(sizeof(struct kernel_value) == 36, "kernel_value has padding");
+
+/* flannel's number of all its templates. */
+#define KERNEL_XFRM_REQID 11
+
+/* As the kernel numbers them. */
+enum kernel_xfrm_direction { KERNEL_XFRM_IN, KERNEL_XFRM_OUT, KERNEL_XFRM_FORWARD };
 
 #define KERNEL_ROUTE_METRIC_V6 1024
 #define KERNEL_ROUTE_MTU_MAX   65520 /* the kernel makes this of more: ip_metrics_convert() */
@@ -111,6 +130,11 @@ void kernel_wireguard_peer_key(const struct kernel_object *o,
 /* What is sent there goes to that peer, and is taken from no other. */
 struct kernel_object kernel_allowed_ip(uint32_t ifindex, const struct ip_net *net,
 				       const uint8_t key[static KERNEL_PUBLIC_KEY_SIZE]);
+/* What goes from `source` to `destination` goes through an ESP tunnel from one host to the other. IPv4. */
+struct kernel_object kernel_xfrm_policy(enum kernel_xfrm_direction direction,
+					const struct ip_net *source,
+					const struct ip_net *destination,
+					const struct ip_addr *from, const struct ip_addr *to);
 
 /* `set` is its place in kernel_marks.sets. */
 struct kernel_object kernel_element_addr(uint8_t set, const struct ip_addr *a);
