@@ -63,6 +63,8 @@ DEPS_DEMO := etcd-server etcd-client iproute2 iputils-ping iperf3 jq
 DEPS_TEST := nftables iptables clang clang-format cppcheck python3 python3-pytest python3-pytest-xdist prometheus \
 	strace socat containernetworking-plugins procps openssl podman containerd runc busybox-static mandoc \
 	wireguard-tools wireguard-go
+# And a guest that boots another kernel.
+DEPS_GUEST := qemu-system-x86 kmod
 
 # Hardening is on by default; sanitizers bring their own checks and dislike fortification.
 HARDEN_C  := -fstack-protector-strong -fstack-clash-protection -fcf-protection -fPIE

@@ -177,15 +177,17 @@ check: deps
 GUEST_TESTS ?= $(addprefix tests/integration/,test_ipip.py test_udp.py test_wireguard.py test_backend_change.py)
 GUEST_COMMAND ?=
 KERNEL      ?=
-.PHONY: check-guest
-check-guest: all $(TUN_UDP) $(BLAST)
+.PHONY: check-guest guest-deps
+guest-deps:
+	@$(MAKE) --no-print-directory -s deps DEPS_TEST='$(DEPS_TEST) $(DEPS_GUEST)'
+check-guest: guest-deps all $(TUN_UDP) $(BLAST)
 	@FLANNEL_BUILD='$(abspath $(BUILD))' $(PYTHON) tests/guest/guest.py $(if $(KERNEL),--kernel '$(KERNEL)') \
 		$(if $(GUEST_COMMAND),--command '$(GUEST_COMMAND)',$(GUEST_TESTS))
 
 # The same on the kernels of Debian 11, 12 and 13 and on its newest, each kept once it was fetched (docs/kernels.md).
 KERNEL_SUITES ?= bullseye bookworm trixie sid
 .PHONY: check-kernels
-check-kernels: all $(TUN_UDP)
+check-kernels: guest-deps all $(TUN_UDP)
 	@status=0; for suite in $(KERNEL_SUITES); do \
 		FLANNEL_BUILD='$(abspath $(BUILD))' $(PYTHON) tests/guest/guest.py --suite "$$suite" $(GUEST_TESTS) || \
 			{ status=1; echo "check-kernels: $$suite failed"; }; \

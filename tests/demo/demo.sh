@@ -5,7 +5,9 @@
 # each. Shows the leases, pings every container from every other, measures, draws what happened, and removes it all.
 #
 #   demo.sh check BUILD  only say whether it could be run
+#   demo.sh kernel BUILD only say what the kernel lacks for BACKEND, and fail, if it lacks something
 #   demo.sh run BUILD    STORE=etcd: leases in an etcd; STORE=file: in a directory. KEEP=1: leave it running
+#                        BACKEND=vxlan, host-gw, wireguard, ipip or udp: how packets get from host to host
 #   demo.sh stop BUILD   end what KEEP=1 left
 #
 # Nothing of the machine's own network is touched: no interface, route or rule outside the namespaces made here. Their
@@ -13,9 +15,10 @@
 
 set -euo pipefail
 
-VERB=${1:?check, run or stop}
+VERB=${1:?check, kernel, run or stop}
 BUILD=$(realpath -m "${2:?directory with the programs}")
 STORE=${STORE-etcd}
+BACKEND=${BACKEND-vxlan}
 KEEP=${KEEP:-0}
 NAME=${DEMO_NAME:-fabric}
 DIR=$(realpath -m "${DEMO_DIR:-/run/$NAME-demo}")
@@ -43,6 +46,15 @@ case $STORE in
 etcd) STORE_FLAGS=(--etcd-endpoints "$ETCD") STORE_ENV="FLANNELD_ETCD_ENDPOINTS=$ETCD" ;;
 file) STORE_FLAGS=(--store "file:$DIR/store") STORE_ENV="FLANNELD_STORE=file:$DIR/store" ;;
 esac
+# The backend: its device, what goes over the underlay, and what one may take away to see it come back.
+DEVICE= ROUTES='a route per peer'
+case $BACKEND in
+vxlan) DEVICE=flannel.1 WIRE='VXLAN, VNI 1' PORT=', UDP port 8472' ;;
+host-gw) WIRE='as it is' PORT='' ;;
+wireguard) DEVICE=flannel-wg ROUTES='one route for all' WIRE='encrypted' PORT=', UDP port 51820' ;;
+ipip) DEVICE=flannel.ipip WIRE='IP in IP' PORT=', IP protocol 4' ;;
+udp) DEVICE=flannel0 WIRE='IP in UDP' PORT=', UDP port 8285' ;;
+esac
 ctl_store() { on "$NET" env "$STORE_ENV" "$BUILD/fabricctl" "$@" "${CONFIG_FILE[@]}"; }
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
@@ -55,7 +67,7 @@ die() {
 
 # wait_until SECONDS WHAT COMMAND...: polls until the command succeeds.
 wait_until() {
-	local end=$((SECONDS + $1)) what=$2
+	local end=$((SECONDS + $1 * ${FLANNEL_SLOWNESS:-1})) what=$2
 	shift 2
 	until "$@" >/dev/null 2>&1; do
 		((SECONDS < end)) || die "$what: not within the time given"
@@ -95,7 +107,10 @@ clean_up() {
 		done < <(tac "$DIR/processes")
 	fi
 	while read -r name; do
-		[[ -e /run/netns/$name ]] && ip netns del "$name"
+		[[ -e /run/netns/$name ]] || continue
+		# What a daemon leaves behind for its packets' sake: a wireguard-go.
+		ip netns pids "$name" | xargs -r kill 2>/dev/null
+		ip netns del "$name"
 	done < <(names)
 	rm -rf "$DIR"
 }
@@ -115,11 +130,15 @@ on_exit() {
 	exit "$status"
 }
 
+# Hosts share nothing: sockets of a wireguard-go are in one directory, in the mount namespace of "ip netns exec".
+APART='mkdir -p /run/wireguard && mount -t tmpfs tmpfs /run/wireguard && '
+[[ $BACKEND == wireguard ]] || APART=
+
 # start_process NAME LOG NAMESPACE COMMAND...: in the background, noted, so that it can be ended by its id.
 start_process() {
 	local name=$1 log=$2 namespace=$3
 	shift 3
-	setsid ip netns exec "$namespace" "$@" >>"$log" 2>&1 </dev/null &
+	setsid ip netns exec "$namespace" sh -c "$APART"'exec "$@"' sh "$@" >>"$log" 2>&1 </dev/null &
 	echo "$! $name" >>"$DIR/processes"
 	disown
 }
@@ -151,7 +170,7 @@ start_etcd() {
 # The directory needs no process: whoever opens it first makes it.
 start_store() {
 	[[ $STORE != etcd ]] || start_etcd
-	ctl_store config set - >/dev/null <<<'{"Network": "10.5.0.0/16", "Backend": {"Type": "vxlan"}}' ||
+	ctl_store config set - >/dev/null <<<"{\"Network\": \"10.5.0.0/16\", \"Backend\": {\"Type\": \"$BACKEND\"}}" ||
 		die "the network configuration cannot be written into the store"
 }
 
@@ -246,7 +265,7 @@ measure_throughput() {
 	start_process iperf3 "$DIR/h$to/iperf" "$(container "$to")" iperf3 --server --one-off
 	wait_until 5 "iperf3 listens" on "$(container "$to")" sh -c 'ss -ltn | grep -q :5201'
 	on "$(container "$from")" iperf3 --client "$(address "$to")" --time "$IPERF_SECONDS" --json >"$DIR/iperf.json"
-	jq -r '.end.sum_received.bits_per_second / 1e9 * 10 | round / 10' "$DIR/iperf.json" >"$DIR/throughput"
+	jq -r '.end.sum_received.bits_per_second / 1e9 * 100 | round / 100' "$DIR/iperf.json" >"$DIR/throughput"
 }
 
 # ---- draw
@@ -254,7 +273,7 @@ measure_throughput() {
 # Padding counts bytes or characters as the locale has it, so it is done on ASCII and the lines are put in afterwards.
 row() {
 	local line
-	printf -v line ' | %-25s |' "$@"
+	printf -v line ' | %-27s |' "$@"
 	printf ' %s\n' "${line//|/│}"
 }
 
@@ -262,14 +281,14 @@ row() {
 per_host() {
 	local n cells=()
 	for n in "${HOSTS[@]}"; do
-		cells+=("$(printf '%-10s %s' "$1" "$("$2" "$n")")")
+		cells+=("$(printf '%-12s %s' "$1" "$("$2" "$n")")")
 	done
 	row "${cells[@]}"
 }
 
 between() { row "    | $1" "    | $1" "    | $1"; }
 
-vtep() { subnet_file "$1" FLANNEL_SUBNET | sed 's|\.[0-9]*/.*|.0|'; }
+tunnel_address() { subnet_file "$1" FLANNEL_SUBNET | sed 's|\.[0-9]*/.*|.0|'; }
 gateway() { subnet_file "$1" FLANNEL_SUBNET; }
 underlay() { echo "192.0.2.$1"; }
 
@@ -284,19 +303,19 @@ draw() {
 	local n from to lost problem=0
 	say "What you see"
 	printf '\n '
-	for n in "${HOSTS[@]}"; do printf ' ┌─ host h%s ─────────────────┐' "$n"; done
+	for n in "${HOSTS[@]}"; do printf ' ┌─ host h%s ───────────────────┐' "$n"; done
 	printf '\n'
 	per_host container address
 	between veth
 	per_host cni0 gateway
-	between 'a route per peer'
-	per_host flannel.1 vtep
-	between 'VXLAN, VNI 1'
+	between "$ROUTES"
+	[[ -z $DEVICE ]] || per_host "$DEVICE" tunnel_address
+	between "$WIRE"
 	per_host eth0 underlay
 	printf ' '
-	for n in "${HOSTS[@]}"; do printf ' └─────┬─────────────────────┘'; done
-	printf '\n        └─────────────────────────────┴─────────────────────────────┘\n'
-	printf '             underlay 192.0.2.0/24, UDP port 8472; %s\n\n' "$(store_for_people)"
+	for n in "${HOSTS[@]}"; do printf ' └─────┬───────────────────────┘'; done
+	printf '\n        └───────────────────────────────┴───────────────────────────────┘\n'
+	printf '             underlay 192.0.2.0/24%s; %s\n\n' "$PORT" "$(store_for_people)"
 	printf '  %-39s %-12s %s\n' 'between the containers' 'round trip' 'lost'
 	for from in "${HOSTS[@]}"; do
 		for to in "${HOSTS[@]}"; do
@@ -307,12 +326,16 @@ draw() {
 				"$(ping_ms "$from" "$to") ms" "$lost" $((2 * PINGS))
 		done
 	done
-	printf '\n  throughput  h1 ─> h2, TCP through the tunnel for %s s: %s Gbit/s\n' "$IPERF_SECONDS" "$(cat "$DIR/throughput")"
+	printf '\n  throughput  h1 ─> h2, TCP between containers for %s s: %s Gbit/s\n' "$IPERF_SECONDS" "$(cat "$DIR/throughput")"
 	return "$problem"
 }
 
 say_how_to_look_around() {
-	local store
+	local store kernel breaks
+	kernel="ip -n $(host 1) route"
+	[[ $BACKEND != vxlan ]] || kernel+="; bridge -n $(host 1) fdb show dev $DEVICE"
+	breaks="ip -n $(host 1) link del $DEVICE"
+	[[ $DEVICE ]] || breaks="ip -n $(host 1) route del $(subnet_file 2 FLANNEL_SUBNET | sed 's|\.[0-9]*/|.0/|')"
 	case $STORE in
 	etcd) store="ip netns exec $NET env ETCDCTL_API=3 etcdctl --endpoints $ETCD get --prefix /coreos.com" ;;
 	file) store="cat $DIR/store/config $DIR/store/journal" ;;
@@ -325,11 +348,11 @@ say_how_to_look_around() {
 		  the store               $store
 		  read without a daemon   ip netns exec $NET env $STORE_ENV $BUILD/fabricctl subnets --store ${CONFIG_FILE[*]}
 		  a container             ip netns exec $(container 1) ping $(address 2)
-		  the kernel              ip -n $(host 1) route; bridge -n $(host 1) fdb show dev flannel.1
+		  the kernel              $kernel
 		  what a daemon says      tail -f $DIR/h1/log
 
 		  break something and look again: it comes back at once
-		                          ip -n $(host 1) link del flannel.1
+		                          $breaks
 
 		  end it                  $STOP
 	END
@@ -339,12 +362,31 @@ say_how_to_look_around() {
 check() {
 	local name
 	[[ $STORE == etcd || $STORE == file ]] || die "STORE is \"$STORE\", must be etcd or file"
+	[[ ${WIRE-} ]] || die "BACKEND is \"$BACKEND\", must be vxlan, host-gw, wireguard, ipip or udp"
 	((EUID == 0)) || die "must be run as root: it makes network namespaces"
 	[[ ! -e $DIR/processes ]] || die "$DIR is there: a demo is still running or was broken off; end it with $STOP"
 	[[ ! -e $DIR ]] || die "$DIR is there, and is not of a demo"
 	while read -r name; do
 		[[ ! -e /run/netns/$name ]] || die "there is a network namespace $name already; end an earlier demo with $STOP"
 	done < <(names)
+}
+
+# What the backend's devices need, tried in a namespace of its own. Prints what is missing.
+kernel() {
+	local device=() spare=$NAME-probe
+	case $BACKEND in
+	wireguard)
+		command -v wireguard-go >/dev/null && [[ -e /dev/net/tun ]] && return
+		device=(type wireguard)
+		;;
+	ipip) device=(type ipip local 192.0.2.1) ;;
+	udp) device=(type ipip local 192.0.2.1 encap fou encap-sport 8285 encap-dport 8285) ;;
+	*) return ;;
+	esac
+	ip netns add "$spare"
+	ip -n "$spare" link add probe "${device[@]}" >/dev/null 2>&1 &&
+		{ [[ $BACKEND != udp ]] || ip -n "$spare" fou add port 8285 ipproto 4 >/dev/null 2>&1; } ||
+		die "Linux $(uname -r), or what of it is loaded, lacks what $BACKEND takes"
 }
 
 run() {
@@ -358,8 +400,8 @@ run() {
 	trap 'exit 143' TERM HUP
 
 	case $STORE in
-	etcd) say "Starting etcd and three hosts, a flanneld on each" ;;
-	file) say "Starting three hosts, a flanneld on each; no etcd, the leases are in $DIR/store" ;;
+	etcd) say "Starting etcd and three hosts, a flanneld with $BACKEND on each" ;;
+	file) say "Starting three hosts, a flanneld with $BACKEND on each; no etcd, the leases are in $DIR/store" ;;
 	esac
 	make_underlay
 	start_store
@@ -394,7 +436,7 @@ run() {
 	if [[ $KEEP == 1 ]]; then
 		say_how_to_look_around
 	else
-		say "All of it is removed again; make demo$([[ $STORE == etcd ]] || echo " STORE=$STORE") KEEP=1 leaves it running"
+		say "All of it is removed again; make demo$([[ $STORE == etcd ]] || echo " STORE=$STORE")$([[ $BACKEND == vxlan ]] || echo " BACKEND=$BACKEND") KEEP=1 leaves it running"
 	fi
 }
 
@@ -404,6 +446,11 @@ run() {
 case $VERB in
 check)
 	check
+	;;
+kernel)
+	((EUID == 0)) || die "must be run as root: it makes network namespaces"
+	trap 'ip netns del "$NAME-probe" 2>/dev/null || true' EXIT
+	kernel
 	;;
 run)
 	run
@@ -415,6 +462,6 @@ stop)
 	echo "demo: ended, nothing is left"
 	;;
 *)
-	die "check, run or stop"
+	die "check, kernel, run or stop"
 	;;
 esac

@@ -29,7 +29,7 @@ from netns import _child_of_test  # noqa: E402
 SLOWNESS = 6  # of TCG, to be safe: nothing is waited for that comes
 META_PACKAGE = "linux-image-cloud-amd64"
 PACKAGES = (
-    "bash coreutils dash etcd-client etcd-server grep iperf3 iproute2 iptables iputils-ping kmod libc-bin mount nftables procps "
+    "bash coreutils dash etcd-client etcd-server grep iperf3 iproute2 iptables iputils-ping jq kmod libc-bin mount nftables procps "
     "python3 python3-pytest sed util-linux wireguard-tools"
 ).split()
 # What none of them needs at run time.
@@ -52,6 +52,7 @@ export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 TMPDIR=/tmp PY
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev 2>/dev/null
+ln -sf /proc/self/fd /dev/fd
 mkdir -p /dev/pts /dev/shm /run /tmp
 mount -t devpts devpts /dev/pts
 mount -t tmpfs shm /dev/shm

@@ -177,6 +177,29 @@ def test_a_store_that_is_none(demo, value):
     one.assert_nothing_left()
 
 
+def test_a_backend_that_is_none(demo):
+    one = demo()
+    done = run("make", "-C", ROOT, "demo", "BACKEND=alloc", f"BUILD={BUILD}", env=one.environment, check=False)
+    assert done.returncode != 0
+    assert 'BACKEND is "alloc", must be vxlan, host-gw, wireguard, ipip or udp' in done.stderr
+    one.assert_nothing_left()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["host-gw", "wireguard", "ipip", "udp"])
+def test_with_another_backend(demo, backend):
+    """Where the kernel can; otherwise it says what for it would run in a guest."""
+    one = demo(STORE="file", BACKEND=backend)
+    output, _ = (kernel := one.script("kernel")).communicate(timeout=20)
+    if kernel.returncode:
+        assert f"lacks what {backend} takes" in output
+        pytest.skip(output.strip())
+    output = end_of(one.script("run"))
+    check_picture(output, "file", one)
+    assert len(re.findall(rf"192\.0\.2\.\d +{'-' if backend == 'udp' else backend} ", output)) == 3, output
+    one.assert_nothing_left()
+
+
 def test_a_directory_of_somebody_else_is_left_alone(demo):
     one = demo()
     one.directory.mkdir()
