@@ -106,8 +106,8 @@ int config_read(const struct ctl *c, const char *name, char **ret, size_t *ret_s
 {
 	bool is_stdin = strcmp(name, "-") == 0;
 	struct err e;
-	int rc = file_read(is_stdin ? "/dev/stdin" : name, NETWORK_CONFIG_MAX_SIZE, ret, ret_size,
-			   &e);
+	int rc = is_stdin ? file_read_stdin(NETWORK_CONFIG_MAX_SIZE, ret, ret_size, &e)
+			  : file_read(name, NETWORK_CONFIG_MAX_SIZE, ret, ret_size, &e);
 
 	if (rc == -EACCES || rc == -EPERM)
 		return ctl_fail(c, CTL_DENIED, NULL, NULL, "%s", e.text);

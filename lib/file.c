@@ -37,18 +37,13 @@ int file_open(int dir_fd, const char *name, int flags, int *ret_fd, struct err *
 }
 
 /* Up to the first byte `end`, or all of the file if there is none. EOF is no byte: all of it. */
-static int read_until(const char *path, int end, size_t max_size, char **ret, size_t *ret_size,
-		      struct err *e)
+static int read_until(int fd, const char *name, int end, size_t max_size, char **ret,
+		      size_t *ret_size, struct err *e)
 {
-	auto_close int fd = -1;
-	auto_free char *data = NULL;
 	size_t used = 0;
 	size_t room = 4096;
-	int rc = file_open(AT_FDCWD, path, O_RDONLY, &fd, e);
+	auto_free char *data = xmalloc(room + 1);
 
-	if (rc < 0)
-		return rc;
-	data = xmalloc(room + 1);
 	for (const char *found = NULL; !found;) {
 		ssize_t n;
 
@@ -60,14 +55,14 @@ static int read_until(const char *path, int end, size_t max_size, char **ret, si
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return err_sys(e, -errno, "%s", path);
+			return err_sys(e, -errno, "%s", name);
 		if (n == 0)
 			break;
 		if (end != EOF)
 			found = memchr(data + used, end, (size_t)n);
 		used = found ? (size_t)(found - data) : used + (size_t)n;
 		if (used > max_size)
-			return err_set(e, -EFBIG, "%s: larger than %zu bytes", path, max_size);
+			return err_set(e, -EFBIG, "%s: larger than %zu bytes", name, max_size);
 	}
 	data[used] = '\0';
 	*ret = STEAL(data);
@@ -78,12 +73,23 @@ static int read_until(const char *path, int end, size_t max_size, char **ret, si
 
 int file_read(const char *path, size_t max_size, char **ret, size_t *ret_size, struct err *e)
 {
-	return read_until(path, EOF, max_size, ret, ret_size, e);
+	auto_close int fd = -1;
+	int rc = file_open(AT_FDCWD, path, O_RDONLY, &fd, e);
+
+	return rc < 0 ? rc : read_until(fd, path, EOF, max_size, ret, ret_size, e);
+}
+
+int file_read_stdin(size_t max_size, char **ret, size_t *ret_size, struct err *e)
+{
+	return read_until(STDIN_FILENO, "standard input", EOF, max_size, ret, ret_size, e);
 }
 
 int file_read_line(const char *path, size_t max_size, char **ret, size_t *ret_size, struct err *e)
 {
-	return read_until(path, '\n', max_size, ret, ret_size, e);
+	auto_close int fd = -1;
+	int rc = file_open(AT_FDCWD, path, O_RDONLY, &fd, e);
+
+	return rc < 0 ? rc : read_until(fd, path, '\n', max_size, ret, ret_size, e);
 }
 
 int file_make_directories(const char *path, mode_t mode, struct err *e)

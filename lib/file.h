@@ -18,7 +18,9 @@ int file_open(int dir_fd, const char *name, int flags, int *ret_fd, struct err *
  * larger; -EINVAL if it is a FIFO, which would be waited for. */
 int file_read(const char *path, size_t max_size, char **ret, size_t *ret_size,
 	      struct err *e) MUST_CHECK;
-/* The same for the first line alone, without its end, of a file that may be large. */
+/* The same of standard input, which may be a socket, and is not found by a path everywhere. */
+int file_read_stdin(size_t max_size, char **ret, size_t *ret_size, struct err *e) MUST_CHECK;
+/* As file_read, for the first line alone, without its end, of a file that may be large. */
 int file_read_line(const char *path, size_t max_size, char **ret, size_t *ret_size,
 		   struct err *e) MUST_CHECK;
 

@@ -3,6 +3,7 @@
 
 import json
 import re
+import socket
 
 import pytest
 
@@ -111,6 +112,16 @@ def test_config_that_is_valid(tmp_path, document, says):
     answer = json.loads(fabricctl("config", "check", path, "-o", "json").stdout)
     assert answer["kind"] == "ConfigCheck" and answer["valid"] is True and answer["error"] is None
     assert answer["summary"] == says and answer["backendType"] == "vxlan"
+
+
+def test_config_from_a_socket():
+    """As under systemd: it has no name that could be opened."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(b'{"Network": "10.5.0.0/16"}')
+        theirs.shutdown(socket.SHUT_WR)
+        done = fabricctl("config", "check", "-", stdin=ours)
+    assert (done.returncode, done.stderr) == (OK, "") and done.stdout.startswith("config ok: 10.5.0.0/16")
 
 
 @pytest.mark.parametrize(
