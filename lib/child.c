@@ -11,7 +11,7 @@
 #include <sys/pidfd.h>
 #include <sys/wait.h>
 
-#define ERROR_MAX 256
+#define ERROR_MAX 4096
 
 char *child_find(const char *name)
 {
@@ -57,12 +57,26 @@ static int spawn(const char *path, const char *const argv[], int error, pid_t *r
 	return -rc;
 }
 
+/* The first line that says something: not one of a box, which is not of ASCII. */
+static const char *sentence(char *text)
+{
+	char *line;
+
+	while ((line = strsep(&text, "\n"))) {
+		if (line[0] > ' ')
+			return line;
+	}
+	return "";
+}
+
 static int outcome(const char *name, int status, int error, struct err *e)
 {
-	char said[ERROR_MAX + 1] = "";
-	ssize_t size = pread(error, said, ERROR_MAX, 0);
+	char text[ERROR_MAX + 1] = "";
+	ssize_t size = pread(error, text, ERROR_MAX, 0);
+	const char *said;
 
-	said[size > 0 ? strcspn(said, "\n") : 0] = '\0';
+	text[MAX(size, 0)] = '\0';
+	said = sentence(text);
 	if (WIFSIGNALED(status))
 		return err_set(e, -EIO, "%s was ended by signal %d", name, WTERMSIG(status));
 	if (WEXITSTATUS(status) != 0)

@@ -14,7 +14,8 @@ char *child_find(const char *name);
  * Runs one, and blocks until it has ended, `timeout_ms` at most: then it is killed, -ETIMEDOUT. argv[0]
  * is a name without directory, or an absolute path; -ENOENT if there is none. It gets the arguments as
  * they are (no shell), a fixed environment, no input, and a session of its own. -EIO if it ended with
- * another status than 0: the text is its first line on stderr.
+ * another status than 0: the text is its first line on stderr that is in words (before its error
+ * wireguard-go draws a box).
  */
 int child_run(const char *const argv[], int timeout_ms, struct err *e) MUST_CHECK;
 
