@@ -50,15 +50,16 @@ endif
 
 PKGS_BASE  := libnl-3.0 libnl-route-3.0 libmnl jansson
 PKGS_EVENT := libevent_core libevent_extra
+PKGS_STORE := yaml-0.1
 # libcurl, libprotobuf-c and libcrypto are loaded when they are needed (lib/curl.c, lib/protobuf.c, lib/x25519.c): their
 # headers are used, nothing is linked with them.
-PKGS       := $(PKGS_BASE) $(PKGS_EVENT) libcurl libprotobuf-c libcrypto smartcols cmocka
+PKGS       := $(PKGS_BASE) $(PKGS_EVENT) $(PKGS_STORE) libcurl libprotobuf-c libcrypto smartcols cmocka
 PKG_CONFIG ?= pkg-config
 
 # deps installs all three, the demo the first two.
 DEPS := gcc make git pkg-config libnl-3-dev libnl-route-3-dev libmnl-dev libjansson-dev \
 	libcurl4-openssl-dev libssl-dev libevent-dev libprotobuf-c-dev protobuf-c-compiler libsmartcols-dev uthash-dev \
-	libcmocka-dev
+	libyaml-dev libcmocka-dev
 DEPS_DEMO := etcd-server etcd-client iproute2 iputils-ping iperf3 jq
 DEPS_TEST := nftables iptables clang clang-format cppcheck python3 python3-pytest python3-pytest-xdist prometheus \
 	strace socat containernetworking-plugins procps openssl podman containerd runc busybox-static mandoc \
@@ -87,6 +88,7 @@ override LDFLAGS  += $(OPT) $(HARDEN_LD) -Wl,--as-needed
 
 LIBS_BASE  = $(shell $(PKG_CONFIG) --libs $(PKGS_BASE))
 LIBS_EVENT = $(shell $(PKG_CONFIG) --libs $(PKGS_EVENT))
+LIBS_STORE = $(shell $(PKG_CONFIG) --libs $(PKGS_STORE))
 
 ifeq ($(V),1)
 Q :=
@@ -96,8 +98,8 @@ Q := @
 say = @printf '  %-7s %s\n'
 endif
 
-LAYERS := lib kernel subnet stores stores/etcd backends traffic fabric flanneld fabricctl cni-plugin mk-docker-opts
-LIBRARIES := fabric traffic backends stores stores/etcd subnet kernel lib
+LAYERS := lib kernel subnet stores stores/etcd stores/kube backends traffic fabric flanneld fabricctl cni-plugin mk-docker-opts
+LIBRARIES := fabric traffic backends stores stores/etcd stores/kube subnet kernel lib
 SRCS   := $(foreach d,$(LAYERS),$(wildcard $(d)/*.c))
 # Objects have a directory of their own: programs are named like the directories of their sources.
 OBJ     := $(BUILD)/obj
@@ -110,9 +112,9 @@ PROGRAMS := $(BUILD)/flanneld $(BUILD)/fabricctl $(BUILD)/flannel $(BUILD)/mk-do
 all: $(PROGRAMS)
 
 $(BUILD)/flanneld: $(call objs,flanneld) $(call archive,$(LIBRARIES))
-$(BUILD)/flanneld: LIBS = $(LIBS_BASE) $(LIBS_EVENT)
+$(BUILD)/flanneld: LIBS = $(LIBS_BASE) $(LIBS_EVENT) $(LIBS_STORE)
 $(BUILD)/fabricctl: $(call objs,fabricctl) $(call archive,$(LIBRARIES))
-$(BUILD)/fabricctl: LIBS = $(LIBS_BASE) $(LIBS_EVENT) $(shell $(PKG_CONFIG) --libs smartcols)
+$(BUILD)/fabricctl: LIBS = $(LIBS_BASE) $(LIBS_EVENT) $(LIBS_STORE) $(shell $(PKG_CONFIG) --libs smartcols)
 $(BUILD)/flannel: $(call objs,cni-plugin) $(OBJ)/subnet/subnet_env.o $(call archive,kernel lib)
 $(BUILD)/flannel: LIBS = $(LIBS_BASE)
 $(BUILD)/mk-docker-opts: $(call objs,mk-docker-opts) $(OBJ)/subnet/subnet_env.o $(call archive,kernel lib)

@@ -19,7 +19,7 @@ FUZZ_SECONDS ?= 60
 LIBFUZZER    ?=
 
 TEST_ARCHIVES := $(call archive,$(LIBRARIES))
-TEST_LIBS      = $(LIBS_BASE) $(LIBS_EVENT) $(shell $(PKG_CONFIG) --libs smartcols cmocka)
+TEST_LIBS      = $(LIBS_BASE) $(LIBS_EVENT) $(LIBS_STORE) $(shell $(PKG_CONFIG) --libs smartcols cmocka)
 
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 FUZZ_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -50,7 +50,7 @@ FLANNELD_TEST := $(BUILD)/tests/flanneld
 $(FLANNELD_TEST): $(call objs,flanneld) $(TEST_BACKEND) $(TEST_ARCHIVES)
 	@mkdir -p $(@D)
 	$(say) LD $@
-	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS_BASE) $(LIBS_EVENT)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS_BASE) $(LIBS_EVENT) $(LIBS_STORE)
 
 -include $(TEST_BACKEND:.o=.d)
 
@@ -86,7 +86,7 @@ SIM_LONG  ?= --seeds 100 --hosts 1000 --minutes 25
 $(SIM): $(SIM_OBJS) $(call archive,stores subnet lib)
 	@mkdir -p $(@D)
 	$(say) LD $@
-	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS_BASE) $(LIBS_EVENT)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS_BASE) $(LIBS_EVENT) $(LIBS_STORE)
 
 -include $(SIM_OBJS:.o=.d)
 

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "stores/kube/kube_stream.h"
+
+#include <errno.h>
+#include <string.h>
+
+void kube_stream_init(struct kube_stream *s, enum kube_stream_form form, kube_stream_fn *fn,
+		      void *arg)
+{
+	*s = (struct kube_stream){ .form = form, .fn = fn, .arg = arg };
+}
+
+void kube_stream_fini(struct kube_stream *s)
+{
+	free(s->piece);
+	free(s->rest);
+	*s = (struct kube_stream){ 0 };
+}
+
+static int add(char **text, size_t *size, size_t *cap, const char *data, size_t n, struct err *e)
+{
+	if (*size + n > KUBE_OBJECT_MAX_SIZE)
+		return err_set(e, -EFBIG, "an object is larger than %zu bytes",
+			       KUBE_OBJECT_MAX_SIZE);
+	if (*size + n + 1 > *cap) {
+		*cap = MAX(*cap * 2, *size + n + 1);
+		*text = xrealloc(*text, *cap);
+	}
+	memcpy(*text + *size, data, n);
+	*size += n;
+	(*text)[*size] = '\0';
+	return 0;
+}
+
+/* The depth at which a piece begins. */
+static unsigned ground(const struct kube_stream *s)
+{
+	return s->form == KUBE_STREAM_LIST ? 2 : 0;
+}
+
+static bool in_piece(const struct kube_stream *s)
+{
+	return s->piece_size > 0;
+}
+
+/* The byte goes into the list itself, by itself. */
+static int list_byte(struct kube_stream *s, char c, struct err *e)
+{
+	size_t at = s->rest_size;
+	int rc = add(&s->rest, &s->rest_size, &s->rest_cap, &c, 1, e);
+
+	if (rc < 0 || s->depth != 1)
+		return rc;
+	if (c == '"' && !s->quoted)
+		s->word = at;
+	else if (c == '"' && !s->escaped)
+		s->was_items = s->rest_size - s->word == strlen("\"items\"") &&
+			       memcmp(s->rest + s->word, "\"items\"", strlen("\"items\"")) == 0;
+	else if (c == ',')
+		s->was_items = false;
+	return 0;
+}
+
+static int outside(struct kube_stream *s, char c, struct err *e)
+{
+	if (s->form == KUBE_STREAM_LIST)
+		return list_byte(s, c, e);
+	if (c == ' ' || c == '\n' || c == '\r' || c == '\t')
+		return 0;
+	return err_set(e, -EBADMSG, "character 0x%02x stands where an object should begin",
+		       (unsigned char)c);
+}
+
+static void step(struct kube_stream *s, char c)
+{
+	if (s->quoted) {
+		if (s->escaped)
+			s->escaped = false;
+		else if (c == '\\')
+			s->escaped = true;
+		else if (c == '"')
+			s->quoted = false;
+	} else if (c == '"') {
+		s->quoted = true;
+	} else if (c == '{' || c == '[') {
+		if (s->depth++ == 1 && c == '[' && s->was_items)
+			s->in_items = true;
+	} else if ((c == '}' || c == ']') && s->depth > 0) {
+		if (--s->depth == 1)
+			s->in_items = false;
+	}
+}
+
+static bool begins_piece(const struct kube_stream *s, char c)
+{
+	return c == '{' && !s->quoted && s->depth == ground(s) &&
+	       (s->form == KUBE_STREAM_EVENTS || s->in_items);
+}
+
+/* The piece is whole: handed on, and its memory kept for the next. */
+static int hand_on(struct kube_stream *s, struct err *e)
+{
+	size_t size = s->piece_size;
+
+	s->piece_size = 0;
+	s->fn(s->arg, s->piece, size);
+	return s->form == KUBE_STREAM_LIST ? list_byte(s, '0', e) : 0;
+}
+
+/* How many of these bytes neither end a string nor open or close anything. */
+static size_t plain(const struct kube_stream *s, const char *data, size_t size)
+{
+	size_t n = 0;
+
+	if (s->escaped)
+		return 0;
+	if (s->quoted) {
+		while (n < size && data[n] != '"' && data[n] != '\\')
+			n++;
+	} else {
+		while (n < size && data[n] != '"' && data[n] != '{' && data[n] != '}' &&
+		       data[n] != '[' && data[n] != ']')
+			n++;
+	}
+	return n;
+}
+
+int kube_stream_feed(struct kube_stream *s, const char *data, size_t size, struct err *e)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < size && rc == 0; i++) {
+		if (in_piece(s)) {
+			size_t n = plain(s, data + i, size - i);
+
+			rc = add(&s->piece, &s->piece_size, &s->piece_cap, data + i,
+				 MIN(n + 1, size - i), e);
+			i += n;
+			if (i >= size || rc < 0)
+				break;
+			step(s, data[i]);
+			if (s->depth == ground(s) && !s->quoted)
+				rc = hand_on(s, e);
+		} else if (begins_piece(s, data[i])) {
+			rc = add(&s->piece, &s->piece_size, &s->piece_cap, data + i, 1, e);
+			step(s, data[i]);
+		} else {
+			rc = outside(s, data[i], e);
+			step(s, data[i]);
+		}
+	}
+	return rc;
+}
+
+int kube_stream_end(struct kube_stream *s, const char **ret_rest, size_t *ret_size, struct err *e)
+{
+	if (s->depth > 0 || s->quoted || in_piece(s))
+		return err_set(e, -EBADMSG, "it ends within an object");
+	*ret_rest = s->rest;
+	*ret_size = s->rest_size;
+	return 0;
+}
