@@ -201,16 +201,21 @@ static bool is_reachable(const json_t *status)
 	return true;
 }
 
-/* A number in decimal digits, as etcd's revisions are. */
-static bool read_revision(const char *text, uint64_t *ret)
+/* In decimal digits, as etcd's revisions are. */
+bool kube_revision_read(const json_t *metadata, uint64_t *ret)
 {
+	const char *text = json_string_value(json_object_get(metadata, "resourceVersion"));
+	uint64_t value;
 	char *end;
 
 	if (!text || *text < '0' || *text > '9')
 		return false;
 	errno = 0;
-	*ret = strtoull(text, &end, 10);
-	return errno == 0 && !*end;
+	value = strtoull(text, &end, 10);
+	if (errno != 0 || *end)
+		return false;
+	*ret = value;
+	return true;
 }
 
 int kube_node_read(const struct kube_prefix *prefix, const json_t *object, struct kube_node *ret,
@@ -227,8 +232,7 @@ int kube_node_read(const struct kube_prefix *prefix, const json_t *object, struc
 	if (!name || !*name || strlen(name) > KUBE_NODE_NAME_MAX)
 		return err_set(e, -EINVAL, "not a Node: metadata.name must have 1 to %d bytes",
 			       KUBE_NODE_NAME_MAX);
-	if (!read_revision(json_string_value(json_object_get(metadata, "resourceVersion")),
-			   &n.revision))
+	if (!kube_revision_read(metadata, &n.revision))
 		return err_set(e, -EINVAL, "node %.80s: metadata.resourceVersion is not a number",
 			       name);
 	n.name = xstrdup(name);

@@ -48,6 +48,9 @@ struct kube_node {
  */
 int kube_prefix_parse(const char *text, struct kube_prefix *ret, struct err *e) MUST_CHECK;
 
+/* resourceVersion of an object's metadata; false: it is missing or no number. */
+bool kube_revision_read(const json_t *metadata, uint64_t *ret);
+
 /*
  * *ret is for kube_node_fini(). -EINVAL, nothing in *ret: it is no Node with a name and a
  * resourceVersion that is a number. What else is wrong in it is in ret->problem, and costs this node alone.
