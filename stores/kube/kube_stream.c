@@ -97,10 +97,74 @@ static bool begins_piece(const struct kube_stream *s, char c)
 	       (s->form == KUBE_STREAM_EVENTS || s->in_items);
 }
 
+/* Behind the quote that ends the string which begins at `i`. */
+static size_t string_end(const char *text, size_t i, size_t size)
+{
+	for (i++; i < size && text[i] != '"'; i++)
+		i += text[i] == '\\';
+	return MIN(i + 1, size);
+}
+
+/* Behind the bracket that closes the one at `i`. */
+static size_t value_end(const char *text, size_t i, size_t size)
+{
+	unsigned depth = 0;
+
+	while (i < size) {
+		char c = text[i];
+
+		i = c == '"' ? string_end(text, i, size) : i + 1;
+		depth += c == '{' || c == '[';
+		if ((c == '}' || c == ']') && --depth == 0)
+			break;
+	}
+	return i;
+}
+
+/* What a Node has most of, and nobody here reads: its images, and who has written which member. */
+static bool is_unread(const char *word, size_t size)
+{
+	static const char *const words[] = { "\"images\"", "\"managedFields\"" };
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		if (strlen(words[i]) == size && memcmp(word, words[i], size) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Puts null for what is not read, so that it costs no parsing; returns the size that is left. */
+static size_t skim(char *text, size_t size)
+{
+	static const char none[] = ":null";
+	size_t out = 0;
+	size_t i = 0;
+
+	while (i < size) {
+		size_t end = text[i] == '"' ? string_end(text, i, size) : i + 1;
+		bool unread = end - i > 1 && is_unread(text + i, end - i);
+
+		memmove(text + out, text + i, end - i);
+		out += end - i;
+		i = end;
+		if (!unread || i + 1 >= size || text[i] != ':' ||
+		    (text[i + 1] != '[' && text[i + 1] != '{'))
+			continue;
+		end = value_end(text, i + 1, size);
+		if (end - i < strlen(none))
+			continue;
+		memcpy(text + out, none, strlen(none));
+		out += strlen(none);
+		i = end;
+	}
+	text[out] = '\0';
+	return out;
+}
+
 /* The piece is whole: handed on, and its memory kept for the next. */
 static int hand_on(struct kube_stream *s, struct err *e)
 {
-	size_t size = s->piece_size;
+	size_t size = skim(s->piece, s->piece_size);
 
 	s->piece_size = 0;
 	s->fn(s->arg, s->piece, size);

@@ -3,7 +3,8 @@
  * What an API server sends, cut into the objects it consists of while it comes in: a list of 75 MB
  * never stands in memory, one node of it does.
  *
- * Nothing is judged here but brackets and quotes; each piece is whole in them and goes to a parser.
+ * Nothing is judged here but brackets and quotes; each piece is whole in them and goes to a parser. In the
+ * place of its "images" and "managedFields", two thirds of a Node which nobody reads, stands null.
  */
 #ifndef STORES_KUBE_KUBE_STREAM_H
 #define STORES_KUBE_KUBE_STREAM_H

@@ -74,7 +74,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		FUZZ_CHECK(run(form, text, size, 1, &bytes, &again) == rc);
 		FUZZ_CHECK(one.pieces == bytes.pieces && one.sum == bytes.sum);
 		FUZZ_CHECK(!rest == !again && (!rest || strcmp(rest, again) == 0));
-		if (form == KUBE_STREAM_LIST && json_is_object(whole)) {
+		/* jansson may pass over a NUL, which ends the text for us. */
+		if (form == KUBE_STREAM_LIST && json_is_object(whole) && !memchr(text, 0, size)) {
 			FUZZ_CHECK(rc == 0);
 			compare(whole, rest, &one);
 		}

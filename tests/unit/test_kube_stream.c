@@ -65,6 +65,20 @@ static void test_events(void **state)
 	cuts(KUBE_STREAM_EVENTS, "", "", NULL);
 }
 
+/* By their names, wherever they stand; but not where the same words are values. */
+static void test_what_nobody_reads(void **state)
+{
+	(void)state;
+	cuts(KUBE_STREAM_EVENTS,
+	     "{\"o\":{\"managedFields\":[{\"a\":\"]\\\"}\"}],\"b\":1,\"images\":[{\"n\":[\"x\"]}]}"
+	     "}",
+	     "{\"o\":{\"managedFields\":null,\"b\":1,\"images\":null}}|", NULL);
+	cuts(KUBE_STREAM_EVENTS, "{\"images\":[],\"a\":\"images\",\"b\":[\"images\"]}",
+	     "{\"images\":[],\"a\":\"images\",\"b\":[\"images\"]}|", NULL);
+	cuts(KUBE_STREAM_EVENTS, "{\"images\":\"text\",\"\\\"images\":[1,2,3]}",
+	     "{\"images\":\"text\",\"\\\"images\":[1,2,3]}|", NULL);
+}
+
 static void test_cut_off(void **state)
 {
 	static const char *const rows[] = { "{", "{\"items\":[{\"a\":1}", "{\"items\":[{\"a",
@@ -118,8 +132,11 @@ static void test_too_large(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_list),      cmocka_unit_test(test_events),
-		cmocka_unit_test(test_cut_off),   cmocka_unit_test(test_no_objects),
+		cmocka_unit_test(test_list),
+		cmocka_unit_test(test_events),
+		cmocka_unit_test(test_cut_off),
+		cmocka_unit_test(test_no_objects),
+		cmocka_unit_test(test_what_nobody_reads),
 		cmocka_unit_test(test_too_large),
 	};
 
