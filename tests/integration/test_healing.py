@@ -222,7 +222,10 @@ def test_an_fdb_entry_that_leads_to_a_nexthop_group(lab, victim):
     ns.bridge_do(f"fdb del {fdb[2]} dev flannel.1 dst {fdb[3]}")
     heals(lab, victim)
     for _ in range(2):
-        ns.run("sh", "-c", f"bridge fdb del {fdb[2]} dev flannel.1; bridge fdb add {fdb[2]} dev flannel.1 nhid 30 self permanent")
+        victim.daemon.signal(signal.SIGSTOP)  # or it puts back what was deleted before the other is added
+        ns.bridge_do(f"fdb del {fdb[2]} dev flannel.1")
+        ns.bridge_do(f"fdb add {fdb[2]} dev flannel.1 nhid 30 self permanent")
+        victim.daemon.signal(signal.SIGCONT)
         lab.wait_equal(3, [victim])
         shown = [f for f in ns.bridge("fdb", "show", "dev", "flannel.1") if f["mac"] == fdb[2]]
         assert [(f.get("dst"), f.get("nhid")) for f in shown] == [(fdb[3], None)]

@@ -14,6 +14,7 @@ Logs and this summary stay in the build directory. Exit status 1 if a promise wa
 
 import collections
 import contextlib
+import http.client
 import os
 import pathlib
 import random
@@ -166,6 +167,16 @@ class World:
         return Pinger(flows, PING_RATE)
 
 
+def told(daemon):
+    """What a daemon says is wrong; misbehaving clients may keep it from answering."""
+    if not daemon.running:
+        return "not running"
+    try:
+        return [problem["text"] for problem in daemon.status()["problems"]]
+    except (OSError, AssertionError, http.client.HTTPException) as e:
+        return f"{type(e).__name__}: {e}"
+
+
 class Soak:
     def __init__(self, world, seconds, churn):
         self.world = world
@@ -190,8 +201,7 @@ class Soak:
             if time.monotonic() - start > HEAL_S:
                 world, promises = self.world, self.promises
                 wrong = [
-                    f"{h.name}: {promises.difference(h) or 'equal'}, {promises.verdict(h.daemon)}, "
-                    f"{[p['text'] for p in h.daemon.status()['problems']] if h.daemon.running else 'not running'}"
+                    f"{h.name}: {promises.difference(h) or 'equal'}, {promises.verdict(h.daemon)}, {told(h.daemon)}"
                     for h in world.hosts
                 ]
                 promises.breaks("P3", f"not well {HEAL_S} s after {what}: {'; '.join(wrong)}")
