@@ -4,6 +4,7 @@
 import base64
 import json
 import os
+import subprocess
 import pathlib
 import signal
 import socket
@@ -302,6 +303,22 @@ def test_a_preshared_key_on_one_side_is_named(lab):
     h2.daemon.restart()
     pings(lab, h1, h2)
     wait_for(lambda: "wireguard-no-handshake" not in h2.daemon.problems(), 10, "it is over")
+
+
+@pytest.mark.slow
+def test_a_peer_that_does_not_answer_is_named(lab):
+    """Its port is closed by a firewall: nothing comes back, and it is over with the first answer."""
+    h1, h2 = wireguard.start(lab, 2)
+    c1, c2 = h1.container(), h2.container()
+    h2.namespace.nft("table inet wall { chain in { type filter hook input priority 0; udp dport 51820 drop; }; }")
+    ping = c1.namespace.popen("ping", "-i", "0.2", "-c", "400", c2.address, stdout=subprocess.DEVNULL)
+    wait_for(lambda: "wireguard-silent" in h1.daemon.problems(), 40, "who is not answered says so")
+    text = next(p["text"] for p in h1.daemon.status()["problems"] if p["name"] == "wireguard-silent")
+    assert h2.daemon.subnet() in text
+    h2.namespace.nft("delete table inet wall")
+    wait_for(lambda: "wireguard-silent" not in h1.daemon.problems(), 20, "it is over")
+    netns.end_process(ping)
+    pings(lab, h1, h2)
 
 
 def test_a_port_that_is_taken_is_named_and_taken_when_it_is_free(lab):
