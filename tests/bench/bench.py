@@ -262,7 +262,7 @@ class RouteWatch:
         while seen < count:
             data = self.socket.recv(1 << 16)
             length, kind = struct.unpack_from("=IH", data)
-            if kind == 24 and 102 <= data[16 + 5] < 118:
+            if kind == 24 and 102 <= data[16 + 5] < 166:
                 seen += 1
         return time.monotonic()
 

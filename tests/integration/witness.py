@@ -13,7 +13,7 @@ import struct
 
 from netns import wait_for
 
-ROUTE_PROTOCOLS = range(102, 118)
+ROUTE_PROTOCOLS = range(102, 166)
 KEY = re.compile(r"/subnets/(\d+\.\d+\.\d+\.\d+)-(\d+)(?:&([0-9a-f:]+)-(\d+))?$")
 
 

@@ -122,7 +122,7 @@ static void test_route_protocols(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(lens); i++) {
 		unsigned hits[256] = { 0 };
 
-		for (unsigned n = 0; n < 160; n++) {
+		for (unsigned n = 0; n < 640; n++) {
 			struct ip_net net = { .len = lens[i] };
 
 			net.addr = ip_addr_from_u128(AF_INET,
@@ -132,7 +132,7 @@ static void test_route_protocols(void **state)
 			hits[fabric_route_protocol(&net)]++;
 		}
 		for (unsigned p = FABRIC_ROUTE_PROTOCOL; p <= LAST_PROTOCOL; p++)
-			assert_int_equal(hits[p], 160 / FABRIC_ROUTE_PROTOCOLS_LEN);
+			assert_int_equal(hits[p], 640 / FABRIC_ROUTE_PROTOCOLS_LEN);
 	}
 	assert_int_equal(fabric_route_protocol(&v6), FABRIC_ROUTE_PROTOCOL);
 }
