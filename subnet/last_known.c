@@ -3,32 +3,33 @@
 
 #include <errno.h>
 
+#include "lib/buffer.h"
 #include "lib/json.h"
 #include "subnet/store.h"
 
 #define VERSION_NUMBER 3
 #define VERSION_OLDEST 2 /* which is still read */
 
-static void put_text(FILE *out, const char *name, const char *text)
+static void put_text(struct buffer *out, const char *name, const char *text)
 {
-	auto_json json_t *string = json_string(text);
-	auto_free char *quoted = string ? json_dumps(string, JSON_ENCODE_ANY) : NULL;
-
-	fprintf(out, "\"%s\":%s", name, quoted ? quoted : "\"\"");
+	buffer_putc(out, '"');
+	buffer_puts(out, name);
+	buffer_puts(out, "\":");
+	buffer_put_json(out, text);
 }
 
-static void put_lease(FILE *out, const struct lease *l)
+static void put_lease(struct buffer *out, const struct lease *l)
 {
 	auto_free char *value = lease_value_format(l);
 	char key[SUBNET_KEY_TEXT];
 	char id[LEASE_ID_TEXT];
 
-	fputc('{', out);
+	buffer_putc(out, '{');
 	put_text(out, "key", subnet_key_format(&l->subnet, key));
-	fputc(',', out);
+	buffer_putc(out, ',');
 	put_text(out, "value", value);
-	fprintf(out, ",\"id\":\"%s\",\"born\":\"%llu\",\"flags\":%u}", lease_id_format(l->id, id),
-		(unsigned long long)l->born, l->flags);
+	buffer_printf(out, ",\"id\":\"%s\",\"born\":\"%llu\",\"flags\":%u}",
+		      lease_id_format(l->id, id), (unsigned long long)l->born, l->flags);
 }
 
 int64_t last_known_left_ms(const struct last_known *k, int64_t wall_ms)
@@ -46,33 +47,27 @@ int64_t last_known_left_ms(const struct last_known *k, int64_t wall_ms)
 /* Written piece by piece: as one tree it would be several times as large as all leases. */
 char *last_known_format(const struct last_known *k)
 {
-	char *text = NULL;
-	size_t size;
-	FILE *out = open_memstream(&text, &size);
+	struct buffer out = { 0 };
 
-	if (!out)
-		abort();
-	fprintf(out, "{\"version\":%d,", VERSION_NUMBER);
-	put_text(out, "network", k->network);
-	fputc(',', out);
-	put_text(out, "cluster", k->cluster ? k->cluster : "");
-	fputc(',', out);
-	put_text(out, "config", k->config);
-	fprintf(out, ",\"written\":%lld,\"expires\":%lld,\"revision\":\"%llu\"",
-		(long long)k->written_wall_s, (long long)k->expires_wall_s,
-		(unsigned long long)k->revision);
+	buffer_printf(&out, "{\"version\":%d,", VERSION_NUMBER);
+	put_text(&out, "network", k->network);
+	buffer_putc(&out, ',');
+	put_text(&out, "cluster", k->cluster ? k->cluster : "");
+	buffer_putc(&out, ',');
+	put_text(&out, "config", k->config);
+	buffer_printf(&out, ",\"written\":%lld,\"expires\":%lld,\"revision\":\"%llu\"",
+		      (long long)k->written_wall_s, (long long)k->expires_wall_s,
+		      (unsigned long long)k->revision);
 	if (k->own) {
-		fputs(",\"own\":", out);
-		put_lease(out, k->own);
+		buffer_puts(&out, ",\"own\":");
+		put_lease(&out, k->own);
 	}
-	fprintf(out, ",\"peers\":%zu}\n", k->peers_len);
+	buffer_printf(&out, ",\"peers\":%zu}\n", k->peers_len);
 	for (size_t i = 0; i < k->peers_len; i++) {
-		put_lease(out, k->peers[i]);
-		fputc('\n', out);
+		put_lease(&out, k->peers[i]);
+		buffer_putc(&out, '\n');
 	}
-	if (fclose(out) != 0)
-		abort();
-	return text;
+	return buffer_steal(&out);
 }
 
 /* Before version 3 an id was an etcd lease, and one without was a reservation. */

@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <errno.h>
 
+#include "lib/buffer.h"
 #include "lib/json.h"
 
 /* "addr-len" in `size` bytes. 0.0.0.0-0 stands for "no IPv4" and gives an unset prefix. */
@@ -207,69 +208,74 @@ int lease_value_parse(const char *text, size_t size, struct lease *ret, struct e
 	return 0;
 }
 
-static void put_string(FILE *out, const char *text)
+/* "name":"text" behind a comma. */
+static void put_text(struct buffer *out, const char *name, const char *text)
 {
-	auto_json json_t *j = json_string(text);
-	auto_free char *quoted = j ? json_dumps(j, JSON_ENCODE_ANY) : NULL;
+	buffer_puts(out, ",\"");
+	buffer_puts(out, name);
+	buffer_puts(out, "\":");
+	buffer_put_json(out, text);
+}
 
-	fputs(quoted ? quoted : "\"\"", out);
+static void put_addr(struct buffer *out, const char *name, const struct ip_addr *a)
+{
+	char text[IP_ADDR_TEXT];
+
+	if (ip_addr_is_set(a))
+		put_text(out, name, ip_addr_format(a, text));
+}
+
+/* JSON as it came. */
+static void put_raw(struct buffer *out, const char *name, const char *json)
+{
+	if (!json)
+		return;
+	buffer_puts(out, ",\"");
+	buffer_puts(out, name);
+	buffer_puts(out, "\":");
+	buffer_puts(out, json);
 }
 
 /* What flannel ignores. */
-static void put_node(FILE *out, const struct lease *l)
+static void put_node(struct buffer *out, const struct lease *l)
 {
-	char addr[IP_ADDR_TEXT];
-
-	fputs(",\"Node\":{\"ID\":", out);
-	put_string(out, l->node_id);
-	fputs(",\"Name\":", out);
-	put_string(out, l->node_name ? l->node_name : "");
-	if (ip_addr_is_set(&l->source_v4))
-		fprintf(out, ",\"Source\":\"%s\"", ip_addr_format(&l->source_v4, addr));
-	if (ip_addr_is_set(&l->source_v6))
-		fprintf(out, ",\"SourceIPv6\":\"%s\"", ip_addr_format(&l->source_v6, addr));
+	buffer_puts(out, ",\"Node\":{\"ID\":");
+	buffer_put_json(out, l->node_id);
+	put_text(out, "Name", l->node_name);
+	put_addr(out, "Source", &l->source_v4);
+	put_addr(out, "SourceIPv6", &l->source_v6);
 	if (l->mtu_v4_bytes)
-		fprintf(out, ",\"MTU\":%u", l->mtu_v4_bytes);
+		buffer_printf(out, ",\"MTU\":%u", l->mtu_v4_bytes);
 	if (l->mtu_v6_bytes)
-		fprintf(out, ",\"MTUIPv6\":%u", l->mtu_v6_bytes);
+		buffer_printf(out, ",\"MTUIPv6\":%u", l->mtu_v6_bytes);
 	if (l->reserved)
-		fputs(",\"Reserved\":true", out);
-	if (l->claim) {
-		fputs(",\"Claim\":", out);
-		put_string(out, l->claim);
-	}
-	fputc('}', out);
+		buffer_puts(out, ",\"Reserved\":true");
+	if (l->claim)
+		put_text(out, "Claim", l->claim);
+	buffer_putc(out, '}');
 }
 
 char *lease_value_format(const struct lease *l)
 {
-	char addr[IP_ADDR_TEXT];
-	char *text = NULL;
-	size_t size;
-	FILE *out = open_memstream(&text, &size);
+	struct buffer out = { 0 };
+	char addr[IP_ADDR_TEXT] = "0.0.0.0";
 
-	if (!out)
-		abort();
-	fprintf(out, "{\"PublicIP\":\"%s\"",
-		ip_addr_is_set(&l->public_v4) ? ip_addr_format(&l->public_v4, addr) : "0.0.0.0");
+	if (ip_addr_is_set(&l->public_v4))
+		ip_addr_format(&l->public_v4, addr);
+	buffer_puts(&out, "{\"PublicIP\":");
+	buffer_put_json(&out, addr);
 	if (ip_addr_is_set(&l->public_v6))
-		fprintf(out, ",\"PublicIPv6\":\"%s\"", ip_addr_format(&l->public_v6, addr));
+		put_addr(&out, "PublicIPv6", &l->public_v6);
 	else
-		fputs(",\"PublicIPv6\":null", out);
-	if (l->backend_type) {
-		fputs(",\"BackendType\":", out);
-		put_string(out, l->backend_type);
-	}
-	if (l->backend_data)
-		fprintf(out, ",\"BackendData\":%s", l->backend_data);
-	if (l->backend_v6_data)
-		fprintf(out, ",\"BackendV6Data\":%s", l->backend_v6_data);
+		put_raw(&out, "PublicIPv6", "null");
+	if (l->backend_type)
+		put_text(&out, "BackendType", l->backend_type);
+	put_raw(&out, "BackendData", l->backend_data);
+	put_raw(&out, "BackendV6Data", l->backend_v6_data);
 	if (l->node_id)
-		put_node(out, l);
-	fputc('}', out);
-	if (fclose(out) != 0)
-		abort();
-	return text;
+		put_node(&out, l);
+	buffer_putc(&out, '}');
+	return buffer_steal(&out);
 }
 
 const char *lease_id_format(u128 id, char buf[static LEASE_ID_TEXT])
