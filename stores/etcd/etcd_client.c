@@ -209,12 +209,13 @@ struct headers {
 };
 
 static void headers_init(struct headers *h, const struct etcd_client *c,
-			 const struct etcd_transport *transport)
+			 const struct etcd_transport *transport, enum etcd_method method)
 {
+	const char *const *lines = transport->headers(method);
 	size_t len = 0;
 
-	for (; transport->headers[len]; len++)
-		h->lines[len] = transport->headers[len];
+	for (; lines[len]; len++)
+		h->lines[len] = lines[len];
 	h->token_line = c->token ? xasprintf("%s: %s", transport->token_header, c->token) : NULL;
 	h->lines[len++] = h->token_line;
 	h->lines[len] = NULL;
@@ -442,7 +443,7 @@ static void call_send(struct etcd_call *call)
 		.arg = call,
 	};
 
-	headers_init(&headers, c, ep->transport);
+	headers_init(&headers, c, ep->transport, call->ask.method);
 	call->endpoint = endpoint;
 	call->asked_ms = clock_boot_ms();
 	call->transport = ep->transport;
@@ -515,7 +516,7 @@ struct etcd_stream *etcd_client_stream(struct etcd_client *c, const struct etcd_
 	};
 	struct etcd_stream *stream;
 
-	headers_init(&headers, c, ep->transport);
+	headers_init(&headers, c, ep->transport, asks[0].method);
 	*ret_endpoint = c->current;
 	stream = etcd_stream_open(c->http, ep->transport, &request, listener);
 	free(headers.token_line);

@@ -400,15 +400,23 @@ static int decode_end(const struct http_reply *http, char text[ETCD_TEXT_MAX])
 	return ETCD_UNAVAILABLE;
 }
 
-/* Without hasleader a member that lost its quorum keeps streams open in silence. */
-static const char *const headers[] = { "content-type: application/grpc", "te: trailers",
-				       "hasleader: true", NULL };
+/* Without hasleader a member that lost its quorum keeps streams open in silence, and with it tells
+ * nothing of itself. */
+static const char *const *headers_of(enum etcd_method method)
+{
+	static const char *const headers[] = { "content-type: application/grpc", "te: trailers",
+					       "hasleader: true", NULL };
+	static const char *const of_the_member[] = { "content-type: application/grpc",
+						     "te: trailers", NULL };
+
+	return method == ETCD_STATUS ? of_the_member : headers;
+}
 
 const struct etcd_transport etcd_grpc_transport = {
 	.name = "grpc",
 	.dialects = 1,
 	.grpc = true,
-	.headers = headers,
+	.headers = headers_of,
 	.token_header = "token",
 	.path = path_of,
 	.encode = encode,

@@ -513,14 +513,21 @@ static int decode_end(const struct http_reply *http, char text[ETCD_TEXT_MAX])
 	return ETCD_UNAVAILABLE;
 }
 
-/* Without hasleader a member that lost its quorum keeps streams open in silence. */
-static const char *const headers[] = { "Content-Type: application/json",
-				       "Grpc-Metadata-hasleader: true", NULL };
+/* Without hasleader a member that lost its quorum keeps streams open in silence, and with it tells
+ * nothing of itself. */
+static const char *const *headers_of(enum etcd_method method)
+{
+	static const char *const headers[] = { "Content-Type: application/json",
+					       "Grpc-Metadata-hasleader: true", NULL };
+	static const char *const of_the_member[] = { "Content-Type: application/json", NULL };
+
+	return method == ETCD_STATUS ? of_the_member : headers;
+}
 
 const struct etcd_transport etcd_json_transport = {
 	.name = "json",
 	.dialects = ARRAY_LEN(api_prefixes),
-	.headers = headers,
+	.headers = headers_of,
 	.token_header = "Authorization",
 	.path = path_of,
 	.encode = encode,

@@ -18,10 +18,12 @@
 
 struct etcd_transport {
 	const char *name;
-	bool grpc;                  /* as struct http_request has it */
-	unsigned dialects;          /* sets of paths by the server's version, tried in this order */
-	const char *const *headers; /* lines that go with each POST, NULL-terminated */
-	const char *token_header;   /* the name of the one with the token of a login */
+	bool grpc;                /* as struct http_request has it */
+	unsigned dialects;        /* sets of paths by the server's version, tried in this order */
+	const char *token_header; /* the name of the line with the token of a login */
+
+	/* Lines that go with the POST of a method, NULL-terminated. */
+	const char *const *(*headers)(enum etcd_method method);
 
 	/* The path of a method, and its name for people; caller frees the path. */
 	char *(*path)(enum etcd_method method, unsigned dialect);
