@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* backends/ipsec: its configuration, what it publishes, what a peer means, and what charon is told of one. */
+#include "tests/unit/test.h"
+
+#include <errno.h>
+
+#include "backends/ipsec_internal.h"
+#include "kernel/kinds.h"
+#include "tests/unit/backend_rig.h"
+
+#define SIXTEEN "0123456789abcdef"
+#define PSK     SIXTEEN SIXTEEN SIXTEEN SIXTEEN SIXTEEN SIXTEEN
+
+static int create(const char *keys, struct backend **ret, struct err *e)
+{
+	auto_free char *text = xasprintf(
+		"{\"Network\":\"10.5.0.0/16\",\"Backend\":{\"Type\":\"ipsec\",%s}}", keys);
+	struct network_config c;
+	int rc;
+
+	assert_int_equal(network_config_parse(text, strlen(text), &c, e), 0);
+	rc = backend_ipsec.create(&c, ret, e);
+	network_config_fini(&c);
+	return rc;
+}
+
+static struct backend *backend(const char *keys)
+{
+	const struct backend_host host = {
+		.lower = { { 3, 1500 } },
+		.local_v4 = test_addr("192.0.2.1"),
+		.public_v4 = test_addr("192.0.2.1"),
+	};
+	struct backend *b = NULL;
+	struct err e;
+
+	assert_int_equal(create(keys, &b, &e), 0);
+	assert_int_equal(b->type->set_host(b, &host, &e), 0);
+	((struct ipsec *)b)->own.v4 = test_net("10.5.1.0/24");
+	return b;
+}
+
+static void test_bad_configurations(void **state)
+{
+	static const struct {
+		const char *keys;
+		const char *error;
+	} rows[] = {
+		{ "\"UDPEncap\":true", "PSK has 0 characters, must have from 96 to 1024" },
+		{ "\"PSK\":\"" SIXTEEN "\"", "PSK has 16 characters" },
+		{ "\"PSK\":5", "PSK must be a string" },
+		{ "\"PSK\":\"" PSK "\",\"UDPEncap\":1", "UDPEncap" },
+		{ "\"PSK\":\"" PSK "\",\"ESPProposal\":\"aes;x\"", "ESPProposal is \"aes;x\"" },
+	};
+	struct backend *b = NULL;
+	struct err e;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		assert_row(create(rows[i].keys, &b, &e) == -EINVAL, rows[i].keys);
+		assert_contains(e.text, rows[i].error);
+		assert_null(strstr(e.text, SIXTEEN));
+	}
+}
+
+static void test_lease_as_flannel_writes_it(void **state)
+{
+	struct backend *b = backend("\"PSK\":\"" PSK "\"");
+	struct backend *in_udp = backend("\"PSK\":\"" PSK "\",\"UDPEncap\":true");
+	auto_lease struct lease *own = lease_new();
+	struct err e;
+
+	(void)state;
+	assert_int_equal(b->type->publish(b, own, &e), 0);
+	assert_string_equal(own->backend_type, "ipsec");
+	assert_null(own->backend_data);
+	assert_int_equal(b->type->pod_mtu(b), 1423);
+	assert_int_equal(in_udp->type->pod_mtu(in_udp), 1415);
+	backend_free(b);
+	backend_free(in_udp);
+}
+
+static void test_objects_of_a_peer(void **state)
+{
+	static const char *const expected[] = {
+		"xfrm policy in 10.5.3.0/24 to 10.5.1.0/24 tunnel 192.0.2.3 to 192.0.2.1 reqid 11",
+		"xfrm policy fwd 10.5.3.0/24 to 10.5.1.0/24 tunnel 192.0.2.3 to 192.0.2.1 reqid 11",
+		"xfrm policy out 10.5.1.0/24 to 10.5.3.0/24 tunnel 192.0.2.1 to 192.0.2.3 reqid 11",
+	};
+	const struct backend_path paths[2] = { { 0 } };
+	struct backend *b = backend("\"PSK\":\"" PSK "\"");
+	auto_lease struct lease *peer = lease_new();
+	auto_wants struct wants w = { 0 };
+	char text[KERNEL_OBJECT_TEXT];
+	struct err e;
+
+	(void)state;
+	peer->subnet.v4 = test_net("10.5.3.0/24");
+	peer->public_v4 = test_addr("192.0.2.3");
+	assert_int_equal(b->type->want_peer(b, peer, NULL, paths, &w, &e), 0);
+	assert_int_equal(w.len, ARRAY_LEN(expected) + 1);
+	for (size_t i = 0; i < ARRAY_LEN(expected); i++)
+		assert_string_equal(kernel_object_format(&w.items[i], text), expected[i]);
+	assert_contains(kernel_object_format(&w.items[3], text), "route 10.5.3.0/24 dev 3");
+	peer->public_v4 = test_addr("192.0.2.1");
+	assert_int_equal(b->type->want_peer(b, peer, NULL, paths, &w, &e), -EINVAL);
+	backend_free(b);
+}
+
+static bool has_text(const struct vici_message *m, const char *text)
+{
+	return memmem(m->data, m->size, text, strlen(text)) != NULL;
+}
+
+static void test_what_charon_is_told(void **state)
+{
+	static const char *const parts[] = { "aes256-sha256-modp4096",
+					     "aes128gcm16-sha256-prfsha256-ecp256", "192.0.2.3",
+					     "10.5.3.0/24" };
+	struct backend *b = backend("\"PSK\":\"" PSK "\"");
+	const struct ipsec *x = (const struct ipsec *)b;
+	const struct ip_addr public = test_addr("192.0.2.3");
+	const struct ip_net subnet = test_net("10.5.3.0/24");
+	auto_vici_message struct vici_message m = { 0 };
+	auto_vici_message struct vici_message key = { 0 };
+	char name[IPSEC_NAME_SIZE];
+	char child[IPSEC_NAME_SIZE];
+	struct err e;
+
+	(void)state;
+	ipsec_name(x, &subnet, &public, name, child);
+	assert_string_equal(name, "192.0.2.1-10.5.1.0/24-10.5.3.0/24-192.0.2.3");
+	assert_string_equal(child, "10.5.1.0/24-10.5.3.0/24");
+	assert_true(ipsec_is_name(name));
+	assert_false(ipsec_is_name(child));
+	assert_false(ipsec_is_name("office-to-branch"));
+	ipsec_put_connection(&m, x, name, child, &subnet, &public);
+	assert_int_equal(vici_walk(m.data, m.size, NULL, NULL, &e), 0);
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
+		assert_row(has_text(&m, parts[i]), parts[i]);
+	assert_false(has_text(&m, PSK));
+	ipsec_put_key(&key, x, name, &public);
+	assert_true(has_text(&key, PSK));
+	backend_free(b);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_bad_configurations),
+		cmocka_unit_test(test_lease_as_flannel_writes_it),
+		cmocka_unit_test(test_objects_of_a_peer),
+		cmocka_unit_test(test_what_charon_is_told),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
