@@ -200,7 +200,7 @@ def test_diff_and_sync_know_the_table_and_its_elements(lab, victim):
 
         wait_for(lambda: ("create", "element", "element 192.0.2.2") in shown(), 5, "the element in the difference")
         # Nobody is told that all is well.
-        assert "still differ" in ask(victim, "sync")
+        wait_for(lambda: "still differ" in ask(victim, "sync"), 10, "what was deleted to be named by sync")
     daemon.signal(signal.SIGSTOP)
     ns.run("nft", "add chain inet flannel.1 intruder")
     daemon.signal(signal.SIGCONT)
