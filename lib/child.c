@@ -57,30 +57,29 @@ static int spawn(const char *path, const char *const argv[], int error, pid_t *r
 	return -rc;
 }
 
-/* The first line that says something: not one of a box, which is not of ASCII. */
+/* The first line in words: one of a box does not begin in ASCII. If all are such, the first. */
 static const char *sentence(char *text)
 {
+	const char *first = NULL;
 	char *line;
 
 	while ((line = strsep(&text, "\n"))) {
-		if (line[0] > ' ')
+		line += strspn(line, " \t");
+		if (*line && (unsigned char)*line < 0x80)
 			return line;
+		if (*line && !first)
+			first = line;
 	}
-	return "";
+	return first ? first : "";
 }
 
-static int outcome(const char *name, int status, int error, struct err *e)
+int child_outcome(const char *name, int status, char *said, struct err *e)
 {
-	char text[ERROR_MAX + 1] = "";
-	ssize_t size = pread(error, text, ERROR_MAX, 0);
-	const char *said;
-
-	text[MAX(size, 0)] = '\0';
-	said = sentence(text);
 	if (WIFSIGNALED(status))
 		return err_set(e, -EIO, "%s was ended by signal %d", name, WTERMSIG(status));
 	if (WEXITSTATUS(status) != 0)
-		return err_set(e, -EIO, "%s: exit status %d: %s", name, WEXITSTATUS(status), said);
+		return err_set(e, -EIO, "%s: exit status %d: %s", name, WEXITSTATUS(status),
+			       sentence(said));
 	return 0;
 }
 
@@ -90,14 +89,19 @@ static int wait_for(const char *name, pid_t pid, int pid_fd, int error, int time
 {
 	struct pollfd ended = { .fd = pid_fd, .events = POLLIN };
 	bool in_time = poll(&ended, 1, timeout_ms) > 0;
+	char said[ERROR_MAX + 1];
+	ssize_t size;
 	int status = 0;
 
 	if (!in_time)
 		kill(pid, SIGKILL);
 	if (waitpid(pid, &status, in_time ? 0 : WNOHANG) < 0)
 		return err_sys(e, -errno, "%s", name);
-	return in_time ? outcome(name, status, error, e)
-		       : err_set(e, -ETIMEDOUT, "%s did not end in time", name);
+	if (!in_time)
+		return err_set(e, -ETIMEDOUT, "%s did not end in time", name);
+	size = pread(error, said, ERROR_MAX, 0);
+	said[MAX(size, 0)] = '\0';
+	return child_outcome(name, status, said, e);
 }
 
 int child_run(const char *const argv[], int timeout_ms, struct err *e)

@@ -14,9 +14,15 @@ char *child_find(const char *name);
  * Runs one, and blocks until it has ended, `timeout_ms` at most: then it is killed, -ETIMEDOUT. argv[0]
  * is a name without directory, or an absolute path; -ENOENT if there is none. It gets the arguments as
  * they are (no shell), a fixed environment, no input, and a session of its own. -EIO if it ended with
- * another status than 0: the text is its first line on stderr that is in words (before its error
- * wireguard-go draws a box).
+ * another status than 0: the text is what child_outcome makes of its stderr.
  */
 int child_run(const char *const argv[], int timeout_ms, struct err *e) MUST_CHECK;
+
+/*
+ * How a program has ended, for waitpid's `status` and what it said on stderr, which is cut into
+ * lines. 0, or -EIO with the signal, or with its status and its first line in words: before its error
+ * wireguard-go draws a box.
+ */
+int child_outcome(const char *name, int status, char *said, struct err *e) MUST_CHECK;
 
 #endif

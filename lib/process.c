@@ -177,13 +177,7 @@ static int outcome(struct process *p, int status, struct err *e)
 {
 	auto_free char *said = stream_take(&p->error, ERROR_MAX);
 
-	said[strcspn(said, "\n")] = '\0';
-	if (WIFSIGNALED(status))
-		return err_set(e, -EIO, "%s was ended by signal %d", p->name, WTERMSIG(status));
-	if (WEXITSTATUS(status) != 0)
-		return err_set(e, -EIO, "%s: exit status %d: %s", p->name, WEXITSTATUS(status),
-			       said);
-	return 0;
+	return child_outcome(p->name, status, said, e);
 }
 
 static int said_too_much(const struct process *p, struct err *e)
