@@ -133,7 +133,6 @@ void kube_answer_read(long http_status, const char *body, size_t size, int64_t r
 	/* A proxy's page, or "Too many requests, please try again later.": the first line. */
 	text = xstrndup(body, MIN(size, (size_t)TEXT_SHOWN_MAX));
 	text[strcspn(text, "\r\n")] = '\0';
-	util_make_printable(text);
 	fail(ret, http_status, NULL, text, retry_after_s);
 }
 
@@ -179,6 +178,7 @@ int kube_event_read(const struct kube_prefix *prefix, const char *text, size_t s
 	struct kube_event read = { 0 };
 	const json_t *object;
 	const char *type;
+	bool gone;
 	int rc = json_parse_object(text, size, &event, e);
 
 	if (rc < 0)
@@ -187,12 +187,9 @@ int kube_event_read(const struct kube_prefix *prefix, const char *text, size_t s
 	object = json_object_get(event, "object");
 	if (!json_is_object(object))
 		return err_set(e, -EINVAL, "event \"%.40s\" has no object", type);
-	if (strcmp(type, "ADDED") == 0 || strcmp(type, "MODIFIED") == 0) {
-		read.type = KUBE_EVENT_PUT;
-		rc = kube_node_read(prefix, object, &read.node, e);
-		read.revision = read.node.revision;
-	} else if (strcmp(type, "DELETED") == 0) {
-		read.type = KUBE_EVENT_DELETE;
+	gone = strcmp(type, "DELETED") == 0;
+	if (gone || strcmp(type, "ADDED") == 0 || strcmp(type, "MODIFIED") == 0) {
+		read.type = gone ? KUBE_EVENT_DELETE : KUBE_EVENT_PUT;
 		rc = kube_node_read(prefix, object, &read.node, e);
 		read.revision = read.node.revision;
 	} else if (strcmp(type, "BOOKMARK") == 0) {

@@ -12,23 +12,17 @@ void kube_stream_init(struct kube_stream *s, enum kube_stream_form form, kube_st
 
 void kube_stream_fini(struct kube_stream *s)
 {
-	free(s->piece);
-	free(s->rest);
+	buffer_fini(&s->piece);
+	buffer_fini(&s->rest);
 	*s = (struct kube_stream){ 0 };
 }
 
-static int add(char **text, size_t *size, size_t *cap, const char *data, size_t n, struct err *e)
+static int add(struct buffer *to, const char *data, size_t n, struct err *e)
 {
-	if (*size + n > KUBE_OBJECT_MAX_SIZE)
+	if (to->size + n > KUBE_OBJECT_MAX_SIZE)
 		return err_set(e, -EFBIG, "an object is larger than %zu bytes",
 			       KUBE_OBJECT_MAX_SIZE);
-	if (*size + n + 1 > *cap) {
-		*cap = MAX(*cap * 2, *size + n + 1);
-		*text = xrealloc(*text, *cap);
-	}
-	memcpy(*text + *size, data, n);
-	*size += n;
-	(*text)[*size] = '\0';
+	buffer_put(to, data, n);
 	return 0;
 }
 
@@ -40,22 +34,23 @@ static unsigned ground(const struct kube_stream *s)
 
 static bool in_piece(const struct kube_stream *s)
 {
-	return s->piece_size > 0;
+	return s->piece.size > 0;
 }
 
 /* The byte goes into the list itself, by itself. */
 static int list_byte(struct kube_stream *s, char c, struct err *e)
 {
-	size_t at = s->rest_size;
-	int rc = add(&s->rest, &s->rest_size, &s->rest_cap, &c, 1, e);
+	size_t at = s->rest.size;
+	int rc = add(&s->rest, &c, 1, e);
 
 	if (rc < 0 || s->depth != 1)
 		return rc;
 	if (c == '"' && !s->quoted)
 		s->word = at;
 	else if (c == '"' && !s->escaped)
-		s->was_items = s->rest_size - s->word == strlen("\"items\"") &&
-			       memcmp(s->rest + s->word, "\"items\"", strlen("\"items\"")) == 0;
+		s->was_items =
+			s->rest.size - s->word == strlen("\"items\"") &&
+			memcmp(s->rest.data + s->word, "\"items\"", strlen("\"items\"")) == 0;
 	else if (c == ',')
 		s->was_items = false;
 	return 0;
@@ -164,10 +159,10 @@ static size_t skim(char *text, size_t size)
 /* The piece is whole: handed on, and its memory kept for the next. */
 static int hand_on(struct kube_stream *s, struct err *e)
 {
-	size_t size = skim(s->piece, s->piece_size);
+	size_t size = skim(s->piece.data, s->piece.size);
 
-	s->piece_size = 0;
-	s->fn(s->arg, s->piece, size);
+	s->piece.size = 0;
+	s->fn(s->arg, s->piece.data, size);
 	return s->form == KUBE_STREAM_LIST ? list_byte(s, '0', e) : 0;
 }
 
@@ -197,8 +192,7 @@ int kube_stream_feed(struct kube_stream *s, const char *data, size_t size, struc
 		if (in_piece(s)) {
 			size_t n = plain(s, data + i, size - i);
 
-			rc = add(&s->piece, &s->piece_size, &s->piece_cap, data + i,
-				 MIN(n + 1, size - i), e);
+			rc = add(&s->piece, data + i, MIN(n + 1, size - i), e);
 			i += n;
 			if (i >= size || rc < 0)
 				break;
@@ -206,7 +200,7 @@ int kube_stream_feed(struct kube_stream *s, const char *data, size_t size, struc
 			if (s->depth == ground(s) && !s->quoted)
 				rc = hand_on(s, e);
 		} else if (begins_piece(s, data[i])) {
-			rc = add(&s->piece, &s->piece_size, &s->piece_cap, data + i, 1, e);
+			rc = add(&s->piece, data + i, 1, e);
 			step(s, data[i]);
 		} else {
 			rc = outside(s, data[i], e);
@@ -220,7 +214,7 @@ int kube_stream_end(struct kube_stream *s, const char **ret_rest, size_t *ret_si
 {
 	if (s->depth > 0 || s->quoted || in_piece(s))
 		return err_set(e, -EBADMSG, "it ends within an object");
-	*ret_rest = s->rest;
-	*ret_size = s->rest_size;
+	*ret_rest = s->rest.data;
+	*ret_size = s->rest.size;
 	return 0;
 }

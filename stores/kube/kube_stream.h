@@ -9,8 +9,8 @@
 #ifndef STORES_KUBE_KUBE_STREAM_H
 #define STORES_KUBE_KUBE_STREAM_H
 
+#include "lib/buffer.h"
 #include "lib/err.h"
-#include "lib/util.h"
 
 /* No object of an API server is larger: etcd takes 1.5 MiB a request; as JSON it may be twice that. */
 #define KUBE_OBJECT_MAX_SIZE ((size_t)3 * 1024 * 1024)
@@ -32,16 +32,10 @@ struct kube_stream {
 	bool quoted;
 	bool escaped;
 	bool in_items;
-	bool was_items; /* the last string in the list itself is "items" */
-	/* the piece that is coming in */
-	char *piece;
-	size_t piece_size;
-	size_t piece_cap;
-	/* LIST: the list, in which a 0 stands for each piece */
-	char *rest;
-	size_t rest_size;
-	size_t rest_cap;
-	size_t word; /* in `rest`, where the string begins */
+	bool was_items;      /* the last string in the list itself is "items" */
+	struct buffer piece; /* that is coming in */
+	struct buffer rest;  /* LIST: the list, in which a 0 stands for each piece */
+	size_t word;         /* in `rest`, where the string begins */
 };
 
 /* All zero is no stream. `fn` is given each piece, from kube_stream_feed. */
