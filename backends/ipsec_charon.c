@@ -92,10 +92,10 @@ static void on_loaded(void *arg, int rc, const void *data UNUSED, size_t size UN
 {
 	struct ipsec_charon *c = arg;
 
-	if (rc == -EREMOTEIO)
-		snprintf(c->lacks, sizeof(c->lacks), "%.150s", e->text);
-	if (rc == -EREMOTEIO)
-		tell_health(c);
+	if (rc != -EREMOTEIO)
+		return;
+	snprintf(c->lacks, sizeof(c->lacks), "%.150s", e->text);
+	tell_health(c);
 }
 
 static void load(struct ipsec_charon *c, const struct tunnel *t)
@@ -248,14 +248,14 @@ static void on_log(struct ipsec_charon *c, const void *data, size_t size)
 	vici_text_copy(&l.text, text, sizeof(text));
 	/* Every kernel says it so, in this daemon's words. */
 	if (strstr(text, "received netlink error")) {
-		memcpy(c->lacks, text, sizeof(c->lacks));
+		snprintf(c->lacks, sizeof(c->lacks), "%s", text);
 		tell_health(c);
 		return;
 	}
 	t = find(c, &l.name);
 	for (size_t i = 0; t && !t->is_up && i < ARRAY_LEN(reasons); i++) {
 		if (strstr(text, reasons[i]))
-			memcpy(t->reason, text, sizeof(t->reason));
+			snprintf(t->reason, sizeof(t->reason), "%s", text);
 	}
 }
 

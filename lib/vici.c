@@ -235,6 +235,7 @@ static void on_answer(struct vici *v, const struct vici_packet *p)
 {
 	struct request *r = v->first;
 	struct err e;
+	int rc;
 
 	/* An answer to nothing, or of the wrong sort. */
 	if (!r || r->bytes ||
@@ -244,12 +245,9 @@ static void on_answer(struct vici *v, const struct vici_packet *p)
 		return;
 	}
 	take_first(v);
-	if (judge(r, p, &e) < 0) {
-		if (r->done)
-			r->done(r->arg, e.code, p->data, p->size, &e);
-	} else if (r->done) {
-		r->done(r->arg, 0, p->data, p->size, &e);
-	}
+	rc = judge(r, p, &e);
+	if (r->done)
+		r->done(r->arg, rc, p->data, p->size, &e);
 	free_request(r);
 	if (v->freed)
 		return;

@@ -4,6 +4,10 @@
 #include <errno.h>
 #include <string.h>
 
+/* Bytes of the length before it. */
+#define NAME_WIDTH  1
+#define VALUE_WIDTH 2
+
 /* ---- writing ---- */
 
 /* What has grown is wiped where it was. */
@@ -29,40 +33,33 @@ static uint8_t *room(struct vici_message *m, size_t size)
 	return m->data + m->size - size;
 }
 
-static void put_name(struct vici_message *m, enum vici_element element, const char *name)
-{
-	size_t size = strlen(name);
-	uint8_t *at;
-
-	m->failed |= size > VICI_NAME_MAX;
-	at = room(m, 2 + size);
-	if (!at)
-		return;
-	at[0] = (uint8_t)element;
-	at[1] = (uint8_t)size;
-	memcpy(at + 2, name, size);
-}
-
-static void put_text(struct vici_message *m, const char *text)
-{
-	size_t size = strlen(text);
-	uint8_t *at;
-
-	m->failed |= size > VICI_VALUE_MAX;
-	at = room(m, 2 + size);
-	if (!at)
-		return;
-	at[0] = (uint8_t)(size >> 8);
-	at[1] = (uint8_t)size;
-	memcpy(at + 2, text, size);
-}
-
 static void put_mark(struct vici_message *m, enum vici_element element)
 {
 	uint8_t *at = room(m, 1);
 
 	if (at)
 		*at = (uint8_t)element;
+}
+
+/* Behind its length in `width` bytes. */
+static void put_text(struct vici_message *m, size_t width, const char *text)
+{
+	size_t size = strlen(text);
+	uint8_t *at;
+
+	m->failed |= size >> 8 * width != 0;
+	at = room(m, width + size);
+	if (!at)
+		return;
+	for (size_t i = 0; i < width; i++)
+		at[i] = (uint8_t)(size >> 8 * (width - 1 - i));
+	memcpy(at + width, text, size);
+}
+
+static void put_name(struct vici_message *m, enum vici_element element, const char *name)
+{
+	put_mark(m, element);
+	put_text(m, NAME_WIDTH, name);
 }
 
 void vici_section(struct vici_message *m, const char *name)
@@ -80,7 +77,7 @@ void vici_section_end(struct vici_message *m)
 void vici_value(struct vici_message *m, const char *name, const char *value)
 {
 	put_name(m, VICI_VALUE, name);
-	put_text(m, value);
+	put_text(m, VALUE_WIDTH, value);
 }
 
 void vici_list(struct vici_message *m, const char *name, const char *const values[])
@@ -88,7 +85,7 @@ void vici_list(struct vici_message *m, const char *name, const char *const value
 	put_name(m, VICI_LIST, name);
 	for (size_t i = 0; values[i]; i++) {
 		put_mark(m, VICI_ITEM);
-		put_text(m, values[i]);
+		put_text(m, VALUE_WIDTH, values[i]);
 	}
 	put_mark(m, VICI_LIST_END);
 }
@@ -182,8 +179,10 @@ int vici_walk(const void *data, size_t size, vici_visit_fn *visit, void *arg, st
 
 		r.at++;
 		r.left--;
-		if (!follow(element, &depth, &in_list) || (named && !take_text(&r, 1, &name)) ||
-		    ((element == VICI_VALUE || element == VICI_ITEM) && !take_text(&r, 2, &value)))
+		if (!follow(element, &depth, &in_list) ||
+		    (named && !take_text(&r, NAME_WIDTH, &name)) ||
+		    ((element == VICI_VALUE || element == VICI_ITEM) &&
+		     !take_text(&r, VALUE_WIDTH, &value)))
 			return err_set(e, -EBADMSG, "vici: element %d at byte %zu is malformed",
 				       (int)element, size - r.left);
 		if (visit)

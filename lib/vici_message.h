@@ -12,7 +12,6 @@
 #include "lib/err.h"
 
 #define VICI_NAME_MAX    255
-#define VICI_VALUE_MAX   65535
 #define VICI_MESSAGE_MAX (512 * 1024) /* charon's own limit */
 #define VICI_DEPTH_MAX   16
 
