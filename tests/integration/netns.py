@@ -71,6 +71,7 @@ def wait_for(predicate, deadline_s, what):
         if now > end:
             text = f"{type(last).__name__}: {last}" if isinstance(last, Exception) else repr(last)
             pytest.fail(f"not within {deadline_s} s: {what}; last seen: {text[:4000]}")
+        # The one place where tests wait: most of what they wait for (a kernel, another process) sends no event.
         time.sleep(min(POLL_MAX_S, max(POLL_MIN_S, POLL_SHARE * (now - start))))
 
 
@@ -80,7 +81,7 @@ def stays(predicate, seconds, what):
     while time.monotonic() < end:
         answer = predicate()
         assert answer, f"did not stay so for {seconds} s: {what}; seen: {answer!r}"
-        time.sleep(min(POLL_MAX_S, max(POLL_MIN_S, seconds / LOOKS)))
+        time.sleep(min(POLL_MAX_S, max(POLL_MIN_S, seconds / LOOKS)))  # nothing is waited for: so often it is looked at
 
 
 def run(*argv, check=True, **options):

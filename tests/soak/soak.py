@@ -18,6 +18,7 @@ import http.client
 import os
 import pathlib
 import random
+import sched
 import shutil
 import signal
 import subprocess
@@ -43,7 +44,10 @@ from witness import made_up_lease  # noqa: E402
 HOSTS, MEMBERS = 5, 3
 HEAL_S = 120
 LOOK_S = 2
+WARM_S = 20
+STILL_S = 5
 PING_RATE = 10
+LAST_PINGS = 800
 CHURN = BUILD / "tests" / "soak" / "churn"
 UNITS = {"s": 1, "m": 60, "h": 3600}
 CLONE_NEWNS = 0x20000
@@ -197,36 +201,42 @@ class Soak:
     def until_well(self, what):
         """Waits until all is well again; returns the seconds, or None."""
         start = time.monotonic()
-        while not self.promises.look():
-            if time.monotonic() - start > HEAL_S:
-                world, promises = self.world, self.promises
-                wrong = [
-                    f"{h.name}: {promises.difference(h) or 'equal'}, {promises.verdict(h.daemon)}, {told(h.daemon)}"
-                    for h in world.hosts
-                ]
-                promises.breaks("P3", f"not well {HEAL_S} s after {what}: {'; '.join(wrong)}")
-                return None
-            time.sleep(0.1)
+        try:
+            netns.wait_for(self.promises.look, HEAL_S, f"all is well after {what}")
+        except pytest.fail.Exception:
+            wrong = [
+                f"{h.name}: {self.promises.difference(h) or 'equal'}, {self.promises.verdict(h.daemon)}, {told(h.daemon)}"
+                for h in self.world.hosts
+            ]
+            self.promises.breaks("P3", f"not well {HEAL_S} s after {what}: {'; '.join(wrong)}")
+            return None
         return time.monotonic() - start
 
     def play(self, faults, dice):
-        """Runs these generators side by side to their ends."""
-        playing = [[0.0, fault.name, fault.begin(self.world, dice)] for fault in faults]
-        look = 0.0
-        while playing:
-            now = time.monotonic()
-            for entry in [e for e in playing if e[0] <= now]:
-                try:
-                    entry[0] = time.monotonic() + next(entry[2])
-                except StopIteration:
-                    playing.remove(entry)
-                except (AssertionError, OSError, pytest.fail.Exception) as e:
-                    self.promises.breaks("fault", f"{entry[1]}: {type(e).__name__}: {e}")
-                    playing.remove(entry)
-            if now > look:
+        """Runs these generators side by side to their ends, each step when the one before it says; looks meanwhile."""
+        timetable = sched.scheduler()
+        playing = len(faults)
+
+        def step(name, fault):
+            nonlocal playing
+            try:
+                timetable.enter(next(fault), 0, step, (name, fault))
+                return
+            except StopIteration:
+                pass
+            except (AssertionError, OSError, pytest.fail.Exception) as e:
+                self.promises.breaks("fault", f"{name}: {type(e).__name__}: {e}")
+            playing -= 1
+
+        def look():
+            if playing:
                 self.promises.look()
-                look = time.monotonic() + LOOK_S
-            time.sleep(0.02)
+                timetable.enter(LOOK_S, 1, look)
+
+        for fault in faults:
+            timetable.enter(0, 0, step, (fault.name, fault.begin(self.world, dice)))
+        timetable.enter(0, 1, look)
+        timetable.run()
 
     def mend(self):
         """Whatever a fault that broke off has left behind."""
@@ -283,21 +293,24 @@ class Soak:
             for host in world.hosts:
                 host.daemon.wait_peers(HOSTS - 1 + len(MADE_UP), 30)
             world.etcd.delete_many(keys)
-        time.sleep(20)
+        netns.stays(lambda: all(d.running for d in world.daemons), WARM_S, "daemons bear their clients")
         world.end_clients()
         self.until_well("the warm-up")
         self.still()
 
     def still(self):
         """What clients held is given back: their connections are gone."""
-        deadline = time.monotonic() + 40
-        last = None
-        while time.monotonic() < deadline:
+        last = since = None
+
+        def is_still():
+            nonlocal last, since
             now = self.promises.measure()
-            if now == last:
-                return
-            last = now
-            time.sleep(5)
+            if now != last:
+                last, since = now, time.monotonic()
+            return time.monotonic() - since > STILL_S
+
+        with contextlib.suppress(pytest.fail.Exception):
+            netns.wait_for(is_still, 8 * STILL_S, "nothing moves any more")
 
     def run(self, first):
         world, promises = self.world, self.promises
@@ -328,7 +341,7 @@ class Soak:
 
     def pods_end(self):
         with self.world.pinger() as pinger:
-            time.sleep(2)
+            netns.wait_for(lambda: pinger.sent > LAST_PINGS, HEAL_S, "the last pings")
         if pinger.lost:
             self.promises.breaks("P2", f"in the end: {pinger.report()}")
         for host, pods in self.world.pods.items():
