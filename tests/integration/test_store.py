@@ -151,7 +151,7 @@ def test_failover_to_another_member(lab):
             member.kill()
             key, value = made_up_lease(number)
             wait_for(lambda k=key, v=value: etcd.put(PREFIX + k, v), 15, "the store takes a write")
-            lab.wait_equal(10)
+            lab.wait_equal()
             for host in hosts:
                 host.daemon.wait_ok()
             member.start()
