@@ -6,6 +6,8 @@ import socket
 import threading
 
 RUBBISH = bytes(range(256)) * 64
+# In a question for all leases: by JSON, and by gRPC, where the end of the range stands as it is.
+LIST = b"range_end", b"/subnets0"
 
 
 class Proxy:
@@ -19,7 +21,7 @@ class Proxy:
         rubbish    answers are replaced by bytes that are not HTTP
         nonsense   answers are HTTP 200 with JSON that means nothing
         endless    answers are HTTP 200 with one line that does not end, `endless_bytes` long
-        hold       who asks for a list waits until the mode is another; all else passes
+        hold       who asks for a list waits until the mode is another, with all that comes on the same connection
         refuse     new connections are closed at once, open ones cut
     """
 
@@ -95,7 +97,7 @@ class Proxy:
                 data = client.recv(1 << 16)
                 if not data:
                     return
-                if b"range_end" in data:
+                if any(words in data for words in LIST):
                     self._wait_while(lambda: self.mode == "hold")
                 server.sendall(data)
             if server in ready:
