@@ -169,10 +169,11 @@ static void reap(struct http_client *client)
 /* Nobody's callback runs inside libcurl, where calls can be neither started nor cancelled. */
 static void act(struct http_client *client, curl_socket_t fd, int what)
 {
+	size_t bytes_before = client->grpc_bytes;
 	int running;
 
 	curl.multi_socket_action(client->multi, fd, what, &running);
-	http_grpc_look(client);
+	http_grpc_look(client, what & CURL_CSELECT_IN, bytes_before);
 	deliver(client);
 	end(client);
 	reap(client);

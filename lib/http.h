@@ -63,6 +63,14 @@ struct http_request {
 	/* If set, the reply body comes in pieces as it arrives, only for status 200; others are
 	 * collected. */
 	void (*on_data)(void *arg, const char *data, size_t size);
+	/*
+	 * Of a stream by gRPC, may be NULL: there is reason to doubt that it will bring anything. No
+	 * connection can be made to its server now, or it has said what is no part of an answer while nothing but
+	 * streams was open: such is GOAWAY, with which a server that is about to end takes no more
+	 * calls and which libcurl keeps to itself, but a ping is too. No call may be started or
+	 * cancelled from it.
+	 */
+	void (*on_doubt)(void *arg);
 	void (*on_done)(void *arg, const struct http_reply *reply);
 	void *arg;
 };

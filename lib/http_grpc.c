@@ -44,6 +44,7 @@ static struct http_origin *find_origin(struct http_client *client, const char *u
 	origin->name = xstrndup(url, size);
 	origin->is_tls = strncmp(url, "https:", 6) == 0;
 	TAILQ_INIT(&origin->held);
+	TAILQ_INIT(&origin->streams);
 	origin->next = client->origins;
 	client->origins = origin;
 	return origin;
@@ -140,6 +141,9 @@ static size_t on_header(char *line, size_t size, size_t len, void *arg)
 	note_bytes(call, n);
 	if (starts_with(line, n, "HTTP/2") && call->origin->sockets) {
 		call->origin->is_open = true;
+		/* A stream may live longer than the connection is good for others. */
+		if (call->origin->opener == call)
+			call->origin->opener = NULL;
 	} else if (starts_with(line, n, "HTTP/1")) {
 		/* Whatever else comes, libcurl would wait for our side of a stream. */
 		call->is_http1 = true;
@@ -199,6 +203,8 @@ void http_grpc_start(struct http_call *call, const struct http_request *request)
 	call->grpc_status = -1;
 	call->out = xmalloc(MAX(request->body_size, (size_t)1));
 	memcpy(call->out, request->body, request->body_size);
+	if (request->on_doubt)
+		TAILQ_INSERT_TAIL(&call->origin->streams, call, doubt_link);
 	call->headers = curl.slist_append(call->headers, "Accept:");
 	curl.easy_setopt(easy, CURLOPT_HTTPHEADER, call->headers);
 	curl.easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
@@ -245,7 +251,33 @@ void http_grpc_timed_out(struct http_call *call)
 		shutdown(fd, SHUT_RDWR);
 }
 
-void http_grpc_look(struct http_client *client)
+static void doubt(struct http_origin *origin)
+{
+	struct http_call *stream;
+
+	TAILQ_FOREACH (stream, &origin->streams, doubt_link)
+		stream->request.on_doubt(stream->request.arg);
+}
+
+/* Nothing came for anybody, and nobody but streams could have asked for it. */
+static void doubt_what_is_open(struct http_client *client)
+{
+	struct http_call *stream;
+	size_t streams = 0;
+
+	for (struct http_origin *origin = client->origins; origin; origin = origin->next) {
+		TAILQ_FOREACH (stream, &origin->streams, doubt_link)
+			streams += stream->is_added;
+	}
+	if (client->grpc_calls > streams)
+		return;
+	for (struct http_origin *origin = client->origins; origin; origin = origin->next) {
+		if (origin->is_open)
+			doubt(origin);
+	}
+}
+
+void http_grpc_look(struct http_client *client, bool readable, size_t bytes_before)
 {
 	size_t before;
 	int running;
@@ -259,6 +291,8 @@ void http_grpc_look(struct http_client *client)
 		if (client->grpc_calls)
 			curl.multi_perform(client->multi, &running);
 	} while (client->grpc_bytes != before);
+	if (readable && client->grpc_bytes == bytes_before)
+		doubt_what_is_open(client);
 }
 
 bool http_grpc_may_go_again(struct http_call *call, CURLcode result)
@@ -319,10 +353,14 @@ void http_grpc_leave(struct http_call *call, const struct http_reply *reply)
 		TAILQ_REMOVE(&origin->held, call, held_link);
 	if (call->has_ended)
 		TAILQ_REMOVE(&call->client->ended, call, ended_link);
+	if (call->request.on_doubt)
+		TAILQ_REMOVE(&origin->streams, call, doubt_link);
 	free(call->out);
 	if (origin->opener != call)
 		return;
 	origin->opener = NULL;
+	if (reply && reply->code)
+		doubt(origin);
 	/* Those that waited for the connection that there is not: none of them was sent. */
 	while (reply && reply->code && !origin->is_open && (held = TAILQ_FIRST(&origin->held))) {
 		TAILQ_REMOVE(&origin->held, held, held_link);

@@ -18,10 +18,11 @@ struct http_origin {
 	char *name;
 	bool is_tls;
 	size_t sockets;
-	bool is_open;             /* a connection of HTTP/2 stands */
-	size_t bytes;             /* that came of answers so far */
-	struct http_call *opener; /* is about to make one */
-	struct http_calls held;   /* until it has */
+	bool is_open;              /* a connection of HTTP/2 stands */
+	size_t bytes;              /* that came of answers so far */
+	struct http_call *opener;  /* is about to make one */
+	struct http_calls held;    /* until it has */
+	struct http_calls streams; /* open ones, of those with on_doubt */
 };
 
 struct http_client {
@@ -68,6 +69,7 @@ struct http_call {
 	char *grpc_message;
 	TAILQ_ENTRY(http_call) held_link;
 	TAILQ_ENTRY(http_call) ended_link;
+	TAILQ_ENTRY(http_call) doubt_link; /* in origin->streams, if request.on_doubt */
 };
 
 /* Gives it to libcurl. */
@@ -82,8 +84,11 @@ size_t http_on_write(char *data, size_t size, size_t len, void *arg);
 void http_grpc_start(struct http_call *call, const struct http_request *request);
 /* It timed out, and is about to be taken from libcurl. */
 void http_grpc_timed_out(struct http_call *call);
-/* Libcurl has looked at a socket: what it may have left unread, and what was held and is no more. */
-void http_grpc_look(struct http_client *client);
+/*
+ * Libcurl has looked at a socket, which had something to read (`readable`) when `bytes_before` had come
+ * for calls: what it may have left unread, what was held and is no more, what came for nobody.
+ */
+void http_grpc_look(struct http_client *client, bool readable, size_t bytes_before);
 /* Libcurl has ended it, but nothing was done by anybody: it may be sent again. */
 bool http_grpc_may_go_again(struct http_call *call, CURLcode result);
 /* Adds it or holds it. */

@@ -118,6 +118,14 @@ static void on_done(void *arg, const struct http_reply *reply)
 	stream_free(s);
 }
 
+static void on_doubt(void *arg)
+{
+	struct etcd_stream *s = arg;
+
+	if (!s->closed)
+		s->listener.on_doubt(s->listener.arg);
+}
+
 struct etcd_stream *etcd_stream_open(struct http_client *http,
 				     const struct etcd_transport *transport,
 				     const struct http_request *request,
@@ -130,6 +138,7 @@ struct etcd_stream *etcd_stream_open(struct http_client *http,
 	s->listener = *listener;
 	filled.max_reply_size = DELIVERY_MAX_SIZE;
 	filled.on_data = on_data;
+	filled.on_doubt = on_doubt;
 	filled.on_done = on_done;
 	filled.arg = s;
 	s->http = http_call_start(http, &filled);

@@ -12,6 +12,8 @@ struct etcd_listener {
 	void (*on_message)(void *arg, struct etcd_watch_message *m);
 	/* Why it has ended: a gRPC code, ETCD_TOO_LARGE if a message is larger than allowed. */
 	void (*on_end)(void *arg, int code, const char *text);
+	/* As http_request has it; neither the stream nor any other may be closed from it. */
+	void (*on_doubt)(void *arg);
 	void *arg;
 	size_t message_max; /* bytes of one message */
 };

@@ -14,7 +14,8 @@
  *
  * A stream says nothing for hours when nothing changes, also when its member has stopped, or is cut
  * off from the others and does not know it; TCP does not notice that. So every 10 s the same member
- * must answer a small linearizable read (the probe). Loss of the leader is told by the stream
+ * must answer a small linearizable read (the probe), and at once if it seems about to end: members
+ * that are told to keep streams open and silent for seconds. Loss of the leader is told by the stream
  * itself (the hasleader header), loss of the host by TCP keepalive, loss of single events by the
  * manager's periodic list.
  */
@@ -27,6 +28,9 @@
 #include "lib/clock.h"
 
 #define RECHECK_TICKS 6
+
+/* Doubts come as often as a server pings. */
+#define DOUBT_INTERVAL_MS 1000
 
 #define WATCHES 2 /* leases and configuration */
 /* A stream that is confirmed and ends before it has lasted counts as a failure, but as no more than
@@ -54,7 +58,9 @@ struct store_watch {
 	size_t endpoint; /* the stream's */
 	struct event *retry;
 	struct event *tick;
-	unsigned created; /* watches the server has confirmed on this stream */
+	struct event *doubt; /* a probe out of turn */
+	int64_t probed_ms;   /* when the last was sent */
+	unsigned created;    /* watches the server has confirmed on this stream */
 	unsigned ticks;
 	bool live;
 	bool ended; /* RESYNC was told */
@@ -90,6 +96,7 @@ static void close_stream(struct store_watch *w)
 	etcd_stream_close(STEAL(w->stream));
 	etcd_call_cancel(STEAL(w->check));
 	etcd_call_cancel(STEAL(w->probe));
+	event_del(w->doubt);
 	w->created = 0;
 	w->pending_size = 0;
 	etcd_kvs_fini(&w->pending);
@@ -100,6 +107,7 @@ static void watch_free(struct store_watch *w)
 	close_stream(w);
 	event_free(w->retry);
 	event_free(w->tick);
+	event_free(w->doubt);
 	free(w);
 }
 
@@ -286,6 +294,16 @@ static void on_end(void *arg, int code, const char *text)
 		watch_free(w);
 }
 
+static void on_doubt(void *arg)
+{
+	struct store_watch *w = arg;
+	int64_t wait = MAX(w->probed_ms + DOUBT_INTERVAL_MS - clock_boot_ms(), INT64_C(0));
+	struct timeval tv = { wait / 1000, wait % 1000 * 1000 };
+
+	if (w->live && !event_pending(w->doubt, EV_TIMEOUT, NULL))
+		event_add(w->doubt, &tv);
+}
+
 static void open_stream(struct store_watch *w)
 {
 	struct etcd_store *s = store_of(w);
@@ -300,6 +318,7 @@ static void open_stream(struct store_watch *w)
 	const struct etcd_listener listener = {
 		.on_message = on_message,
 		.on_end = on_end,
+		.on_doubt = on_doubt,
 		.arg = w,
 		.message_max = s->message_max,
 	};
@@ -380,7 +399,13 @@ static void send_probe(struct store_watch *w)
 	if (w->probe)
 		return;
 	w->probe_floor = newest(w);
+	w->probed_ms = clock_boot_ms();
 	w->probe = etcd_client_call_at(store_of(w)->client, w->endpoint, &ask, on_probe, w);
+}
+
+static void on_doubt_time(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+	send_probe(arg);
 }
 
 static void on_tick(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
@@ -419,6 +444,7 @@ struct store_watch *etcd_watch_start(struct store *s, uint64_t from_revision, st
 	w->cluster_id = store_of(w)->cluster_id;
 	w->retry = evtimer_new(store_of(w)->loop, on_retry, w);
 	w->tick = event_new(store_of(w)->loop, -1, EV_PERSIST, on_tick, w);
+	w->doubt = evtimer_new(store_of(w)->loop, on_doubt_time, w);
 	/* Whoever just listed has just been answered: nothing to check. */
 	if (etcd_client_needs_login(store_of(w)->client))
 		check(w);

@@ -8,6 +8,8 @@ import threading
 RUBBISH = bytes(range(256)) * 64
 # In a question for all leases: by JSON, and by gRPC, where the end of the range stands as it is.
 LIST = b"range_end", b"/subnets0"
+# HTTP/2: no more requests on this connection; those with lower numbers than the highest that there is go on.
+GOAWAY = bytes([0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7F, 0xFF, 0xFF, 0xFF, 0, 0, 0, 0])
 
 
 class Proxy:
@@ -23,6 +25,7 @@ class Proxy:
         endless    answers are HTTP 200 with one line that does not end, `endless_bytes` long
         hold       who asks for a list waits until the mode is another, with all that comes on the same connection
         refuse     new connections are closed at once, open ones cut
+        goodbye    as etcd 3.5.30 and 3.6 after SIGTERM: open connections of HTTP/2 hear GOAWAY and no more, nobody listens
     """
 
     def __init__(self, namespace, address, target, port=2379):
@@ -36,6 +39,7 @@ class Proxy:
         self.ending = False
         self.accepted = 0  # connections
         self.open = set()
+        self.clients = set()
         self.lock = threading.Lock()
         self.changed = threading.Condition()  # mode or ending
         namespace.ip_batch([f"addr add {address}/24 dev br0"])
@@ -56,7 +60,7 @@ class Proxy:
         return thread
 
     def _accept(self):
-        while not self.ending:
+        while not self.ending and self.mode != "goodbye":
             try:
                 client, _ = self.listener.accept()
             except OSError:
@@ -75,6 +79,7 @@ class Proxy:
             return
         with self.lock:
             self.open |= {client, server}
+            self.clients |= {client}
         try:
             self._pump(client, server)
         except (OSError, ValueError):
@@ -82,6 +87,7 @@ class Proxy:
         finally:
             with self.lock:
                 self.open -= {client, server}
+                self.clients -= {client}
             client.close()
             server.close()
 
@@ -105,6 +111,8 @@ class Proxy:
                 if not data:
                     return
                 mode = self.mode
+                if mode == "goodbye":
+                    continue
                 if mode == "slow":
                     self._wait_while(lambda: True, self.delay_s)
                     client.sendall(data)
@@ -141,6 +149,11 @@ class Proxy:
             self.changed.notify_all()
         if mode == "refuse":
             self.cut()
+        if mode == "goodbye":
+            self.listener.shutdown(socket.SHUT_RDWR)
+            with self.lock:
+                for client in self.clients:
+                    client.sendall(GOAWAY)
 
     def close(self):
         with self.changed:

@@ -73,6 +73,22 @@ def test_one_of_three_members_is_stopped(lab, which):
         t.etcd.members = whole
 
 
+def test_a_member_that_is_told_to_end_is_left_at_once(lab):
+    """It takes no more calls, and its streams stay open and silent: who waits for their end is blind for 7 s."""
+    etcd = lab.start_etcd(3)
+    proxy = lab.proxy()
+    endpoints = f"{proxy.endpoint},{etcd.members[1].endpoint}"
+    with Talking(lab, hosts=1, etcd_endpoints=endpoints, etcd_transport="grpc") as t:
+        (daemon,) = t.daemons
+        assert daemon.status()["store"]["endpoints"][0]["current"]
+        proxy.set("goodbye")
+        wait_for(lambda: daemon.metric("flannel_watch_restarts_total"), 5, "the watch is given up")
+        t.new_lease()
+        daemon.wait_peers(1)
+        left, used = daemon.status()["store"]["endpoints"]
+        assert used["current"] and "refused" in left["last_error"], left
+
+
 @by_both
 def test_two_of_three_members_are_down(lab):
     """No quorum: the member that is left answers, but may not decide anything."""
