@@ -92,6 +92,37 @@ static void store_metrics(const struct store_calls *calls, const struct manager_
 	counter(out, "store_lists_total", "Full lists of all leases taken in.", m->lists_total);
 }
 
+static void put_label(FILE *out, const char *name, const json_t *value)
+{
+	fprintf(out, "%s=\"", name);
+	for (const char *p = json_string_value(value); p && *p; p++) {
+		if (*p == '"' || *p == '\\')
+			fputc('\\', out);
+		fputc((unsigned char)*p < ' ' ? ' ' : *p, out);
+	}
+	fputc('"', out);
+}
+
+/* Which way each is, and why, if that was not our wish. */
+static void endpoint_metrics(const json_t *endpoints, FILE *out)
+{
+	const json_t *endpoint;
+	size_t i;
+
+	head(out, "store_endpoint_info", "gauge",
+	     "1 for each endpoint of the store: how it is spoken with, and why, if that was not "
+	     "wished.");
+	json_array_foreach (endpoints, i, endpoint) {
+		fputs("flannel_store_endpoint_info{", out);
+		put_label(out, "url", json_object_get(endpoint, "url"));
+		fputc(',', out);
+		put_label(out, "transport", json_object_get(endpoint, "transport"));
+		fputc(',', out);
+		put_label(out, "reason", json_object_get(endpoint, "transport_reason"));
+		fputs("} 1\n", out);
+	}
+}
+
 /* Of a store that can be spoken with in more than one way. */
 static void transport_metrics(struct store *s, FILE *out)
 {
@@ -115,6 +146,7 @@ static void transport_metrics(struct store *s, FILE *out)
 	for (size_t k = 0; k < ARRAY_LEN(names); k++)
 		fprintf(out, "flannel_store_endpoints{transport=\"%s\"} %zu\n", names[k],
 			counts[k]);
+	endpoint_metrics(json_object_get(description, "endpoints"), out);
 }
 
 static void kernel_metrics(const struct fabric_view *f, FILE *out)

@@ -341,6 +341,7 @@ void http_grpc_judge(struct http_call *call, CURLcode result, struct http_reply 
 		reply->error = "it answers in HTTP/1";
 	} else if (looks_foreign(call, result)) {
 		reply->code = -EPROTONOSUPPORT;
+		reply->error = "it does not take HTTP/2";
 	}
 }
 

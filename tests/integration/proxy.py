@@ -25,6 +25,7 @@ class Proxy:
         endless    answers are HTTP 200 with one line that does not end, `endless_bytes` long
         hold       who asks for a list waits until the mode is another, with all that comes on the same connection
         refuse     new connections are closed at once, open ones cut
+        http1      as a load balancer of HTTP/1.1: what begins with HTTP/2 is answered with 400, all else passes
         goodbye    as etcd 3.5.30 and 3.6 after SIGTERM: open connections of HTTP/2 hear GOAWAY and no more, nobody listens
     """
 
@@ -102,6 +103,9 @@ class Proxy:
             if client in ready:
                 data = client.recv(1 << 16)
                 if not data:
+                    return
+                if self.mode == "http1" and data.startswith(b"PRI * HTTP/2.0"):
+                    client.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
                     return
                 if any(words in data for words in LIST):
                     self._wait_while(lambda: self.mode == "hold")

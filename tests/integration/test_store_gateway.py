@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """etcd endpoints without the JSON gateway: served by gRPC; by JSON alone named with the option that gives them one, and
-others used in their place."""
+others used in their place. And endpoints that pass nothing on but HTTP/1.1: served by the gateway."""
 
 import functools
 import json
 import os
+import re
 import subprocess
 
 import pytest
 
 from etcd import PREFIX
-from fabric import APART
+from fabric import APART, FABRICCTL
 from fabricctl_support import FOUND, NO_STORE, Underlay, fabricctl
 from netns import end_process, stays, wait_for
 from witness import made_up_lease
@@ -123,3 +124,44 @@ def test_by_grpc_nothing_is_missing(lab, without, request):
     done = asked(lab, "store", "ping", transport=transport)
     assert done.returncode == 0 and " grpc " in done.stdout and OPTION not in done.stdout
     assert daemon.subnet() in asked(lab, "subnets", "--store", transport=transport).stdout
+
+
+def behind_http1(lab, scheme):
+    """A load balancer of HTTP/1.1 in front of etcd: where it is, and what is needed to trust it."""
+    etcd = lab.start_etcd()
+    lab.configure(APART)
+    if scheme == "http":
+        proxy = lab.proxy()
+        proxy.set("http1")
+        return proxy.endpoint, {}
+    tls = lab.certificates()
+    tls.issue("balancer", tls.server_cert, tls.server_key, f"subjectAltName=IP:{ADDRESS}", "serverAuth")
+    where = f"OPENSSL-LISTEN:2379,reuseaddr,fork,verify=0,cert={tls.server_cert},key={tls.server_key}"
+    namespace = lab.plug("balancer", ADDRESS)
+    process = namespace.popen("socat", where, f"TCP:{etcd.members[0].address}:2379")
+    lab.closers.callback(end_process, process)
+    # Its port is looked at and not connected to: it would take what ends at once for an error of TLS.
+    wait_for(lambda: ":2379" in namespace.run("ss", "-Hltn"), 15, "it listens")
+    return f"https://{ADDRESS}:2379", {"etcd_cafile": tls.ca}
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_by_json_behind_a_balancer_of_http_1(lab, scheme):
+    """Nothing is to be configured: it is seen, said everywhere with why, and is no problem."""
+    url, flags = behind_http1(lab, scheme)
+    host = lab.host()
+    daemon = host.start_daemon(etcd_endpoints=url, etcd_transport="auto", **flags)
+    key, value = made_up_lease(1)
+    lab.etcd.put(PREFIX + key, value)
+    lab.wait_equal(1)
+    daemon.wait_ok()
+    (endpoint,) = daemon.status()["store"]["endpoints"]
+    why = "does not speak gRPC: it " + ("does not take HTTP/2" if scheme == "http" else "answers in HTTP/1")
+    assert endpoint["transport"] == "json" and endpoint["transport_reason"] == why and endpoint["errors"] == 0, endpoint
+    assert daemon.metric('flannel_store_endpoints{transport="json"}') == 1
+    assert daemon.metric(f'flannel_store_endpoint_info{{url="{url}",transport="json",reason="{why}"}}') == 1
+    shown = host.namespace.run(FABRICCTL, "status", "--socket", daemon.socket_path)
+    assert f"{url} (in use), by json (it {why})" in shown
+    trusted = [f"--etcd-cafile={flags['etcd_cafile']}"] if flags else []
+    ping = asked(lab, "store", "ping", *trusted, endpoints=url, transport="auto")
+    assert ping.returncode == 0 and re.search(rf"{url} +ok +json .* {why}", ping.stdout), ping
