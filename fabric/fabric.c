@@ -182,6 +182,7 @@ static void settle(struct fabric *f)
 		fabric_sweep(f);
 	fabric_look_for_shadows(f);
 	fabric_look_at_policy(f);
+	fabric_continue_probing(f);
 	fabric_await_drift(f);
 	f->ops->settled(f->arg);
 }
@@ -326,6 +327,7 @@ void fabric_free(struct fabric *f)
 {
 	if (!f)
 		return;
+	fabric_end_probing(f);
 	peers_free(f->peers);
 	if (f->monitor_event)
 		event_free(f->monitor_event);
@@ -493,6 +495,10 @@ void fabric_view(const struct fabric *f, struct fabric_view *ret)
 	ret->peers = peers_counts(f->peers)->len;
 	ret->ignored = peers_counts(f->peers)->ignored;
 	ret->reserved = peers_counts(f->peers)->reserved;
+	ret->reach = f->probing.reach && !f->probing.refused.code ? reach_counts(f->probing.reach)
+								  : NULL;
+	ret->reach_off = f->probing.refused.code ? f->probing.refused.text : "";
+	ret->reach_interval_s = f->probing.interval_s;
 	ret->last_observation_ms = f->last_observation_ms;
 	ret->observation_s = observation_seconds(f);
 }

@@ -15,6 +15,7 @@
 #include "fabric/reconcile.h"
 #include "fabric/external.h"
 #include "fabric/plugin.h"
+#include "fabric/reach.h"
 #include "traffic/rules.h"
 #include "subnet/manager.h"
 
@@ -53,6 +54,9 @@ void fabric_set_mark(struct fabric *f, const char *mark);
 void fabric_identify(struct fabric *f, const char *node_id, const char *state_dir);
 /* Before fabric_setup: what the CNI plugin made is kept (fabric/plugin.h). Borrowed. */
 void fabric_keep_plugin(struct fabric *f, const struct plugin_options *options);
+/* Before fabric_setup: peers are asked whether they answer (fabric/reach.h), each once in this time;
+ * 0: not at all. */
+void fabric_probe(struct fabric *f, int64_t interval_s);
 struct netlink *fabric_netlink(struct fabric *f);
 
 /* What the last run left behind, from its subnet.env; unset if there was none. */
@@ -122,6 +126,9 @@ struct fabric_view {
 	size_t peers;
 	size_t ignored;  /* peers whose lease is of no use to us */
 	size_t reserved; /* reservations of use here that no host of ours has claimed */
+	const struct reach_counts *reach; /* NULL: peers are not asked whether they answer, */
+	const char *reach_off;            /* and why; "" */
+	int64_t reach_interval_s;
 	int64_t last_observation_ms;
 	double observation_s; /* how long it takes to read the kernel */
 };
@@ -140,6 +147,11 @@ void fabric_peer_visit(const struct fabric *f, const struct manager_member *memb
 /* What has gone between this host and a peer. False: nothing here counts it. May read from the kernel. */
 bool fabric_peer_traffic(const struct fabric *f, const struct manager_member *member,
 			 struct backend_traffic *ret);
+/* Takes in the answers that have come since it was asked the last time: what views say is as of now. */
+void fabric_hear(struct fabric *f);
+/* Which questions a peer answers; NULL: it is not asked. */
+const struct reach_peer *fabric_peer_reach(const struct fabric *f,
+					   const struct manager_member *member);
 /* The state of our own objects: address and devices. */
 const char *fabric_own_state(const struct fabric *f, const char **ret_reason);
 

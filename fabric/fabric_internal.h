@@ -11,6 +11,7 @@
  *   drift.c        what others do to our objects
  *   shadow.c       routes of others that stand before ours
  *   diff.c         in what the kernel differs, for people
+ *   probing.c      between who answers (fabric/reach.h) and the sockets over which is asked
  *   sweep.c        what we made once and nobody wants any more
  */
 #ifndef FABRIC_FABRIC_INTERNAL_H
@@ -71,6 +72,20 @@ struct fabric_policy {
 struct fabric_loss {
 	uint32_t ifindex;
 	char what[64]; /* of one that is up and has its place, "" else */
+};
+
+/* One socket for each family and layer. */
+struct fabric_probing {
+	int64_t interval_s;  /* 0: off */
+	struct reach *reach; /* NULL: off */
+	struct event *timer;
+	struct echo *sockets[2][REACH_LAYERS];
+	struct ip_addr from[2][REACH_LAYERS]; /* unset: nothing is asked there */
+	int errors[2][REACH_LAYERS];          /* why there is no socket, as -errno */
+	struct err refused;                   /* code 0: this process may ask */
+	int64_t turned_ms;
+	char tunnel[40]; /* what its packets are */
+	size_t told[2][REACH_STATES];
 };
 
 struct fabric {
@@ -145,6 +160,7 @@ struct fabric {
 	char old_gateway[OLD_GATEWAY_TEXT]; /* one of them */
 	struct fabric_large_containers large;
 	struct peers *peers;
+	struct fabric_probing probing;
 	uint64_t overruns_total;
 	uint64_t observations_total;
 	struct err unread;    /* the last time, code 0: it was read */
@@ -245,6 +261,16 @@ size_t fabric_describe_fights(const struct fabric *f, char *buf, size_t size);
 void fabric_suspect_policy(struct fabric *f);
 void fabric_look_at_policy(struct fabric *f);
 void fabric_policy_problems(const struct fabric *f, struct problem_list *ret);
+
+/* probing.c */
+/* Where we stand may be another now; before the peers are judged. */
+void fabric_place_probing(struct fabric *f);
+/* That a peer is used, or no more. */
+void fabric_probe_peer(struct fabric *f, struct peer *p, bool used);
+/* All that is wanted stands: who is new may be asked. */
+void fabric_continue_probing(struct fabric *f);
+/* With what is known of all peers. */
+void fabric_end_probing(struct fabric *f);
 
 /* peers_glue.c */
 void fabric_new_peers(struct fabric *f);

@@ -183,6 +183,8 @@ void fabric_problems(const struct fabric *f, struct problem_list *ret)
 			    f->large.len == 1 ? "s" : "", fabric_pod_mtu(f));
 	fabric_container_problems(f, ret);
 	fabric_policy_problems(f, ret);
+	if (f->probing.reach)
+		reach_problems(f->probing.reach, f->probing.tunnel, ret);
 	if (f->backend && f->backend->type->health)
 		f->backend->type->health(f->backend, ret);
 	if (f->live && f->backend->type->live->health)

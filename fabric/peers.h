@@ -33,6 +33,7 @@
 
 struct peers;
 struct peer_trouble;
+struct reach_peer;
 
 /* With ten thousand peers there are as many of these. */
 struct peer {
@@ -46,13 +47,14 @@ struct peer {
 	bool reserved : 1;                   /* counted so */
 	const struct manager_member *member; /* another lease that says the same may come into it */
 	void *data;                          /* what the backend read in the lease */
+	struct reach_peer *reach;            /* the caller's, NULL at first */
 	uint64_t born;                       /* the lease's, as the trees have it */
 	struct peer_trouble *trouble;        /* why it is not used; NULL if it is, or is vacant */
 	LIST_ENTRY(peer) link;
 	struct tree_node nets[2]; /* its subnets, among those that are taken */
 };
 
-_Static_assert(sizeof(struct peer) <= 96, "a peer has grown");
+_Static_assert(sizeof(struct peer) <= 104, "a peer has grown");
 
 /* What leases are measured by. */
 struct peers_place {

@@ -28,13 +28,14 @@ static void find_paths(void *arg, const struct lease *l, struct backend_path ret
 
 static void on_judged(void *arg, struct peer *p, bool used, const char *news)
 {
-	const struct fabric *f = arg;
+	struct fabric *f = arg;
 	char key[SUBNET_KEY_TEXT];
 
 	if (news)
 		log_warn("peer-ignored", "%s: %s", subnet_format(&p->member->lease->subnet, key),
 			 news);
 	fabric_tell_backend(f, p, used);
+	fabric_probe_peer(f, p, used);
 }
 
 void fabric_new_peers(struct fabric *f)
@@ -63,6 +64,7 @@ void fabric_want_all(struct fabric *f)
 	if (!f->wants_dirty)
 		return;
 	f->wants_dirty = false;
+	fabric_place_probing(f);
 	peers_set_place(f->peers, &place);
 	peers_judge(f->peers);
 	fabric_want_containers(f);
@@ -74,6 +76,7 @@ void fabric_peer(struct fabric *f, struct manager_member *member, bool gone)
 
 	if (gone && p) {
 		fabric_tell_backend(f, p, false);
+		fabric_probe_peer(f, p, false);
 		peers_remove(f->peers, p);
 		member->user = NULL;
 	} else if (!gone && p) {

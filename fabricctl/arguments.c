@@ -21,7 +21,7 @@ static const struct ctl_option options[] = {
 	{ "columns", 0, KIND_TEXT, GROUP_LIST, AT(columns), "A,B,...", NULL,
 	  "show these columns, in this order" },
 	{ "sort", 0, KIND_TEXT, GROUP_LIST, AT(sort), "COLUMN",
-	  "subnet node public-ip backend mac time-left role kernel reason node-id revision",
+	  "subnet node public-ip backend mac time-left role kernel reason node-id revision reach rtt",
 	  "sort by this column; -COLUMN: backwards" },
 	{ "filter", 0, KIND_FILTER, GROUP_LIST, 0, "EXPR", NULL,
 	  "only what fits: COLUMN=TEXT, COLUMN!=TEXT, COLUMN~REGEX or COLUMN!~REGEX; several must all "

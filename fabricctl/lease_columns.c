@@ -108,6 +108,28 @@ static char *text_revision(const json_t *lease, bool people UNUSED)
 	return copy(lease, "revision");
 }
 
+char *lease_rtt(const json_t *lease)
+{
+	const json_t *rtt = json_object_get(lease, "rttSeconds");
+
+	return json_is_number(rtt) ? xasprintf("%.3g ms", json_number_value(rtt) * 1e3) : NULL;
+}
+
+static char *text_reach(const json_t *lease, bool people UNUSED)
+{
+	return copy(lease, "reach");
+}
+
+/* Microseconds, for programs. */
+static char *text_rtt(const json_t *lease, bool people)
+{
+	const json_t *rtt = json_object_get(lease, "rttSeconds");
+
+	if (people || !json_is_number(rtt))
+		return lease_rtt(lease);
+	return xasprintf("%.0f", json_number_value(rtt) * 1e6);
+}
+
 /* The order is that of -o raw: columns are added at the end, never moved. */
 const struct lease_column lease_columns[LEASE_COLUMNS_LEN] = {
 	{ "SUBNET", ORDER_ADDRESS, false, false, 18, text_subnet },
@@ -121,6 +143,8 @@ const struct lease_column lease_columns[LEASE_COLUMNS_LEN] = {
 	{ "REASON", ORDER_TEXT, true, false, 6, text_reason },
 	{ "NODE ID", ORDER_TEXT, true, false, 33, text_node_id },
 	{ "REVISION", ORDER_NUMBER, true, false, 8, text_revision },
+	{ "REACH", ORDER_TEXT, true, false, 6, text_reach },
+	{ "RTT", ORDER_NUMBER, true, false, 8, text_rtt },
 };
 
 int lease_column_find(const char *name, size_t size, const struct lease_column **ret, struct err *e)
@@ -136,7 +160,7 @@ int lease_column_find(const char *name, size_t size, const struct lease_column *
 	return err_set(
 		e, -EINVAL,
 		"there is no column \"%.40s\"; there are subnet, node, public-ip, backend, mac, "
-		"time-left, role, kernel, reason, node-id, revision",
+		"time-left, role, kernel, reason, node-id, revision, reach, rtt",
 		wanted);
 }
 

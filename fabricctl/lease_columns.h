@@ -22,9 +22,11 @@ struct lease_column {
 	char *(*text)(const json_t *lease, bool people);
 };
 
-#define LEASE_COLUMNS_LEN 11
+#define LEASE_COLUMNS_LEN 13
 extern const struct lease_column lease_columns[LEASE_COLUMNS_LEN];
 
+/* "0.42 ms", how long a peer's last answer took; NULL: not known. Caller frees. */
+char *lease_rtt(const json_t *lease);
 /* -EINVAL names those that there are. */
 int lease_column_find(const char *name, size_t size, const struct lease_column **ret,
 		      struct err *e) MUST_CHECK;

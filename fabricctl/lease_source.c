@@ -27,6 +27,9 @@ json_t *lease_source_item(const struct lease *l, const char *own_node_id)
 	json_object_set_new(item, "revision", lease_revision_json(l->mod_revision));
 	json_object_set_new(item, "kernel", json_null());
 	json_object_set_new(item, "reason", json_string(l->problem ? l->problem : ""));
+	json_object_set_new(item, "reach", json_null());
+	json_object_set_new(item, "rttSeconds", json_null());
+	json_object_set_new(item, "lossPercent", json_null());
 	return item;
 }
 

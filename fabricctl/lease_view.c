@@ -9,8 +9,8 @@
 #include "lib/clock.h"
 #include "lib/json.h"
 
-/* Changes as time passes, without anything having happened. */
-#define PASSING "expiresSeconds"
+/* Change as time passes, without anything having happened. */
+static const char *const passing[] = { "expiresSeconds", "rttSeconds", "lossPercent" };
 
 int lease_view_init(struct lease_view *v, const struct ctl *c)
 {
@@ -231,8 +231,10 @@ static bool has_changed(const json_t *before, const json_t *after)
 	auto_json json_t *a = json_copy((json_t *)before);
 	auto_json json_t *b = json_copy((json_t *)after);
 
-	json_object_del(a, PASSING);
-	json_object_del(b, PASSING);
+	for (size_t i = 0; i < ARRAY_LEN(passing); i++) {
+		json_object_del(a, passing[i]);
+		json_object_del(b, passing[i]);
+	}
 	return !json_equal(a, b);
 }
 

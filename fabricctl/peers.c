@@ -2,6 +2,7 @@
 /* fabricctl peers: what the kernel of this host has for every other host. */
 #include "fabricctl/peers.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "fabricctl/client.h"
@@ -31,13 +32,17 @@ enum column {
 	COLUMN_HANDSHAKE,
 	COLUMN_RECEIVED,
 	COLUMN_SENT,
+	COLUMN_REACH,
+	COLUMN_RTT,
+	COLUMN_LOSS,
 	COLUMNS
 };
 
 static const char *const headings[COLUMNS] = { "SUBNET",    "NODE",     "PUBLIC IP", "ROUTE",
 					       "NEIGHBOUR", "FDB",      "ROUTE V6",  "NEIGH V6",
 					       "FDB V6",    "KERNEL",   "REASON",    "OBJECTS",
-					       "HANDSHAKE", "RECEIVED", "SENT" };
+					       "HANDSHAKE", "RECEIVED", "SENT",      "REACH",
+					       "RTT",       "LOSS" };
 
 static bool is_text(const json_t *object, const char *key, const char *text)
 {
@@ -128,6 +133,19 @@ static bool has_traffic(const json_t *items)
 	return false;
 }
 
+/* Whether peers are asked if they answer. */
+static bool has_reach(const json_t *items)
+{
+	json_t *item;
+	size_t i;
+
+	json_array_foreach (items, i, item) {
+		if (ctl_text(item, "reach"))
+			return true;
+	}
+	return false;
+}
+
 /* "4m12s", "never"; NULL: not known. */
 static char *describe_handshake(const json_t *item)
 {
@@ -146,6 +164,13 @@ static char *describe_bytes(const json_t *item, const char *key)
 	return json_is_integer(bytes)
 		       ? xasprintf("%" JSON_INTEGER_FORMAT, json_integer_value(bytes))
 		       : NULL;
+}
+
+static char *describe_loss(const json_t *item)
+{
+	int64_t percent = ctl_int(item, "lossPercent", -1);
+
+	return percent < 0 ? NULL : xasprintf("%" PRId64 " %%", percent);
 }
 
 static void set_cell(struct table *t, size_t cell, enum column column, const json_t *item)
@@ -186,6 +211,18 @@ static void set_cell(struct table *t, size_t cell, enum column column, const jso
 		text = describe_bytes(item, column == COLUMN_SENT ? "sentBytes" : "receivedBytes");
 		table_set(t, cell, text, COLOR_NONE);
 		break;
+	case COLUMN_REACH:
+		state = ctl_text(item, "reach");
+		table_set(t, cell, state, state_color(state));
+		break;
+	case COLUMN_RTT:
+		text = lease_rtt(item);
+		table_set(t, cell, text, COLOR_NONE);
+		break;
+	case COLUMN_LOSS:
+		text = describe_loss(item);
+		table_set(t, cell, text, COLOR_NONE);
+		break;
 	default:
 		state = peers_state(item, kinds[(column - COLUMN_ROUTE) % ARRAY_LEN(kinds)],
 				    column < COLUMN_ROUTE_V6 ? "ipv4" : "ipv6");
@@ -200,6 +237,7 @@ static void print_table(const struct ctl *c, const json_t *items)
 	bool v4 = all || has_family(items, "ipv4") || !has_family(items, "ipv6");
 	bool v6 = all || has_family(items, "ipv6");
 	bool traffic = has_traffic(items);
+	bool reach = has_reach(items);
 	struct table_column columns[COLUMNS];
 	enum column shown[COLUMNS];
 	auto_table struct table *table = NULL;
@@ -212,13 +250,16 @@ static void print_table(const struct ctl *c, const json_t *items)
 		bool state_v6 = column >= COLUMN_ROUTE_V6 && column <= COLUMN_FDB_V6;
 
 		if ((state_v4 && !v4) || (state_v6 && !v6) ||
-		    (column >= COLUMN_HANDSHAKE && !traffic) ||
+		    (column >= COLUMN_HANDSHAKE && column <= COLUMN_SENT && !traffic) ||
+		    (column >= COLUMN_REACH && !reach) ||
 		    (column == COLUMN_OBJECTS && !all && c->format != FORMAT_WIDE))
 			continue;
-		columns[len] = (struct table_column){ headings[column], column >= COLUMN_RECEIVED,
-						      c->format != FORMAT_WIDE &&
-							      (column == COLUMN_NODE ||
-							       column == COLUMN_REASON) };
+		columns[len] = (struct table_column){
+			headings[column],
+			column == COLUMN_RECEIVED || column == COLUMN_SENT || column >= COLUMN_RTT,
+			c->format != FORMAT_WIDE &&
+				(column == COLUMN_NODE || column == COLUMN_REASON)
+		};
 		shown[len++] = column;
 	}
 	table = table_new(columns, len);

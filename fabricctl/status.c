@@ -292,6 +292,41 @@ static void print_peers(const struct ctl *c, const json_t *s)
 	fputc('\n', c->out);
 }
 
+/* "3 answer, 1 does not"; nothing where there are no peers. */
+static void print_reach(const struct ctl *c, const json_t *s)
+{
+	const json_t *probes = json_object_get(s, "probes");
+	const json_t *peers = json_object_get(probes, "peers");
+	auto_free char *reason = ctl_safe(c, probes, "reason");
+	int64_t well = ctl_int(peers, "ok", 0);
+	int64_t tunnel = ctl_int(peers, "tunnel-silent", 0);
+	int64_t silent = ctl_int(peers, "silent", 0);
+	int64_t asked = ctl_int(peers, "new", 0);
+
+	if (!json_is_object(probes))
+		return;
+	if (!json_is_true(json_object_get(probes, "on"))) {
+		if (strcmp(reason, "-") == 0)
+			return;
+		print_label(c, "reach");
+		fprintf(c->out, "peers are not asked whether they answer: %s\n", reason);
+		return;
+	}
+	if (!(well + tunnel + silent + asked))
+		return;
+	print_label(c, "reach");
+	fprintf(c->out, "%" PRId64 " answer%s", well, well == 1 ? "s" : "");
+	if (tunnel)
+		fprintf(c->out, ", %s%" PRId64 " not through the tunnel%s",
+			ctl_color_on(c, COLOR_BAD), tunnel, ctl_color_off(c, COLOR_BAD));
+	if (silent)
+		fprintf(c->out, ", %s%" PRId64 " not at all%s", ctl_color_on(c, COLOR_WARN), silent,
+			ctl_color_off(c, COLOR_WARN));
+	if (asked)
+		fprintf(c->out, ", %" PRId64 " not yet", asked);
+	fputs("  (fabricctl peers)\n", c->out);
+}
+
 static void print_warnings(const struct ctl *c, const json_t *s)
 {
 	const json_t *warnings = json_object_get(s, "warnings");
@@ -323,6 +358,7 @@ static void print_screen(const struct ctl *c, const json_t *s)
 	print_kernel(c, s);
 	print_rules(c, s);
 	print_peers(c, s);
+	print_reach(c, s);
 	print_label(c, "file");
 	fprintf(c->out, "%s\n", file);
 	print_warnings(c, s);

@@ -498,6 +498,7 @@ static int start(struct daemon *d, struct err *e)
 		return rc;
 	fabric_identify(d->fabric, d->node_id, o->state_dir);
 	fabric_keep_plugin(d->fabric, &o->plugin);
+	fabric_probe(d->fabric, o->probe_interval);
 	fabric_use_rules(d->fabric, d->rules, o->ip_blackhole_route);
 	fabric_set_mark(d->fabric, mark_format(mark, d->node_id, o->state_dir));
 	manager.traits = d->store->type->traits;

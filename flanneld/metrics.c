@@ -241,6 +241,49 @@ static void peer_metrics(const struct daemon_view *v, FILE *out)
 		v->fabric.peers - ignored - reserved, reserved, ignored);
 }
 
+static void histogram(const struct reach_counts *c, enum reach_layer layer, FILE *out)
+{
+	const char *name = reach_layer_name(layer);
+	uint64_t below = 0;
+
+	for (size_t i = 0; i < REACH_BUCKETS; i++) {
+		below += c->buckets[layer][i];
+		fprintf(out,
+			"flannel_probe_rtt_seconds_bucket{layer=\"%s\",le=\"%g\"} %" PRIu64 "\n",
+			name, reach_buckets_us[i] / 1e6, below);
+	}
+	below += c->buckets[layer][REACH_BUCKETS];
+	fprintf(out,
+		"flannel_probe_rtt_seconds_bucket{layer=\"%s\",le=\"+Inf\"} %" PRIu64
+		"\nflannel_probe_rtt_seconds_sum{layer=\"%s\"} %.6f\n"
+		"flannel_probe_rtt_seconds_count{layer=\"%s\"} %" PRIu64 "\n",
+		name, below, name, (double)c->rtt_sum_us[layer] / 1e6, name, below);
+}
+
+/* Only where peers are asked whether they answer. */
+static void probe_metrics(const struct reach_counts *c, FILE *out)
+{
+	if (!c)
+		return;
+	head(out, "peers_reach", "gauge", "Peers by whether they answer, in each family.");
+	for (enum reach_state s = 0; s < REACH_STATES; s++)
+		fprintf(out,
+			"flannel_peers_reach{family=\"ipv4\",state=\"%s\"} %zu\n"
+			"flannel_peers_reach{family=\"ipv6\",state=\"%s\"} %zu\n",
+			reach_state_name(s), c->states[0][s], reach_state_name(s), c->states[1][s]);
+	head(out, "probes_total", "counter", "Questions by ICMP echo to peers.");
+	for (enum reach_layer i = 0; i < REACH_LAYERS; i++)
+		fprintf(out, "flannel_probes_total{layer=\"%s\"} %" PRIu64 "\n",
+			reach_layer_name(i), c->asked[i]);
+	head(out, "probes_answered_total", "counter", "Those that were answered.");
+	for (enum reach_layer i = 0; i < REACH_LAYERS; i++)
+		fprintf(out, "flannel_probes_answered_total{layer=\"%s\"} %" PRIu64 "\n",
+			reach_layer_name(i), c->answered[i]);
+	head(out, "probe_rtt_seconds", "histogram", "How long answers took.");
+	for (enum reach_layer i = 0; i < REACH_LAYERS; i++)
+		histogram(c, i, out);
+}
+
 struct traffic_row {
 	char peer[SUBNET_KEY_TEXT];
 	struct backend_traffic traffic;
@@ -298,6 +341,7 @@ void report_metrics(const struct daemon_view *v, FILE *out)
 	problem_metrics(v->health, out);
 	peer_metrics(v, out);
 	traffic_metrics(v, out);
+	probe_metrics(f->reach, out);
 	gauge(out, "junk_keys", "Keys among the leases that cannot be read.", (double)m->junk_len);
 	lease_metrics(m, out);
 	store_metrics(v->store, m, out);

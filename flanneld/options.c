@@ -69,6 +69,8 @@ const struct option_spec flanneld_option_specs[] = {
 	  .help = "directory of that plugin's records, as dataDir in its configuration" },
 	{ .name = "set-sysctls", .type = OPTION_BOOL, .offset = AT(traffic.set_sysctls), .value = "false",
 	  .help = "turn on IP forwarding if it is off" },
+	{ .name = "probe-interval", .type = OPTION_INT, .offset = AT(probe_interval), .value = "10", .min = 0, .max = 3600,
+	  .help = "seconds in which each peer is asked once, by ICMP echo, whether it answers; 0: never" },
 	{ .name = "healthz-ip", .type = OPTION_TEXT, .offset = AT(healthz_ip), .value = "127.0.0.1",
 	  .help = "address for the health and metrics server" },
 	{ .name = "healthz-port", .type = OPTION_INT, .offset = AT(healthz_port), .value = "0", .min = 0, .max = 65535,

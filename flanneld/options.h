@@ -26,6 +26,7 @@ struct flanneld_options {
 	struct plugin_options plugin;
 	/* status */
 	char *healthz_ip;
+	int64_t probe_interval; /* seconds; 0: off */
 	int64_t healthz_port;
 	char *socket;
 	char *log_format;

@@ -13,6 +13,36 @@ static json_t *document(const char *kind)
 			 "generated", clock_format_utc(clock_wall_ms(), when));
 }
 
+/* Seconds with the precision that was measured. */
+static json_t *rtt_json(const struct reach_way *w)
+{
+	return w && w->rtt_us >= 0 ? json_real((double)w->rtt_us / 1e6) : json_null();
+}
+
+static json_t *loss_json(const struct reach_way *w)
+{
+	return w && w->asked
+		       ? json_integer(100 * (w->asked - __builtin_popcount(w->answered)) / w->asked)
+		       : json_null();
+}
+
+/* Of the way that its packets take: through the tunnel, where there is one. */
+static void add_reach(json_t *item, const struct reach_peer *p)
+{
+	static const int families[] = { AF_INET, AF_INET6 };
+	const struct reach_way *w = NULL;
+
+	for (size_t i = 0; i < ARRAY_LEN(families) && !w; i++) {
+		w = reach_way(p, families[i], REACH_OVERLAY);
+		if (!w)
+			w = reach_way(p, families[i], REACH_UNDERLAY);
+	}
+	json_object_set_new(item, "reach",
+			    p ? json_string(reach_state_name(reach_state(p))) : json_null());
+	json_object_set_new(item, "rttSeconds", rtt_json(w));
+	json_object_set_new(item, "lossPercent", loss_json(w));
+}
+
 json_t *report_subnet(const struct daemon_view *v, const struct manager_member *member)
 {
 	const struct lease *l = member->lease;
@@ -36,6 +66,7 @@ json_t *report_subnet(const struct daemon_view *v, const struct manager_member *
 	json_object_set_new(item, "revision", lease_revision_json(l->mod_revision));
 	json_object_set_new(item, "kernel", json_string(kernel));
 	json_object_set_new(item, "reason", json_text(reason));
+	add_reach(item, member->own ? NULL : fabric_peer_reach(v->fabric.fabric, member));
 	return item;
 }
 
@@ -121,6 +152,34 @@ static void add_traffic(json_t *item, const struct daemon_view *v,
 			    known ? json_integer((json_int_t)t.sent_bytes) : json_null());
 }
 
+static void add_probes(json_t *item, const struct reach_peer *p)
+{
+	static const int families[] = { AF_INET, AF_INET6 };
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
+		for (enum reach_layer layer = 0; layer < REACH_LAYERS; layer++) {
+			const struct reach_way *w = reach_way(p, families[i], layer);
+
+			if (!w)
+				continue;
+			json_append(
+				list,
+				json_pack(
+					"{s:s,s:s,s:o,s:o,s:o,s:o,s:o}", "family",
+					i ? "ipv6" : "ipv4", "layer", reach_layer_name(layer),
+					"address", lease_addr_json(&w->address), "rttSeconds",
+					rtt_json(w), "lossPercent", loss_json(w), "heardSecondsAgo",
+					w->heard_ms ? json_integer((clock_boot_ms() - w->heard_ms) /
+								   1000)
+						    : json_null(),
+					"error",
+					w->error ? json_string(strerror(-w->error)) : json_null()));
+		}
+	}
+	json_object_set_new(item, "probes", list);
+}
+
 json_t *report_peers(const struct daemon_view *v)
 {
 	auto_free const struct manager_member **sorted = NULL;
@@ -140,6 +199,7 @@ json_t *report_peers(const struct daemon_view *v)
 		fabric_peer_visit(v->fabric.fabric, sorted[i], add_object, objects);
 		json_object_set_new(item, "objects", objects);
 		add_traffic(item, v, sorted[i]);
+		add_probes(item, fabric_peer_reach(v->fabric.fabric, sorted[i]));
 		json_append(items, item);
 	}
 	json_object_set_new(root, "items", items);
@@ -252,6 +312,22 @@ static json_t *report_traffic(const struct daemon_view *v)
 			 "writes", (json_int_t)r->writes_total);
 }
 
+static json_t *report_probes(const struct fabric_view *f)
+{
+	json_t *probes = json_object();
+	json_t *peers = json_object();
+
+	json_object_set_new(probes, "on", json_boolean(f->reach != NULL));
+	json_object_set_new(probes, "reason", json_text(f->reach_off));
+	json_object_set_new(probes, "intervalSeconds", json_integer(f->reach_interval_s));
+	for (enum reach_state s = 0; f->reach && s < REACH_STATES; s++)
+		json_object_set_new(peers, reach_state_name(s),
+				    json_integer((json_int_t)(f->reach->states[0][s] +
+							      f->reach->states[1][s])));
+	json_object_set_new(probes, "peers", peers);
+	return probes;
+}
+
 static void add_warning(void *arg, int64_t wall_ms, enum log_level level, const char *event,
 			const char *text)
 {
@@ -360,6 +436,7 @@ json_t *report_status(const struct daemon_view *v)
 	json_object_set_new(root, "peers", json_integer((json_int_t)f->peers));
 	json_object_set_new(root, "peersReserved", json_integer((json_int_t)f->reserved));
 	json_object_set_new(root, "peersIgnored", json_integer((json_int_t)f->ignored));
+	json_object_set_new(root, "probes", report_probes(f));
 	json_object_set_new(root, "leases", json_integer((json_int_t)m->members_len));
 	json_object_set_new(root, "junkKeys", json_integer((json_int_t)m->junk_len));
 	json_object_set_new(root, "kernel", report_kernel(f));

@@ -97,6 +97,7 @@ static void on_view(void *arg, bool counters, struct daemon_view *ret)
 
 	if (counters)
 		rules_refresh(d->rules);
+	fabric_hear(d->fabric);
 	show_judge(d, ret);
 	ret->node_id = d->node_id;
 	ret->node_name = d->node_name;

@@ -82,7 +82,7 @@ _fabricctl()
 		return
 		;;
 	--sort)
-		COMPREPLY=($(compgen -W "subnet node public-ip backend mac time-left role kernel reason node-id revision" -- "$word"))
+		COMPREPLY=($(compgen -W "subnet node public-ip backend mac time-left role kernel reason node-id revision reach rtt" -- "$word"))
 		return
 		;;
 	--etcd-transport)

@@ -189,7 +189,7 @@ start_host() {
 		link set eth0 up
 		route add default via $UNDERLAY
 	END
-	on "$h" sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'
+	on "$h" sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward; echo "0 2147483647" >/proc/sys/net/ipv4/ping_group_range'
 	start_process flanneld "$DIR/h$n/log" "$h" "$BUILD/flanneld" "${STORE_FLAGS[@]}" "${CONFIG_FILE[@]}" \
 		--node-name "h$n" --state-dir "$DIR/h$n/state" --subnet-file "$DIR/h$n/subnet.env" \
 		--socket "$DIR/h$n/flanneld.sock"

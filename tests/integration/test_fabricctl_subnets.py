@@ -66,7 +66,7 @@ def test_subnets_in_every_format(lab, two):
     assert {i["subnet"] for i in lines} == set(by_subnet)
 
     raw = [line.split("\t") for line in ask(h1, "subnets", "-o", "raw").splitlines()]
-    assert all(len(fields) == 11 for fields in raw)
+    assert all(len(fields) == 13 for fields in raw)
     assert {fields[0] for fields in raw} == set(by_subnet)
     assert all(fields[5].isdigit() for fields in raw)
 

@@ -17,12 +17,14 @@ static const char list[] =
 	"{\"subnet\":\"10.5.9.0/24\",\"subnetV6\":null,\"node\":\"web-1\",\"nodeID\":\"n1\","
 	" \"publicIP\":\"192.0.2.10\",\"publicIPv6\":null,\"backend\":\"vxlan\","
 	" \"mac\":\"02:00:00:00:00:01\",\"macV6\":null,\"own\":true,\"reservation\":false,"
-	" \"unbound\":false,\"expiresSeconds\":86390,\"revision\":\"12\",\"kernel\":\"ok\",\"reason\":\"\"},"
+	" \"unbound\":false,\"expiresSeconds\":86390,\"revision\":\"12\",\"kernel\":\"ok\",\"reason\":\"\","
+	" \"reach\":null,\"rttSeconds\":null,\"lossPercent\":null},"
 	"{\"subnet\":\"10.5.10.0/24\",\"subnetV6\":\"fd10:5:0:a::/64\",\"node\":\"db\\u001b[31m\","
 	" \"nodeID\":null,\"publicIP\":\"192.0.2.9\",\"publicIPv6\":\"2001:db8::9\","
 	" \"backend\":\"vxlan\",\"mac\":\"02:00:00:00:00:02\",\"macV6\":\"02:00:00:00:00:03\","
 	" \"own\":false,\"reservation\":false,\"unbound\":false,\"expiresSeconds\":59,\"revision\":\"9\","
-	" \"kernel\":\"failed\",\"reason\":\"route: no\\tsuch device\"},"
+	" \"kernel\":\"failed\",\"reason\":\"route: no\\tsuch device\","
+	" \"reach\":\"tunnel-silent\",\"rttSeconds\":0.000412,\"lossPercent\":25},"
 	"{\"subnet\":\"10.5.200.0/24\",\"subnetV6\":null,\"node\":null,\"nodeID\":null,"
 	" \"publicIP\":\"192.0.2.200\",\"publicIPv6\":null,\"backend\":null,\"mac\":{\"odd\":1},"
 	" \"macV6\":null,\"own\":false,\"reservation\":true,\"unbound\":false,"
@@ -142,12 +144,12 @@ static void test_raw_is_for_programs(void **state UNUSED)
 {
 	prints(FORMAT_RAW, NULL,
 	       "10.5.9.0/"
-	       "24\tweb-1\t192.0.2.10\tvxlan\t02:00:00:00:00:01\t86390\town\tok\t-\tn1\t12\n"
+	       "24\tweb-1\t192.0.2.10\tvxlan\t02:00:00:00:00:01\t86390\town\tok\t-\tn1\t12\t-\t-\n"
 	       "10.5.10.0/24,fd10:5:0:a::/64\tdb\\033[31m\t192.0.2.9,2001:db8::9\tvxlan\t"
 	       "02:00:00:00:00:02,02:00:00:00:00:03\t59\tpeer\tfailed\troute: no\\tsuch "
-	       "device\t-\t9\n"
+	       "device\t-\t9\ttunnel-silent\t412\n"
 	       "10.5.200.0/24\t-\t192.0.2.200\t-\t-\tnever\tpeer,reserved\tignored\tno "
-	       "backend\t-\t100\n");
+	       "backend\t-\t100\t-\t-\n");
 }
 
 static void test_names(void **state UNUSED)
@@ -359,9 +361,10 @@ static json_t *with(const char *kernel, int64_t expires, bool second)
 {
 	json_t *items = json_array();
 
-	json_array_append_new(items, json_pack("{s:s,s:s,s:I,s:b}", "subnet", "10.5.1.0/24",
-					       "kernel", kernel, "expiresSeconds",
-					       (json_int_t)expires, "reservation", 0));
+	json_array_append_new(items,
+			      json_pack("{s:s,s:s,s:I,s:b,s:f}", "subnet", "10.5.1.0/24", "kernel",
+					kernel, "expiresSeconds", (json_int_t)expires,
+					"reservation", 0, "rttSeconds", (double)expires / 1e6));
 	if (second)
 		json_array_append_new(
 			items, json_pack("{s:s,s:s}", "subnet", "10.5.2.0/24", "kernel", "ok"));
@@ -414,7 +417,7 @@ static void test_changes_for_programs(void **state UNUSED)
 
 	assert_int_equal(begin(&f, FORMAT_RAW, &o), CTL_OK);
 	assert_string_equal(update(&f, with("ok", 1, false)),
-			    "ADDED\t10.5.1.0/24\t-\t-\t-\t-\t1\t-\tok\t-\t-\t-\n");
+			    "ADDED\t10.5.1.0/24\t-\t-\t-\t-\t1\t-\tok\t-\t-\t-\t-\t1\n");
 	end(&f);
 }
 

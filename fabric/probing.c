@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Peers are asked whether they answer. fabric/reach.c decides whom and when, and what silence means; here
+ * are the sockets and the time.
+ *
+ * Answers are read when there is something else to do: before the next questions, and when somebody looks.
+ * So they wake up nobody, and what they took is the kernel's word.
+ */
+#include <errno.h>
+#include <event2/event.h>
+
+#include "fabric/fabric_internal.h"
+#include "kernel/echo.h"
+#include "lib/clock.h"
+#include "lib/log.h"
+
+#define REFUSED_MS 30000 /* then it is tried again whether this process may ask */
+
+static int on_ask(void *arg, int family, enum reach_layer layer, const struct ip_addr *to,
+		  uint16_t sequence)
+{
+	const struct fabric *f = arg;
+	const struct fabric_probing *p = &f->probing;
+	unsigned i = family == AF_INET6;
+
+	return p->sockets[i][layer] ? echo_send(p->sockets[i][layer], to, sequence)
+				    : p->errors[i][layer];
+}
+
+void fabric_hear(struct fabric *f)
+{
+	struct fabric_probing *p = &f->probing;
+	int64_t now_ms = clock_boot_ms();
+
+	for (unsigned i = 0; i < ARRAY_LEN(p->sockets); i++) {
+		for (enum reach_layer layer = 0; layer < REACH_LAYERS; layer++) {
+			struct echo_answer a;
+
+			while (p->sockets[i][layer] && echo_read(p->sockets[i][layer], &a))
+				reach_answer(p->reach, layer, &a.from, a.sequence, a.rtt_us,
+					     now_ms);
+		}
+	}
+}
+
+/* False: this process may not ask. */
+static bool open_sockets(struct fabric_probing *p)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(p->sockets); i++) {
+		for (unsigned layer = 0; layer < REACH_LAYERS; layer++) {
+			struct err e = { 0 };
+
+			if (p->sockets[i][layer] || !ip_addr_is_set(&p->from[i][layer]))
+				continue;
+			if (echo_open(&p->from[i][layer], &p->sockets[i][layer], &e) == -EACCES) {
+				if (!p->refused.code)
+					log_info("probes-off",
+						 "%s: peers are not asked whether "
+						 "they answer",
+						 e.text);
+				p->refused = e;
+				return false;
+			}
+			p->errors[i][layer] = e.code;
+		}
+	}
+	p->refused.code = 0;
+	return true;
+}
+
+static void arm(struct fabric *f)
+{
+	struct fabric_probing *p = &f->probing;
+	int64_t due_ms = reach_deadline(p->reach);
+	int64_t now_ms = clock_boot_ms();
+
+	if (due_ms == INT64_MAX)
+		return;
+	due_ms = MAX(due_ms, p->turned_ms + (p->refused.code ? REFUSED_MS : REACH_TURN_MS));
+	fabric_arm_earlier(f, p->timer, MAX(due_ms - now_ms, (int64_t)0));
+}
+
+static void on_turn(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+	struct fabric *f = arg;
+	struct fabric_probing *p = &f->probing;
+	const struct reach_counts *counts = reach_counts(p->reach);
+
+	p->turned_ms = clock_boot_ms();
+	if (open_sockets(p)) {
+		fabric_hear(f);
+		reach_turn(p->reach, p->turned_ms);
+	}
+	arm(f);
+	if (memcmp(p->told, counts->states, sizeof(p->told)) != 0) {
+		memcpy(p->told, counts->states, sizeof(p->told));
+		f->ops->problems_changed(f->arg);
+	}
+}
+
+void fabric_probe(struct fabric *f, int64_t interval_s)
+{
+	struct fabric_probing *p = &f->probing;
+
+	p->interval_s = interval_s;
+	if (!interval_s)
+		return;
+	p->reach = reach_new(interval_s * 1000, on_ask, f);
+	p->timer = evtimer_new(f->base, on_turn, f);
+}
+
+/* What its packets are, in the underlay: to look for what filters them. */
+static void describe_tunnel(const struct fabric *f, char *buf, size_t size)
+{
+	const struct backend_device *d = f->devices;
+
+	if (!f->devices_len)
+		buf[0] = '\0';
+	else if (d->udp_port)
+		snprintf(buf, size, "UDP port %u", d->udp_port);
+	else if (d->guard[0].protocol)
+		snprintf(buf, size, "IP protocol %u", d->guard[0].protocol);
+	else
+		snprintf(buf, size, "%s", d->name);
+}
+
+/* The socket asks from this address from now on. */
+static void set_from(struct fabric_probing *p, unsigned family, unsigned layer,
+		     const struct ip_addr *from)
+{
+	if (ip_addr_equal(from, &p->from[family][layer]))
+		return;
+	p->from[family][layer] = *from;
+	echo_close(STEAL(p->sockets[family][layer]));
+}
+
+void fabric_place_probing(struct fabric *f)
+{
+	static const struct ip_addr none;
+	const struct ip_net *own[] = { &f->own.v4, &f->own.v6 };
+	struct fabric_probing *p = &f->probing;
+	unsigned underlay = 0;
+	unsigned tunnel = 0;
+
+	if (!p->reach)
+		return;
+	for (size_t d = 0; d < f->devices_len; d++)
+		tunnel |= f->devices[d].families;
+	for (unsigned i = 0; i < ARRAY_LEN(own); i++) {
+		const struct ip_addr *local = &f->external.places[i].local;
+
+		if (!ip_net_is_set(own[i]))
+			tunnel &= ~(1u << i);
+		if (ip_addr_is_set(local))
+			underlay |= 1u << i;
+		set_from(p, i, REACH_UNDERLAY, local);
+		set_from(p, i, REACH_OVERLAY, tunnel & 1u << i ? &own[i]->addr : &none);
+	}
+	describe_tunnel(f, p->tunnel, sizeof(p->tunnel));
+	reach_set_place(p->reach, underlay, tunnel);
+	/* What is not there yet is tried again when it is needed. */
+	(void)open_sockets(p);
+}
+
+void fabric_probe_peer(struct fabric *f, struct peer *p, bool used)
+{
+	if (!f->probing.reach)
+		return;
+	if (used)
+		p->reach = reach_set(f->probing.reach, p->reach, p->member, clock_boot_ms());
+	else
+		reach_forget(f->probing.reach, STEAL(p->reach));
+}
+
+void fabric_continue_probing(struct fabric *f)
+{
+	if (f->probing.reach && f->settled_once)
+		arm(f);
+}
+
+void fabric_end_probing(struct fabric *f)
+{
+	struct fabric_probing *p = &f->probing;
+	struct peer *peer = NULL;
+
+	if (!p->reach)
+		return;
+	while ((peer = peers_next(f->peers, peer)))
+		fabric_probe_peer(f, peer, false);
+	for (unsigned i = 0; i < ARRAY_LEN(p->sockets); i++) {
+		for (unsigned layer = 0; layer < REACH_LAYERS; layer++)
+			echo_close(p->sockets[i][layer]);
+	}
+	event_free(p->timer);
+	reach_free(p->reach);
+}
+
+const struct reach_peer *fabric_peer_reach(const struct fabric *f,
+					   const struct manager_member *member)
+{
+	const struct peer *p = member->user;
+
+	return p && !f->probing.refused.code ? p->reach : NULL;
+}
