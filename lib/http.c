@@ -21,7 +21,7 @@ static void call_free(struct http_call *call)
 {
 	curl.easy_cleanup(call->easy);
 	curl.slist_free_all(call->headers);
-	free(call->cert_file);
+	free(call->certificate);
 	free(call->in);
 	free(call->grpc_message);
 	free(call);
@@ -68,12 +68,15 @@ static void take_away(struct http_call *call)
 static void describe_end(struct http_call *call, CURLcode result, struct http_reply *reply,
 			 char **ret_owned)
 {
+	curl_off_t retry_after_s = 0;
 	long os_errno = 0;
 	long sent = 0;
 
 	curl.easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &reply->status);
 	curl.easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &sent);
+	curl.easy_getinfo(call->easy, CURLINFO_RETRY_AFTER, &retry_after_s);
 	reply->sent = sent > 0;
+	reply->retry_after_s = retry_after_s;
 	reply->code = call->too_large ? -EFBIG : code_of(result);
 	reply->error = call->error[0] ? call->error : curl.easy_strerror(result);
 	/* libcurl's own sentence has the milliseconds in it, so that no two failures read alike. */
@@ -81,7 +84,7 @@ static void describe_end(struct http_call *call, CURLcode result, struct http_re
 	    curl.easy_getinfo(call->easy, CURLINFO_OS_ERRNO, &os_errno) == CURLE_OK && os_errno)
 		reply->error = strerror((int)os_errno);
 	else if (result != CURLE_OK)
-		*ret_owned = http_error_explain(result, reply->error, call->cert_file);
+		*ret_owned = http_error_explain(result, reply->error, call->certificate);
 	if (*ret_owned)
 		reply->error = *ret_owned;
 	if (call->too_large)
@@ -119,11 +122,19 @@ static void deliver(struct http_client *client)
 	struct http_call *call;
 
 	while ((call = TAILQ_FIRST(&client->streams))) {
-		auto_free char *data = STEAL(call->in);
+		auto_free char *data = NULL;
 		size_t size = call->in_size;
 
+		if (call->open_is_due) {
+			call->open_is_due = false;
+			call->request.on_open(call->request.arg);
+			continue;
+		}
 		TAILQ_REMOVE(&client->streams, call, streams_link);
 		call->in_streams = false;
+		if (!call->request.on_data || size == 0)
+			continue;
+		data = STEAL(call->in);
 		call->in_size = call->in_cap = 0;
 		call->request.on_data(call->request.arg, data, size);
 	}
@@ -343,6 +354,31 @@ void http_client_addresses_changed(struct http_client *client)
 	}
 }
 
+static void add_to_streams(struct http_call *call)
+{
+	if (call->in_streams)
+		return;
+	TAILQ_INSERT_TAIL(&call->client->streams, call, streams_link);
+	call->in_streams = true;
+}
+
+/* A line of the answer's head; an empty one ends it. */
+static size_t on_header(char *line, size_t size, size_t len, void *arg)
+{
+	struct http_call *call = arg;
+	size_t n = size * len;
+	long status = 0;
+
+	if (call->is_open || n == 0 || (line[0] != '\r' && line[0] != '\n'))
+		return n;
+	curl.easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+	if (status == 200) {
+		call->is_open = call->open_is_due = true;
+		add_to_streams(call);
+	}
+	return n;
+}
+
 size_t http_on_write(char *data, size_t size, size_t len, void *arg)
 {
 	struct http_call *call = arg;
@@ -350,10 +386,8 @@ size_t http_on_write(char *data, size_t size, size_t len, void *arg)
 	long status = 0;
 
 	curl.easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
-	if (call->request.on_data && status == 200 && !call->in_streams) {
-		TAILQ_INSERT_TAIL(&call->client->streams, call, streams_link);
-		call->in_streams = true;
-	}
+	if (call->request.on_data && status == 200)
+		add_to_streams(call);
 	if (call->in_size + n > call->request.max_reply_size) {
 		call->too_large = true;
 		return 0;
@@ -368,16 +402,30 @@ size_t http_on_write(char *data, size_t size, size_t len, void *arg)
 	return n;
 }
 
+/* libcurl has a copy of the text then. */
+static void set_pem(CURL *easy, CURLoption option, const char *pem)
+{
+	struct curl_blob blob = { .data = (void *)pem, .flags = CURL_BLOB_COPY };
+
+	if (!pem)
+		return;
+	blob.len = strlen(pem);
+	curl.easy_setopt(easy, option, &blob);
+}
+
 static void set_tls(CURL *easy, const struct http_tls *tls)
 {
 	curl.easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 	if (!tls)
 		return;
-	if (tls->ca_file) {
+	if (tls->ca_file)
 		curl.easy_setopt(easy, CURLOPT_CAINFO, tls->ca_file);
-		/* This authority and no other: the system's directory would count as well. */
+	set_pem(easy, CURLOPT_CAINFO_BLOB, tls->ca_pem);
+	/* This authority and no other: the system's directory would count as well. */
+	if (tls->ca_file || tls->ca_pem)
 		curl.easy_setopt(easy, CURLOPT_CAPATH, NULL);
-	}
+	set_pem(easy, CURLOPT_SSLCERT_BLOB, tls->cert_pem);
+	set_pem(easy, CURLOPT_SSLKEY_BLOB, tls->key_pem);
 #if LIBCURL_VERSION_NUM >= 0x075700
 	/* libcurl would keep what it read for a day; files may be replaced at any time. */
 	curl.easy_setopt(easy, CURLOPT_CA_CACHE_TIMEOUT, 0L);
@@ -386,6 +434,43 @@ static void set_tls(CURL *easy, const struct http_tls *tls)
 		curl.easy_setopt(easy, CURLOPT_SSLCERT, tls->cert_file);
 	if (tls->key_file)
 		curl.easy_setopt(easy, CURLOPT_SSLKEY, tls->key_file);
+}
+
+static void set_up(struct http_call *call, const struct http_request *request)
+{
+	CURL *easy = call->easy;
+
+	curl.easy_setopt(easy, CURLOPT_PRIVATE, call);
+	curl.easy_setopt(easy, CURLOPT_URL, request->url);
+	curl.easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+	/* http_proxy and its like in the environment are for the way out, not to a store or a socket. */
+	curl.easy_setopt(easy, CURLOPT_PROXY, "");
+	curl.easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	curl.easy_setopt(easy, CURLOPT_HTTPHEADER, call->headers);
+	curl.easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	curl.easy_setopt(easy, CURLOPT_ERRORBUFFER, call->error);
+	curl.easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, set_socket_options);
+	curl.easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+	curl.easy_setopt(easy, CURLOPT_OPENSOCKETDATA, call->client);
+	curl.easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
+	curl.easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, call->client);
+	curl.easy_setopt(easy, CURLOPT_WRITEFUNCTION, http_on_write);
+	curl.easy_setopt(easy, CURLOPT_WRITEDATA, call);
+	curl.easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)request->connect_timeout_ms);
+	curl.easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)request->timeout_ms);
+	if (request->unix_socket)
+		curl.easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, request->unix_socket);
+	curl.easy_setopt(easy, CURLOPT_FRESH_CONNECT, (long)request->fresh);
+	curl.easy_setopt(easy, CURLOPT_FORBID_REUSE, (long)request->fresh);
+	set_tls(easy, request->tls);
+	if (request->on_open) {
+		curl.easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+		curl.easy_setopt(easy, CURLOPT_HEADERDATA, call);
+	}
+	if (request->tls && request->tls->cert_file)
+		call->certificate = xstrdup(request->tls->cert_file);
+	else if (request->tls && request->tls->cert_pem)
+		call->certificate = xstrdup("the one that was given as a text");
 }
 
 struct http_call *http_call_start(struct http_client *client, const struct http_request *request)
@@ -403,40 +488,19 @@ struct http_call *http_call_start(struct http_client *client, const struct http_
 	call->headers = curl.slist_append(call->headers, "Expect:");
 	for (size_t i = 0; request->headers && request->headers[i]; i++)
 		call->headers = curl.slist_append(call->headers, request->headers[i]);
-	curl.easy_setopt(easy, CURLOPT_PRIVATE, call);
-	curl.easy_setopt(easy, CURLOPT_URL, request->url);
-	curl.easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-	/* http_proxy and its like in the environment are for the way out, not to a store or a socket. */
-	curl.easy_setopt(easy, CURLOPT_PROXY, "");
-	curl.easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-	curl.easy_setopt(easy, CURLOPT_HTTPHEADER, call->headers);
-	curl.easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-	curl.easy_setopt(easy, CURLOPT_ERRORBUFFER, call->error);
-	curl.easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, set_socket_options);
-	curl.easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
-	curl.easy_setopt(easy, CURLOPT_OPENSOCKETDATA, client);
-	curl.easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
-	curl.easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, client);
-	curl.easy_setopt(easy, CURLOPT_WRITEFUNCTION, http_on_write);
-	curl.easy_setopt(easy, CURLOPT_WRITEDATA, call);
-	curl.easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)request->connect_timeout_ms);
-	curl.easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)request->timeout_ms);
-	if (request->unix_socket)
-		curl.easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, request->unix_socket);
-	curl.easy_setopt(easy, CURLOPT_FRESH_CONNECT, (long)request->fresh);
-	curl.easy_setopt(easy, CURLOPT_FORBID_REUSE, (long)request->fresh);
-	set_tls(easy, request->tls);
-	if (request->tls && request->tls->cert_file)
-		call->cert_file = xstrdup(request->tls->cert_file);
+	set_up(call, request);
 	if (request->grpc) {
 		http_grpc_start(call, request);
 	} else if (request->body) {
 		curl.easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_size);
 		curl.easy_setopt(easy, CURLOPT_COPYPOSTFIELDS, request->body);
 	}
+	if (request->method)
+		curl.easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
 	/* What the caller lent for this call only. */
 	call->request.url = NULL;
 	call->request.headers = NULL;
+	call->request.method = NULL;
 	call->request.body = NULL;
 	call->request.tls = NULL;
 	if (!request->grpc)

@@ -18,19 +18,23 @@ struct event_base;
 struct http_client;
 struct http_call;
 
-/* Paths of PEM files; NULL: the system's roots, no client certificate. Peer and host name are
- * always verified. */
+/* PEM, each as the path of a file or as a text; NULL: the system's roots, no client certificate. Peer
+ * and host name are always verified. */
 struct http_tls {
 	const char *ca_file;
 	const char *cert_file;
 	const char *key_file;
+	const char *ca_pem;
+	const char *cert_pem;
+	const char *key_pem;
 };
 
 struct http_reply {
-	int code;         /* 0, or a negative errno if there was no complete answer; of gRPC,
+	int code;              /* 0, or a negative errno if there was no complete answer; of gRPC,
 			     -EPROTONOSUPPORT: the other end does not speak it, nothing was done */
-	long status;      /* HTTP status, 0 if none came */
-	const char *body; /* NUL-terminated; empty when streamed */
+	long status;           /* HTTP status, 0 if none came */
+	int64_t retry_after_s; /* what the header of this name asks for, also as a date; 0: nothing */
+	const char *body;      /* NUL-terminated; empty when streamed */
 	size_t body_size;
 	const char *error; /* sentence if code is not 0 */
 	bool sent;         /* false: not one byte of the request left, so nobody has acted on it */
@@ -42,7 +46,8 @@ struct http_reply {
 struct http_request {
 	const char *url;
 	const char *const *headers; /* "Name: value" lines, NULL-terminated; may be NULL */
-	const char *body;           /* POST if not NULL, else GET; copied */
+	const char *method;         /* "PATCH"; NULL: POST if there is a body, else GET */
+	const char *body;           /* copied */
 	size_t body_size;
 	const char *unix_socket;    /* NULL: TCP */
 	const struct http_tls *tls; /* may be NULL */
@@ -60,6 +65,8 @@ struct http_request {
 	 * avoided otherwise. With on_data our side of the stream stays open until the call ends.
 	 */
 	bool grpc;
+	/* If set, told once when an answer with status 200 has begun, before its first piece. */
+	void (*on_open)(void *arg);
 	/* If set, the reply body comes in pieces as it arrives, only for status 200; others are
 	 * collected. */
 	void (*on_data)(void *arg, const char *data, size_t size);
@@ -89,7 +96,7 @@ void http_client_free(struct http_client *client);
 void http_client_addresses_changed(struct http_client *client);
 
 struct http_call *http_call_start(struct http_client *client, const struct http_request *request);
-/* May be called from on_data and, for other calls, from on_done. NULL is fine. */
+/* May be called from on_open, on_data and, for other calls, from on_done. NULL is fine. */
 void http_call_cancel(struct http_call *call);
 
 #endif

@@ -45,11 +45,13 @@ struct http_call {
 	CURL *easy;
 	struct curl_slist *headers;
 	struct http_request request;
-	char *cert_file; /* shown to the server; NULL: none */
+	char *certificate; /* shown to the server: its file, or what it is; NULL: none */
 	char *in;
 	size_t in_size;
 	size_t in_cap;
 	bool too_large;
+	bool is_open;     /* an answer of status 200 has begun */
+	bool open_is_due; /* ... and on_open is to be told so */
 	bool in_streams;
 	TAILQ_ENTRY(http_call) streams_link;
 	char error[CURL_ERROR_SIZE];

@@ -90,7 +90,9 @@ int etcd_client_new(struct http_client *http, const struct etcd_options *options
 		etcd_client_free(c);
 		return rc;
 	}
-	c->tls = (struct http_tls){ c->ca_file, c->cert_file, c->key_file };
+	c->tls = (struct http_tls){ .ca_file = c->ca_file,
+				    .cert_file = c->cert_file,
+				    .key_file = c->key_file };
 	*ret = c;
 	return 0;
 }

@@ -312,6 +312,112 @@ static void test_cancelled_calls_do_not_end(void **state)
 	http_call_cancel(NULL);
 }
 
+struct opened {
+	struct end end; /* first: on_done is given it */
+	unsigned opened;
+	char data[40];
+	struct http_call *to_cancel;
+};
+
+static void on_open(void *arg)
+{
+	struct opened *o = arg;
+
+	assert_string_equal(o->data, "");
+	o->opened++;
+	http_call_cancel(STEAL(o->to_cancel));
+}
+
+static void on_data(void *arg, const char *data, size_t size)
+{
+	struct opened *o = arg;
+
+	strncat(o->data, data, MIN(size, sizeof(o->data) - strlen(o->data) - 1));
+}
+
+static struct http_call *open_stream(struct rig *r, struct opened *o)
+{
+	auto_free char *url = xasprintf("http://127.0.0.1:%u/stream", r->fakes[0].port);
+	const struct http_request request = { .url = url,
+					      .connect_timeout_ms = 3000,
+					      .max_reply_size = 4096,
+					      .on_open = on_open,
+					      .on_data = on_data,
+					      .on_done = on_done,
+					      .arg = o };
+
+	return http_call_start(r->http, &request);
+}
+
+/* A stream is known to stand before anything comes on it; an error is none. */
+static void test_streams_open_before_they_tell(void **state)
+{
+	(void)state;
+	auto_rig r = rig_new(1, NULL);
+	struct opened good = { 0 };
+	struct opened bad = { 0 };
+	struct opened cancelled = { 0 };
+	int64_t until = patience();
+	struct asked *a;
+
+	open_stream(r, &good);
+	a = expect(r, 0, "/stream", NULL);
+	stream_open(a, 200);
+	while (!good.opened)
+		turn(r, until, "the beginning of the answer");
+	assert_string_equal(good.data, "");
+	stream(a, "one");
+	stream(a, "two");
+	stream_end(a);
+	ended(r, &good.end);
+	assert_string_equal(good.data, "one\ntwo\n");
+	assert_int_equal(good.opened, 1);
+	open_stream(r, &bad);
+	reply(expect(r, 0, "/stream", NULL), 500, "no");
+	assert_int_equal(ended(r, &bad.end)->status, 500);
+	assert_int_equal(bad.opened, 0);
+	cancelled.to_cancel = open_stream(r, &cancelled);
+	a = expect(r, 0, "/stream", NULL);
+	stream_open(a, 200);
+	await_closed(r, a);
+	assert_int_equal(cancelled.opened, 1);
+	assert_int_equal(cancelled.end.done, 0);
+	assert_string_equal(cancelled.data, "");
+}
+
+static void on_asked_to_wait(void *arg, const struct http_reply *reply)
+{
+	*(int64_t *)arg = reply->status == 429 ? reply->retry_after_s : -1;
+}
+
+static void test_other_methods_and_servers_that_ask_to_wait(void **state)
+{
+	(void)state;
+	auto_rig r = rig_new(1, NULL);
+	auto_free char *url = xasprintf("http://127.0.0.1:%u/node", r->fakes[0].port);
+	int64_t wait_s = 0;
+	const struct http_request request = { .url = url,
+					      .method = "PATCH",
+					      .body = "{\"a\":1}",
+					      .body_size = 7,
+					      .connect_timeout_ms = 3000,
+					      .timeout_ms = 3000,
+					      .max_reply_size = 4096,
+					      .on_done = on_asked_to_wait,
+					      .arg = &wait_s };
+	int64_t until = patience();
+	struct asked *a;
+
+	http_call_start(r->http, &request);
+	a = expect(r, 0, "/node", "{\"a\":1}");
+	assert_int_equal(strncmp(a->head, "PATCH /node ", 12), 0);
+	send_text(a, "HTTP/1.1 429 Too Many Requests\r\n"
+		     "Retry-After: 7\r\nContent-Length: 0\r\n\r\n");
+	while (!wait_s)
+		turn(r, until, "the answer");
+	assert_int_equal(wait_s, 7);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -324,6 +430,8 @@ int main(void)
 		cmocka_unit_test(test_connections_to_one_host),
 		cmocka_unit_test(test_bounded_answers),
 		cmocka_unit_test(test_cancelled_calls_do_not_end),
+		cmocka_unit_test(test_streams_open_before_they_tell),
+		cmocka_unit_test(test_other_methods_and_servers_that_ask_to_wait),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
