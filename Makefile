@@ -63,7 +63,7 @@ DEPS := gcc make git pkg-config libnl-3-dev libnl-route-3-dev libmnl-dev libjans
 DEPS_DEMO := etcd-server etcd-client iproute2 iputils-ping iperf3 jq
 DEPS_TEST := nftables iptables clang clang-format cppcheck python3 python3-pytest python3-pytest-xdist prometheus \
 	strace socat containernetworking-plugins procps openssl podman containerd runc busybox-static mandoc \
-	wireguard-tools wireguard-go
+	wireguard-tools wireguard-go strongswan-charon strongswan-swanctl libstrongswan-standard-plugins
 # And a guest that boots another kernel.
 DEPS_GUEST := qemu-system-x86 kmod
 

@@ -7,6 +7,7 @@
 #include "backends/extension.h"
 #include "backends/host_gw.h"
 #include "backends/ipip.h"
+#include "backends/ipsec.h"
 #include "backends/udp.h"
 #include "backends/vxlan.h"
 #include "backends/wireguard.h"
@@ -16,8 +17,8 @@
 extern const struct backend_type backend_test __attribute__((weak));
 
 const struct backend_type *const backend_types[] = {
-	&backend_vxlan,     &backend_host_gw, &backend_wireguard, &backend_ipip, &backend_udp,
-	&backend_extension, &backend_alloc,   &backend_test,      NULL
+	&backend_vxlan, &backend_host_gw,   &backend_wireguard, &backend_ipip, &backend_udp,
+	&backend_ipsec, &backend_extension, &backend_alloc,     &backend_test, NULL
 };
 
 /* What flannel has, or had, and nothing here does. */

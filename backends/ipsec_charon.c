@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What strongSwan's charon is told for ipsec, and what it says: a connection with its key for each peer, named
- * as flannel names them,
+ * What strongSwan's charon is told for ipsec: a connection with its key for each peer, named as flannel names
+ * them,
  *
  *   <our address>-<our subnet>-<their subnet>-<their address>
  *
  * charon runs beside us and outlives us, and what it holds stays when we stop. When it goes, all is told again to
- * the next one. A tunnel that it has given up is begun again.
- *
- * Its own words about a connection are kept, since the reason of a failure is nowhere else: a kernel that lacks
- * an algorithm looks to the peer like proposals that do not match.
+ * the next one; where none answers one is started (backends/ipsec_process.c). A tunnel that it has given up is begun
+ * again (backends/ipsec_tunnels.c).
  *
  * Source: strongSwan, src/libcharon/plugins/vici/README.md.
  */
@@ -19,47 +17,35 @@
 #include <event2/event.h>
 #include <fcntl.h>
 #include <string.h>
-#include <uthash.h>
 
 #include "lib/backoff.h"
 #include "lib/clock.h"
 #include "lib/log.h"
 
 #define NOTE        "ipsec.used"
-#define LOOK_S      5 /* between two looks at charon's tunnels */
-#define MISSED_MAX  2 /* looks without a tunnel: then it is begun again */
-#define REASON_SIZE 160
+#define LOOK_S      5    /* between two looks at charon's tunnels */
+#define PATIENCE_MS 2000 /* for one that somebody else starts, or starts again, to answer */
 
 static const struct backoff_policy again = { .min_ms = 500, .max_ms = 10000 };
-
-struct tunnel {
-	UT_hash_handle hh;
-	char name[IPSEC_NAME_SIZE]; /* of the connection; the key */
-	char child[IPSEC_NAME_SIZE];
-	struct ip_net subnet;
-	struct ip_addr public;
-	bool has_ike; /* as the last look has shown */
-	bool is_up;
-	bool sees_ike; /* as the present one does */
-	bool sees_up;
-	unsigned missed;
-	char reason[REASON_SIZE]; /* why it is not up; "": not known */
-};
+static const struct backoff_policy start_again = { .min_ms = 2000, .max_ms = 300000 };
 
 struct ipsec_charon {
 	struct ipsec *owner;
 	const struct backend_env *env;
 	struct vici *vici;
+	struct ipsec_process *process; /* that we have started; NULL: none, or an earlier run has */
 	struct event *retry;
 	struct event *look;
 	struct backoff backoff;
+	struct backoff starts;
+	int64_t start_ms; /* none is started before */
 	bool answers;
 	bool swept;
 	bool wants_sweep;
 	char failure[ERR_TEXT_SIZE]; /* why it does not answer */
-	char lacks[REASON_SIZE];     /* what the kernel refused to charon; "": nothing */
-	struct tunnel *tunnels;
-	struct tunnel *shown; /* during a look: whose elements these are */
+	char unstarted
+		[ERR_TEXT_SIZE]; /* why none could be started; "": it was, or was not needed */
+	struct ipsec_tunnels tunnels;
 };
 
 static void tell_health(const struct ipsec_charon *c)
@@ -94,11 +80,11 @@ static void on_loaded(void *arg, int rc, const void *data UNUSED, size_t size UN
 
 	if (rc != -EREMOTEIO)
 		return;
-	snprintf(c->lacks, sizeof(c->lacks), "%.150s", e->text);
+	snprintf(c->tunnels.lacks, sizeof(c->tunnels.lacks), "%.150s", e->text);
 	tell_health(c);
 }
 
-static void load(struct ipsec_charon *c, const struct tunnel *t)
+static void load(struct ipsec_charon *c, const struct ipsec_tunnel *t)
 {
 	auto_vici_message struct vici_message m = { 0 };
 
@@ -122,8 +108,9 @@ static void unload(struct ipsec_charon *c, const char *name)
 	request(c, "unload-shared", &m, on_done);
 }
 
-static void initiate(struct ipsec_charon *c, const struct tunnel *t)
+static void initiate(void *arg, const struct ipsec_tunnel *t)
 {
+	struct ipsec_charon *c = arg;
 	auto_vici_message struct vici_message m = { 0 };
 
 	vici_value(&m, "ike", t->name);
@@ -134,70 +121,16 @@ static void initiate(struct ipsec_charon *c, const struct tunnel *t)
 
 /* ---- looking ---- */
 
-static void on_child_value(struct tunnel *t, const struct vici_text *name,
-			   const struct vici_text *value)
-{
-	if (vici_text_is(name, "state"))
-		t->sees_up |= vici_text_is(value, "INSTALLED") || vici_text_is(value, "REKEYING") ||
-			      vici_text_is(value, "REKEYED");
-}
-
-static struct tunnel *find(const struct ipsec_charon *c, const struct vici_text *name)
-{
-	struct tunnel *t = NULL;
-
-	if (name->data)
-		HASH_FIND(hh, c->tunnels, name->data, name->size, t);
-	return t;
-}
-
-/* NAME { child-sas { NAME-ID { state, bytes-in, ... } } } */
-static void on_sa(void *arg, enum vici_element element, unsigned depth,
-		  const struct vici_text *name, const struct vici_text *value)
-{
-	struct ipsec_charon *c = arg;
-
-	if (element == VICI_SECTION && depth == 0) {
-		c->shown = find(c, name);
-		if (c->shown)
-			c->shown->sees_ike = true;
-	}
-	if (element == VICI_VALUE && depth == 3 && c->shown)
-		on_child_value(c->shown, name, value);
-}
-
-static void judge(struct ipsec_charon *c, struct tunnel *t)
-{
-	bool changed = t->is_up != t->sees_up;
-
-	t->is_up = t->sees_up;
-	t->has_ike = t->sees_ike;
-	if (t->is_up)
-		t->reason[0] = '\0';
-	t->missed = t->is_up ? 0 : t->missed + 1;
-	if (t->missed >= MISSED_MAX && !t->has_ike) {
-		t->missed = 1;
-		initiate(c, t);
-	}
-	if (changed)
-		tell_health(c);
-}
-
 static void on_looked(void *arg, int rc, const void *data UNUSED, size_t size UNUSED,
 		      const struct err *e UNUSED)
 {
 	const struct timeval pause = { LOOK_S, 0 };
 	struct ipsec_charon *c = arg;
-	bool all = true;
 
 	if (rc < 0)
 		return;
-	for (struct tunnel *t = c->tunnels; t; t = t->hh.next) {
-		judge(c, t);
-		all &= t->is_up;
-	}
-	if (all && c->tunnels)
-		c->lacks[0] = '\0';
+	if (ipsec_tunnels_judge(&c->tunnels, initiate, c))
+		tell_health(c);
 	event_add(c->look, &pause);
 }
 
@@ -205,8 +138,7 @@ static void look(struct ipsec_charon *c)
 {
 	auto_vici_message struct vici_message m = { 0 };
 
-	for (struct tunnel *t = c->tunnels; t; t = t->hh.next)
-		t->sees_ike = t->sees_up = false;
+	ipsec_tunnels_look(&c->tunnels);
 	request(c, "list-sas", &m, on_looked);
 }
 
@@ -215,62 +147,30 @@ static void on_look(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 	look(arg);
 }
 
-/* ---- what charon says ---- */
-
-struct line {
-	struct vici_text name; /* of the connection */
-	struct vici_text text;
-};
-
-static void on_line_value(void *arg, enum vici_element element, unsigned depth,
-			  const struct vici_text *name, const struct vici_text *value)
-{
-	struct line *l = arg;
-
-	if (element != VICI_VALUE || depth != 0)
-		return;
-	if (vici_text_is(name, "ikesa-name"))
-		l->name = *value;
-	else if (vici_text_is(name, "msg"))
-		l->text = *value;
-}
-
-static void on_log(struct ipsec_charon *c, const void *data, size_t size)
-{
-	static const char *const reasons[] = { "NO_PROP",   "AUTH",        "no acceptable",
-					       "giving up", "TS_UNACCEPT", "no shared key" };
-	struct line l = { { 0 }, { 0 } };
-	char text[REASON_SIZE];
-	struct tunnel *t;
-
-	if (vici_walk(data, size, on_line_value, &l, NULL) < 0)
-		return;
-	vici_text_copy(&l.text, text, sizeof(text));
-	/* Every kernel says it so, in this daemon's words. */
-	if (strstr(text, "received netlink error")) {
-		snprintf(c->lacks, sizeof(c->lacks), "%s", text);
-		tell_health(c);
-		return;
-	}
-	t = find(c, &l.name);
-	for (size_t i = 0; t && !t->is_up && i < ARRAY_LEN(reasons); i++) {
-		if (strstr(text, reasons[i]))
-			snprintf(t->reason, sizeof(t->reason), "%s", text);
-	}
-}
-
 static void on_event(void *arg, const char *name, const void *data, size_t size)
 {
 	struct ipsec_charon *c = arg;
 
-	c->shown = NULL;
-	if (strcmp(name, "log") == 0)
-		on_log(c, data, size);
-	else if (strcmp(name, "list-sa") == 0 && vici_walk(data, size, on_sa, c, NULL) < 0)
+	if (strcmp(name, "log") == 0 && ipsec_tunnels_log(&c->tunnels, data, size))
+		tell_health(c);
+	else if (strcmp(name, "list-sa") == 0 && ipsec_tunnels_show(&c->tunnels, data, size) < 0)
 		log_debug("charon", "a tunnel that cannot be read");
 }
 
 /* ---- what an earlier run left ---- */
+
+static char *note_path(const struct ipsec_charon *c)
+{
+	return xasprintf("%s/" NOTE, c->env->state_dir);
+}
+
+/* Nothing of ours is there any more. */
+static void forget(const struct ipsec_charon *c)
+{
+	auto_free char *path = note_path(c);
+
+	unlink(path);
+}
 
 static void on_connection(void *arg, enum vici_element element, unsigned depth UNUSED,
 			  const struct vici_text *name UNUSED, const struct vici_text *value)
@@ -278,18 +178,14 @@ static void on_connection(void *arg, enum vici_element element, unsigned depth U
 	struct ipsec_charon *c = arg;
 	char text[IPSEC_NAME_SIZE];
 
-	if (element != VICI_ITEM || value->size >= sizeof(text) || find(c, value))
+	if (element != VICI_ITEM || value->size >= sizeof(text) ||
+	    ipsec_tunnels_find(&c->tunnels, value))
 		return;
 	vici_text_copy(value, text, sizeof(text));
 	if (!ipsec_is_name(text))
 		return;
 	log_info("sweep", "charon's connection %s is nobody's, removed", text);
 	unload(c, text);
-}
-
-static char *note_path(const struct ipsec_charon *c)
-{
-	return xasprintf("%s/" NOTE, c->env->state_dir);
 }
 
 static void on_connections(void *arg, int rc, const void *data, size_t size,
@@ -300,11 +196,8 @@ static void on_connections(void *arg, int rc, const void *data, size_t size,
 	if (rc < 0 || vici_walk(data, size, on_connection, c, NULL) < 0)
 		return;
 	c->swept = true;
-	if (c->owner->leftover) {
-		auto_free char *path = note_path(c);
-
-		unlink(path);
-	}
+	if (c->owner->leftover)
+		forget(c);
 }
 
 static void sweep(struct ipsec_charon *c)
@@ -325,10 +218,12 @@ static void on_answers(void *arg, int rc, const void *data UNUSED, size_t size U
 
 	if (rc < 0)
 		return;
-	log_info("charon", "it answers; %u connections are told", HASH_COUNT(c->tunnels));
+	log_info("charon", "it answers; %u connections are told", HASH_COUNT(c->tunnels.by_name));
 	c->answers = true;
+	c->unstarted[0] = '\0';
 	backoff_reset(&c->backoff);
-	for (struct tunnel *t = c->tunnels; t; t = t->hh.next)
+	backoff_reset(&c->starts);
+	for (struct ipsec_tunnel *t = c->tunnels.by_name; t; t = t->hh.next)
 		load(c, t);
 	if (c->wants_sweep)
 		sweep(c);
@@ -336,29 +231,82 @@ static void on_answers(void *arg, int rc, const void *data UNUSED, size_t size U
 	tell_health(c);
 }
 
+static void on_ended(void *arg, const struct err *e)
+{
+	struct ipsec_charon *c = arg;
+
+	ipsec_process_free(STEAL(c->process));
+	/* Status has it; the log has it once. */
+	if (strcmp(c->unstarted, e->text) != 0)
+		log_warn("charon", "%s", e->text);
+	snprintf(c->unstarted, sizeof(c->unstarted), "%s", e->text);
+	tell_health(c);
+}
+
+/* Another place than flannel's is somebody's who runs it. */
+static const char *other_socket(void)
+{
+	const char *path = getenv("VICI_SOCKET");
+
+	return path && *path ? path : NULL;
+}
+
+/* Where none answers for a while. */
+static void start_one(struct ipsec_charon *c, int64_t now_ms)
+{
+	auto_free char *path = note_path(c);
+	struct err e;
+
+	if (other_socket() || c->owner->leftover || c->process || now_ms < c->start_ms)
+		return;
+	c->start_ms = now_ms + backoff_next(&c->starts, &start_again, now_ms);
+	if (ipsec_process_start(c->env->loop, on_ended, c, &c->process, &e) < 0) {
+		snprintf(c->unstarted, sizeof(c->unstarted), "%s", e.text);
+		return;
+	}
+	backoff_reset(&c->backoff);
+	if (ipsec_process_note(c->process, path, &e) < 0)
+		log_warn("charon", "%s", e.text);
+}
+
+static void retry_later(struct ipsec_charon *c, int64_t now_ms)
+{
+	int64_t delay_ms = backoff_next(&c->backoff, &again, now_ms);
+	const struct timeval pause = { delay_ms / 1000, delay_ms % 1000 * 1000 };
+
+	event_add(c->retry, &pause);
+}
+
 static void on_lost(void *arg, const struct err *e)
 {
 	struct ipsec_charon *c = arg;
-	int64_t delay_ms = backoff_next(&c->backoff, &again, clock_boot_ms());
-	const struct timeval pause = { delay_ms / 1000, delay_ms % 1000 * 1000 };
+	int64_t now_ms = clock_boot_ms();
 
 	vici_free(STEAL(c->vici));
-	snprintf(c->failure, sizeof(c->failure), "%s", e->text);
-	if (c->answers)
-		log_warn("charon", "%s", c->failure);
-	c->answers = c->swept = false;
 	event_del(c->look);
-	event_add(c->retry, &pause);
+	/* With charon go its connections. */
+	if (c->owner->leftover && (e->code == -ENOENT || e->code == -ECONNREFUSED)) {
+		forget(c);
+		return;
+	}
+	snprintf(c->failure, sizeof(c->failure), "%s", e->text);
+	if (c->answers) {
+		log_warn("charon", "%s", c->failure);
+		c->start_ms = now_ms + PATIENCE_MS;
+	}
+	c->answers = c->swept = false;
+	start_one(c, now_ms);
+	retry_later(c, now_ms);
 	tell_health(c);
 }
 
 static void connect_now(struct ipsec_charon *c)
 {
 	static const struct vici_ops ops = { .event = on_event, .lost = on_lost };
-	const char *path = getenv("VICI_SOCKET");
+	const char *path = other_socket();
 	struct err e;
 
-	c->vici = vici_new(c->env->loop, path && *path ? path : VICI_SOCKET, &ops, c);
+	c->vici = vici_new(c->env->loop, path ? path : VICI_SOCKET, &ops, c);
 	if (vici_register(c->vici, "log", NULL, NULL, &e) < 0 ||
 	    vici_register(c->vici, "list-sa", on_answers, c, &e) < 0)
 		log_warn("charon", "%s", e.text);
@@ -371,46 +319,28 @@ static void on_retry(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 
 /* ---- tunnels ---- */
 
-static void drop(struct ipsec_charon *c, struct tunnel *t)
-{
-	HASH_DEL(c->tunnels, t);
-	if (c->answers)
-		unload(c, t->name);
-	free(t);
-}
-
 static void add(struct ipsec_charon *c, const struct ip_net *subnet, const struct ip_addr *public)
 {
-	struct tunnel *t = xcalloc(1, sizeof(*t));
+	const struct ipsec_tunnel *t = ipsec_tunnels_add(&c->tunnels, c->owner, subnet, public);
 
-	t->subnet = *subnet;
-	t->public = *public;
-	ipsec_name(c->owner, subnet, public, t->name, t->child);
-	HASH_ADD(hh, c->tunnels, name, (unsigned)strlen(t->name), t);
 	if (c->answers)
 		load(c, t);
 }
 
 void ipsec_charon_moved(struct ipsec_charon *c)
 {
-	struct tunnel *old = c ? c->tunnels : NULL;
-	struct tunnel *next;
+	struct ipsec_tunnels old;
 
 	if (!c)
 		return;
-	c->tunnels = NULL;
-	for (struct tunnel *t = old; t; t = next) {
-		next = t->hh.next;
+	old = c->tunnels;
+	c->tunnels = (struct ipsec_tunnels){ 0 };
+	for (const struct ipsec_tunnel *t = old.by_name; t; t = t->hh.next) {
 		if (c->answers)
 			unload(c, t->name);
 		add(c, &t->subnet, &t->public);
 	}
-	while (old) {
-		struct tunnel *t = old;
-
-		HASH_DEL(old, t);
-		free(t);
-	}
+	ipsec_tunnels_fini(&old);
 }
 
 /* ---- the live part ---- */
@@ -427,8 +357,13 @@ static int ipsec_start(struct backend *b, const struct backend_env *env, struct 
 	c->env = env;
 	c->retry = evtimer_new(env->loop, on_retry, c);
 	c->look = evtimer_new(env->loop, on_look, c);
+	c->start_ms = clock_boot_ms() + PATIENCE_MS;
 	snprintf(c->failure, sizeof(c->failure), "it has not answered yet");
 	path = note_path(c);
+	if (x->leftover && ipsec_process_end(path)) {
+		forget(c);
+		return 0;
+	}
 	if (!x->leftover)
 		note = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
 	connect_now(c);
@@ -445,25 +380,19 @@ static void ipsec_own(struct backend *b, const struct subnet *own)
 		ipsec_charon_moved(x->charon);
 }
 
-static struct tunnel *find_subnet(const struct ipsec_charon *c, const struct ip_net *subnet)
-{
-	for (struct tunnel *t = c->tunnels; t; t = t->hh.next) {
-		if (t->subnet.len == subnet->len && ip_addr_equal(&t->subnet.addr, &subnet->addr))
-			return t;
-	}
-	return NULL;
-}
-
 static void ipsec_peer(struct backend *b, const struct lease *peer, const void *data UNUSED,
 		       bool gone)
 {
 	struct ipsec_charon *c = ((struct ipsec *)b)->charon;
-	struct tunnel *t = find_subnet(c, &peer->subnet.v4);
+	struct ipsec_tunnel *t = ipsec_tunnels_to(&c->tunnels, &peer->subnet.v4);
 
 	if (t && !gone && ip_addr_equal(&t->public, &peer->public_v4))
 		return;
-	if (t)
-		drop(c, t);
+	if (t) {
+		if (c->answers)
+			unload(c, t->name);
+		ipsec_tunnels_drop(&c->tunnels, t);
+	}
 	if (!gone)
 		add(c, &peer->subnet.v4, &peer->public_v4);
 }
@@ -473,34 +402,48 @@ static void ipsec_sweep(struct backend *b)
 	sweep(((struct ipsec *)b)->charon);
 }
 
+static void absent(const struct ipsec_charon *c, struct problem_list *ret)
+{
+	const char *hint = "";
+
+	if (c->unstarted[0])
+		hint = c->unstarted;
+	else if (c->process)
+		hint = "one was started, and has to load the plugin vici (Debian's package "
+		       "strongswan-swanctl)";
+	problem_add(
+		ret, PROBLEM_ERROR, "charon-absent",
+		"strongSwan's charon does not answer, so no tunnel is made or renewed: %.120s%s%s",
+		c->failure, *hint ? "; " : "", hint);
+}
+
 static void ipsec_health(const struct backend *b, struct problem_list *ret)
 {
 	const struct ipsec_charon *c = ((const struct ipsec *)b)->charon;
-	const struct tunnel *first = NULL;
+	const struct ipsec_tunnel *first = NULL;
 	char text[IP_NET_TEXT];
 	unsigned down = 0;
 
 	if (c->owner->leftover)
 		return;
 	if (!c->answers)
-		problem_add(
-			ret, PROBLEM_ERROR, "charon-absent",
-			"strongSwan's charon does not answer, so no tunnel is made or renewed: %s",
-			c->failure);
-	if (c->lacks[0])
+		absent(c, ret);
+	if (c->tunnels.lacks[0])
 		problem_add(
 			ret, PROBLEM_ERROR, "ipsec-refused",
 			"the kernel or charon refused: %s; a peer takes that for proposals that do "
 			"not match (NO_PROPOSAL_CHOSEN)",
-			c->lacks);
-	for (const struct tunnel *t = c->tunnels; t && c->answers; t = t->hh.next) {
-		first = !t->is_up && !first ? t : first;
+			c->tunnels.lacks);
+	for (const struct ipsec_tunnel *t = c->tunnels.by_name; t && c->answers; t = t->hh.next) {
+		/* One whose reason is known rather than one that has only begun. */
+		if (!t->is_up && (!first || (t->reason[0] && !first->reason[0])))
+			first = t;
 		down += !t->is_up;
 	}
 	if (down)
 		problem_add(ret, PROBLEM_WARNING, "ipsec-down", "no tunnel to %s%s%s (%u of %u)",
 			    ip_net_format(&first->subnet, text), first->reason[0] ? ": " : "",
-			    first->reason, down, HASH_COUNT(c->tunnels));
+			    first->reason, down, HASH_COUNT(c->tunnels.by_name));
 }
 
 /* charon and what it holds stay. */
@@ -510,14 +453,10 @@ static void ipsec_stop(struct backend *b, bool keep_data_path UNUSED)
 	struct ipsec_charon *c = STEAL(x->charon);
 
 	vici_free(c->vici);
+	ipsec_process_free(c->process);
 	event_free(c->retry);
 	event_free(c->look);
-	while (c->tunnels) {
-		struct tunnel *t = c->tunnels;
-
-		HASH_DEL(c->tunnels, t);
-		free(t);
-	}
+	ipsec_tunnels_fini(&c->tunnels);
 	free(c);
 }
 

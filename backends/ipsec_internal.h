@@ -3,10 +3,14 @@
 #ifndef BACKENDS_IPSEC_INTERNAL_H
 #define BACKENDS_IPSEC_INTERNAL_H
 
+#include <uthash.h>
+
 #include "backends/ipsec.h"
 #include "lib/vici.h"
 
-#define IPSEC_NAME_SIZE (2 * (IP_ADDR_TEXT + IP_NET_TEXT))
+#define IPSEC_NAME_SIZE   (2 * (IP_ADDR_TEXT + IP_NET_TEXT))
+#define IPSEC_SUBNET_KEY  5 /* address and length */
+#define IPSEC_REASON_SIZE 160
 
 struct ipsec_charon;
 
@@ -25,6 +29,8 @@ struct ipsec {
 struct ipsec *ipsec_new(void);
 void ipsec_free(struct ipsec *x);
 
+/* ---- ipsec_message.c ---- */
+
 /* flannel's names of the connection to a peer, and of the tunnel in it. */
 void ipsec_name(const struct ipsec *x, const struct ip_net *subnet, const struct ip_addr *public,
 		char name[static IPSEC_NAME_SIZE], char child[static IPSEC_NAME_SIZE]);
@@ -36,6 +42,71 @@ void ipsec_put_key(struct vici_message *m, const struct ipsec *x, const char *na
 void ipsec_put_connection(struct vici_message *m, const struct ipsec *x, const char *name,
 			  const char *child, const struct ip_net *subnet,
 			  const struct ip_addr *public);
+
+/* ---- ipsec_tunnels.c ---- */
+
+struct ipsec_tunnel {
+	UT_hash_handle hh;
+	UT_hash_handle by_subnet;
+	char name[IPSEC_NAME_SIZE]; /* of the connection; the key */
+	char child[IPSEC_NAME_SIZE];
+	struct ip_net subnet;
+	uint8_t key[IPSEC_SUBNET_KEY];
+	struct ip_addr public;
+	bool is_up;    /* as the last look has shown */
+	bool sees_up;  /* as the present one does */
+	bool sees_ike; /* charon is at work on it */
+	unsigned missed;
+	unsigned patience;
+	char reason[IPSEC_REASON_SIZE]; /* why it is not up; "": not known */
+};
+
+/* Zero-initialised is none. */
+struct ipsec_tunnels {
+	struct ipsec_tunnel *by_name, *by_subnet;
+	struct ipsec_tunnel *shown;    /* during a look: whose elements these are */
+	char lacks[IPSEC_REASON_SIZE]; /* what the kernel refused to charon; "": nothing */
+};
+
+typedef void ipsec_tunnel_fn(void *arg, const struct ipsec_tunnel *t);
+
+/* To a subnet that has none yet. */
+struct ipsec_tunnel *ipsec_tunnels_add(struct ipsec_tunnels *ts, const struct ipsec *x,
+				       const struct ip_net *subnet, const struct ip_addr *public);
+/* NULL: there is none; by the connection's name, and by the peer's subnet. */
+struct ipsec_tunnel *ipsec_tunnels_find(const struct ipsec_tunnels *ts,
+					const struct vici_text *name);
+struct ipsec_tunnel *ipsec_tunnels_to(const struct ipsec_tunnels *ts, const struct ip_net *subnet);
+/* Frees it. */
+void ipsec_tunnels_drop(struct ipsec_tunnels *ts, struct ipsec_tunnel *t);
+void ipsec_tunnels_fini(struct ipsec_tunnels *ts);
+/* A look begins; an event list-sa of it, -EBADMSG if it is none; and it is over: `again` for each that is to be
+ * begun again. True if what stands is not what stood. */
+void ipsec_tunnels_look(struct ipsec_tunnels *ts);
+int ipsec_tunnels_show(struct ipsec_tunnels *ts, const void *data, size_t size);
+bool ipsec_tunnels_judge(struct ipsec_tunnels *ts, ipsec_tunnel_fn *again, void *arg);
+/* An event log. True if it says why a tunnel does not stand. */
+bool ipsec_tunnels_log(struct ipsec_tunnels *ts, const void *data, size_t size);
+
+/* ---- ipsec_process.c ---- */
+
+struct event_base;
+struct ipsec_process;
+
+/* From the loop: it has ended, and why. The process is to be freed then, which is allowed inside. */
+typedef void ipsec_ended_fn(void *arg, const struct err *e);
+
+/* Starts charon. -ENOENT: there is none. */
+int ipsec_process_start(struct event_base *loop, ipsec_ended_fn *ended, void *arg,
+			struct ipsec_process **ret, struct err *e) MUST_CHECK;
+/* It goes on, and nothing is told of it any more. NULL: nothing. */
+void ipsec_process_free(struct ipsec_process *p);
+/* Writes down which it is, for a later run. */
+int ipsec_process_note(const struct ipsec_process *p, const char *path, struct err *e) MUST_CHECK;
+/* Ends the one that is written there, if it still runs: what it holds goes with it. False: there is none. */
+bool ipsec_process_end(const char *path);
+
+/* ---- ipsec_charon.c ---- */
 
 /* The host stands elsewhere now: all connections are named anew. charon may be NULL. */
 void ipsec_charon_moved(struct ipsec_charon *c);

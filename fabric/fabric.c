@@ -180,6 +180,7 @@ static void settle(struct fabric *f)
 	}
 	if (f->sweep_due && f->devices_ok)
 		fabric_sweep(f);
+	fabric_watch_policies(f);
 	fabric_look_for_shadows(f);
 	fabric_look_at_policy(f);
 	fabric_continue_probing(f);
@@ -331,6 +332,8 @@ void fabric_free(struct fabric *f)
 	peers_free(f->peers);
 	if (f->monitor_event)
 		event_free(f->monitor_event);
+	if (f->policies_event)
+		event_free(f->policies_event);
 	event_free(f->work);
 	event_free(f->slow);
 	event_free(f->underlay);
@@ -342,6 +345,7 @@ void fabric_free(struct fabric *f)
 	if (f->change_event)
 		event_free(f->change_event);
 	monitor_close(f->monitor);
+	monitor_close(f->policies);
 	netlink_close(f->kernel.generic);
 	netlink_close(f->kernel.xfrm);
 	netlink_close(f->nl);

@@ -96,6 +96,8 @@ struct fabric {
 	struct netlink *nl; /* kernel.route */
 	struct monitor *monitor;
 	struct event *monitor_event;
+	struct monitor *policies; /* the same for IPsec; NULL: not in use here */
+	struct event *policies_event;
 	struct event *work; /* timer; armed whenever there is something to do */
 	struct event *slow;
 	struct event *underlay;
@@ -179,6 +181,8 @@ void fabric_want_work(struct fabric *f, int64_t delay_ms);
 /* notifications.c */
 /* False if there may be more. */
 bool fabric_read_notifications(struct fabric *f);
+/* Listens to what becomes of IPsec's policies, from when there may be some of ours on. */
+void fabric_watch_policies(struct fabric *f);
 /* Looks where we stand: soon; now; now if that was to be looked at soon. What fails is repeated. */
 void fabric_want_underlay(struct fabric *f);
 void fabric_look_at_underlay(struct fabric *f);

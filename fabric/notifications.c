@@ -108,6 +108,14 @@ static void on_rule(void *arg)
 	fabric_want_work(f, FABRIC_HEAL_DELAY_MS);
 }
 
+static void on_flushed(void *arg, unsigned kind)
+{
+	struct fabric *f = arg;
+
+	f->dirty |= 1u << kind;
+	fabric_want_work(f, FABRIC_HEAL_DELAY_MS);
+}
+
 static void on_overrun(void *arg)
 {
 	struct fabric *f = arg;
@@ -124,11 +132,39 @@ static void on_overrun(void *arg)
 	fabric_want_underlay(f);
 }
 
+static const struct monitor_ops monitor_ops = { .link = on_link,
+						.object = on_object,
+						.rule = on_rule,
+						.flushed = on_flushed,
+						.overrun = on_overrun };
+
 bool fabric_read_notifications(struct fabric *f)
 {
-	static const struct monitor_ops ops = {
-		.link = on_link, .object = on_object, .rule = on_rule, .overrun = on_overrun
-	};
+	return monitor_read(f->monitor, NOTIFICATIONS_MAX, &monitor_ops, f) < NOTIFICATIONS_MAX;
+}
 
-	return monitor_read(f->monitor, NOTIFICATIONS_MAX, &ops, f) < NOTIFICATIONS_MAX;
+/* What is left comes in the next turn. */
+static void on_policies(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+	struct fabric *f = arg;
+
+	monitor_read(f->policies, NOTIFICATIONS_MAX, &monitor_ops, f);
+}
+
+void fabric_watch_policies(struct fabric *f)
+{
+	struct err e;
+
+	if (f->policies || !f->kernel.xfrm)
+		return;
+	/* Without it they are compared when everything is. */
+	if (monitor_open_xfrm(netlink_port_id(f->kernel.xfrm), &f->policies, &e) < 0) {
+		log_debug("ipsec", "%s", e.text);
+		return;
+	}
+	f->policies_event =
+		event_new(f->base, monitor_fd(f->policies), EV_READ | EV_PERSIST, on_policies, f);
+	event_add(f->policies_event, NULL);
+	/* What has changed since they were read was not told. */
+	on_flushed(f, KERNEL_XFRM_POLICY);
 }

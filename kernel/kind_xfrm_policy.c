@@ -63,44 +63,73 @@ static bool is_plain(const struct xfrm_selector *s)
 	       !s->sport_mask && !s->dport && !s->dport_mask && !s->proto && !s->ifindex;
 }
 
-bool kernel_xfrm_policy_decode(const struct nlmsghdr *hdr, struct kernel_object *ret)
+static void set_key(struct kernel_object *o, const struct xfrm_selector *s, uint8_t direction)
+{
+	memcpy(o->key.dst + SOURCE, &s->saddr.a4, 4);
+	memcpy(o->key.dst + DESTINATION, &s->daddr.a4, 4);
+	o->key.dst[SOURCE_LEN] = s->prefixlen_s;
+	o->key.dst[DESTINATION_LEN] = s->prefixlen_d;
+	o->key.dst[DIRECTION] = direction;
+}
+
+static bool is_main(const struct kind_attrs *a)
+{
+	struct xfrm_userpolicy_type type = { 0 };
+
+	kind_copy_attr(a, XFRMA_POLICY_TYPE, sizeof(type), &type);
+	return type.type == XFRM_POLICY_TYPE_MAIN;
+}
+
+static void set_value(struct kernel_object *o, const struct xfrm_userpolicy_info *p,
+		      const struct kind_attrs *a)
 {
 	static const uint8_t others[] = { XFRMA_MARK, XFRMA_SEC_CTX, XFRMA_IF_ID,
 					  XFRMA_OFFLOAD_DEV };
-	const struct xfrm_userpolicy_info *p = mnl_nlmsg_get_payload(hdr);
-	struct kernel_object o = { .key = { .kind = KERNEL_XFRM_POLICY, .family = AF_INET } };
-	struct xfrm_userpolicy_type type = { 0 };
 	struct xfrm_user_tmpl template;
-	struct kind_attrs a;
 
-	if (hdr->nlmsg_type != XFRM_MSG_NEWPOLICY || mnl_nlmsg_get_payload_len(hdr) < sizeof(*p) ||
-	    !is_plain(&p->sel) || p->dir >= XFRM_POLICY_MAX)
-		return false;
-	a = kind_attrs(hdr, sizeof(*p));
-	kind_copy_attr(&a, XFRMA_POLICY_TYPE, sizeof(type), &type);
-	if (type.type != XFRM_POLICY_TYPE_MAIN)
-		return false;
-	memcpy(o.key.dst + SOURCE, &p->sel.saddr.a4, 4);
-	memcpy(o.key.dst + DESTINATION, &p->sel.daddr.a4, 4);
-	o.key.dst[SOURCE_LEN] = p->sel.prefixlen_s;
-	o.key.dst[DESTINATION_LEN] = p->sel.prefixlen_d;
-	o.key.dst[DIRECTION] = p->dir;
-	o.value.xfrm.action = p->action;
-	o.value.xfrm.priority = p->priority;
-	o.value.xfrm.extra = kind_has_any(&a, others, sizeof(others));
+	o->value.xfrm.action = p->action;
+	o->value.xfrm.priority = p->priority;
+	o->value.xfrm.extra = kind_has_any(a, others, sizeof(others));
 	/* None, or several: nobody's that is like ours. */
-	if (kind_copy_attr(&a, XFRMA_TMPL, sizeof(template), &template) &&
+	if (kind_copy_attr(a, XFRMA_TMPL, sizeof(template), &template) &&
 	    template.family == AF_INET) {
-		memcpy(o.value.xfrm.from, &template.saddr.a4, 4);
-		memcpy(o.value.xfrm.to, &template.id.daddr.a4, 4);
-		o.value.xfrm.reqid = template.reqid;
-		o.value.xfrm.protocol = template.id.proto;
-		o.value.xfrm.mode = template.mode;
-		o.value.xfrm.extra |= template.optional || template.id.spi;
+		memcpy(o->value.xfrm.from, &template.saddr.a4, 4);
+		memcpy(o->value.xfrm.to, &template.id.daddr.a4, 4);
+		o->value.xfrm.reqid = template.reqid;
+		o->value.xfrm.protocol = template.id.proto;
+		o->value.xfrm.mode = template.mode;
+		o->value.xfrm.extra |= template.optional || template.id.spi;
 	} else {
-		o.value.xfrm.extra = 1;
+		o->value.xfrm.extra = 1;
 	}
+}
+
+bool kernel_xfrm_policy_decode(const struct nlmsghdr *hdr, struct kernel_object *ret,
+			       bool *ret_gone)
+{
+	bool gone = hdr->nlmsg_type == XFRM_MSG_DELPOLICY;
+	size_t size =
+		gone ? sizeof(struct xfrm_userpolicy_id) : sizeof(struct xfrm_userpolicy_info);
+	struct kernel_object o = { .key = { .kind = KERNEL_XFRM_POLICY, .family = AF_INET } };
+	const struct xfrm_userpolicy_info *p = mnl_nlmsg_get_payload(hdr);
+	const struct xfrm_userpolicy_id *id = mnl_nlmsg_get_payload(hdr);
+	const struct xfrm_selector *selector = gone ? &id->sel : &p->sel;
+	struct kind_attrs a;
+	uint8_t direction;
+
+	if ((!gone && hdr->nlmsg_type != XFRM_MSG_NEWPOLICY &&
+	     hdr->nlmsg_type != XFRM_MSG_UPDPOLICY) ||
+	    mnl_nlmsg_get_payload_len(hdr) < size)
+		return false;
+	direction = gone ? id->dir : p->dir;
+	a = kind_attrs(hdr, size);
+	if (!is_plain(selector) || direction >= XFRM_POLICY_MAX || !is_main(&a))
+		return false;
+	set_key(&o, selector, direction);
+	if (!gone)
+		set_value(&o, p, &a);
 	*ret = o;
+	*ret_gone = gone;
 	return true;
 }
 
@@ -108,8 +137,9 @@ static void on_message(void *arg, const struct nlmsghdr *hdr)
 {
 	struct kernel_objects *found = arg;
 	struct kernel_object o;
+	bool gone;
 
-	if (!kernel_xfrm_policy_decode(hdr, &o))
+	if (!kernel_xfrm_policy_decode(hdr, &o, &gone) || gone)
 		return;
 	GROW(found->items, found->len, found->cap);
 	found->items[found->len++] = o;

@@ -114,8 +114,10 @@ const char *kernel_object_format(const struct kernel_object *o,
 struct kernel_object kernel_element_read(const struct kernel_marks *marks, uint8_t set,
 					 const struct nft_element *el);
 
-/* A message of NETLINK_XFRM that says a policy of IPv4 between two subnets, whosever; else false. */
-bool kernel_xfrm_policy_decode(const struct nlmsghdr *hdr, struct kernel_object *ret);
+/* A message of NETLINK_XFRM that says a policy of IPv4 between two subnets, whosever, or that it is gone: then
+ * the object is its key alone. Else false. */
+bool kernel_xfrm_policy_decode(const struct nlmsghdr *hdr, struct kernel_object *ret,
+			       bool *ret_gone);
 /* One request into `hdr`, room NETLINK_MESSAGE_MAX, zeroed. */
 void kernel_xfrm_policy_encode(enum kernel_verb verb, const struct kernel_object *o,
 			       struct nlmsghdr *hdr);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The kernel's notifications about devices, addresses, neighbours, FDB entries, routes and policy rules.
+ * The kernel's notifications about devices, addresses, neighbours, FDB entries, routes and policy rules;
+ * another monitor has those about IPsec's policies.
  *
  * A notification is a hint that something may have drifted, never the truth about it: notifications
  * get lost (overrun), and several changes may have happened by the time one is read. Who listens
@@ -20,6 +21,8 @@ struct monitor_ops {
 	void (*object)(void *arg, const struct kernel_object *object, bool gone, uint32_t port_id);
 	/* A policy rule came or went. */
 	void (*rule)(void *arg);
+	/* All objects of a kind went, by one command. */
+	void (*flushed)(void *arg, unsigned kind);
 	/* Notifications were lost: everything may have changed. */
 	void (*overrun)(void *arg);
 };
@@ -31,6 +34,8 @@ struct monitor_ops {
  */
 int monitor_open(uint32_t ignore_port_id, int receive_buffer_bytes, struct monitor **ret,
 		 struct err *e) MUST_CHECK;
+/* The same for IPsec's policies alone: object, flushed and overrun are what it tells. */
+int monitor_open_xfrm(uint32_t ignore_port_id, struct monitor **ret, struct err *e) MUST_CHECK;
 void monitor_close(struct monitor *m);
 /* To wait on for reading. */
 int monitor_fd(const struct monitor *m);

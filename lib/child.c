@@ -30,10 +30,12 @@ char *child_find(const char *name)
 	return NULL;
 }
 
-static int spawn(const char *path, const char *const argv[], int error, pid_t *ret)
+/* stdout, stderr: descriptors; variable: beside the fixed environment, or NULL. */
+static int spawn(const char *path, const char *const argv[], const char *variable, int out,
+		 int error, pid_t *ret)
 {
-	static char *environment[] = { (char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin",
-				       (char *)"LC_ALL=C", NULL };
+	const char *const environment[] = { "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C",
+					    variable, NULL };
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
 	sigset_t signals;
@@ -41,7 +43,7 @@ static int spawn(const char *path, const char *const argv[], int error, pid_t *r
 
 	posix_spawn_file_actions_init(&actions);
 	posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-	posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+	posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
 	posix_spawn_file_actions_adddup2(&actions, error, STDERR_FILENO);
 	posix_spawnattr_init(&attributes);
 	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
@@ -51,7 +53,8 @@ static int spawn(const char *path, const char *const argv[], int error, pid_t *r
 	sigaddset(&signals, SIGPIPE);
 	sigaddset(&signals, SIGXFSZ);
 	posix_spawnattr_setsigdefault(&attributes, &signals);
-	rc = posix_spawn(ret, path, &actions, &attributes, (char *const *)argv, environment);
+	rc = posix_spawn(ret, path, &actions, &attributes, (char *const *)argv,
+			 (char *const *)environment);
 	posix_spawnattr_destroy(&attributes);
 	posix_spawn_file_actions_destroy(&actions);
 	return -rc;
@@ -107,6 +110,7 @@ static int wait_for(const char *name, pid_t pid, int pid_fd, int error, int time
 int child_run(const char *const argv[], int timeout_ms, struct err *e)
 {
 	auto_close int error = memfd_create("flanneld", MFD_CLOEXEC);
+	auto_close int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	auto_free char *path = child_find(argv[0]);
 	auto_close int pid_fd = -1;
 	pid_t pid = 0;
@@ -114,9 +118,20 @@ int child_run(const char *const argv[], int timeout_ms, struct err *e)
 
 	if (!path)
 		return err_set(e, -ENOENT, "there is no program %s", argv[0]);
-	rc = error < 0 ? -errno : spawn(path, argv, error, &pid);
+	rc = error < 0 || nowhere < 0 ? -errno : spawn(path, argv, NULL, nowhere, error, &pid);
 	if (rc < 0)
 		return err_sys(e, rc, "%s", argv[0]);
 	pid_fd = pidfd_open(pid, 0);
 	return wait_for(argv[0], pid, pid_fd, error, timeout_ms, e);
+}
+
+int child_start(const char *const argv[], const char *variable, pid_t *ret_pid, struct err *e)
+{
+	auto_free char *path = child_find(argv[0]);
+	int rc;
+
+	if (!path)
+		return err_set(e, -ENOENT, "there is no program %s", argv[0]);
+	rc = spawn(path, argv, variable, STDERR_FILENO, STDERR_FILENO, ret_pid);
+	return rc < 0 ? err_sys(e, rc, "%s", argv[0]) : 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Another program, waited for at once: for what ends in milliseconds and leaves something behind that
- * has to outlive us. Who waits from the loop takes lib/process.h. */
+/* Another program, waited for at once, for what ends in milliseconds and leaves something behind that
+ * has to outlive us; or one that outlives us itself. Who waits from the loop takes lib/process.h. */
 #ifndef LIB_CHILD_H
 #define LIB_CHILD_H
 
@@ -17,6 +17,14 @@ char *child_find(const char *name);
  * another status than 0: the text is what child_outcome makes of its stderr.
  */
 int child_run(const char *const argv[], int timeout_ms, struct err *e) MUST_CHECK;
+
+/*
+ * Starts one that goes on when we end, with a session of its own, no input, and its words where ours go
+ * (stderr). argv as above; variable: "NAME=value" beside the fixed environment, or NULL. *ret_pid is our child:
+ * who starts it waits for it when it ends.
+ */
+int child_start(const char *const argv[], const char *variable, pid_t *ret_pid,
+		struct err *e) MUST_CHECK;
 
 /*
  * How a program has ended, for waitpid's `status` and what it said on stderr, which is cut into

@@ -174,7 +174,7 @@ check: deps
 
 # What the kernel here may have no modules for, under one that has: the newest of this Debian, or KERNEL, a package.
 # GUEST_TESTS for others; any integration test can be run there. GUEST_COMMAND for its shell, in place of tests.
-GUEST_TESTS ?= $(addprefix tests/integration/,test_ipip.py test_udp.py test_wireguard.py test_backend_change.py)
+GUEST_TESTS ?= $(addprefix tests/integration/,test_ipip.py test_udp.py test_wireguard.py test_ipsec.py test_backend_change.py)
 GUEST_COMMAND ?=
 KERNEL      ?=
 .PHONY: check-guest guest-deps

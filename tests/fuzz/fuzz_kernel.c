@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Any bytes as one netlink message: not an object, or one that survives being sent and read back.
+ * Any bytes as one netlink message: not an object, or one that survives being sent and read back. The numbers of
+ * NETLINK_XFRM's messages are those of other protocols too, so each is read as both.
  */
 #include "tests/fuzz/fuzz.h"
 
@@ -32,6 +33,26 @@ static void check_object(const struct kernel_object *o, bool v6_or_v4_only)
 	FUZZ_CHECK(gone);
 }
 
+static void check_policy(const struct kernel_object *o, bool gone)
+{
+	char text[KERNEL_OBJECT_TEXT];
+	char room[NETLINK_MESSAGE_MAX] __attribute__((aligned(8))) = { 0 };
+	struct nlmsghdr *hdr = (struct nlmsghdr *)(void *)room;
+	struct kernel_object back;
+	bool gone_again;
+
+	FUZZ_CHECK(o->key.kind == KERNEL_XFRM_POLICY);
+	FUZZ_CHECK(kernel_object_format(o, text)[0]);
+	kernel_xfrm_policy_encode(gone ? KERNEL_DROP : KERNEL_REPLACE, o, hdr);
+	FUZZ_CHECK(hdr->nlmsg_len <= sizeof(room));
+	FUZZ_CHECK(kernel_xfrm_policy_decode(hdr, &back, &gone_again));
+	FUZZ_CHECK(gone == gone_again);
+	FUZZ_CHECK(memcmp(&o->key, &back.key, sizeof(back.key)) == 0);
+	/* What others added to a policy is noticed, not written. */
+	FUZZ_CHECK(gone || o->value.xfrm.extra ||
+		   memcmp(&o->value.xfrm, &back.value.xfrm, sizeof(back.value.xfrm)) == 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	/* The kernel pads messages to 4 bytes and says how long they are; so does this. */
@@ -50,6 +71,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	hdr->nlmsg_len = (uint32_t)len;
 	if (kernel_object_decode(hdr, &o, &gone))
 		check_object(&o, o.key.kind != KERNEL_FDB);
+	if (kernel_xfrm_policy_decode(hdr, &o, &gone))
+		check_policy(&o, gone);
 	if (link_decode(hdr, &link, &gone)) {
 		FUZZ_CHECK(link.ifindex != 0);
 		FUZZ_CHECK(memchr(link.name, '\0', sizeof(link.name)));

@@ -30,7 +30,7 @@ SLOWNESS = 6  # of TCG, to be safe: nothing is waited for that comes
 META_PACKAGE = "linux-image-cloud-amd64"
 PACKAGES = (
     "bash coreutils dash etcd-client etcd-server grep iperf3 iproute2 iptables iputils-ping jq kmod libc-bin mount nftables procps "
-    "python3 python3-pytest sed util-linux wireguard-tools"
+    "python3 python3-pytest sed util-linux wireguard-tools strongswan-charon strongswan-swanctl libstrongswan-standard-plugins"
 ).split()
 # What none of them needs at run time.
 LEFT_OUT = re.compile(
@@ -42,7 +42,8 @@ MODULES = (
     "veth bridge br_netfilter vxlan ipip fou wireguard dummy macvlan ipvlan 8021q tun nf_tables nft_ct nft_chain_nat "
     "nft_masq nft_compat nft_fib_inet nft_reject_inet nft_limit nft_meta_bridge nf_conntrack_bridge ip_tables "
     "iptable_filter iptable_nat iptable_mangle iptable_raw ip6_tables ip6table_filter ip6table_nat ip6table_mangle "
-    "ip6table_raw xt_comment xt_conntrack xt_MASQUERADE xt_mark xt_addrtype xt_multiport xt_tcpudp xt_nat inet_diag"
+    "ip6table_raw xt_comment xt_conntrack xt_MASQUERADE xt_mark xt_addrtype xt_multiport xt_tcpudp xt_nat inet_diag "
+    "xfrm_user esp4 xfrm4_tunnel"
 ).split()
 # Of the kernel's modules.
 MODULES_LEFT_OUT = re.compile(r"/(drivers/(?!net)|sound|fs/(?!fuse|overlayfs))")

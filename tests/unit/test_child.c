@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* lib/child: what is told of a program that has ended. */
+/* lib/child: what is told of a program that has ended, and one that goes on. */
 #include "tests/unit/test.h"
 
 #include <errno.h>
+#include <sys/wait.h>
 
 #include "lib/child.h"
 
@@ -49,12 +50,28 @@ static void test_a_program_that_fails(void **state UNUSED)
 	assert_string_equal(e.text, "/bin/sh: exit status 1: gone");
 }
 
+static void test_one_that_goes_on(void **state UNUSED)
+{
+	const char *const argv[] = { "/bin/sh", "-c", "[ $MINE = 7 ] && [ -z $HOME ] && exit 3",
+				     NULL };
+	const char *const none[] = { "/nowhere/charon", NULL };
+	struct err e;
+	int status = 0;
+	pid_t pid = 0;
+
+	assert_int_equal(child_start(none, NULL, &pid, &e), -ENOENT);
+	assert_int_equal(child_start(argv, "MINE=7", &pid, &e), 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(WEXITSTATUS(status), 3);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_first_line_in_words),
 		cmocka_unit_test(test_status_and_signal),
 		cmocka_unit_test(test_a_program_that_fails),
+		cmocka_unit_test(test_one_that_goes_on),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

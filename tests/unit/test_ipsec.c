@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* backends/ipsec: its configuration, what it publishes, what a peer means, and what charon is told of one. */
+/* backends/ipsec: its configuration, what it publishes, what a peer means, what charon is told of one and what it shows. */
 #include "tests/unit/test.h"
 
 #include <errno.h>
@@ -144,6 +144,143 @@ static void test_what_charon_is_told(void **state)
 	backend_free(b);
 }
 
+/* ---- what charon shows ---- */
+
+static void show(struct ipsec_tunnels *ts, const char *name, const char *ike, const char *child)
+{
+	auto_vici_message struct vici_message m = { 0 };
+
+	vici_section(&m, name);
+	vici_value(&m, "state", ike);
+	vici_section(&m, "child-sas");
+	if (child) {
+		vici_section(&m, "child-7");
+		vici_value(&m, "state", child);
+		vici_section_end(&m);
+	}
+	vici_section_end(&m);
+	vici_section_end(&m);
+	assert_int_equal(ipsec_tunnels_show(ts, m.data, m.size), 0);
+}
+
+static void count(void *arg, const struct ipsec_tunnel *t UNUSED)
+{
+	unsigned *begun = arg;
+
+	++*begun;
+}
+
+/* One look; returns whether something changed. */
+static bool look(struct ipsec_tunnels *ts, const char *name, const char *ike, const char *child,
+		 unsigned *begun)
+{
+	ipsec_tunnels_look(ts);
+	if (ike)
+		show(ts, name, ike, child);
+	return ipsec_tunnels_judge(ts, count, begun);
+}
+
+static bool says(struct ipsec_tunnels *ts, const char *name, const char *text)
+{
+	auto_vici_message struct vici_message m = { 0 };
+
+	vici_value(&m, "msg", text);
+	vici_value(&m, "ikesa-name", name);
+	return ipsec_tunnels_log(ts, m.data, m.size);
+}
+
+struct shown {
+	struct backend *backend;
+	struct ipsec_tunnels tunnels;
+	struct ipsec_tunnel *t;
+};
+
+static struct shown shown(void)
+{
+	const struct ip_addr public = test_addr("192.0.2.3");
+	const struct ip_net subnet = test_net("10.5.3.0/24");
+	struct shown s = { .backend = backend("\"PSK\":\"" PSK "\"") };
+
+	s.t = ipsec_tunnels_add(&s.tunnels, (const struct ipsec *)s.backend, &subnet, &public);
+	assert_ptr_equal(ipsec_tunnels_to(&s.tunnels, &subnet), s.t);
+	return s;
+}
+
+static void hide(struct shown *s)
+{
+	ipsec_tunnels_fini(&s->tunnels);
+	backend_free(s->backend);
+}
+
+static void test_tunnels_as_they_are_shown(void **state UNUSED)
+{
+	struct shown s = shown();
+	unsigned begun = 0;
+
+	assert_false(look(&s.tunnels, s.t->name, "CONNECTING", NULL, &begun));
+	assert_true(look(&s.tunnels, s.t->name, "ESTABLISHED", "INSTALLED", &begun));
+	assert_true(s.t->is_up);
+	assert_false(look(&s.tunnels, s.t->name, "ESTABLISHED", "REKEYING", &begun));
+	assert_true(look(&s.tunnels, "another", "ESTABLISHED", "INSTALLED", &begun));
+	assert_false(s.t->is_up);
+	assert_int_equal(begun, 0);
+	hide(&s);
+}
+
+/* Given up, or without a tunnel in it: begun again, ever more rarely. At work: let be. */
+static void test_a_tunnel_is_begun_again(void **state UNUSED)
+{
+	struct shown s = shown();
+	unsigned begun = 0;
+
+	for (int i = 0; i < 60; i++)
+		look(&s.tunnels, s.t->name, "CONNECTING", NULL, &begun);
+	assert_int_equal(begun, 0);
+	look(&s.tunnels, s.t->name, NULL, NULL, &begun);
+	assert_int_equal(begun, 1);
+	for (int i = 0; i < 60; i++)
+		look(&s.tunnels, s.t->name, "ESTABLISHED", NULL, &begun);
+	/* After 4, 8, 12, ... */
+	assert_int_equal(begun, 1 + 2 + 48 / 12);
+	look(&s.tunnels, s.t->name, "ESTABLISHED", "INSTALLED", &begun);
+	begun = 0;
+	look(&s.tunnels, s.t->name, NULL, NULL, &begun);
+	look(&s.tunnels, s.t->name, NULL, NULL, &begun);
+	assert_int_equal(begun, 1);
+	hide(&s);
+}
+
+static void test_reasons(void **state UNUSED)
+{
+	static const struct {
+		const char *line;
+		const char *reason;
+	} rows[] = {
+		{ "received AUTHENTICATION_FAILED notify error", "the hosts' PSK differ" },
+		{ "tried 1 shared key for 'a' - 'b', but MAC mismatched", "the hosts' PSK differ" },
+		{ "received NO_PROPOSAL_CHOSEN notify, no CHILD_SA built", "ESPProposal differ" },
+		{ "giving up after 5 retransmits", "does not answer" },
+	};
+	struct shown s = shown();
+	unsigned begun = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		assert_row(says(&s.tunnels, s.t->name, rows[i].line), rows[i].line);
+		assert_contains(s.t->reason, rows[i].reason);
+		assert_contains(s.t->reason, rows[i].line);
+	}
+	assert_false(says(&s.tunnels, s.t->name, "generating IKE_AUTH request 1 [ IDi AUTH SA ]"));
+	assert_false(says(&s.tunnels, "another", rows[0].line));
+	look(&s.tunnels, s.t->name, "ESTABLISHED", "INSTALLED", &begun);
+	assert_string_equal(s.t->reason, "");
+	/* Of the kernel's, whichever tunnel it is about: over when all stand. */
+	assert_true(says(&s.tunnels, "", "received netlink error: Function not implemented (38)"));
+	assert_contains(s.tunnels.lacks, "not implemented");
+	look(&s.tunnels, s.t->name, "ESTABLISHED", "INSTALLED", &begun);
+	assert_string_equal(s.tunnels.lacks, "");
+	hide(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -151,6 +288,9 @@ int main(void)
 		cmocka_unit_test(test_lease_as_flannel_writes_it),
 		cmocka_unit_test(test_objects_of_a_peer),
 		cmocka_unit_test(test_what_charon_is_told),
+		cmocka_unit_test(test_tunnels_as_they_are_shown),
+		cmocka_unit_test(test_a_tunnel_is_begun_again),
+		cmocka_unit_test(test_reasons),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

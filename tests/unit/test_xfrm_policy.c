@@ -55,11 +55,13 @@ static void test_it_is_read_as_written(void **state)
 	struct kernel_object o = policy(KERNEL_XFRM_OUT);
 	struct kernel_object back;
 	struct message m;
+	bool gone = true;
 	char text[KERNEL_OBJECT_TEXT];
 
 	(void)state;
 	write_it(&m, KERNEL_REPLACE);
-	assert_true(kernel_xfrm_policy_decode(header(&m), &back));
+	assert_true(kernel_xfrm_policy_decode(header(&m), &back, &gone));
+	assert_false(gone);
 	assert_memory_equal(&back, &o, sizeof(o));
 	assert_true(kernel_object_is_ours(&(struct kernel_marks){ 0 }, &back));
 	assert_string_equal(kernel_object_format(&back, text),
@@ -91,41 +93,58 @@ static void test_requests(void **state)
 	assert_int_equal(id->index, 0);
 }
 
+static void test_one_that_goes(void **state)
+{
+	struct kernel_object o = policy(KERNEL_XFRM_OUT);
+	struct kernel_object back;
+	struct message m;
+	bool gone = false;
+
+	(void)state;
+	write_it(&m, KERNEL_DROP);
+	assert_true(kernel_xfrm_policy_decode(header(&m), &back, &gone));
+	assert_true(gone);
+	assert_memory_equal(&back.key, &o.key, sizeof(o.key));
+	header(&m)->nlmsg_len -= 4;
+	assert_false(kernel_xfrm_policy_decode(header(&m), &back, &gone));
+}
+
 /* What an IKE daemon or an administrator has made. */
 static void test_others_are_not_ours(void **state)
 {
 	struct kernel_marks none = { 0 };
 	struct kernel_object o;
 	struct message m;
+	bool gone;
 
 	(void)state;
 	write_it(&m, KERNEL_REPLACE);
 	info(&m)->priority = 371327;
-	assert_true(kernel_xfrm_policy_decode(header(&m), &o));
+	assert_true(kernel_xfrm_policy_decode(header(&m), &o, &gone));
 	assert_false(kernel_object_is_ours(&none, &o));
 	write_it(&m, KERNEL_REPLACE);
 	template(&m)->reqid = 1;
-	assert_true(kernel_xfrm_policy_decode(header(&m), &o));
+	assert_true(kernel_xfrm_policy_decode(header(&m), &o, &gone));
 	assert_false(kernel_object_is_ours(&none, &o));
 	write_it(&m, KERNEL_REPLACE);
 	template(&m)->mode = XFRM_MODE_TRANSPORT;
-	assert_true(kernel_xfrm_policy_decode(header(&m), &o));
+	assert_true(kernel_xfrm_policy_decode(header(&m), &o, &gone));
 	assert_false(kernel_object_is_ours(&none, &o));
 	write_it(&m, KERNEL_REPLACE);
 	mnl_attr_put(header(&m), XFRMA_MARK, sizeof(struct xfrm_mark), &(struct xfrm_mark){ 1, 1 });
-	assert_true(kernel_xfrm_policy_decode(header(&m), &o));
+	assert_true(kernel_xfrm_policy_decode(header(&m), &o, &gone));
 	assert_false(kernel_object_is_ours(&none, &o));
 	/* Without a template, and for a port: not a slot of ours at all. */
 	write_it(&m, KERNEL_REPLACE);
 	header(&m)->nlmsg_len = NLMSG_HDRLEN + sizeof(struct xfrm_userpolicy_info);
-	assert_true(kernel_xfrm_policy_decode(header(&m), &o));
+	assert_true(kernel_xfrm_policy_decode(header(&m), &o, &gone));
 	assert_false(kernel_object_is_ours(&none, &o));
 	write_it(&m, KERNEL_REPLACE);
 	info(&m)->sel.dport_mask = UINT16_MAX;
-	assert_false(kernel_xfrm_policy_decode(header(&m), &o));
+	assert_false(kernel_xfrm_policy_decode(header(&m), &o, &gone));
 	write_it(&m, KERNEL_REPLACE);
 	info(&m)->sel.family = AF_INET6;
-	assert_false(kernel_xfrm_policy_decode(header(&m), &o));
+	assert_false(kernel_xfrm_policy_decode(header(&m), &o, &gone));
 }
 
 int main(void)
@@ -133,6 +152,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_it_is_read_as_written),
 		cmocka_unit_test(test_requests),
+		cmocka_unit_test(test_one_that_goes),
 		cmocka_unit_test(test_others_are_not_ours),
 	};
 
