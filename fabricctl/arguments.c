@@ -16,7 +16,7 @@
 static const struct ctl_option options[] = {
 	{ "output", 'o', KIND_TEXT, GROUP_OUTPUT, AT(output), "FORMAT", "FORMAT",
 	  "form of the answer" },
-	{ "watch", 'w', KIND_FLAG, GROUP_LEASES, AT(watch), NULL, NULL,
+	{ "watch", 'w', KIND_FLAG, GROUP_LEASES | GROUP_EVENTS, AT(watch), NULL, NULL,
 	  "go on and show what changes" },
 	{ "columns", 0, KIND_TEXT, GROUP_LIST, AT(columns), "A,B,...", NULL,
 	  "show these columns, in this order" },
@@ -30,6 +30,8 @@ static const struct ctl_option options[] = {
 	  "leave out the line with the names of the columns" },
 	{ "time-left", 0, KIND_FLAG, GROUP_LEASES, AT(time_left), NULL, NULL,
 	  "wait for the time left of the leases however long it takes; with --store, of all of them" },
+	{ "since", 0, KIND_TEXT, GROUP_EVENTS, AT(since), "TIME", NULL,
+	  "only what happened within this time, such as 90, 30s, 5m or 1h" },
 	{ "wait", 0, KIND_FLAG, GROUP_STATUS, AT(wait), NULL, NULL,
 	  "wait until all is well" },
 	{ "timeout", 0, KIND_TEXT, GROUP_STATUS, AT(timeout), "TIME", NULL,

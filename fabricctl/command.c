@@ -16,7 +16,7 @@ const struct command commands[] = {
 	  FORMAT_BIT(FORMAT_JSONL) | FORMAT_BIT(FORMAT_RAW) | FORMAT_BIT(FORMAT_NAME),
 	  "all leases: who has which subnet, and whether the kernel agrees",
 	  "Columns: subnet, node, public-ip, backend, mac, time-left, role, kernel; with -o wide and\n"
-	  "raw also reason, node-id, revision. KERNEL says whether this host's kernel does what the\n"
+	  "raw also reason, node-id, revision, reach, rtt. KERNEL says whether this host's kernel does what the\n"
 	  "lease means: ok, pending, failed or ignored. Keys that cannot be read follow the table.\n",
 	  subnets_run },
 	{ "status", "", "", 0, GROUP_OUTPUT | GROUP_STATUS,
@@ -32,6 +32,13 @@ const struct command commands[] = {
 	  "Each is ok, pending or failed; a dash: this backend needs none. There are columns for IPv6\n"
 	  "if a peer has it. -o wide shows the objects themselves, json each with its error.\n",
 	  peers_run },
+	{ "events", "", "", 0, GROUP_OUTPUT | GROUP_EVENTS,
+	  FORMAT_BIT(FORMAT_TABLE) | FORMAT_BIT(FORMAT_JSON) | FORMAT_BIT(FORMAT_JSONL) |
+	  FORMAT_BIT(FORMAT_RAW),
+	  "what has happened on this host, the oldest first",
+	  "The last 1000 lines of the daemon's log, also those that its limit kept out of the journal.\n"
+	  "With -w the last ten, or those within --since, and then what comes.\n",
+	  events_run },
 	{ "diff", "", "", 0, GROUP_OUTPUT, FORMAT_BIT(FORMAT_TABLE) | FORMAT_BIT(FORMAT_JSON),
 	  "what the kernel has too little, too much and otherwise than the leases want",
 	  "+ is missing, - is too much, ~ is another than it should be. The daemon reads the kernel for\n"

@@ -42,6 +42,7 @@ int command_run(struct ctl *c);
 int subnets_run(struct ctl *c);
 int status_run(struct ctl *c);
 int peers_run(struct ctl *c);
+int events_run(struct ctl *c);
 int diff_run(struct ctl *c);
 int sync_run(struct ctl *c);
 int lease_run(struct ctl *c);

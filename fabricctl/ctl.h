@@ -53,6 +53,7 @@ struct ctl_options {
 	const char *filters[CTL_FILTERS_MAX];
 	size_t filters_len;
 	const char *timeout;
+	const char *since;
 	bool help;
 	bool version;
 	bool store;

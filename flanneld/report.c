@@ -328,21 +328,26 @@ static json_t *report_probes(const struct fabric_view *f)
 	return probes;
 }
 
-static void add_warning(void *arg, int64_t wall_ms, enum log_level level, const char *event,
-			const char *text)
+static void add_event(void *arg, const struct log_event *event)
 {
 	char when[CLOCK_TEXT];
 
-	json_append(arg, json_pack("{s:s,s:s,s:s,s:s}", "time", clock_format_utc(wall_ms, when),
-				   "level", log_level_name(level), "event", event, "text", text));
+	json_append(arg,
+		    json_pack("{s:s,s:s,s:s,s:s}", "time", clock_format_utc(event->wall_ms, when),
+			      "level", log_level_name(event->level), "event", event->name, "text",
+			      event->text));
 }
 
-json_t *report_events(void)
+json_t *report_events(uint64_t from)
 {
 	json_t *root = document("EventList");
 	json_t *items = json_array();
+	uint64_t end = log_end();
+	uint64_t first = end - MIN(end, (uint64_t)LOG_RECENT_LEN);
 
-	log_recent(LOG_LEVEL_INFO, LOG_RECENT_LEN, add_warning, items);
+	log_recent(LOG_LEVEL_INFO, (unsigned)(end - MAX(from, first)), add_event, items);
+	json_object_set_new(root, "lost",
+			    json_integer(from < first ? (json_int_t)(first - from) : 0));
 	json_object_set_new(root, "items", items);
 	return root;
 }
@@ -415,7 +420,7 @@ json_t *report_status(const struct daemon_view *v)
 	json_t *root = document("Status");
 	json_t *warnings = json_array();
 
-	log_recent(LOG_LEVEL_WARN, 5, add_warning, warnings);
+	log_recent(LOG_LEVEL_WARN, 5, add_event, warnings);
 	json_object_set_new(root, "version", json_string(VERSION));
 	json_object_set_new(root, "pid", json_integer(getpid()));
 	json_object_set_new(root, "uptimeSeconds",

@@ -42,8 +42,9 @@ void report_difference(void *arg, const char *action, const char *kind, const ch
 json_t *report_sync(uint64_t writes, double seconds);
 /* {"apiVersion","kind":"Lease","lease":{...}}: that part of the status alone. */
 json_t *report_own_lease(const struct daemon_view *v);
-/* {"apiVersion","kind":"EventList","items":[{"time","level","event","text"}]}, newest first. */
-json_t *report_events(void);
+/* {"apiVersion","kind":"EventList","items":[{"time","level","event","text"}]}, newest first: those from
+ * this number on (lib/log.h), and how many of them are not known any more, "lost". */
+json_t *report_events(uint64_t from);
 /* Prometheus text format 0.0.4. */
 void report_metrics(const struct daemon_view *v, FILE *out);
 

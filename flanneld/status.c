@@ -127,9 +127,43 @@ static void on_config(struct evhttp_request *request, void *arg)
 	status_reply_json(request, report_config(&v));
 }
 
-static void on_events(struct evhttp_request *request, void *arg UNUSED)
+bool status_has_query(struct evhttp_request *request, const char *word)
 {
-	status_reply_json(request, report_events());
+	const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(request);
+	const char *query = uri ? evhttp_uri_get_query(uri) : NULL;
+
+	return query && strcmp(query, word) == 0;
+}
+
+static json_t *followed(void *arg UNUSED, uint64_t from)
+{
+	return report_events(from);
+}
+
+static uint64_t followed_end(void *arg UNUSED)
+{
+	return log_end();
+}
+
+static const struct watchers_topic events_topic = { .name = "the events",
+						    .document = followed,
+						    .end = followed_end };
+
+static void on_event(void *arg)
+{
+	struct status_server *s = arg;
+
+	watchers_changed(s->followers);
+}
+
+static void on_events(struct evhttp_request *request, void *arg)
+{
+	struct status_server *s = arg;
+
+	if (status_has_query(request, "watch=1"))
+		watchers_add(s->followers, request, 0);
+	else
+		status_reply_json(request, report_events(0));
 }
 
 static void on_diff(struct evhttp_request *request, void *arg)
@@ -384,6 +418,8 @@ int status_server_new(struct event_base *base, const struct status_options *opti
 	s->arg = arg;
 	TAILQ_INIT(&s->renewals);
 	status_subnets_init(s);
+	s->followers = watchers_new(base, &events_topic, s);
+	log_listen(on_event, s);
 	s->local = new_server(s);
 	s->local_clients = clients_new(base, s->local, CLIENTS_PER_USER);
 	evhttp_set_cb(s->local, "/v1/status", on_status, s);
@@ -413,12 +449,15 @@ void status_server_free(struct status_server *s)
 		return;
 	s->stopping = true;
 	status_subnets_stop(s);
+	log_listen(NULL, NULL);
+	watchers_stop(s->followers);
 	evhttp_free(s->local); /* ends its connections, and with them the watchers */
 	if (s->tcp)
 		evhttp_free(s->tcp);
 	clients_free(s->local_clients);
 	clients_free(s->tcp_clients);
 	status_subnets_fini(s);
+	watchers_free(s->followers);
 	if (s->path)
 		unlink(s->path);
 	free(s->path);

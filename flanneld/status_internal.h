@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Between status.c, which serves, and status_subnets.c, whose answers take longer than a request. */
+/* Between status.c, which serves, and status_subnets.c and watchers.c, whose answers take longer than a request. */
 #ifndef FLANNELD_STATUS_INTERNAL_H
 #define FLANNELD_STATUS_INTERNAL_H
 
@@ -8,6 +8,7 @@
 
 #include "flanneld/clients.h"
 #include "flanneld/status.h"
+#include "flanneld/watchers.h"
 
 struct evhttp_request;
 
@@ -20,11 +21,10 @@ struct status_server {
 	struct evhttp *tcp;
 	struct clients *tcp_clients;
 	char *path;
-	struct event *tell; /* watchers, after the gap */
-	int64_t tell_took_ms;
-	TAILQ_HEAD(, watcher) watchers;
-	json_t *changes;        /* of leases, the oldest first, while anybody watches */
-	uint64_t changes_first; /* number of the oldest */
+	struct watchers *watchers;  /* of the leases */
+	struct watchers *followers; /* of the events */
+	json_t *changes;            /* of leases, the oldest first, while anybody watches */
+	uint64_t changes_first;     /* number of the oldest */
 	TAILQ_HEAD(, time_left_query) queries;
 	size_t queries_len;
 	TAILQ_HEAD(, time_left_item) items;
@@ -44,6 +44,9 @@ void status_reply_text(struct evhttp_request *request, int code, const char *typ
 		       const char *text);
 /* Takes the document. */
 void status_reply_json(struct evhttp_request *request, json_t *document);
+
+/* "watch=1" after the question mark. */
+bool status_has_query(struct evhttp_request *request, const char *word);
 
 /* status_subnets.c */
 void status_subnets_init(struct status_server *s);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* /v1/subnets: the list, the list that follows every change, and the list with the time left. */
-#include <event2/buffer.h>
 #include <event2/event.h>
 #include <event2/http.h>
 #include <string.h>
@@ -10,26 +9,13 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 
-#define WATCH_GAP_MS      100   /* changes within this time are told together */
-#define WATCH_STALL_MS    30000 /* who has read nothing for so long is let go */
-#define WATCH_SHARE       20    /* a line is made in a 20th of the time at most */
-#define CHANGES_MAX       1000  /* remembered for those that read slowly */
-#define TIME_LEFT_MAX     256   /* leases whose time left is asked for at once */
-#define TIME_LEFT_WAIT_MS 2000
-#define TIME_LEFT_QUERIES 8 /* at once; others get the list without it */
+#define CHANGES_MAX       1000 /* remembered for those that read slowly */
+#define TIME_LEFT_MAX     256  /* leases whose time left is asked for at once */
+#define TIME_LEFT_WAIT_S  2    /* for the store; and for those that asked for it in earnest: */
+#define TIME_LEFT_LONG_S  50   /* a client that waits a minute gets its answer */
+#define TIME_LEFT_QUERIES 8    /* at once; others get the list without it */
 
-/* A client of /v1/subnets?watch=1. */
-struct watcher {
-	struct status_server *server;
-	struct evhttp_request *request; /* NULL: its connection ends by us */
-	uid_t user;
-	int64_t busy_since_ms; /* a line is under way since then; 0: it has read all */
-	bool missed;           /* something has changed since its last line */
-	uint64_t told;         /* number of the first change that it has not been sent */
-	TAILQ_ENTRY(watcher) link;
-};
-
-/* A /v1/subnets?timeLeft=1 that waits for the store. */
+/* A /v1/subnets?timeLeft= that waits for the store. */
 struct time_left_query {
 	struct status_server *server;
 	struct evhttp_request *request; /* NULL: the client has gone */
@@ -45,14 +31,6 @@ struct time_left_item {
 	json_t *item; /* borrowed from the document */
 	TAILQ_ENTRY(time_left_item) link;
 };
-
-static bool has_query(struct evhttp_request *request, const char *word)
-{
-	const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(request);
-	const char *query = uri ? evhttp_uri_get_query(uri) : NULL;
-
-	return query && strcmp(query, word) == 0;
-}
 
 static json_t *subnets(struct status_server *s)
 {
@@ -70,13 +48,10 @@ static uint64_t changes_end(const struct status_server *s)
 }
 
 /* Those that everybody has, or that are too many. */
-static void forget_changes(struct status_server *s)
+static void forget_changes(void *arg, uint64_t first)
 {
-	uint64_t first = changes_end(s);
-	const struct watcher *w;
+	struct status_server *s = arg;
 
-	TAILQ_FOREACH (w, &s->watchers, link)
-		first = MIN(first, w->told);
 	while (s->changes_first < first || json_array_size(s->changes) > CHANGES_MAX) {
 		json_array_remove(s->changes, 0);
 		s->changes_first++;
@@ -87,12 +62,12 @@ void status_subnets_lease(struct status_server *s, const struct manager_member *
 {
 	struct daemon_view v;
 
-	if (TAILQ_EMPTY(&s->watchers))
+	if (watchers_are_none(s->watchers))
 		return;
 	s->ops->view(s->arg, false, &v);
 	json_append(s->changes, json_pack("{s:s,s:o}", "type", gone ? "DELETE" : "PUT", "object",
 					  report_subnet(&v, member)));
-	forget_changes(s);
+	forget_changes(s, s->changes_first);
 }
 
 static void add_changes(const struct status_server *s, uint64_t from, json_t *document)
@@ -106,156 +81,30 @@ static void add_changes(const struct status_server *s, uint64_t from, json_t *do
 	json_object_set_new(document, "changesLost", json_integer((json_int_t)(first - from)));
 }
 
-/* ---- watchers ---- */
-
-static void watcher_gone(struct evhttp_connection *connection UNUSED, void *arg)
-{
-	struct watcher *w = arg;
-
-	if (w->request)
-		status_request_gone(w->server, w->request);
-	TAILQ_REMOVE(&w->server->watchers, w, link);
-	forget_changes(w->server);
-	free(w);
-}
-
-/* A line for any number of watchers, in memory once. */
-struct line {
-	unsigned users;
-	uint64_t from; /* the first change in it, and the first that is not */
-	uint64_t end;
-	size_t size;
-	char *text;
-};
-
-/* For those that have not been told of the changes from `from` on. */
-static struct line *line_new(struct status_server *s, uint64_t from)
-{
-	struct line *line = xcalloc(1, sizeof(*line));
-	json_t *document = subnets(s);
-	auto_free char *text = NULL;
-
-	add_changes(s, from, document);
-	text = json_dumps(document, JSON_COMPACT);
-	json_decref(document);
-	line->users = 1;
-	line->from = from;
-	line->end = changes_end(s);
-	line->text = xasprintf("%s\n", text ? text : "{}");
-	line->size = strlen(line->text);
-	return line;
-}
-
-static void line_release(struct line *line)
-{
-	if (--line->users > 0)
-		return;
-	free(line->text);
-	free(line);
-}
-
-static void on_line_written(const void *data UNUSED, size_t size UNUSED, void *arg)
-{
-	line_release(arg);
-}
-
-static void tell_soon(struct status_server *s)
-{
-	int64_t gap_ms = MAX(WATCH_GAP_MS, s->tell_took_ms * WATCH_SHARE);
-	struct timeval gap = { gap_ms / 1000, gap_ms % 1000 * 1000 };
-
-	if (!event_pending(s->tell, EV_TIMEOUT, NULL))
-		event_add(s->tell, &gap);
-}
-
-/* It has read all it was sent; what changed meanwhile comes next. */
-static void on_drained(struct evhttp_connection *connection UNUSED, void *arg)
-{
-	struct watcher *w = arg;
-
-	w->busy_since_ms = 0;
-	if (w->missed)
-		tell_soon(w->server);
-}
-
-static void send_line(struct watcher *w, struct line *line)
-{
-	struct evbuffer *chunk = evbuffer_new();
-
-	line->users++;
-	w->busy_since_ms = clock_boot_ms();
-	w->missed = false;
-	w->told = line->end;
-	evbuffer_add_reference(chunk, line->text, line->size, on_line_written, line);
-	evhttp_send_reply_chunk_with_cb(w->request, chunk, on_drained, w);
-	evbuffer_free(chunk);
-}
-
-static void start_watching(struct status_server *s, struct evhttp_request *request)
-{
-	struct evhttp_connection *connection = evhttp_request_get_connection(request);
-	struct line *line;
-	struct watcher *w;
-
-	if (!clients_keep(request)) {
-		status_reply_text(request, 503, "text/plain", "too many watchers\n");
-		return;
-	}
-	w = xcalloc(1, sizeof(*w));
-	w->server = s;
-	w->request = request;
-	w->user = clients_user(request);
-	w->told = changes_end(s);
-	TAILQ_INSERT_TAIL(&s->watchers, w, link);
-	evhttp_connection_set_timeout(connection, 0);
-	evhttp_connection_set_closecb(connection, watcher_gone, w);
-	evhttp_add_header(evhttp_request_get_output_headers(request), "Content-Type",
-			  "application/jsonl");
-	evhttp_send_reply_start(request, 200, NULL);
-	line = line_new(s, changes_end(s));
-	send_line(w, line);
-	line_release(line);
-}
-
-/*
- * One line is under way to each watcher at most. Who has not taken it when the next is due gets the
- * newest once it has; who does not read at all is let go.
- */
-static void on_tell(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+static json_t *watched(void *arg, uint64_t from)
 {
 	struct status_server *s = arg;
-	int64_t start_ms = clock_boot_ms();
-	struct line *line = NULL;
-	struct watcher *next;
+	json_t *document = subnets(s);
 
-	for (struct watcher *w = TAILQ_FIRST(&s->watchers); w; w = next) {
-		next = TAILQ_NEXT(w, link);
-		w->missed = true;
-		if (!w->busy_since_ms) {
-			if (line && line->from != w->told)
-				line_release(STEAL(line));
-			if (!line)
-				line = line_new(s, w->told);
-			send_line(w, line);
-		} else if (clock_boot_ms() - w->busy_since_ms > WATCH_STALL_MS) {
-			log_warn("watcher-dropped",
-				 "a client of uid %d that watches the leases has read nothing for "
-				 "%d s",
-				 (int)w->user, WATCH_STALL_MS / 1000);
-			evhttp_connection_free(evhttp_request_get_connection(STEAL(w->request)));
-		}
-	}
-	if (line)
-		line_release(line);
-	forget_changes(s);
-	s->tell_took_ms = clock_boot_ms() - start_ms;
+	add_changes(s, from, document);
+	return document;
 }
+
+static uint64_t watched_end(void *arg)
+{
+	return changes_end(arg);
+}
+
+static const struct watchers_topic topic = {
+	.name = "the leases", .document = watched, .end = watched_end, .forget = forget_changes
+};
 
 void status_subnets_changed(struct status_server *s)
 {
-	if (!TAILQ_EMPTY(&s->watchers))
-		tell_soon(s);
+	watchers_changed(s->watchers);
 }
+
+/* ---- the time left ---- */
 
 static void query_free(struct time_left_query *q)
 {
@@ -308,9 +157,9 @@ static void on_time_left(void *arg, uint64_t id UNUSED, struct store_reply *repl
 }
 
 /* The list with the time that each lease has left, which only the store knows. */
-static void ask_time_left(struct status_server *s, struct evhttp_request *request)
+static void ask_time_left(struct status_server *s, struct evhttp_request *request, time_t wait_s)
 {
-	static const struct timeval wait = { TIME_LEFT_WAIT_MS / 1000, 0 };
+	struct timeval wait = { wait_s, 0 };
 	struct time_left_query *q = xcalloc(1, sizeof(*q));
 	auto_free const struct manager_member **members = NULL;
 	struct daemon_view v;
@@ -350,36 +199,33 @@ void status_on_subnets(struct evhttp_request *request, void *arg)
 {
 	struct status_server *s = arg;
 
-	if (has_query(request, "watch=1"))
-		start_watching(s, request);
-	else if (has_query(request, "timeLeft=1") && s->queries_len < TIME_LEFT_QUERIES)
-		ask_time_left(s, request);
+	if (status_has_query(request, "watch=1"))
+		watchers_add(s->watchers, request, changes_end(s));
+	else if (status_has_query(request, "timeLeft=1") && s->queries_len < TIME_LEFT_QUERIES)
+		ask_time_left(s, request, TIME_LEFT_WAIT_S);
+	else if (status_has_query(request, "timeLeft=wait") && s->queries_len < TIME_LEFT_QUERIES)
+		ask_time_left(s, request, TIME_LEFT_LONG_S);
 	else
 		status_reply_json(request, subnets(s));
 }
 
 void status_subnets_init(struct status_server *s)
 {
-	TAILQ_INIT(&s->watchers);
+	s->watchers = watchers_new(s->base, &topic, s);
 	TAILQ_INIT(&s->queries);
 	TAILQ_INIT(&s->items);
 	s->changes = json_array();
-	s->tell = evtimer_new(s->base, on_tell, s);
 }
 
 void status_subnets_stop(struct status_server *s)
 {
 	struct time_left_item *item;
-	struct watcher *next;
 
 	while ((item = TAILQ_FIRST(&s->items))) {
 		TAILQ_REMOVE(&s->items, item, link);
 		free(item);
 	}
-	for (struct watcher *w = TAILQ_FIRST(&s->watchers); w; w = next) {
-		next = TAILQ_NEXT(w, link);
-		evhttp_send_reply_end(w->request);
-	}
+	watchers_stop(s->watchers);
 }
 
 void status_subnets_fini(struct status_server *s)
@@ -387,5 +233,5 @@ void status_subnets_fini(struct status_server *s)
 	while (!TAILQ_EMPTY(&s->queries))
 		query_free(TAILQ_FIRST(&s->queries));
 	json_decref(s->changes);
-	event_free(s->tell);
+	watchers_free(s->watchers);
 }

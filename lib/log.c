@@ -21,9 +21,7 @@ struct limit {
 };
 
 struct recent {
-	int64_t wall_ms;
-	enum log_level level;
-	const char *event;
+	struct log_event event;
 	char *text;
 };
 
@@ -33,7 +31,9 @@ static struct {
 	struct limit limits[LIMITS_LEN];
 	struct recent recent[LOG_RECENT_LEN];
 	bool to_journal;
-	unsigned long recent_total;
+	uint64_t recent_total;
+	void (*listener)(void *arg);
+	void *listener_arg;
 } log_state = { .level = LOG_LEVEL_INFO };
 
 static const char *const level_names[] = { "error", "warn", "info", "debug" };
@@ -112,14 +112,18 @@ static bool limit_pass(const char *event, unsigned long *ret_suppressed)
 
 static void remember(enum log_level level, const char *event, const char *text)
 {
-	struct recent *r = &log_state.recent[log_state.recent_total++ % LOG_RECENT_LEN];
+	struct recent *r = &log_state.recent[log_state.recent_total % LOG_RECENT_LEN];
 
-	r->wall_ms = clock_wall_ms();
-	r->level = level;
-	r->event = event;
 	free(r->text);
 	r->text = xstrndup(text, RECENT_SIZE);
 	util_make_printable(r->text); /* it may have been cut */
+	r->event = (struct log_event){ .number = log_state.recent_total++,
+				       .wall_ms = clock_wall_ms(),
+				       .level = level,
+				       .name = event,
+				       .text = r->text };
+	if (log_state.listener)
+		log_state.listener(log_state.listener_arg);
 }
 
 static void put_json_string(FILE *out, const char *s)
@@ -184,20 +188,29 @@ void log_write(enum log_level level, const char *event, const char *fmt, ...)
 }
 
 void log_recent(enum log_level level, unsigned max,
-		void (*visit)(void *arg, int64_t wall_ms, enum log_level level, const char *event,
-			      const char *text),
-		void *arg)
+		void (*visit)(void *arg, const struct log_event *event), void *arg)
 {
-	unsigned long have = MIN(log_state.recent_total, (unsigned long)LOG_RECENT_LEN);
+	uint64_t have = MIN(log_state.recent_total, (uint64_t)LOG_RECENT_LEN);
 	unsigned shown = 0;
 
-	for (unsigned long i = 0; i < have && shown < max; i++) {
+	for (uint64_t i = 0; i < have && shown < max; i++) {
 		const struct recent *r =
 			&log_state.recent[(log_state.recent_total - 1 - i) % LOG_RECENT_LEN];
 
-		if (r->level > level)
+		if (r->event.level > level)
 			continue;
 		shown++;
-		visit(arg, r->wall_ms, r->level, r->event, r->text);
+		visit(arg, &r->event);
 	}
+}
+
+uint64_t log_end(void)
+{
+	return log_state.recent_total;
+}
+
+void log_listen(void (*fn)(void *arg), void *arg)
+{
+	log_state.listener = fn;
+	log_state.listener_arg = arg;
 }

@@ -36,15 +36,23 @@ void log_write(enum log_level level, const char *event, const char *fmt, ...) PR
 			log_write(LOG_LEVEL_DEBUG, event, __VA_ARGS__);                            \
 	} while (0)
 
-/*
- * The last LOG_RECENT_LEN events that are no debugging, newest first, also those that the limit kept
- * out of stderr: calls `visit` for at most `max` that are as severe as `level`, with the wall clock
- * of each. The texts belong to the log.
- */
+/* One that is no debugging, also one that the limit kept out of stderr. The texts belong to the log. */
+struct log_event {
+	uint64_t number; /* the first one's is 0 */
+	int64_t wall_ms;
+	enum log_level level;
+	const char *name;
+	const char *text;
+};
+
+/* Of the last LOG_RECENT_LEN events, newest first: calls `visit` for at most `max` that are as severe as
+ * `level`. */
 void log_recent(enum log_level level, unsigned max,
-		void (*visit)(void *arg, int64_t wall_ms, enum log_level level, const char *event,
-			      const char *text),
-		void *arg);
+		void (*visit)(void *arg, const struct log_event *event), void *arg);
+/* The number of the next event. */
+uint64_t log_end(void);
+/* From now on `fn` is called after each event. It must not log. NULL: nobody is. */
+void log_listen(void (*fn)(void *arg), void *arg);
 
 const char *log_level_name(enum log_level level);
 /* Of one of those names; info for any other. */

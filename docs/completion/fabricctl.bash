@@ -5,7 +5,7 @@ _fabricctl()
 {
 	local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
 	local command= options= formats= words= i
-	local commands="subnets status peers diff sync lease config store version help completion"
+	local commands="subnets status peers events diff sync lease config store version help completion"
 
 	COMPREPLY=()
 	for ((i = 1; i < COMP_CWORD; i++)); do
@@ -32,6 +32,10 @@ _fabricctl()
 	peers)
 		options="-o --output --no-headers --socket --config-file --color --version -h --help"
 		formats="table wide json jsonl raw name"
+		;;
+	events)
+		options="-o --output -w --watch --since --socket --config-file --color --version -h --help"
+		formats="table json jsonl raw"
 		;;
 	diff)
 		options="-o --output --socket --config-file --color --version -h --help"
@@ -70,7 +74,7 @@ _fabricctl()
 		;;
 	esac
 	case $previous in
-	--columns|--filter|--timeout|--node|--public-ip|--public-ipv6|--etcd-endpoints|--etcd-prefix|--etcd-username)
+	--columns|--filter|--since|--timeout|--node|--public-ip|--public-ipv6|--etcd-endpoints|--etcd-prefix|--etcd-username)
 		return
 		;;
 	--etcd-keyfile|--etcd-certfile|--etcd-cafile|--etcd-password-file|--state-dir|--socket|--config-file)

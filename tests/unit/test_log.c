@@ -275,15 +275,40 @@ struct seen {
 	enum log_level level[LOG_RECENT_LEN];
 };
 
-static void see(void *arg, int64_t wall_ms, enum log_level level, const char *event,
-		const char *text)
+static void see(void *arg, const struct log_event *event)
 {
 	struct seen *s = arg;
 
-	assert_true(wall_ms > 0);
-	assert_non_null(event);
-	snprintf(s->text[s->len], sizeof(s->text[0]), "%s", text);
-	s->level[s->len++] = level;
+	assert_true(event->wall_ms > 0);
+	assert_non_null(event->name);
+	assert_true(event->number < log_end());
+	snprintf(s->text[s->len], sizeof(s->text[0]), "%s", event->text);
+	s->level[s->len++] = event->level;
+}
+
+static void count(void *arg)
+{
+	++*(unsigned *)arg;
+}
+
+static void test_a_listener_hears_of_each(void **state)
+{
+	(void)state;
+	unsigned heard = 0;
+	uint64_t before;
+
+	capture_start();
+	log_setup(LOG_FORMAT_TEXT, LOG_LEVEL_DEBUG);
+	before = log_end();
+	log_listen(count, &heard);
+	log_info("listened", "one");
+	log_error("listened", "two");
+	log_debug("listened", "no event");
+	log_listen(NULL, NULL);
+	log_info("listened", "unheard");
+	free(capture_end());
+	assert_int_equal(heard, 2);
+	assert_int_equal(log_end(), before + 3);
 }
 
 static void test_recent_newest_first(void **state)
@@ -375,6 +400,7 @@ int main(void)
 		cmocka_unit_test_setup(test_text_lines_carry_no_control_bytes, setup),
 		cmocka_unit_test_setup(test_a_burst_passes_then_few, setup),
 		cmocka_unit_test_setup(test_suppressed_lines_are_counted, setup),
+		cmocka_unit_test_setup(test_a_listener_hears_of_each, setup),
 		cmocka_unit_test_setup(test_recent_newest_first, setup),
 		cmocka_unit_test_setup(test_priorities_for_the_journal, setup),
 		cmocka_unit_test(test_level_names),
