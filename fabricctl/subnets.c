@@ -14,16 +14,19 @@
 /* The daemon must ask the store for the time left. When that takes longer, the list is worth more
  * than the times. */
 #define TIME_LEFT_WAIT_MS 400
+#define TIME_LEFT_LONG_MS 60000 /* unless it was asked for */
 
 static int ask(const struct ctl *c, const struct lease_view *v, const char *socket, json_t **ret,
 	       struct err *e)
 {
 	int rc = -ETIMEDOUT;
 
-	if (lease_view_wants_time_left(v))
-		rc = client_get(socket, "/v1/subnets?timeLeft=1", "SubnetList",
-				c->options.time_left ? ANSWER_TIMEOUT_MS : TIME_LEFT_WAIT_MS, ret,
-				e);
+	if (c->options.time_left)
+		rc = client_get(socket, "/v1/subnets?timeLeft=wait", "SubnetList",
+				TIME_LEFT_LONG_MS, ret, e);
+	else if (lease_view_wants_time_left(v))
+		rc = client_get(socket, "/v1/subnets?timeLeft=1", "SubnetList", TIME_LEFT_WAIT_MS,
+				ret, e);
 	if (rc == -ETIMEDOUT)
 		rc = client_get(socket, "/v1/subnets", "SubnetList", ANSWER_TIMEOUT_MS, ret, e);
 	return rc;
