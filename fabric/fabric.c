@@ -262,6 +262,7 @@ void fabric_sync(struct fabric *f)
 {
 	compare_all(f);
 	plugin_look(f->plugin);
+	fabric_retry_probing(f);
 	fabric_want_work(f, 0);
 }
 

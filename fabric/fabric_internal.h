@@ -273,6 +273,8 @@ void fabric_place_probing(struct fabric *f);
 void fabric_probe_peer(struct fabric *f, struct peer *p, bool used);
 /* All that is wanted stands: who is new may be asked. */
 void fabric_continue_probing(struct fabric *f);
+/* Where this process may not ask: perhaps it may now. */
+void fabric_retry_probing(struct fabric *f);
 /* With what is known of all peers. */
 void fabric_end_probing(struct fabric *f);
 

@@ -71,13 +71,13 @@ static bool open_sockets(struct fabric_probing *p)
 static void arm(struct fabric *f)
 {
 	struct fabric_probing *p = &f->probing;
-	int64_t due_ms = reach_deadline(p->reach);
+	int64_t due_ms = MAX(reach_deadline(p->reach), p->turned_ms + REACH_TURN_MS);
 	int64_t now_ms = clock_boot_ms();
 
-	if (due_ms == INT64_MAX)
-		return;
-	due_ms = MAX(due_ms, p->turned_ms + (p->refused.code ? REFUSED_MS : REACH_TURN_MS));
-	fabric_arm_earlier(f, p->timer, MAX(due_ms - now_ms, (int64_t)0));
+	if (p->refused.code)
+		due_ms = p->turned_ms + REFUSED_MS;
+	if (due_ms != INT64_MAX)
+		fabric_arm_earlier(f, p->timer, MAX(due_ms - now_ms, (int64_t)0));
 }
 
 static void on_turn(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
@@ -85,11 +85,17 @@ static void on_turn(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 	struct fabric *f = arg;
 	struct fabric_probing *p = &f->probing;
 	const struct reach_counts *counts = reach_counts(p->reach);
+	bool was_refused = p->refused.code;
 
 	p->turned_ms = clock_boot_ms();
 	if (open_sockets(p)) {
 		fabric_hear(f);
 		reach_turn(p->reach, p->turned_ms);
+		if (was_refused) {
+			/* Nobody was noted to be asked. */
+			f->wants_dirty = true;
+			fabric_want_work(f, 0);
+		}
 	}
 	arm(f);
 	if (memcmp(p->told, counts->states, sizeof(p->told)) != 0) {
@@ -166,9 +172,9 @@ void fabric_probe_peer(struct fabric *f, struct peer *p, bool used)
 {
 	if (!f->probing.reach)
 		return;
-	if (used)
+	if (used && !f->probing.refused.code)
 		p->reach = reach_set(f->probing.reach, p->reach, p->member, clock_boot_ms());
-	else
+	else if (!used)
 		reach_forget(f->probing.reach, STEAL(p->reach));
 }
 
@@ -176,6 +182,12 @@ void fabric_continue_probing(struct fabric *f)
 {
 	if (f->probing.reach && f->settled_once)
 		arm(f);
+}
+
+void fabric_retry_probing(struct fabric *f)
+{
+	if (f->probing.refused.code)
+		fabric_arm_earlier(f, f->probing.timer, 0);
 }
 
 void fabric_end_probing(struct fabric *f)

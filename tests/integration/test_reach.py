@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Peers are asked whether they answer, in the underlay and through the tunnel; who is silent is named, and what that means."""
 
+import signal
+
 import pytest
 
 from fabric import APART, DUAL
@@ -150,6 +152,10 @@ def test_may_not_ask(lab):
     assert reach(h1) == ["None"]
     shown = fabricctl("status", f"--socket={h1.daemon.socket_path}", where=h1)
     assert "peers are not asked whether they answer: net.ipv4.ping_group_range" in shown.stdout
+    # From when it may it does: tried twice a minute, and when it is told to look.
+    h1.namespace.sysctl("net.ipv4.ping_group_range", "0 0")
+    h1.daemon.signal(signal.SIGHUP)
+    wait_for(lambda: reach(h1) == ["ok"], NOTICE_S, "the peer answers")
 
 
 def test_is_not_to_ask(lab):
