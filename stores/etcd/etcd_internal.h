@@ -103,6 +103,9 @@ void etcd_time_left_forget(struct etcd_store *s, int64_t id);
 /* etcd_trace.c: a line for --log-level=debug */
 void etcd_trace_call(const char *url, const char *path, const struct etcd_ask *ask,
 		     size_t body_size, const struct http_reply *http, bool grpc, int64_t asked_ms);
+/* The same for what comes on a stream that was opened at that time, and for its end. */
+void etcd_trace_message(const char *url, const struct etcd_watch_message *m, int64_t opened_ms);
+void etcd_trace_end(const char *url, const char *why, int64_t opened_ms);
 /* The key or the lease that is asked about, or "". Caller frees. */
 char *etcd_trace_subject(const struct etcd_ask *ask);
 

@@ -3,6 +3,9 @@
 
 #include <string.h>
 
+#include "lib/clock.h"
+#include "stores/etcd/etcd_internal.h"
+
 /* What comes at once. */
 #define DELIVERY_MAX_SIZE ((size_t)64 << 20)
 /* One large catch-up message must not stay allocated for ever. */
@@ -12,6 +15,8 @@ struct etcd_stream {
 	const struct etcd_transport *transport;
 	struct etcd_listener listener;
 	struct http_call *http;
+	char *url; /* where and how it was opened, for the log */
+	int64_t opened_ms;
 	char *data; /* bytes of messages that are not yet told */
 	size_t size;
 	size_t cap;
@@ -22,6 +27,7 @@ struct etcd_stream {
 
 static void stream_free(struct etcd_stream *s)
 {
+	free(s->url);
 	free(s->data);
 	free(s);
 }
@@ -42,6 +48,7 @@ static void end(struct etcd_stream *s, int code, const char *text)
 		return;
 	http_call_cancel(STEAL(s->http));
 	s->closed = true;
+	etcd_trace_end(s->url, text, s->opened_ms);
 	s->listener.on_end(s->listener.arg, code, text);
 }
 
@@ -64,6 +71,7 @@ static size_t tell_message(struct etcd_stream *s, const char *data, size_t size)
 		end(s, ETCD_NOT_ETCD, e.text);
 		return 0;
 	}
+	etcd_trace_message(s->url, &m, s->opened_ms);
 	s->listener.on_message(s->listener.arg, &m);
 	etcd_watch_message_fini(&m);
 	return n;
@@ -135,6 +143,8 @@ struct etcd_stream *etcd_stream_open(struct http_client *http,
 	struct http_request filled = *request;
 
 	s->transport = transport;
+	s->url = xstrdup(request->url);
+	s->opened_ms = clock_boot_ms();
 	s->listener = *listener;
 	filled.max_reply_size = DELIVERY_MAX_SIZE;
 	filled.on_data = on_data;

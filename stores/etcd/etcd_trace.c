@@ -37,3 +37,19 @@ void etcd_trace_call(const char *url, const char *path, const struct etcd_ask *a
 	log_debug("etcd-call", "POST %s%s %s, %zu bytes: %s, %lld ms", url, path, subject,
 		  body_size, end, (long long)(clock_boot_ms() - asked_ms));
 }
+
+void etcd_trace_message(const char *url, const struct etcd_watch_message *m, int64_t opened_ms)
+{
+	if (log_level_get() < LOG_LEVEL_DEBUG)
+		return;
+	log_debug("etcd-stream", "%s: %zu bytes, %s%s%s%zu events, revision %llu, %lld ms", url,
+		  m->size, m->created ? "created, " : "", m->canceled ? "canceled, " : "",
+		  m->fragment ? "a fragment, " : "", m->events.len,
+		  (unsigned long long)m->header.revision, (long long)(clock_boot_ms() - opened_ms));
+}
+
+void etcd_trace_end(const char *url, const char *why, int64_t opened_ms)
+{
+	log_debug("etcd-stream", "%s: ended: %s, %lld ms", url, why,
+		  (long long)(clock_boot_ms() - opened_ms));
+}
