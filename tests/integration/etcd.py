@@ -377,6 +377,20 @@ class Certificates:
     def issue_client(self, ends_in_s=2 * 86400):
         self.issue("client", self.client_cert, self.client_key, "subjectAltName=DNS:host", "clientAuth", ends_in_s)
 
+    def put_between(self):
+        """An authority under the one that is there signs both certificates; each file has its certificate behind the own one."""
+        root = self.directory / "root.pem"
+        shutil.copy(self.ca, root)
+        key, between = self.directory / "between.key", self.directory / "between.pem"
+        self.issue("between", between, key, "basicConstraints=critical,CA:true\nkeyUsage=critical,keyCertSign", "serverAuth,clientAuth")
+        shutil.copy(between, self.ca)
+        shutil.copy(key, self.directory / "ca.key")
+        self.issue_server()
+        self.issue_client()
+        for cert in (self.server_cert, self.client_cert):
+            cert.write_text(cert.read_text() + between.read_text())
+        shutil.copy(root, self.ca)
+
     def _request(self, name, subject, extra, key, out):
         run(
             "openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",

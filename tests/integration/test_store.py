@@ -8,6 +8,7 @@ import pytest
 
 from etcd import PREFIX, b64, range_end
 from fabric import APART, FABRICCTL
+from faults import by_both
 from netns import run, stays, wait_for
 from witness import made_up_lease
 
@@ -232,6 +233,19 @@ def test_https_with_client_certificate(lab):
     key, value = made_up_lease(1)
     lab.etcd.put(PREFIX + key, value)
     lab.wait_equal(2)
+
+
+@by_both
+def test_https_with_an_authority_between(lab):
+    """Both sides know the root alone; what leads there comes with each certificate."""
+    tls = lab.certificates()
+    tls.put_between()
+    lab.start_etcd(tls=tls)
+    lab.configure(APART)
+    lab.host().start_daemon(etcd_cafile=tls.ca, etcd_certfile=tls.client_cert, etcd_keyfile=tls.client_key)
+    key, value = made_up_lease(1)
+    lab.etcd.put(PREFIX + key, value)
+    lab.wait_equal(1)
 
 
 def test_https_with_client_certificate_and_password(lab):
