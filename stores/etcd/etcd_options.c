@@ -17,7 +17,7 @@ const struct option_spec etcd_option_specs[] = {
 	{ .name = "etcd-endpoints", .type = OPTION_TEXT, .offset = AT(endpoints), .metavar = "LIST",
 	  .value = "http://127.0.0.1:4001,http://127.0.0.1:2379",
 	  .help = "comma list of etcd endpoints, http://host:port or https://host:port" },
-	{ .name = "etcd-transport", .type = OPTION_CHOICE, .offset = AT(transport), .choices = "auto,grpc,json", .value = "json", .metavar = "HOW",
+	{ .name = "etcd-transport", .type = OPTION_CHOICE, .offset = AT(transport), .choices = "auto,grpc,json", .value = "auto", .metavar = "HOW",
 	  .help = "how to speak with etcd: auto is gRPC, and its JSON gateway at endpoints that do not speak it" },
 	{ .name = "etcd-prefix", .type = OPTION_TEXT, .offset = AT(prefix), .metavar = "PREFIX",
 	  .value = "/coreos.com/network",

@@ -53,7 +53,7 @@ def test_ping_one_member(lab):
     assert done.stderr == ""
     header, row = rows(done.stdout)
     assert " ".join(header).split() == "ENDPOINT STATE BY ROLE VERSION REVISION DB SIZE LATENCY REASON".split()
-    assert row[:4] == ["http://192.0.2.201:2379", "ok", "json", "leader"]
+    assert row[:4] == ["http://192.0.2.201:2379", "ok", "grpc", "leader"]
     assert re.fullmatch(r"3\.\d+\.\d+", row[4]) and int(row[5]) == lab.etcd.revision()
     assert row[6].endswith(" MiB") and float(row[7].removesuffix(" ms")) < 5000 and row[8] == "-"
     document = json.loads(run(lab, "store", "ping", "-o", "json").stdout)
@@ -81,6 +81,8 @@ def test_ping_three_members(lab):
     wait_for(two_left, 30, "two members answer")
     # One that is left alone answers, but not for the cluster.
     lab.etcd.members[2].kill()
+    alone = lab.etcd.members[0]
+    wait_for(lambda: not lab.etcd.api("/v3/maintenance/status", {}, member=alone).get("leader"), 30, "it knows no leader")
     done = run(lab, "store", "ping", status=NO_STORE)
     row = next(row for row in rows(done.stdout) if row[0] == "http://192.0.2.201:2379")
     assert row[1] == "failed" and row[4].startswith("3.")
