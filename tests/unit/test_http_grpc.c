@@ -315,6 +315,23 @@ static void test_calls_are_refused_while_a_stream_is_open(void **state)
 	http_call_cancel(stream.call);
 }
 
+/* Those that wait for a connection do not wait for one that nobody makes any more. */
+static void test_a_call_whose_opener_is_cancelled(void **state)
+{
+	struct server *s = *state;
+	struct heard opener = { 0 };
+	struct heard held = { 0 };
+
+	start(s, &opener, false);
+	start(s, &held, false);
+	http_call_cancel(opener.call);
+	UNTIL(s, s->streams_len == 1);
+	answer(s, 0);
+	end_with(s, 0, '0');
+	UNTIL(s, held.done);
+	assert_int_equal(held.grpc_status, 0);
+}
+
 /* Whatever else was said. */
 static void test_an_end_without_a_status_is_a_failure(void **state)
 {
@@ -338,6 +355,8 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(test_calls_are_refused_while_a_stream_is_open,
 						setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_call_whose_opener_is_cancelled, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_an_end_without_a_status_is_a_failure, setup,
 						teardown),
 	};
