@@ -12,6 +12,7 @@ import pytest
 
 from fabric import APART
 from netns import wait_for
+from witness import ROUTE_PROTOCOLS
 
 Tunnel = collections.namedtuple("Tunnel", "backend device mtu value")
 IPIP = Tunnel("ipip", "flannel.ipip", 1480, {"BackendType": "ipip"})
@@ -53,7 +54,7 @@ def routes(host):
     return {
         (r["dst"], r.get("gateway"), r.get("dev"), "onlink" in r.get("flags", []))
         for r in host.namespace.ip("-4", "route", "show")
-        if 102 <= int(r["protocol"] if str(r.get("protocol")).isdigit() else 0) < 118
+        if str(r.get("protocol")).isdigit() and int(r["protocol"]) in ROUTE_PROTOCOLS
     }
 
 
