@@ -87,10 +87,12 @@ static void on_loaded(void *arg, int rc, const void *data UNUSED, size_t size UN
 static void load(struct ipsec_charon *c, const struct ipsec_tunnel *t)
 {
 	auto_vici_message struct vici_message m = { 0 };
+	char child[IPSEC_NAME_SIZE];
 
 	ipsec_put_key(&m, c->owner, t->name, &t->public);
 	request(c, "load-shared", &m, on_done);
-	ipsec_put_connection(&m, c->owner, t->name, t->child, &t->subnet, &t->public);
+	ipsec_put_connection(&m, c->owner, t->name, ipsec_tunnel_child(t, child), &t->subnet,
+			     &t->public);
 	request(c, "load-conn", &m, on_loaded);
 }
 
@@ -112,9 +114,10 @@ static void initiate(void *arg, const struct ipsec_tunnel *t)
 {
 	struct ipsec_charon *c = arg;
 	auto_vici_message struct vici_message m = { 0 };
+	char child[IPSEC_NAME_SIZE];
 
 	vici_value(&m, "ike", t->name);
-	vici_value(&m, "child", t->child);
+	vici_value(&m, "child", ipsec_tunnel_child(t, child));
 	vici_value(&m, "timeout", "-1");
 	request(c, "initiate", &m, on_done);
 }
@@ -436,14 +439,15 @@ static void ipsec_health(const struct backend *b, struct problem_list *ret)
 			c->tunnels.lacks);
 	for (const struct ipsec_tunnel *t = c->tunnels.by_name; t && c->answers; t = t->hh.next) {
 		/* One whose reason is known rather than one that has only begun. */
-		if (!t->is_up && (!first || (t->reason[0] && !first->reason[0])))
+		if (!t->is_up && (!first || (t->reason && !first->reason)))
 			first = t;
 		down += !t->is_up;
 	}
 	if (down)
 		problem_add(ret, PROBLEM_WARNING, "ipsec-down", "no tunnel to %s%s%s (%u of %u)",
-			    ip_net_format(&first->subnet, text), first->reason[0] ? ": " : "",
-			    first->reason, down, HASH_COUNT(c->tunnels.by_name));
+			    ip_net_format(&first->subnet, text), first->reason ? ": " : "",
+			    first->reason ? first->reason : "", down,
+			    HASH_COUNT(c->tunnels.by_name));
 }
 
 /* charon and what it holds stay. */

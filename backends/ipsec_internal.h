@@ -9,7 +9,6 @@
 #include "lib/vici.h"
 
 #define IPSEC_NAME_SIZE   (2 * (IP_ADDR_TEXT + IP_NET_TEXT))
-#define IPSEC_SUBNET_KEY  5 /* address and length */
 #define IPSEC_REASON_SIZE 160
 
 struct ipsec_charon;
@@ -48,17 +47,15 @@ void ipsec_put_connection(struct vici_message *m, const struct ipsec *x, const c
 struct ipsec_tunnel {
 	UT_hash_handle hh;
 	UT_hash_handle by_subnet;
-	char name[IPSEC_NAME_SIZE]; /* of the connection; the key */
-	char child[IPSEC_NAME_SIZE];
-	struct ip_net subnet;
-	uint8_t key[IPSEC_SUBNET_KEY];
+	char *name;           /* of the connection; the key */
+	struct ip_net subnet; /* the other key */
 	struct ip_addr public;
 	bool is_up;    /* as the last look has shown */
 	bool sees_up;  /* as the present one does */
 	bool sees_ike; /* charon is at work on it */
 	unsigned missed;
 	unsigned patience;
-	char reason[IPSEC_REASON_SIZE]; /* why it is not up; "": not known */
+	char *reason; /* why it is not up; NULL: not known */
 };
 
 /* Zero-initialised is none. */
@@ -77,6 +74,8 @@ struct ipsec_tunnel *ipsec_tunnels_add(struct ipsec_tunnels *ts, const struct ip
 struct ipsec_tunnel *ipsec_tunnels_find(const struct ipsec_tunnels *ts,
 					const struct vici_text *name);
 struct ipsec_tunnel *ipsec_tunnels_to(const struct ipsec_tunnels *ts, const struct ip_net *subnet);
+/* Of the tunnel in its connection. */
+const char *ipsec_tunnel_child(const struct ipsec_tunnel *t, char buf[static IPSEC_NAME_SIZE]);
 /* Frees it. */
 void ipsec_tunnels_drop(struct ipsec_tunnels *ts, struct ipsec_tunnel *t);
 void ipsec_tunnels_fini(struct ipsec_tunnels *ts);

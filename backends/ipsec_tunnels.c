@@ -20,15 +20,16 @@ struct ipsec_tunnel *ipsec_tunnels_add(struct ipsec_tunnels *ts, const struct ip
 				       const struct ip_net *subnet, const struct ip_addr *public)
 {
 	struct ipsec_tunnel *t = xcalloc(1, sizeof(*t));
+	char child[IPSEC_NAME_SIZE];
+	char name[IPSEC_NAME_SIZE];
 
 	t->subnet = *subnet;
 	t->public = *public;
 	t->patience = MISSED_MIN;
-	ipsec_name(x, subnet, public, t->name, t->child);
-	memcpy(t->key, subnet->addr.b, 4);
-	t->key[4] = subnet->len;
-	HASH_ADD(hh, ts->by_name, name, (unsigned)strlen(t->name), t);
-	HASH_ADD(by_subnet, ts->by_subnet, key, sizeof(t->key), t);
+	ipsec_name(x, subnet, public, name, child);
+	t->name = xstrdup(name);
+	HASH_ADD_KEYPTR(hh, ts->by_name, t->name, (unsigned)strlen(t->name), t);
+	HASH_ADD(by_subnet, ts->by_subnet, subnet, sizeof(t->subnet), t);
 	return t;
 }
 
@@ -45,12 +46,25 @@ struct ipsec_tunnel *ipsec_tunnels_find(const struct ipsec_tunnels *ts,
 struct ipsec_tunnel *ipsec_tunnels_to(const struct ipsec_tunnels *ts, const struct ip_net *subnet)
 {
 	struct ipsec_tunnel *t = NULL;
-	uint8_t key[IPSEC_SUBNET_KEY];
 
-	memcpy(key, subnet->addr.b, 4);
-	key[4] = subnet->len;
-	HASH_FIND(by_subnet, ts->by_subnet, key, sizeof(key), t);
+	HASH_FIND(by_subnet, ts->by_subnet, subnet, sizeof(*subnet), t);
 	return t;
+}
+
+/* The name without the addresses at both ends. */
+const char *ipsec_tunnel_child(const struct ipsec_tunnel *t, char buf[static IPSEC_NAME_SIZE])
+{
+	const char *first = strchr(t->name, '-') + 1;
+
+	snprintf(buf, IPSEC_NAME_SIZE, "%.*s", (int)(strrchr(t->name, '-') - first), first);
+	return buf;
+}
+
+static void free_tunnel(struct ipsec_tunnel *t)
+{
+	free(t->name);
+	free(t->reason);
+	free(t);
 }
 
 void ipsec_tunnels_drop(struct ipsec_tunnels *ts, struct ipsec_tunnel *t)
@@ -59,7 +73,7 @@ void ipsec_tunnels_drop(struct ipsec_tunnels *ts, struct ipsec_tunnel *t)
 	HASH_DELETE(by_subnet, ts->by_subnet, t);
 	if (ts->shown == t)
 		ts->shown = NULL;
-	free(t);
+	free_tunnel(t);
 }
 
 void ipsec_tunnels_fini(struct ipsec_tunnels *ts)
@@ -69,7 +83,7 @@ void ipsec_tunnels_fini(struct ipsec_tunnels *ts)
 		struct ipsec_tunnel *t = ts->by_name;
 
 		HASH_DEL(ts->by_name, t);
-		free(t);
+		free_tunnel(t);
 	}
 	ts->shown = NULL;
 }
@@ -112,7 +126,7 @@ static bool judge(struct ipsec_tunnel *t)
 {
 	t->is_up = t->sees_up;
 	if (t->is_up) {
-		t->reason[0] = '\0';
+		free(STEAL(t->reason));
 		t->missed = 0;
 		t->patience = MISSED_MIN;
 		return false;
@@ -196,8 +210,8 @@ bool ipsec_tunnels_log(struct ipsec_tunnels *ts, const void *data, size_t size)
 	for (size_t i = 0; t && !t->is_up && i < ARRAY_LEN(reasons); i++) {
 		if (!strstr(text, reasons[i].word))
 			continue;
-		snprintf(t->reason, sizeof(t->reason), "%s (charon: %.80s)", reasons[i].meaning,
-			 text);
+		free(t->reason);
+		t->reason = xasprintf("%s (charon: %.80s)", reasons[i].meaning, text);
 		return true;
 	}
 	return false;

@@ -199,10 +199,13 @@ static struct shown shown(void)
 {
 	const struct ip_addr public = test_addr("192.0.2.3");
 	const struct ip_net subnet = test_net("10.5.3.0/24");
+	char child[IPSEC_NAME_SIZE];
 	struct shown s = { .backend = backend("\"PSK\":\"" PSK "\"") };
 
 	s.t = ipsec_tunnels_add(&s.tunnels, (const struct ipsec *)s.backend, &subnet, &public);
 	assert_ptr_equal(ipsec_tunnels_to(&s.tunnels, &subnet), s.t);
+	assert_string_equal(s.t->name, "192.0.2.1-10.5.1.0/24-10.5.3.0/24-192.0.2.3");
+	assert_string_equal(ipsec_tunnel_child(s.t, child), "10.5.1.0/24-10.5.3.0/24");
 	return s;
 }
 
@@ -272,7 +275,7 @@ static void test_reasons(void **state UNUSED)
 	assert_false(says(&s.tunnels, s.t->name, "generating IKE_AUTH request 1 [ IDi AUTH SA ]"));
 	assert_false(says(&s.tunnels, "another", rows[0].line));
 	look(&s.tunnels, s.t->name, "ESTABLISHED", "INSTALLED", &begun);
-	assert_string_equal(s.t->reason, "");
+	assert_null(s.t->reason);
 	/* Of the kernel's, whichever tunnel it is about: over when all stand. */
 	assert_true(says(&s.tunnels, "", "received netlink error: Function not implemented (38)"));
 	assert_contains(s.tunnels.lacks, "not implemented");
