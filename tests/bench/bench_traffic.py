@@ -20,7 +20,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "integra
 
 import fabric  # noqa: E402
 from etcd import PREFIX  # noqa: E402
-from netns import wait_for  # noqa: E402
+from netns import SLOWNESS, wait_for  # noqa: E402
 from traffic import set_elements  # noqa: E402
 from witness import lease_value, made_up_lease  # noqa: E402
 
@@ -55,18 +55,17 @@ def start(host, count, **flags):
     return daemon, elapsed, cpu_ms(daemon.pid), float(table[1]) if table else 0.0
 
 
-def latency(lab, host, count):
-    """From a put until the route is in the kernel, in ms."""
+def latency(lab, host, count, value=lease_value):
+    """From a put until the route is in the kernel, in ms. value: of a lease, by address and MAC."""
     samples = []
     with host.namespace.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as routes:
         routes.bind((0, 0x40))  # RTMGRP_IPV4_ROUTE
-        routes.settimeout(10)
+        routes.settimeout(10 * SLOWNESS)
         for number in range(count):
             subnet = f"10.254.{number}.0"
+            written = value(f"198.18.0.{number + 1}", f"0e:01:00:00:00:{number:02x}")
             begin = time.monotonic()
-            lab.etcd.put(
-                f"{PREFIX}/subnets/{subnet}-24", lease_value(f"198.18.0.{number + 1}", f"0e:01:00:00:00:{number:02x}")
-            )
+            lab.etcd.put(f"{PREFIX}/subnets/{subnet}-24", written)
             # The notification of the route has its destination in it.
             while socket.inet_aton(subnet) not in routes.recv(1 << 16):
                 pass
