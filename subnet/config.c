@@ -343,3 +343,30 @@ bool network_config_keeps(const struct network_config *c, const struct subnet *o
 	return (v4 || v6) && (!v4 || network_family_allows(&c->v4, &own->v4)) &&
 	       (!v6 || network_family_allows(&c->v6, &own->v6));
 }
+
+static int check_assigned(const char *key, const struct network_family *f,
+			  const struct ip_net *assigned, struct err *e)
+{
+	char subnet[IP_NET_TEXT];
+	char network[IP_NET_TEXT];
+
+	if (!f->enabled)
+		return 0;
+	ip_net_format(&f->network, network);
+	if (!ip_net_is_set(assigned))
+		return err_set(e, -EINVAL, "no subnet of %s %s is assigned to this host", key,
+			       network);
+	if (!ip_net_contains_net(&f->network, assigned))
+		return err_set(e, -EINVAL,
+			       "the subnet %s that is assigned to this host is outside %s %s",
+			       ip_net_format(assigned, subnet), key, network);
+	return 0;
+}
+
+int network_config_has_room(const struct network_config *c, const struct subnet *assigned,
+			    struct err *e)
+{
+	int rc = check_assigned("Network", &c->v4, &assigned->v4, e);
+
+	return rc < 0 ? rc : check_assigned("IPv6Network", &c->v6, &assigned->v6, e);
+}

@@ -67,6 +67,12 @@ bool network_config_differs(const struct network_config *now, const struct netwo
  * and there must be one. A family that comes or goes renumbers nobody.
  */
 bool network_config_keeps(const struct network_config *c, const struct subnet *own);
+/*
+ * Whether a subnet that somebody else has assigned is of use: it has each family that the network has, and
+ * lies inside. SubnetLen, SubnetMin and SubnetMax are for who chooses. -EINVAL says what is wrong.
+ */
+int network_config_has_room(const struct network_config *c, const struct subnet *assigned,
+			    struct err *e) MUST_CHECK;
 
 #define auto_network_config __attribute__((cleanup(network_config_fini)))
 

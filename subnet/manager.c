@@ -120,6 +120,12 @@ static int64_t next_anti_entropy(struct manager *m, int64_t now_ms)
 	       (int64_t)(manager_random(m) % (uint64_t)(m->anti_entropy_s * 400 + 1));
 }
 
+void manager_set_node_name(struct manager *m, const char *name)
+{
+	free(m->node_name);
+	m->node_name = xstrdup(name);
+}
+
 void manager_avoid(struct manager *m, const struct ip_net *v4, const struct ip_net *v6)
 {
 	m->avoid[0] = *v4;
@@ -485,6 +491,7 @@ void manager_view(const struct manager *m, struct manager_view *ret)
 	ret->rival_name = m->rival_name;
 	ret->rival = m->rival;
 	ret->own = m->own;
+	ret->assigned = manager_is_assigned(m);
 	ret->expires_ms = m->expires_ms;
 	ret->renewed_ms = m->renewed_ms;
 	ret->watch_live = m->watch_live;

@@ -138,6 +138,9 @@ void manager_set_last_known(struct manager *m, struct last_known *known, int64_t
  */
 void manager_heard(struct manager *m, const char *cluster);
 
+/* What this host is called in a store that knows it by a name of its own: before its first list. Copied. */
+void manager_set_node_name(struct manager *m, const char *name);
+
 /* Begins: asks for the configuration. */
 void manager_start(struct manager *m, int64_t now_ms);
 /* No subnet is picked that overlaps these: what this host reaches without the fabric. */
@@ -183,6 +186,7 @@ struct manager_view {
 	const char *rival_name;
 	const char *rival;
 	const struct lease *own; /* NULL before the first claim */
+	bool assigned;           /* the store has chosen its subnet */
 	int64_t expires_ms;      /* of the lease, on the caller's clock; 0: never or unknown */
 	int64_t renewed_ms;
 	bool watch_live;

@@ -41,6 +41,13 @@ static int parse(const struct manager *m, const struct store_reply *reply,
 
 /* ---- what another one would mean ---- */
 
+/* Whether this host can go on with its subnet. One that was assigned is not the configuration's to take. */
+static bool keeps(const struct manager *m, const struct network_config *config,
+		  const struct subnet *own)
+{
+	return manager_is_assigned(m) || network_config_keeps(config, own);
+}
+
 static bool is_another_type(const struct manager *m, const struct network_config *a,
 			    const struct network_config *b)
 {
@@ -79,7 +86,7 @@ static const char *judge(const struct manager *m, const struct store_reply *repl
 	if (!network_config_differs(&config, &m->config, m->default_backend, differences,
 				    sizeof(differences)))
 		return NULL;
-	if (own && !network_config_keeps(&config, &own->subnet)) {
+	if (own && !keeps(m, &config, &own->subnet)) {
 		snprintf(text, MANAGER_REASON_SIZE,
 			 "the network configuration in the store has no place for this host's "
 			 "subnet %s: %s; the one in use stays so, also when flanneld is restarted. "
@@ -145,7 +152,7 @@ static bool renumbers(struct manager *m, int64_t now_ms, const struct network_co
 	const struct last_known *k = &m->last_known;
 
 	return k->config && k->own && now_ms < m->last_known_expires_ms &&
-	       !network_config_keeps(config, &k->own->subnet);
+	       !keeps(m, config, &k->own->subnet);
 }
 
 static void take(struct manager *m, struct store_reply *reply, struct network_config *config)

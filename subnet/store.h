@@ -29,10 +29,12 @@ struct event_base;
 struct http_client;
 
 enum store_op {
-	STORE_CONFIG,     /* read the network configuration */
-	STORE_LIST,       /* read all leases at one revision */
-	STORE_CREATE,     /* make `lease` if nobody has its subnet; its id is made with it */
-	STORE_UPDATE,     /* replace `lease` if mod_revision is still the same; id and flags stay */
+	STORE_CONFIG, /* read the network configuration */
+	STORE_LIST,   /* read all leases at one revision */
+	STORE_CREATE, /* make `lease` if nobody has its subnet; its id is made with it */
+	/* Replace `lease` if mod_revision is still the same; id and flags stay. Whoever ASSIGNS may
+	 * replace what the lease's own host has written whatever the revision is. */
+	STORE_UPDATE,
 	STORE_BIND,       /* the same, and it gets an id of its own, where leases expire */
 	STORE_KEEPALIVE,  /* prolong what lease->id stands for */
 	STORE_REMOVE,     /* delete `lease` if its mod_revision is still the same */
@@ -155,15 +157,30 @@ struct store_place {
 	char cluster[40];            /* who answers there; "": unknown yet, or nothing tells */
 };
 
+#define STORE_NODE_MAX 254
+
+/* What a store says to this host besides its lease. */
+struct store_host {
+	char node[STORE_NODE_MAX]; /* the name that its lease has in the store; "": not known yet */
+	struct ip_addr overwrite_v4; /* published instead of the own address, if set */
+	struct ip_addr overwrite_v6;
+	struct ip_addr public_v4; /* to be used as the option public-ip, at start */
+	struct ip_addr public_v6;
+};
+
 /* One kind of store. */
 struct store_type {
-	const char *scheme; /* "etcd", "file": what --store names it by */
-	unsigned traits;    /* enum store_trait */
+	const char *scheme;       /* "etcd", "file": what --store names it by */
+	unsigned traits;          /* enum store_trait */
+	unsigned list_interval_s; /* a list is dear: compared this often; 0: as others are */
 	/* Reads the files that its options name, before `open`; NULL: none does. */
 	int (*check)(void *options, struct err *e);
 	/* -EINVAL names the option that is of no use. Asks nobody anything yet. */
 	int (*open)(const struct store_open_args *args, struct store **ret, struct err *e);
 	void (*place)(const struct store *s, struct store_place *ret);
+	/* NULL: nothing. What it says is known when CONFIG was answered, and may be another after each
+	 * reply and event. -EINVAL: nothing tells which of the store's hosts this is. */
+	int (*host)(const struct store *s, struct store_host *ret, struct err *e);
 };
 
 static inline void store_submit(struct store *s, const struct store_request *request,

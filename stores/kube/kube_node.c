@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include "lib/clock.h"
+
 /* ---- names ---- */
 
 static bool is_name_byte(char c)
@@ -53,6 +55,14 @@ int kube_prefix_parse(const char *text, struct kube_prefix *ret, struct err *e)
 	snprintf(ret->text, sizeof(ret->text), "%s%s%s", text, slash ? "" : "/",
 		 *rest && rest[strlen(rest) - 1] != '-' ? "-" : "");
 	return 0;
+}
+
+bool kube_node_name_is_valid(const char *name)
+{
+	size_t size = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789.-");
+
+	return size > 0 && size <= KUBE_NODE_NAME_MAX && !name[size] && name[0] != '.' &&
+	       name[0] != '-';
 }
 
 static const char *key_of(const struct kube_prefix *prefix, const char *name,
@@ -182,7 +192,8 @@ static int read_lease(const struct kube_prefix *prefix, const json_t *annotation
 	free(ret->node_name);
 	ret->node_name = xstrdup(n->name);
 	ret->subnet = n->subnet;
-	ret->born = ret->mod_revision = n->revision;
+	ret->born = n->created_ms;
+	ret->mod_revision = n->revision;
 	return 0;
 }
 
@@ -225,6 +236,8 @@ int kube_node_read(const struct kube_prefix *prefix, const json_t *object, struc
 	const json_t *annotations = json_object_get(metadata, "annotations");
 	const char *name = json_string_value(json_object_get(metadata, "name"));
 	const char *uid = json_string_value(json_object_get(metadata, "uid"));
+	const char *created = json_string_value(json_object_get(metadata, "creationTimestamp"));
+	int64_t created_ms;
 	const char *managed;
 	struct kube_node n = { 0 };
 	struct err why;
@@ -237,6 +250,8 @@ int kube_node_read(const struct kube_prefix *prefix, const json_t *object, struc
 			       name);
 	n.name = xstrdup(name);
 	n.uid = xstrdup(uid ? uid : "");
+	if (created && clock_parse_utc(created, &created_ms) == 0 && created_ms > 0)
+		n.created_ms = (uint64_t)created_ms;
 	managed = annotation(prefix, annotations, "kube-subnet-manager");
 	n.is_flannel = managed && strcmp(managed, "true") == 0;
 	n.is_reachable = is_reachable(json_object_get(object, "status"));
@@ -264,6 +279,29 @@ void kube_node_fini(struct kube_node *n)
 	free(n->uid);
 	lease_free(n->lease);
 	*n = (struct kube_node){ 0 };
+}
+
+bool kube_node_has_lease(const struct kube_node *n)
+{
+	return n->lease || (n->is_flannel && *n->problem &&
+			    (ip_net_is_set(&n->subnet.v4) || ip_net_is_set(&n->subnet.v6)));
+}
+
+struct lease *kube_node_take_lease(struct kube_node *n)
+{
+	struct lease *l;
+
+	if (n->lease)
+		return lease_compact(STEAL(n->lease));
+	if (!kube_node_has_lease(n))
+		return NULL;
+	l = lease_new();
+	l->subnet = n->subnet;
+	l->born = n->created_ms;
+	l->mod_revision = n->revision;
+	l->node_name = xstrdup(n->name);
+	l->problem = xstrdup(n->problem);
+	return lease_compact(l);
 }
 
 /* ---- what we say ---- */

@@ -31,11 +31,14 @@ struct kube_node {
 	char *name;
 	char *uid; /* another one with the same name is another node; "" if it is not said */
 	uint64_t revision;    /* metadata.resourceVersion */
+	uint64_t created_ms;  /* metadata.creationTimestamp, since 1970; 0: it is not said */
 	bool is_flannel;      /* it has our annotations, or flannel's */
 	bool is_reachable;    /* status: no condition NetworkUnavailable that is other than False */
 	struct subnet subnet; /* both families unset: it has none yet */
 	char problem[KUBE_NODE_ERROR_TEXT]; /* why it cannot be used as it is; "" */
-	struct lease *lease;           /* NULL if it is not flannel's, has no subnet or a problem */
+	/* NULL if it is not flannel's, has no subnet or its annotations are none of a lease. It is as
+	 * old as the node (`born`), which hosts agree on and heartbeats leave alone. */
+	struct lease *lease;
 	struct ip_addr overwrite_v4;   /* public-ip-overwrite: published instead of ours */
 	struct ip_addr overwrite_v6;   /* public-ipv6-overwrite */
 	struct ip_addr node_public_v4; /* node-public-ip: as the option public-ip, at start */
@@ -48,6 +51,9 @@ struct kube_node {
  */
 int kube_prefix_parse(const char *text, struct kube_prefix *ret, struct err *e) MUST_CHECK;
 
+/* What a node, a pod or a namespace may be called: lower case, digits, dots and dashes. */
+bool kube_node_name_is_valid(const char *name);
+
 /* resourceVersion of an object's metadata; false: it is missing or no number. */
 bool kube_revision_read(const json_t *metadata, uint64_t *ret);
 
@@ -58,6 +64,11 @@ bool kube_revision_read(const json_t *metadata, uint64_t *ret);
 int kube_node_read(const struct kube_prefix *prefix, const json_t *object, struct kube_node *ret,
 		   struct err *e) MUST_CHECK;
 void kube_node_fini(struct kube_node *n);
+
+/* Whether others see a lease in it: one that can be used, or one that cannot and keeps its subnet. */
+bool kube_node_has_lease(const struct kube_node *n);
+/* That lease, compact, for lease_free(); NULL: there is none. n->lease is NULL after it. */
+struct lease *kube_node_take_lease(struct kube_node *n);
 
 /*
  * A strategic merge patch of nodes/status that publishes `lease`. What the lease no longer has is

@@ -3,6 +3,8 @@
  * leases do not expire. */
 #include "tests/unit/manager_rig.h"
 
+#include <errno.h>
+
 #include "stores/mem_db.h"
 
 /* A lease that is nobody's reservation and does not run out. */
@@ -98,6 +100,44 @@ static void test_waits_until_one_is_assigned(void **unused)
 	assert_int_equal(state(r), MANAGER_HELD);
 	assert_null(view(r).state_problem);
 	assert_string_equal(view(r).reason, "");
+}
+
+/* How long a subnet is that was assigned, or where it lies, is not the configuration's to say. */
+static void test_assigned_is_taken(void **unused)
+{
+	(void)unused;
+	auto_rig r = asking();
+	struct network_config config;
+	struct subnet subnet;
+	struct err e;
+
+	assign(r, "10.5.1.0-26", 101);
+	assert_int_equal(state(r), MANAGER_HELD);
+	assert_true(view(r).assigned);
+	assert_null(view(r).config_problem);
+	/* That nobody will send there is said. */
+	assert_int_equal(network_config_parse(CONFIG, strlen(CONFIG), &config, &e), 0);
+	assert_int_equal(network_config_has_room(&config, &view(r).own->subnet, &e), 0);
+	assert_int_equal(subnet_key_parse("10.77.1.0-24", &subnet, NULL), 0);
+	assert_int_equal(network_config_has_room(&config, &subnet, &e), -EINVAL);
+	assert_contains(e.text, "10.77.1.0/24");
+	assert_int_equal(subnet_key_parse("0.0.0.0-0&fd10::-64", &subnet, NULL), 0);
+	assert_int_equal(network_config_has_room(&config, &subnet, &e), -EINVAL);
+	assert_contains(e.text, "no subnet of Network");
+	network_config_fini(&config);
+}
+
+/* The store has a name of its own for this host. */
+static void test_name_of_the_store(void **unused)
+{
+	(void)unused;
+	auto_rig r = rig_of("10.5.1.0-24", STORE_ASSIGNS);
+
+	answer_config(r, CONFIG);
+	manager_set_node_name(r->m, "worker-1");
+	manager_claim(r->m, r->now, r->attributes);
+	answer_list(r, (uint64_t)100, END);
+	assert_string_equal(waiting(r, STORE_CREATE)->lease->node_name, "worker-1");
 }
 
 /* What it has of this host already is left as it is. */
@@ -233,6 +273,8 @@ int main(void)
 		cmocka_unit_test(test_asks_for_its_own),
 		cmocka_unit_test(test_event_before_the_answer),
 		cmocka_unit_test(test_waits_until_one_is_assigned),
+		cmocka_unit_test(test_assigned_is_taken),
+		cmocka_unit_test(test_name_of_the_store),
 		cmocka_unit_test(test_restart_writes_nothing),
 		cmocka_unit_test(test_reassigned),
 		cmocka_unit_test(test_another_with_our_name),
