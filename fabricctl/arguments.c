@@ -96,13 +96,15 @@ static int add_setting(const struct option_spec *spec, void *value UNUSED, void 
 	struct ctl_option option = { .name = spec->name,
 				     .kind = KIND_SETTING,
 				     .groups = GROUP_ETCD,
-				     .metavar = spec->metavar,
+				     .metavar = spec->metavar ? spec->metavar : "BOOL",
 				     .help = spec->help };
 
 	/* Which store it is the daemon was told; here --store is to ask it at all. */
 	if (strcmp(spec->name, "store") == 0 || spec->secret)
 		return 0;
-	if (strcmp(spec->metavar, "FILE") == 0)
+	if (spec->type == OPTION_BOOL)
+		option.choices = "true false";
+	else if (strcmp(spec->metavar, "FILE") == 0)
 		option.choices = "FILE";
 	else if (spec->type == OPTION_CHOICE)
 		option.choices = words_of(spec);

@@ -130,16 +130,25 @@ void session_ask(struct session *s, const struct store_request *request, struct 
 	event_base_dispatch(s->base);
 }
 
-static int refused(const struct ctl *c, const char *what, const char *why)
+static bool is_kube(const struct session *s)
 {
-	return ctl_fail(c, CTL_DENIED, why, "--etcd-username and --etcd-password-file",
+	return strcmp(s->settings.store.store, "kube") == 0;
+}
+
+static int refused(const struct ctl *c, const struct session *s, const char *what, const char *why)
+{
+	return ctl_fail(c, CTL_DENIED, why,
+			is_kube(s) ? "--kubeconfig-file of somebody who may list nodes"
+				   : "--etcd-username and --etcd-password-file",
 			"%s refuses us", what);
 }
 
-static int unreachable(const struct ctl *c, const char *what, const char *why)
+static int unreachable(const struct ctl *c, const struct session *s, const char *what,
+		       const char *why)
 {
 	return ctl_fail(c, CTL_NO_STORE, why,
-			"--etcd-endpoints; FLANNELD_ETCD_ENDPOINTS sets them too",
+			is_kube(s) ? "--kube-api-url or --kubeconfig-file"
+				   : "--etcd-endpoints; FLANNELD_ETCD_ENDPOINTS sets them too",
 			"cannot reach %s", what);
 }
 
@@ -151,9 +160,9 @@ int session_fail_call(const struct ctl *c, const struct session *s, int code, co
 	case ETCD_PERMISSION_DENIED:
 	case ETCD_UNAUTHENTICATED:
 	case ETCD_INVALID_ARGUMENT:
-		return refused(c, what, why);
+		return refused(c, s, what, why);
 	default:
-		return unreachable(c, what, why);
+		return unreachable(c, s, what, why);
 	}
 }
 
@@ -167,13 +176,15 @@ int session_fail(const struct ctl *c, const struct session *s, const struct stor
 	switch (reply->status) {
 	case STORE_ABSENT:
 		return ctl_fail(c, CTL_NOT_FOUND, why,
-				"another --etcd-prefix; FLANNELD_ETCD_PREFIX sets it too",
+				is_kube(s) ? "another --net-config-path"
+					   : "another --etcd-prefix; FLANNELD_ETCD_PREFIX sets "
+					     "it too",
 				"%s has no network configuration", what);
 	case STORE_DENIED:
-		return refused(c, what, why);
+		return refused(c, s, what, why);
 	case STORE_UNAVAILABLE:
 	case STORE_UNKNOWN:
-		return unreachable(c, what, why);
+		return unreachable(c, s, what, why);
 	case STORE_CONFLICT:
 		return ctl_fail(c, CTL_CONFLICT, why, NULL, "%s was changed meanwhile", what);
 	default:

@@ -6,6 +6,7 @@
 #include <signal.h>
 
 #include "flanneld/clients.h"
+#include "flanneld/host.h"
 #include "flanneld/identity.h"
 #include "flanneld/notify.h"
 #include "flanneld/state_file.h"
@@ -84,6 +85,7 @@ static void on_reply(void *arg, uint64_t id, struct store_reply *reply)
 
 	d->store->type->place(d->store, &d->place);
 	manager_heard(d->manager, d->place.cluster);
+	host_heard(d);
 	manager_reply(d->manager, clock_boot_ms(), id, reply);
 	after(d);
 }
@@ -100,6 +102,7 @@ static void on_event(void *arg, struct store_event *event)
 	struct daemon *d = arg;
 
 	store_calls_trace(event);
+	host_heard(d);
 	manager_event(d->manager, clock_boot_ms(), event);
 	after(d);
 }
@@ -218,6 +221,7 @@ static void publish(struct daemon *d)
 	d->publish_error.code = 0;
 	if (fabric_publish(d->fabric, attributes, &d->publish_error) < 0)
 		return;
+	host_overwrite(d, attributes);
 	if (d->claim_wanted)
 		manager_claim(d->manager, clock_boot_ms(), attributes);
 	else
@@ -263,6 +267,7 @@ static void move(struct daemon *d, const struct external *x)
 static bool on_underlay_changed(void *arg)
 {
 	struct daemon *d = arg;
+	struct external_options o = host_options(d);
 	struct external x;
 	struct manager_view m;
 	struct err e;
@@ -270,8 +275,7 @@ static bool on_underlay_changed(void *arg)
 	manager_view(d->manager, &m);
 	if (!m.config)
 		return true;
-	if (external_choose(fabric_netlink(d->fabric), &d->options->external, m.config,
-			    &d->external, &x, &e) < 0) {
+	if (external_choose(fabric_netlink(d->fabric), &o, m.config, &d->external, &x, &e) < 0) {
 		d->underlay_error = e;
 	} else {
 		d->underlay_error.code = 0;
@@ -302,6 +306,7 @@ static const struct fabric_ops fabric_ops = { .settled = on_settled,
 /* The configuration is here: find our place in the underlay, read the backend's part, and claim. */
 static void set_up(struct daemon *d)
 {
+	struct external_options o = host_options(d);
 	struct external external;
 	struct manager_view m;
 	struct fabric_view f;
@@ -313,8 +318,7 @@ static void set_up(struct daemon *d)
 	manager_view(d->manager, &m);
 	if (!m.config)
 		return;
-	rc = external_choose(fabric_netlink(d->fabric), &d->options->external, m.config,
-			     &d->external, &external, &e);
+	rc = external_choose(fabric_netlink(d->fabric), &o, m.config, &d->external, &external, &e);
 	if (rc == 0)
 		rc = fabric_setup(d->fabric, m.config, &external, &d->previous, &e);
 	if (rc < 0) {
@@ -336,6 +340,9 @@ static void on_deferred(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 
 	if (d->claim_pending)
 		set_up(d);
+	if (d->publish_wanted)
+		publish(d);
+	d->publish_wanted = false;
 	if (d->settled)
 		write_subnet_env(d);
 	after(d);
@@ -423,30 +430,6 @@ static void read_previous(struct daemon *d)
 	subnet_env_recall(text, &d->previous.own, d->previous.networks);
 }
 
-static void load_last_known(struct daemon *d)
-{
-	struct last_known known;
-	int64_t left_ms;
-	struct err e;
-	int rc = state_file_load(d->options, &d->place, &known, &left_ms, &e);
-
-	if (rc == 0 && known.own) {
-		const struct lease *own = known.own;
-
-		/* Only addresses: which interface has them, if any, is seen when it is chosen. */
-		d->external.places[0].local =
-			ip_addr_is_set(&own->source_v4) ? own->source_v4 : own->public_v4;
-		d->external.places[1].local =
-			ip_addr_is_set(&own->source_v6) ? own->source_v6 : own->public_v6;
-	}
-	if (rc == 0)
-		manager_set_last_known(d->manager, &known,
-				       left_ms == INT64_MAX ? INT64_MAX
-							    : clock_boot_ms() + left_ms);
-	else if (rc != -ENOENT)
-		log_info("state-file", "%s; it is not used", e.text);
-}
-
 /* Which host this is, and that nobody else here is it. */
 static int identify(struct daemon *d, struct err *e)
 {
@@ -485,11 +468,11 @@ static int start(struct daemon *d, struct err *e)
 	d->subnet_file = subnet_file_new(d->base, o->subnet_file, on_changed, d);
 	read_previous(d);
 	manager.previous = d->previous.own;
-	manager.node_id = d->node_id;
-	manager.node_name = d->node_name;
 	d->http = http_client_new(d->base);
 	rc = store_open(d->base, d->http, &o->store, util_random_u64, &d->store, e);
 	d->calls.store = d->store;
+	if (rc == 0)
+		rc = host_start(d, e);
 	if (rc == 0)
 		rc = fabric_new(d->base, &fabric_ops, d, &d->fabric, e);
 	if (rc == 0)
@@ -501,10 +484,14 @@ static int start(struct daemon *d, struct err *e)
 	fabric_probe(d->fabric, o->probe_interval);
 	fabric_use_rules(d->fabric, d->rules, o->ip_blackhole_route);
 	fabric_set_mark(d->fabric, mark_format(mark, d->node_id, o->state_dir));
+	manager.node_id = d->node_id;
+	manager.node_name = d->node_name;
 	manager.traits = d->store->type->traits;
+	if (d->store->type->list_interval_s)
+		manager.anti_entropy_s = d->store->type->list_interval_s;
 	d->manager = manager_new(&manager, &manager_ops, d);
 	d->store->type->place(d->store, &d->place);
-	load_last_known(d);
+	state_file_restore(d);
 	rc = status_server_new(d->base, &status, &show_status_ops, d, &d->status, e);
 	if (rc < 0)
 		return rc;

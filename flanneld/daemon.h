@@ -20,7 +20,9 @@ struct daemon {
 	struct http_client *http;
 	struct store *store;
 	struct store_place place; /* of the store; complete once it was heard */
-	int state_lock;           /* descriptor of the locked state directory, or -1 */
+	struct store_host host;   /* what the store says to us, see host.h */
+	char host_public[2][IP_ADDR_TEXT];
+	int state_lock; /* descriptor of the locked state directory, or -1 */
 	struct store_watch *watch;
 	struct manager *manager;
 	struct fabric *fabric;
@@ -40,6 +42,7 @@ struct daemon {
 	int64_t saved_expires_ms;
 	struct err save_error; /* why it could not be written */
 	bool claim_pending;    /* a configuration has come, see deferred */
+	bool publish_wanted;   /* what our lease must say is another now, see deferred */
 	bool claim_wanted; /* what our lease must say is to be claimed with, see publish_error */
 	bool settled;      /* the kernel was equal to the leases at least once */
 	bool env_dirty;    /* subnet.env must be written */

@@ -46,6 +46,16 @@ static void judge_lease(const struct manager_view *m, struct problem_list *ret)
 		problem_add(ret, PROBLEM_WARNING, "lease-not-renewed", "%s", m->reason);
 }
 
+/* Nobody here chose it. */
+static void judge_assigned(const struct manager_view *m, struct problem_list *ret)
+{
+	struct err e;
+
+	if (m->assigned && m->own && m->config &&
+	    network_config_has_room(m->config, &m->own->subnet, &e) < 0)
+		problem_add(ret, PROBLEM_ERROR, "subnet-outside-network", "%s", e.text);
+}
+
 static void judge_store(const struct manager_view *m, struct problem_list *ret)
 {
 	if (m->state == MANAGER_HELD && !m->watch_live)
@@ -167,6 +177,7 @@ void health_judge(const struct health_inputs *in, struct problem_list *ret)
 		problem_add(ret, PROBLEM_ERROR, "underlay-lost", "%s; everything stays as it is",
 			    in->underlay);
 	judge_store(in->manager, ret);
+	judge_assigned(in->manager, ret);
 	judge_lease(in->manager, ret);
 	judge_kernel(in->fabric, ret);
 	judge_fights(in->rules, in->fabric, ret);

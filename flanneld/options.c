@@ -14,9 +14,6 @@
 #define DEFAULT_CONFIG_FILE "/etc/flannel/flanneld.conf"
 
 #define AT(field) offsetof(struct flanneld_options, field)
-#define KUBE                                                                                       \
-	"the Kubernetes subnet manager is not part of this version, leases are kept where store "  \
-	"says"
 
 /* clang-format off */
 const struct option_spec flanneld_option_specs[] = {
@@ -89,24 +86,6 @@ const struct option_spec flanneld_option_specs[] = {
 	{ .name = "log_backtrace_at", .type = OPTION_TEXT, .offset = AT(log_backtrace_at),
 	  .help = "stack trace at a log line",
 	  .unsupported = "logs carry no stack traces" },
-	{ .name = "kube-subnet-mgr", .type = OPTION_BOOL, .offset = AT(kube_subnet_mgr), .value = "false",
-	  .help = "take leases from the Kubernetes API",
-	  .unsupported = KUBE },
-	{ .name = "kube-api-url", .type = OPTION_TEXT, .offset = AT(kube_api_url),
-	  .help = "Kubernetes API server",
-	  .unsupported = KUBE },
-	{ .name = "kubeconfig-file", .type = OPTION_TEXT, .offset = AT(kubeconfig_file),
-	  .help = "Kubernetes client configuration",
-	  .unsupported = KUBE },
-	{ .name = "kube-annotation-prefix", .type = OPTION_TEXT, .offset = AT(kube_annotation_prefix), .value = "flannel.alpha.coreos.com",
-	  .help = "prefix of node annotations",
-	  .unsupported = KUBE },
-	{ .name = "net-config-path", .type = OPTION_TEXT, .offset = AT(net_config_path), .value = "/etc/kube-flannel/net-conf.json",
-	  .help = "network configuration of Kubernetes mode",
-	  .unsupported = KUBE },
-	{ .name = "set-node-network-unavailable", .type = OPTION_BOOL, .offset = AT(set_node_network_unavailable), .value = "true",
-	  .help = "clear the node's NetworkUnavailable condition",
-	  .unsupported = KUBE },
 	{ .name = "config-file", .type = OPTION_TEXT, .offset = AT(config_file),
 	  .help = "file of lines \"flag = value\"; empty: " DEFAULT_CONFIG_FILE " if it exists" },
 	{ .name = "version", .type = OPTION_BOOL, .offset = AT(version), .value = "false",

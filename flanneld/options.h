@@ -34,13 +34,6 @@ struct flanneld_options {
 	int64_t v;
 	char *vmodule;
 	char *log_backtrace_at;
-	/* Kubernetes */
-	bool kube_subnet_mgr;
-	char *kube_api_url;
-	char *kubeconfig_file;
-	char *kube_annotation_prefix;
-	char *net_config_path;
-	bool set_node_network_unavailable;
 	/* about the program */
 	char *config_file;
 	bool version;

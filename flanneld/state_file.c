@@ -6,6 +6,7 @@
 
 #include "lib/clock.h"
 #include "lib/file.h"
+#include "lib/log.h"
 
 static char *path_of(const struct flanneld_options *o)
 {
@@ -119,4 +120,28 @@ void state_file_save(struct daemon *d)
 	/* The document was as large as all leases together. */
 	free(STEAL(text));
 	malloc_trim(0);
+}
+
+void state_file_restore(struct daemon *d)
+{
+	struct last_known known;
+	int64_t left_ms;
+	struct err e;
+	int rc = state_file_load(d->options, &d->place, &known, &left_ms, &e);
+
+	if (rc == 0 && known.own) {
+		const struct lease *own = known.own;
+
+		/* Only addresses: which interface has them, if any, is seen when it is chosen. */
+		d->external.places[0].local =
+			ip_addr_is_set(&own->source_v4) ? own->source_v4 : own->public_v4;
+		d->external.places[1].local =
+			ip_addr_is_set(&own->source_v6) ? own->source_v6 : own->public_v6;
+	}
+	if (rc == 0)
+		manager_set_last_known(d->manager, &known,
+				       left_ms == INT64_MAX ? INT64_MAX
+							    : clock_boot_ms() + left_ms);
+	else if (rc != -ENOENT)
+		log_info("state-file", "%s; it is not used", e.text);
 }

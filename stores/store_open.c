@@ -8,6 +8,7 @@
 #include "lib/options.h"
 #include "stores/etcd/etcd_store.h"
 #include "stores/file_store.h"
+#include "stores/kube/kube_store.h"
 
 #define AT(field) offsetof(struct store_options, field)
 
@@ -17,13 +18,15 @@ static const struct {
 } stores[] = {
 	{ &etcd_store_type, AT(etcd) },
 	{ &file_store_type, 0 },
+	{ &kube_store_type, AT(kube) },
 };
 
 /* clang-format off */
 const struct option_spec store_option_specs[] = {
 	{ .name = "store", .type = OPTION_TEXT, .offset = AT(store), .value = "etcd",
-	  .help = "where the leases are: etcd, or file:DIRECTORY for several daemons on one machine" },
+	  .help = "where the leases are: etcd, kube for the nodes of Kubernetes, or file:DIRECTORY for several daemons on one machine" },
 	{ .name = "", .type = OPTION_TABLE, .offset = AT(etcd), .table = etcd_option_specs },
+	{ .name = "", .type = OPTION_TABLE, .offset = AT(kube), .table = kube_option_specs },
 	{ 0 },
 };
 /* clang-format on */
@@ -42,7 +45,7 @@ static size_t find(const struct store_options *options)
 
 static int no_such(const struct store_options *options, struct err *e)
 {
-	return err_set(e, -EINVAL, "store is \"%.80s\", must be etcd or file:DIRECTORY",
+	return err_set(e, -EINVAL, "store is \"%.80s\", must be etcd, kube or file:DIRECTORY",
 		       options->store);
 }
 
@@ -55,8 +58,19 @@ const struct store_type *store_type_of(const struct store_options *options)
 
 int store_options_check(struct store_options *options, struct err *e)
 {
-	size_t i = find(options);
+	size_t i;
 
+	if (options->kube.subnet_mgr && strcmp(options->store, "kube") != 0) {
+		if (strcmp(options->store, "etcd") != 0)
+			return err_set(
+				e, -EINVAL,
+				"kube-subnet-mgr is true and store is \"%.80s\": must be kube "
+				"or not given",
+				options->store);
+		free(options->store);
+		options->store = xstrdup("kube");
+	}
+	i = find(options);
 	if (i == ARRAY_LEN(stores))
 		return no_such(options, e);
 	return stores[i].type->check ? stores[i].type->check((char *)options + stores[i].options, e)
@@ -87,6 +101,6 @@ bool store_place_is(const struct store_place *place, const char *network, const 
 {
 	auto_free char *clean = etcd_clean_prefix(network);
 
-	return strcmp(clean, place->where) == 0 &&
+	return (strcmp(network, place->where) == 0 || strcmp(clean, place->where) == 0) &&
 	       (!*cluster || !*place->cluster || strcmp(cluster, place->cluster) == 0);
 }

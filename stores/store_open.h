@@ -8,11 +8,13 @@
 #define STORES_STORE_OPEN_H
 
 #include "stores/etcd/etcd_options.h"
+#include "stores/kube/kube_options.h"
 #include "subnet/store.h"
 
 struct store_options {
 	char *store; /* a scheme, or a scheme, a colon and where it is */
 	struct etcd_options etcd;
+	struct kube_options kube;
 };
 
 /* Of the options in `struct store_options`: which store, and then those of each of them. */
@@ -21,7 +23,10 @@ extern const struct option_spec store_option_specs[];
 /* NULL if there is no such store. */
 const struct store_type *store_type_of(const struct store_options *options);
 
-/* Reads the files that the options name. -EINVAL with a sentence if there is no such store. */
+/*
+ * Reads the files that the options name, and makes of kube-subnet-mgr the store that it stands for. -EINVAL
+ * with a sentence if there is no such store, or two are asked for.
+ */
 int store_options_check(struct store_options *options, struct err *e) MUST_CHECK;
 
 /*

@@ -22,7 +22,7 @@ _fabricctl()
 		words=$commands
 		;;
 	subnets)
-		options="-o --output -w --watch --columns --sort --filter --no-headers --time-left --store --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --state-dir --socket --config-file --color --version -h --help"
+		options="-o --output -w --watch --columns --sort --filter --no-headers --time-left --store --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --kube-subnet-mgr --kube-api-url --kubeconfig-file --kube-annotation-prefix --net-config-path --set-node-network-unavailable --state-dir --socket --config-file --color --version -h --help"
 		formats="table wide json jsonl raw name"
 		;;
 	status)
@@ -46,17 +46,17 @@ _fabricctl()
 		formats="table json"
 		;;
 	lease)
-		options="-o --output --dry-run -y --yes --force --node --public-ip --public-ipv6 --store --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --state-dir --socket --config-file --color --version -h --help"
+		options="-o --output --dry-run -y --yes --force --node --public-ip --public-ipv6 --store --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --kube-subnet-mgr --kube-api-url --kubeconfig-file --kube-annotation-prefix --net-config-path --set-node-network-unavailable --state-dir --socket --config-file --color --version -h --help"
 		formats="table json"
 		words="show renew release reserve unreserve"
 		;;
 	config)
-		options="-o --output --dry-run -y --yes --store --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --state-dir --socket --config-file --color --version -h --help"
+		options="-o --output --dry-run -y --yes --store --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --kube-subnet-mgr --kube-api-url --kubeconfig-file --kube-annotation-prefix --net-config-path --set-node-network-unavailable --state-dir --socket --config-file --color --version -h --help"
 		formats="table json raw"
 		words="check set show"
 		;;
 	store)
-		options="-o --output --no-headers --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --state-dir --socket --config-file --color --version -h --help"
+		options="-o --output --no-headers --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --kube-subnet-mgr --kube-api-url --kubeconfig-file --kube-annotation-prefix --net-config-path --set-node-network-unavailable --state-dir --socket --config-file --color --version -h --help"
 		formats="table json jsonl raw"
 		words="ping dump repair"
 		;;
@@ -74,10 +74,10 @@ _fabricctl()
 		;;
 	esac
 	case $previous in
-	--columns|--filter|--since|--timeout|--node|--public-ip|--public-ipv6|--etcd-endpoints|--etcd-prefix|--etcd-username)
+	--columns|--filter|--since|--timeout|--node|--public-ip|--public-ipv6|--etcd-endpoints|--etcd-prefix|--etcd-username|--kube-api-url|--kube-annotation-prefix)
 		return
 		;;
-	--etcd-keyfile|--etcd-certfile|--etcd-cafile|--etcd-password-file|--state-dir|--socket|--config-file)
+	--etcd-keyfile|--etcd-certfile|--etcd-cafile|--etcd-password-file|--kubeconfig-file|--net-config-path|--state-dir|--socket|--config-file)
 		COMPREPLY=($(compgen -f -- "$word"))
 		return
 		;;
@@ -91,6 +91,14 @@ _fabricctl()
 		;;
 	--etcd-transport)
 		COMPREPLY=($(compgen -W "auto grpc json" -- "$word"))
+		return
+		;;
+	--kube-subnet-mgr|--set-node-network-unavailable)
+		COMPREPLY=($(compgen -W "true false" -- "$word"))
+		return
+		;;
+	--kube-subnet-mgr|--set-node-network-unavailable)
+		COMPREPLY=($(compgen -W "true false" -- "$word"))
 		return
 		;;
 	--color)

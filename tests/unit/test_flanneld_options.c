@@ -193,9 +193,14 @@ static void test_bad_values_are_refused(void **state)
 		{ "--etcd-endpoint http://192.0.2.1:2379", "no flag \"--etcd-endpoint\"",
 		  "did you mean etcd-endpoints?" },
 		{ "start", "unexpected argument", "start" },
-		{ "-kube-subnet-mgr", "kube-subnet-mgr", "Kubernetes" },
-		{ "-kube-api-url=https://192.0.2.1", "kube-api-url", "Kubernetes" },
-		{ "-kubeconfig-file /etc/k", "kubeconfig-file", "Kubernetes" },
+		{ "-kube-subnet-mgr -store=file:/x", "kube-subnet-mgr is true",
+		  "store is \"file:/x\": must be kube" },
+		{ "-kube-subnet-mgr=maybe", "kube-subnet-mgr", "true or false" },
+		{ "-kube-subnet-mgr -kube-annotation-prefix=flannel", "kube-annotation-prefix",
+		  "must begin with a domain name" },
+		{ "-kube-subnet-mgr -net-config-path=net-conf.json", "net-config-path",
+		  "must be an absolute path" },
+		{ "-store=consul", "store is \"consul\"", "etcd, kube or file:DIRECTORY" },
 		{ "-vmodule x=2", "vmodule", "log level" },
 		{ "-etcd-password-file /nonexistent/secret", "etcd-password-file",
 		  "/nonexistent/secret" },
@@ -223,6 +228,21 @@ static void test_flags_of_other_modes_at_their_default(void **state)
 		"-set-node-network-unavailable=true "
 		"-vmodule= -log_backtrace_at=",
 		&o);
+	flanneld_options_fini(&o);
+}
+
+/* It is another name of a store. */
+static void test_kube_subnet_mgr(void **state)
+{
+	(void)state;
+	struct flanneld_options o;
+
+	read_ok("-kube-subnet-mgr", &o);
+	assert_string_equal(o.store.store, "kube");
+	assert_string_equal(store_type_of(&o.store)->scheme, "kube");
+	flanneld_options_fini(&o);
+	read_ok("-store kube -set-node-network-unavailable=false", &o);
+	assert_false(o.store.kube.set_network_unavailable);
 	flanneld_options_fini(&o);
 }
 
@@ -319,6 +339,7 @@ int main(void)
 		cmocka_unit_test(test_values_arrive),
 		cmocka_unit_test(test_bad_values_are_refused),
 		cmocka_unit_test(test_flags_of_other_modes_at_their_default),
+		cmocka_unit_test(test_kube_subnet_mgr),
 		cmocka_unit_test(test_command_line_beats_environment_beats_file),
 		cmocka_unit_test(test_a_named_file_must_exist),
 		cmocka_unit_test(test_password_from_a_file),
