@@ -8,6 +8,7 @@
 # make bench      measure (needs root); bench-events: a million changes of leases
 # make dist       a tar archive of the present commit, in build/
 # make sbom       the bill of materials of what was built (SPDX), in build/
+# make image      a container image, as an OCI archive, in build/
 # make rpm        packages for rpm, in build/rpm; debian/ has Debian's
 # make install    DESTDIR, prefix, bindir, sbindir, libexecdir, cnidir, sysconfdir, ...
 #
@@ -61,7 +62,7 @@ DEPS := gcc make git pkg-config libnl-3-dev libnl-route-3-dev libmnl-dev libjans
 	libcurl4-openssl-dev libssl-dev libevent-dev libprotobuf-c-dev protobuf-c-compiler libsmartcols-dev uthash-dev \
 	libyaml-dev libcmocka-dev
 DEPS_DEMO := etcd-server etcd-client iproute2 iputils-ping iperf3 jq
-DEPS_TEST := nftables iptables clang clang-format cppcheck python3 python3-pytest python3-pytest-xdist prometheus \
+DEPS_TEST := nftables iptables clang clang-format cppcheck python3 python3-pytest python3-pytest-xdist python3-yaml prometheus \
 	strace socat containernetworking-plugins procps openssl podman containerd runc busybox-static mandoc \
 	wireguard-tools wireguard-go strongswan-charon strongswan-swanctl libstrongswan-standard-plugins
 # And a guest that boots another kernel.
@@ -98,7 +99,7 @@ Q := @
 say = @printf '  %-7s %s\n'
 endif
 
-LAYERS := lib kernel subnet stores stores/etcd stores/kube backends traffic fabric flanneld fabricctl cni-plugin mk-docker-opts
+LAYERS := lib kernel subnet stores stores/etcd stores/kube backends traffic fabric flanneld fabricctl cni-plugin mk-docker-opts install-conf
 LIBRARIES := fabric traffic backends stores stores/etcd stores/kube subnet kernel lib
 SRCS   := $(foreach d,$(LAYERS),$(wildcard $(d)/*.c))
 # Objects have a directory of their own: programs are named like the directories of their sources.
@@ -108,7 +109,7 @@ archive = $(foreach d,$(1),$(OBJ)/$(d).a)
 
 PROGRAMS := $(BUILD)/flanneld $(BUILD)/fabricctl $(BUILD)/flannel $(BUILD)/mk-docker-opts
 
-.PHONY: all deps demo check lint unit fuzz integration bench bench-events install uninstall dist sbom rpm clean format
+.PHONY: all deps demo check lint unit fuzz integration bench bench-events install uninstall dist sbom image rpm clean format
 all: $(PROGRAMS)
 
 $(BUILD)/flanneld: $(call objs,flanneld) $(call archive,$(LIBRARIES))
@@ -120,7 +121,11 @@ $(BUILD)/flannel: LIBS = $(LIBS_BASE)
 $(BUILD)/mk-docker-opts: $(call objs,mk-docker-opts) $(OBJ)/subnet/subnet_env.o $(call archive,kernel lib)
 $(BUILD)/mk-docker-opts: LIBS = $(LIBS_BASE)
 
-$(PROGRAMS):
+# For the image alone, where no shell is.
+$(BUILD)/install-conf: $(call objs,install-conf) $(call archive,lib)
+$(BUILD)/install-conf: LIBS =
+
+$(PROGRAMS) $(BUILD)/install-conf:
 	$(say) LD $@
 	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
 
@@ -216,6 +221,11 @@ dist:
 sbom: all
 	SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null)} $(PYTHON) packaging/sbom.py \
 		'$(VERSION)' $(PROGRAMS) >$(BUILD)/flannel-$(VERSION).spdx.json
+
+# The same bytes for the same commit and libraries.
+image: all $(BUILD)/install-conf
+	SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null)} PYTHONDONTWRITEBYTECODE=1 \
+		$(PYTHON) packaging/image.py '$(VERSION)' $(BUILD) >$(BUILD)/flannel-$(VERSION).oci.tar
 
 # A version of rpm has no dash. What is needed to build is not asked for by the names of another distribution.
 rpm: dist

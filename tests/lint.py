@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = pathlib.Path(os.environ.get("FLANNEL_BUILD", ROOT / "build"))
 
-LAYERS = ["lib", "kernel", "subnet", "stores", "backends", "traffic", "fabric", "flanneld", "fabricctl", "cni-plugin", "mk-docker-opts"]
+LAYERS = ["lib", "kernel", "subnet", "stores", "backends", "traffic", "fabric", "flanneld", "fabricctl", "cni-plugin", "mk-docker-opts", "install-conf"]
 
 # Who may include whose headers: docs/architecture has the picture.
 MAY_INCLUDE = {
@@ -31,6 +31,7 @@ MAY_INCLUDE = {
     "fabricctl": {"lib", "subnet", "stores", "fabricctl", "backends/backend.h"},
     "cni-plugin": {"lib", "kernel", "cni-plugin", "subnet/subnet_env.h"},
     "mk-docker-opts": {"lib", "kernel", "subnet/subnet_env.h"},
+    "install-conf": {"lib"},
 }
 
 # Each has a safe counterpart: posix_spawn, snprintf, fgets, malloc, strtol.

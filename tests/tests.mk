@@ -121,7 +121,7 @@ sim-check:
 fuzz:
 	@$(MAKE) --no-print-directory -k fuzz-programs; $(RUN) fuzz $$? $(FUZZ_TESTS)
 
-integration-programs: all $(FLANNELD_TEST) $(FAIL_CALL) $(TUN_UDP) $(BUILD)/tests/unit/test_store_conformance
+integration-programs: all $(BUILD)/install-conf $(FLANNELD_TEST) $(FAIL_CALL) $(TUN_UDP) $(BUILD)/tests/unit/test_store_conformance
 	@:
 integration: integration-programs
 	@$(RUN) integration
