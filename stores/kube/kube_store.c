@@ -423,8 +423,10 @@ static void place(const struct store *store, struct store_place *ret)
 	const char *server = strstr(kube_client_server(s->client), "://");
 
 	*ret = (struct store_place){ 0 };
-	snprintf(ret->where, sizeof(ret->where), "kube:%s/%.*s", server + 3,
-		 (int)strcspn(s->prefix.text, "/"), s->prefix.text);
+	snprintf(ret->where, sizeof(ret->where), "kube:%s/%s", server + 3, s->prefix.text);
+	/* The one that stands behind a domain alone. */
+	if (ret->where[strlen(ret->where) - 1] == '/')
+		ret->where[strlen(ret->where) - 1] = '\0';
 }
 
 static int host(const struct store *store, struct store_host *ret, struct err *e)
