@@ -108,26 +108,30 @@ bool kernel_xfrm_policy_decode(const struct nlmsghdr *hdr, struct kernel_object 
 			       bool *ret_gone)
 {
 	bool gone = hdr->nlmsg_type == XFRM_MSG_DELPOLICY;
-	size_t size =
-		gone ? sizeof(struct xfrm_userpolicy_id) : sizeof(struct xfrm_userpolicy_info);
 	struct kernel_object o = { .key = { .kind = KERNEL_XFRM_POLICY, .family = AF_INET } };
-	const struct xfrm_userpolicy_info *p = mnl_nlmsg_get_payload(hdr);
-	const struct xfrm_userpolicy_id *id = mnl_nlmsg_get_payload(hdr);
-	const struct xfrm_selector *selector = gone ? &id->sel : &p->sel;
+	/* Copies: messages stand at multiples of four bytes, and what has 64 bits wants eight. */
+	struct xfrm_userpolicy_info p = { 0 };
+	struct xfrm_userpolicy_id id = { 0 };
+	size_t size = gone ? sizeof(id) : sizeof(p);
 	struct kind_attrs a;
-	uint8_t direction;
 
 	if ((!gone && hdr->nlmsg_type != XFRM_MSG_NEWPOLICY &&
 	     hdr->nlmsg_type != XFRM_MSG_UPDPOLICY) ||
 	    mnl_nlmsg_get_payload_len(hdr) < size)
 		return false;
-	direction = gone ? id->dir : p->dir;
+	if (gone) {
+		memcpy(&id, mnl_nlmsg_get_payload(hdr), size);
+	} else {
+		memcpy(&p, mnl_nlmsg_get_payload(hdr), size);
+		id.sel = p.sel;
+		id.dir = p.dir;
+	}
 	a = kind_attrs(hdr, size);
-	if (!is_plain(selector) || direction >= XFRM_POLICY_MAX || !is_main(&a))
+	if (!is_plain(&id.sel) || id.dir >= XFRM_POLICY_MAX || !is_main(&a))
 		return false;
-	set_key(&o, selector, direction);
+	set_key(&o, &id.sel, id.dir);
 	if (!gone)
-		set_value(&o, p, &a);
+		set_value(&o, &p, &a);
 	*ret = o;
 	*ret_gone = gone;
 	return true;
