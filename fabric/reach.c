@@ -11,8 +11,8 @@
 #define LOSS_OF   32   /* questions, of which the lost ones are counted */
 
 /* How soon one is asked again. All that wait for one time stand in one queue, and so in order. */
-enum pace { QUICK, USUAL, SLOW };
-#define PACES 3
+enum pace { FIRST, QUICK, USUAL, SLOW };
+#define PACES 4
 
 /* A peer in one family. */
 struct target {
@@ -132,7 +132,7 @@ static struct target *add(struct reach *r, int family, int64_t now_ms)
 	t->since_ms = now_ms;
 	LIST_INSERT_HEAD(&r->alike[index_of(family)][REACH_NEW], t, alike);
 	r->counts.states[index_of(family)][REACH_NEW]++;
-	put_in_line(r, t, QUICK, now_ms);
+	put_in_line(r, t, FIRST, now_ms + REACH_NEW_MS);
 	return t;
 }
 

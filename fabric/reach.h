@@ -7,8 +7,8 @@
  *   new ──answers──> well ──three times no answer──> silent ──answers──> well
  *    └─────three times no answer───────────────────────^
  *
- * Who is well is asked once in an interval, all spread over it; who has not answered the last time, and
- * who is new, each second; who has been silent for long, once a minute. However many they are, so many
+ * Who is new is asked a moment later, since it may hear of us after we have of it. Who is well is asked once in an
+ * interval, all spread over it; who has not answered the last time, and who is new, each second; who has been silent for long, once a minute. However many they are, so many
  * a second at most: then the intervals grow.
  *
  * What is told of silence depends on what answers:
@@ -26,9 +26,11 @@
 #include "lib/problem.h"
 #include "subnet/manager.h"
 
-#define REACH_LOST_MAX      3 /* so many questions without an answer are silence */
-#define REACH_TURN_MS       100
-#define REACH_PER_TURN      10 /* peers that are asked in a turn: 100 a second */
+#define REACH_LOST_MAX 3 /* so many questions without an answer are silence */
+#define REACH_TURN_MS  100
+#define REACH_PER_TURN 10 /* peers that are asked in a turn: 100 a second */
+#define REACH_NEW_MS                                                                               \
+	2000 /* a new peer has our lease by then: it drops, and names, strangers' packets */
 #define REACH_QUICK_MS      1000
 #define REACH_LONG_MS       300000 /* silent for longer than this: */
 #define REACH_LONG_EVERY_MS 60000
