@@ -181,7 +181,7 @@ void fabric_want_work(struct fabric *f, int64_t delay_ms);
 /* notifications.c */
 /* False if there may be more. */
 bool fabric_read_notifications(struct fabric *f);
-/* Listens to what becomes of IPsec's policies, from when there may be some of ours on. */
+/* Listens to what becomes of IPsec's policies, from when some are wanted on. */
 void fabric_watch_policies(struct fabric *f);
 /* Looks where we stand: soon; now; now if that was to be looked at soon. What fails is repeated. */
 void fabric_want_underlay(struct fabric *f);

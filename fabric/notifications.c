@@ -155,7 +155,8 @@ void fabric_watch_policies(struct fabric *f)
 {
 	struct err e;
 
-	if (f->policies || !f->kernel.xfrm)
+	if (f->policies || !f->kernel.xfrm ||
+	    !reconcile_counts(f->reconcile)->wanted[KERNEL_XFRM_POLICY])
 		return;
 	/* Without it they are compared when everything is. */
 	if (monitor_open_xfrm(netlink_port_id(f->kernel.xfrm), &f->policies, &e) < 0) {
