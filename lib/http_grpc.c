@@ -226,15 +226,19 @@ void http_grpc_start(struct http_call *call, const struct http_request *request)
 	http_grpc_send(call);
 }
 
-static void release_held(struct http_origin *origin)
+/* True if there were some. */
+static bool release_held(struct http_origin *origin)
 {
 	struct http_call *call;
+	bool any = false;
 
 	while ((call = TAILQ_FIRST(&origin->held)) && (origin->is_open || !origin->opener)) {
 		TAILQ_REMOVE(&origin->held, call, held_link);
 		call->is_held = false;
 		add(call, !origin->is_open);
+		any = true;
 	}
+	return any;
 }
 
 /*
@@ -279,13 +283,18 @@ static void doubt_what_is_open(struct http_client *client)
 
 void http_grpc_look(struct http_client *client, bool readable, size_t bytes_before)
 {
+	bool released = false;
 	size_t before;
 	int running;
 
 	if (!client->origins)
 		return;
 	for (struct http_origin *origin = client->origins; origin; origin = origin->next)
-		release_held(origin);
+		released |= release_held(origin);
+	/* They are begun by this: of sockets that multi_perform opens libcurl 8 says nothing to who waits for
+	 * them. */
+	if (released)
+		curl.multi_socket_action(client->multi, CURL_SOCKET_TIMEOUT, 0, &running);
 	do {
 		before = client->grpc_bytes;
 		if (client->grpc_calls)
