@@ -224,10 +224,5 @@ static void on_node(void *arg, const struct kube_answer *answer, const char *bod
 
 void kube_claim(struct kube_request *r)
 {
-	if (*r->store->host.node) {
-		ask_for_node(r, on_node);
-		return;
-	}
-	err_set(&r->reply.err, -EAGAIN, "kubernetes: which node this is, is not known yet");
-	kube_answer(r, STORE_UNAVAILABLE);
+	ask_for_node(r, on_node);
 }

@@ -75,7 +75,7 @@ void kube_note_own(struct kube_store *s, const struct kube_node *n);
 
 /* CONFIG, where there is a node of ours: what it says to us, then the file. */
 void kube_find_own(struct kube_request *r);
-/* CREATE, UPDATE, BIND. */
+/* CREATE, UPDATE, BIND; it is known which node this is. */
 void kube_claim(struct kube_request *r);
 
 /* ---- kube_watch.c ---- */
