@@ -131,6 +131,20 @@ def test_the_time_left_of_many_leases_costs_few_connections(lab):
     assert proxy.accepted - before <= 4
 
 
+def test_the_time_left_is_waited_for(lab):
+    """A store that is slow for longer than a list is worth waiting: only who has asked for it waits."""
+    lab.start_etcd()
+    lab.configure()
+    proxy = lab.proxy()
+    put_lease(lab, "10.5.250.0-24", "192.0.2.250", lease=lab.etcd.grant(5000))
+    h1 = lab.host()
+    h1.start_daemon(etcd_endpoints=proxy.endpoint).wait_peers(1)
+    proxy.delay_s = 2.4  # the daemon answers others after two seconds
+    proxy.set("slow")
+    text = ask(h1, "subnets", "--time-left", "-o", "json")
+    assert all(4000 < i["expiresSeconds"] <= 5000 for i in items(text) if not i["own"])
+
+
 def test_hostile_names_reach_no_terminal(lab, two):
     h1, _ = two
     put_lease(lab, "10.5.254.0-24", "192.0.2.254", name=HOSTILE, lease=lab.etcd.grant(5000))
