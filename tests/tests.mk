@@ -145,7 +145,7 @@ soak: all $(CHURN)
 	@FLANNEL_BUILD='$(abspath $(BUILD))' FLANNEL_SANITIZE='$(SANITIZE)' PYTHONDONTWRITEBYTECODE=1 \
 		nice $(PYTHON) tests/soak/soak.py
 
-# Searches for new inputs that break something; what it finds stays in $(BUILD)-fuzz.
+# Searches for new inputs that break something, FUZZ_SECONDS of processor time each; what it finds stays in $(BUILD)-fuzz.
 fuzz-run:
 	@$(MAKE) --no-print-directory CC=clang BUILD=$(BUILD)-fuzz SANITIZE=fuzzer-no-link,address,undefined \
 		LIBFUZZER=1 fuzz-programs
@@ -157,7 +157,7 @@ fuzz-coverage:
 		fuzz-programs
 	@$(PYTHON) tests/fuzz/coverage.py $(BUILD)-coverage/tests/fuzz $(wildcard $(BUILD)-fuzz/tests/fuzz/found)
 
-# Ten minutes for each target: hours. FUZZ_SECONDS=60 for less; FUZZ_GROW=1 keeps in the corpora what reaches more.
+# Ten minutes of a processor for each target: hours. FUZZ_SECONDS=60 for less; FUZZ_GROW=1 keeps in the corpora what reaches more.
 fuzz-long:
 	@$(MAKE) --no-print-directory fuzz-run FUZZ_SECONDS=$(if $(filter file,$(origin FUZZ_SECONDS)),600,$(FUZZ_SECONDS))
 	@$(MAKE) --no-print-directory fuzz-coverage
