@@ -4,6 +4,7 @@
 # make deps       install what is missing, Debian packages (needs root)
 # make demo       three hosts on this machine, pinging each other (needs root); STORE=file: without etcd
 # make check      lint, unit, fuzz corpora and integration tests (needs root)
+# make check-long what of the integration tests check leaves out (needs root)
 # make soak       random faults on five hosts, 5 minutes or SOAK=1h (needs root)
 # make bench      measure (needs root); bench-events: a million changes of leases
 # make dist       a tar archive of the present commit, in build/

@@ -7,7 +7,7 @@
     run.py unit STATUS PROGRAM...   cmocka programs; STATUS is make's after building them
     run.py sim PROGRAM ARGS... the simulator, which counts by itself
     run.py fuzz STATUS PROGRAM...   replay of the corpora
-    run.py integration         pytest
+    run.py integration [long]  pytest; `long`: what `make check` leaves out
     run.py broken PART         PART could not even be counted
     run.py total               sum of all parts since `start`
 
@@ -167,8 +167,8 @@ def run_lint():
     return total
 
 
-def run_integration():
-    """All tests beside each other; a failure is a failure, none is tried again."""
+def run_integration(part):
+    """All tests of the part beside each other; a failure is a failure, none is tried again."""
     tests = ROOT / "tests" / "integration"
     if not list(tests.glob("**/test_*.py")):
         return Count()
@@ -176,8 +176,8 @@ def run_integration():
     report = BUILD / "tests" / "integration.xml"
     report.unlink(missing_ok=True)
     command = [
-        sys.executable, "-m", "pytest", str(tests), "-n", INTEGRATION_WORKERS, "-q", "--no-header",
-        "--tb=short", "-rfEs", "-p", "no:cacheprovider", f"--junitxml={report}",
+        sys.executable, "-m", "pytest", str(tests), "-n", INTEGRATION_WORKERS, f"--part={part}", "-q",
+        "--no-header", "--tb=short", "-rfEs", "-p", "no:cacheprovider", f"--junitxml={report}",
     ]  # fmt: skip
     status, output = run_captured(command, INTEGRATION_TIMEOUT_S, FLANNEL_BUILD=str(BUILD))
     ended = {}
@@ -234,7 +234,7 @@ def main():
     elif part == "fuzz":
         count = run_programs(part, arguments[0], arguments[1:], run_replay)
     elif part == "integration":
-        count = run_integration()
+        count = run_integration(*(arguments or ["check"]))
     else:
         sys.exit(__doc__)
     store(part, count)

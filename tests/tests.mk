@@ -97,7 +97,7 @@ RUN = FLANNEL_BUILD='$(abspath $(BUILD))' FLANNEL_SANITIZE='$(SANITIZE)' LINT_CC
 	LINT_WARN='$(filter-out -Werror,$(WARN))' LINT_CPPFLAGS='$(filter-out -DVERSION=%,$(CPPFLAGS))' \
 	PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/run.py
 
-.PHONY: sim sim-check unit-programs fuzz-programs integration-programs fuzz-run fuzz-long fuzz-coverage check-failures soak
+.PHONY: sim sim-check unit-programs fuzz-programs integration-programs fuzz-run fuzz-long fuzz-coverage check-failures check-long soak
 unit-programs: $(UNIT_TESTS)
 	@:
 fuzz-programs: $(FUZZ_TESTS)
@@ -125,6 +125,10 @@ integration-programs: all $(BUILD)/install-conf $(FLANNELD_TEST) $(FAIL_CALL) $(
 	@:
 integration: integration-programs
 	@$(RUN) integration
+
+# The variants of slow tests that `integration` leaves out, and what takes long altogether; marked in the tests.
+check-long: deps integration-programs
+	@$(RUN) integration long
 
 # Every call, not the few that `integration` tries: a quarter of an hour and more.
 check-failures: all $(FAIL_CALL)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures of the integration tests. `lab` is the one that most tests need, see fabric.py."""
 
+import collections
 import signal
 
 import pytest
@@ -12,14 +13,34 @@ import netns
 def pytest_configure(config):
     # A shell starts background jobs with SIGINT ignored, and what we start would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    config.addinivalue_line("markers", "slow: takes eight seconds and more, and waits for nearly all of them")
+    config.addinivalue_line("markers", "slow: takes eight seconds and more, and waits for nearly all of them; long(after=1)")
+    config.addinivalue_line("markers", "long(after=0): `make check` runs so many of its variants, `make check-long` the others")
 
 
-def pytest_collection_modifyitems(items):
-    """The slow ones are dealt out evenly among the first two thirds of the others.
+def pytest_addoption(parser):
+    parser.addoption("--part", choices=["all", "check", "long"], default="all", help="what make check or check-long runs")
+
+
+def is_long(items):
+    """For each of the items, in their order, whether it is one of those that `make check` leaves to `make check-long`."""
+    seen = collections.Counter()
+    for item in items:
+        test = item.nodeid.partition("[")[0]
+        long = item.get_closest_marker("long")
+        after = long.kwargs.get("after", 0) if long else 1 if item.get_closest_marker("slow") else None
+        yield after is not None and seen[test] >= after
+        seen[test] += 1
+
+
+def pytest_collection_modifyitems(config, items):
+    """One part of the tests, if not all; of it the slow ones dealt out evenly among the first two thirds of the others.
 
     So at every moment some workers wait while others work, and none comes so late that the end waits for it.
     """
+    part = config.getoption("--part")
+    taken = [(item, part == "all" or long == (part == "long")) for item, long in zip(items, is_long(items))]
+    config.hook.pytest_deselected(items=[item for item, is_taken in taken if not is_taken])
+    items[:] = [item for item, is_taken in taken if is_taken]
     slow = [item for item in items if item.get_closest_marker("slow")]
     quick = [item for item in items if not item.get_closest_marker("slow")]
     apart = max(1, len(quick) * 2 // 3 // (len(slow) or 1))

@@ -23,9 +23,9 @@ BACKENDS = {
 # What the kernel tells of one change: first the new, and only then the old is deleted.
 NOTIFIED = {
     ("vxlan", "MAC"): ["neighbour or FDB"] * 4 + ["neighbour or FDB deleted"] * 2,
+    ("host-gw", "address"): ["route"] * 2,
     ("vxlan", "address"): ["neighbour or FDB"] * 2,
     ("vxlan", "both"): ["neighbour or FDB"] * 4 + ["neighbour or FDB deleted"] * 2,
-    ("host-gw", "address"): ["route"] * 2,
     ("DirectRouting", "address"): ["route"] * 2,
     ("DirectRouting", "MAC"): [],
 }
@@ -74,6 +74,7 @@ def objects(host, value, direct):
 
 
 @pytest.mark.slow
+@pytest.mark.long(after=2)
 @pytest.mark.parametrize("backend, what", list(NOTIFIED))
 def test_exactly_its_objects_and_never_without_a_path(lab, backend, what):
     etcd = lab.start_etcd()

@@ -187,6 +187,7 @@ def test_podman_publish(podman):
     nothing_left(podman.host, podman.network)
 
 
+@pytest.mark.long
 def test_podman_fixed_address_and_mac(podman):
     podman.start("fixed", "--ip", "10.5.17.77", "--mac-address", "02:11:22:33:44:55")
     out = podman.run("exec", "fixed", "ip", "addr", "show", "eth0")
@@ -197,6 +198,7 @@ def test_podman_fixed_address_and_mac(podman):
     nothing_left(podman.host, podman.network)
 
 
+@pytest.mark.long
 def test_podman_stop_and_start(podman):
     podman.start("again")
     first = podman.address("again")
@@ -210,6 +212,7 @@ def test_podman_stop_and_start(podman):
     nothing_left(podman.host, podman.network)
 
 
+@pytest.mark.long
 def test_podman_five_at_once(podman):
     with concurrent.futures.ThreadPoolExecutor(5) as pool:
         list(pool.map(lambda i: podman.start(f"many{i}"), range(5)))
@@ -301,6 +304,7 @@ def test_ctr_run(ctr):
     nothing_left(ctr.host, ctr.network)
 
 
+@pytest.mark.long
 def test_ctr_reaches_the_gateway_several_times(ctr):
     ctr.host.write_fabric(ipmasq=False)
     for i in range(3):

@@ -463,8 +463,9 @@ def tracing_works():
         return False
 
 
-@pytest.mark.parametrize("then", ["DEL", "GC", "ADD"])
+@pytest.mark.long(after=len(CHANGING))
 @pytest.mark.parametrize("call", CHANGING)
+@pytest.mark.parametrize("then", ["DEL", "GC", "ADD"])
 def test_killed_at_every_step(host, call, then):
     """ADD killed at each of its calls, one after the other; DEL, or GC, or another ADD sets it right. Then DEL likewise."""
     if not tracing_works():
