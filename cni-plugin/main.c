@@ -12,6 +12,7 @@
  *   host.c, bridge.c, attach.c  the kernel objects; rules.c the traffic rules
  *   gateways.c                  what a bridge keeps of a subnet that the host had before
  *   hostside.c, keep.c          the host's part compared with the records, and put right
+ *   list.c                      the records shown
  *   undo.c                      all of these taken apart again
  *   exec.c                      other plugins, where the configuration names one
  *   confine.c                   rights given up as soon as they are not needed
@@ -24,6 +25,7 @@
 #include "cni-plugin/confine.h"
 #include "cni-plugin/error.h"
 #include "cni-plugin/keep.h"
+#include "cni-plugin/list.h"
 #include "cni-plugin/verbs.h"
 #include "cni-plugin/version.h"
 
@@ -142,6 +144,19 @@ static int about(void)
 	return EXIT_SUCCESS;
 }
 
+/* Without the protocol's variables. */
+static int run_by_hand(int argc, char **argv)
+{
+	const char *word = argc > 1 ? argv[1] : "";
+	const char *data_dir = argc > 2 ? argv[2] : NETCONF_DATA_DIR;
+
+	if (strcmp(word, "keep") == 0)
+		return keep_command(data_dir);
+	if (strcmp(word, "list") == 0)
+		return list_command(data_dir);
+	return about();
+}
+
 /* Its own choice costs the opening and closing of a file. 0 would be read as "choose". */
 static void seed_json(void)
 {
@@ -159,10 +174,8 @@ int main(int argc, char **argv)
 	struct err e = { 0 };
 	int status = EXIT_SUCCESS;
 
-	if ((!command || !command[0]) && argc > 1 && strcmp(argv[1], "keep") == 0)
-		return keep_command(argc > 2 ? argv[2] : NETCONF_DATA_DIR);
 	if (!command || !command[0])
-		return about();
+		return run_by_hand(argc, argv);
 	confine_process();
 	seed_json();
 	if (cni_env_read(&env, &e) < 0)

@@ -102,6 +102,9 @@ bool store_has(struct store *s, const char *container_id, const char *ifname);
 /* -ENOENT: none. -EINVAL: it is damaged, or of a version newer than ours. record_fini frees. */
 int store_read(struct store *s, const char *container_id, const char *ifname, struct record *ret,
 	       struct err *e) MUST_CHECK;
+/* When it was written, or marked as complete: milliseconds since 1970. -ENOENT: none. */
+int store_written(struct store *s, const char *container_id, const char *ifname,
+		  int64_t *ret_wall_ms) MUST_CHECK;
 /* Writes or replaces; r->complete is false. */
 int store_write(struct store *s, const struct record *r, struct err *e) MUST_CHECK;
 /* Marks the record that was written last as complete. */

@@ -172,6 +172,19 @@ int store_read(struct store *s, const char *container_id, const char *ifname, st
 	return read_named(s, name, ret, e);
 }
 
+int store_written(struct store *s, const char *container_id, const char *ifname,
+		  int64_t *ret_wall_ms)
+{
+	char name[NAME_MAX + 1];
+	struct stat st;
+
+	make_name(container_id, ifname, name);
+	if (fstatat(s->dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	*ret_wall_ms = (int64_t)st.st_mtim.tv_sec * 1000 + st.st_mtim.tv_nsec / 1000000;
+	return 0;
+}
+
 static int write_all(int fd, const char *text, size_t size)
 {
 	while (size > 0) {

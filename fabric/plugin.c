@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "fabric/plugin_find.h"
 #include "kernel/marks.h"
 #include "kernel/nft.h"
 #include "lib/clock.h"
@@ -17,7 +18,6 @@
 #include "lib/log.h"
 #include "lib/process.h"
 
-#define NAME          "flannel"
 #define HEAL_DELAY_MS 10    /* lets a burst of notifications become one look */
 #define SHARE         10    /* ... and looks take at most a tenth of the time */
 #define PERIOD_MS     60000 /* a look although nothing was noticed */
@@ -25,11 +25,6 @@
 #define TIMEOUT_MS    60000
 
 static const struct backoff_policy retry = { .min_ms = 500, .max_ms = 30000 };
-
-/* Where `make install` and packages put it, and where runtimes look for it. */
-static const char *const directories[] = { "/usr/local/libexec/cni", "/usr/lib/cni", "/opt/cni/bin",
-					   "/usr/libexec/cni" };
-#define DIRECTORIES_TEXT "/usr/local/libexec/cni, /usr/lib/cni, /opt/cni/bin, /usr/libexec/cni"
 
 struct plugin {
 	struct event_base *base;
@@ -98,22 +93,6 @@ static bool has_records(const char *dir)
 	return found;
 }
 
-/* NULL: there is none. */
-static char *find_plugin(const struct plugin *p)
-{
-	if (*p->options->cni_plugin)
-		return process_exists(p->options->cni_plugin) ? xstrdup(p->options->cni_plugin)
-							      : NULL;
-	for (size_t i = 0; i < ARRAY_LEN(directories); i++) {
-		char *path = xasprintf("%s/" NAME, directories[i]);
-
-		if (process_exists(path))
-			return path;
-		free(path);
-	}
-	return NULL;
-}
-
 /* Its process has this name. */
 static bool is_plugins_name(const struct plugin *p, const char *process)
 {
@@ -121,7 +100,7 @@ static bool is_plugins_name(const struct plugin *p, const char *process)
 	const char *slash = strrchr(path, '/');
 
 	/* Names of processes are cut to 15 bytes. */
-	return strcmp(process, NAME) == 0 || (slash && strncmp(process, slash + 1, 15) == 0);
+	return strcmp(process, PLUGIN_NAME) == 0 || (slash && strncmp(process, slash + 1, 15) == 0);
 }
 
 /* ---- when to look ---- */
@@ -231,7 +210,7 @@ static void on_done(void *arg, int rc, const char *output, const struct err *why
 	period_ms = MAX((p->ended_ms - p->began_ms) * COST_FACTOR, (int64_t)PERIOD_MS);
 	p->look_ms = p->ended_ms + period_ms;
 	if (read_report(p, output, &e) < 0) {
-		auto_free char *path = find_plugin(p);
+		auto_free char *path = plugin_find(p->options->cni_plugin);
 
 		if (rc < 0)
 			e = *why;
@@ -240,7 +219,7 @@ static void on_done(void *arg, int rc, const char *output, const struct err *why
 				"%.120s does not know \"keep\": it is another plugin of that name, "
 				"or "
 				"an older one; say with cni-plugin where this one is",
-				path ? path : NAME);
+				path ? path : PLUGIN_NAME);
 		fail(p, &e);
 	}
 	p->looked = true;
@@ -270,7 +249,7 @@ static void look(struct plugin *p)
 		forget(p);
 		return;
 	}
-	path = find_plugin(p);
+	path = plugin_find(p->options->cni_plugin);
 	p->missing = !path;
 	if (p->missing)
 		return;
@@ -364,7 +343,7 @@ void plugin_problems(const struct plugin *p, struct problem_list *ret)
 			    "%s%swhat the CNI plugin made is not kept: there is no %s", undone,
 			    undone[0] ? "; " : "",
 			    *p->options->cni_plugin ? p->options->cni_plugin
-						    : NAME " in " DIRECTORIES_TEXT);
+						    : PLUGIN_NAME " in " PLUGIN_DIRECTORIES);
 	else if (p->error.code)
 		problem_add(ret, PROBLEM_WARNING, "cni-plugin-failed",
 			    "what the CNI plugin made is not kept: %s", p->error.text);

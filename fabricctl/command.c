@@ -39,6 +39,14 @@ const struct command commands[] = {
 	  "The last 1000 lines of the daemon's log, also those that its limit kept out of the journal.\n"
 	  "With -w the last ten, or those within --since, and then what comes.\n",
 	  events_run },
+	{ "ip", "ADDRESS", "", 1,
+	  GROUP_OUTPUT | GROUP_STORE | GROUP_ETCD | GROUP_TABLE | GROUP_CNI,
+	  FORMAT_BIT(FORMAT_TABLE) | FORMAT_BIT(FORMAT_JSON) | FORMAT_BIT(FORMAT_RAW),
+	  "who has an address: which host, and here which container, since when",
+	  "OWNER is container, host (an address of the host itself), nobody (a free one of this host's\n"
+	  "subnet), unknown, or remote: ask on that host. DEVICE is the host's end of the container's\n"
+	  "link. Exit status 8 if the address is no host's of the fabric.\n",
+	  ip_run },
 	{ "diff", "", "", 0, GROUP_OUTPUT, FORMAT_BIT(FORMAT_TABLE) | FORMAT_BIT(FORMAT_JSON),
 	  "what the kernel has too little, too much and otherwise than the leases want",
 	  "+ is missing, - is too much, ~ is another than it should be. The daemon reads the kernel for\n"

@@ -43,6 +43,7 @@ int subnets_run(struct ctl *c);
 int status_run(struct ctl *c);
 int peers_run(struct ctl *c);
 int events_run(struct ctl *c);
+int ip_run(struct ctl *c);
 int diff_run(struct ctl *c);
 int sync_run(struct ctl *c);
 int lease_run(struct ctl *c);

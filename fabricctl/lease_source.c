@@ -5,10 +5,12 @@
 #include <string.h>
 
 #include "backends/backend.h"
+#include "fabricctl/client.h"
 #include "fabricctl/loop.h"
 #include "lib/json.h"
 #include "subnet/lease_json.h"
 
+#define ANSWER_TIMEOUT_MS 10000
 #define TIME_LEFT_AT_ONCE 16   /* questions under way */
 #define TIME_LEFT_MAX     1000 /* leases of which it is asked for without --time-left */
 
@@ -138,26 +140,49 @@ static json_t *list_document(struct session *s, struct store_reply *list, bool w
 	return document;
 }
 
-int lease_source_print(const struct ctl *c, struct lease_view *v)
+/* The document, with the time left of so many leases at most, or of none. */
+static int get(const struct ctl *c, size_t time_left_max, json_t **ret)
 {
 	auto_session struct session s;
-	auto_json json_t *document = NULL;
 	struct store_reply list = { 0 };
 	int status = session_open(c, &s);
 
 	if (status)
 		return status;
 	session_ask(&s, &(struct store_request){ .op = STORE_LIST }, &list);
-	if (list.status != STORE_OK) {
+	if (list.status != STORE_OK)
 		status = session_fail(c, &s, &list);
-	} else {
-		document = list_document(
-			&s, &list,
-			lease_view_wants_time_left(v) &&
-				(c->options.time_left || list.leases_len <= TIME_LEFT_MAX));
-		lease_view_print(v, document);
-	}
+	else
+		*ret = list_document(&s, &list, list.leases_len <= time_left_max);
 	store_reply_fini(&list);
+	return status;
+}
+
+int lease_source_get(const struct ctl *c, const char *hint, json_t **ret)
+{
+	auto_settings struct settings settings = { 0 };
+	struct err e;
+	int status;
+
+	if (c->options.store)
+		return get(c, 0, ret);
+	status = settings_read(c, false, &settings);
+	if (status)
+		return status;
+	if (client_get(settings.socket, "/v1/subnets", "SubnetList", ANSWER_TIMEOUT_MS, ret, &e) <
+	    0)
+		return client_fail(c, settings.socket, &e, hint);
+	return CTL_OK;
+}
+
+int lease_source_print(const struct ctl *c, struct lease_view *v)
+{
+	size_t max = c->options.time_left ? SIZE_MAX : TIME_LEFT_MAX;
+	auto_json json_t *document = NULL;
+	int status = get(c, lease_view_wants_time_left(v) ? max : 0, &document);
+
+	if (status == CTL_OK)
+		lease_view_print(v, document);
 	return status;
 }
 

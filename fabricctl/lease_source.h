@@ -6,7 +6,13 @@
 #include "fabricctl/lease_view.h"
 #include "fabricctl/session.h"
 
-/* Prints the list once. Returns the exit status. */
+/*
+ * The list, from the daemon or with --store from the store, without the time left. Complains with
+ * ctl_fail and returns its status; caller owns *ret. `hint` is what to try without a daemon.
+ */
+int lease_source_get(const struct ctl *c, const char *hint, json_t **ret);
+
+/* Prints the list of the store once. Returns the exit status. */
 int lease_source_print(const struct ctl *c, struct lease_view *v);
 
 /* Shows every change until nobody reads it any more. Returns the exit status. */

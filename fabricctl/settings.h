@@ -15,6 +15,8 @@ struct settings {
 	struct store_options store;
 	char *node_id;
 	char *state_dir;
+	char *cni_plugin; /* "": where it usually is */
+	char *cni_data_dir;
 	char *config_file;
 };
 

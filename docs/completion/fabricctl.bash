@@ -5,7 +5,7 @@ _fabricctl()
 {
 	local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
 	local command= options= formats= words= i
-	local commands="subnets status peers events diff sync lease config store version help completion"
+	local commands="subnets status peers events ip diff sync lease config store version help completion"
 
 	COMPREPLY=()
 	for ((i = 1; i < COMP_CWORD; i++)); do
@@ -36,6 +36,10 @@ _fabricctl()
 	events)
 		options="-o --output -w --watch --since --socket --config-file --color --version -h --help"
 		formats="table json jsonl raw"
+		;;
+	ip)
+		options="-o --output --no-headers --store --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --kube-subnet-mgr --kube-api-url --kubeconfig-file --kube-annotation-prefix --net-config-path --set-node-network-unavailable --state-dir --cni-plugin --cni-data-dir --socket --config-file --color --version -h --help"
+		formats="table json raw"
 		;;
 	diff)
 		options="-o --output --socket --config-file --color --version -h --help"
@@ -77,7 +81,7 @@ _fabricctl()
 	--columns|--filter|--since|--timeout|--node|--public-ip|--public-ipv6|--etcd-endpoints|--etcd-prefix|--etcd-username|--kube-api-url|--kube-annotation-prefix)
 		return
 		;;
-	--etcd-keyfile|--etcd-certfile|--etcd-cafile|--etcd-password-file|--kubeconfig-file|--net-config-path|--state-dir|--socket|--config-file)
+	--etcd-keyfile|--etcd-certfile|--etcd-cafile|--etcd-password-file|--kubeconfig-file|--net-config-path|--state-dir|--cni-plugin|--cni-data-dir|--socket|--config-file)
 		COMPREPLY=($(compgen -f -- "$word"))
 		return
 		;;

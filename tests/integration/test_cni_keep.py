@@ -196,3 +196,23 @@ def test_nothing_can_be_written_on_disk(host):
     text = host.ns.run("unshare", "-m", "sh", "-ec", f"{mounted} && exec {PLUGIN} keep {host.data_dir}")
     assert json.loads(text)["repaired"]
     answers(ns)
+
+
+def test_list_shows_what_the_records_say(host):
+    def listed(ok=True):
+        told = json.loads(host.ns.run(str(PLUGIN), "list", str(host.data_dir), check=ok))
+        return {item["containerID"]: item for item in told["attachments"]}, told["failed"]
+
+    assert listed() == ({}, [])
+    attach(host, "c1", "c2", **FORMS["bridge"])
+    before = ruleset(host)
+    items, failed = listed()
+    assert set(items) == {"c1", "c2"} and not failed
+    assert all(i["deviceExists"] and i["complete"] and i["error"] is None for i in items.values())
+    assert len(items["c1"]["addresses"]) == 2 and items["c1"]["device"] in host.veths()
+    host.ns.run("ip", "link", "del", items["c1"]["device"])
+    damaged = next((host.data_dir / "@net1").glob("c2@*"))
+    damaged.write_text("{")
+    items, failed = listed()
+    assert items["c1"]["deviceExists"] is False and "c2@eth0" in items["c2"]["error"]
+    assert ruleset(host) == before and damaged.read_text() == "{"
