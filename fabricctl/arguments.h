@@ -25,6 +25,7 @@ enum option_group {
 	GROUP_ASK = 512,     /* ... that may break what runs */
 	GROUP_EVENTS = 2048, /* what has happened */
 	GROUP_CNI = 4096,    /* what the CNI plugin has made */
+	GROUP_TRACE = 8192,  /* follows a packet */
 	GROUP_LEASE = 1024,  /* the one lease of this host, or one to be */
 };
 

@@ -47,6 +47,14 @@ const struct command commands[] = {
 	  "subnet), unknown, or remote: ask on that host. DEVICE is the host's end of the container's\n"
 	  "link. Exit status 8 if the address is no host's of the fabric.\n",
 	  ip_run },
+	{ "trace", "SOURCE DESTINATION", "", 2,
+	  GROUP_OUTPUT | GROUP_STORE | GROUP_ETCD | GROUP_TRACE,
+	  FORMAT_BIT(FORMAT_TABLE) | FORMAT_BIT(FORMAT_JSON),
+	  "what this kernel would do with a packet, step by step, and where it would stop",
+	  "SOURCE is an address of this host or of what is behind it. The kernel is asked; no packet is\n"
+	  "sent. The leases, from the daemon if it answers, only say whose the addresses are and whether\n"
+	  "the other host answers. Exit status 3 if something stops the packet, 8 if SOURCE is not here.\n",
+	  trace_run },
 	{ "diff", "", "", 0, GROUP_OUTPUT, FORMAT_BIT(FORMAT_TABLE) | FORMAT_BIT(FORMAT_JSON),
 	  "what the kernel has too little, too much and otherwise than the leases want",
 	  "+ is missing, - is too much, ~ is another than it should be. The daemon reads the kernel for\n"

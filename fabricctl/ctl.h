@@ -54,6 +54,8 @@ struct ctl_options {
 	size_t filters_len;
 	const char *timeout;
 	const char *since;
+	const char *proto;
+	const char *port;
 	bool help;
 	bool version;
 	bool store;

@@ -3,85 +3,16 @@
  * fabricctl ip: who has an address. The leases say which host, the longest prefix first; of this
  * host the kernel says which addresses are its own, the CNI plugin which are containers'.
  */
-#include <ifaddrs.h>
 #include <string.h>
 
 #include "fabricctl/client.h"
 #include "fabricctl/command.h"
 #include "fabricctl/containers.h"
 #include "fabricctl/lease_source.h"
+#include "fabricctl/owner.h"
 #include "fabricctl/table.h"
 #include "lib/clock.h"
 #include "lib/json.h"
-
-/* The lease that an address belongs to. */
-struct match {
-	const json_t *lease; /* borrowed; NULL: none */
-	unsigned len;        /* of the prefix; all bits for a public address */
-	bool is_public;
-};
-
-static void consider_net(struct match *m, const json_t *lease, const char *key,
-			 const struct ip_addr *address)
-{
-	const char *text = ctl_text(lease, key);
-	struct ip_net net;
-
-	if (text && ip_net_parse(text, address->family, &net, NULL) == 0 &&
-	    ip_net_contains(&net, address) && (!m->lease || net.len > m->len))
-		*m = (struct match){ lease, net.len, false };
-}
-
-static void consider_public(struct match *m, const json_t *lease, const char *key,
-			    const struct ip_addr *address)
-{
-	const char *text = ctl_text(lease, key);
-	struct ip_addr one;
-
-	if (text && ip_addr_parse(text, address->family, &one, NULL) == 0 &&
-	    ip_addr_equal(&one, address))
-		*m = (struct match){ lease, ip_family_bits(address->family), true };
-}
-
-static struct match find(const json_t *leases, const struct ip_addr *address)
-{
-	struct match m = { 0 };
-	json_t *lease;
-	size_t i;
-
-	json_array_foreach (leases, i, lease) {
-		consider_net(&m, lease, "subnet", address);
-		consider_net(&m, lease, "subnetV6", address);
-		consider_public(&m, lease, "publicIP", address);
-		consider_public(&m, lease, "publicIPv6", address);
-	}
-	return m;
-}
-
-/* The interface of this host that has it. Caller frees; NULL: none. */
-static char *own_device(const struct ip_addr *address)
-{
-	struct ifaddrs *all = NULL;
-	char *name = NULL;
-
-	if (getifaddrs(&all) < 0)
-		return NULL;
-	for (const struct ifaddrs *i = all; i && !name; i = i->ifa_next) {
-		const struct sockaddr *a = i->ifa_addr;
-		const void *bytes;
-
-		if (!a || a->sa_family != address->family)
-			continue;
-		bytes = a->sa_family == AF_INET
-				? (const void *)&((const struct sockaddr_in *)(const void *)a)
-					  ->sin_addr
-				: &((const struct sockaddr_in6 *)(const void *)a)->sin6_addr;
-		if (memcmp(bytes, address->b, ip_addr_size(address)) == 0)
-			name = xstrdup(i->ifa_name);
-	}
-	freeifaddrs(all);
-	return name;
-}
 
 static void copy(json_t *to, const json_t *from, const char *key)
 {
@@ -117,15 +48,15 @@ static const char *look_at_containers(const struct settings *s, const struct ip_
 
 /* Who on the host. Of another host only itself can tell. */
 static const char *look_here(const struct settings *s, const struct ip_addr *address,
-			     const struct match *m, json_t *document)
+			     const struct owner *o, json_t *document)
 {
 	auto_free char *device = NULL;
 
-	if (m->is_public)
+	if (o->is_public)
 		return "host";
-	if (json_is_false(json_object_get(m->lease, "own")))
+	if (json_is_false(json_object_get(o->lease, "own")))
 		return "remote";
-	device = own_device(address);
+	device = owner_local_device(address);
 	if (!device)
 		return look_at_containers(s, address, document);
 	json_object_set_new(document, "device", json_text(device));
@@ -172,29 +103,29 @@ static void print(const struct ctl *c, const json_t *document)
 }
 
 static json_t *describe(const struct settings *s, const struct ip_addr *address,
-			const struct match *m)
+			const struct owner *o)
 {
 	static const char *const unknown[] = { "containerID", "interface", "network", "device",
 					       "bridge",      "mac",       "since",   "reason" };
 	json_t *document = ctl_document("Address");
 	bool v4 = address->family == AF_INET;
 	char text[IP_ADDR_TEXT];
-	json_t *subnet = json_object_get(m->lease, v4 ? "subnet" : "subnetV6");
-	json_t *public = json_object_get(m->lease, v4 ? "publicIP" : "publicIPv6");
+	json_t *subnet = json_object_get(o->lease, v4 ? "subnet" : "subnetV6");
+	json_t *public = json_object_get(o->lease, v4 ? "publicIP" : "publicIPv6");
 
 	json_object_set_new(document, "address", json_string(ip_addr_format(address, text)));
 	json_object_set(document, "subnet", subnet ? subnet : json_null());
-	copy(document, m->lease, "node");
-	copy(document, m->lease, "nodeID");
+	copy(document, o->lease, "node");
+	copy(document, o->lease, "nodeID");
 	/* An overlay of IPv6 may go over IPv4. */
 	json_object_set(document, "publicIP",
 			json_is_string(public)
 				? public
-				: json_object_get(m->lease, v4 ? "publicIPv6" : "publicIP"));
-	copy(document, m->lease, "own");
+				: json_object_get(o->lease, v4 ? "publicIPv6" : "publicIP"));
+	copy(document, o->lease, "own");
 	for (size_t i = 0; i < ARRAY_LEN(unknown); i++)
 		json_object_set_new(document, unknown[i], json_null());
-	json_object_set_new(document, "owner", json_string(look_here(s, address, m, document)));
+	json_object_set_new(document, "owner", json_string(look_here(s, address, o, document)));
 	return document;
 }
 
@@ -205,7 +136,7 @@ int ip_run(struct ctl *c)
 	auto_json json_t *leases = NULL;
 	auto_json json_t *document = NULL;
 	struct ip_addr address;
-	struct match m;
+	struct owner o;
 	struct err e;
 	int status;
 
@@ -219,12 +150,12 @@ int ip_run(struct ctl *c)
 		status = lease_source_get(c, "fabricctl ip ADDRESS --store", &leases);
 	if (status)
 		return status;
-	m = find(json_object_get(leases, "items"), &address);
-	if (!m.lease)
+	o = owner_find(leases, &address);
+	if (!o.lease)
 		return ctl_fail(c, CTL_NOT_FOUND,
 				"it is in no lease's subnet, and no host's public address",
 				"fabricctl subnets", "nobody in the fabric has %.60s", text);
-	document = describe(&settings, &address, &m);
+	document = describe(&settings, &address, &o);
 	if (c->format == FORMAT_JSON)
 		ctl_print_json(c, json_incref(document));
 	else

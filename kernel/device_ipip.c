@@ -92,6 +92,16 @@ static struct ipip_info read_info(const struct link_info *link)
 	return info;
 }
 
+void device_ipip_read(const struct link_info *link, struct device_ipip *ret)
+{
+	struct ipip_info info = read_info(link);
+
+	*ret = (struct device_ipip){ .local = info.local,
+				     .udp_port = info.encap_type == TUNNEL_ENCAP_FOU
+							 ? info.destination_port
+							 : 0 };
+}
+
 /* What is not named is what the kernel leaves unset: a change sets all anew. */
 static void encode(struct nlmsghdr *hdr, const void *spec, bool change UNUSED)
 {

@@ -20,4 +20,8 @@ struct device_ipip {
 /* Specifications are struct device_ipip. */
 extern const struct device_kind device_ipip;
 
+struct link_info;
+/* What a device of this kind says of itself. */
+void device_ipip_read(const struct link_info *link, struct device_ipip *ret);
+
 #endif

@@ -67,6 +67,11 @@ static struct vxlan_info read_info(const struct link_info *link)
 	return info;
 }
 
+void device_vxlan_read(const struct link_info *link, struct device_vxlan *ret)
+{
+	*ret = read_info(link).spec;
+}
+
 static void encode(struct nlmsghdr *hdr, const void *spec, bool change)
 {
 	const struct device_vxlan *v = spec;

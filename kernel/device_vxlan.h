@@ -19,4 +19,8 @@ struct device_vxlan {
 /* Specifications are struct device_vxlan. */
 extern const struct device_kind device_vxlan;
 
+struct link_info;
+/* What a device of this kind says of itself. */
+void device_vxlan_read(const struct link_info *link, struct device_vxlan *ret);
+
 #endif

@@ -28,7 +28,7 @@ MAY_INCLUDE = {
     "traffic": {"lib", "kernel", "traffic"},
     "fabric": {"lib", "kernel", "subnet", "backends", "traffic", "fabric"},
     "flanneld": {"lib", "kernel", "subnet", "stores", "backends", "traffic", "fabric", "flanneld"},
-    "fabricctl": {"lib", "subnet", "stores", "fabricctl", "backends/backend.h", "fabric/plugin_find.h"},
+    "fabricctl": {"lib", "kernel", "subnet", "stores", "fabricctl", "backends/backend.h", "fabric/plugin_find.h", "traffic/chains.h"},
     "cni-plugin": {"lib", "kernel", "cni-plugin", "subnet/subnet_env.h"},
     "mk-docker-opts": {"lib", "kernel", "subnet/subnet_env.h"},
     "install-conf": {"lib"},

@@ -8,6 +8,7 @@
 
 #include <linux/netfilter.h>
 
+#include "traffic/chains.h"
 #include "traffic/rules_internal.h"
 
 #define DEVICES_MAX    3      /* container devices tried */
@@ -48,51 +49,11 @@ static void set_device(const char *name, char ret[static IFNAMSIZ], uint32_t *re
 	*ret_index = name[0] ? if_nametoindex(name) : 0;
 }
 
-static bool concerns(const struct nft_chain_info *c, int family, uint32_t hook)
-{
-	return c->hook == hook && (c->family == NFPROTO_INET ||
-				   c->family == (family == AF_INET ? NFPROTO_IPV4 : NFPROTO_IPV6));
-}
-
-static bool is_iptables(const struct nft_chain_info *c, const char *chain)
-{
-	return c->family != NFPROTO_INET && strcmp(c->table, "filter") == 0 &&
-	       strcmp(c->name, chain) == 0;
-}
-
-static const char *family_name(const struct nft_chain_info *c)
-{
-	return c->family == NFPROTO_INET ? "inet" : c->family == NFPROTO_IPV4 ? "ip" : "ip6";
-}
-
 /* ---- words ---- */
 
 static bool starts_with(const char *text, const char *prefix)
 {
 	return strncmp(text, prefix, strlen(prefix)) == 0;
-}
-
-/* Where packets end: "chain input of table inet mine, rule with handle 4". c NULL: iptables-legacy. */
-static void describe(const struct nft_chain_info *c, const struct filter_outcome *o, char *ret,
-		     size_t size)
-{
-	char table[64];
-	int used;
-
-	if (c)
-		snprintf(table, sizeof(table), "table %s %s", family_name(c), c->table);
-	else
-		snprintf(table, sizeof(table), "iptables-legacy");
-	used = snprintf(ret, size, "chain %.60s of %s", o->chain, table);
-	if (used < 0 || (size_t)used >= size)
-		return;
-	if (o->number == 0)
-		snprintf(ret + used, size - (size_t)used, ", whose policy is drop,");
-	else if (o->handle)
-		snprintf(ret + used, size - (size_t)used, ", rule %u (handle %llu),", o->number,
-			 (unsigned long long)o->handle);
-	else
-		snprintf(ret + used, size - (size_t)used, ", rule %u,", o->number);
 }
 
 /* The line that opens the way for forwarded packets. */
@@ -109,15 +70,15 @@ static void forward_remedy(const struct rules_survey *s, const struct nft_chain_
 			 "firewall-cmd --permanent --zone=trusted --add-source=%s && "
 			 "firewall-cmd --reload",
 			 net);
-	else if (s->ufw && (!c || is_iptables(c, "FORWARD")))
+	else if (s->ufw && (!c || chains_is_iptables(c, "FORWARD")))
 		snprintf(ret, size, "ufw route allow from %s; ufw route allow to %s", net, net);
-	else if (!c || is_iptables(c, "FORWARD"))
+	else if (!c || chains_is_iptables(c, "FORWARD"))
 		snprintf(ret, size, "%stables%s -I FORWARD -s %s -j ACCEPT, and the same with -d",
 			 ip, c ? "" : "-legacy", net);
 	else
 		snprintf(ret, size,
 			 "nft insert rule %s %s %s %s saddr %s accept, and the same with daddr",
-			 family_name(c), c->table, c->name, ip, net);
+			 chains_family_name(c), c->table, c->name, ip, net);
 }
 
 /* ... and for the tunnel's. */
@@ -135,13 +96,13 @@ static void tunnel_remedy(const struct rules_survey *s, const struct nft_chain_i
 			udp ? "firewall-cmd --permanent --add-port=%u/udp && firewall-cmd --reload"
 			    : "firewall-cmd --permanent --add-protocol=%u && firewall-cmd --reload",
 			number);
-	else if (udp && s->ufw && (!c || is_iptables(c, chain)))
+	else if (udp && s->ufw && (!c || chains_is_iptables(c, chain)))
 		snprintf(ret, size, "ufw allow %s%u/udp", in ? "" : "out ", number);
-	else if (!c || is_iptables(c, chain))
+	else if (!c || chains_is_iptables(c, chain))
 		snprintf(ret, size, "%stables%s -I %s -p %s%u -j ACCEPT", ip, c ? "" : "-legacy",
 			 chain, udp ? "udp --dport " : "", number);
 	else
-		snprintf(ret, size, "nft insert rule %s %s %s %s %u accept", family_name(c),
+		snprintf(ret, size, "nft insert rule %s %s %s %s %u accept", chains_family_name(c),
 			 c->table, c->name, udp ? "udp dport" : "meta l4proto", number);
 }
 
@@ -194,11 +155,11 @@ static void note_forward(struct rules_survey *s, const struct nft_chain_info *c,
 {
 	char where[128];
 	char remedy[200];
-	bool iptables = !c || is_iptables(c, "FORWARD");
+	bool iptables = !c || chains_is_iptables(c, "FORWARD");
 
 	if (!o->stops || s->block[0] || !s->r->traffic.forward)
 		return;
-	describe(c, o, where, sizeof(where));
+	chains_describe_stop(c, o, where, sizeof(where));
 	forward_remedy(s, c, p->family, remedy, sizeof(remedy));
 	snprintf(s->block, sizeof(s->block), "%s stops packets of containers; to open it: %s",
 		 where, remedy);
@@ -226,11 +187,11 @@ static void walk_forward(struct rules_survey *s, struct filter_nft *nft,
 		if (hooks[h] == NF_INET_POST_ROUTING)
 			set_device("", here.in_device, &here.in_index);
 		for (size_t i = 0; i < s->bases_len; i++) {
-			if (!concerns(&s->bases[i], p->family, hooks[h]))
+			if (!chains_enters(&s->bases[i], p->family, hooks[h]))
 				continue;
 			filter_nft_walk(nft, &s->bases[i], &here, NULL, &o);
 			note_forward(s, &s->bases[i], p, &o);
-			if (is_iptables(&s->bases[i], "FORWARD"))
+			if (chains_is_iptables(&s->bases[i], "FORWARD"))
 				look_without_us(s, nft, &s->bases[i], p);
 		}
 	}
@@ -284,12 +245,12 @@ static void walk_tunnel(struct rules_survey *s, struct filter_nft *nft,
 	iptables_walk(legacy, in ? NF_INET_LOCAL_IN : NF_INET_LOCAL_OUT, p, NULL, &o);
 	for (size_t i = 0; i < 2 * s->bases_len && !o.stops; i++) {
 		chain = &s->bases[i / 2];
-		if (concerns(chain, p->family, hooks[i % 2]))
+		if (chains_enters(chain, p->family, hooks[i % 2]))
 			filter_nft_walk(nft, chain, p, NULL, &o);
 	}
 	if (!o.stops)
 		return;
-	describe(chain, &o, where, sizeof(where));
+	chains_describe_stop(chain, &o, where, sizeof(where));
 	tunnel_remedy(s, chain, p, in, remedy, sizeof(remedy));
 	snprintf(block, sizeof(s->input_block),
 		 "%s stops tunnel packets %s other hosts; to open it: %s", where,

@@ -5,7 +5,7 @@ _fabricctl()
 {
 	local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
 	local command= options= formats= words= i
-	local commands="subnets status peers events ip diff sync lease config store version help completion"
+	local commands="subnets status peers events ip trace diff sync lease config store version help completion"
 
 	COMPREPLY=()
 	for ((i = 1; i < COMP_CWORD; i++)); do
@@ -40,6 +40,10 @@ _fabricctl()
 	ip)
 		options="-o --output --no-headers --store --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --kube-subnet-mgr --kube-api-url --kubeconfig-file --kube-annotation-prefix --net-config-path --set-node-network-unavailable --state-dir --cni-plugin --cni-data-dir --socket --config-file --color --version -h --help"
 		formats="table json raw"
+		;;
+	trace)
+		options="-o --output --proto --port --store --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --kube-subnet-mgr --kube-api-url --kubeconfig-file --kube-annotation-prefix --net-config-path --set-node-network-unavailable --state-dir --socket --config-file --color --version -h --help"
+		formats="table json"
 		;;
 	diff)
 		options="-o --output --socket --config-file --color --version -h --help"
@@ -78,7 +82,7 @@ _fabricctl()
 		;;
 	esac
 	case $previous in
-	--columns|--filter|--since|--timeout|--node|--public-ip|--public-ipv6|--etcd-endpoints|--etcd-prefix|--etcd-username|--kube-api-url|--kube-annotation-prefix)
+	--columns|--filter|--since|--timeout|--node|--public-ip|--public-ipv6|--port|--etcd-endpoints|--etcd-prefix|--etcd-username|--kube-api-url|--kube-annotation-prefix)
 		return
 		;;
 	--etcd-keyfile|--etcd-certfile|--etcd-cafile|--etcd-password-file|--kubeconfig-file|--net-config-path|--state-dir|--cni-plugin|--cni-data-dir|--socket|--config-file)
@@ -91,6 +95,10 @@ _fabricctl()
 		;;
 	--sort)
 		COMPREPLY=($(compgen -W "subnet node public-ip backend mac time-left role kernel reason node-id revision reach rtt" -- "$word"))
+		return
+		;;
+	--proto)
+		COMPREPLY=($(compgen -W "tcp udp icmp" -- "$word"))
 		return
 		;;
 	--etcd-transport)
