@@ -18,15 +18,16 @@ enum option_group {
 	GROUP_LIST = 4,   /* prints a list that is sorted and filtered */
 	GROUP_STATUS = 8, /* says how it is */
 	GROUP_LEASES = 16,
-	GROUP_OUTPUT = 32,   /* has more than one format */
-	GROUP_ETCD = 64,     /* talks to the store */
-	GROUP_TABLE = 128,   /* prints a table */
-	GROUP_CHANGE = 256,  /* changes something */
-	GROUP_ASK = 512,     /* ... that may break what runs */
-	GROUP_EVENTS = 2048, /* what has happened */
-	GROUP_CNI = 4096,    /* what the CNI plugin has made */
-	GROUP_TRACE = 8192,  /* follows a packet */
-	GROUP_LEASE = 1024,  /* the one lease of this host, or one to be */
+	GROUP_OUTPUT = 32,    /* has more than one format */
+	GROUP_ETCD = 64,      /* talks to the store */
+	GROUP_TABLE = 128,    /* prints a table */
+	GROUP_CHANGE = 256,   /* changes something */
+	GROUP_ASK = 512,      /* ... that may break what runs */
+	GROUP_EVENTS = 2048,  /* what has happened */
+	GROUP_CNI = 4096,     /* what the CNI plugin has made */
+	GROUP_TRACE = 8192,   /* follows a packet */
+	GROUP_DOCTOR = 16384, /* looks at the whole host */
+	GROUP_LEASE = 1024,   /* the one lease of this host, or one to be */
 };
 
 enum ctl_option_kind {

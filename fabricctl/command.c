@@ -55,6 +55,16 @@ const struct command commands[] = {
 	  "sent. The leases, from the daemon if it answers, only say whose the addresses are and whether\n"
 	  "the other host answers. Exit status 3 if something stops the packet, 8 if SOURCE is not here.\n",
 	  trace_run },
+	{ "doctor", "", "", 0,
+	  GROUP_OUTPUT | GROUP_STORE | GROUP_ETCD | GROUP_CNI | GROUP_CHANGE | GROUP_ASK | GROUP_DOCTOR,
+	  FORMAT_BIT(FORMAT_TABLE) | FORMAT_BIT(FORMAT_JSON),
+	  "look at this host: what is in the way of the fabric, and what to do about it",
+	  "One line for each check, with a remedy that can be pasted. The daemon's problems are among\n"
+	  "them; without the daemon the kernel is asked, and whose the peers are comes from the last\n"
+	  "known state or, with --store, from the store. --fix sets switches of the kernel, has the CNI\n"
+	  "plugin put back what it made and the daemon compare; with --dry-run it says what it would do.\n"
+	  "Exit status 3 if there is a warning or an error.\n",
+	  doctor_run },
 	{ "diff", "", "", 0, GROUP_OUTPUT, FORMAT_BIT(FORMAT_TABLE) | FORMAT_BIT(FORMAT_JSON),
 	  "what the kernel has too little, too much and otherwise than the leases want",
 	  "+ is missing, - is too much, ~ is another than it should be. The daemon reads the kernel for\n"

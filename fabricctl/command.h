@@ -45,6 +45,7 @@ int peers_run(struct ctl *c);
 int events_run(struct ctl *c);
 int ip_run(struct ctl *c);
 int trace_run(struct ctl *c);
+int doctor_run(struct ctl *c);
 int diff_run(struct ctl *c);
 int sync_run(struct ctl *c);
 int lease_run(struct ctl *c);

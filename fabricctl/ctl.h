@@ -65,6 +65,7 @@ struct ctl_options {
 	bool wait;
 	bool brief;
 	bool dry_run;
+	bool fix;
 	bool yes;
 	bool force;
 	const char *node;

@@ -23,6 +23,7 @@ static const struct option_spec specs[] = {
 	{ .name = "", .type = OPTION_TABLE, .offset = AT(store), .table = store_option_specs },
 	{ .name = "node-id", .type = OPTION_TEXT, .offset = AT(node_id) },
 	{ .name = "state-dir", .type = OPTION_TEXT, .offset = AT(state_dir), .value = "/var/lib/flannel" },
+	{ .name = "subnet-file", .type = OPTION_TEXT, .offset = AT(subnet_file), .value = "/run/flannel/subnet.env" },
 	{ .name = "cni-plugin", .type = OPTION_TEXT, .offset = AT(cni_plugin) },
 	{ .name = "cni-data-dir", .type = OPTION_TEXT, .offset = AT(cni_data_dir), .value = "/var/lib/cni/flannel" },
 	{ .name = "config-file", .type = OPTION_TEXT, .offset = AT(config_file) },

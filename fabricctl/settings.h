@@ -15,6 +15,7 @@ struct settings {
 	struct store_options store;
 	char *node_id;
 	char *state_dir;
+	char *subnet_file;
 	char *cni_plugin; /* "": where it usually is */
 	char *cni_data_dir;
 	char *config_file;

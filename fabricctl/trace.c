@@ -166,41 +166,19 @@ static int elsewhere(const struct ctl *c, const struct trace *t)
 			hint, "%s is not on this host", c->operands[0]);
 }
 
-static int open_kernel(const struct ctl *c, struct trace *t)
-{
-	struct err e;
-
-	if (netlink_open(NETLINK_ROUTE, &t->kernel.route, &e) < 0)
-		return ctl_fail(c, CTL_FAILED, NULL, NULL, "the kernel cannot be asked: %s",
-				e.text);
-	/* A kernel without nf_tables has no chains of it. */
-	if (netlink_open(NETLINK_NETFILTER, &t->kernel.netfilter, &e) < 0)
-		t->kernel.netfilter = NULL;
-	t->chains = chains_new(t->kernel.netfilter);
-	t->steps = json_array();
-	return CTL_OK;
-}
-
-static void close_kernel(struct trace *t)
-{
-	chains_free(t->chains);
-	netlink_close(t->kernel.route);
-	netlink_close(t->kernel.netfilter);
-	netlink_close(t->kernel.generic);
-	json_decref(t->steps);
-}
-
 int trace_run(struct ctl *c)
 {
 	auto_json json_t *leases = NULL;
 	struct trace t = { 0 };
 	struct err why;
+	struct err e;
 	int status = read_question(c, &t.packet);
 
 	if (status == CTL_OK)
 		status = read_leases(c, &leases, &why);
-	if (status == CTL_OK)
-		status = open_kernel(c, &t);
+	if (status == CTL_OK && trace_open(&t, &e) < 0)
+		status = ctl_fail(c, CTL_FAILED, NULL, NULL, "the kernel cannot be asked: %s",
+				  e.text);
 	if (status == CTL_OK) {
 		t.leases = leases;
 		trace_walk(&t);
@@ -211,6 +189,6 @@ int trace_run(struct ctl *c)
 			status = t.stop ? CTL_FOUND : CTL_OK;
 		}
 	}
-	close_kernel(&t);
+	trace_close(&t);
 	return status;
 }

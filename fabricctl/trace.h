@@ -44,7 +44,12 @@ struct trace {
 	bool is_unknown; /* of some step */
 };
 
-/* Walks. Fills in what is on the way, and the answer. */
+/* Opens what the kernel is asked by; *t is zeroed. trace_close in any case. */
+int trace_open(struct trace *t, struct err *e) MUST_CHECK;
+void trace_close(struct trace *t);
+
+/* Walks. Fills in what is on the way, and the answer, in place of the ones before: one question may be
+ * asked after the other, of the chains as they were when the first came to them. */
 void trace_walk(struct trace *t);
 
 #endif

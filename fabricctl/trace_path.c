@@ -501,13 +501,48 @@ static bool ends_here(const struct trace *t)
 	       (strcmp(t->out.kind, "bridge") == 0 || is_of_this_host(&t->destination));
 }
 
+int trace_open(struct trace *t, struct err *e)
+{
+	t->steps = json_array();
+	if (netlink_open(NETLINK_ROUTE, &t->kernel.route, e) < 0)
+		return e->code;
+	/* A kernel without nf_tables has no chains of it. */
+	if (netlink_open(NETLINK_NETFILTER, &t->kernel.netfilter, NULL) < 0)
+		t->kernel.netfilter = NULL;
+	t->chains = chains_new(t->kernel.netfilter);
+	return 0;
+}
+
+void trace_close(struct trace *t)
+{
+	chains_free(t->chains);
+	netlink_close(t->kernel.route);
+	netlink_close(t->kernel.netfilter);
+	netlink_close(t->kernel.generic);
+	json_decref(t->steps);
+}
+
+static void begin(struct trace *t)
+{
+	struct trace fresh = { .packet = t->packet,
+			       .leases = t->leases,
+			       .kernel = t->kernel,
+			       .chains = t->chains,
+			       .steps = t->steps };
+
+	json_array_clear(fresh.steps);
+	fresh.packet.iif_ifindex = 0;
+	fresh.source = owner_find(t->leases, &t->packet.src);
+	fresh.destination = owner_find(t->leases, &t->packet.dst);
+	*t = fresh;
+}
+
 void trace_walk(struct trace *t)
 {
 	auto_free char *here = owner_local_device(&t->packet.dst);
 	struct err e;
 
-	t->source = owner_find(t->leases, &t->packet.src);
-	t->destination = owner_find(t->leases, &t->packet.dst);
+	begin(t);
 	t->here = here != NULL;
 	if (!step_source(t) || !step_forwarding(t) || !step_route(t))
 		return;
