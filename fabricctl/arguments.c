@@ -63,6 +63,8 @@ static const struct ctl_option options[] = {
 	  "store: the daemon's directory, where the identity of this host is kept" },
 	{ "subnet-file", 0, KIND_SETTING, GROUP_DOCTOR, 0, "FILE", "FILE",
 	  "what the daemon writes for the CNI plugin [/run/flannel/subnet.env]" },
+	{ "cni-cache-dir", 0, KIND_TEXT, GROUP_PODS, AT(cni_cache_dir), "DIR", "FILE",
+	  "where the runtime notes what is attached, below results [/var/lib/cni]" },
 	{ "cni-plugin", 0, KIND_SETTING, GROUP_CNI, 0, "FILE", "FILE",
 	  "the CNI plugin, which knows the containers of this host [flannel, in the daemon's list of directories]" },
 	{ "cni-data-dir", 0, KIND_SETTING, GROUP_CNI, 0, "DIR", "FILE",

@@ -27,6 +27,7 @@ enum option_group {
 	GROUP_CNI = 4096,     /* what the CNI plugin has made */
 	GROUP_TRACE = 8192,   /* follows a packet */
 	GROUP_DOCTOR = 16384, /* looks at the whole host */
+	GROUP_PODS = 32768,   /* ... of its containers */
 	GROUP_LEASE = 1024,   /* the one lease of this host, or one to be */
 };
 

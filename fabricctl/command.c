@@ -47,6 +47,14 @@ const struct command commands[] = {
 	  "subnet), unknown, or remote: ask on that host. DEVICE is the host's end of the container's\n"
 	  "link. Exit status 8 if the address is no host's of the fabric.\n",
 	  ip_run },
+	{ "pods", "", "", 0, GROUP_OUTPUT | GROUP_TABLE | GROUP_CNI | GROUP_PODS,
+	  FORMAT_BIT(FORMAT_TABLE) | FORMAT_BIT(FORMAT_JSON) | FORMAT_BIT(FORMAT_JSONL) |
+	  FORMAT_BIT(FORMAT_RAW),
+	  "the containers of this host: what the CNI plugin attached, and whether it is still so",
+	  "STATE is ok; gone, if the interface is; forgotten, if the runtime does not know of it any\n"
+	  "more; unfinished, if its ADD has not come to its end; damaged, if its record cannot be read.\n"
+	  "POD is what the runtime calls it. Exit status 3 if one is not ok.\n",
+	  pods_run },
 	{ "trace", "SOURCE DESTINATION", "", 2,
 	  GROUP_OUTPUT | GROUP_STORE | GROUP_ETCD | GROUP_TRACE,
 	  FORMAT_BIT(FORMAT_TABLE) | FORMAT_BIT(FORMAT_JSON),

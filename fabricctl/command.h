@@ -44,6 +44,7 @@ int status_run(struct ctl *c);
 int peers_run(struct ctl *c);
 int events_run(struct ctl *c);
 int ip_run(struct ctl *c);
+int pods_run(struct ctl *c);
 int trace_run(struct ctl *c);
 int doctor_run(struct ctl *c);
 int diff_run(struct ctl *c);

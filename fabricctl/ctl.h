@@ -54,6 +54,7 @@ struct ctl_options {
 	size_t filters_len;
 	const char *timeout;
 	const char *since;
+	const char *cni_cache_dir;
 	const char *proto;
 	const char *port;
 	bool help;

@@ -5,7 +5,7 @@ _fabricctl()
 {
 	local word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
 	local command= options= formats= words= i
-	local commands="subnets status peers events ip trace diff sync lease config store version help completion"
+	local commands="subnets status peers events ip pods trace doctor diff sync lease config store version help completion"
 
 	COMPREPLY=()
 	for ((i = 1; i < COMP_CWORD; i++)); do
@@ -41,8 +41,16 @@ _fabricctl()
 		options="-o --output --no-headers --store --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --kube-subnet-mgr --kube-api-url --kubeconfig-file --kube-annotation-prefix --net-config-path --set-node-network-unavailable --state-dir --cni-plugin --cni-data-dir --socket --config-file --color --version -h --help"
 		formats="table json raw"
 		;;
+	pods)
+		options="-o --output --no-headers --cni-cache-dir --cni-plugin --cni-data-dir --socket --config-file --color --version -h --help"
+		formats="table json jsonl raw"
+		;;
 	trace)
 		options="-o --output --proto --port --store --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --kube-subnet-mgr --kube-api-url --kubeconfig-file --kube-annotation-prefix --net-config-path --set-node-network-unavailable --state-dir --socket --config-file --color --version -h --help"
+		formats="table json"
+		;;
+	doctor)
+		options="-o --output --dry-run -y --yes --fix --store --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --kube-subnet-mgr --kube-api-url --kubeconfig-file --kube-annotation-prefix --net-config-path --set-node-network-unavailable --state-dir --subnet-file --cni-plugin --cni-data-dir --socket --config-file --color --version -h --help"
 		formats="table json"
 		;;
 	diff)
@@ -85,7 +93,7 @@ _fabricctl()
 	--columns|--filter|--since|--timeout|--node|--public-ip|--public-ipv6|--port|--etcd-endpoints|--etcd-prefix|--etcd-username|--kube-api-url|--kube-annotation-prefix)
 		return
 		;;
-	--etcd-keyfile|--etcd-certfile|--etcd-cafile|--etcd-password-file|--kubeconfig-file|--net-config-path|--state-dir|--cni-plugin|--cni-data-dir|--socket|--config-file)
+	--etcd-keyfile|--etcd-certfile|--etcd-cafile|--etcd-password-file|--kubeconfig-file|--net-config-path|--state-dir|--subnet-file|--cni-cache-dir|--cni-plugin|--cni-data-dir|--socket|--config-file)
 		COMPREPLY=($(compgen -f -- "$word"))
 		return
 		;;

@@ -23,7 +23,7 @@ from netns import end_process, wait_for
 OK, FAILED, USAGE, FOUND, NO_DAEMON, NO_STORE, DENIED, TIMEOUT, NOT_FOUND = range(9)
 # Daemons choose at random, but not the subnets from 10.5.200.0 on, of which the leases made up here are.
 CONFIG = {"Network": "10.5.0.0/16", "SubnetMax": "10.5.199.0", "Backend": {"Type": "vxlan"}}
-COMMANDS = "subnets status peers events ip trace doctor diff sync lease config store version help completion".split()
+COMMANDS = "subnets status peers events ip pods trace doctor diff sync lease config store version help completion".split()
 HOSTILE = "evil\x1b[31m\u202eeman\x07\n\\"
 HOSTILE_SHOWN = "evil\\033[31m\\u202eeman\\007\\n\\\\"
 ENVIRONMENT = {
