@@ -18,13 +18,14 @@
 #include "lib/log.h"
 
 #define WALK_MIN_MS      1000
+#define TAKEN_TEXT       (KERNEL_OBJECT_TEXT + IFNAMSIZ + 8)
 #define WALK_COST_FACTOR 2000 /* so many times as long as a walk took no other one begins */
 
 /* A route of ours that another one may stand before. */
 struct fabric_shadow {
 	struct kernel_object route;
 	struct kernel_object taken; /* the one that packets take, if told */
-	struct ip_net at;           /* the destination that is asked about, by its first address */
+	struct kernel_object by;    /* the one that was seen, and its destination is asked about */
 	bool asked;                 /* since something about it changed */
 	bool told;                  /* one does, and the log says so */
 	struct hash_link link;
@@ -69,7 +70,8 @@ static struct ip_net destination(const struct kernel_object *o)
 	return (struct ip_net){ kernel_object_dst(o), o->key.len };
 }
 
-static void suspect(struct fabric *f, const struct kernel_object *route, const struct ip_net *at)
+static void suspect(struct fabric *f, const struct kernel_object *route,
+		    const struct kernel_object *by)
 {
 	struct fabric_shadow *s = find(f, route);
 
@@ -77,11 +79,11 @@ static void suspect(struct fabric *f, const struct kernel_object *route, const s
 		s = xcalloc(1, sizeof(*s));
 		s->route = *route;
 		hash_table_add(&f->shadows, &s->link, hash_of);
-	} else if (s->told || at->len <= s->at.len) {
+	} else if (s->told || by->key.len <= s->by.key.len) {
 		return;
 	}
 	/* A longer one certainly takes packets, one beside ours perhaps. */
-	s->at = *at;
+	s->by = *by;
 	s->asked = false;
 }
 
@@ -122,7 +124,6 @@ static bool route_behind(const struct fabric *f, const struct kernel_object *o,
 
 void fabric_suspect(struct fabric *f, const struct kernel_object *o, bool gone)
 {
-	struct ip_net at = destination(o);
 	struct kernel_object route;
 	struct fabric_shadow *s;
 
@@ -132,7 +133,7 @@ void fabric_suspect(struct fabric *f, const struct kernel_object *o, bool gone)
 	if (s)
 		s->asked = false;
 	if (!gone)
-		suspect(f, &route, &at);
+		suspect(f, &route, o);
 	if (s || !gone)
 		fabric_want_work(f, 0);
 }
@@ -166,6 +167,9 @@ static void judge(struct fabric *f, struct fabric_shadow *s, const struct kernel
 	char by[KERNEL_OBJECT_TEXT];
 
 	s->asked = true;
+	/* Not shown, so it is the one that was seen. */
+	if (!kernel_is_route(taken) && taken->value.type && taken->value.type == s->by.value.type)
+		taken = &s->by;
 	if (!stands_before(f, taken, &s->route)) {
 		end(f, s);
 		return;
@@ -184,7 +188,7 @@ static void ask(struct fabric *f, struct fabric_shadow **asked, size_t len)
 	struct ip_addr dsts[UNDERLAY_MATCHES_MAX];
 
 	for (size_t i = 0; i < len; i++)
-		dsts[i] = asked[i]->at.addr;
+		dsts[i] = kernel_object_dst(&asked[i]->by);
 	if (len == 0 || underlay_match_routes(f->nl, dsts, len, taken, NULL) < 0)
 		return;
 	for (size_t i = 0; i < len; i++)
@@ -225,11 +229,10 @@ static void ask_again(struct fabric *f)
 static void on_route(void *arg, const struct kernel_object *o)
 {
 	struct fabric *f = arg;
-	struct ip_net at = destination(o);
 	struct kernel_object route;
 
 	if (route_behind(f, o, &route))
-		suspect(f, &route, &at);
+		suspect(f, &route, o);
 }
 
 void fabric_ask_shadows_again(struct fabric *f)
@@ -282,17 +285,30 @@ void fabric_walk_shadows(struct fabric *f, int64_t delay_ms)
 	f->shadow_walk_ms = MAX(clock_boot_ms() + delay_ms, f->shadow_rest_ms);
 }
 
+/* "route 10.5.3.7/32 via 192.0.2.254 dev 2 proto 3 (by eth0)" */
+static const char *describe_taken(const struct kernel_object *taken, char buf[static TAKEN_TEXT])
+{
+	char name[IFNAMSIZ];
+	size_t used;
+
+	kernel_object_format(taken, buf);
+	used = strlen(buf);
+	if (taken->value.ifindex && if_indextoname(taken->value.ifindex, name))
+		snprintf(buf + used, TAKEN_TEXT - used, " (by %s)", name);
+	return buf;
+}
+
 size_t fabric_describe_shadows(const struct fabric *f, char *buf, size_t size)
 {
 	char text[KERNEL_OBJECT_TEXT];
-	char by[KERNEL_OBJECT_TEXT];
+	char by[TAKEN_TEXT];
 	size_t told = 0;
 
 	buf[0] = '\0';
 	for (const struct fabric_shadow *s = next(f, NULL); s; s = next(f, s)) {
 		if (s->told && told++ == 0)
 			snprintf(buf, size, "%s, which is not ours, takes the packets of %s",
-				 kernel_object_format(&s->taken, by),
+				 describe_taken(&s->taken, by),
 				 kernel_object_format(&s->route, text));
 	}
 	return told;

@@ -224,6 +224,15 @@ static bool decode(const struct nlmsghdr *hdr, struct kernel_object *o)
 	return true;
 }
 
+/* As ip(8) calls them; NULL for others. */
+static const char *type_that_leads_nowhere(uint8_t type)
+{
+	return type == RTN_BLACKHOLE     ? "blackhole"
+	       : type == RTN_UNREACHABLE ? "unreachable"
+	       : type == RTN_PROHIBIT    ? "prohibit"
+					 : NULL;
+}
+
 static void describe(const struct kernel_object *o, char *buf, size_t size)
 {
 	struct ip_addr gateway = kernel_object_gateway(o);
@@ -231,13 +240,14 @@ static void describe(const struct kernel_object *o, char *buf, size_t size)
 	char gateway_text[IP_ADDR_TEXT];
 	char dst_text[IP_ADDR_TEXT];
 	char mtu_text[sizeof(" mtu 65520")] = "";
+	const char *nowhere = type_that_leads_nowhere(o->value.type);
 
 	ip_addr_format(&dst, dst_text);
 	ip_addr_format(&gateway, gateway_text);
 	if (o->value.mtu_bytes)
 		snprintf(mtu_text, sizeof(mtu_text), " mtu %u", o->value.mtu_bytes);
-	if (o->value.type == RTN_BLACKHOLE)
-		snprintf(buf, size, "route blackhole %s/%u proto %u", dst_text, o->key.len,
+	if (nowhere)
+		snprintf(buf, size, "route %s %s/%u proto %u", nowhere, dst_text, o->key.len,
 			 o->value.protocol);
 	else
 		snprintf(buf, size, "route %s/%u%s%s dev %u%s proto %u%s", dst_text, o->key.len,

@@ -152,7 +152,16 @@ int underlay_route_to(struct netlink *nl, const struct ip_addr *dst, struct unde
 	return 0;
 }
 
-static void take_match(void *arg, size_t index, const struct nlmsghdr *hdr, int code UNUSED,
+/* What the lookup of a packet ends with on a route that leads nowhere (fib_props); 0: on none. */
+static uint8_t type_of_failure(int code)
+{
+	return code == -EINVAL         ? RTN_BLACKHOLE
+	       : code == -EHOSTUNREACH ? RTN_UNREACHABLE
+	       : code == -EACCES       ? RTN_PROHIBIT
+				       : 0;
+}
+
+static void take_match(void *arg, size_t index, const struct nlmsghdr *hdr, int code,
 		       const char *text UNUSED)
 {
 	struct kernel_object *found = arg;
@@ -161,6 +170,8 @@ static void take_match(void *arg, size_t index, const struct nlmsghdr *hdr, int 
 
 	if (hdr && kernel_object_decode(hdr, &o, &gone) && kernel_is_route(&o))
 		found[index] = o;
+	else if (!hdr)
+		found[index].value.type = type_of_failure(code);
 }
 
 int underlay_match_routes(struct netlink *nl, const struct ip_addr *dsts, size_t len,

@@ -49,7 +49,8 @@ int underlay_route_to(struct netlink *nl, const struct ip_addr *dst, struct unde
 #define UNDERLAY_MATCHES_MAX 64
 
 /* The routes themselves that packets to these addresses take, at most UNDERLAY_MATCHES_MAX of them,
- * asked for in one system call. ret[i] is all zero where there is none, or none of table main. */
+ * asked for in one system call. ret[i] is all zero where there is none, or none of table main. One that
+ * leads nowhere (blackhole, unreachable, prohibit) IPv4 does not show: of it value.type alone is set. */
 int underlay_match_routes(struct netlink *nl, const struct ip_addr *dsts, size_t len,
 			  struct kernel_object *ret, struct err *e) MUST_CHECK;
 

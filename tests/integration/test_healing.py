@@ -333,6 +333,18 @@ def test_a_longer_prefix_that_was_there_before_the_peer_is_named(lab, victim):
     victim.daemon.wait_ok(5)
 
 
+@pytest.mark.parametrize("kind", ["blackhole", "unreachable", "prohibit"])
+def test_a_route_that_leads_nowhere_is_named(victim, kind):
+    """For one container of a peer: where it leads the kernel does not show, it just fails."""
+    subnet = peer_objects(victim)[0][2]
+    container = f"{ipaddress.ip_network(subnet)[7]}/32"
+    victim.namespace.ip_do(f"route add {kind} {container}")
+    wait_for(lambda: shadow_problem(victim), 2, "the route to be named")
+    assert f"route {kind} {container}" in shadow_problem(victim) and subnet in shadow_problem(victim)
+    victim.namespace.ip_do(f"route del {kind} {container}")
+    victim.daemon.wait_ok(5)
+
+
 def test_what_is_refused_waits_for_its_time(lab, victim):
     """While somebody's route has a peer's slot, other leases come: each costs its own writes, not a look at everything."""
     ns, daemon = victim.namespace, victim.daemon
