@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdarg.h>
+#include <string.h>
 
 #include "kernel/link.h"
 #include "kernel/sysctl.h"
@@ -21,6 +23,21 @@ static void allow_ipv6(const struct backend_device *d)
 {
 	if (d->families & 2)
 		(void)!sysctl_set(0, NULL, "ipv6/conf/%s/disable_ipv6", d->name);
+}
+
+/* One more thing that was done to a device. */
+static void PRINTF(2, 3) note(char changes[static DEVICE_CHANGES_TEXT], const char *fmt, ...)
+{
+	size_t used = strlen(changes);
+	va_list args;
+
+	if (used && used < DEVICE_CHANGES_TEXT)
+		used += (size_t)snprintf(changes + used, DEVICE_CHANGES_TEXT - used, "; ");
+	if (used >= DEVICE_CHANGES_TEXT)
+		return;
+	va_start(args, fmt);
+	vsnprintf(changes + used, DEVICE_CHANGES_TEXT - used, fmt, args);
+	va_end(args);
 }
 
 static bool has_kind(const struct link_info *link, const char *name)
@@ -117,9 +134,10 @@ static int find_renamed(struct netlink *nl, const struct backend_device *d, uint
 	return rc == 0 ? link_set_name(nl, known_ifindex, d->name, e) : rc;
 }
 
-/* The device under our name, made, moved or found; *ret_changed as in device_apply. */
+/* The device under our name, made, moved or found; `changes` as in device_apply. */
 static int get_device(struct kernel *k, const struct backend_device *d, uint32_t known_ifindex,
-		      struct link_info *link, bool *ret_changed, struct err *e)
+		      struct link_info *link, char changes[static DEVICE_CHANGES_TEXT],
+		      struct err *e)
 {
 	struct netlink *nl = k->route;
 	int rc = link_get_by_name(nl, d->name, link, e);
@@ -134,18 +152,19 @@ static int get_device(struct kernel *k, const struct backend_device *d, uint32_t
 		if (rc < 0)
 			return rc;
 		release(d, link);
+		note(changes, "another tunnel of its name was deleted");
 		rc = -ENODEV;
 	}
 	if (rc == -ENODEV && find_renamed(nl, d, known_ifindex, link, e) == 0) {
-		*ret_changed = true;
+		note(changes, "given its name back, it was %s", link->name);
 		rc = link_get_by_name(nl, d->name, link, e);
 	}
 	if (rc == 0 && match(link, d) == DEVICE_MOVABLE) {
-		*ret_changed = true;
+		note(changes, "moved to this host's place in the underlay");
 		rc = move_device(nl, d, link, e);
 	}
 	if (rc == -ENODEV) {
-		*ret_changed = true;
+		note(changes, "made");
 		rc = create_device(k, d, link, e);
 	}
 	return rc;
@@ -191,51 +210,56 @@ static int name_conflict(struct netlink *nl, const struct backend_device *d, str
 
 /* What follows once the device is there; *link is as it is then. */
 static int configure(struct kernel *k, const struct backend_device *d, struct link_info *link,
-		     bool *ret_changed, struct err *e)
+		     char changes[static DEVICE_CHANGES_TEXT], struct err *e)
 {
 	int rc = d->kind->configure ? d->kind->configure(k, link->ifindex, d->spec, e) : 0;
 
 	if (rc <= 0)
 		return rc;
-	*ret_changed = true;
+	note(changes, "keys or ports set");
 	return link_get_by_index(k->route, link->ifindex, link, e);
 }
 
 int device_apply(struct kernel *k, const struct backend_device *d, const char *mark,
-		 uint32_t known_ifindex, uint32_t *ret_ifindex, bool *ret_changed, struct err *e)
+		 uint32_t known_ifindex, uint32_t *ret_ifindex,
+		 char changes[static DEVICE_CHANGES_TEXT], struct err *e)
 {
 	struct netlink *nl = k->route;
+	char master[IFNAMSIZ] = "another device";
 	struct link_info link;
-	bool changed = false;
+	char mac[MAC_TEXT];
+	char other[MAC_TEXT];
 	int rc;
 
-	rc = get_device(k, d, known_ifindex, &link, &changed, e);
+	rc = get_device(k, d, known_ifindex, &link, changes, e);
 	if (rc < 0)
 		return name_conflict(nl, d, e);
 	refuse_router_advertisements(d->name);
 	allow_ipv6(d);
 	/* First of all, so that whatever happens next it is known as ours. */
 	if (strcmp(link.alias, mark) != 0) {
-		changed = true;
+		note(changes, "marked as ours");
 		rc = link_set_alias(nl, link.ifindex, mark, e);
 	}
 	/* What arrives would be the bridge's, or looked up in the VRF's routes. */
 	if (rc == 0 && link.master_ifindex) {
-		changed = true;
+		if_indextoname(link.master_ifindex, master);
+		note(changes, "taken out of %s", master);
 		rc = link_set_alone(nl, link.ifindex, e);
 	}
 	if (rc == 0 && !has_mac(&link, d)) {
-		changed = true;
+		note(changes, "MAC %s -> %s", mac_addr_format(&link.mac, mac),
+		     mac_addr_format(&d->mac, other));
 		rc = link_set_mac(nl, link.ifindex, &d->mac, e);
 	}
 	if (rc == 0 && !has_mtu(&link, d)) {
-		changed = true;
+		note(changes, "mtu %u -> %u", link.mtu_bytes, d->mtu_bytes);
 		rc = link_set_mtu(nl, link.ifindex, d->mtu_bytes, e);
 	}
 	if (rc == 0)
-		rc = configure(k, d, &link, &changed, e);
+		rc = configure(k, d, &link, changes, e);
 	if (rc == 0 && !link.up) {
-		changed = true;
+		note(changes, "set up, it was down");
 		rc = link_set_up(nl, link.ifindex, e);
 	}
 	if (rc < 0) {
@@ -243,6 +267,5 @@ int device_apply(struct kernel *k, const struct backend_device *d, const char *m
 		return name_conflict(nl, d, e);
 	}
 	*ret_ifindex = link.ifindex;
-	*ret_changed = changed;
 	return 0;
 }

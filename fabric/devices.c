@@ -97,7 +97,7 @@ static void tell_gone_devices(struct fabric *f, uint32_t known[static BACKEND_DE
 	}
 }
 
-static void note_repair(struct fabric *f, size_t i, uint32_t ifindex)
+static void note_repair(struct fabric *f, size_t i, uint32_t ifindex, const char *changes)
 {
 	struct fight *fight = &f->device_fights[i];
 	bool before = fight_is_on(fight);
@@ -106,7 +106,8 @@ static void note_repair(struct fabric *f, size_t i, uint32_t ifindex)
 	f->device_repairs_total++;
 	fight_undone(fight, clock_boot_ms());
 	if (!before)
-		log_info("device-repaired", "%s, index %u", f->devices[i].name, ifindex);
+		log_info("device-repaired", "%s, index %u: %s", f->devices[i].name, ifindex,
+			 changes);
 	if (fight_is_on(fight) && !before)
 		log_warn("fighting", "device %s: %s; it is put back later and later",
 			 f->devices[i].name, fight_describe(fight, text));
@@ -179,20 +180,22 @@ uint64_t fabric_writes_total(const struct fabric *f)
 static bool look_after_device(struct fabric *f, size_t i, uint32_t *ret_ifindex)
 {
 	const struct backend_device *d = &f->devices[i];
-	bool changed = false;
+	char changes[DEVICE_CHANGES_TEXT] = "";
 	struct err e;
 	int rc;
 
-	rc = device_apply(&f->kernel, d, f->mark, f->ifindexes[i], ret_ifindex, &changed, &e);
+	rc = device_apply(&f->kernel, d, f->mark, f->ifindexes[i], ret_ifindex, changes, &e);
 	/* One of ours from before, which would go later anyway, may stand in the way. */
-	if ((rc == -EADDRINUSE || rc == -EEXIST) && fabric_sweep_conflicts(f, d))
-		rc = device_apply(&f->kernel, d, f->mark, f->ifindexes[i], ret_ifindex, &changed,
+	if ((rc == -EADDRINUSE || rc == -EEXIST) && fabric_sweep_conflicts(f, d)) {
+		changes[0] = '\0';
+		rc = device_apply(&f->kernel, d, f->mark, f->ifindexes[i], ret_ifindex, changes,
 				  &e);
+	}
 	if (rc < 0)
 		f->device_error = e;
-	if (changed) {
+	if (rc == 0 && changes[0]) {
 		if (f->settled_once)
-			note_repair(f, i, *ret_ifindex);
+			note_repair(f, i, *ret_ifindex, changes);
 		else
 			log_info("device-made", "%s, index %u", d->name, *ret_ifindex);
 		f->dirty = KERNEL_ALL_KINDS;

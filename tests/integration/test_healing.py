@@ -146,17 +146,20 @@ def test_device_set_down(lab, victim):
     victim.namespace.ip_do("link set flannel.1 down")
     heals(lab, victim)
     assert "UP" in victim.link()["flags"]
+    victim.daemon.wait_log(r"device-repaired: flannel\.1, index \d+: set up, it was down")
 
 
 def test_altered_mtu(lab, victim):
     victim.namespace.ip_do("link set flannel.1 mtu 1300")
     wait_for(lambda: victim.link()["mtu"] == 1450, HEAL_S, "MTU 1450")
+    victim.daemon.wait_log(r"device-repaired: flannel\.1, index \d+: mtu 1300 -> 1450")
 
 
 def test_altered_mac(lab, victim):
     mac = victim.vtep_mac()
     victim.namespace.ip_do("link set flannel.1 address 0e:77:77:77:77:77")
     wait_for(lambda: victim.vtep_mac() == mac, HEAL_S, f"MAC {mac}")
+    victim.daemon.wait_log(f"device-repaired: flannel.1, .*MAC 0e:77:77:77:77:77 -> {mac}")
     heals(lab, victim)
 
 
@@ -169,7 +172,7 @@ def test_device_put_into_another(lab, victim, kind):
     victim.namespace.ip_do("link set flannel.1 master other0")
     wait_for(lambda: "master" not in victim.link(), HEAL_S, "it is on its own")
     lab.wait_equal()
-    victim.daemon.wait_log("device-repaired: flannel.1")
+    victim.daemon.wait_log("device-repaired: flannel.1, .*: taken out of other0")
 
 
 def test_renamed_device(lab, victim):
