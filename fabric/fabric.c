@@ -493,12 +493,14 @@ void fabric_view(const struct fabric *f, struct fabric_view *ret)
 	memcpy(ret->ifindexes, f->ifindexes, sizeof(ret->ifindexes));
 	ret->devices_len = f->devices_len;
 	ret->reconcile = reconcile_counts(f->reconcile);
+	fabric_describe_refused(f, ret->refused, sizeof(ret->refused));
 	ret->netlink = fabric_counts(f);
 	ret->overruns_total = f->overruns_total;
 	ret->observations_total = f->observations_total;
 	ret->device_repairs_total = f->device_repairs_total;
 	ret->peers = peers_counts(f->peers)->len;
 	ret->ignored = peers_counts(f->peers)->ignored;
+	fabric_describe_ignored(f, ret->ignored_why, sizeof(ret->ignored_why));
 	ret->reserved = peers_counts(f->peers)->reserved;
 	ret->reach = f->probing.reach && !f->probing.refused.code ? reach_counts(f->probing.reach)
 								  : NULL;

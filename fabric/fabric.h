@@ -112,6 +112,7 @@ struct fabric_view {
 	uint32_t ifindexes[BACKEND_DEVICES_MAX];
 	size_t devices_len;
 	const struct reconcile_counts *reconcile;
+	char refused[400];             /* one of the objects that the kernel refused, and why; "" */
 	struct netlink_counts netlink; /* about devices and what is on them, however it was said */
 	char fight[400];               /* one of those that are fought; "" */
 	size_t fights;                 /* how many there are */
@@ -124,8 +125,9 @@ struct fabric_view {
 	uint64_t observations_total;
 	uint64_t device_repairs_total;
 	size_t peers;
-	size_t ignored;  /* peers whose lease is of no use to us */
-	size_t reserved; /* reservations of use here that no host of ours has claimed */
+	size_t ignored;        /* peers whose lease is of no use to us, */
+	char ignored_why[400]; /* one of them, and why; "" */
+	size_t reserved;       /* reservations of use here that no host of ours has claimed */
 	const struct reach_counts *reach; /* NULL: peers are not asked whether they answer, */
 	const char *reach_off;            /* and why; "" */
 	int64_t reach_interval_s;

@@ -284,6 +284,10 @@ void fabric_new_peers(struct fabric *f);
 void fabric_want_all(struct fabric *f);
 /* One line for every object that the kernel refused, the first time round. */
 void fabric_report_refused(const struct fabric *f);
+/* One of the objects that the kernel refused, with its words; one of the leases that are of no use, with
+ * the reason; "" if there is none. */
+void fabric_describe_refused(const struct fabric *f, char *buf, size_t size);
+void fabric_describe_ignored(const struct fabric *f, char *buf, size_t size);
 
 /* devices.c */
 /* Whether this is one of those that were made. */

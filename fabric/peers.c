@@ -364,6 +364,16 @@ const char *peers_state(const struct peers *ps, const struct peer *p, const char
 	return p->owner.unsettled || !p->wanted ? "pending" : "ok";
 }
 
+const struct peer *peers_ignored(const struct peers *ps, const char **ret_reason)
+{
+	const struct peer_trouble *t = TAILQ_FIRST(&ps->troubles);
+
+	if (!t)
+		return NULL;
+	*ret_reason = t->reason;
+	return t->peer;
+}
+
 struct peer *peers_next(const struct peers *ps, const struct peer *p)
 {
 	return p ? LIST_NEXT(p, link) : LIST_FIRST(&ps->all);

@@ -105,6 +105,8 @@ struct reconcile_owner *peers_own(struct peers *ps);
 const char *peers_state(const struct peers *ps, const struct peer *p, const char **ret_reason);
 /* The peer whose objects these are; NULL: they are this host's own. */
 const struct peer *peers_of_owner(const struct peers *ps, const struct reconcile_owner *owner);
+/* One of those that are not used, and in *ret_reason why (borrowed); NULL: all are. */
+const struct peer *peers_ignored(const struct peers *ps, const char **ret_reason);
 /* Any peer first, then the one after it; NULL at the end. */
 struct peer *peers_next(const struct peers *ps, const struct peer *p);
 

@@ -114,6 +114,34 @@ void fabric_report_refused(const struct fabric *f)
 	}
 }
 
+void fabric_describe_refused(const struct fabric *f, char *buf, size_t size)
+{
+	const struct reconcile_owner *owner;
+	const struct kernel_object *object;
+	const char *error;
+	const struct peer *p;
+	char text[KERNEL_OBJECT_TEXT];
+	char who[LEASE_DESCRIBE_TEXT];
+
+	buf[0] = '\0';
+	if (!reconcile_refused_one(f->reconcile, &object, &owner, &error))
+		return;
+	p = fabric_is_container(f, owner) ? NULL : peers_of_owner(f->peers, owner);
+	snprintf(buf, size, "%s%s%s: %s", kernel_object_format(object, text), p ? " of peer " : "",
+		 p ? lease_describe(p->member->lease, who) : "", error);
+}
+
+void fabric_describe_ignored(const struct fabric *f, char *buf, size_t size)
+{
+	const char *reason;
+	const struct peer *p = peers_ignored(f->peers, &reason);
+	char who[LEASE_DESCRIBE_TEXT];
+
+	buf[0] = '\0';
+	if (p)
+		snprintf(buf, size, "%s: %s", lease_describe(p->member->lease, who), reason);
+}
+
 const char *fabric_peer_state(const struct fabric *f, const struct manager_member *member,
 			      const char **ret_reason)
 {

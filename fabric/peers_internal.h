@@ -24,6 +24,7 @@ struct slot {
 /* Why a lease is not used. */
 struct peer_trouble {
 	struct peer *peer;
+	TAILQ_ENTRY(peer_trouble) link;
 	bool waits; /* until `slot` is free */
 	struct tree_node waiting;
 	struct slot slot;
@@ -37,6 +38,7 @@ struct peers {
 	struct peers_place place;
 	struct reconcile_owner own;
 	LIST_HEAD(, peer) all;
+	TAILQ_HEAD(, peer_trouble) troubles;
 	struct tree nets[2]; /* the subnets that are taken, by address; no two overlap */
 	struct tree waiting; /* by slot, then by age */
 	/* To be judged; while peers_judge runs a heap, the oldest first. */

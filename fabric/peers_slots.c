@@ -230,6 +230,8 @@ void peers_set_trouble(struct peers *ps, struct peer *p, const char *reason,
 
 	if (p->trouble && p->trouble->waits)
 		tree_remove(&ps->waiting, &p->trouble->waiting);
+	if (p->trouble)
+		TAILQ_REMOVE(&ps->troubles, p->trouble, link);
 	ps->counts.ignored += !!reason - !!p->trouble;
 	free(STEAL(p->trouble));
 	if (!reason)
@@ -238,6 +240,7 @@ void peers_set_trouble(struct peers *ps, struct peer *p, const char *reason,
 	t->peer = p;
 	memcpy(t->reason, reason, strlen(reason) + 1);
 	p->trouble = t;
+	TAILQ_INSERT_TAIL(&ps->troubles, t, link);
 	if (awaited) {
 		t->waits = true;
 		t->slot = *awaited;
@@ -250,4 +253,5 @@ void peers_init_slots(struct peers *ps)
 	ps->nets[0].compare = compare_v4;
 	ps->nets[1].compare = compare_v6;
 	ps->waiting.compare = compare_waiting;
+	TAILQ_INIT(&ps->troubles);
 }

@@ -369,19 +369,6 @@ bool reach_answer(struct reach *r, enum reach_layer layer, const struct ip_addr 
 
 /* ---- what is told ---- */
 
-/* "node-c (10.5.3.0/24)" */
-static const char *name(const struct target *t, char buf[static 400])
-{
-	const struct lease *l = t->member->lease;
-	char key[SUBNET_KEY_TEXT];
-
-	if (l->node_name)
-		snprintf(buf, 400, "%s (%s)", l->node_name, subnet_format(&l->subnet, key));
-	else
-		subnet_format(&l->subnet, buf);
-	return buf;
-}
-
 static const char *others(size_t count, char buf[static 40])
 {
 	buf[0] = '\0';
@@ -411,20 +398,21 @@ static void tell_tunnel(const struct target *t, size_t count, const char *tunnel
 	char public[IP_ADDR_TEXT];
 	char when[CLOCK_TEXT + 8];
 	char more[40];
-	char who[400];
+	char who[LEASE_DESCRIBE_TEXT];
 
 	ip_addr_format(&t->ways[REACH_UNDERLAY].address, public);
 	if (w->error)
 		problem_add(ret, PROBLEM_WARNING, "peer-unreachable",
 			    "%s: %s answers, but packets into the tunnel (%s) do not leave this "
 			    "host: %s%s",
-			    name(t, who), public, tunnel, strerror(-w->error), others(count, more));
+			    lease_describe(t->member->lease, who), public, tunnel,
+			    strerror(-w->error), others(count, more));
 	else
 		problem_add(ret, PROBLEM_WARNING, "peer-unreachable",
 			    "%s: %s answers, but nothing comes back through the tunnel (%s) %s: "
 			    "is that filtered on the way, or flanneld not running there?%s",
-			    name(t, who), public, tunnel, since(t, "so far", when),
-			    others(count, more));
+			    lease_describe(t->member->lease, who), public, tunnel,
+			    since(t, "so far", when), others(count, more));
 }
 
 static void tell_silent(const struct target *t, size_t count, struct problem_list *ret)
@@ -433,7 +421,7 @@ static void tell_silent(const struct target *t, size_t count, struct problem_lis
 	char address[IP_ADDR_TEXT];
 	char when[CLOCK_TEXT + 8];
 	char more[40];
-	char who[400];
+	char who[LEASE_DESCRIBE_TEXT];
 
 	if (!ip_addr_is_set(&w->address))
 		w = &t->ways[REACH_OVERLAY];
@@ -442,11 +430,13 @@ static void tell_silent(const struct target *t, size_t count, struct problem_lis
 		problem_add(ret, PROBLEM_INFO, "peer-unreachable",
 			    "%s: no packet to %s leaves "
 			    "this host: %s%s",
-			    name(t, who), address, strerror(-w->error), others(count, more));
+			    lease_describe(t->member->lease, who), address, strerror(-w->error),
+			    others(count, more));
 	else
 		problem_add(ret, PROBLEM_INFO, "peer-unreachable",
 			    "%s: %s does not answer %s: that host is down, or the way to it%s",
-			    name(t, who), address, since(t, "so far", when), others(count, more));
+			    lease_describe(t->member->lease, who), address,
+			    since(t, "so far", when), others(count, more));
 }
 
 void reach_problems(const struct reach *r, const char *tunnel, struct problem_list *ret)

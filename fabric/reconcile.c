@@ -491,6 +491,25 @@ const char *reconcile_owner_error(const struct reconcile *r, const struct reconc
 	return error;
 }
 
+bool reconcile_refused_one(const struct reconcile *r, const struct kernel_object **ret_object,
+			   const struct reconcile_owner **ret_owner, const char **ret_error)
+{
+	/* Few entries have anything aside. */
+	for (uint32_t i = 1; i < r->entries.asides_len && r->counts.failed; i++) {
+		const struct entry_aside *aside = &r->entries.asides[i];
+		const struct entry *entry = at(r, aside->entry);
+
+		if (!aside->entry || !aside->error || !entry->owner ||
+		    entry->presence == ENTRY_PRESENT)
+			continue;
+		*ret_object = &entry->object;
+		*ret_owner = entry->owner;
+		*ret_error = aside->error;
+		return true;
+	}
+	return false;
+}
+
 void reconcile_wanted_visit(const struct reconcile *r, unsigned kind,
 			    void (*visit)(void *arg, const struct kernel_object *o), void *arg)
 {

@@ -151,6 +151,10 @@ void reconcile_owner_visit(const struct reconcile *r, const struct reconcile_own
 /* Why an object of the owner's could not be written; NULL if none was refused. */
 const char *reconcile_owner_error(const struct reconcile *r, const struct reconcile_owner *owner);
 
+/* One of those that were refused; false: none was. All are borrowed until the next call on `r`. */
+bool reconcile_refused_one(const struct reconcile *r, const struct kernel_object **ret_object,
+			   const struct reconcile_owner **ret_owner, const char **ret_error);
+
 /* Shows what is fought over now. */
 void reconcile_fights_visit(const struct reconcile *r,
 			    void (*visit)(void *arg, const struct kernel_object *o,

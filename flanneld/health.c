@@ -81,8 +81,9 @@ static void judge_kernel(const struct fabric_view *f, struct problem_list *ret)
 		problem_add(ret, PROBLEM_ERROR, "device-failed", "%s", f->device_error);
 	if (f->reconcile->failed)
 		problem_add(ret, PROBLEM_ERROR, "kernel-refused",
-			    "%zu of %zu objects were refused by the kernel", f->reconcile->failed,
-			    wanted);
+			    "%zu of %zu objects were refused by the kernel: %s%s",
+			    f->reconcile->failed, wanted, f->refused,
+			    f->reconcile->failed > 1 ? ", for one" : "");
 	else if (f->reconcile->unsettled)
 		problem_add(ret, PROBLEM_WARNING, "kernel-behind",
 			    "%zu objects are not yet in the kernel", f->reconcile->unsettled);
@@ -113,8 +114,9 @@ static void judge_peers(const struct health_inputs *in, struct problem_list *ret
 
 	if (f->ignored)
 		problem_add(ret, PROBLEM_WARNING, "peers-ignored",
-			    "%zu of %zu peers have a lease that is of no use here", f->ignored,
-			    f->peers);
+			    "%zu of %zu peers have a lease that is of no use here: %s%s",
+			    f->ignored, f->peers, f->ignored_why,
+			    f->ignored > 1 ? ", for one" : "");
 	if (m->kept)
 		problem_add(ret, PROBLEM_WARNING, "peers-kept",
 			    "%zu peer%s gone from the store; what leads there stays for some "

@@ -301,6 +301,18 @@ u128 lease_id_parse(const char *text)
 	return id;
 }
 
+const char *lease_describe(const struct lease *l, char buf[static LEASE_DESCRIBE_TEXT])
+{
+	char key[SUBNET_KEY_TEXT];
+
+	subnet_format(&l->subnet, key);
+	if (l->node_name)
+		snprintf(buf, LEASE_DESCRIBE_TEXT, "%.64s (%s)", l->node_name, key);
+	else
+		snprintf(buf, LEASE_DESCRIBE_TEXT, "%s", key);
+	return buf;
+}
+
 struct lease *lease_new(void)
 {
 	return xcalloc(1, sizeof(struct lease));

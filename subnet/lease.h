@@ -19,6 +19,7 @@
 #include "lib/addr.h"
 
 #define SUBNET_KEY_TEXT      80
+#define LEASE_DESCRIBE_TEXT  (SUBNET_KEY_TEXT + 72)
 #define LEASE_VALUE_MAX_SIZE (64 * 1024)
 #define LEASE_ID_TEXT        33
 #define LEASE_TEXT_MAX       253 /* bytes of a node id, node name or backend type */
@@ -98,6 +99,9 @@ char *lease_value_format(const struct lease *l);
 const char *lease_id_format(u128 id, char buf[static LEASE_ID_TEXT]);
 /* Back again; what is no digit ends it. */
 u128 lease_id_parse(const char *text);
+
+/* Whose it is, for people: "node-c (10.5.3.0/24)"; without a name the subnet alone. Long names are cut. */
+const char *lease_describe(const struct lease *l, char buf[static LEASE_DESCRIBE_TEXT]);
 
 struct lease *lease_new(void);
 struct lease *lease_copy(const struct lease *l);

@@ -519,7 +519,8 @@ def test_a_route_of_somebody_else_that_comes_while_the_daemon_starts(lab, read):
         foreign(h1.namespace, *objects)
     proxy.set("pass")
     h1.daemon.wait_ready()
-    assert "kernel-refused" in h1.daemon.problems()
+    refused = next(p["text"] for p in h1.daemon.status()["problems"] if p["name"] == "kernel-refused")
+    assert f"route {objects[0][2]}" in refused and "another object in this place" in refused
     stands = h1.namespace.ip("route", "show", objects[0][2])
     assert [(r["dev"], r["gateway"]) for r in stands] == [("eth0", "192.0.2.254")]
     assert not h1.daemon.logged("drift-healed")

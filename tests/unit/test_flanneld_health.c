@@ -121,7 +121,11 @@ static void test_kernel(void **state)
 	s.reconcile.failed = 1;
 	s.reconcile.wanted[0] = 4;
 	s.reconcile.wanted[KERNEL_KINDS - 1] = 3;
-	assert_contains(only(&s, "kernel-refused", PROBLEM_ERROR), "1 of 7 objects");
+	snprintf(s.fabric.refused, sizeof(s.fabric.refused), "route 10.5.3.0/24: no device");
+	assert_contains(only(&s, "kernel-refused", PROBLEM_ERROR),
+			"1 of 7 objects were refused by the kernel: route 10.5.3.0/24: no device");
+	s.reconcile.failed = 2;
+	assert_contains(only(&s, "kernel-refused", PROBLEM_ERROR), "no device, for one");
 	/* Before there is a lease nothing is wanted of the kernel. */
 	s.fabric.started = false;
 	health_judge(&s.in, &s.list);
@@ -166,7 +170,11 @@ static void test_others(void **state)
 
 	well(&s);
 	s.fabric.ignored = 1;
-	assert_contains(only(&s, "peers-ignored", PROBLEM_WARNING), "1 of 3 peers");
+	snprintf(s.fabric.ignored_why, sizeof(s.fabric.ignored_why), "h3: VNI 7, not 1");
+	assert_contains(only(&s, "peers-ignored", PROBLEM_WARNING),
+			"1 of 3 peers have a lease that is of no use here: h3: VNI 7, not 1");
+	s.fabric.ignored = 2;
+	assert_contains(only(&s, "peers-ignored", PROBLEM_WARNING), "not 1, for one");
 	well(&s);
 	s.in.unbound = "10.5.3.0/24 never ends";
 	s.manager.unbound = 3;

@@ -54,6 +54,22 @@ static void test_keys_go_round(void **state)
 	}
 }
 
+static void test_whose_lease_it_is(void **state)
+{
+	(void)state;
+	struct lease l = { .subnet = subnet("10.5.3.0/24", NULL) };
+	char text[LEASE_DESCRIBE_TEXT];
+	char name[200];
+
+	assert_string_equal(lease_describe(&l, text), "10.5.3.0/24");
+	snprintf(name, sizeof(name), "node-c");
+	l.node_name = name;
+	assert_string_equal(lease_describe(&l, text), "node-c (10.5.3.0/24)");
+	memset(name, 'n', sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	assert_int_equal(strlen(lease_describe(&l, text)), 64 + strlen(" (10.5.3.0/24)"));
+}
+
 static void test_keys_refused(void **state)
 {
 	(void)state;
@@ -503,6 +519,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_keys_go_round),
+		cmocka_unit_test(test_whose_lease_it_is),
 		cmocka_unit_test(test_keys_refused),
 		cmocka_unit_test(test_other_spellings_of_a_key),
 		cmocka_unit_test(test_overlap),

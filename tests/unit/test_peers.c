@@ -117,6 +117,7 @@ static void test_a_chain(void **state)
 	static const char *const keys[] = { "10.5.0.0-24", "10.5.0.0-20", "10.5.8.0-24" };
 	auto_rig struct rig r;
 	struct manager_member *members[3];
+	const char *reason = NULL;
 	struct peer *p[3];
 
 	rig_init(&r, NETWORK);
@@ -130,14 +131,18 @@ static void test_a_chain(void **state)
 	assert_string_equal(reason_of(&r, p[1]), "overlaps the older lease 10.5.0.0/24");
 	assert_true(is_used(p[2]));
 	assert_int_equal(peers_counts(r.peers)->ignored, 1);
+	assert_ptr_equal(peers_ignored(r.peers, &reason), p[1]);
+	assert_string_equal(reason, "overlaps the older lease 10.5.0.0/24");
 	/* Now the second is used, and the third is in its way. */
 	peers_remove(r.peers, p[0]);
 	peers_judge(r.peers);
 	assert_true(is_used(p[1]));
 	assert_string_equal(reason_of(&r, p[2]), "overlaps the older lease 10.5.0.0/20");
+	assert_ptr_equal(peers_ignored(r.peers, &reason), p[2]);
 	peers_remove(r.peers, p[1]);
 	peers_judge(r.peers);
 	assert_true(is_used(p[2]));
+	assert_null(peers_ignored(r.peers, &reason));
 	peers_remove(r.peers, p[2]);
 	for (unsigned i = 0; i < 3; i++)
 		member_free(members[i]);

@@ -209,9 +209,13 @@ static void test_a_refused_write_waits_for_the_next_look(void **state)
 {
 	(void)state;
 	struct peer p = peer(3, "192.0.2.3");
+	const struct kernel_object *object;
+	const struct reconcile_owner *owner;
+	const char *error;
 	uint32_t entry;
 
 	want(&owners[0], p.objects, 3);
+	assert_false(reconcile_refused_one(r, &object, &owner, &error));
 	entry = expect("replace", "fdb 02:00:00:00:00:03 dst 192.0.2.3 dev 7");
 	reconcile_refused(r, entry, -EINVAL, "Invalid argument");
 	drain();
@@ -219,6 +223,10 @@ static void test_a_refused_write_waits_for_the_next_look(void **state)
 	assert_int_equal(owners[0].failed, 1);
 	assert_int_equal(reconcile_counts(r)->unsettled, 1);
 	assert_int_equal(reconcile_counts(r)->failed, 1);
+	assert_true(reconcile_refused_one(r, &object, &owner, &error));
+	assert_memory_equal(&object->key, &p.objects[0].key, sizeof(object->key));
+	assert_ptr_equal(owner, &owners[0]);
+	assert_string_equal(error, "Invalid argument");
 	expect_nothing(); /* not again and again */
 	observe(&p.objects[1], 2);
 	expect("replace", "fdb 02:00:00:00:00:03 dst 192.0.2.3 dev 7");
