@@ -53,10 +53,12 @@ static json_t *last_known_leases(const struct settings *s)
 
 static int gather_leases(struct doctor *d)
 {
+	struct err ignored;
+
 	if (d->c->options.store)
 		return lease_source_get(d->c, NULL, &d->leases);
 	if (!d->status || client_get(d->settings->socket, "/v1/subnets", "SubnetList",
-				     ANSWER_TIMEOUT_MS, &d->leases, NULL) < 0)
+				     ANSWER_TIMEOUT_MS, &d->leases, &ignored) < 0)
 		d->leases = last_known_leases(d->settings);
 	return CTL_OK;
 }

@@ -239,8 +239,21 @@ static void check_rp_filter(struct doctor *d)
 
 /* ---- what the CNI plugin made ---- */
 
+/* Attachments whose interface is gone. */
+static size_t count_gone(const json_t *attachments)
+{
+	json_t *attachment;
+	size_t gone = 0;
+	size_t i;
+
+	json_array_foreach (attachments, i, attachment)
+		gone += json_is_false(json_object_get(attachment, "deviceExists"));
+	return gone;
+}
+
 static void check_containers(struct doctor *d)
 {
+	size_t gone = count_gone(json_object_get(d->containers, "attachments"));
 	size_t len = json_array_size(json_object_get(d->containers, "attachments"));
 	const char *failed =
 		json_string_value(json_array_get(json_object_get(d->containers, "failed"), 0));
@@ -263,6 +276,10 @@ static void check_containers(struct doctor *d)
 	else if (bridge && !bridge->up)
 		say_fixable(d, "containers", DOCTOR_ERROR, &keep,
 			    "the bridge of the containers is down");
+	else if (gone)
+		say(d, "containers", DOCTOR_WARNING, "fabricctl pods",
+		    "%zu of %zu attached have lost their interface, and hold their addresses", gone,
+		    len);
 	else
 		say(d, "containers", DOCTOR_OK, NULL, "%zu attached by the CNI plugin%s%s", len,
 		    bridge ? ", behind " : "", bridge ? bridge->name : "");

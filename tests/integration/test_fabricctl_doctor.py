@@ -125,6 +125,8 @@ def test_with_the_daemon_dead(world):
     assert document["done"] == [remedy]
     wait_for(lambda: world.container.ping(world.gateway, check=False), 5, "the container reaches its gateway again")
     assert "containers" not in world.found()
+    world.ns.ip_do(f"link del {world.plugin.veths()[0]}")
+    assert world.found()["containers"] == ("warning", "1 of 1 attached have lost their interface, and hold their addresses", "fabricctl pods")
     world.daemon.subnet_file.write_text("FLANNEL_SUBNET=nonsense\n")
     assert "FLANNEL_SUBNET" in world.found()["subnet-file"][1]
     world.daemon.subnet_file.unlink()
