@@ -40,12 +40,13 @@ const struct command commands[] = {
 	  "With -w the last ten, or those within --since, and then what comes.\n",
 	  events_run },
 	{ "ip", "ADDRESS", "", 1,
-	  GROUP_OUTPUT | GROUP_STORE | GROUP_ETCD | GROUP_TABLE | GROUP_CNI,
+	  GROUP_OUTPUT | GROUP_STORE | GROUP_ETCD | GROUP_TABLE | GROUP_CNI | GROUP_PODS,
 	  FORMAT_BIT(FORMAT_TABLE) | FORMAT_BIT(FORMAT_JSON) | FORMAT_BIT(FORMAT_RAW),
 	  "who has an address: which host, and here which container, since when",
-	  "OWNER is container, host (an address of the host itself), nobody (a free one of this host's\n"
-	  "subnet), unknown, or remote: ask on that host. DEVICE is the host's end of the container's\n"
-	  "link. Exit status 8 if the address is no host's of the fabric.\n",
+	  "OWNER is container, unrecorded (somebody answers whom the CNI plugin did not attach), host (an\n"
+	  "address of the host itself), nobody (a free one of this host's subnet), unknown, or remote: ask\n"
+	  "on that host. DEVICE is the host's end of the container's link. Exit status 8 if the address is\n"
+	  "no host's of the fabric.\n",
 	  ip_run },
 	{ "pods", "", "", 0, GROUP_OUTPUT | GROUP_TABLE | GROUP_CNI | GROUP_PODS,
 	  FORMAT_BIT(FORMAT_TABLE) | FORMAT_BIT(FORMAT_JSON) | FORMAT_BIT(FORMAT_JSONL) |

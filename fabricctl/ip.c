@@ -10,7 +10,10 @@
 #include "fabricctl/containers.h"
 #include "fabricctl/lease_source.h"
 #include "fabricctl/owner.h"
+#include "fabricctl/runtime.h"
 #include "fabricctl/table.h"
+#include "kernel/link.h"
+#include "kernel/lookup.h"
 #include "lib/clock.h"
 #include "lib/json.h"
 
@@ -21,9 +24,59 @@ static void copy(json_t *to, const json_t *from, const char *key)
 	json_object_set(to, key, value ? value : json_null());
 }
 
-/* What the CNI plugin knows of it. Returns who has it. */
-static const char *look_at_containers(const struct settings *s, const struct ip_addr *address,
-				      json_t *document)
+/* The port of a bridge behind which the MAC address is; else the device itself. */
+static void add_device(struct netlink *nl, const struct link_info *device,
+		       const struct mac_addr *mac, json_t *document)
+{
+	bool is_bridge = strcmp(device->kind, "bridge") == 0;
+	struct lookup_fdb fdb = { 0 };
+	char port[IFNAMSIZ];
+	char text[MAC_TEXT];
+
+	json_object_set_new(document, "mac", json_string(mac_addr_format(mac, text)));
+	if (is_bridge)
+		json_object_set_new(document, "bridge", json_text(device->name));
+	if (!is_bridge)
+		json_object_set_new(document, "device", json_text(device->name));
+	else if (lookup_fdb(nl, device->ifindex, true, mac, &fdb, NULL) == 0 && fdb.found &&
+		 if_indextoname(fdb.port_ifindex, port))
+		json_object_set_new(document, "device", json_text(port));
+}
+
+/* Whether somebody has answered for it here, whoever attached him. */
+static bool look_at_kernel(const struct ip_addr *address, json_t *document)
+{
+	struct lookup_packet packet = { .dst = *address };
+	struct lookup_neighbour n = { 0 };
+	struct link_info device;
+	struct lookup_route way;
+	struct netlink *nl;
+	bool found;
+
+	if (netlink_open(NETLINK_ROUTE, &nl, NULL) < 0)
+		return false;
+	found = lookup_route(nl, &packet, &way, NULL) == 0 && !ip_addr_is_set(&way.gateway) &&
+		lookup_neighbour(nl, way.ifindex, address, &n, NULL) == 0 &&
+		!mac_addr_is_zero(&n.mac) && !lookup_neighbour_is_silent(&n) &&
+		link_get_by_index(nl, way.ifindex, &device, NULL) == 0;
+	if (found)
+		add_device(nl, &device, &n.mac, document);
+	netlink_close(nl);
+	return found;
+}
+
+static void add_pod(const char *directory, json_t *document)
+{
+	auto_free char *pod = NULL;
+
+	runtime_find(directory, ctl_text(document, "network"), ctl_text(document, "containerID"),
+		     ctl_text(document, "interface"), &pod);
+	json_object_set_new(document, "pod", pod ? json_text(pod) : json_null());
+}
+
+/* What the CNI plugin knows of it, else the kernel. Returns who has it. */
+static const char *look_at_containers(const struct ctl *c, const struct settings *s,
+				      const struct ip_addr *address, json_t *document)
 {
 	static const char *const keys[] = { "containerID", "interface", "network", "device",
 					    "bridge",      "mac",       "since" };
@@ -33,22 +86,31 @@ static const char *look_at_containers(const struct settings *s, const struct ip_
 	struct err e;
 
 	if (containers_list(s, &list, &e) < 0) {
+		if (look_at_kernel(address, document))
+			return "unrecorded";
 		json_object_set_new(document, "reason", json_text(e.text));
 		return "unknown";
 	}
 	found = containers_find(list, address);
 	for (size_t i = 0; found && i < ARRAY_LEN(keys); i++)
 		copy(document, found, keys[i]);
+	if (found) {
+		add_pod(c->options.cni_cache_dir ? c->options.cni_cache_dir : RUNTIME_DIRECTORY,
+			document);
+		return "container";
+	}
+	if (look_at_kernel(address, document))
+		return "unrecorded";
 	failed = json_array_get(json_object_get(list, "failed"), 0);
-	if (found || !failed)
-		return found ? "container" : "nobody";
+	if (!failed)
+		return "nobody";
 	json_object_set(document, "reason", (json_t *)failed);
 	return "unknown";
 }
 
 /* Who on the host. Of another host only itself can tell. */
-static const char *look_here(const struct settings *s, const struct ip_addr *address,
-			     const struct owner *o, json_t *document)
+static const char *look_here(const struct ctl *c, const struct settings *s,
+			     const struct ip_addr *address, const struct owner *o, json_t *document)
 {
 	auto_free char *device = NULL;
 
@@ -58,7 +120,7 @@ static const char *look_here(const struct settings *s, const struct ip_addr *add
 		return "remote";
 	device = owner_local_device(address);
 	if (!device)
-		return look_at_containers(s, address, document);
+		return look_at_containers(c, s, address, document);
 	json_object_set_new(document, "device", json_text(device));
 	return "host";
 }
@@ -67,9 +129,10 @@ static const struct field {
 	const char *key;
 	const char *heading;
 } fields[] = {
-	{ "address", "ADDRESS" },     { "node", "NODE" },     { "subnet", "SUBNET" },
-	{ "publicIP", "PUBLIC IP" },  { "owner", "OWNER" },   { "containerID", "CONTAINER" },
-	{ "interface", "INTERFACE" }, { "device", "DEVICE" }, { "since", "SINCE" },
+	{ "address", "ADDRESS" },       { "node", "NODE" },           { "subnet", "SUBNET" },
+	{ "publicIP", "PUBLIC IP" },    { "owner", "OWNER" },         { "pod", "POD" },
+	{ "containerID", "CONTAINER" }, { "interface", "INTERFACE" }, { "device", "DEVICE" },
+	{ "since", "SINCE" },
 };
 
 static void print(const struct ctl *c, const json_t *document)
@@ -102,11 +165,12 @@ static void print(const struct ctl *c, const json_t *document)
 			ctl_color_on(c, COLOR_WARN), reason, ctl_color_off(c, COLOR_WARN));
 }
 
-static json_t *describe(const struct settings *s, const struct ip_addr *address,
-			const struct owner *o)
+static json_t *describe(const struct ctl *c, const struct settings *s,
+			const struct ip_addr *address, const struct owner *o)
 {
-	static const char *const unknown[] = { "containerID", "interface", "network", "device",
-					       "bridge",      "mac",       "since",   "reason" };
+	static const char *const unknown[] = { "pod",     "containerID", "interface",
+					       "network", "device",      "bridge",
+					       "mac",     "since",       "reason" };
 	json_t *document = ctl_document("Address");
 	bool v4 = address->family == AF_INET;
 	char text[IP_ADDR_TEXT];
@@ -125,7 +189,7 @@ static json_t *describe(const struct settings *s, const struct ip_addr *address,
 	copy(document, o->lease, "own");
 	for (size_t i = 0; i < ARRAY_LEN(unknown); i++)
 		json_object_set_new(document, unknown[i], json_null());
-	json_object_set_new(document, "owner", json_string(look_here(s, address, o, document)));
+	json_object_set_new(document, "owner", json_string(look_here(c, s, address, o, document)));
 	return document;
 }
 
@@ -155,7 +219,7 @@ int ip_run(struct ctl *c)
 		return ctl_fail(c, CTL_NOT_FOUND,
 				"it is in no lease's subnet, and no host's public address",
 				"fabricctl subnets", "nobody in the fabric has %.60s", text);
-	document = describe(&settings, &address, &o);
+	document = describe(c, &settings, &address, &o);
 	if (c->format == FORMAT_JSON)
 		ctl_print_json(c, json_incref(document));
 	else

@@ -218,9 +218,11 @@ int lookup_neighbour(struct netlink *nl, uint32_t ifindex, const struct ip_addr 
 	struct nlmsghdr *hdr = put_question(buffer, address->family, ifindex);
 	struct lookup_neighbour n = { 0 };
 	char text[IP_ADDR_TEXT];
+	int rc;
 
 	mnl_attr_put(hdr, NDA_DST, ip_addr_size(address), address->b);
-	if (netlink_call(nl, hdr, take_neighbour, &n, e) < 0 && e->code != -ENOENT)
+	rc = netlink_call(nl, hdr, take_neighbour, &n, e);
+	if (rc < 0 && rc != -ENOENT)
 		return err_wrap(e, "neighbour %s", ip_addr_format(address, text));
 	*ret = n;
 	return 0;
@@ -290,13 +292,15 @@ int lookup_fdb(struct netlink *nl, uint32_t ifindex, bool is_bridge, const struc
 	struct ndmsg *m = mnl_nlmsg_get_payload(hdr);
 	struct lookup_fdb found = { 0 };
 	char text[MAC_TEXT];
+	int rc;
 
 	/* A bridge is named as master of the port that is looked for. */
 	m->ndm_flags = is_bridge ? NTF_MASTER : NTF_SELF;
 	mnl_attr_put(hdr, NDA_LLADDR, sizeof(mac->b), mac->b);
 	if (is_bridge)
 		mnl_attr_put_u32(hdr, NDA_MASTER, ifindex);
-	if (netlink_call(nl, hdr, take_fdb, &found, e) < 0 && e->code != -ENOENT)
+	rc = netlink_call(nl, hdr, take_fdb, &found, e);
+	if (rc < 0 && rc != -ENOENT)
 		return err_wrap(e, "FDB entry %s", mac_addr_format(mac, text));
 	*ret = found;
 	return 0;

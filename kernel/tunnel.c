@@ -29,15 +29,18 @@ static int find_vxlan(struct kernel *k, const struct link_info *device, const st
 	char address[IP_ADDR_TEXT];
 	char remote[IP_ADDR_TEXT];
 	char mac[MAC_TEXT];
+	int rc;
 
 	ip_addr_format(next, address);
-	if (lookup_neighbour(k->route, device->ifindex, next, &neighbour, e) < 0)
-		return e->code;
+	rc = lookup_neighbour(k->route, device->ifindex, next, &neighbour, e);
+	if (rc < 0)
+		return rc;
 	if (mac_addr_is_zero(&neighbour.mac))
 		return err_set(e, -ENOENT, "%s has no neighbour entry for %s", device->name,
 			       address);
-	if (lookup_fdb(k->route, device->ifindex, false, &neighbour.mac, &fdb, e) < 0)
-		return e->code;
+	rc = lookup_fdb(k->route, device->ifindex, false, &neighbour.mac, &fdb, e);
+	if (rc < 0)
+		return rc;
 	mac_addr_format(&neighbour.mac, mac);
 	if (!ip_addr_is_set(&fdb.remote))
 		return err_set(e, -ENOENT, "%s has no FDB entry for %s, the MAC of neighbour %s",
@@ -119,9 +122,10 @@ static int find_wireguard(struct kernel *k, const struct link_info *device,
 	struct wireguard_search s = { .dst = dst };
 	char address[IP_ADDR_TEXT];
 	char net[IP_NET_TEXT];
+	int rc = wireguard_read(k, device->ifindex, &visitor, &s, e);
 
-	if (wireguard_read(k, device->ifindex, &visitor, &s, e) < 0)
-		return e->code;
+	if (rc < 0)
+		return rc;
 	if (!ip_net_is_set(&s.net))
 		return err_set(e, -ENOENT, "no peer of %s has %s among its allowed-ips",
 			       device->name, ip_addr_format(dst, address));

@@ -38,7 +38,7 @@ _fabricctl()
 		formats="table json jsonl raw"
 		;;
 	ip)
-		options="-o --output --no-headers --store --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --kube-subnet-mgr --kube-api-url --kubeconfig-file --kube-annotation-prefix --net-config-path --set-node-network-unavailable --state-dir --cni-plugin --cni-data-dir --socket --config-file --color --version -h --help"
+		options="-o --output --no-headers --store --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --kube-subnet-mgr --kube-api-url --kubeconfig-file --kube-annotation-prefix --net-config-path --set-node-network-unavailable --state-dir --cni-cache-dir --cni-plugin --cni-data-dir --socket --config-file --color --version -h --help"
 		formats="table json raw"
 		;;
 	pods)

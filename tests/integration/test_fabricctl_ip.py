@@ -8,6 +8,7 @@ import pytest
 from cni_support import Host
 
 from fabric import APART, CNI_PLUGIN, IPV6
+from netns import wait_for
 from fabricctl_support import NO_DAEMON, NOT_FOUND, OK, USAGE, ask_store, assert_three_lines, fabricctl, put_lease
 
 
@@ -29,12 +30,19 @@ def containers(machine):
     with Host(existing=machine.name, subnet_file=machine.daemon.subnet_file) as host:
         host.data_dir = pathlib.Path(machine.daemon.flags["cni_data_dir"])
         conf = host.flannel(delegate={"isDefaultGateway": True})
-        yield {id: host.add(conf, host.namespace(), id=id) for id in ("c1", "c2")}
+        results = {id: host.add(conf, host.namespace(), id=id) for id in ("c1", "c2")}
+        cache = host.data_dir.parent / "cache" / "results"
+        cache.mkdir(parents=True)
+        for id in results:
+            note = {"kind": "cniCacheV1", "cniArgs": [["K8S_POD_NAME", f"pod-{id}"]]}
+            (cache / f"net1-{id}-eth0").write_text(json.dumps(note))
+        yield results
 
 
 def argv(machine):
     flags = machine.daemon.flags
-    return (f"--cni-plugin={CNI_PLUGIN}", f"--cni-data-dir={flags['cni_data_dir']}")
+    cache = pathlib.Path(flags["cni_data_dir"]).parent / "cache"
+    return (f"--cni-plugin={CNI_PLUGIN}", f"--cni-data-dir={flags['cni_data_dir']}", f"--cni-cache-dir={cache}")
 
 
 def who(machine, address, *args, status=OK):
@@ -57,11 +65,11 @@ def test_containers_of_this_host(machine, containers):
             assert told["subnet"] in (machine.daemon.subnet(), machine.daemon.subnet6()) and told["own"] is True
             assert told["since"] and told["reason"] is None
             row = who(machine, address, "--no-headers").split()
-            assert row[0] == address and row[4:8] == ["container", id, "eth0", veth] and row[8].endswith("s")
+            assert row[0] == address and row[4:9] == ["container", f"pod-{id}", id, "eth0", veth] and row[9].endswith("s")
     heading, row = who(machine, address).splitlines()
-    assert heading.split() == "ADDRESS NODE SUBNET PUBLIC IP OWNER CONTAINER INTERFACE DEVICE SINCE".split()
+    assert heading.split() == "ADDRESS NODE SUBNET PUBLIC IP OWNER POD CONTAINER INTERFACE DEVICE SINCE".split()
     raw = who(machine, address, "-o", "raw").rstrip("\n").split("\t")
-    assert len(raw) == 9 and raw[8].endswith("Z")
+    assert len(raw) == 10 and raw[9].endswith("Z")
 
 
 def test_addresses_that_are_no_containers(machine, containers):
@@ -71,6 +79,16 @@ def test_addresses_that_are_no_containers(machine, containers):
     free = gateway.rsplit(".", 1)[0] + ".200"
     assert who(machine, free, "-o", "json")["owner"] == "nobody"
     assert who(machine, "192.0.2.77", "--no-headers").split()[:5] == ["192.0.2.77", "made-up", "10.5.7.0/24", "192.0.2.77", "host"]
+
+
+def test_a_container_that_something_else_attached(machine):
+    container = machine.container()
+    assert who(machine, container.address, "-o", "json")["owner"] == "nobody"
+    gateway = machine.daemon.environment_file()["FLANNEL_SUBNET"].split("/")[0]
+    wait_for(lambda: container.namespace.run("ping", "-c1", "-W1", gateway, check=False).returncode == 0, 5, "it is heard of")
+    told = who(machine, container.address, "-o", "json")
+    assert (told["owner"], told["bridge"], told["device"], told["containerID"]) == ("unrecorded", "cni0", "c2", None)
+    assert told["mac"] == next(link["address"] for link in container.namespace.ip("link", "show", "eth0"))
 
 
 def test_the_longest_prefix(machine):
