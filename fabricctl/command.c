@@ -110,14 +110,16 @@ const struct command commands[] = {
 	  "show        the configuration that the daemon uses; with --store the document in the\n"
 	  "            store, and whether it is valid; -o raw prints its bytes alone\n",
 	  config_run },
-	{ "store", "ping|dump|repair", "ping dump repair", 1, GROUP_OUTPUT | GROUP_ETCD | GROUP_TABLE,
+	{ "store", "ping|dump|watch|repair", "ping dump watch repair", 1, GROUP_OUTPUT | GROUP_ETCD | GROUP_TABLE,
 	  FORMAT_BIT(FORMAT_TABLE) | FORMAT_BIT(FORMAT_JSON) | FORMAT_BIT(FORMAT_JSONL) |
 	  FORMAT_BIT(FORMAT_RAW),
-	  "ask every endpoint of the store how it is; print what it has",
+	  "ask every endpoint of the store how it is; print what it has, and what changes",
 	  "ping  whether each endpoint answers, how quickly it reads what all members agree on, which\n"
 	  "      member leads, version, revision, size. Exit status 3 if one does not answer, 5 if none\n"
 	  "dump  every key under the prefix, an object a line, all at one revision; values called PSK,\n"
 	  "      password or the like are left out\n"
+	  "watch  every change as the store tells it, of any store; on standard error each call and message\n"
+	  "      on the wire, with its bytes, its end and its milliseconds\n"
 	  "repair  of a store that is a directory: which lines of its journal cannot be read, exit status\n"
 	  "      3; and a journal without them, beside it, for you to take into use\n",
 	  store_run },

@@ -356,13 +356,19 @@ int store_run(struct ctl *c)
 					c->options.no_headers ? "no-headers" : "output raw");
 		return dump(c);
 	}
+	if (strcmp(verb, "watch") == 0) {
+		if (c->format == FORMAT_RAW || c->options.no_headers)
+			return ctl_fail(c, CTL_USAGE, NULL, command_help_hint(c->command),
+					"fabricctl store watch has no --%s",
+					c->options.no_headers ? "no-headers" : "output raw");
+		return store_watch_run(c);
+	}
 	if (strcmp(verb, "repair") == 0) {
 		if (c->format != FORMAT_TABLE || c->options.no_headers)
 			return ctl_fail(c, CTL_USAGE, NULL, command_help_hint(c->command),
 					"fabricctl store repair prints text, and nothing else");
 		return store_repair(c);
 	}
-	return ctl_fail(
-		c, CTL_USAGE, NULL, command_help_hint(c->command),
-		"usage: fabricctl store ping, fabricctl store dump, or fabricctl store repair");
+	return ctl_fail(c, CTL_USAGE, NULL, command_help_hint(c->command),
+			"usage: fabricctl store ping, store dump, store watch, or store repair");
 }

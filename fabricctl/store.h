@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The store command: what it makes of etcd's answers, which is pure, and its verb repair. */
+/* The store command: what it makes of etcd's answers, which is pure, and its verbs with a file of their own. */
 #ifndef FABRICCTL_STORE_H
 #define FABRICCTL_STORE_H
 
@@ -16,5 +16,8 @@ json_t *store_key(const struct etcd_kv *kv);
 
 /* fabricctl store repair; the exit status. */
 int store_repair(const struct ctl *c);
+
+/* fabricctl store watch; the exit status. */
+int store_watch_run(const struct ctl *c);
 
 #endif

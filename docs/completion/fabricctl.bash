@@ -74,7 +74,7 @@ _fabricctl()
 	store)
 		options="-o --output --no-headers --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --kube-subnet-mgr --kube-api-url --kubeconfig-file --kube-annotation-prefix --net-config-path --set-node-network-unavailable --state-dir --socket --config-file --color --version -h --help"
 		formats="table json jsonl raw"
-		words="ping dump repair"
+		words="ping dump watch repair"
 		;;
 	version)
 		options="-o --output --socket --config-file --color --version -h --help"

@@ -113,7 +113,7 @@ class Watch:
             self.lines.append(line.rstrip("\n"))
 
     def wait(self, pattern, deadline_s=5):
-        wait_for(lambda: [x for x in self.lines if re.search(pattern, x)], deadline_s, f"a line {pattern!r}")
+        wait_for(lambda: [x for x in self.lines if re.search(pattern, x)], deadline_s, f"a line {pattern!r} in {self.lines}")
 
     def __enter__(self):
         return self
