@@ -19,6 +19,10 @@
 
 static void call_free(struct http_call *call)
 {
+	if (call->has_ended)
+		TAILQ_REMOVE(&call->client->ended, call, ended_link);
+	if (call->deadline)
+		event_free(call->deadline);
 	curl.easy_cleanup(call->easy);
 	curl.slist_free_all(call->headers);
 	free(call->certificate);
@@ -89,6 +93,8 @@ static void describe_end(struct http_call *call, CURLcode result, struct http_re
 		reply->error = *ret_owned;
 	if (call->too_large)
 		reply->error = "the answer is larger than allowed";
+	if (call->is_overdue)
+		reply->error = "timed out: no answer came in time";
 	if (call->request.grpc)
 		http_grpc_judge(call, result, reply);
 }
@@ -149,13 +155,21 @@ static bool is_sent_again(struct http_call *call, CURLcode result)
 	return true;
 }
 
+void http_call_end(struct http_call *call)
+{
+	if (call->has_ended)
+		return;
+	call->has_ended = true;
+	TAILQ_INSERT_TAIL(&call->client->ended, call, ended_link);
+}
+
 /* Those whose end libcurl has not seen, or will not. */
 static void end(struct http_client *client)
 {
 	struct http_call *call;
 
 	while ((call = TAILQ_FIRST(&client->ended)))
-		finish(call, CURLE_OK);
+		finish(call, call->is_overdue ? CURLE_OPERATION_TIMEDOUT : CURLE_OK);
 }
 
 static void reap(struct http_client *client)
@@ -186,9 +200,21 @@ static void act(struct http_client *client, curl_socket_t fd, int what)
 	curl.multi_socket_action(client->multi, fd, what, &running);
 	http_grpc_look(client, what & CURL_CSELECT_IN, bytes_before);
 	deliver(client);
-	end(client);
 	reap(client);
 	end(client);
+}
+
+/*
+ * Not libcurl's timer: it knows nothing of calls that are held, looks at none that waits for a connection
+ * of another, and one that is about to run out while curl_multi_perform starts another call is forgotten.
+ */
+static void on_deadline(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
+{
+	struct http_call *call = arg;
+
+	call->is_overdue = !call->has_ended;
+	http_call_end(call);
+	act(call->client, CURL_SOCKET_TIMEOUT, 0);
 }
 
 static void on_socket(evutil_socket_t fd, short what, void *arg)
@@ -457,7 +483,6 @@ static void set_up(struct http_call *call, const struct http_request *request)
 	curl.easy_setopt(easy, CURLOPT_WRITEFUNCTION, http_on_write);
 	curl.easy_setopt(easy, CURLOPT_WRITEDATA, call);
 	curl.easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)request->connect_timeout_ms);
-	curl.easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)request->timeout_ms);
 	if (request->unix_socket)
 		curl.easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, request->unix_socket);
 	curl.easy_setopt(easy, CURLOPT_FRESH_CONNECT, (long)request->fresh);
@@ -489,6 +514,13 @@ struct http_call *http_call_start(struct http_client *client, const struct http_
 	for (size_t i = 0; request->headers && request->headers[i]; i++)
 		call->headers = curl.slist_append(call->headers, request->headers[i]);
 	set_up(call, request);
+	if (request->timeout_ms) {
+		struct timeval tv = { request->timeout_ms / 1000,
+				      request->timeout_ms % 1000 * 1000 };
+
+		call->deadline = evtimer_new(client->base, on_deadline, call);
+		event_add(call->deadline, &tv);
+	}
 	if (request->grpc) {
 		http_grpc_start(call, request);
 	} else if (request->body) {

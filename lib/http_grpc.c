@@ -53,12 +53,16 @@ static struct http_origin *find_origin(struct http_client *client, const char *u
 static curl_socket_t open_socket(void *arg, curlsocktype purpose UNUSED, struct curl_sockaddr *addr)
 {
 	struct http_call *call = arg;
+	struct http_origin *origin = call->origin;
 	curl_socket_t fd = CURL_SOCKET_BAD;
 
-	call->is_late = !call->is_opener && !call->origin->is_tls;
+	call->is_late = !call->is_opener && !origin->is_tls;
 	if (!call->is_late)
 		fd = http_open_socket(call->client, addr);
-	call->origin->sockets += fd != CURL_SOCKET_BAD;
+	if (fd != CURL_SOCKET_BAD) {
+		GROW(origin->sockets, origin->sockets_len, origin->sockets_cap);
+		origin->sockets[origin->sockets_len++] = fd;
+	}
 	return fd;
 }
 
@@ -66,7 +70,11 @@ static int close_socket(void *arg, curl_socket_t fd)
 {
 	struct http_origin *origin = arg;
 
-	if (--origin->sockets == 0)
+	for (size_t i = 0; i < origin->sockets_len; i++) {
+		if (origin->sockets[i] == fd)
+			origin->sockets[i--] = origin->sockets[--origin->sockets_len];
+	}
+	if (origin->sockets_len == 0)
 		origin->is_open = false;
 	return http_close_socket(origin->client, fd);
 }
@@ -98,15 +106,6 @@ static int on_seek(void *arg, curl_off_t offset, int origin)
 	return CURL_SEEKFUNC_OK;
 }
 
-/* Nothing that comes now changes how it ended. */
-static void end(struct http_call *call)
-{
-	if (call->has_ended)
-		return;
-	call->has_ended = true;
-	TAILQ_INSERT_TAIL(&call->client->ended, call, ended_link);
-}
-
 static void note_status(struct http_call *call, const char *line, size_t size)
 {
 	size_t value_size;
@@ -119,7 +118,7 @@ static void note_status(struct http_call *call, const char *line, size_t size)
 		call->grpc_message = grpc_message_read(value, value_size);
 	}
 	if (call->grpc_status == 0 || (call->grpc_status > 0 && call->grpc_message))
-		end(call);
+		http_call_end(call);
 }
 
 static void note_bytes(struct http_call *call, size_t size)
@@ -139,7 +138,7 @@ static size_t on_header(char *line, size_t size, size_t len, void *arg)
 	size_t n = size * len;
 
 	note_bytes(call, n);
-	if (starts_with(line, n, "HTTP/2") && call->origin->sockets) {
+	if (starts_with(line, n, "HTTP/2") && call->origin->sockets_len) {
 		call->origin->is_open = true;
 		/* A stream may live longer than the connection is good for others. */
 		if (call->origin->opener == call)
@@ -162,7 +161,7 @@ static size_t on_write(char *data, size_t size, size_t len, void *arg)
 		return http_on_write(data, size, len, call);
 	/* An error here would cost all others the connection. */
 	call->too_large = true;
-	end(call);
+	http_call_end(call);
 	return size * len;
 }
 
@@ -242,17 +241,17 @@ static bool release_held(struct http_origin *origin)
 }
 
 /*
- * One call's timeout is no reason for libcurl to give up a connection, which others may be using. If
- * nothing at all has come on it meanwhile it is of no use to anybody.
+ * One call's end is no reason for libcurl to give up a connection, which others may be using. If nothing
+ * at all has come meanwhile it is of no use to anybody.
  */
 void http_grpc_timed_out(struct http_call *call)
 {
-	curl_socket_t fd = CURL_SOCKET_BAD;
+	const struct http_origin *origin = call->origin;
 
-	if (call->origin->bytes == call->bytes_before &&
-	    curl.easy_getinfo(call->easy, CURLINFO_ACTIVESOCKET, &fd) == CURLE_OK &&
-	    fd != CURL_SOCKET_BAD)
-		shutdown(fd, SHUT_RDWR);
+	if (!call->is_added || origin->bytes != call->bytes_before)
+		return;
+	for (size_t i = 0; i < origin->sockets_len; i++)
+		shutdown(origin->sockets[i], SHUT_RDWR);
 }
 
 static void doubt(struct http_origin *origin)
@@ -361,8 +360,6 @@ void http_grpc_leave(struct http_call *call, const struct http_reply *reply)
 
 	if (call->is_held)
 		TAILQ_REMOVE(&origin->held, call, held_link);
-	if (call->has_ended)
-		TAILQ_REMOVE(&call->client->ended, call, ended_link);
 	if (call->request.on_doubt)
 		TAILQ_REMOVE(&origin->streams, call, doubt_link);
 	free(call->out);
@@ -377,7 +374,7 @@ void http_grpc_leave(struct http_call *call, const struct http_reply *reply)
 		held->is_held = false;
 		held->unsent = reply->code;
 		snprintf(held->error, sizeof(held->error), "%s", reply->error);
-		end(held);
+		http_call_end(held);
 	}
 	event_active(call->client->kick, EV_TIMEOUT, 0);
 }
@@ -389,6 +386,7 @@ void http_grpc_fini(struct http_client *client)
 
 		client->origins = origin->next;
 		free(origin->name);
+		free(origin->sockets);
 		free(origin);
 	}
 }

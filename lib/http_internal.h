@@ -17,7 +17,9 @@ struct http_origin {
 	struct http_origin *next;
 	char *name;
 	bool is_tls;
-	size_t sockets;
+	curl_socket_t *sockets; /* of its connections */
+	size_t sockets_len;
+	size_t sockets_cap;
 	bool is_open;              /* a connection of HTTP/2 stands */
 	size_t bytes;              /* that came of answers so far */
 	struct http_call *opener;  /* is about to make one */
@@ -34,7 +36,7 @@ struct http_client {
 	struct event *timer;
 	struct event *kick;        /* looks at what a start has brought about */
 	struct http_calls streams; /* with data to deliver */
-	struct http_calls ended;   /* gRPC: the status is there, whatever libcurl thinks */
+	struct http_calls ended;   /* their end is there, whatever libcurl thinks */
 	struct http_origin *origins;
 	size_t grpc_calls; /* libcurl has */
 	size_t grpc_bytes; /* that came for them so far */
@@ -50,6 +52,10 @@ struct http_call {
 	size_t in_size;
 	size_t in_cap;
 	bool too_large;
+	struct event *deadline; /* NULL: it has none */
+	bool is_overdue;
+	bool has_ended; /* is in client->ended: nothing that comes now changes how */
+	TAILQ_ENTRY(http_call) ended_link;
 	bool is_open;     /* an answer of status 200 has begun */
 	bool open_is_due; /* ... and on_open is to be told so */
 	bool in_streams;
@@ -59,23 +65,23 @@ struct http_call {
 	struct http_origin *origin;
 	bool is_opener; /* made a connection for itself */
 	bool is_held;
-	bool has_ended; /* is in client->ended */
-	bool is_http1;  /* so it was answered */
-	bool is_late;   /* the connection that it counted on was gone: it was not sent */
-	int unsent;     /* the -errno with which its opener failed */
-	bool is_added;  /* libcurl has it */
-	char *out;      /* the request's body */
+	bool is_http1; /* so it was answered */
+	bool is_late;  /* the connection that it counted on was gone: it was not sent */
+	int unsent;    /* the -errno with which its opener failed */
+	bool is_added; /* libcurl has it */
+	char *out;     /* the request's body */
 	size_t out_read;
 	size_t bytes_before; /* origin->bytes, when it was sent */
 	int grpc_status;     /* -1: none came */
 	char *grpc_message;
 	TAILQ_ENTRY(http_call) held_link;
-	TAILQ_ENTRY(http_call) ended_link;
 	TAILQ_ENTRY(http_call) doubt_link; /* in origin->streams, if request.on_doubt */
 };
 
 /* Gives it to libcurl. */
 void http_call_add(struct http_call *call);
+/* It is told its end before the loop's next turn, unless it has one. */
+void http_call_end(struct http_call *call);
 curl_socket_t http_open_socket(struct http_client *client, const struct curl_sockaddr *addr);
 int http_close_socket(struct http_client *client, curl_socket_t fd);
 /* Bytes that came of an answer; CURLOPT_WRITEFUNCTION. */

@@ -17,6 +17,7 @@
 #include "tests/unit/loop.h"
 
 #define DEADLINE_MS  10000
+#define SHORT_MS     200
 #define FRAME_HEADER 9
 #define PREFACE_SIZE 24
 #define STREAMS_MAX  8
@@ -178,7 +179,7 @@ static void on_done(void *arg, const struct http_reply *reply)
 	h->grpc_status = reply->grpc_status;
 }
 
-static void start(struct server *s, struct heard *h, bool streams)
+static void start_for(struct server *s, struct heard *h, bool streams, int64_t timeout_ms)
 {
 	auto_free char *url = xasprintf("http://127.0.0.1:%u/a/B", s->port);
 	const struct http_request request = {
@@ -186,7 +187,7 @@ static void start(struct server *s, struct heard *h, bool streams)
 		.body = "\0\0\0\0",
 		.body_size = 5,
 		.connect_timeout_ms = DEADLINE_MS,
-		.timeout_ms = streams ? 0 : DEADLINE_MS,
+		.timeout_ms = timeout_ms,
 		.max_reply_size = 1 << 20,
 		.grpc = true,
 		.on_data = streams ? on_data : NULL,
@@ -196,6 +197,11 @@ static void start(struct server *s, struct heard *h, bool streams)
 	};
 
 	h->call = http_call_start(s->http, &request);
+}
+
+static void start(struct server *s, struct heard *h, bool streams)
+{
+	start_for(s, h, streams, streams ? 0 : DEADLINE_MS);
 }
 
 #define UNTIL(s, condition)                                                                        \
@@ -332,6 +338,53 @@ static void test_a_call_whose_opener_is_cancelled(void **state)
 	assert_int_equal(held.grpc_status, 0);
 }
 
+/* Nor for longer than they may, if somebody makes it who has all the time. */
+static void test_a_call_that_is_held_for_too_long(void **state)
+{
+	struct server *s = *state;
+	struct heard stream = { 0 };
+	struct heard held = { 0 };
+
+	start(s, &stream, true);
+	start_for(s, &held, false, SHORT_MS);
+	UNTIL(s, held.done);
+	assert_int_equal(held.code, -ETIMEDOUT);
+	assert_int_equal(stream.done, 0);
+	UNTIL(s, s->streams_len == 1);
+	answer(s, 0);
+	say(s, 0);
+	UNTIL(s, stream.bytes == 5);
+	assert_int_equal(s->streams_len, 1);
+	http_call_cancel(stream.call);
+}
+
+/* The others go on as long as anything comes; if nothing does the next call has a connection of its own. */
+static void test_a_call_that_is_not_answered(void **state)
+{
+	struct server *s = *state;
+	struct heard stream = { 0 };
+	struct heard silent = { 0 };
+	struct heard next = { 0 };
+
+	open_stream(s, &stream);
+	start_for(s, &silent, false, SHORT_MS);
+	UNTIL(s, s->streams_len == 2);
+	say(s, 0);
+	UNTIL(s, silent.done);
+	assert_int_equal(silent.code, -ETIMEDOUT);
+	assert_int_equal(stream.done, 0);
+	silent.done = 0;
+	start_for(s, &silent, false, SHORT_MS);
+	UNTIL(s, silent.done && stream.done);
+	s->streams_len = 0;
+	start(s, &next, false);
+	UNTIL(s, s->accepted == 2 && s->streams_len == 1);
+	answer(s, 0);
+	end_with(s, 0, '0');
+	UNTIL(s, next.done);
+	assert_int_equal(next.grpc_status, 0);
+}
+
 /* Whatever else was said. */
 static void test_an_end_without_a_status_is_a_failure(void **state)
 {
@@ -357,6 +410,9 @@ int main(void)
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_call_whose_opener_is_cancelled, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(test_a_call_that_is_held_for_too_long, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_a_call_that_is_not_answered, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_an_end_without_a_status_is_a_failure, setup,
 						teardown),
 	};
