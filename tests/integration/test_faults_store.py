@@ -414,6 +414,7 @@ def test_garbage(lab, mode):
 
 
 @by_both
+@pytest.mark.slow
 def test_a_list_of_large_values_and_much_junk(lab):
     """Whoever may write below the prefix cannot keep a daemon from starting, nor make it large."""
     lab.start_etcd()
