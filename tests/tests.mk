@@ -5,7 +5,7 @@
 #   tests/unit/test_*.c    cmocka programs, one for each module
 #   tests/sim/             lease managers by the thousand in a simulated world; `sim` is the long run of it
 #   tests/fuzz/fuzz_*.c    one LLVMFuzzerTestOneInput each; `fuzz` replays tests/fuzz/corpus/*, `fuzz-run` searches
-#   tests/integration/     pytest, needs root
+#   tests/integration/     pytest, needs root; ETCD=/path/to/etcd for another etcd than the machine's
 #   tests/soak/            five hosts under random faults for as long as SOAK says
 #   tests/guest/           other kernels, for `check-guest`: integration tests in a guest
 #   tests/failures/        what makes one system call fail, for test_failures.py; `check-failures` is the long run of it

@@ -2,6 +2,8 @@
 """Fixtures of the integration tests. `lab` is the one that most tests need, see fabric.py."""
 
 import collections
+import os
+import pathlib
 import signal
 
 import pytest
@@ -11,6 +13,9 @@ import netns
 
 
 def pytest_configure(config):
+    # ETCD=/path/to/etcd: that one, and the tools beside it, instead of the machine's.
+    if etcd := os.environ.get("ETCD"):
+        os.environ["PATH"] = f"{pathlib.Path(etcd).absolute().parent}:{os.environ['PATH']}"
     # A shell starts background jobs with SIGINT ignored, and what we start would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "slow: takes eight seconds and more, and waits for nearly all of them; long(after=1)")
