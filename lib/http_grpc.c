@@ -330,6 +330,8 @@ static bool looks_foreign(const struct http_call *call, CURLcode result)
 	case CURLE_UNSUPPORTED_PROTOCOL:
 	case CURLE_WEIRD_SERVER_REPLY:
 	case CURLE_GOT_NOTHING:
+	case CURLE_SEND_ERROR: /* it was gone before we had said all */
+	case CURLE_RECV_ERROR:
 		return !call->origin->is_tls;
 	default:
 		return false;

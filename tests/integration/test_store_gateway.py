@@ -34,7 +34,8 @@ def arguments(shape, etcd, directory):
     }
     if shape == "grpc-proxy":
         member = f"{etcd.members[0].address}:2379"
-        return ["grpc-proxy", "start", f"--endpoints={member}", f"--listen-addr={ADDRESS}:2379"]
+        listens = f"{ADDRESS}:2379"  # where newer proxies look for themselves, and end if they do not find it
+        return ["grpc-proxy", "start", f"--endpoints={member}", f"--listen-addr={listens}", f"--advertise-client-url={listens}"]
     if shape == "configuration file":
         file = directory / "etcd.json"
         file.write_text(json.dumps(own))

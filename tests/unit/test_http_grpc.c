@@ -34,6 +34,7 @@ struct server {
 	uint16_t port;
 	struct bufferevent *conn;
 	unsigned accepted;
+	bool hangs_up; /* on whoever comes, as a server does that takes our greeting for rubbish */
 	bool greeted;
 	uint32_t streams[STREAMS_MAX]; /* that the client has opened, in that order */
 	unsigned streams_len;
@@ -109,6 +110,14 @@ static void on_accept(evutil_socket_t listener, short what UNUSED, void *arg)
 	if (s->conn)
 		bufferevent_free(s->conn);
 	s->accepted++;
+	if (s->hangs_up) {
+		const struct linger reset = { .l_onoff = 1 };
+
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+		close(fd);
+		s->conn = NULL;
+		return;
+	}
 	s->greeted = false;
 	s->conn = bufferevent_socket_new(s->base, fd, BEV_OPT_CLOSE_ON_FREE);
 	bufferevent_setcb(s->conn, on_bytes, NULL, NULL, s);
@@ -385,6 +394,19 @@ static void test_a_call_that_is_not_answered(void **state)
 	assert_int_equal(next.grpc_status, 0);
 }
 
+/* However quickly it does so. */
+static void test_a_server_that_takes_no_http_2(void **state)
+{
+	struct server *s = *state;
+	struct heard call = { 0 };
+
+	s->hangs_up = true;
+	start(s, &call, false);
+	UNTIL(s, call.done);
+	assert_int_equal(call.code, -EPROTONOSUPPORT);
+	assert_int_equal(s->accepted, 1);
+}
+
 /* Whatever else was said. */
 static void test_an_end_without_a_status_is_a_failure(void **state)
 {
@@ -413,6 +435,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_call_that_is_held_for_too_long, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_a_call_that_is_not_answered, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_server_that_takes_no_http_2, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_an_end_without_a_status_is_a_failure, setup,
 						teardown),
 	};
