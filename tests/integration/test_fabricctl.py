@@ -89,7 +89,7 @@ def test_mistyped_words_of_a_command(line, nearest):
         ("fabricctl config ", {"check", "set", "show"}),
         ("fabricctl lease re", {"renew", "release", "reserve"}),
         ("fabricctl lease un", {"unreserve"}),
-        ("fabricctl store ", {"ping", "dump", "repair"}),
+        ("fabricctl store ", {"ping", "dump", "watch", "repair"}),
         ("fabricctl --color ", {"auto", "always", "never"}),
         ("fabricctl help con", {"config"}),
         ("fabricctl subnets --sort no", {"node", "node-id"}),
