@@ -70,6 +70,45 @@ static bool on_foreign(void *arg, const struct nft_change *change)
 	return plugin_table_changed(f->plugin, change);
 }
 
+static unsigned common_bits(const struct ip_addr *a, const struct ip_addr *b)
+{
+	unsigned bits = 0;
+
+	if (a->family != b->family)
+		return 0;
+	while (bits < ip_family_bits(a->family) &&
+	       !((a->b[bits / 8] ^ b->b[bits / 8]) & 0x80 >> bits % 8))
+		bits++;
+	return bits;
+}
+
+/* A peer behind a NAT, or with a second address, is like its other one as a rule. */
+static void on_nearest(void *arg, const struct ip_addr *addr, char ret[static RULES_NEAREST_TEXT])
+{
+	const struct fabric *f = arg;
+	const struct lease *nearest = NULL;
+	struct peer *p = NULL;
+	unsigned most = 0;
+	char who[LEASE_DESCRIBE_TEXT];
+	char text[IP_ADDR_TEXT];
+
+	while ((p = peers_next(f->peers, p))) {
+		const struct lease *l = p->member->lease;
+		unsigned bits =
+			common_bits(addr, addr->family == AF_INET ? &l->public_v4 : &l->public_v6);
+
+		if (bits > most) {
+			most = bits;
+			nearest = l;
+		}
+	}
+	if (nearest)
+		snprintf(ret, RULES_NEAREST_TEXT, "%s at %s", lease_describe(nearest, who),
+			 ip_addr_format(addr->family == AF_INET ? &nearest->public_v4
+								: &nearest->public_v6,
+					text));
+}
+
 static void on_overrun(void *arg)
 {
 	const struct fabric *f = arg;
@@ -85,7 +124,8 @@ void fabric_use_rules(struct fabric *f, struct rules *rules, bool blackhole)
 							.element = on_element,
 							.foreign = on_foreign,
 							.finished = on_finished,
-							.overrun = on_overrun };
+							.overrun = on_overrun,
+							.nearest = on_nearest };
 
 	f->rules = rules;
 	f->blackhole = blackhole;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "flanneld/health.h"
 
+#define STRANGER_TEXT (RULES_NEAREST_TEXT + IP_ADDR_TEXT + 100)
+
 /* ---- judging ---- */
 
 /* The first of several, and how many more there are. */
@@ -135,8 +137,29 @@ static void judge_peers(const struct health_inputs *in, struct problem_list *ret
 			    MAX(m->unbound, (size_t)1) - 1);
 }
 
+/* "; the last of 2 strangers is 192.0.2.99, with 3 packets", or "" */
+static const char *describe_stranger(const struct rules_view *r, char buf[static STRANGER_TEXT])
+{
+	const struct rules_stranger *s = r->strangers;
+	char addr[IP_ADDR_TEXT];
+	char count[40] = "";
+
+	buf[0] = '\0';
+	if (!r->strangers_len)
+		return buf;
+	if (r->strangers_len > 1)
+		snprintf(count, sizeof(count), "last of %zu strangers", r->strangers_len);
+	snprintf(buf, STRANGER_TEXT, "; the %s is %s, with %llu packets%s%s",
+		 count[0] ? count : "stranger", ip_addr_format(&s->addr, addr),
+		 (unsigned long long)s->packets,
+		 s->nearest[0] ? "; nearest to it is the peer " : "", s->nearest);
+	return buf;
+}
+
 static void judge_rules(const struct rules_view *r, struct problem_list *ret)
 {
+	char stranger[STRANGER_TEXT];
+
 	if (!r->started)
 		return;
 	if (!r->ok && r->error[0])
@@ -158,9 +181,10 @@ static void judge_rules(const struct rules_view *r, struct problem_list *ret)
 	if (r->dropped_lately)
 		problem_add(ret, PROBLEM_WARNING, "packets-dropped",
 			    "within the last minute, of %llu tunnel packets from no peer and %llu "
-			    "with a forged source in all",
+			    "with a forged source in all%s",
 			    (unsigned long long)r->guard_dropped_total,
-			    (unsigned long long)r->spoofed_dropped_total);
+			    (unsigned long long)r->spoofed_dropped_total,
+			    describe_stranger(r, stranger));
 }
 
 static void mention_others(struct problem *p)

@@ -299,17 +299,37 @@ static json_t *report_kernel(const struct fabric_view *f)
 	return kernel;
 }
 
+/* Who sent what the guard dropped, the last one first. */
+static json_t *report_strangers(const struct rules_view *r)
+{
+	json_t *strangers = json_array();
+	int64_t now_ms = clock_boot_ms();
+	char addr[IP_ADDR_TEXT];
+
+	for (size_t i = 0; i < r->strangers_len; i++) {
+		const struct rules_stranger *s = &r->strangers[i];
+
+		json_array_append_new(
+			strangers,
+			json_pack("{s:s,s:I,s:I,s:o}", "address", ip_addr_format(&s->addr, addr),
+				  "packets", (json_int_t)s->packets, "secondsAgo",
+				  (json_int_t)((now_ms - s->seen_ms) / 1000), "nearestPeer",
+				  s->nearest[0] ? json_text(s->nearest) : json_null()));
+	}
+	return strangers;
+}
+
 static json_t *report_traffic(const struct daemon_view *v)
 {
 	const struct rules_view *r = &v->rules;
 
-	return json_pack("{s:s,s:s,s:s,s:b,s:b,s:b,s:I,s:I,s:I,s:I,s:I}", "table", r->table, "mode",
-			 rules_mode_name(r->mode), "modeReason", r->mode_reason, "ok", r->ok,
-			 "masquerade", v->masquerade, "peerGuard", r->guard, "guardAddresses",
-			 (json_int_t)v->fabric.guarded, "guardDroppedPackets",
-			 (json_int_t)r->guard_dropped_total, "spoofedDroppedPackets",
-			 (json_int_t)r->spoofed_dropped_total, "healed", (json_int_t)r->heals_total,
-			 "writes", (json_int_t)r->writes_total);
+	return json_pack("{s:s,s:s,s:s,s:b,s:b,s:b,s:I,s:I,s:o,s:I,s:I,s:I}", "table", r->table,
+			 "mode", rules_mode_name(r->mode), "modeReason", r->mode_reason, "ok",
+			 r->ok, "masquerade", v->masquerade, "peerGuard", r->guard,
+			 "guardAddresses", (json_int_t)v->fabric.guarded, "guardDroppedPackets",
+			 (json_int_t)r->guard_dropped_total, "strangers", report_strangers(r),
+			 "spoofedDroppedPackets", (json_int_t)r->spoofed_dropped_total, "healed",
+			 (json_int_t)r->heals_total, "writes", (json_int_t)r->writes_total);
 }
 
 static json_t *report_probes(const struct fabric_view *f)

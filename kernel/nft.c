@@ -117,11 +117,21 @@ void nft_put_set(struct nlmsghdr *hdr, const struct nft_table *t, const struct n
 	memcpy(order.value, &value, sizeof(value));
 	mnl_attr_put_strz(hdr, NFTA_SET_TABLE, t->name);
 	mnl_attr_put_strz(hdr, NFTA_SET_NAME, set->name);
-	nft_put_be32(hdr, NFTA_SET_FLAGS, set->verdicts ? NFT_SET_MAP : 0);
+	nft_put_be32(hdr, NFTA_SET_FLAGS,
+		     set->verdicts     ? NFT_SET_MAP
+		     : set->memory_len ? NFT_SET_EVAL | NFT_SET_TIMEOUT
+				       : 0);
 	nft_put_be32(hdr, NFTA_SET_KEY_TYPE, set->type);
 	nft_put_be32(hdr, NFTA_SET_KEY_LEN, nft_key_size(set->type));
 	if (set->verdicts)
 		nft_put_be32(hdr, NFTA_SET_DATA_TYPE, NFT_DATA_VERDICT);
+	if (set->memory_len) {
+		struct nlattr *desc = mnl_attr_nest_start(hdr, NFTA_SET_DESC);
+
+		nft_put_be32(hdr, NFTA_SET_DESC_SIZE, set->memory_len);
+		mnl_attr_nest_end(hdr, desc);
+		mnl_attr_put_u64(hdr, NFTA_SET_TIMEOUT, htobe64(set->memory_s * 1000ull));
+	}
 	mnl_attr_put(hdr, NFTA_SET_USERDATA, sizeof(order), &order);
 }
 

@@ -57,6 +57,10 @@ struct nft_set {
 	const char *name;
 	enum nft_key_type type;
 	bool verdicts; /* a map to chains */
+	/* Filled by rules (nft_rule.remember), with so many keys at most, each for this time after it was
+	 * seen last; 0: by nft_add_elements. */
+	uint32_t memory_len;
+	uint32_t memory_s;
 };
 
 struct nft_counter {
@@ -73,6 +77,7 @@ enum nft_action {
 	NFT_ACTION_MASQUERADE_RANDOM, /* ports at random: no collisions between hosts' tables */
 	NFT_ACTION_JUMP,              /* to the chain named in `jump` */
 	NFT_ACTION_MAP,               /* where the map `source_map` says for the source address */
+	NFT_ACTION_REMEMBER,          /* the source address, in the set `remember`; and goes on */
 };
 
 /* A rule: all conditions that are set must hold. Zero means "any". */
@@ -104,6 +109,7 @@ struct nft_rule {
 	/* what becomes of it */
 	const char *jump;
 	const char *source_map;
+	const char *remember;
 	const char *counter; /* counted in this counter of the table, or NULL */
 	const char *comment; /* or NULL */
 };
@@ -127,6 +133,8 @@ struct nft_element {
 	const char *comment; /* or NULL */
 	/* Read only: it has what we never write: a timeout, an expression, a flag. */
 	bool altered;
+	uint64_t packets; /* read only, of one that a rule has put in: how often it was seen, */
+	uint64_t left_ms; /* and when it is forgotten */
 };
 
 /* ---- writing ---- */

@@ -135,6 +135,24 @@ static void put_counter(struct nlmsghdr *hdr, const char *counter)
 	expr_end(hdr, x);
 }
 
+/* A set that is full takes nobody else, and the rule ends there. */
+static void put_remember(struct nlmsghdr *hdr, const char *set)
+{
+	struct expr x = expr_start(hdr, "dynset");
+	struct nlattr *counter;
+	struct nlattr *data;
+
+	mnl_attr_put_strz(hdr, NFTA_DYNSET_SET_NAME, set);
+	nft_put_be32(hdr, NFTA_DYNSET_OP, NFT_DYNSET_OP_UPDATE);
+	nft_put_be32(hdr, NFTA_DYNSET_SREG_KEY, NFT_REG_1);
+	counter = mnl_attr_nest_start(hdr, NFTA_DYNSET_EXPR);
+	mnl_attr_put_strz(hdr, NFTA_EXPR_NAME, "counter");
+	data = mnl_attr_nest_start(hdr, NFTA_EXPR_DATA);
+	mnl_attr_nest_end(hdr, data);
+	mnl_attr_nest_end(hdr, counter);
+	expr_end(hdr, x);
+}
+
 /* ---- conditions ---- */
 
 static void put_address(struct nlmsghdr *hdr, int family, bool source)
@@ -282,6 +300,10 @@ static void put_action(struct nlmsghdr *hdr, const struct nft_rule *r)
 	case NFT_ACTION_MAP:
 		put_address(hdr, r->family, true);
 		put_lookup_verdict(hdr, r->source_map);
+		break;
+	case NFT_ACTION_REMEMBER:
+		put_address(hdr, r->family, true);
+		put_remember(hdr, r->remember);
 		break;
 	}
 }

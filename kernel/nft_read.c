@@ -193,10 +193,17 @@ static void read_element(const struct nlattr *item, const struct listing *l)
 		case NFTA_SET_ELEM_USERDATA:
 			el.comment = nft_comment(attr);
 			break;
+		case NFTA_SET_ELEM_EXPIRATION:
+			el.altered = true;
+			el.left_ms = be64(attr);
+			break;
+		case NFTA_SET_ELEM_EXPR:
+			el.altered = true;
+			value = nft_find_in(attr, NFTA_EXPR_DATA);
+			el.packets = be64(nft_find_in(value, NFTA_COUNTER_PACKETS));
+			break;
 		case NFTA_SET_ELEM_FLAGS:
 		case NFTA_SET_ELEM_TIMEOUT:
-		case NFTA_SET_ELEM_EXPIRATION:
-		case NFTA_SET_ELEM_EXPR:
 		case NFTA_SET_ELEM_EXPRESSIONS:
 		case NFTA_SET_ELEM_OBJREF:
 		case NFTA_SET_ELEM_KEY_END:

@@ -61,6 +61,7 @@ static const char *target(enum nft_action action)
 		return "MASQUERADE --random-fully";
 	case NFT_ACTION_JUMP:
 	case NFT_ACTION_MAP:
+	case NFT_ACTION_REMEMBER:
 		break; /* only in chains that iptables has nothing of */
 	}
 	abort();

@@ -494,6 +494,8 @@ void rules_view(const struct rules *r, struct rules_view *ret)
 		.guard = r->traffic.guard,
 		.guard_dropped_total = r->counters[0].packets,
 		.spoofed_dropped_total = r->counters[1].packets,
+		.strangers = r->strangers,
+		.strangers_len = r->strangers_len,
 		.dropped_lately = r->dropped_ms && clock_boot_ms() - r->dropped_ms < LATELY_MS,
 		.heals_total = r->heals_total,
 		.writes_total = (r->nl ? netlink_counts(r->nl)->writes : 0) + r->iptables_writes,

@@ -36,6 +36,9 @@ struct rules_options {
 	bool set_sysctls;
 };
 
+#define RULES_STRANGERS_MAX 16 /* that are shown: those seen last */
+#define RULES_NEAREST_TEXT  220
+
 enum rules_mode { RULES_NFTABLES, RULES_IPTABLES };
 const char *rules_mode_name(enum rules_mode mode);
 
@@ -68,6 +71,15 @@ void rules_place(struct rules *r, const struct rules_place *place);
 /* Before routes are written: the table stands as it is wanted, or why not is known. */
 void rules_before_routes(struct rules *r);
 
+/* Who sends tunnel packets and is no peer. */
+struct rules_stranger {
+	struct ip_addr addr;
+	uint64_t packets; /* since it was first seen, or forgotten */
+	int64_t seen_ms;  /* its last one, CLOCK_BOOTTIME */
+	char nearest
+		[RULES_NEAREST_TEXT]; /* the peer whose address is most like it; "" if there is none */
+};
+
 /* ---- the elements of the table's sets (traffic_sets), which somebody else writes ---- */
 
 typedef void rules_element_fn(void *arg, const void *key);
@@ -85,6 +97,8 @@ struct rules_listener {
 	void (*finished)(void *arg, uint32_t pid, const char *process);
 	/* Notifications were lost. */
 	void (*overrun)(void *arg);
+	/* The peer whose address is most like this one, for people; ret[0] stays 0 if there is none. */
+	void (*nearest)(void *arg, const struct ip_addr *addr, char ret[static RULES_NEAREST_TEXT]);
 };
 /* `listener` is borrowed. */
 void rules_listen(struct rules *r, const struct rules_listener *listener, void *arg);
@@ -124,6 +138,8 @@ struct rules_view {
 	uint64_t guard_dropped_total;
 	uint64_t spoofed_dropped_total;
 	bool dropped_lately;
+	const struct rules_stranger *strangers; /* the one seen last first; borrowed */
+	size_t strangers_len;
 	uint64_t heals_total;  /* times somebody else's change was undone */
 	uint64_t writes_total; /* messages sent that change something */
 };

@@ -105,6 +105,8 @@ struct rules {
 	char sysctl_missing[256];
 	struct err probe_error; /* why it is not known what iptables-legacy does */
 	struct nft_counter counters[2];
+	struct rules_stranger strangers[RULES_STRANGERS_MAX];
+	size_t strangers_len;
 	int64_t dropped_ms; /* when a counter was last seen to rise; 0: never */
 	uint64_t heals_total;
 };

@@ -47,10 +47,56 @@ static void put_elements(const struct rules *r, struct sequence *s)
 
 /* ---- counters ---- */
 
+struct strangers {
+	struct rules *r;
+	int family;
+	int64_t now_ms;
+};
+
+/* Into its place among those seen last. */
+static void note_stranger(void *arg, const struct nft_element *el)
+{
+	const struct strangers *s = arg;
+	struct rules *r = s->r;
+	int64_t age_ms = TRAFFIC_STRANGER_S * 1000ll -
+			 (int64_t)MIN(el->left_ms, TRAFFIC_STRANGER_S * 1000ull);
+	size_t at = r->strangers_len;
+
+	while (at > 0 && r->strangers[at - 1].seen_ms < s->now_ms - age_ms)
+		at--;
+	if (at == RULES_STRANGERS_MAX)
+		return;
+	r->strangers_len = MIN(r->strangers_len + 1, (size_t)RULES_STRANGERS_MAX);
+	memmove(&r->strangers[at + 1], &r->strangers[at],
+		(r->strangers_len - at - 1) * sizeof(r->strangers[0]));
+	r->strangers[at] = (struct rules_stranger){ .addr = ip_addr_from_bytes(s->family, el->key),
+						    .packets = el->packets,
+						    .seen_ms = s->now_ms - age_ms };
+}
+
+static void read_strangers(struct rules *r)
+{
+	const struct nft_table t = rules_table(r);
+
+	r->strangers_len = 0;
+	for (uint8_t i = TRAFFIC_STRANGERS; i < TRAFFIC_ALL_SETS; i++) {
+		struct strangers s = { r, i == TRAFFIC_STRANGERS ? AF_INET : AF_INET6,
+				       clock_boot_ms() };
+
+		/* What cannot be read is not told. */
+		(void)!nft_elements_visit(r->nl, &t, &traffic_sets[i], NULL, note_stranger, &s,
+					  NULL);
+	}
+	for (size_t i = 0; i < r->strangers_len && r->listener; i++)
+		r->listener->nearest(r->listener_arg, &r->strangers[i].addr,
+				     r->strangers[i].nearest);
+}
+
 /* A table that is gone counts no longer, but what was counted stays. */
 void rules_table_read_counters(struct rules *r)
 {
 	const struct nft_table t = rules_table(r);
+	uint64_t before = r->counters[0].packets;
 
 	for (size_t i = 0; i < ARRAY_LEN(r->counters); i++) {
 		struct nft_counter *c = &r->counters[i];
@@ -63,6 +109,9 @@ void rules_table_read_counters(struct rules *r)
 		c->packets = MAX(c->packets, now.packets);
 		c->bytes = MAX(c->bytes, now.bytes);
 	}
+	/* Who it was is worth a look when there was somebody, or it is forgotten. */
+	if (r->counters[0].packets != before || r->strangers_len)
+		read_strangers(r);
 }
 
 /* ---- other people's rules ---- */

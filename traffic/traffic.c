@@ -17,10 +17,18 @@ const struct nft_chain traffic_chains[TRAFFIC_CHAINS] = {
 	[TRAFFIC_MASQUERADE] = { "fabric-postrtg", "nat", NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC },
 };
 
-const struct nft_set traffic_sets[TRAFFIC_SETS] = {
-	[TRAFFIC_PEERS] = { TRAFFIC_SET_PEERS, NFT_KEY_IPV4, false },
-	[TRAFFIC_PEERS_V6] = { TRAFFIC_SET_PEERS_V6, NFT_KEY_IPV6, false },
-	[TRAFFIC_CONTAINERS] = { TRAFFIC_SET_CONTAINERS, NFT_KEY_IFNAME, false },
+const struct nft_set traffic_sets[TRAFFIC_ALL_SETS] = {
+	[TRAFFIC_PEERS] = { .name = TRAFFIC_SET_PEERS, .type = NFT_KEY_IPV4 },
+	[TRAFFIC_PEERS_V6] = { .name = TRAFFIC_SET_PEERS_V6, .type = NFT_KEY_IPV6 },
+	[TRAFFIC_CONTAINERS] = { .name = TRAFFIC_SET_CONTAINERS, .type = NFT_KEY_IFNAME },
+	[TRAFFIC_STRANGERS] = { .name = TRAFFIC_SET_STRANGERS,
+				.type = NFT_KEY_IPV4,
+				.memory_len = TRAFFIC_STRANGERS_MAX,
+				.memory_s = TRAFFIC_STRANGER_S },
+	[TRAFFIC_STRANGERS_V6] = { .name = TRAFFIC_SET_STRANGERS_V6,
+				   .type = NFT_KEY_IPV6,
+				   .memory_len = TRAFFIC_STRANGERS_MAX,
+				   .memory_s = TRAFFIC_STRANGER_S },
 };
 
 static const uint8_t families[2] = { AF_INET, AF_INET6 };
@@ -133,6 +141,7 @@ static struct nft_rule *jump(struct traffic_rules *r, enum traffic_chain to)
 static void tunnel_rules(const struct traffic_place *place, struct traffic_rules *ret)
 {
 	static const char *const sets[2] = { TRAFFIC_SET_PEERS, TRAFFIC_SET_PEERS_V6 };
+	static const char *const memories[2] = { TRAFFIC_SET_STRANGERS, TRAFFIC_SET_STRANGERS_V6 };
 	static const char from_container[] = "tunnel packet of a container";
 	struct nft_rule *rule;
 
@@ -144,6 +153,12 @@ static void tunnel_rules(const struct traffic_place *place, struct traffic_rules
 				    from_container);
 			rule->source = place->network[f];
 		}
+		/* A rule of its own: one with a set that is full goes no further. */
+		rule = add(ret, TRAFFIC_TUNNEL, families[f], NFT_ACTION_REMEMBER);
+		rule->source_set = sets[f];
+		rule->source_set_not = true;
+		rule->to_this_host = true;
+		rule->remember = memories[f];
 		rule = drop(ret, TRAFFIC_TUNNEL, families[f], TRAFFIC_COUNTER_GUARD,
 			    "tunnel packet of no peer");
 		rule->source_set = sets[f];
@@ -276,7 +291,7 @@ struct nft_ruleset traffic_ruleset(const char *table, const char *mark,
 				     .chains = traffic_chains,
 				     .chains_len = chains_len,
 				     .sets = traffic_sets,
-				     .sets_len = TRAFFIC_SETS,
+				     .sets_len = TRAFFIC_ALL_SETS,
 				     .counters = counters,
 				     .counters_len = 2,
 				     .rules = rules->items,

@@ -24,11 +24,13 @@
  * Names inside the table, part of the interface: operators see them, scripts read them. None without
  * a dash, since nft reads back no name that is a word of its language, and it learns new ones.
  */
-#define TRAFFIC_SET_PEERS      "fabric-peers"
-#define TRAFFIC_SET_PEERS_V6   "fabric-peers6"
-#define TRAFFIC_SET_CONTAINERS "container-devices"
-#define TRAFFIC_COUNTER_GUARD  "guard-dropped"
-#define TRAFFIC_COUNTER_SPOOF  "spoofed-dropped"
+#define TRAFFIC_SET_PEERS        "fabric-peers"
+#define TRAFFIC_SET_PEERS_V6     "fabric-peers6"
+#define TRAFFIC_SET_CONTAINERS   "container-devices"
+#define TRAFFIC_SET_STRANGERS    "fabric-strangers"
+#define TRAFFIC_SET_STRANGERS_V6 "fabric-strangers6"
+#define TRAFFIC_COUNTER_GUARD    "guard-dropped"
+#define TRAFFIC_COUNTER_SPOOF    "spoofed-dropped"
 
 /* kube-proxy's mark of packets that it masquerades itself. */
 #define TRAFFIC_KUBE_MARK 0x4000u
@@ -45,8 +47,20 @@ enum traffic_chain {
 /* In the order of enum traffic_chain. */
 extern const struct nft_chain traffic_chains[TRAFFIC_CHAINS];
 
-enum { TRAFFIC_PEERS, TRAFFIC_PEERS_V6, TRAFFIC_CONTAINERS, TRAFFIC_SETS };
-extern const struct nft_set traffic_sets[TRAFFIC_SETS];
+/* The first ones have elements of ours; in the others the guard remembers who sent what it dropped. */
+enum {
+	TRAFFIC_PEERS,
+	TRAFFIC_PEERS_V6,
+	TRAFFIC_CONTAINERS,
+	TRAFFIC_SETS,
+	TRAFFIC_STRANGERS = TRAFFIC_SETS,
+	TRAFFIC_STRANGERS_V6,
+	TRAFFIC_ALL_SETS
+};
+extern const struct nft_set traffic_sets[TRAFFIC_ALL_SETS];
+
+#define TRAFFIC_STRANGERS_MAX 256 /* remembered at most, in each family, */
+#define TRAFFIC_STRANGER_S    600 /* for this time after the last packet */
 
 struct traffic_options {
 	bool masquerade;

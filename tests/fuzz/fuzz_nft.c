@@ -99,12 +99,12 @@ static void walk(void)
 
 static void read_all(void)
 {
-	static const struct nft_set set = { "macs", NFT_KEY_IFNAME_ETHER, false };
+	static const struct nft_set set = { .name = "macs", .type = NFT_KEY_IFNAME_ETHER };
 	static const uint8_t key[NFT_KEY_SIZE];
 	const struct nft_table t = { NFPROTO_INET, "flannel.1", NULL };
 	struct nft_counter counter = { .name = TRAFFIC_COUNTER_GUARD };
 
-	for (size_t i = 0; i < TRAFFIC_SETS; i++)
+	for (size_t i = 0; i < TRAFFIC_ALL_SETS; i++)
 		(void)!nft_elements_visit(NULL, &t, &traffic_sets[i], NULL, on_element,
 					  (void *)&traffic_sets[i], NULL);
 	(void)!nft_elements_visit(NULL, &t, &set, key, on_element, (void *)&set, NULL);

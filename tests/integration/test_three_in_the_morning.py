@@ -385,4 +385,7 @@ def test_strangers(night):
     frame = vxlan(h2.vtep_mac(), udp("10.5.240.2", h2.containers[0].address, 7000, b"x"))
     for _ in range(3):
         send_tunnel(night.stranger, h2.address, frame)
-    named(h2, "packets-dropped", "tunnel packets from no peer")
+    named(h2, "packets-dropped", "tunnel packets from no peer", "stranger is 192.0.2.99, with 3 packets", "nearest to it is the peer h")
+    (stranger,) = h2.daemon.status()["traffic"]["strangers"]
+    assert stranger["address"] == "192.0.2.99" and stranger["packets"] == 3 and stranger["secondsAgo"] < NAMED_S
+    assert any(host.address in stranger["nearestPeer"] for host in night.hosts)

@@ -135,6 +135,9 @@ static void test_kernel(void **state)
 static void test_rules(void **state)
 {
 	(void)state;
+	const struct rules_stranger strangers[2] = {
+		{ .addr = test_addr("192.0.2.9"), .packets = 3, .nearest = "h3" },
+	};
 	struct scene s;
 
 	well(&s);
@@ -160,6 +163,14 @@ static void test_rules(void **state)
 	well(&s);
 	s.rules.dropped_lately = true;
 	only(&s, "packets-dropped", PROBLEM_WARNING);
+	s.rules.strangers = strangers;
+	s.rules.strangers_len = 1;
+	assert_contains(
+		only(&s, "packets-dropped", PROBLEM_WARNING),
+		"; the stranger is 192.0.2.9, with 3 packets; nearest to it is the peer h3");
+	s.rules.strangers_len = 2;
+	assert_contains(only(&s, "packets-dropped", PROBLEM_WARNING),
+			"; the last of 2 strangers is 192.0.2.9");
 }
 
 static void test_others(void **state)

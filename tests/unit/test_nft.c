@@ -2,6 +2,7 @@
 /* nft: what is altered in the kernel is found by the comparison, whatever it is; and what is not is not. */
 #include "tests/unit/test.h"
 
+#include <endian.h>
 #include <linux/netfilter.h>
 
 #include "tests/unit/nft_kernel.h"
@@ -11,9 +12,10 @@ static const struct nft_chain chains[] = {
 	{ "inner-chain", NULL, 0, 0 },
 };
 static const struct nft_set sets[] = {
-	{ "peer-set", NFT_KEY_IPV4, false },
-	{ "mac-set", NFT_KEY_IFNAME_ETHER, false },
-	{ "goto-map", NFT_KEY_IPV4, true },
+	{ .name = "peer-set", .type = NFT_KEY_IPV4 },
+	{ .name = "mac-set", .type = NFT_KEY_IFNAME_ETHER },
+	{ .name = "goto-map", .type = NFT_KEY_IPV4, .verdicts = true },
+	{ .name = "seen-set", .type = NFT_KEY_IPV4, .memory_len = 256, .memory_s = 600 },
 };
 static const struct nft_counter counters[] = { { "drop-counter", 1, 2 } };
 static const struct nft_rule rules[] = {
@@ -27,6 +29,7 @@ static const struct nft_rule rules[] = {
 	  .comment = "no peer" },
 	{ .chain = 0, .family = AF_INET, .action = NFT_ACTION_MAP, .source_map = "goto-map" },
 	{ .chain = 1, .in_foreign_mac = "mac-set", .action = NFT_ACTION_DROP },
+	{ .chain = 1, .family = AF_INET, .action = NFT_ACTION_REMEMBER, .remember = "seen-set" },
 };
 
 static const struct nft_ruleset ruleset = {
@@ -43,7 +46,7 @@ static const struct nft_ruleset ruleset = {
 
 /* ---- the kernel's messages ---- */
 
-enum { TABLE, CHAIN, SET = CHAIN + 2, COUNTER = SET + 3, RULE, MESSAGES = RULE + 4 };
+enum { TABLE, CHAIN, SET = CHAIN + 2, COUNTER = SET + 4, RULE, MESSAGES = RULE + 5 };
 
 static char room[MESSAGES + 1][2048] __attribute__((aligned(8)));
 
@@ -66,7 +69,7 @@ static void show(const struct nft_ruleset *r)
 	nft_kernel.len = 0;
 	hdr = message(TABLE, NFT_MSG_NEWTABLE);
 	nft_put_table(hdr, &r->table);
-	nft_put_be32(hdr, NFTA_TABLE_USE, 6);
+	nft_put_be32(hdr, NFTA_TABLE_USE, 7);
 	mnl_attr_put_u64(hdr, NFTA_TABLE_HANDLE, 7);
 	for (size_t i = 0; i < ARRAY_LEN(chains); i++) {
 		hdr = message(CHAIN + i, NFT_MSG_NEWCHAIN);
@@ -122,12 +125,12 @@ static void test_another_number_of_things(void **state UNUSED)
 
 	show(&ruleset);
 	nft_put_table(message(TABLE, NFT_MSG_NEWTABLE), &ruleset.table);
-	nft_put_be32(shown(TABLE), NFTA_TABLE_USE, 7);
+	nft_put_be32(shown(TABLE), NFTA_TABLE_USE, 8);
 	assert_differs(&ruleset, "table some-table has something more");
 	shared.shared = true;
 	assert_differs(&shared, "");
 	show(&ruleset);
-	nft_kernel.len = RULE + 3;
+	nft_kernel.len = RULE + 4;
 	assert_differs(&ruleset, "chain inner-chain lacks a rule");
 	show(&ruleset);
 	nft_put_rule(message(MESSAGES, NFT_MSG_NEWRULE), &ruleset, &rules[0]);
@@ -179,13 +182,14 @@ static void test_every_value_counts(void **state UNUSED)
 {
 	struct nft_ruleset other = ruleset;
 	struct nft_chain c[2] = { chains[0], chains[1] };
-	struct nft_set s[3] = { sets[0], sets[1], sets[2] };
-	struct nft_rule r[4];
+	struct nft_set s[ARRAY_LEN(sets)];
+	struct nft_rule r[ARRAY_LEN(rules)];
 
 	other.chains = c;
 	other.sets = s;
 	other.rules = r;
 	memcpy(r, rules, sizeof(r));
+	memcpy(s, sets, sizeof(s));
 	c[0].priority++;
 	assert_finds(&other, "chain entry-chain has another hook or priority");
 	c[0] = chains[0];
@@ -203,6 +207,17 @@ static void test_every_value_counts(void **state UNUSED)
 	s[0].verdicts = true;
 	assert_finds(&other, "set peer-set has another flags");
 	s[0] = sets[0];
+	s[3].memory_s++;
+	assert_finds(&other, "set seen-set has another timeout");
+	s[3] = sets[3];
+	s[3].memory_len++;
+	assert_finds(&other, "set seen-set has another size");
+	s[3].memory_len = 0;
+	assert_finds(&other, "set seen-set has another flags");
+	s[3] = sets[3];
+	r[4].remember = "peer-set";
+	assert_finds(&other, "chain inner-chain has another rule");
+	r[4] = rules[4];
 	r[0].protocol = IPPROTO_IPIP;
 	assert_finds(&other, "chain entry-chain has another rule");
 	r[0] = rules[0];
@@ -292,10 +307,38 @@ static void test_elements_are_read_as_they_are_written(void **state UNUSED)
 	assert_int_equal(seen.len, 0);
 }
 
+/* What a rule has put in: how often it was seen since, and how long that is remembered. */
+static void test_elements_that_a_rule_remembers(void **state UNUSED)
+{
+	struct seen seen = { .len = 0 };
+	struct nlmsghdr *hdr;
+	struct nlattr *nests[4];
+	struct err e;
+
+	nft_kernel.len = 0;
+	hdr = message(0, NFT_MSG_NEWSETELEM);
+	nests[0] = mnl_attr_nest_start(hdr, NFTA_SET_ELEM_LIST_ELEMENTS);
+	nests[1] = mnl_attr_nest_start(hdr, NFTA_LIST_ELEM);
+	nft_put_value(hdr, NFTA_SET_ELEM_KEY, "\1\2\3\4", 4);
+	mnl_attr_put_u64(hdr, NFTA_SET_ELEM_EXPIRATION, htobe64(599000));
+	nests[2] = mnl_attr_nest_start(hdr, NFTA_SET_ELEM_EXPR);
+	mnl_attr_put_strz(hdr, NFTA_EXPR_NAME, "counter");
+	nests[3] = mnl_attr_nest_start(hdr, NFTA_EXPR_DATA);
+	mnl_attr_put_u64(hdr, NFTA_COUNTER_PACKETS, htobe64(3));
+	for (size_t i = ARRAY_LEN(nests); i > 0; i--)
+		mnl_attr_nest_end(hdr, nests[i - 1]);
+	assert_int_equal(nft_elements_visit(NULL, &ruleset.table, &sets[3], NULL, see, &seen, &e),
+			 0);
+	assert_int_equal(seen.len, 1);
+	assert_true(seen.last.packets == 3 && seen.last.left_ms == 599000);
+	assert_true(seen.last.altered);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_what_we_wrote_is_equal),
+		cmocka_unit_test(test_elements_that_a_rule_remembers),
 		cmocka_unit_test(test_another_number_of_things),
 		cmocka_unit_test(test_every_property_counts),
 		cmocka_unit_test(test_every_value_counts),

@@ -85,7 +85,7 @@ static enum nft_action decide(const struct traffic_rules *rules, enum traffic_ch
 		const struct nft_rule *r = &rules->items[i];
 		enum nft_action verdict = r->action;
 
-		if (r->chain != chain || !matches(r, p))
+		if (r->chain != chain || verdict == NFT_ACTION_REMEMBER || !matches(r, p))
 			continue;
 		if (verdict == NFT_ACTION_JUMP)
 			verdict = decide(rules, chain_named(r->jump), p);
@@ -426,7 +426,7 @@ static void test_names_are_no_words(void **state UNUSED)
 
 	for (size_t i = 0; i < TRAFFIC_CHAINS; i++)
 		assert_nft_name(traffic_chains[i].name);
-	for (size_t i = 0; i < TRAFFIC_SETS; i++)
+	for (size_t i = 0; i < TRAFFIC_ALL_SETS; i++)
 		assert_nft_name(traffic_sets[i].name);
 	for (size_t i = 0; i < ARRAY_LEN(counters); i++)
 		assert_nft_name(counters[i]);
