@@ -19,6 +19,10 @@ struct container_device {
 	struct reconcile_owner owner;
 	uint32_t ifindex;
 	char name[IFNAMSIZ];
+	bool down;
+	/* Its last address in our subnet, containers' gateway, by family; unset: it never had one. */
+	struct ip_net gateways[2];
+	bool lost[2]; /* it has that one no more */
 };
 
 static bool is_fabric_device(const struct fabric *f, uint32_t ifindex)
@@ -53,14 +57,23 @@ void fabric_want_containers(struct fabric *f)
 		want(f, f->containers[i]);
 }
 
+/* A link of a single container goes down with it; what serves many does not by itself. */
+static bool is_down(const struct link_info *link)
+{
+	return !link->up && strcmp(link->kind, "veth") != 0;
+}
+
 /* Containers live behind this device, unless it is of the fabric or the underlay. */
 static void add(struct fabric *f, uint32_t ifindex)
 {
 	struct container_device d = { .ifindex = ifindex };
+	struct link_info link;
 
 	if (!ifindex || is_fabric_device(f, ifindex) || find(f, ifindex) ||
-	    !if_indextoname(ifindex, d.name))
+	    link_get_by_index(f->nl, ifindex, &link, NULL) < 0)
 		return;
+	memcpy(d.name, link.name, sizeof(d.name));
+	d.down = is_down(&link);
 	GROW(f->containers, f->containers_len, f->containers_cap);
 	f->containers[f->containers_len] = xmalloc(sizeof(d));
 	*f->containers[f->containers_len] = d;
@@ -90,6 +103,22 @@ static bool is_old_gateway(const struct fabric *f, const struct kernel_object *o
 	       !is_fabric_device(f, o->key.ifindex);
 }
 
+/* An address of a device that containers live behind has come or gone. */
+static void note_gateway(struct fabric *f, const struct kernel_object *o, bool gone)
+{
+	struct ip_net net = { kernel_object_dst(o), (uint8_t)ip_family_bits(o->key.family) };
+	struct container_device *d = find(f, o->key.ifindex);
+	size_t i = net.addr.family == AF_INET ? 0 : 1;
+
+	if (!d || !is_inside(f, &net) || (gone && !ip_addr_equal(&d->gateways[i].addr, &net.addr)))
+		return;
+	d->gateways[i] = (struct ip_net){ net.addr, o->key.len };
+	if (d->lost[i] == gone)
+		return;
+	d->lost[i] = gone;
+	f->ops->problems_changed(f->arg);
+}
+
 /* Perhaps containers live behind the device of this address or route. */
 static void consider(struct fabric *f, const struct kernel_object *o)
 {
@@ -100,6 +129,8 @@ static void consider(struct fabric *f, const struct kernel_object *o)
 		net.len = (uint8_t)ip_family_bits(net.addr.family);
 	if ((kernel_is_address(o) || kernel_is_route(o)) && is_inside(f, &net))
 		add(f, kernel_is_address(o) ? o->key.ifindex : o->value.ifindex);
+	if (kernel_is_address(o))
+		note_gateway(f, o, false);
 }
 
 static void find_addresses(struct fabric *f);
@@ -175,6 +206,8 @@ void fabric_container_object(struct fabric *f, const struct kernel_object *o, bo
 		consider(f, o);
 	else if (kernel_is_address(o) || kernel_is_route(o))
 		look_for_loss(f, o, port_id);
+	if (gone && kernel_is_address(o))
+		note_gateway(f, o, true);
 	if (kernel_is_address(o) && is_old_gateway(f, o))
 		find_addresses(f);
 }
@@ -250,6 +283,10 @@ void fabric_container_link(struct fabric *f, const struct link_info *link, bool 
 	if (!d)
 		return;
 	if (!gone) {
+		if (d->down != is_down(link)) {
+			d->down = !d->down;
+			f->ops->problems_changed(f->arg);
+		}
 		if (strcmp(d->name, link->name) == 0)
 			return;
 		snprintf(d->name, sizeof(d->name), "%s", link->name);
@@ -353,8 +390,28 @@ bool fabric_container_interface(const struct fabric *f, uint32_t *ret_ifindex,
 	return true;
 }
 
+static void gateway_problems(const struct fabric *f, const struct container_device *d,
+			     struct problem_list *ret)
+{
+	char net[IP_NET_TEXT];
+
+	if (d->down)
+		problem_add(ret, PROBLEM_ERROR, "bridge-down",
+			    "%s, which containers here are behind, is down: ip link set %s up",
+			    d->name, d->name);
+	for (size_t i = 0; i < ARRAY_LEN(d->lost) && !d->down; i++) {
+		if (d->lost[i] && is_inside(f, &d->gateways[i]))
+			problem_add(ret, PROBLEM_ERROR, "bridge-down",
+				    "%s has lost the address that containers here send to: ip addr "
+				    "add %s dev %s",
+				    d->name, ip_net_format(&d->gateways[i], net), d->name);
+	}
+}
+
 void fabric_container_problems(const struct fabric *f, struct problem_list *ret)
 {
+	for (size_t i = 0; i < f->containers_len; i++)
+		gateway_problems(f, f->containers[i], ret);
 	if (f->old_gateways)
 		problem_add(ret, PROBLEM_WARNING, "old-gateway",
 			    "%s%s, in a subnet that is not this host's: what is sent there stays "

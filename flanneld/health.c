@@ -226,10 +226,10 @@ static const struct {
 	int64_t quiet_ms;
 } normal_for_a_moment[] = {
 	{ "waiting-for-config", 100 }, /* the first answer of the store is on its way */
-	{ "listing", 1000 },           { "claiming", 1000 },         { "watch-lost", 1000 },
-	{ "kernel-behind", 1000 },     { "rules-behind", 1000 },     { "peers-kept", 20000 },
+	{ "listing", 1000 },           { "claiming", 1000 },     { "watch-lost", 1000 },
+	{ "kernel-behind", 1000 },     { "rules-behind", 1000 }, { "peers-kept", 20000 },
 	{ "lease-unbound", 1000 }, /* its host, if it lives, binds it again */
-	{ "cni-undone", 1000 },        { "extension-behind", 1000 },
+	{ "bridge-down", 1000 },       { "cni-undone", 1000 },   { "extension-behind", 1000 },
 };
 
 static int64_t quiet_ms(const char *name)

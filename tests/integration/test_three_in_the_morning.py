@@ -366,6 +366,22 @@ def test_the_port_is_taken(night):
     named(h2, "device-failed", "holds UDP port 8472")
 
 
+def test_the_containers_bridge_is_down(night):
+    """One that the CNI plugin has not made, and so nobody puts back."""
+    h1, h2, h3 = night.hosts
+    night.fault("ip link set cni0 down", "ip link set cni0 up")
+    named(h2, "bridge-down", "cni0, which containers here are behind, is down")
+    says_nothing(h1)
+
+
+def test_the_containers_bridge_has_lost_its_address(night):
+    h1, h2, h3 = night.hosts
+    gateway = h2.daemon.environment_file()["FLANNEL_SUBNET"]
+    night.fault(f"ip addr del {gateway} dev cni0", f"ip addr add {gateway} dev cni0")
+    named(h2, "bridge-down", f"cni0 has lost the address that containers here send to: ip addr add {gateway} dev cni0")
+    says_nothing(h1)
+
+
 def test_two_daemons_with_one_state_directory(night):
     h2 = night.hosts[1]
     flags = h2.daemon.flags | {"socket": h2.daemon.directory / "second.sock"}
