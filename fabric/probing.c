@@ -170,12 +170,16 @@ void fabric_place_probing(struct fabric *f)
 
 void fabric_probe_peer(struct fabric *f, struct peer *p, bool used)
 {
+	int64_t now_ms = clock_boot_ms();
+
 	if (!f->probing.reach)
 		return;
 	if (used && !f->probing.refused.code)
-		p->reach = reach_set(f->probing.reach, p->reach, p->member, clock_boot_ms());
+		p->reach = reach_set(f->probing.reach, p->reach, p->member, now_ms);
 	else if (!used)
 		reach_forget(f->probing.reach, STEAL(p->reach));
+	if (p->reach && p->changed)
+		reach_changed(p->reach, now_ms);
 }
 
 void fabric_continue_probing(struct fabric *f)

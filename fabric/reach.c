@@ -22,7 +22,8 @@ struct target {
 	enum pace pace;
 	uint16_t sequence; /* of the last question */
 	int64_t due_ms;
-	int64_t since_ms; /* its state */
+	int64_t since_ms;   /* its state */
+	int64_t changed_ms; /* the last reach_changed; 0: none */
 	struct reach_way ways[REACH_LAYERS];
 	TAILQ_ENTRY(target) queue;
 	LIST_ENTRY(target) alike; /* of one family and state */
@@ -192,6 +193,14 @@ struct reach_peer *reach_set(struct reach *r, struct reach_peer *p,
 	set_family(r, &p->families[0], member, AF_INET, now_ms);
 	set_family(r, &p->families[1], member, AF_INET6, now_ms);
 	return p;
+}
+
+void reach_changed(struct reach_peer *p, int64_t now_ms)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(p->families); i++) {
+		if (p->families[i])
+			p->families[i]->changed_ms = now_ms;
+	}
 }
 
 void reach_forget(struct reach *r, struct reach_peer *p)
@@ -391,6 +400,14 @@ static const char *since(const struct target *t, const char *never, char buf[sta
 	return buf;
 }
 
+/* A question may have been on its way when the lease was changed. */
+static bool is_silent_since_change(const struct target *t)
+{
+	int64_t heard_ms = t->ways[REACH_OVERLAY].heard_ms;
+
+	return t->changed_ms && heard_ms && heard_ms < t->changed_ms + REACH_QUICK_MS;
+}
+
 static void tell_tunnel(const struct target *t, size_t count, const char *tunnel,
 			struct problem_list *ret)
 {
@@ -407,6 +424,14 @@ static void tell_tunnel(const struct target *t, size_t count, const char *tunnel
 			    "host: %s%s",
 			    lease_describe(t->member->lease, who), public, tunnel,
 			    strerror(-w->error), others(count, more));
+	else if (is_silent_since_change(t))
+		problem_add(ret, PROBLEM_WARNING, "peer-unreachable",
+			    "%s: %s answers, but nothing comes back through the tunnel (%s) since "
+			    "its lease was changed at %s: is that right? The log has old and new "
+			    "(peer-changed)%s",
+			    lease_describe(t->member->lease, who), public, tunnel,
+			    clock_format_utc(clock_wall_of(t->changed_ms), when),
+			    others(count, more));
 	else
 		problem_add(ret, PROBLEM_WARNING, "peer-unreachable",
 			    "%s: %s answers, but nothing comes back through the tunnel (%s) %s: "

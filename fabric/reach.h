@@ -78,6 +78,8 @@ void reach_set_place(struct reach *r, unsigned underlay, unsigned tunnel);
  */
 struct reach_peer *reach_set(struct reach *r, struct reach_peer *p,
 			     const struct manager_member *member, int64_t now_ms);
+/* What its lease says, its addresses apart, is another now: silence of its tunnel since then is told so. */
+void reach_changed(struct reach_peer *p, int64_t now_ms);
 /* `p` may be NULL. */
 void reach_forget(struct reach *r, struct reach_peer *p);
 

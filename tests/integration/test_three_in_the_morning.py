@@ -236,7 +236,7 @@ def test_the_mac_of_a_peer_whose_daemon_is_dead(night):
     night.undo.callback(lambda: h3.daemon.start().wait_ready())
     night.lab.etcd.put(h3.daemon.key(), lease_value(h3.address, "0e:00:00:00:00:99"))
     for host in h1, h2:
-        named(host, "peer-unreachable", h3.daemon.subnet(), h3.address)
+        named(host, "peer-unreachable", h3.daemon.subnet(), h3.address, "since its lease was changed at")
         assert host.daemon.logged("peer-changed: .*0e:00:00:00:00:99")
 
 

@@ -169,6 +169,31 @@ static void test_what_silence_means(void **state)
 	}
 }
 
+/* It is the change that is told while nothing has come back since. */
+static void test_silence_since_a_change(void **state)
+{
+	(void)state;
+	static const char told[] = "since its lease was changed at";
+	struct host h;
+	struct rig r;
+
+	rig_init(&r, V4, V4);
+	host_init(&h, &r, 3);
+	run(&r, 2 * INTERVAL_MS);
+	reach_changed(h.peer, r.now_ms);
+	r.tunnel = false;
+	run(&r, 3 * INTERVAL_MS);
+	assert_contains(problem(&r, "peer-unreachable", PROBLEM_WARNING), told);
+	r.tunnel = true;
+	run(&r, 2 * INTERVAL_MS);
+	assert_int_equal(reach_state(h.peer), REACH_WELL);
+	r.tunnel = false;
+	run(&r, 3 * INTERVAL_MS);
+	assert_null(strstr(problem(&r, "peer-unreachable", PROBLEM_WARNING), told));
+	reach_forget(r.reach, h.peer);
+	reach_free(r.reach);
+}
+
 /* Within half a minute, whenever it falls silent; long after that it is asked seldom. */
 static void test_silence_is_noticed(void **state)
 {
@@ -310,6 +335,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_asks_once_in_an_interval),
 		cmocka_unit_test(test_what_silence_means),
+		cmocka_unit_test(test_silence_since_a_change),
 		cmocka_unit_test(test_silence_is_noticed),
 		cmocka_unit_test(test_nobody_answers),
 		cmocka_unit_test(test_what_does_not_leave),
