@@ -82,31 +82,44 @@ static unsigned common_bits(const struct ip_addr *a, const struct ip_addr *b)
 	return bits;
 }
 
-/* A peer behind a NAT, or with a second address, is like its other one as a rule. */
+static const struct ip_addr *public_address(const struct peer *p, int family)
+{
+	const struct lease *l = p->member->lease;
+
+	return family == AF_INET ? &l->public_v4 : &l->public_v6;
+}
+
+static bool is_tunnel_silent(const struct peer *p)
+{
+	return p->reach && reach_state(p->reach) == REACH_TUNNEL_SILENT;
+}
+
+/* A peer behind a NAT, or with a second address, is silent for want of packets that we let in, and its
+ * other address is like the one it publishes as a rule. */
 static void on_nearest(void *arg, const struct ip_addr *addr, char ret[static RULES_NEAREST_TEXT])
 {
 	const struct fabric *f = arg;
-	const struct lease *nearest = NULL;
+	const struct peer *nearest = NULL;
 	struct peer *p = NULL;
 	unsigned most = 0;
 	char who[LEASE_DESCRIBE_TEXT];
 	char text[IP_ADDR_TEXT];
 
 	while ((p = peers_next(f->peers, p))) {
-		const struct lease *l = p->member->lease;
-		unsigned bits =
-			common_bits(addr, addr->family == AF_INET ? &l->public_v4 : &l->public_v6);
+		unsigned bits = common_bits(addr, public_address(p, addr->family));
 
+		if (bits && is_tunnel_silent(p))
+			bits += 128;
 		if (bits > most) {
 			most = bits;
-			nearest = l;
+			nearest = p;
 		}
 	}
-	if (nearest)
-		snprintf(ret, RULES_NEAREST_TEXT, "%s at %s", lease_describe(nearest, who),
-			 ip_addr_format(addr->family == AF_INET ? &nearest->public_v4
-								: &nearest->public_v6,
-					text));
+	if (!nearest)
+		return;
+	ip_addr_format(public_address(nearest, addr->family), text);
+	snprintf(ret, RULES_NEAREST_TEXT, "%s at %s%s", lease_describe(nearest->member->lease, who),
+		 text, is_tunnel_silent(nearest) ? ", whose tunnel is silent" : "");
 }
 
 static void on_overrun(void *arg)

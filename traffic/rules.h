@@ -37,7 +37,7 @@ struct rules_options {
 };
 
 #define RULES_STRANGERS_MAX 16 /* that are shown: those seen last */
-#define RULES_NEAREST_TEXT  220
+#define RULES_NEAREST_TEXT  260
 
 enum rules_mode { RULES_NFTABLES, RULES_IPTABLES };
 const char *rules_mode_name(enum rules_mode mode);

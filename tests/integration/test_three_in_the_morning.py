@@ -393,6 +393,20 @@ def test_two_daemons_with_one_state_directory(night):
     says_nothing(h2)
 
 
+@pytest.mark.long
+def test_a_peer_behind_a_nat(night):
+    """Of the peers the one that is silent is likely the stranger."""
+    h1, h2, h3 = night.hosts
+    night.undo.callback(h1.namespace.run, "sh", "-c", "nft delete table ip fault; ip addr del 192.0.2.101/24 dev eth0")
+    h1.namespace.ip_do("addr add 192.0.2.101/24 dev eth0")
+    h1.namespace.nft(
+        "table ip fault { chain out { type nat hook postrouting priority 100; udp dport 8472 snat to 192.0.2.101; }; }"
+    )
+    peer = f"nearest to it is the peer h1 ({h1.daemon.subnet()}) at {h1.address}, whose tunnel is silent"
+    for host in h2, h3:
+        named(host, "packets-dropped", "192.0.2.101", peer)
+
+
 def test_strangers(night):
     """Tunnel packets of no peer."""
     h2 = night.hosts[1]
@@ -401,7 +415,7 @@ def test_strangers(night):
     frame = vxlan(h2.vtep_mac(), udp("10.5.240.2", h2.containers[0].address, 7000, b"x"))
     for _ in range(3):
         send_tunnel(night.stranger, h2.address, frame)
-    named(h2, "packets-dropped", "tunnel packets from no peer", "stranger is 192.0.2.99, with 3 packets", "nearest to it is the peer h")
-    (stranger,) = h2.daemon.status()["traffic"]["strangers"]
+    named(h2, "packets-dropped", "tunnel packets from no peer", " is 192.0.2.99, with 3 packets", "nearest to it is the peer h")
+    stranger = h2.daemon.status()["traffic"]["strangers"][0]
     assert stranger["address"] == "192.0.2.99" and stranger["packets"] == 3 and stranger["secondsAgo"] < NAMED_S
     assert any(host.address in stranger["nearestPeer"] for host in night.hosts)
