@@ -5,7 +5,7 @@
 For 100, 1000, 5000 and 10000 leases: the time from the start of the daemon until all of them are in the kernel, what
 that cost in CPU, memory, netlink messages and system calls, and what a second start costs. Then the time from a put
 into etcd until the route is in the kernel, a storm of 1000 deletions and 1000 additions with the final state checked
-object by object, and what idling costs.
+object by object, what idling costs, a start with 50000 leases, and what 500 hosts that watch cost etcd.
 
 Figures are only printed: machines differ, so nothing here fails for being slow.
 """
@@ -25,6 +25,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "integration"))
@@ -134,6 +135,9 @@ class Etcd:
     def cpu(self):
         return cpu_of(self.process.pid)
 
+    def rss(self):
+        return memory_of(self.process.pid)["VmRSS"]
+
     def stop(self):
         self.process.terminate()
         self.process.wait()
@@ -144,6 +148,23 @@ def cpu_of(pid):
     with open(f"/proc/{pid}/stat") as f:
         fields = f.read().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def memory_of(pid):
+    """What a process has of memory, in MB."""
+    values = {}
+    with open(f"/proc/{pid}/status") as f:
+        for line in f:
+            key, _, value = line.partition(":")
+            if key in ("VmRSS", "VmHWM", "RssAnon"):
+                values[key] = int(value.split()[0]) / 1024
+    return values
+
+
+def packets_of(ns):
+    """Sent and received on eth0."""
+    stats = json.loads(run("ip", "-n", ns.name, "-s", "-j", "link", "show", "dev", "eth0"))[0]["stats64"]
+    return stats["rx"]["packets"] + stats["tx"]["packets"]
 
 
 def peer(i):
@@ -203,13 +224,7 @@ class Daemon:
         return values
 
     def memory(self):
-        values = {}
-        with open(f"/proc/{self.process.pid}/status") as f:
-            for line in f:
-                key, _, value = line.partition(":")
-                if key in ("VmRSS", "VmHWM", "RssAnon"):
-                    values[key] = int(value.split()[0]) / 1024
-        return values
+        return memory_of(self.process.pid)
 
     def cpu(self):
         return cpu_of(self.process.pid)
@@ -231,6 +246,27 @@ class Daemon:
     def stop(self):
         self.process.send_signal(signal.SIGTERM)
         assert self.process.wait(timeout=30) == 0
+
+
+def store_watch(ns, directory, **streams):
+    """fabricctl store watch, from before it has listed."""
+    there = ns.fd()
+    process = subprocess.Popen(
+        [BUILD + "/fabricctl", "store", "watch", "--config-file", "/dev/null", "--state-dir", directory,
+         "--etcd-endpoints", "http://192.0.2.1:2379"],
+        text=True, preexec_fn=lambda: setns(there), **{"stderr": subprocess.DEVNULL} | streams)
+    os.close(there)
+    return process
+
+
+def list_alone_seconds(ns, directory):
+    """From the start of a program that lists until it has all leases."""
+    start = time.monotonic()
+    with store_watch(ns, directory, stdout=subprocess.PIPE) as process:
+        assert " list " in process.stdout.readline()
+        took = time.monotonic() - start
+        process.kill()
+    return took
 
 
 def seconds_of(argv):
@@ -332,7 +368,8 @@ def bench_start(etcd, ns, directory, n):
     store = ["ip", "netns", "exec", ns.name, BUILD + "/fabricctl", "subnets", "--store", "-o", "name", "--config-file",
              "/dev/null", "--state-dir", directory, "--etcd-endpoints", "http://192.0.2.1:2379"]
     print(f"                 fabricctl subnets: {statistics.median(d.subnets_seconds() for _ in range(5)):.3f} s, "
-          f"of the store: {statistics.median(seconds_of(store) for _ in range(5)):.3f} s", flush=True)
+          f"of the store: {statistics.median(seconds_of(store) for _ in range(5)):.3f} s; "
+          f"listed alone: {statistics.median(list_alone_seconds(ns, directory) for _ in range(5)):.3f} s", flush=True)
     d.stop()
     d = Daemon(ns, directory)
     ready = d.wait_ready()
@@ -448,14 +485,88 @@ def bench_idle(etcd, ns, directory, seconds):
         d.wait_ready()
         # Until the last known state is written: what follows is idling.
         wait_for(lambda: os.path.exists(directory + "/last-known.json"), 60, "the last known state is written")
-        before, switches = d.metrics()["process_cpu_seconds_total"], context_switches(d)
+        before, switches, packets = d.metrics()["process_cpu_seconds_total"], context_switches(d), packets_of(ns)
         d.runs_for(seconds)
+        packets = packets_of(ns) - packets
         used = d.metrics()["process_cpu_seconds_total"] - before
         memory = d.memory()
         print(f"  idle for {seconds} s with {n} peers{masq}: {100 * used / seconds:.4f} % of a core, "
               f"{(context_switches(d) - switches) / seconds:.2f} wake-ups a second, "
-              f"RSS {memory['VmRSS']:.1f} MB (anon {memory['RssAnon']:.1f})", flush=True)
+              f"{60 * packets / seconds:.0f} packets a minute, RSS {memory['VmRSS']:.1f} MB (anon {memory['RssAnon']:.1f})", flush=True)
         d.stop()
+
+
+def small_peer(i):
+    """Lease number i where a subnet has 62 addresses: key, value."""
+    _, value, *_ = peer(i)
+    address = (10 << 24) + (64 << 16) + 64 * i
+    return f"{PREFIX}/subnets/{'.'.join(str(address >> s & 255) for s in (24, 16, 8, 0))}-26", value
+
+
+def slowest_answer(d, until):
+    """What the status takes at most, asked again and again until then."""
+    slowest = 0
+    while not until.is_set():
+        start = time.monotonic()
+        try:
+            d.get("/v1/status")
+        except OSError:  # it does not listen yet
+            continue
+        slowest = max(slowest, time.monotonic() - start)
+    return slowest
+
+
+def bench_large(etcd, ns, directory, n):
+    """As many leases as are allowed, or nearly."""
+    config = etcd.call("kv/range", {"key": b64(PREFIX + "/config")})["kvs"][0]["value"]
+    etcd.put(PREFIX + "/config", '{"Network":"10.0.0.0/8","SubnetLen":26,"SubnetMax":"10.63.255.192","Backend":{"Type":"vxlan"}}')
+    etcd.delete_prefix(PREFIX + "/subnets/")
+    etcd.batch([{"requestPut": {"key": b64(small_peer(i)[0]), "value": b64(small_peer(i)[1])}} for i in range(n)])
+    reset_host(ns)
+    for name in ("subnet.env", "last-known.json"):
+        if os.path.exists(f"{directory}/{name}"):
+            os.unlink(f"{directory}/{name}")
+    watch = RouteWatch(ns)
+    d = Daemon(ns, directory)
+    there, slowest = threading.Event(), []
+    asks = threading.Thread(target=lambda: slowest.append(slowest_answer(d, there)))
+    asks.start()
+    took = watch.wait_for(n) - d.started
+    there.set()
+    asks.join()
+    watch.close()
+    wait_for(lambda: d.metrics()["flannel_ready"] == 1, 60, "the daemon is ready")
+    print(f"  {n:6d} leases: in the kernel after {took:.3f} s, CPU {d.metrics()['process_cpu_seconds_total']:.3f} s, "
+          f"peak RSS {d.memory()['VmHWM']:.1f} MB; status meanwhile within {1000 * slowest[0]:.0f} ms", flush=True)
+    d.stop()
+    etcd.delete_prefix(PREFIX + "/subnets/")
+    etcd.call("kv/put", {"key": b64(PREFIX + "/config"), "value": config})
+    os.unlink(f"{directory}/subnet.env")
+    reset_host(ns)
+
+
+def bench_watches(etcd, ns, directory, watches, changes):
+    """What so many hosts that watch cost the server."""
+    etcd.delete_prefix(PREFIX + "/subnets/")
+    before = etcd.rss()
+    processes = [store_watch(ns, directory, stdout=open(f"{directory}/watch{i}", "w")) for i in range(watches)]
+
+    def lines(i):
+        with open(f"{directory}/watch{i}", encoding="utf-8") as f:
+            return f.read().count("\n")
+
+    try:
+        wait_for(lambda: all(lines(i) >= 2 for i in range(watches)), 120, "all are live")
+        held, cpu = etcd.rss(), etcd.cpu()
+        for i in range(changes):
+            etcd.put(*peer(i)[:2])
+        wait_for(lambda: all(lines(i) >= 2 + changes for i in range(watches)), 300, "all have heard of all")
+        print(f"  {watches} that watch: {held - before:.1f} MB more of etcd; {changes} changes: {etcd.cpu() - cpu:.2f} s "
+              f"CPU of etcd, its RSS then {etcd.rss():.1f} MB", flush=True)
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
 
 
 def context_switches(d):
@@ -479,6 +590,10 @@ def measure(o, only, etcd, host, directory):
         bench_burst(etcd, host, directory)
     if "idle" in only:
         bench_idle(etcd, host, directory, o.idle)
+    if "large" in only:
+        bench_large(etcd, host, directory, o.large)
+    if "watches" in only:
+        bench_watches(etcd, host, directory, o.watches, o.changes)
 
 
 def main():
@@ -487,8 +602,11 @@ def main():
     parser.add_argument("--dual", type=int, default=5000)
     parser.add_argument("--puts", type=int, default=500)
     parser.add_argument("--idle", type=int, default=30)
+    parser.add_argument("--large", type=int, default=50000)
+    parser.add_argument("--watches", type=int, default=500)
+    parser.add_argument("--changes", type=int, default=1000)
     parser.add_argument("--transports", default="grpc,json", help="how to speak with etcd, one after the other")
-    parser.add_argument("--only", default="start,dual,latency,burst,idle")
+    parser.add_argument("--only", default="start,dual,latency,burst,idle,large,watches")
     o = parser.parse_args()
     only = o.only.split(",")
     directory = tempfile.mkdtemp(prefix=NAME)
