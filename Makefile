@@ -185,7 +185,7 @@ bench-events: all
 INSTALLED = $(sbindir)/flanneld $(sbindir)/mk-docker-opts $(bindir)/fabricctl $(cnidir)/flannel $(unitdir)/flanneld.service \
 	$(datarootdir)/bash-completion/completions/fabricctl $(prefix)/lib/systemd/network/10-flannel.network
 # Nothing that is installed acts by itself: what would is an example, to be copied by who wants it.
-EXAMPLES = $(wildcard packaging/examples/*) cni-plugin/10-flannel.conflist
+EXAMPLES = $(wildcard packaging/examples/* packaging/prometheus/* packaging/grafana/*) cni-plugin/10-flannel.conflist
 
 # Files under sysconfdir belong to the administrator: never overwritten.
 install: all

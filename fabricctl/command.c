@@ -13,11 +13,13 @@ const struct command commands[] = {
 	{ "subnets", "", "", 0,
 	  GROUP_OUTPUT | GROUP_STORE | GROUP_ETCD | GROUP_LIST | GROUP_TABLE | GROUP_LEASES,
 	  FORMAT_BIT(FORMAT_TABLE) | FORMAT_BIT(FORMAT_WIDE) | FORMAT_BIT(FORMAT_JSON) |
-	  FORMAT_BIT(FORMAT_JSONL) | FORMAT_BIT(FORMAT_RAW) | FORMAT_BIT(FORMAT_NAME),
+	  FORMAT_BIT(FORMAT_JSONL) | FORMAT_BIT(FORMAT_RAW) | FORMAT_BIT(FORMAT_NAME) |
+	  FORMAT_BIT(FORMAT_PROM_SD),
 	  "all leases: who has which subnet, and whether the kernel agrees",
 	  "Columns: subnet, node, public-ip, backend, mac, time-left, role, kernel; with -o wide and\n"
 	  "raw also reason, node-id, revision, reach, rtt. KERNEL says whether this host's kernel does what the\n"
-	  "lease means: ok, pending, failed or ignored. Keys that cannot be read follow the table.\n",
+	  "lease means: ok, pending, failed or ignored. Keys that cannot be read follow the table. -o prom-sd:\n"
+	  "whom Prometheus is to scrape, a file for its file_sd_configs.\n",
 	  subnets_run },
 	{ "status", "", "", 0, GROUP_OUTPUT | GROUP_STATUS,
 	  FORMAT_BIT(FORMAT_TABLE) | FORMAT_BIT(FORMAT_JSON),

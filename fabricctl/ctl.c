@@ -9,9 +9,8 @@
 
 const char *ctl_format_name(enum ctl_format format)
 {
-	static const char *const names[FORMATS] = {
-		"table", "wide", "json", "jsonl", "raw", "name"
-	};
+	static const char *const names[FORMATS] = { "table", "wide", "json",   "jsonl",
+						    "raw",   "name", "prom-sd" };
 
 	return names[format];
 }

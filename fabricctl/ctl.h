@@ -39,6 +39,7 @@ enum ctl_format {
 	FORMAT_JSONL,
 	FORMAT_RAW,
 	FORMAT_NAME,
+	FORMAT_PROM_SD,
 	FORMATS
 };
 

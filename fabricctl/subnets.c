@@ -40,6 +40,28 @@ static bool on_document(void *arg, json_t *document)
 	return !ferror(v->c->out);
 }
 
+/* What Prometheus is to scrape; only the daemon knows at which port. */
+static int print_targets(const struct ctl *c)
+{
+	auto_settings struct settings settings = { 0 };
+	auto_json json_t *document = NULL;
+	struct err e;
+	int status;
+
+	if (c->options.store || c->options.watch)
+		return ctl_fail(c, CTL_USAGE, NULL, command_help_hint(c->command),
+				"--output prom-sd goes with neither --store nor --watch");
+	status = settings_read(c, false, &settings);
+	if (status)
+		return status;
+	if (client_get(settings.socket, "/v1/targets", "TargetList", ANSWER_TIMEOUT_MS, &document,
+		       &e) < 0)
+		return client_fail(c, settings.socket, &e,
+				   "healthz-ip and healthz-port in flanneld.conf");
+	ctl_print_json(c, json_incref(json_object_get(document, "items")));
+	return CTL_OK;
+}
+
 int subnets_run(struct ctl *c)
 {
 	auto_lease_view struct lease_view v;
@@ -51,6 +73,8 @@ int subnets_run(struct ctl *c)
 
 	if (status)
 		return status;
+	if (c->format == FORMAT_PROM_SD)
+		return print_targets(c);
 	if (c->options.store)
 		return c->options.watch ? lease_source_watch(c, &v) : lease_source_print(c, &v);
 	status = settings_read(c, false, &settings);

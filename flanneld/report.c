@@ -123,6 +123,46 @@ json_t *report_subnets(const struct daemon_view *v)
 	return root;
 }
 
+static json_t *target(const struct lease *l, uint16_t port)
+{
+	const struct ip_addr *at = ip_addr_is_set(&l->public_v4) ? &l->public_v4 : &l->public_v6;
+	auto_free char *text = NULL;
+	char address[IP_ADDR_TEXT];
+	char subnet[SUBNET_KEY_TEXT];
+
+	ip_addr_format(at, address);
+	text = at->family == AF_INET ? xasprintf("%s:%u", address, port)
+				     : xasprintf("[%s]:%u", address, port);
+	return json_pack("{s:[s],s:{s:o,s:s,s:o}}", "targets", text, "labels", "node",
+			 json_text(l->node_name), "subnet", subnet_format(&l->subnet, subnet),
+			 "backend", json_text(l->backend_type));
+}
+
+json_t *report_targets(const struct daemon_view *v, uint16_t port)
+{
+	auto_free const struct manager_member **sorted = NULL;
+	json_t *items = json_array();
+	size_t len = 0;
+
+	sorted = report_members(v, &len);
+	for (size_t i = 0; i < len; i++) {
+		const struct lease *l = sorted[i]->lease;
+
+		/* flannel's hosts have no such metrics, and a reservation no host. */
+		if (l->node_id && (ip_addr_is_set(&l->public_v4) || ip_addr_is_set(&l->public_v6)))
+			json_append(items, target(l, port));
+	}
+	return items;
+}
+
+json_t *report_target_list(const struct daemon_view *v, uint16_t port)
+{
+	json_t *root = document("TargetList");
+
+	json_object_set_new(root, "items", report_targets(v, port));
+	return root;
+}
+
 static void add_object(void *arg, const struct kernel_object *o, bool settled, const char *error)
 {
 	int family = kernel_object_family(o);

@@ -21,7 +21,15 @@
 json_t *report_status(const struct daemon_view *v);
 /* {"apiVersion","kind":"SubnetList","items":[...]}, sorted by subnet */
 json_t *report_subnets(const struct daemon_view *v);
-/* Its items' members, in the same order; caller frees the array. */
+/*
+ * What Prometheus is to scrape, as it wants to have it said (file_sd, http_sd):
+ * [{"targets":["192.0.2.3:8050"],"labels":{"node","subnet","backend"}}], each host of ours that has
+ * an address, sorted by subnet. `port` is our own: that of all, as far as anybody knows.
+ */
+json_t *report_targets(const struct daemon_view *v, uint16_t port);
+/* {"apiVersion","kind":"TargetList","items": those}. */
+json_t *report_target_list(const struct daemon_view *v, uint16_t port);
+/* The list of subnets' members, in the same order; caller frees the array. */
 const struct manager_member **report_members(const struct daemon_view *v, size_t *ret_len);
 /* One item of it. */
 json_t *report_subnet(const struct daemon_view *v, const struct manager_member *member);

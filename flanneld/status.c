@@ -100,6 +100,30 @@ static void on_metrics(struct evhttp_request *request, void *arg)
 	status_reply_text(request, 200, "text/plain; version=0.0.4", text);
 }
 
+/* Whom Prometheus is to ask; it takes the list as it is. */
+static void on_sd(struct evhttp_request *request, void *arg)
+{
+	struct status_server *s = arg;
+	struct daemon_view v;
+
+	s->ops->view(s->arg, false, &v);
+	status_reply_json(request, report_targets(&v, s->port));
+}
+
+static void on_targets(struct evhttp_request *request, void *arg)
+{
+	struct status_server *s = arg;
+	struct daemon_view v;
+
+	if (!s->port) {
+		status_reply_text(request, 503, "text/plain",
+				  "healthz-port is 0: metrics are served on no port");
+		return;
+	}
+	s->ops->view(s->arg, false, &v);
+	status_reply_json(request, report_target_list(&v, s->port));
+}
+
 static void on_status(struct evhttp_request *request, void *arg)
 {
 	struct status_server *s = arg;
@@ -398,6 +422,7 @@ static int listen_tcp(struct status_server *s, const struct status_options *o, s
 	int rc;
 
 	s->tcp = new_server(s);
+	evhttp_set_cb(s->tcp, "/sd", on_sd, s);
 	s->tcp_clients = clients_new(s->base, s->tcp, CLIENTS_MAX);
 	bound = evhttp_bind_socket_with_handle(s->tcp, o->healthz_ip, o->healthz_port);
 	if (!bound)
@@ -416,6 +441,7 @@ int status_server_new(struct event_base *base, const struct status_options *opti
 	s->base = base;
 	s->ops = ops;
 	s->arg = arg;
+	s->port = options->healthz_port;
 	TAILQ_INIT(&s->renewals);
 	status_subnets_init(s);
 	s->followers = watchers_new(base, &events_topic, s);
@@ -425,6 +451,7 @@ int status_server_new(struct event_base *base, const struct status_options *opti
 	evhttp_set_cb(s->local, "/v1/status", on_status, s);
 	evhttp_set_cb(s->local, "/v1/subnets", status_on_subnets, s);
 	evhttp_set_cb(s->local, "/v1/peers", on_peers, s);
+	evhttp_set_cb(s->local, "/v1/targets", on_targets, s);
 	evhttp_set_cb(s->local, "/v1/config", on_config, s);
 	evhttp_set_cb(s->local, "/v1/diff", on_diff, s);
 	evhttp_set_cb(s->local, "/v1/events", on_events, s);

@@ -21,6 +21,7 @@ struct status_server {
 	struct evhttp *tcp;
 	struct clients *tcp_clients;
 	char *path;
+	uint16_t port;              /* of tcp, 0: none */
 	struct watchers *watchers;  /* of the leases */
 	struct watchers *followers; /* of the events */
 	json_t *changes;            /* of leases, the oldest first, while anybody watches */

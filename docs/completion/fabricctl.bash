@@ -23,7 +23,7 @@ _fabricctl()
 		;;
 	subnets)
 		options="-o --output -w --watch --columns --sort --filter --no-headers --time-left --store --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --kube-subnet-mgr --kube-api-url --kubeconfig-file --kube-annotation-prefix --net-config-path --set-node-network-unavailable --state-dir --socket --config-file --color --version -h --help"
-		formats="table wide json jsonl raw name"
+		formats="table wide json jsonl raw name prom-sd"
 		;;
 	status)
 		options="-o --output --wait --timeout --brief --socket --config-file --color --version -h --help"
