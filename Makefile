@@ -176,6 +176,7 @@ deps:
 # Measures; nothing fails for being slow. BENCH passes options, for example BENCH='--sizes 1000'.
 bench: all
 	@FLANNEL_BUILD='$(abspath $(BUILD))' /usr/bin/python3 tests/bench/bench.py $(BENCH)
+	@FLANNEL_BUILD='$(abspath $(BUILD))' /usr/bin/python3 tests/bench/bench_many.py $(BENCH_MANY)
 	@FLANNEL_BUILD='$(abspath $(BUILD))' /usr/bin/python3 tests/bench/bench_traffic.py $(BENCH_TRAFFIC)
 
 # A million lease events: does anything grow? Takes minutes. BENCH_EVENTS='--events 100000' for less.

@@ -5,12 +5,13 @@
 For 100, 1000, 5000 and 10000 leases: the time from the start of the daemon until all of them are in the kernel, what
 that cost in CPU, memory, netlink messages and system calls, and what a second start costs. Then the time from a put
 into etcd until the route is in the kernel, a storm of 1000 deletions and 1000 additions with the final state checked
-object by object, what idling costs, a start with 50000 leases, and what 500 hosts that watch cost etcd.
+object by object, and what idling costs. bench_many.py measures what very many leases and hosts cost.
 
 Figures are only printed: machines differ, so nothing here fails for being slow.
 """
 import argparse
 import base64
+import contextlib
 import ctypes
 import http.client
 import json
@@ -25,7 +26,6 @@ import struct
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "integration"))
@@ -496,82 +496,36 @@ def bench_idle(etcd, ns, directory, seconds):
         d.stop()
 
 
-def small_peer(i):
-    """Lease number i where a subnet has 62 addresses: key, value."""
-    _, value, *_ = peer(i)
-    address = (10 << 24) + (64 << 16) + 64 * i
-    return f"{PREFIX}/subnets/{'.'.join(str(address >> s & 255) for s in (24, 16, 8, 0))}-26", value
-
-
-def slowest_answer(d, until):
-    """What the status takes at most, asked again and again until then."""
-    slowest = 0
-    while not until.is_set():
-        start = time.monotonic()
-        try:
-            d.get("/v1/status")
-        except OSError:  # it does not listen yet
-            continue
-        slowest = max(slowest, time.monotonic() - start)
-    return slowest
-
-
-def bench_large(etcd, ns, directory, n):
-    """As many leases as are allowed, or nearly."""
-    config = etcd.call("kv/range", {"key": b64(PREFIX + "/config")})["kvs"][0]["value"]
-    etcd.put(PREFIX + "/config", '{"Network":"10.0.0.0/8","SubnetLen":26,"SubnetMax":"10.63.255.192","Backend":{"Type":"vxlan"}}')
-    etcd.delete_prefix(PREFIX + "/subnets/")
-    etcd.batch([{"requestPut": {"key": b64(small_peer(i)[0]), "value": b64(small_peer(i)[1])}} for i in range(n)])
-    reset_host(ns)
-    for name in ("subnet.env", "last-known.json"):
-        if os.path.exists(f"{directory}/{name}"):
-            os.unlink(f"{directory}/{name}")
-    watch = RouteWatch(ns)
-    d = Daemon(ns, directory)
-    there, slowest = threading.Event(), []
-    asks = threading.Thread(target=lambda: slowest.append(slowest_answer(d, there)))
-    asks.start()
-    took = watch.wait_for(n) - d.started
-    there.set()
-    asks.join()
-    watch.close()
-    wait_for(lambda: d.metrics()["flannel_ready"] == 1, 60, "the daemon is ready")
-    print(f"  {n:6d} leases: in the kernel after {took:.3f} s, CPU {d.metrics()['process_cpu_seconds_total']:.3f} s, "
-          f"peak RSS {d.memory()['VmHWM']:.1f} MB; status meanwhile within {1000 * slowest[0]:.0f} ms", flush=True)
-    d.stop()
-    etcd.delete_prefix(PREFIX + "/subnets/")
-    etcd.call("kv/put", {"key": b64(PREFIX + "/config"), "value": config})
-    os.unlink(f"{directory}/subnet.env")
-    reset_host(ns)
-
-
-def bench_watches(etcd, ns, directory, watches, changes):
-    """What so many hosts that watch cost the server."""
-    etcd.delete_prefix(PREFIX + "/subnets/")
-    before = etcd.rss()
-    processes = [store_watch(ns, directory, stdout=open(f"{directory}/watch{i}", "w")) for i in range(watches)]
-
-    def lines(i):
-        with open(f"{directory}/watch{i}", encoding="utf-8") as f:
-            return f.read().count("\n")
-
-    try:
-        wait_for(lambda: all(lines(i) >= 2 for i in range(watches)), 120, "all are live")
-        held, cpu = etcd.rss(), etcd.cpu()
-        for i in range(changes):
-            etcd.put(*peer(i)[:2])
-        wait_for(lambda: all(lines(i) >= 2 + changes for i in range(watches)), 300, "all have heard of all")
-        print(f"  {watches} that watch: {held - before:.1f} MB more of etcd; {changes} changes: {etcd.cpu() - cpu:.2f} s "
-              f"CPU of etcd, its RSS then {etcd.rss():.1f} MB", flush=True)
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-
-
 def context_switches(d):
     with open(f"/proc/{d.process.pid}/status") as f:
         return sum(int(line.split()[1]) for line in f if line.startswith("voluntary_ctxt"))
+
+
+@contextlib.contextmanager
+def world():
+    """etcd with a configuration in a namespace of its own, the host's namespace, a directory."""
+    directory = tempfile.mkdtemp(prefix=NAME)
+    hub, host = NetNS(NAME + "-etcd"), NetNS(NAME + "-host")
+    etcd = None
+    try:
+        run("ip", "-n", hub.name, "link", "add", "eth0", "type", "veth", "peer", "name", "eth0",
+            "netns", host.name)
+        for ns, address in ((hub, "192.0.2.1"), (host, "192.0.2.2")):
+            run("ip", "-n", ns.name, "addr", "add", address + "/24", "dev", "eth0")
+            run("ip", "-n", ns.name, "addr", "add", f"2001:db8:1::{address[-1]}/64", "dev", "eth0", "nodad")
+            run("ip", "-n", ns.name, "link", "set", "eth0", "up")
+        # The neighbour table's limits are those of the first namespace and count permanent entries too.
+        run("ip", "-n", host.name, "route", "add", "default", "via", "192.0.2.1")
+        run("ip", "-n", host.name, "route", "add", "default", "via", "2001:db8:1::1")
+        etcd = Etcd(hub, directory)
+        etcd.put(PREFIX + "/config", '{"Network":"10.64.0.0/10","SubnetLen":24,"Backend":{"Type":"vxlan"}}')
+        yield etcd, host, directory
+    finally:
+        if etcd:
+            etcd.stop()
+        hub.delete()
+        host.delete()
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def measure(o, only, etcd, host, directory):
@@ -590,10 +544,6 @@ def measure(o, only, etcd, host, directory):
         bench_burst(etcd, host, directory)
     if "idle" in only:
         bench_idle(etcd, host, directory, o.idle)
-    if "large" in only:
-        bench_large(etcd, host, directory, o.large)
-    if "watches" in only:
-        bench_watches(etcd, host, directory, o.watches, o.changes)
 
 
 def main():
@@ -602,39 +552,16 @@ def main():
     parser.add_argument("--dual", type=int, default=5000)
     parser.add_argument("--puts", type=int, default=500)
     parser.add_argument("--idle", type=int, default=30)
-    parser.add_argument("--large", type=int, default=50000)
-    parser.add_argument("--watches", type=int, default=500)
-    parser.add_argument("--changes", type=int, default=1000)
     parser.add_argument("--transports", default="grpc,json", help="how to speak with etcd, one after the other")
-    parser.add_argument("--only", default="start,dual,latency,burst,idle,large,watches")
+    parser.add_argument("--only", default="start,dual,latency,burst,idle")
     o = parser.parse_args()
     only = o.only.split(",")
-    directory = tempfile.mkdtemp(prefix=NAME)
-    hub, host = NetNS(NAME + "-etcd"), NetNS(NAME + "-host")
-    etcd = None
-    try:
-        run("ip", "-n", hub.name, "link", "add", "eth0", "type", "veth", "peer", "name", "eth0",
-            "netns", host.name)
-        for ns, address in ((hub, "192.0.2.1"), (host, "192.0.2.2")):
-            run("ip", "-n", ns.name, "addr", "add", address + "/24", "dev", "eth0")
-            run("ip", "-n", ns.name, "addr", "add", f"2001:db8:1::{address[-1]}/64", "dev", "eth0", "nodad")
-            run("ip", "-n", ns.name, "link", "set", "eth0", "up")
-        # The neighbour table's limits are those of the first namespace and count permanent entries too.
-        run("ip", "-n", host.name, "route", "add", "default", "via", "192.0.2.1")
-        run("ip", "-n", host.name, "route", "add", "default", "via", "2001:db8:1::1")
-        etcd = Etcd(hub, directory)
-        etcd.put(PREFIX + "/config", '{"Network":"10.64.0.0/10","SubnetLen":24,"Backend":{"Type":"vxlan"}}')
+    with world() as (etcd, host, directory):
         for transport in o.transports.split(","):
             os.environ["FLANNELD_ETCD_TRANSPORT"] = transport
             print(f"by {transport}:")
             reset_host(host)
             measure(o, only, etcd, host, directory)
-    finally:
-        if etcd:
-            etcd.stop()
-        hub.delete()
-        host.delete()
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 if __name__ == "__main__":

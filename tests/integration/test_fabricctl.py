@@ -82,7 +82,7 @@ def test_mistyped_words_of_a_command(line, nearest):
     [
         ("fabricctl st", {"status", "store"}),
         ("fabricctl ", set(COMMANDS)),
-        ("fabricctl subnets -o ", {"table", "wide", "json", "jsonl", "raw", "name"}),
+        ("fabricctl subnets -o ", {"table", "wide", "json", "jsonl", "raw", "name", "prom-sd"}),
         ("fabricctl status -o ", {"table", "json"}),
         ("fabricctl subnets --etcd-pa", {"--etcd-password-file"}),
         ("fabricctl status --etcd-pa", set()),
