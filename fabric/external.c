@@ -65,6 +65,7 @@ static int settle(const struct external_facts *f, const struct link_info *link, 
 		  const struct external_match *m, bool given, const char *public_text,
 		  struct external_place *ret, struct err *e)
 {
+	struct ip_addr best = external_best_address(f, link->ifindex, family);
 	struct ip_addr local = m->addr;
 	struct ip_addr public = { 0 };
 	char text[IP_ADDR_TEXT];
@@ -78,8 +79,12 @@ static int settle(const struct external_facts *f, const struct link_info *link, 
 		local = public;
 	if (!ip_addr_is_set(&local))
 		local = external_kept_address(f, link->ifindex, family);
-	if (!ip_addr_is_set(&local))
-		local = external_best_address(f, link->ifindex, family);
+	/* A link-local one was there first, and gives way to one that comes later, once that can be
+	 * used. */
+	if (!ip_addr_is_set(&local) ||
+	    (ip_addr_is_link_local(&local) && !ip_addr_is_set(&m->addr) &&
+	     !ip_addr_is_link_local(&best) && check_settled(f, link, &best, NULL) == 0))
+		local = best;
 	if (!ip_addr_is_set(&local))
 		return err_set(e, -ENODEV, "interface %s has no %s address", link->name,
 			       external_family_name(family));

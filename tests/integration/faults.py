@@ -61,6 +61,7 @@ class Talking:
     def __exit__(self, kind, *_):
         try:
             if kind is None:
+                self.etcd.wait_healthy()  # from now on it is the daemons' turn
                 self.well_again()
                 self.wait_pings(50)
         finally:

@@ -255,6 +255,20 @@ def test_ipv6_that_is_switched_off(lab, switch, flags, backend):
     assert pinger.lost == 0, pinger.report()
 
 
+def test_a_link_local_address_gives_way(lab):
+    """Where the interface is given it is used as long as there is no other, and the other may take its time."""
+    lab.start_etcd()
+    lab.configure(DUAL)
+    (h1,) = lab.hosts(1)
+    h1.namespace.sysctl("net.ipv6.conf.eth0.disable_ipv6", 1)
+    h1.start_daemon(iface="eth0")
+    h1.namespace.sysctl("net.ipv6.conf.eth0.disable_ipv6", 0)
+    wait_for(lambda: str(published(lab)[0]).startswith("fe80:"), 10, "the link-local address is published")
+    h1.fill_eth0()
+    wait_for(lambda: published(lab) == [h1.address6], 5, "the global one is published")
+    h1.daemon.wait_ok()
+
+
 @pytest.mark.parametrize("delegate", [{}, {"type": "ptp"}], ids=["bridge", "ptp"])
 def test_ipv6_that_is_off_for_new_devices(lab, delegate):
     """Not for eth0, which was there before: what is made for the fabric has it on, and has it again."""

@@ -164,7 +164,7 @@ def test_restart_of_the_store(lab, fabric3):
     lab.etcd.restart()
     key, value = made_up_lease(1)
     lab.etcd.put(PREFIX + key, value)
-    lab.wait_equal()
+    lab.wait_equal(10)  # the longest pause between two attempts is 4 s
     for host in fabric3:
         host.daemon.wait_ok()
         assert host.daemon.metric("flannel_lease_lost_total") == 0
