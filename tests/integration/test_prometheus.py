@@ -12,7 +12,7 @@ import pytest
 
 from fabric import APART
 from fabricctl_support import FAILED, USAGE, ask, fabricctl, put_lease
-from netns import end_process, wait_for
+from netns import NamespaceHTTP, end_process, wait_for
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 RULES = ROOT / "packaging" / "prometheus" / "flannel.rules.yml"
@@ -113,8 +113,15 @@ class Server:
         lab.closers.callback(end_process, process)
 
     def ask(self, path):
-        done = self.namespace.run("curl", "-s", "-m", "5", f"http://127.0.0.1:9090/api/v1/{path}", check=False)
-        return json.loads(done.stdout)["data"] if done.stdout.startswith("{") else {}
+        connection = NamespaceHTTP(self.namespace, "127.0.0.1", 9090)
+        try:
+            connection.request("GET", f"/api/v1/{path}")
+            response = connection.getresponse()
+            return json.loads(response.read())["data"] if response.status == 200 else {}
+        except OSError:  # it does not listen yet
+            return {}
+        finally:
+            connection.close()
 
     def query(self, expression):
         return {r["metric"].get("instance"): float(r["value"][1]) for r in self.ask("query?query=" + urllib.parse.quote(expression)).get("result", [])}
