@@ -342,13 +342,17 @@ def reset_host(ns):
         subprocess.run(["ip", "-n", ns.name, "link", "del", device], capture_output=True)
 
 
-def bench_start(etcd, ns, directory, n):
+def begin_anew(etcd, ns, directory, leases):
+    """These leases and no others, (key, value, ...) each, and a host that has never seen any."""
     etcd.delete_prefix(PREFIX + "/subnets/")
-    etcd.batch([{"requestPut": {"key": b64(peer(i)[0]), "value": b64(peer(i)[1])}} for i in range(n)])
+    etcd.batch([{"requestPut": {"key": b64(key), "value": b64(value)}} for key, value, *_ in leases])
     reset_host(ns)
-    for name in ("subnet.env",):
-        if os.path.exists(f"{directory}/{name}"):
-            os.unlink(f"{directory}/{name}")
+    for name in ("subnet.env", "last-known.json"):
+        pathlib.Path(directory, name).unlink(missing_ok=True)
+
+
+def bench_start(etcd, ns, directory, n):
+    begin_anew(etcd, ns, directory, map(peer, range(n)))
     watch = RouteWatch(ns)
     server = etcd.cpu()
     d = Daemon(ns, directory)
@@ -394,12 +398,7 @@ def bench_dual(etcd, ns, directory, n):
     config = etcd.call("kv/range", {"key": b64(PREFIX + "/config")})["kvs"][0]["value"]
     etcd.put(PREFIX + "/config", '{"Network":"10.64.0.0/10","SubnetLen":24,"EnableIPv6":true,'
              '"IPv6Network":"fd10::/32","IPv6SubnetMin":"fd10:0:ffff::","Backend":{"Type":"vxlan"}}')
-    etcd.delete_prefix(PREFIX + "/subnets/")
-    etcd.batch([{"requestPut": {"key": b64(dual_peer(i)[0]), "value": b64(dual_peer(i)[1])}} for i in range(n)])
-    reset_host(ns)
-    for name in ("subnet.env", "state.json"):
-        if os.path.exists(f"{directory}/{name}"):
-            os.unlink(f"{directory}/{name}")
+    begin_anew(etcd, ns, directory, map(dual_peer, range(n)))
     for start in ("from nothing", "second start", "once more", "once more"):
         d = Daemon(ns, directory)
         took = d.wait_ready()

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 
-from bench import PREFIX, Daemon, RouteWatch, b64, peer, reset_host, store_watch, wait_for, world
+from bench import PREFIX, Daemon, RouteWatch, b64, begin_anew, peer, reset_host, store_watch, wait_for, world
 
 
 def small_peer(i):
@@ -37,12 +37,7 @@ def bench_large(etcd, ns, directory, n):
     """As many leases as are allowed, or nearly."""
     config = etcd.call("kv/range", {"key": b64(PREFIX + "/config")})["kvs"][0]["value"]
     etcd.put(PREFIX + "/config", '{"Network":"10.0.0.0/8","SubnetLen":26,"SubnetMax":"10.63.255.192","Backend":{"Type":"vxlan"}}')
-    etcd.delete_prefix(PREFIX + "/subnets/")
-    etcd.batch([{"requestPut": {"key": b64(small_peer(i)[0]), "value": b64(small_peer(i)[1])}} for i in range(n)])
-    reset_host(ns)
-    for name in ("subnet.env", "last-known.json"):
-        if os.path.exists(f"{directory}/{name}"):
-            os.unlink(f"{directory}/{name}")
+    begin_anew(etcd, ns, directory, map(small_peer, range(n)))
     watch = RouteWatch(ns)
     d = Daemon(ns, directory)
     there, slowest = threading.Event(), []
