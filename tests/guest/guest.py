@@ -24,7 +24,6 @@ import threading
 TREE = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(TREE / "tests/integration"))
 
-from netns import _child_of_test  # noqa: E402
 
 SLOWNESS = 6  # of TCG, to be safe: nothing is waited for that comes
 META_PACKAGE = "linux-image-cloud-amd64"
@@ -292,7 +291,7 @@ def make_archive(path, kernel, build, command):
 
 def boot(kernel, archive, log, memory, seconds):
     """Returns the exit status that the guest tells, None if it tells none."""
-    argv = ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", memory]
+    argv = ["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", memory]
     argv += ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-nic", "none"]
     argv += ["-serial", f"file:{log}", "-serial", "stdio"]
     argv += ["-kernel", str(vmlinuz(kernel)), "-initrd", str(archive)]
@@ -304,7 +303,7 @@ def boot(kernel, archive, log, memory, seconds):
         stdout=subprocess.PIPE,
         text=True,
         errors="replace",
-        preexec_fn=_child_of_test,
+        start_new_session=True,
     )
     limit = threading.Timer(seconds, process.kill)
     limit.start()

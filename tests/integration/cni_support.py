@@ -14,6 +14,8 @@ import signal
 import subprocess
 import tempfile
 
+import netns
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BUILD = pathlib.Path(os.environ.get("FLANNEL_BUILD", ROOT / "build"))
 PLUGIN = BUILD / "flannel"
@@ -61,19 +63,20 @@ class Outcome:
 class Namespace:
     def __init__(self, name, create=True):
         self.name = name
-        self.path = f"/run/netns/{name}"
-        if create:
-            command("ip", "netns", "add", name)
+        self.path = str(netns.add_name(name) if create else netns.NAMES / name)
 
     def delete(self):
-        if os.path.exists(self.path):
-            command("ip", "netns", "del", self.name, check=False)
+        netns.remove_name(self.name)
+
+    def entered(self):
+        return netns.entered(self.path)
 
     def run(self, *argv, check=True, **kwargs):
-        return command("nsenter", f"--net={self.path}", *argv, check=check, **kwargs)
+        with self.entered():
+            return command(*argv, check=check, **kwargs)
 
     def ip(self, *argv):
-        text = command("ip", "-n", self.name, "-j", "-d", *argv)
+        text = self.run("ip", "-j", "-d", *argv)
         return json.loads(text) if text.strip() else []
 
     def links(self):
@@ -94,7 +97,7 @@ class Namespace:
         return []
 
     def routes(self, family=4):
-        return json.loads(command("ip", "-n", self.name, "-j", f"-{family}", "route", "show", "table", "all") or "[]")
+        return json.loads(self.run("ip", "-j", f"-{family}", "route", "show", "table", "all") or "[]")
 
     def ping(self, address, check=True):
         out = self.run("ping", "-c", "1", "-W", "2", address, check=False)
@@ -117,7 +120,7 @@ class Host:
 
     def __init__(self, existing=None, subnet_file=None, **fabric):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="cni-test-"))
-        self.name = f"ct{os.getpid()}x{next(_counter)}"
+        self.name = f"{netns.unique_prefix()}-"
         self.namespaces = []
         if existing:
             self.ns = Namespace(existing, create=False)
@@ -208,13 +211,14 @@ class Host:
         return {k: v for k, v in env.items() if v is not None}
 
     def start(self, verb, conf, netns="", plugin=PLUGIN, **env):
-        process = subprocess.Popen(
-            ["/usr/bin/nsenter", f"--net={self.ns.path}", str(plugin)],
-            env=self.environment(verb, netns, **env),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
+        with self.ns.entered():
+            process = subprocess.Popen(
+                [str(plugin)],
+                env=self.environment(verb, netns, **env),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
         process.request = conf if isinstance(conf, bytes) else json.dumps(conf).encode()
         return process
 

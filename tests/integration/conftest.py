@@ -16,8 +16,9 @@ def pytest_configure(config):
     # ETCD=/path/to/etcd: that one, and the tools beside it, instead of the machine's.
     if etcd := os.environ.get("ETCD"):
         os.environ["PATH"] = f"{pathlib.Path(etcd).absolute().parent}:{os.environ['PATH']}"
-    # A shell starts background jobs with SIGINT ignored, and what we start would inherit that.
+    # A shell starts background jobs with SIGINT ignored, and what we start would inherit that, and what is blocked.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
     config.addinivalue_line("markers", "slow: takes eight seconds and more, and waits for nearly all of them; long(after=1)")
     config.addinivalue_line("markers", "long(after=0): `make check` runs so many of its variants, `make check-long` the others")
 
@@ -58,6 +59,8 @@ def pytest_collection_modifyitems(config, items):
 @pytest.fixture(scope="session", autouse=True)
 def machine():
     """Namespaces that a killed run left behind are removed; a machine that cannot run these tests skips them."""
+    if os.geteuid() == 0:
+        netns.private_mounts()
     if reason := netns.missing():
         pytest.skip(reason)
     netns.sweep()

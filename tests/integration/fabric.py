@@ -69,7 +69,7 @@ class Daemon:
         self.log_start = 0
         self.process = None
         self.environment = {}
-        self.wrapper = []  # a command that runs the daemon, such as ["unshare", "-m"]
+        self.wrapper = []  # a command that runs the daemon; what it mounts is seen by the daemon alone
         self.flags = {
             "etcd_endpoints": host.lab.etcd.endpoints if host.lab.etcd else "http://192.0.2.201:2379",
             "state_dir": self.directory / "state",
@@ -98,12 +98,15 @@ class Daemon:
 
     # ---- life
 
+    def wrapped(self):
+        return ["unshare", "-m", *self.wrapper] if self.wrapper else []
+
     def start(self):
         assert not self.running, f"{self.name} runs already"
         self.log_start = self.log_file.stat().st_size
         with self.log_file.open("ab") as log:
             self.process = self.host.namespace.popen(
-                *self.wrapper, *self.argv(), stdout=log, stderr=log, env=os.environ | self.environment
+                *self.wrapped(), *self.argv(), stdout=log, stderr=log, env=os.environ | self.environment
             )
         return self
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the tests of fabricctl share: running it, leases made up, terminals, exit statuses."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -26,25 +27,20 @@ CONFIG = {"Network": "10.5.0.0/16", "SubnetMax": "10.5.199.0", "Backend": {"Type
 COMMANDS = "subnets status peers events ip pods trace doctor diff sync lease config store version help completion".split()
 HOSTILE = "evil\x1b[31m\u202eeman\x07\n\\"
 HOSTILE_SHOWN = "evil\\033[31m\\u202eeman\\007\\n\\\\"
+TRANSPORT = "FLANNELD_ETCD_TRANSPORT"
 ENVIRONMENT = {
     key: value
     for key, value in os.environ.items()
-    if not key.startswith(("FLANNELD_", "LC_", "CLICOLOR")) and key not in ("NO_COLOR", "LANG")
+    if key == TRANSPORT or not key.startswith(("FLANNELD_", "LC_", "CLICOLOR", "NO_COLOR", "LANG"))
 } | {"LC_ALL": "C.UTF-8", "TERM": "xterm"}
 
 
 def fabricctl(*args, where=None, **options):
-    """Runs it to its end, in a host's namespace if one is given: has returncode, stdout, stderr."""
-    options["env"] = ENVIRONMENT | options.get("env", {})
-    argv = [str(a) for a in (FABRICCTL, *args)]
-    return subprocess.run(
-        where.namespace.argv(*argv) if where else argv,
-        capture_output="stdout" not in options,
-        text=True,
-        timeout=60,
-        check=False,
-        **options,
-    )
+    """Runs it to its end, in a host's namespace, and by its wrapper, if one is given: has returncode, stdout, stderr."""
+    options |= {"env": ENVIRONMENT | options.get("env", {}), "capture_output": "stdout" not in options}
+    argv = [str(a) for a in (*getattr(where, "wrapper", []), FABRICCTL, *args)]
+    with where.namespace.entered() if where else contextlib.nullcontext():
+        return subprocess.run(argv, text=True, timeout=60, check=False, **options)
 
 
 def ask(host, *args, status=OK, **options):

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from fabric import APART
-from netns import _child_of_test, end_process, wait_for
+from netns import end_process, wait_for
 
 PLACES = "/usr/lib/ipsec"
 CHARON = f"{PLACES}/charon"
@@ -67,9 +67,7 @@ class Run:
         self.conf.write_text(STRONGSWAN, encoding="ascii")
         self.log = host.lab.directory / f"{host.name}.charon.log"
         mounts = "mount -t tmpfs run /run && echo && exec sleep infinity"
-        self.holder = subprocess.Popen(
-            ["unshare", "-m", "sh", "-c", mounts], stdout=subprocess.PIPE, preexec_fn=_child_of_test, stdin=subprocess.DEVNULL
-        )
+        self.holder = host.namespace.popen("unshare", "-m", "sh", "-c", mounts, stdout=subprocess.PIPE)
         self.holder.stdout.readline()
         host.lab.closers.callback(end_process, self.holder)
         host.lab.closers.callback(self.holder.stdout.close)

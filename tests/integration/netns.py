@@ -3,8 +3,12 @@
 
 Everything that a test does to a network happens inside namespaces made here. Their names carry the process id of the
 test run, so that parallel runs do not meet and leftovers of a killed run can be told from live ones.
+
+Programs are started from within the namespace: a fork of the interpreter, and `ip netns exec` with mounts of its own,
+would take several times as long as most programs run.
 """
 
+import atexit
 import contextlib
 import ctypes
 import fcntl
@@ -20,6 +24,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -31,10 +36,11 @@ POLL_MIN_S, POLL_MAX_S, POLL_SHARE = 0.01, 0.1, 0.05
 LOOKS = 40  # of `stays`, at least
 # On a machine that is so many times as slow as one of today, deadlines are as much later.
 SLOWNESS = float(os.environ.get("FLANNEL_SLOWNESS", "1"))
-CLONE_NEWNET = 0x40000000
-PR_SET_PDEATHSIG = 1
-MNT_DETACH = 2
+CLONE_NEWNS, CLONE_NEWNET = 0x20000, 0x40000000
+MS_BIND, MS_REC, MS_PRIVATE, MNT_DETACH = 0x1000, 0x4000, 0x40000, 2
 SIOCSIFFLAGS, IFF_UP = 0x8914, 1
+RTM_GETLINK, NLM_F_REQUEST_DUMP, NLMSG_DONE = 18, 0x301, 3
+IFLA_IFNAME, IFLA_PROTINFO, IFLA_BRPORT_STATE, BR_STATE_FORWARDING = 3, 12, 1, 3
 DIRECTORY_PATTERN = re.compile(r"^fabric-(\d+)-")
 NAME_PATTERN = re.compile(r"^f(\d+)x[0-9a-f]{6}-")
 
@@ -95,11 +101,20 @@ def run(*argv, check=True, **options):
     return done.stdout if check else done
 
 
-def _child_of_test():
-    """Between fork and exec: end with the test process, and take no part in a Ctrl-C that is meant for it."""
-    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
-    os.setsid()
+def private_mounts():
+    """From now on: what this process and its children mount is seen by nobody else, and ends with them. Comes first."""
+    _check(libc.unshare(CLONE_NEWNS), "unshare")
+    _check(libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None), "mount")
+
+
+@functools.cache
+def keep_clean():
+    """From now on: should this process be killed, what it leaves behind is removed at once."""
+    keeper = subprocess.Popen(
+        ["sh", "-c", 'read -r _ || exec "$@"', "sh", sys.executable, __file__, str(os.getpid())],
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    atexit.register(keeper.communicate, b"\n")
 
 
 def end_process(process, number=signal.SIGKILL, deadline_s=10):
@@ -129,8 +144,7 @@ class Namespace:
 
     def __init__(self, name):
         self.name = name
-        run("ip", "netns", "add", name)
-        self.path = NAMES / name
+        self.path = add_name(name)
         self.fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         with self.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
             fcntl.ioctl(s, SIOCSIFFLAGS, struct.pack("16sh", b"lo", IFF_UP))
@@ -145,21 +159,14 @@ class Namespace:
         self.fd = None
         if self.inhabited:
             end_inhabitants(self.name)
-        libc.umount2(bytes(self.path), MNT_DETACH)
-        self.path.unlink(missing_ok=True)
+        remove_name(self.name)
 
     @contextlib.contextmanager
     def entered(self):
         """The calling thread is inside for the time of the with statement."""
-        before = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        try:
+        with returning():
             _setns(self.fd)
-            try:
-                yield self
-            finally:
-                _setns(before)
-        finally:
-            os.close(before)
+            yield self
 
     def socket(self, *args):
         with self.entered():
@@ -170,15 +177,17 @@ class Namespace:
             return socket.create_connection((host, port), timeout_s)
 
     def argv(self, *argv):
-        """A command that runs this one in here, with mounts of its own."""
-        return ["ip", "netns", "exec", self.name, *map(str, argv)]
+        """A command that runs this one in here."""
+        return ["nsenter", f"--net={self.path}", *map(str, argv)]
 
     def popen(self, *argv, **options):
-        """A program that ends with the test process at the latest; mounts are its own. Call from the main thread only."""
-        return subprocess.Popen(self.argv(*argv), preexec_fn=_child_of_test, stdin=subprocess.DEVNULL, **options)
+        """A program that ends with the test process at the latest."""
+        options.setdefault("stdin", subprocess.DEVNULL)
+        with self.entered():
+            return subprocess.Popen([str(a) for a in argv], start_new_session=True, **options)
 
     def run(self, *argv, **options):
-        """As the function of that name. Without `ip netns exec`, which takes as long as most programs; mounts are all's."""
+        """As the function of that name."""
         with self.entered():
             return run(*argv, **options)
 
@@ -202,11 +211,8 @@ class Namespace:
 
     def wait_forwarding(self, port):
         """A port of a bridge takes up to a second after its other end is up. Until then all packets are lost."""
-
-        def state():
-            return self.bridge("link", "show", "dev", port)[0]["state"]
-
-        wait_for(lambda: state() == "forwarding", 5, f"{port} forwards")
+        with self.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as s:
+            wait_for(lambda: bridge_ports(s)[port] == BR_STATE_FORWARDING, 5, f"{port} forwards")
 
     def sysctl(self, key, value):
         # /proc/sys/net shows the namespace of the thread that opens the file.
@@ -217,9 +223,93 @@ class Namespace:
         self.run("nft", "-f", "-", input=text)
 
 
+def _check(result, what):
+    if result != 0:
+        raise OSError(ctypes.get_errno(), f"{what}: {os.strerror(ctypes.get_errno())}")
+
+
 def _setns(fd):
-    if libc.setns(fd, CLONE_NEWNET) != 0:
-        raise OSError(ctypes.get_errno(), "setns")
+    _check(libc.setns(fd, CLONE_NEWNET), "setns")
+
+
+@contextlib.contextmanager
+def returning():
+    """At the end of the with statement the calling thread is in the namespace that it was in."""
+    before = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield
+    finally:
+        _setns(before)
+        os.close(before)
+
+
+@contextlib.contextmanager
+def entered(path):
+    """The calling thread is in the namespace of that path for the time of the with statement."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with returning():
+            _setns(fd)
+            yield
+    finally:
+        os.close(fd)
+
+
+@functools.cache
+def prepare_names():
+    """`ip netns` makes its directory what it must be with the first one."""
+    name = f"{unique_prefix()}-first"
+    run("ip", "netns", "add", name)
+    run("ip", "netns", "del", name)
+
+
+def add_name(name):
+    """What `ip netns add` does. Returns the path of the namespace."""
+    keep_clean()
+    prepare_names()
+    path = NAMES / name
+    path.touch(exist_ok=False)
+    try:
+        with returning():
+            _check(libc.unshare(CLONE_NEWNET), "unshare")
+            _check(libc.mount(b"/proc/thread-self/ns/net", bytes(path), b"none", MS_BIND, None), "mount")
+    except OSError:
+        path.unlink()
+        raise
+    return path
+
+
+def remove_name(name):
+    """What `ip netns del` does."""
+    libc.umount2(bytes(NAMES / name), MNT_DETACH)
+    (NAMES / name).unlink(missing_ok=True)
+
+
+def attributes(data):
+    """{type: value} of netlink attributes."""
+    out = {}
+    while len(data) >= 4:
+        size, kind = struct.unpack_from("=HH", data)
+        out[kind & 0x3FFF] = data[4:size]
+        data = data[max((size + 3) & ~3, 4) :]
+    return out
+
+
+def bridge_ports(s):
+    """{name: state} of all ports of bridges, asked through this socket."""
+    ports = {}
+    s.send(struct.pack("=IHHIIBxHiII", 32, RTM_GETLINK, NLM_F_REQUEST_DUMP, 0, 0, socket.AF_BRIDGE, 0, 0, 0, 0))
+    while True:
+        data = s.recv(1 << 16)
+        while data:
+            size, kind = struct.unpack_from("=IH", data)
+            if kind == NLMSG_DONE:
+                return ports
+            link = attributes(data[32:size])
+            if IFLA_PROTINFO in link:
+                name = link[IFLA_IFNAME].rstrip(b"\0").decode()
+                ports[name] = attributes(link[IFLA_PROTINFO]).get(IFLA_BRPORT_STATE, b"\0")[0]
+            data = data[(size + 3) & ~3 :]
 
 
 class NamespaceHTTP(http.client.HTTPConnection):
@@ -265,12 +355,12 @@ def temporary_directory():
     return pathlib.Path(tempfile.mkdtemp(prefix=f"fabric-{os.getpid()}-", dir=temporary_root()))
 
 
-def sweep():
+def sweep(dead=None):
     """Removes what a killed test run left behind. What belongs to a live one is known by its process."""
 
     def of_dead(name, pattern):
         match = pattern.match(name)
-        return match and not pathlib.Path("/proc", match[1]).exists()
+        return match and (match[1] == dead or not pathlib.Path("/proc", match[1]).exists())
 
     for name in os.listdir(NAMES) if NAMES.is_dir() else []:
         if of_dead(name, NAME_PATTERN):
@@ -303,3 +393,7 @@ def missing():
     finally:
         probe.delete()
     return None
+
+
+if __name__ == "__main__":
+    sweep(sys.argv[1])

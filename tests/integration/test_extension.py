@@ -65,11 +65,20 @@ def gate(lab):
     return lab.directory / "gate"
 
 
+# /sys shows the devices of the namespace that it was mounted in.
+WITH_ITS_SYS = ["sh", "-c", 'mount -t sysfs sysfs /sys && exec "$@"', "sh"]
+
+
 @pytest.mark.parametrize("keys", [ROUTE, {name: sh(text) for name, text in VXLAN.items()}], ids=["host-gw", "vxlan"])
 def test_flannels_examples_work(lab, keys):
     lab.start_etcd()
     lab.configure(APART | extension(**keys))
-    hosts = lab.hosts(3, daemons=True)
+    hosts = lab.hosts(3)
+    for host in hosts:
+        host.make_daemon().wrapper = WITH_ITS_SYS
+        host.daemon.start()
+    for host in hosts:
+        host.daemon.wait_ready()
     containers = [host.container() for host in hosts]
     for host in hosts:
         others = {o.daemon.subnet() for o in hosts if o is not host}

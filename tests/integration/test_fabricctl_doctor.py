@@ -92,12 +92,10 @@ class ManagedHost:
     """The host with what systemd-networkd writes down of a device, in a mount namespace of its own."""
 
     def __init__(self, host, state):
-        self.host, self.namespace = host, self
+        self.namespace = host.namespace
         links = "/run/systemd/netif/links"
-        self.script = f"mount -t tmpfs none /run; mkdir -p {links}; echo ADMIN_STATE={state} >{links}/{host.link()['ifindex']}; exec \"$@\""
-
-    def argv(self, *argv):
-        return self.host.namespace.argv("unshare", "-m", "sh", "-c", self.script, "sh", *argv)
+        script = f"mount -t tmpfs none /run; mkdir -p {links}; echo ADMIN_STATE={state} >{links}/{host.link()['ifindex']}; exec \"$@\""
+        self.wrapper = ["unshare", "-m", "sh", "-c", script, "sh"]
 
 
 def test_who_manages_the_devices(world):

@@ -37,10 +37,7 @@ class World:
 
     @property
     def namespace(self):
-        return self
-
-    def argv(self, *argv):
-        return ["nsenter", f"--net={self.host.ns.path}", *argv]
+        return self.host.ns
 
     def items(self, status=OK):
         document = json.loads(self.pods("-o", "json", status=status).stdout)

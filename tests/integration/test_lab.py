@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The instruments themselves: each must be able to show what it is there to show."""
 
+import pathlib
+import subprocess
+import sys
+
 import pytest
 
 import netns
 from netns import Namespace, unique_prefix, wait_for
+
+HERE = pathlib.Path(__file__).parent
 
 
 @pytest.mark.parametrize("members", [1, 3])
@@ -78,3 +84,24 @@ def test_namespaces_of_a_dead_run_are_swept_and_others_stay():
     finally:
         mine.delete()
         dead.delete()
+
+
+LAB = """
+import sys, netns
+namespace = netns.Namespace(f"{netns.unique_prefix()}-short")
+netns.temporary_directory()
+print(namespace.name, namespace.popen("sleep", "300").pid, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_killed_run_leaves_nothing():
+    run = subprocess.Popen([sys.executable, "-c", LAB], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=HERE)
+    name, sleeper = run.stdout.readline().split()
+    run.kill()
+    traces = [pathlib.Path("/run/netns", name), pathlib.Path("/proc", sleeper)]
+    traces += netns.temporary_root().glob(f"fabric-{run.pid}-*")
+    assert len(traces) == 3
+    # Nobody waits for it yet: it is there still, as a zombie, and must not be taken for alive.
+    wait_for(lambda: not any(path.exists() for path in traces), 10, f"{traces} are gone")
+    run.communicate()

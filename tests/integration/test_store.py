@@ -334,11 +334,10 @@ def test_ca_file_is_the_only_authority(lab):
     run("openssl", "rehash", trusted)
 
     def config(ca):
-        # Mounts of a program that `ip netns exec` starts are its own.
         command = f"mount --bind {trusted} /etc/ssl/certs && exec {FABRICCTL} config show --store -o raw"
         command += f" --config-file /dev/null --etcd-endpoints {lab.etcd.endpoints} --etcd-certfile {tls.client_cert}"
         command += f" --etcd-keyfile {tls.client_key}" + (f" --etcd-cafile {ca}" if ca else "")
-        argv = lab.etcd.namespace.argv("sh", "-c", command)
+        argv = lab.etcd.namespace.argv("unshare", "-m", "sh", "-c", command)
         return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
 
     assert "10.5" in config(tls.ca).stdout

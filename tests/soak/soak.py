@@ -50,7 +50,6 @@ PING_RATE = 10
 LAST_PINGS = 800
 CHURN = BUILD / "tests" / "soak" / "churn"
 UNITS = {"s": 1, "m": 60, "h": 3600}
-CLONE_NEWNS = 0x20000
 MADE_UP = range(1, 120)  # 10.5.2.0 to 10.5.120.0: hosts lease above
 STATE_SIZE = "1m"
 
@@ -376,19 +375,13 @@ def duration_s(text):
     return float(text[:-1]) * UNITS[text[-1]] if text[-1] in UNITS else float(text)
 
 
-def private_mounts():
-    """The disks of the hosts are file systems of their own; they go with this process, however it ends."""
-    if netns.libc.unshare(CLONE_NEWNS) != 0:
-        raise OSError("unshare")
-    netns.run("mount", "--make-rprivate", "/")
-
-
 def main():
+    # The disks of the hosts are file systems of their own.
+    netns.private_mounts()
     if reason := netns.missing():
         print(f"soak: skipped: {reason}")
         return 0
     seed = int(os.environ.get("SOAK_SEED") or random.randrange(1 << 32))
-    private_mounts()
     lab = Lab()
     kept = BUILD / f"soak-{seed}"
     try:
