@@ -9,6 +9,7 @@ import signal
 import pytest
 
 import fabric
+import fabricctl_support
 import netns
 
 
@@ -82,7 +83,8 @@ def lab(request):
 @pytest.fixture
 def transport(request, monkeypatch):
     """How daemons and fabricctl speak with etcd in this test; see faults.by_both."""
-    monkeypatch.setenv("FLANNELD_ETCD_TRANSPORT", request.param)
+    monkeypatch.setenv(fabricctl_support.TRANSPORT, request.param)
+    monkeypatch.setitem(fabricctl_support.ENVIRONMENT, fabricctl_support.TRANSPORT, request.param)
     return request.param
 
 

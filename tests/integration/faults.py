@@ -22,11 +22,17 @@ CONVERGED_S = 5  # store back -> every kernel equals it
 SILENCE_S = 30  # a store that says nothing is noticed
 
 
-
 def by_both(test):
     """The test by gRPC and by JSON, for what they might take differently."""
     each = pytest.mark.parametrize("transport", ["grpc", "json"], indirect=True)
     return pytest.mark.usefixtures("transport")(each(test))
+
+
+# The same for all tests of a module; JSON's turn is in `make check-long`.
+ALL_BY_BOTH = [
+    pytest.mark.usefixtures("transport"),
+    pytest.mark.parametrize("transport", ["grpc", pytest.param("json", marks=pytest.mark.long)], indirect=True),
+]
 
 
 class Talking:

@@ -29,7 +29,9 @@ from fabricctl_support import (
     lease_text,
     put_lease,
 )
+from faults import ALL_BY_BOTH
 
+pytestmark = ALL_BY_BOTH
 CONFLICT = 9
 # Daemons choose at random, but not the subnets that are reserved here.
 CONFIG = {"Network": "10.5.0.0/16", "SubnetMin": "10.5.1.0", "SubnetMax": "10.5.250.0", "Backend": {"Type": "vxlan"}}

@@ -25,8 +25,10 @@ from fabricctl_support import (
     fabricctl,
     put_lease,
 )
+from faults import ALL_BY_BOTH
 from test_fabricctl_lease import CONFLICT, at_a_terminal
 
+pytestmark = ALL_BY_BOTH
 CONFIG_KEY = f"{PREFIX}/config"
 
 
@@ -46,14 +48,14 @@ def rows(text):
 # ---- ping
 
 
-def test_ping_one_member(lab):
+def test_ping_one_member(lab, transport):
     lab.start_etcd()
     lab.configure()
     done = run(lab, "store", "ping")
     assert done.stderr == ""
     header, row = rows(done.stdout)
     assert " ".join(header).split() == "ENDPOINT STATE BY ROLE VERSION REVISION DB SIZE LATENCY REASON".split()
-    assert row[:4] == ["http://192.0.2.201:2379", "ok", "grpc", "leader"]
+    assert row[:4] == ["http://192.0.2.201:2379", "ok", transport, "leader"]
     assert re.fullmatch(r"3\.\d+\.\d+", row[4]) and int(row[5]) == lab.etcd.revision()
     assert row[6].endswith(" MiB") and float(row[7].removesuffix(" ms")) < 5000 and row[8] == "-"
     document = json.loads(run(lab, "store", "ping", "-o", "json").stdout)

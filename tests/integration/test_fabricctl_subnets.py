@@ -33,8 +33,10 @@ from fabricctl_support import (
     put_lease,
     two,
 )
+from faults import ALL_BY_BOTH
 from netns import end_process, wait_for
 
+pytestmark = ALL_BY_BOTH
 
 # ---- subnets
 
