@@ -5,8 +5,8 @@
     def store_stopped(world, dice): ...
 
 harmless: no packet between containers may be lost for it, whatever else it harms. Of faults of one group (who starts and
-stops the same) a round has one. A fault takes all that is random from
-`dice`, so that seed and round say everything.
+stops the same) a round has one; "memory" is what tells a host which subnet it had: its own files, or else the store. A
+fault takes all that is random from `dice`, so that seed and round say everything.
 """
 
 import collections
@@ -83,7 +83,7 @@ def daemon_stopped_by_a_signal(world, dice):
     daemon.signal(signal.SIGCONT)
 
 
-@fault("daemon", harmless=True)
+@fault("daemon", "memory", harmless=True)
 def daemon_without_its_state(world, dice):
     """Node id, last known state and subnet.env are gone when it starts again."""
     daemon = dice.choice(world.mortal)
@@ -182,7 +182,7 @@ def store_away(world, dice):
     world.etcd.start()
 
 
-@fault("store", harmless=True)
+@fault("store", "memory", harmless=True)
 def store_wiped(world, dice):
     """Another cluster under the same addresses; the configuration is put back at once or a little later."""
     world.etcd.wipe()
@@ -262,7 +262,7 @@ def lease_rewritten(world, dice):
     yield 2
 
 
-@fault("store", harmless=True)
+@fault("store", "memory", harmless=True)
 def own_lease_revoked(world, dice):
     """By an operator: the host claims the same subnet again."""
     record = dice.choice(world.etcd.leases())
