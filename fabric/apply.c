@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fabric/apply.h"
 
+#include "lib/clock.h"
 #include "lib/log.h"
+
+#define WRITES_PER_LOOK 128 /* at the clock */
 
 static int observe_kind(struct reconcile *r, struct kernel *k, unsigned kind, struct err *e)
 {
@@ -36,8 +39,10 @@ static void on_refused(void *arg, void *cookie, int code, const char *text)
 	reconcile_refused(arg, (uint32_t)(uintptr_t)cookie, code, text);
 }
 
-int apply_flush(struct reconcile *r, struct kernel *k, size_t max, bool *ret_more, struct err *e)
+int apply_flush(struct reconcile *r, struct kernel *k, int64_t turn_ms, bool *ret_more,
+		struct err *e)
 {
+	int64_t until_ms = clock_boot_ms() + turn_ms;
 	struct kernel_batch *batch = kernel_batch_new(k, on_refused, r);
 	const struct kernel_object *object;
 	char text[KERNEL_OBJECT_TEXT];
@@ -45,14 +50,15 @@ int apply_flush(struct reconcile *r, struct kernel *k, size_t max, bool *ret_mor
 	uint32_t entry;
 	unsigned doubts;
 	size_t count = 0;
-	bool more = true;
+	bool more;
 	int rc;
 
-	while (count < max && (more = reconcile_next(r, &verb, &object, &entry))) {
+	while ((more = reconcile_next(r, &verb, &object, &entry))) {
 		log_debug("kernel-write", "%s %s", verb == KERNEL_DROP ? "drop" : "put",
 			  kernel_object_format(object, text));
 		kernel_object_write(batch, verb, object, (void *)(uintptr_t)entry);
-		count++;
+		if (++count % WRITES_PER_LOOK == 0 && clock_boot_ms() >= until_ms)
+			break;
 	}
 	rc = kernel_batch_flush(batch, &doubts, e);
 	reconcile_reread(r, doubts);

@@ -15,10 +15,10 @@
 int apply_observe(struct reconcile *r, struct kernel *k, unsigned kinds, struct err *e) MUST_CHECK;
 
 /*
- * Sends up to `max` queued writes. *ret_more says whether some are left. Refused writes are not an
- * error: the reconciler keeps them by name. -ENOBUFS: answers were lost, observe again.
+ * Sends queued writes for about `turn_ms`. *ret_more says whether some may be left. Refused writes
+ * are not an error: the reconciler keeps them by name. -ENOBUFS: answers were lost, observe again.
  */
-int apply_flush(struct reconcile *r, struct kernel *k, size_t max, bool *ret_more,
+int apply_flush(struct reconcile *r, struct kernel *k, int64_t turn_ms, bool *ret_more,
 		struct err *e) MUST_CHECK;
 
 #endif

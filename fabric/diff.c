@@ -31,7 +31,8 @@ int fabric_diff(struct fabric *f, fabric_difference_fn *visit, void *arg, struct
 
 	if (!f->started)
 		return err_set(e, -EAGAIN, "there is no lease yet");
-	fabric_want_all(f);
+	while (!fabric_want_all(f))
+		;
 	fabric_tick_drift(f);
 	rc = rules_difference(f->rules, text, sizeof(text), e);
 	if (rc == 0 && text[0])

@@ -12,12 +12,12 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 
-#define WRITES_PER_TURN   4096  /* then the loop gets its turn */
+#define WRITE_TURN_MS     10    /* then the loop gets its turn */
 #define READ_AGAIN_MS     500   /* after a kernel that could not be read ahead */
 #define FIRST_WALK_MS     1000  /* a start has more urgent things to do */
 #define SLOW_MIN_MS       30000 /* full comparison although nothing was noticed */
 #define SLOW_COST_FACTOR  2000  /* ... but at most 1/2000 of the time is spent on it */
-#define SYNC_TURNS_MAX    64    /* of WRITES_PER_TURN each, while somebody waits */
+#define SYNC_MAX_MS       10000 /* of such turns, while somebody waits */
 #define READ_AHEAD_MAX_MS 2000  /* what was read longer than this before its use is read again */
 
 /* After refused writes and failed devices. */
@@ -188,6 +188,29 @@ static void settle(struct fabric *f)
 	f->ops->settled(f->arg);
 }
 
+/*
+ * Now that it is known what is wanted: which kinds to read again. What was read ahead of a kind
+ * stands if it is just that, for the notifications have told of every change since. Otherwise it is
+ * forgotten, and the kind is judged by what is wanted.
+ */
+static unsigned kinds_to_read_again(struct fabric *f)
+{
+	unsigned kinds;
+
+	while (!fabric_read_notifications(f))
+		;
+	kinds = reconcile_pending_kinds(f->reconcile);
+	/* With its last address a device loses its IPv4 routes without a word, as does an interface
+	 * that goes down. */
+	if (kinds & kernel_kinds_with(KERNEL_KIND_CARRIES) ||
+	    clock_boot_ms() - f->last_observation_ms > READ_AHEAD_MAX_MS)
+		kinds = KERNEL_ALL_KINDS;
+	else if (f->backend->needs_paths)
+		kinds |= kernel_kinds_with(KERNEL_KIND_SILENT);
+	reconcile_forget_kinds(f->reconcile, kinds);
+	return kinds;
+}
+
 static void on_work(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 {
 	struct fabric *f = arg;
@@ -203,7 +226,17 @@ static void on_work(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 	try_what_failed(f);
 	if (f->devices_dirty)
 		fabric_look_after_devices(f);
-	fabric_want_all(f);
+	/* Before all is known that is wanted, nothing is unwanted. */
+	if (!fabric_want_all(f)) {
+		fabric_want_work(f, 0);
+		return;
+	}
+	/* Until then what the kernel tells waits: it would be judged as if nothing were wanted. */
+	if (f->read_ahead) {
+		f->read_ahead = false;
+		f->dirty |= kinds_to_read_again(f);
+		event_add(f->monitor_event, NULL);
+	}
 	fabric_before_routes(f);
 	fabric_tick_drift(f);
 	fabric_count_large_containers(f);
@@ -216,7 +249,7 @@ static void on_work(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 		f->observations_total++;
 		tell(f);
 	}
-	if (apply_flush(f->reconcile, &f->kernel, WRITES_PER_TURN, &more, &e) < 0) {
+	if (apply_flush(f->reconcile, &f->kernel, WRITE_TURN_MS, &more, &e) < 0) {
 		f->unwritten = e;
 		f->dirty = KERNEL_ALL_KINDS;
 		try_again(f);
@@ -269,6 +302,7 @@ void fabric_sync(struct fabric *f)
 uint64_t fabric_sync_now(struct fabric *f)
 {
 	uint64_t before = fabric_writes_total(f);
+	int64_t until_ms = clock_boot_ms() + SYNC_MAX_MS;
 
 	if (!f->started)
 		return 0;
@@ -276,12 +310,11 @@ uint64_t fabric_sync_now(struct fabric *f)
 	plugin_look(f->plugin);
 	/* What a turn leaves, because there is much of it. What waits for its time, or cannot be
 	 * written, is not waited for here. */
-	for (unsigned turn = 0; turn < SYNC_TURNS_MAX; turn++) {
+	do {
 		event_del(f->work);
 		on_work(-1, 0, f);
-		if (!reconcile_pending_kinds(f->reconcile) || f->unread.code || f->unwritten.code)
-			break;
-	}
+	} while ((f->judging || reconcile_pending_kinds(f->reconcile)) && !f->unread.code &&
+		 !f->unwritten.code && clock_boot_ms() < until_ms);
 	return fabric_writes_total(f) - before;
 }
 
@@ -414,29 +447,6 @@ int fabric_move(struct fabric *f, const struct external *external, struct err *e
 	return 0;
 }
 
-/*
- * Now that it is known what is wanted: which kinds to read again. What was read ahead of a kind
- * stands if it is just that, for the notifications have told of every change since. Otherwise it is
- * forgotten, and the kind is judged by what is wanted.
- */
-static unsigned kinds_to_read_again(struct fabric *f)
-{
-	unsigned kinds;
-
-	while (!fabric_read_notifications(f))
-		;
-	kinds = reconcile_pending_kinds(f->reconcile);
-	/* With its last address a device loses its IPv4 routes without a word, as does an interface
-	 * that goes down. */
-	if (kinds & kernel_kinds_with(KERNEL_KIND_CARRIES) ||
-	    clock_boot_ms() - f->last_observation_ms > READ_AHEAD_MAX_MS)
-		kinds = KERNEL_ALL_KINDS;
-	else if (f->backend->needs_paths)
-		kinds |= kernel_kinds_with(KERNEL_KIND_SILENT);
-	reconcile_forget_kinds(f->reconcile, kinds);
-	return kinds;
-}
-
 void fabric_set_own(struct fabric *f, const struct subnet *own)
 {
 	bool first = !f->started;
@@ -449,15 +459,13 @@ void fabric_set_own(struct fabric *f, const struct subnet *own)
 	if (first) {
 		f->monitor_event = event_new(f->base, monitor_fd(f->monitor), EV_READ | EV_PERSIST,
 					     on_monitor, f);
-		event_add(f->monitor_event, NULL);
 		fabric_look_after_devices(f);
 	}
 	f->wants_dirty = true;
-	fabric_want_all(f);
 	fabric_place_rules(f);
 	fabric_find_containers(f);
-	f->dirty |= first ? kinds_to_read_again(f) | kernel_kinds_with(KERNEL_KIND_IN_TABLE)
-			  : KERNEL_ALL_KINDS;
+	f->read_ahead = first;
+	f->dirty |= first ? kernel_kinds_with(KERNEL_KIND_IN_TABLE) : KERNEL_ALL_KINDS;
 	fabric_want_work(f, 0);
 }
 

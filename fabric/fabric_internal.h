@@ -120,6 +120,8 @@ struct fabric {
 	bool settled_once;
 	bool devices_dirty;
 	bool wants_dirty; /* devices, paths or our own subnet changed: all is to be wanted anew */
+	bool judging;     /* some peers still are: what is wanted is not known yet */
+	bool read_ahead;  /* the kernel was, before anything was wanted */
 	bool underlay_unsettled;
 	struct backoff underlay_backoff;
 	bool devices_ok;
@@ -280,8 +282,9 @@ void fabric_end_probing(struct fabric *f);
 
 /* peers_glue.c */
 void fabric_new_peers(struct fabric *f);
-/* States anew what this host and all peers want, if something that it depends on has changed. */
-void fabric_want_all(struct fabric *f);
+/* States anew what this host and all peers want, if something that it depends on has changed: so many
+ * of the peers in a turn. False: some are left. */
+bool fabric_want_all(struct fabric *f);
 /* One line for every object that the kernel refused, the first time round. */
 void fabric_report_refused(const struct fabric *f);
 /* One of the objects that the kernel refused, with its words; one of the leases that are of no use, with

@@ -8,6 +8,7 @@
 
 /* IPv6 knows nothing behind it; IPv4 takes it as it takes any. */
 #define BLACKHOLE_METRIC 0xffffffffu
+#define QUEUE_KEPT       64 /* places of it, while it is empty */
 
 enum verdict {
 	USED,
@@ -200,19 +201,26 @@ static int by_age(const void *a, const void *b)
 	return x == y ? 0 : peers_is_older(x, y) ? -1 : 1;
 }
 
-void peers_judge(struct peers *ps)
+bool peers_judge_some(struct peers *ps, size_t max)
 {
-	bool many = ps->queue_len > 64;
-
-	/* In order: a heap, whatever became of their ages since they were queued. */
-	if (ps->queue_len)
+	/* What is in order is a heap. */
+	if (ps->queue_unordered)
 		qsort(ps->queue, ps->queue_len, sizeof(struct peer *), by_age);
-	while (ps->queue_len)
+	ps->queue_unordered = false;
+	for (size_t n = 0; n < max && ps->queue_len; n++)
 		judge(ps, peers_dequeue(ps));
-	if (many) {
+	if (ps->queue_len)
+		return false;
+	if (ps->queue_cap > QUEUE_KEPT) {
 		free(STEAL(ps->queue));
 		ps->queue_cap = 0;
 	}
+	return true;
+}
+
+void peers_judge(struct peers *ps)
+{
+	peers_judge_some(ps, SIZE_MAX);
 }
 
 /* ---- the set of peers ---- */
@@ -271,6 +279,7 @@ static void renew(struct peers *ps, struct peer *p, uint64_t born)
 	peers_leave_nets(ps, p);
 	peers_set_trouble(ps, p, reason, NULL);
 	p->born = born;
+	ps->queue_unordered |= p->queued;
 }
 
 void peers_change(struct peers *ps, struct peer *p)
@@ -297,6 +306,7 @@ void peers_remove(struct peers *ps, struct peer *p)
 		if (ps->queue[i] != p)
 			continue;
 		ps->queue[i] = ps->queue[--ps->queue_len];
+		ps->queue_unordered = ps->queue_len > 0;
 		p->queued = false;
 	}
 	peers_wake(ps);

@@ -97,6 +97,8 @@ void peers_set_place(struct peers *ps, const struct peers_place *place);
 
 /* Judges whoever may have to be judged otherwise now. Not before peers_set_place. */
 void peers_judge(struct peers *ps);
+/* The same, but `max` of them at most, the oldest first. False: some are left. */
+bool peers_judge_some(struct peers *ps, size_t max);
 
 /* The objects of this host itself. */
 struct reconcile_owner *peers_own(struct peers *ps);

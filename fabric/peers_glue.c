@@ -5,6 +5,8 @@
 #include "kernel/underlay.h"
 #include "lib/log.h"
 
+#define JUDGED_PER_TURN 1024 /* then the loop gets its turn */
+
 /* How the kernel reaches a peer without us: what our own routes say must not count. */
 static void find_paths(void *arg, const struct lease *l, struct backend_path ret[static 2])
 {
@@ -45,7 +47,7 @@ void fabric_new_peers(struct fabric *f)
 	f->peers = peers_new(f->reconcile, &ops, f);
 }
 
-void fabric_want_all(struct fabric *f)
+bool fabric_want_all(struct fabric *f)
 {
 	const struct peers_place place = {
 		.backend = f->backend,
@@ -61,13 +63,19 @@ void fabric_want_all(struct fabric *f)
 		.devices_ok = f->devices_ok || f->devices_len == 0,
 	};
 
-	if (!f->wants_dirty)
-		return;
-	f->wants_dirty = false;
-	fabric_place_probing(f);
-	peers_set_place(f->peers, &place);
-	peers_judge(f->peers);
+	if (f->wants_dirty) {
+		f->wants_dirty = false;
+		f->judging = true;
+		fabric_place_probing(f);
+		peers_set_place(f->peers, &place);
+	}
+	if (!f->judging)
+		return true;
+	if (!peers_judge_some(f->peers, JUDGED_PER_TURN))
+		return false;
+	f->judging = false;
 	fabric_want_containers(f);
+	return true;
 }
 
 void fabric_peer(struct fabric *f, struct manager_member *member, bool gone)
@@ -84,7 +92,7 @@ void fabric_peer(struct fabric *f, struct manager_member *member, bool gone)
 	} else if (!gone) {
 		member->user = peers_add(f->peers, member);
 	}
-	if (f->started)
+	if (f->started && !f->wants_dirty && !f->judging)
 		peers_judge(f->peers);
 	fabric_want_work(f, 0);
 }
@@ -173,5 +181,5 @@ const char *fabric_own_state(const struct fabric *f, const char **ret_reason)
 		*ret_reason = error;
 		return "failed";
 	}
-	return !f->started || f->wants_dirty || own->unsettled ? "pending" : "ok";
+	return !f->started || f->wants_dirty || f->judging || own->unsettled ? "pending" : "ok";
 }

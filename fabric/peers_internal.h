@@ -41,10 +41,11 @@ struct peers {
 	TAILQ_HEAD(, peer_trouble) troubles;
 	struct tree nets[2]; /* the subnets that are taken, by address; no two overlap */
 	struct tree waiting; /* by slot, then by age */
-	/* To be judged; while peers_judge runs a heap, the oldest first. */
+	/* To be judged: a heap, the oldest first, unless it is unordered. */
 	struct peer **queue;
 	size_t queue_len;
 	size_t queue_cap;
+	bool queue_unordered;
 	/* Scratch of one judgement: what its lease wants, and what was let go. */
 	struct wants wants;
 	struct slot *freed;

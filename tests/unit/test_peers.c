@@ -316,9 +316,9 @@ static void shuffle_in(struct rig *r, struct lease *const *leases, struct lease 
 			peers_remove(r->peers, STEAL(peers[i]));
 		else
 			peers_change(r->peers, peers[i]);
-		/* Events may come several at a time. */
+		/* Events may come several at a time, and while some are to be judged still. */
 		if (draw(3))
-			peers_judge(r->peers);
+			peers_judge_some(r->peers, draw(2) ? draw(4) : SIZE_MAX);
 	}
 	peers_judge(r->peers);
 }
