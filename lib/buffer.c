@@ -42,14 +42,17 @@ void buffer_printf(struct buffer *b, const char *fmt, ...)
 {
 	va_list ap;
 	va_list again;
+	char *room;
 	int size;
 
 	va_start(ap, fmt);
 	va_copy(again, ap);
-	size = vsnprintf(NULL, 0, fmt, ap);
+	room = reserve(b, 0);
+	size = vsnprintf(room, b->cap - b->size, fmt, ap);
 	if (size < 0)
 		abort();
-	vsnprintf(reserve(b, (size_t)size), (size_t)size + 1, fmt, again);
+	if ((size_t)size >= b->cap - b->size)
+		vsnprintf(reserve(b, (size_t)size), (size_t)size + 1, fmt, again);
 	b->size += (size_t)size;
 	va_end(again);
 	va_end(ap);
