@@ -84,13 +84,18 @@ ifeq ($(WERROR),1)
 WARN += -Werror
 endif
 
-override CPPFLAGS += -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -I. -I$(GENERATED) $(shell $(PKG_CONFIG) --cflags $(PKGS) 2>/dev/null)
+# Asked once, when the first recipe needs it: the libraries may have been installed by one before.
+asked     = $(eval $(1) := $(shell $(PKG_CONFIG) $(2) 2>/dev/null))$($(1))
+PKG_FLAGS = $(call asked,PKG_FLAGS,--cflags $(PKGS))
+
+override CPPFLAGS += -D_GNU_SOURCE -DVERSION='"$(VERSION)"' -I. -I$(GENERATED) $(PKG_FLAGS)
 override CFLAGS   += -std=gnu17 $(OPT) $(WARN) $(HARDEN_C) -ffile-prefix-map=$(CURDIR)=.
 override LDFLAGS  += $(OPT) $(HARDEN_LD) -Wl,--as-needed
 
-LIBS_BASE  = $(shell $(PKG_CONFIG) --libs $(PKGS_BASE))
-LIBS_EVENT = $(shell $(PKG_CONFIG) --libs $(PKGS_EVENT))
-LIBS_STORE = $(shell $(PKG_CONFIG) --libs $(PKGS_STORE))
+LIBS_BASE  = $(call asked,LIBS_BASE,--libs $(PKGS_BASE))
+LIBS_EVENT = $(call asked,LIBS_EVENT,--libs $(PKGS_EVENT))
+LIBS_STORE = $(call asked,LIBS_STORE,--libs $(PKGS_STORE))
+LIBS_TABLE = $(call asked,LIBS_TABLE,--libs smartcols)
 
 ifeq ($(V),1)
 Q :=
@@ -116,7 +121,7 @@ all: $(PROGRAMS)
 $(BUILD)/flanneld: $(call objs,flanneld) $(call archive,$(LIBRARIES))
 $(BUILD)/flanneld: LIBS = $(LIBS_BASE) $(LIBS_EVENT) $(LIBS_STORE)
 $(BUILD)/fabricctl: $(call objs,fabricctl) $(call archive,$(LIBRARIES))
-$(BUILD)/fabricctl: LIBS = $(LIBS_BASE) $(LIBS_EVENT) $(LIBS_STORE) $(shell $(PKG_CONFIG) --libs smartcols)
+$(BUILD)/fabricctl: LIBS = $(LIBS_BASE) $(LIBS_EVENT) $(LIBS_STORE) $(LIBS_TABLE)
 $(BUILD)/flannel: $(call objs,cni-plugin) $(OBJ)/subnet/subnet_env.o $(call archive,kernel lib)
 $(BUILD)/flannel: LIBS = $(LIBS_BASE)
 $(BUILD)/mk-docker-opts: $(call objs,mk-docker-opts) $(OBJ)/subnet/subnet_env.o $(call archive,kernel lib)

@@ -19,7 +19,9 @@ FUZZ_SECONDS ?= 60
 LIBFUZZER    ?=
 
 TEST_ARCHIVES := $(call archive,$(LIBRARIES))
-TEST_LIBS      = $(LIBS_BASE) $(LIBS_EVENT) $(LIBS_STORE) $(shell $(PKG_CONFIG) --libs smartcols cmocka)
+LIBS_CMOCKA    = $(call asked,LIBS_CMOCKA,--libs cmocka)
+LIBS_MNL       = $(call asked,LIBS_MNL,--libs libmnl)
+TEST_LIBS      = $(LIBS_BASE) $(LIBS_EVENT) $(LIBS_STORE) $(LIBS_TABLE) $(LIBS_CMOCKA)
 
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
 FUZZ_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -140,7 +142,7 @@ CHURN := $(BUILD)/tests/soak/churn
 $(CHURN): $(OBJ)/tests/soak/churn.o
 	@mkdir -p $(@D)
 	$(say) LD $@
-	$(Q)$(CC) $(LDFLAGS) -o $@ $< $(shell $(PKG_CONFIG) --libs libmnl)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $< $(LIBS_MNL)
 
 -include $(OBJ)/tests/soak/churn.d
 
