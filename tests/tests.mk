@@ -33,6 +33,9 @@ test_objs = $(foreach p,cni:cni-plugin fabricctl:fabricctl flanneld:flanneld,$(i
 	$(filter test_$(firstword $(subst :, ,$(p)))_% fuzz_$(firstword $(subst :, ,$(p)))_%,$(notdir $(1))),\
 	$(call objs_without_main,$(lastword $(subst :, ,$(p))))))
 
+# Compiled more often than they run.
+$(OBJ)/tests/unit/%.o: override CFLAGS += -O0 -U_FORTIFY_SOURCE
+
 TEST_BACKEND := $(OBJ)/tests/backends/backend_test.o
 test_backend = $(if $(filter test_backend_%,$(notdir $(1))),$(TEST_BACKEND))
 

@@ -166,6 +166,7 @@ def test_podman_run(podman):
     nothing_left(podman.host, podman.network)
 
 
+@pytest.mark.long
 def test_podman_exec_and_two_containers(podman):
     podman.start("one")
     podman.start("two")
@@ -176,6 +177,7 @@ def test_podman_exec_and_two_containers(podman):
     nothing_left(podman.host, podman.network)
 
 
+@pytest.mark.long
 def test_podman_publish(podman):
     if not (REFERENCE / "portmap").exists():
         pytest.skip(f"{REFERENCE / 'portmap'} is not installed")

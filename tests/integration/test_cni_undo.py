@@ -503,6 +503,7 @@ def test_killed_at_every_step(host, call, then):
             return
 
 
+@pytest.mark.long
 def test_storm(host):
     """200 ADDs and DELs in parallel, half of them killed at a random moment; then DEL for one half, GC for the rest."""
     host.write_fabric(subnet="10.5.16.1/22", ipmasq=False)

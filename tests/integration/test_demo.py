@@ -110,6 +110,7 @@ def check_picture(output, store, one):
     assert ("etcd at" in output) == (store == "etcd"), output
 
 
+@pytest.mark.long
 def test_both_stores_at_the_same_time(demo):
     """Two demos beside each other, which have nothing in common but the machine. Of etcd one needs nothing."""
     demos = {store: demo(STORE=store) for store in SHOWN}
@@ -186,6 +187,7 @@ def test_a_backend_that_is_none(demo):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("backend", ["host-gw", "wireguard", "ipip", "udp"])
 def test_with_another_backend(demo, backend):
     """Where the kernel can; otherwise it says what for it would run in a guest."""

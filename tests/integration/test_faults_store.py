@@ -447,6 +447,7 @@ def test_half_open_connections(lab):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_half_open_with_another_member_to_go_to(lab):
     with Talking(lab, members=3) as t:
         t.etcd.members[0].cut_off("drop")

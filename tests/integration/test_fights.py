@@ -79,6 +79,7 @@ def test_an_object_of_a_peer(lab, victim, kind):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_peer_that_is_put_out_of_the_guard(lab, victim):
     """One element of a set: named, paced, and no comparison of everything for each."""
     daemon, ns = victim.daemon, victim.namespace

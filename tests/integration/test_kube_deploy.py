@@ -138,6 +138,7 @@ def podman():
         yield ["podman", "--root", f"{directory}/root", "--runroot", f"{directory}/run", "--storage-driver", "vfs"]
 
 
+@pytest.mark.long
 def test_image_is_loaded_by_podman(image, podman, tmp_path):
     (tmp_path / "image.tar").write_bytes(image)
     said = run(*podman, "load", "-i", tmp_path / "image.tar", check=False)

@@ -252,6 +252,7 @@ LEASES_MAX = 65536
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_no_more_than_65536_leases(lab):
     """One too many is said, and nothing is done by a list that is cut; with one less all is well."""
     etcd = lab.start_etcd()

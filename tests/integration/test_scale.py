@@ -173,6 +173,7 @@ def test_junk_harms_nobody_and_is_shown(lab, when):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_fifty_daemons_started_at_once(lab):
     """Every one finds a subnet by itself, none is restarted, and each has a route to every other."""
     lab.start_etcd()

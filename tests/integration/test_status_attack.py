@@ -144,6 +144,7 @@ def test_requests_for_the_time_left_are_counted(lab, daemon):
     assert daemon.metric('flannel_store_requests_total{op="time-left",result="ok"}') >= 1
 
 
+@pytest.mark.long
 def test_clients_that_leave_before_their_answer_cost_nothing(daemon):
     """Watchers, and who asks for a renewal or for the time left: whoever is gone is forgotten in full."""
     requests = (

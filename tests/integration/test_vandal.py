@@ -305,6 +305,7 @@ def test_the_vandal(lab, victims):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_notifications_that_are_lost(lab, victim):
     """The daemon stands still while more happens than its socket can hold, vandalism first."""
     h1, ns = victim.host, victim.namespace
@@ -359,6 +360,7 @@ def deafen(daemon):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_notifications_that_never_come(lab, victim):
     """Nothing tells the daemon, not even an overrun: it looks by itself now and then."""
     h1, h2, _ = lab.all_hosts
