@@ -4,7 +4,8 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 
-#define WRITES_PER_LOOK 128 /* at the clock */
+#define WRITES_PER_LOOK 128  /* at the clock */
+#define WRITES_PER_TURN 2048 /* elements are sent in one transaction, when all have been gathered */
 
 static int observe_kind(struct reconcile *r, struct kernel *k, unsigned kind, struct err *e)
 {
@@ -57,7 +58,8 @@ int apply_flush(struct reconcile *r, struct kernel *k, int64_t turn_ms, bool *re
 		log_debug("kernel-write", "%s %s", verb == KERNEL_DROP ? "drop" : "put",
 			  kernel_object_format(object, text));
 		kernel_object_write(batch, verb, object, (void *)(uintptr_t)entry);
-		if (++count % WRITES_PER_LOOK == 0 && clock_boot_ms() >= until_ms)
+		if (++count == WRITES_PER_TURN ||
+		    (count % WRITES_PER_LOOK == 0 && clock_boot_ms() >= until_ms))
 			break;
 	}
 	rc = kernel_batch_flush(batch, &doubts, e);
