@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "flanneld/report.h"
 
+#include "lib/buffer.h"
 #include "lib/clock.h"
 #include "lib/json.h"
 #include "subnet/lease_json.h"
@@ -102,25 +103,71 @@ const struct manager_member **report_members(const struct daemon_view *v, size_t
 	return sorted;
 }
 
-json_t *report_subnets(const struct daemon_view *v)
+/* Without its items. */
+static json_t *subnet_list(const struct daemon_view *v)
 {
-	auto_free const struct manager_member **sorted = NULL;
 	json_t *root = document("SubnetList");
-	json_t *items = json_array();
 	json_t *junk = json_array();
 	const struct manager_junk *j;
 	const struct manager_junk *tmp_junk;
+
+	HASH_ITER (hh, v->manager.junk, j, tmp_junk)
+		add_junk(junk, j);
+	json_object_set_new(root, "source", json_string("daemon"));
+	json_object_set_new(root, "items", json_array());
+	json_object_set_new(root, "junk", junk);
+	return root;
+}
+
+json_t *report_subnets(const struct daemon_view *v)
+{
+	auto_free const struct manager_member **sorted = NULL;
+	json_t *root = subnet_list(v);
 	size_t len = 0;
 
 	sorted = report_members(v, &len);
 	for (size_t i = 0; i < len; i++)
-		json_append(items, report_subnet(v, sorted[i]));
-	HASH_ITER (hh, v->manager.junk, j, tmp_junk)
-		add_junk(junk, j);
-	json_object_set_new(root, "source", json_string("daemon"));
-	json_object_set_new(root, "items", items);
-	json_object_set_new(root, "junk", junk);
+		json_append(json_object_get(root, "items"), report_subnet(v, sorted[i]));
 	return root;
+}
+
+static int put(const char *bytes, size_t size, void *out)
+{
+	buffer_put(out, bytes, size);
+	return 0;
+}
+
+/* One tree of all items would be several times as large as the text, and take longer to build. */
+char *report_subnets_text(const struct daemon_view *v)
+{
+	static const char before_items[] = "\"items\":[";
+	auto_free const struct manager_member **sorted = NULL;
+	auto_json json_t *root = subnet_list(v);
+	auto_free char *text = json_dumps(root, JSON_COMPACT);
+	const char *items = text ? strstr(text, before_items) : NULL;
+	struct buffer out = { 0 };
+	bool first = true;
+	size_t len = 0;
+
+	if (!items)
+		return NULL;
+	items += strlen(before_items);
+	buffer_put(&out, text, (size_t)(items - text));
+	sorted = report_members(v, &len);
+	for (size_t i = 0; i < len; i++) {
+		auto_json json_t *item = report_subnet(v, sorted[i]);
+
+		if (!item) {
+			json_append(json_object_get(root, "items"), NULL);
+			continue;
+		}
+		if (!first)
+			buffer_putc(&out, ',');
+		first = false;
+		json_dump_callback(item, put, &out, JSON_COMPACT);
+	}
+	buffer_puts(&out, items);
+	return buffer_steal(&out);
 }
 
 static json_t *target(const struct lease *l, uint16_t port)

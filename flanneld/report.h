@@ -21,6 +21,8 @@
 json_t *report_status(const struct daemon_view *v);
 /* {"apiVersion","kind":"SubnetList","items":[...]}, sorted by subnet */
 json_t *report_subnets(const struct daemon_view *v);
+/* The same as it is sent. NULL: it could not be built. Caller frees. */
+char *report_subnets_text(const struct daemon_view *v);
 /*
  * What Prometheus is to scrape, as it wants to have it said (file_sd, http_sd):
  * [{"targets":["192.0.2.3:8050"],"labels":{"node","subnet","backend"}}], each host of ours that has

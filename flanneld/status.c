@@ -51,16 +51,21 @@ void status_reply_text(struct evhttp_request *request, int code, const char *typ
 	evbuffer_free(body);
 }
 
-void status_reply_json(struct evhttp_request *request, json_t *document)
+void status_reply_document(struct evhttp_request *request, const char *text)
 {
-	auto_free char *text = json_dumps(document, JSON_COMPACT);
-
 	if (text) {
 		status_reply_text(request, 200, "application/json", text);
 	} else {
 		log_error("json-failed", "an answer could not be written");
 		status_reply_text(request, 500, "text/plain", "the answer could not be written\n");
 	}
+}
+
+void status_reply_json(struct evhttp_request *request, json_t *document)
+{
+	auto_free char *text = json_dumps(document, JSON_COMPACT);
+
+	status_reply_document(request, text);
 	json_decref(document);
 }
 

@@ -43,6 +43,8 @@ void status_request_gone(const struct status_server *s, struct evhttp_request *r
 /* Answers; a large answer is refused while too much waits for slow readers. */
 void status_reply_text(struct evhttp_request *request, int code, const char *type,
 		       const char *text);
+/* JSON; NULL: it could not be built, which is said. */
+void status_reply_document(struct evhttp_request *request, const char *text);
 /* Takes the document. */
 void status_reply_json(struct evhttp_request *request, json_t *document);
 

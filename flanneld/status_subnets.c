@@ -32,6 +32,16 @@ struct time_left_item {
 	TAILQ_ENTRY(time_left_item) link;
 };
 
+static void reply_list(struct status_server *s, struct evhttp_request *request)
+{
+	auto_free char *text = NULL;
+	struct daemon_view v;
+
+	s->ops->view(s->arg, false, &v);
+	text = report_subnets_text(&v);
+	status_reply_document(request, text);
+}
+
 static json_t *subnets(struct status_server *s)
 {
 	struct daemon_view v;
@@ -206,7 +216,7 @@ void status_on_subnets(struct evhttp_request *request, void *arg)
 	else if (status_has_query(request, "timeLeft=wait") && s->queries_len < TIME_LEFT_QUERIES)
 		ask_time_left(s, request, TIME_LEFT_LONG_S);
 	else
-		status_reply_json(request, subnets(s));
+		reply_list(s, request);
 }
 
 void status_subnets_init(struct status_server *s)
