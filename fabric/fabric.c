@@ -17,7 +17,8 @@
 #define FIRST_WALK_MS     1000  /* a start has more urgent things to do */
 #define SLOW_MIN_MS       30000 /* full comparison although nothing was noticed */
 #define SLOW_COST_FACTOR  2000  /* ... but at most 1/2000 of the time is spent on it */
-#define SYNC_MAX_MS       10000 /* of such turns, while somebody waits */
+#define SYNC_TURNS_MAX    256 /* of the loop, while somebody waits: as many as 65536 leases need */
+#define SYNC_MAX_MS       10000 /* ... and no longer than this */
 #define READ_AHEAD_MAX_MS 2000  /* what was read longer than this before its use is read again */
 
 /* After refused writes and failed devices. */
@@ -310,11 +311,13 @@ uint64_t fabric_sync_now(struct fabric *f)
 	plugin_look(f->plugin);
 	/* What a turn leaves, because there is much of it. What waits for its time, or cannot be
 	 * written, is not waited for here. */
-	do {
+	for (unsigned turn = 0; turn < SYNC_TURNS_MAX && clock_boot_ms() < until_ms; turn++) {
 		event_del(f->work);
 		on_work(-1, 0, f);
-	} while ((f->judging || reconcile_pending_kinds(f->reconcile)) && !f->unread.code &&
-		 !f->unwritten.code && clock_boot_ms() < until_ms);
+		if (f->unread.code || f->unwritten.code ||
+		    (!f->judging && !reconcile_pending_kinds(f->reconcile)))
+			break;
+	}
 	return fabric_writes_total(f) - before;
 }
 
@@ -464,7 +467,7 @@ void fabric_set_own(struct fabric *f, const struct subnet *own)
 	f->wants_dirty = true;
 	fabric_place_rules(f);
 	fabric_find_containers(f);
-	f->read_ahead = first;
+	f->read_ahead |= first;
 	f->dirty |= first ? kernel_kinds_with(KERNEL_KIND_IN_TABLE) : KERNEL_ALL_KINDS;
 	fabric_want_work(f, 0);
 }
