@@ -156,15 +156,16 @@ char *report_subnets_text(const struct daemon_view *v)
 	sorted = report_members(v, &len);
 	for (size_t i = 0; i < len; i++) {
 		auto_json json_t *item = report_subnet(v, sorted[i]);
+		size_t before = out.size;
 
-		if (!item) {
-			json_append(json_object_get(root, "items"), NULL);
-			continue;
-		}
 		if (!first)
 			buffer_putc(&out, ',');
+		if (json_dump_callback(item, put, &out, JSON_COMPACT) < 0) {
+			out.size = before;
+			json_append(json_object_get(root, "items"), NULL); /* counts and says it */
+			continue;
+		}
 		first = false;
-		json_dump_callback(item, put, &out, JSON_COMPACT);
 	}
 	buffer_puts(&out, items);
 	return buffer_steal(&out);

@@ -290,6 +290,20 @@ def test_watch_through_the_store_survives_compaction(lab, two):
         watch.wait(r"^DELETED +10\.5\.250\.0/24", 20)
 
 
+def test_the_list_is_the_same_however_it_is_asked_for(lab, two):
+    """It is written item by item, or built as one document where more is added to it."""
+    daemon = two[0].daemon
+    lab.etcd.put(f"{PREFIX}/subnets/junk", "x")
+    wait_for(lambda: daemon.json("/v1/subnets")["junk"], 5, "the junk is seen")
+    plain, document = daemon.json("/v1/subnets"), daemon.json("/v1/subnets?timeLeft=1")
+    for item in document["items"]:
+        item.pop("expiresSeconds", None)
+    for item in plain["items"]:
+        item.pop("expiresSeconds", None)
+    assert len(plain["items"]) == 3
+    assert plain | {"generated": ""} == document | {"generated": ""}
+
+
 def test_watch_for_programs(lab, two):
     h1, _ = two
     with Watch(FABRICCTL, "subnets", "-w", "-o", "jsonl", "--socket", h1.daemon.socket_path) as watch:
