@@ -22,9 +22,6 @@ import tempfile
 import threading
 
 TREE = pathlib.Path(__file__).resolve().parent.parent.parent
-sys.path.insert(0, str(TREE / "tests/integration"))
-
-
 SLOWNESS = 6  # of TCG, to be safe: nothing is waited for that comes
 META_PACKAGE = "linux-image-cloud-amd64"
 PACKAGES = (
