@@ -25,7 +25,7 @@ TREE = pathlib.Path(__file__).resolve().parent.parent.parent
 SLOWNESS = 6  # of TCG, to be safe: nothing is waited for that comes
 META_PACKAGE = "linux-image-cloud-amd64"
 PACKAGES = (
-    "bash coreutils dash etcd-client etcd-server grep iperf3 iproute2 iptables iputils-ping jq kmod libc-bin mount nftables procps "
+    "bash coreutils dash libprotobuf-c1 etcd-client etcd-server grep iperf3 iproute2 iptables iputils-ping jq kmod libc-bin mount nftables procps "
     "python3 python3-pytest sed util-linux wireguard-tools strongswan-charon strongswan-swanctl libstrongswan-standard-plugins"
 ).split()
 # What none of them needs at run time.
