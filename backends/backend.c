@@ -104,7 +104,7 @@ int backend_want_peer(const struct backend *b, const struct lease *peer, const v
 	return b->type->want_peer ? b->type->want_peer(b, peer, data, paths, ret, e) : 0;
 }
 
-void backend_describe_lease(const struct lease *l, json_t *item)
+void backend_describe_lease(const struct lease *l, struct members *item)
 {
 	for (size_t i = 0; backend_types[i]; i++) {
 		const struct backend_type *type = backend_types[i];

@@ -46,6 +46,7 @@
 #include "kernel/device_kind.h"
 #include "kernel/object.h"
 #include "lib/json.h"
+#include "lib/members.h"
 #include "lib/problem.h"
 #include "subnet/config.h"
 #include "subnet/lease.h"
@@ -91,6 +92,7 @@ struct backend_device {
 	uint32_t mtu_bytes;  /* 0: the kernel's choice */
 	uint8_t families;    /* of the packets inside: mask, 1 for IPv4, 2 for IPv6 */
 	uint16_t udp_port;   /* that it listens on, host order; 0: none */
+	bool has_neighbours; /* carries Ethernet frames, each to the MAC address of a neighbour */
 	struct backend_guard guard[BACKEND_GUARDS];
 };
 
@@ -155,7 +157,8 @@ struct backend_traffic {
 struct backend_live {
 	/* env lives until stop. An error: why this backend cannot work here. */
 	int (*start)(struct backend *b, const struct backend_env *env, struct err *e);
-	/* Our lease is held, or is another now: before any peer is told. NULL: nothing depends on it. */
+	/* Our lease is held, or is another now: before any peer is told. Without start before it nothing is
+	 * run, and only want_peer is asked (kernel/rehearsal.h). NULL: nothing depends on it. */
 	void (*own)(struct backend *b, const struct subnet *own);
 	/* A peer is used from now on, or its lease has changed; `gone`: no more, and only its subnet
 	 * counts. data as in want_peer, NULL if gone. NULL: peers are kernel objects alone. */
@@ -224,7 +227,7 @@ struct backend_type {
 	 * lease is of another type or cannot be read; sets those that every lease is promised to
 	 * have, to null.
 	 */
-	void (*describe_peer)(const void *data, json_t *item);
+	void (*describe_peer)(const void *data, struct members *item);
 	/* MTU that containers may use. */
 	uint32_t (*pod_mtu)(const struct backend *b);
 	/* Families in which containers of this host can reach others, of those that the network has:
@@ -298,7 +301,7 @@ int backend_want_peer(const struct backend *b, const struct lease *peer, const v
 		      const struct backend_path paths[static 2], struct wants *ret,
 		      struct err *e) MUST_CHECK;
 /* What the lease says in the terms of its own type, whatever ours is: see describe_peer. */
-void backend_describe_lease(const struct lease *l, json_t *item);
+void backend_describe_lease(const struct lease *l, struct members *item);
 
 static inline const struct ip_addr *backend_public_address(const struct lease *l, int family)
 {

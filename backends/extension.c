@@ -321,7 +321,8 @@ static void extension_own(struct backend *b, const struct subnet *own)
 
 	x->own = *own;
 	x->has_own = true;
-	begin_step(&x->post);
+	if (x->peers)
+		begin_step(&x->post);
 }
 
 static void extension_peer(struct backend *b, const struct lease *peer, const void *data, bool gone)

@@ -7,6 +7,7 @@
 #include <sys/queue.h>
 
 #include "lib/backoff.h"
+#include "lib/buffer.h"
 #include "lib/clock.h"
 #include "lib/file.h"
 #include "lib/hash.h"
@@ -39,7 +40,7 @@ struct extension_peer {
 	struct process *process;
 	struct event *timer; /* the pause after a failure; NULL: none yet */
 	struct backoff backoff;
-	struct err error; /* of the last command, code 0: none */
+	char *error; /* of the last command; NULL: none. Few have one */
 	bool queued;
 	TAILQ_ENTRY(extension_peer) queue;
 	TAILQ_ENTRY(extension_peer) all;
@@ -136,6 +137,7 @@ static void drop_peer(struct extension_peer *peer)
 		event_free(peer->timer);
 	process_cancel(peer->process);
 	free(peer->data);
+	free(peer->error);
 	free(peer);
 }
 
@@ -160,35 +162,40 @@ static json_t *peer_json(const struct extension_peer *peer)
 	return item;
 }
 
-/* Before the first add of a peer: whoever comes after us knows of it. Without a remove there is nothing to know. */
+static void put_json(struct buffer *b, const char *name, json_t *value)
+{
+	auto_json json_t *owned = value;
+	auto_free char *text = json_dumps(owned, JSON_COMPACT | JSON_ENCODE_ANY);
+
+	buffer_printf(b, "%s%s", name, text ? text : "null");
+}
+
+/* Before the first add of a peer: whoever comes after us knows of it. Without a remove there is nothing to know. Written
+ * piece by piece: a tree of all peers would take more than they do. */
 static void save(struct extension_peers *p)
 {
-	auto_json json_t *root = json_object();
-	json_t *peers = json_array();
-	auto_free char *text = NULL;
+	auto_buffer struct buffer b = { 0 };
+	const struct extension_peer *first = TAILQ_FIRST(&p->all);
 	struct extension_peer *peer;
 	struct err e;
 
 	p->unsaved = false;
-	TAILQ_FOREACH (peer, &p->all, all) {
+	TAILQ_FOREACH (peer, &p->all, all)
 		peer->recorded = true;
-		if (p->commands->remove.words)
-			json_append(peers, peer_json(peer));
-	}
-	if (!json_array_size(peers)) {
-		json_decref(peers);
+	if (!first || !p->commands->remove.words) {
 		(void)!unlink(p->path);
 		return;
 	}
-	json_object_set_new(root, "Boot", json_text(p->boot_id));
-	json_object_set_new(root, "SubnetAddCommand", command_json(&p->commands->add));
-	json_object_set_new(root, "SubnetRemoveCommand", command_json(&p->commands->remove));
-	json_object_set_new(root, "TimeoutSeconds", json_integer(p->commands->timeout_ms / 1000));
-	json_object_set_new(root, "Peers", peers);
-	text = json_dumps(root, JSON_COMPACT);
-	if (!text || file_replace(p->path, text, strlen(text), 0600, &e) < 0)
+	put_json(&b, "{\"Boot\":", json_text(p->boot_id));
+	put_json(&b, ",\"SubnetAddCommand\":", command_json(&p->commands->add));
+	put_json(&b, ",\"SubnetRemoveCommand\":", command_json(&p->commands->remove));
+	put_json(&b, ",\"TimeoutSeconds\":", json_integer(p->commands->timeout_ms / 1000));
+	TAILQ_FOREACH (peer, &p->all, all)
+		put_json(&b, peer == first ? ",\"Peers\":[" : ",", peer_json(peer));
+	buffer_puts(&b, "]}");
+	if (file_replace(p->path, b.data, b.size, 0600, &e) < 0)
 		log_warn("extension-failed", "%s: %s; what is removed later may be forgotten",
-			 p->path, text ? e.text : "cannot be written");
+			 p->path, e.text);
 }
 
 static int load(const char *path, json_t **ret, struct err *e)
@@ -311,13 +318,19 @@ static void on_pause_over(evutil_socket_t fd UNUSED, short what UNUSED, void *ar
 	queue(arg);
 }
 
+static void set_error(struct extension_peer *peer, const char *text)
+{
+	free(peer->error);
+	peer->error = text ? xstrdup(text) : NULL;
+}
+
 /* Told with what is wrong (extension_peers_health). */
 static void note_failure(struct extension_peer *peer, const struct err *e)
 {
 	int64_t delay_ms = backoff_next(&peer->backoff, &retry, clock_boot_ms());
 	struct timeval tv = { delay_ms / 1000, delay_ms % 1000 * 1000 };
 
-	peer->error = *e;
+	set_error(peer, e->text);
 	if (!peer->timer)
 		peer->timer = evtimer_new(peer->owner->base, on_pause_over, peer);
 	event_add(peer->timer, &tv);
@@ -325,7 +338,7 @@ static void note_failure(struct extension_peer *peer, const struct err *e)
 
 static void note_success(struct extension_peer *peer)
 {
-	peer->error.code = 0;
+	set_error(peer, NULL);
 	backoff_reset(&peer->backoff);
 }
 
@@ -484,7 +497,7 @@ void extension_peers_want(struct extension_peers *p, const struct lease *lease, 
 	}
 	/* For what is new nobody waits. */
 	backoff_reset(&peer->backoff);
-	peer->error.code = 0;
+	set_error(peer, NULL);
 	p->unsaved |= !has_values(peer, lease, data);
 	peer->public_v4 = lease->public_v4;
 	peer->public_v6 = lease->public_v6;
@@ -499,7 +512,7 @@ void extension_peers_want(struct extension_peers *p, const struct lease *lease, 
 static void unwant(struct extension_peer *peer)
 {
 	backoff_reset(&peer->backoff);
-	peer->error.code = 0;
+	set_error(peer, NULL);
 	peer->known = peer->wanted = false;
 	peer->due = peer->owner->unsaved = true;
 	queue(peer);
@@ -530,11 +543,11 @@ void extension_peers_health(const struct extension_peers *p, struct problem_list
 	size_t behind = 0;
 
 	TAILQ_FOREACH (peer, &p->all, all) {
-		behind += !peer->error.code && (peer->due || peer->process);
-		if (peer->error.code)
+		behind += !peer->error && (peer->due || peer->process);
+		if (peer->error)
 			problem_add(ret, PROBLEM_WARNING, "extension-failed", "%s of %s: %s",
 				    peer->removing ? "SubnetRemoveCommand" : "SubnetAddCommand",
-				    subnet_format(&peer->subnet, text), peer->error.text);
+				    subnet_format(&peer->subnet, text), peer->error);
 	}
 	if (behind)
 		problem_add(ret, PROBLEM_WARNING, "extension-behind",

@@ -40,6 +40,7 @@ struct ipsec_charon {
 	struct backoff starts;
 	int64_t start_ms; /* none is started before */
 	bool answers;
+	bool telling; /* of one connection, until it says what it makes of that */
 	bool swept;
 	bool wants_sweep;
 	char failure[ERR_TEXT_SIZE]; /* why it does not answer */
@@ -73,26 +74,40 @@ static void request(struct ipsec_charon *c, const char *command, struct vici_mes
 	vici_message_fini(m);
 }
 
+static void tell(struct ipsec_charon *c);
+
 static void on_loaded(void *arg, int rc, const void *data UNUSED, size_t size UNUSED,
 		      const struct err *e)
 {
 	struct ipsec_charon *c = arg;
 
-	if (rc != -EREMOTEIO)
-		return;
-	snprintf(c->tunnels.lacks, sizeof(c->tunnels.lacks), "%.150s", e->text);
-	tell_health(c);
+	c->telling = false;
+	if (rc == -EREMOTEIO) {
+		snprintf(c->tunnels.lacks, sizeof(c->tunnels.lacks), "%.150s", e->text);
+		tell_health(c);
+	}
+	if (rc == 0 || rc == -EREMOTEIO)
+		tell(c);
 }
 
-static void load(struct ipsec_charon *c, const struct ipsec_tunnel *t)
+/* The next that it does not know of, when it has taken the last one: what waits to be sent is never much. */
+static void tell(struct ipsec_charon *c)
 {
 	auto_vici_message struct vici_message m = { 0 };
+	char name[IPSEC_NAME_SIZE];
 	char child[IPSEC_NAME_SIZE];
+	const struct ipsec_tunnel *t;
 
-	ipsec_put_key(&m, c->owner, t->name, &t->public);
+	if (!c->answers || c->telling)
+		return;
+	t = ipsec_tunnels_tell(&c->tunnels);
+	if (!t)
+		return;
+	c->telling = true;
+	ipsec_tunnel_name(&c->tunnels, t, name, child);
+	ipsec_put_key(&m, c->owner, name, &t->end.public);
 	request(c, "load-shared", &m, on_done);
-	ipsec_put_connection(&m, c->owner, t->name, ipsec_tunnel_child(t, child), &t->subnet,
-			     &t->public);
+	ipsec_put_connection(&m, c->owner, name, child, &t->end.subnet, &t->end.public);
 	request(c, "load-conn", &m, on_loaded);
 }
 
@@ -110,14 +125,29 @@ static void unload(struct ipsec_charon *c, const char *name)
 	request(c, "unload-shared", &m, on_done);
 }
 
+/* What it knows of. */
+static void unload_tunnel(struct ipsec_charon *c, const struct ipsec_tunnels *ts,
+			  const struct ipsec_tunnel *t)
+{
+	char name[IPSEC_NAME_SIZE];
+	char child[IPSEC_NAME_SIZE];
+
+	if (!c->answers || t->is_untold)
+		return;
+	ipsec_tunnel_name(ts, t, name, child);
+	unload(c, name);
+}
+
 static void initiate(void *arg, const struct ipsec_tunnel *t)
 {
 	struct ipsec_charon *c = arg;
 	auto_vici_message struct vici_message m = { 0 };
+	char name[IPSEC_NAME_SIZE];
 	char child[IPSEC_NAME_SIZE];
 
-	vici_value(&m, "ike", t->name);
-	vici_value(&m, "child", ipsec_tunnel_child(t, child));
+	ipsec_tunnel_name(&c->tunnels, t, name, child);
+	vici_value(&m, "ike", name);
+	vici_value(&m, "child", child);
 	vici_value(&m, "timeout", "-1");
 	request(c, "initiate", &m, on_done);
 }
@@ -179,13 +209,15 @@ static void on_connection(void *arg, enum vici_element element, unsigned depth U
 			  const struct vici_text *name UNUSED, const struct vici_text *value)
 {
 	struct ipsec_charon *c = arg;
+	struct ipsec_end ours;
+	struct ipsec_end theirs;
 	char text[IPSEC_NAME_SIZE];
 
 	if (element != VICI_ITEM || value->size >= sizeof(text) ||
 	    ipsec_tunnels_find(&c->tunnels, value))
 		return;
 	vici_text_copy(value, text, sizeof(text));
-	if (!ipsec_is_name(text))
+	if (!ipsec_read_name(text, &ours, &theirs))
 		return;
 	log_info("sweep", "charon's connection %s is nobody's, removed", text);
 	unload(c, text);
@@ -221,13 +253,13 @@ static void on_answers(void *arg, int rc, const void *data UNUSED, size_t size U
 
 	if (rc < 0)
 		return;
-	log_info("charon", "it answers; %u connections are told", HASH_COUNT(c->tunnels.by_name));
+	log_info("charon", "it answers; %zu connections are told", c->tunnels.by_subnet.len);
 	c->answers = true;
 	c->unstarted[0] = '\0';
 	backoff_reset(&c->backoff);
 	backoff_reset(&c->starts);
-	for (struct ipsec_tunnel *t = c->tunnels.by_name; t; t = t->hh.next)
-		load(c, t);
+	ipsec_tunnels_untell(&c->tunnels);
+	tell(c);
 	if (c->wants_sweep)
 		sweep(c);
 	look(c);
@@ -297,7 +329,7 @@ static void on_lost(void *arg, const struct err *e)
 		log_warn("charon", "%s", c->failure);
 		c->start_ms = now_ms + PATIENCE_MS;
 	}
-	c->answers = c->swept = false;
+	c->answers = c->swept = c->telling = false;
 	start_one(c, now_ms);
 	retry_later(c, now_ms);
 	tell_health(c);
@@ -322,28 +354,28 @@ static void on_retry(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 
 /* ---- tunnels ---- */
 
-static void add(struct ipsec_charon *c, const struct ip_net *subnet, const struct ip_addr *public)
+static void name_us(struct ipsec_charon *c)
 {
-	const struct ipsec_tunnel *t = ipsec_tunnels_add(&c->tunnels, c->owner, subnet, public);
-
-	if (c->answers)
-		load(c, t);
+	c->tunnels.ours.subnet = c->owner->own.v4;
+	c->tunnels.ours.public = c->owner->host.public_v4;
 }
 
 void ipsec_charon_moved(struct ipsec_charon *c)
 {
 	struct ipsec_tunnels old;
+	const struct ipsec_tunnel *t = NULL;
 
 	if (!c)
 		return;
 	old = c->tunnels;
 	c->tunnels = (struct ipsec_tunnels){ 0 };
-	for (const struct ipsec_tunnel *t = old.by_name; t; t = t->hh.next) {
-		if (c->answers)
-			unload(c, t->name);
-		add(c, &t->subnet, &t->public);
+	name_us(c);
+	while ((t = ipsec_tunnels_next(&old, t))) {
+		unload_tunnel(c, &old, t);
+		ipsec_tunnels_add(&c->tunnels, &t->end.subnet, &t->end.public);
 	}
 	ipsec_tunnels_fini(&old);
+	tell(c);
 }
 
 /* ---- the live part ---- */
@@ -358,6 +390,7 @@ static int ipsec_start(struct backend *b, const struct backend_env *env, struct 
 	x->charon = c;
 	c->owner = x;
 	c->env = env;
+	name_us(c);
 	c->retry = evtimer_new(env->loop, on_retry, c);
 	c->look = evtimer_new(env->loop, on_look, c);
 	c->start_ms = clock_boot_ms() + PATIENCE_MS;
@@ -389,15 +422,15 @@ static void ipsec_peer(struct backend *b, const struct lease *peer, const void *
 	struct ipsec_charon *c = ((struct ipsec *)b)->charon;
 	struct ipsec_tunnel *t = ipsec_tunnels_to(&c->tunnels, &peer->subnet.v4);
 
-	if (t && !gone && ip_addr_equal(&t->public, &peer->public_v4))
+	if (t && !gone && ip_addr_equal(&t->end.public, &peer->public_v4))
 		return;
 	if (t) {
-		if (c->answers)
-			unload(c, t->name);
+		unload_tunnel(c, &c->tunnels, t);
 		ipsec_tunnels_drop(&c->tunnels, t);
 	}
 	if (!gone)
-		add(c, &peer->subnet.v4, &peer->public_v4);
+		ipsec_tunnels_add(&c->tunnels, &peer->subnet.v4, &peer->public_v4);
+	tell(c);
 }
 
 static void ipsec_sweep(struct backend *b)
@@ -424,6 +457,7 @@ static void ipsec_health(const struct backend *b, struct problem_list *ret)
 {
 	const struct ipsec_charon *c = ((const struct ipsec *)b)->charon;
 	const struct ipsec_tunnel *first = NULL;
+	const struct ipsec_tunnel *t = NULL;
 	char text[IP_NET_TEXT];
 	unsigned down = 0;
 
@@ -437,17 +471,16 @@ static void ipsec_health(const struct backend *b, struct problem_list *ret)
 			"the kernel or charon refused: %s; a peer takes that for proposals that do "
 			"not match (NO_PROPOSAL_CHOSEN)",
 			c->tunnels.lacks);
-	for (const struct ipsec_tunnel *t = c->tunnels.by_name; t && c->answers; t = t->hh.next) {
+	while (c->answers && (t = ipsec_tunnels_next(&c->tunnels, t))) {
 		/* One whose reason is known rather than one that has only begun. */
 		if (!t->is_up && (!first || (t->reason && !first->reason)))
 			first = t;
 		down += !t->is_up;
 	}
 	if (down)
-		problem_add(ret, PROBLEM_WARNING, "ipsec-down", "no tunnel to %s%s%s (%u of %u)",
-			    ip_net_format(&first->subnet, text), first->reason ? ": " : "",
-			    first->reason ? first->reason : "", down,
-			    HASH_COUNT(c->tunnels.by_name));
+		problem_add(ret, PROBLEM_WARNING, "ipsec-down", "no tunnel to %s%s%s (%u of %zu)",
+			    ip_net_format(&first->end.subnet, text), first->reason ? ": " : "",
+			    ipsec_tunnel_reason(first), down, c->tunnels.by_subnet.len);
 }
 
 /* charon and what it holds stay. */

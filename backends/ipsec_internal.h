@@ -3,13 +3,12 @@
 #ifndef BACKENDS_IPSEC_INTERNAL_H
 #define BACKENDS_IPSEC_INTERNAL_H
 
-#include <uthash.h>
-
 #include "backends/ipsec.h"
+#include "lib/hash.h"
 #include "lib/vici.h"
 
-#define IPSEC_NAME_SIZE   (2 * (IP_ADDR_TEXT + IP_NET_TEXT))
-#define IPSEC_REASON_SIZE 160
+#define IPSEC_NAME_SIZE  (2 * (IP_ADDR_TEXT + IP_NET_TEXT))
+#define IPSEC_LACKS_SIZE 160
 
 struct ipsec_charon;
 
@@ -30,11 +29,17 @@ void ipsec_free(struct ipsec *x);
 
 /* ---- ipsec_message.c ---- */
 
+/* A host, to charon: its subnet, and the address that others send to. */
+struct ipsec_end {
+	struct ip_net subnet;
+	struct ip_addr public;
+};
+
 /* flannel's names of the connection to a peer, and of the tunnel in it. */
-void ipsec_name(const struct ipsec *x, const struct ip_net *subnet, const struct ip_addr *public,
+void ipsec_name(const struct ipsec_end *ours, const struct ipsec_end *theirs,
 		char name[static IPSEC_NAME_SIZE], char child[static IPSEC_NAME_SIZE]);
-/* Whether a connection is called as those of a fabric are: address, subnet, subnet, address. */
-bool ipsec_is_name(const char *name);
+/* The other way: false if a connection is not called as those of a fabric are, whoever's they are. */
+bool ipsec_read_name(const char *name, struct ipsec_end *ret_ours, struct ipsec_end *ret_theirs);
 /* The request load-shared, with a secret in it, and load-conn. */
 void ipsec_put_key(struct vici_message *m, const struct ipsec *x, const char *name,
 		   const struct ip_addr *public);
@@ -44,43 +49,55 @@ void ipsec_put_connection(struct vici_message *m, const struct ipsec *x, const c
 
 /* ---- ipsec_tunnels.c ---- */
 
+/* There may be thousands: names are made when they are needed, reasons are one of a few. */
 struct ipsec_tunnel {
-	UT_hash_handle hh;
-	UT_hash_handle by_subnet;
-	char *name;           /* of the connection; the key */
-	struct ip_net subnet; /* the other key */
-	struct ip_addr public;
-	bool is_up;    /* as the last look has shown */
-	bool sees_up;  /* as the present one does */
-	bool sees_ike; /* charon is at work on it */
-	unsigned missed;
-	unsigned patience;
-	char *reason; /* why it is not up; NULL: not known */
+	struct hash_link link;
+	struct ipsec_tunnel *next_untold;
+	struct ipsec_end end; /* theirs; the subnet is the key */
+	bool is_untold;       /* charon does not know of it yet */
+	bool is_up;           /* as the last look has shown */
+	bool sees_up;         /* as the present one does */
+	bool sees_ike;        /* charon is at work on it */
+	uint8_t missed;
+	uint8_t patience;
+	uint8_t reason; /* why it is not up: see ipsec_tunnel_reason; 0: not known */
 };
 
 /* Zero-initialised is none. */
 struct ipsec_tunnels {
-	struct ipsec_tunnel *by_name, *by_subnet;
-	struct ipsec_tunnel *shown;    /* during a look: whose elements these are */
-	char lacks[IPSEC_REASON_SIZE]; /* what the kernel refused to charon; "": nothing */
+	struct ipsec_end ours; /* by which their names are made */
+	struct hash_table by_subnet;
+	struct ipsec_tunnel *untold, *last_untold;
+	struct ipsec_tunnel *shown;   /* during a look: whose elements these are */
+	char lacks[IPSEC_LACKS_SIZE]; /* what the kernel refused to charon; "": nothing */
 };
 
 typedef void ipsec_tunnel_fn(void *arg, const struct ipsec_tunnel *t);
 
-/* To a subnet that has none yet. */
-struct ipsec_tunnel *ipsec_tunnels_add(struct ipsec_tunnels *ts, const struct ipsec *x,
-				       const struct ip_net *subnet, const struct ip_addr *public);
+/* To a subnet that has none yet; charon is to be told of it. */
+struct ipsec_tunnel *ipsec_tunnels_add(struct ipsec_tunnels *ts, const struct ip_net *subnet,
+				       const struct ip_addr *public);
 /* NULL: there is none; by the connection's name, and by the peer's subnet. */
 struct ipsec_tunnel *ipsec_tunnels_find(const struct ipsec_tunnels *ts,
 					const struct vici_text *name);
 struct ipsec_tunnel *ipsec_tunnels_to(const struct ipsec_tunnels *ts, const struct ip_net *subnet);
-/* Of the tunnel in its connection. */
-const char *ipsec_tunnel_child(const struct ipsec_tunnel *t, char buf[static IPSEC_NAME_SIZE]);
+/* All of them, in no order: the one after `t`, the first for NULL; NULL after the last. */
+struct ipsec_tunnel *ipsec_tunnels_next(const struct ipsec_tunnels *ts,
+					const struct ipsec_tunnel *t);
+/* Of the connection, and of the tunnel in it. */
+void ipsec_tunnel_name(const struct ipsec_tunnels *ts, const struct ipsec_tunnel *t,
+		       char name[static IPSEC_NAME_SIZE], char child[static IPSEC_NAME_SIZE]);
+/* Static. "": not known. */
+const char *ipsec_tunnel_reason(const struct ipsec_tunnel *t);
+/* The first that charon is to be told of, which it is then: one after the other. NULL: it knows of all. */
+struct ipsec_tunnel *ipsec_tunnels_tell(struct ipsec_tunnels *ts);
+/* It knows of none. */
+void ipsec_tunnels_untell(struct ipsec_tunnels *ts);
 /* Frees it. */
 void ipsec_tunnels_drop(struct ipsec_tunnels *ts, struct ipsec_tunnel *t);
 void ipsec_tunnels_fini(struct ipsec_tunnels *ts);
 /* A look begins; an event list-sa of it, -EBADMSG if it is none; and it is over: `again` for each that is to be
- * begun again. True if what stands is not what stood. */
+ * begun again, a few at a time. True if what stands is not what stood. */
 void ipsec_tunnels_look(struct ipsec_tunnels *ts);
 int ipsec_tunnels_show(struct ipsec_tunnels *ts, const void *data, size_t size);
 bool ipsec_tunnels_judge(struct ipsec_tunnels *ts, ipsec_tunnel_fn *again, void *arg);

@@ -12,41 +12,44 @@
 #define IKE_PROPOSAL "aes256-sha256-modp4096" /* flannel's */
 #define REQID        "11"                     /* KERNEL_XFRM_REQID */
 
-void ipsec_name(const struct ipsec *x, const struct ip_net *subnet, const struct ip_addr *public,
+void ipsec_name(const struct ipsec_end *ours, const struct ipsec_end *theirs,
 		char name[static IPSEC_NAME_SIZE], char child[static IPSEC_NAME_SIZE])
 {
 	char local[IP_ADDR_TEXT];
 	char remote[IP_ADDR_TEXT];
-	char own[IP_NET_TEXT];
-	char theirs[IP_NET_TEXT];
+	char from[IP_NET_TEXT];
+	char to[IP_NET_TEXT];
 
-	ip_net_format(&x->own.v4, own);
-	ip_net_format(subnet, theirs);
-	snprintf(name, IPSEC_NAME_SIZE, "%s-%s-%s-%s", ip_addr_format(&x->host.public_v4, local),
-		 own, theirs, ip_addr_format(public, remote));
-	snprintf(child, IPSEC_NAME_SIZE, "%s-%s", own, theirs);
+	snprintf(child, IPSEC_NAME_SIZE, "%s-%s", ip_net_format(&ours->subnet, from),
+		 ip_net_format(&theirs->subnet, to));
+	snprintf(name, IPSEC_NAME_SIZE, "%s-%s-%s-%s", ip_addr_format(&ours->public, local), from,
+		 to, ip_addr_format(&theirs->public, remote));
 }
 
-bool ipsec_is_name(const char *name)
+bool ipsec_read_name(const char *name, struct ipsec_end *ret_ours, struct ipsec_end *ret_theirs)
 {
 	char copy[IPSEC_NAME_SIZE];
 	char *rest = copy;
-	bool good = strlen(name) < sizeof(copy);
+	struct ipsec_end ours;
+	struct ipsec_end theirs;
+	const char *parts[4];
 
+	if (strlen(name) >= sizeof(copy))
+		return false;
 	snprintf(copy, sizeof(copy), "%s", name);
-	for (int i = 0; i < 4 && good; i++) {
-		const char *part = strsep(&rest, "-");
-		struct ip_addr address;
-		struct ip_net net;
-
-		if (!part)
-			good = false;
-		else if (i == 0 || i == 3)
-			good = ip_addr_parse(part, AF_INET, &address, NULL) == 0;
-		else
-			good = ip_net_parse(part, AF_INET, &net, NULL) == 0;
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+		parts[i] = strsep(&rest, "-");
+		if (!parts[i])
+			return false;
 	}
-	return good && !rest;
+	if (rest || ip_addr_parse(parts[0], AF_INET, &ours.public, NULL) < 0 ||
+	    ip_net_parse(parts[1], AF_INET, &ours.subnet, NULL) < 0 ||
+	    ip_net_parse(parts[2], AF_INET, &theirs.subnet, NULL) < 0 ||
+	    ip_addr_parse(parts[3], AF_INET, &theirs.public, NULL) < 0)
+		return false;
+	*ret_ours = ours;
+	*ret_theirs = theirs;
+	return true;
 }
 
 void ipsec_put_key(struct vici_message *m, const struct ipsec *x, const char *name,

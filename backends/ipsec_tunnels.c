@@ -11,88 +11,146 @@
 
 #include "backends/ipsec_internal.h"
 
-#define MISSED_MIN 2u  /* looks without a tunnel: then it is begun again */
-#define MISSED_MAX 12u /* ... when that has not helped, up to so many */
+#define MISSED_MIN 2  /* looks without a tunnel: then it is begun again */
+#define MISSED_MAX 12 /* ... when that has not helped, up to so many */
+#define BEGUN_MAX  64 /* in one look */
 
 /* ---- the table ---- */
 
-struct ipsec_tunnel *ipsec_tunnels_add(struct ipsec_tunnels *ts, const struct ipsec *x,
-				       const struct ip_net *subnet, const struct ip_addr *public)
+static struct ipsec_tunnel *of_link(const struct hash_link *link)
 {
-	struct ipsec_tunnel *t = xcalloc(1, sizeof(*t));
-	char child[IPSEC_NAME_SIZE];
-	char name[IPSEC_NAME_SIZE];
-
-	t->subnet = *subnet;
-	t->public = *public;
-	t->patience = MISSED_MIN;
-	ipsec_name(x, subnet, public, name, child);
-	t->name = xstrdup(name);
-	HASH_ADD_KEYPTR(hh, ts->by_name, t->name, (unsigned)strlen(t->name), t);
-	HASH_ADD(by_subnet, ts->by_subnet, subnet, sizeof(t->subnet), t);
-	return t;
+	return link ? CONTAINER_OF(link, struct ipsec_tunnel, link) : NULL;
 }
 
-struct ipsec_tunnel *ipsec_tunnels_find(const struct ipsec_tunnels *ts,
-					const struct vici_text *name)
+static uint64_t hash_of_subnet(const struct ip_net *subnet)
 {
-	struct ipsec_tunnel *t = NULL;
+	return hash_bytes(subnet, sizeof(*subnet));
+}
 
-	if (name->data)
-		HASH_FIND(hh, ts->by_name, name->data, name->size, t);
+static uint64_t hash_of(const struct hash_link *link)
+{
+	return hash_of_subnet(&of_link(link)->end.subnet);
+}
+
+static void append_untold(struct ipsec_tunnels *ts, struct ipsec_tunnel *t)
+{
+	t->is_untold = true;
+	t->next_untold = NULL;
+	*(ts->untold ? &ts->last_untold->next_untold : &ts->untold) = t;
+	ts->last_untold = t;
+}
+
+struct ipsec_tunnel *ipsec_tunnels_add(struct ipsec_tunnels *ts, const struct ip_net *subnet,
+				       const struct ip_addr *public)
+{
+	struct ipsec_tunnel *t = xcalloc(1, sizeof(*t));
+
+	t->end.subnet = *subnet;
+	t->end.public = *public;
+	t->patience = MISSED_MIN;
+	hash_table_add(&ts->by_subnet, &t->link, hash_of);
+	append_untold(ts, t);
 	return t;
 }
 
 struct ipsec_tunnel *ipsec_tunnels_to(const struct ipsec_tunnels *ts, const struct ip_net *subnet)
 {
-	struct ipsec_tunnel *t = NULL;
+	struct hash_link *link = hash_table_first(&ts->by_subnet, hash_of_subnet(subnet));
 
-	HASH_FIND(by_subnet, ts->by_subnet, subnet, sizeof(*subnet), t);
+	while (link && !ip_net_equal(&of_link(link)->end.subnet, subnet))
+		link = link->next;
+	return of_link(link);
+}
+
+struct ipsec_tunnel *ipsec_tunnels_find(const struct ipsec_tunnels *ts,
+					const struct vici_text *name)
+{
+	char text[IPSEC_NAME_SIZE];
+	struct ipsec_end ours;
+	struct ipsec_end theirs;
+	struct ipsec_tunnel *t;
+
+	if (!name->data || name->size >= sizeof(text) ||
+	    !ipsec_read_name(vici_text_copy(name, text, sizeof(text)), &ours, &theirs) ||
+	    !ip_net_equal(&ours.subnet, &ts->ours.subnet) ||
+	    !ip_addr_equal(&ours.public, &ts->ours.public))
+		return NULL;
+	t = ipsec_tunnels_to(ts, &theirs.subnet);
+	return t && ip_addr_equal(&t->end.public, &theirs.public) ? t : NULL;
+}
+
+struct ipsec_tunnel *ipsec_tunnels_next(const struct ipsec_tunnels *ts,
+					const struct ipsec_tunnel *t)
+{
+	return of_link(hash_table_next(&ts->by_subnet, t ? &t->link : NULL, hash_of));
+}
+
+void ipsec_tunnel_name(const struct ipsec_tunnels *ts, const struct ipsec_tunnel *t,
+		       char name[static IPSEC_NAME_SIZE], char child[static IPSEC_NAME_SIZE])
+{
+	ipsec_name(&ts->ours, &t->end, name, child);
+}
+
+struct ipsec_tunnel *ipsec_tunnels_tell(struct ipsec_tunnels *ts)
+{
+	struct ipsec_tunnel *t = ts->untold;
+
+	if (t) {
+		ts->untold = t->next_untold;
+		t->is_untold = false;
+	}
 	return t;
 }
 
-/* The name without the addresses at both ends. */
-const char *ipsec_tunnel_child(const struct ipsec_tunnel *t, char buf[static IPSEC_NAME_SIZE])
+void ipsec_tunnels_untell(struct ipsec_tunnels *ts)
 {
-	const char *first = strchr(t->name, '-') + 1;
+	struct ipsec_tunnel *t = NULL;
 
-	snprintf(buf, IPSEC_NAME_SIZE, "%.*s", (int)(strrchr(t->name, '-') - first), first);
-	return buf;
+	ts->untold = NULL;
+	while ((t = ipsec_tunnels_next(ts, t)))
+		append_untold(ts, t);
 }
 
-static void free_tunnel(struct ipsec_tunnel *t)
+static void remove_untold(struct ipsec_tunnels *ts, const struct ipsec_tunnel *t)
 {
-	free(t->name);
-	free(t->reason);
-	free(t);
+	struct ipsec_tunnel **place = &ts->untold;
+	struct ipsec_tunnel *before = NULL;
+
+	for (; *place != t; place = &before->next_untold)
+		before = *place;
+	*place = t->next_untold;
+	if (ts->last_untold == t)
+		ts->last_untold = before;
 }
 
 void ipsec_tunnels_drop(struct ipsec_tunnels *ts, struct ipsec_tunnel *t)
 {
-	HASH_DEL(ts->by_name, t);
-	HASH_DELETE(by_subnet, ts->by_subnet, t);
+	if (t->is_untold)
+		remove_untold(ts, t);
+	hash_table_remove(&ts->by_subnet, &t->link, hash_of);
 	if (ts->shown == t)
 		ts->shown = NULL;
-	free_tunnel(t);
+	free(t);
 }
 
 void ipsec_tunnels_fini(struct ipsec_tunnels *ts)
 {
-	HASH_CLEAR(by_subnet, ts->by_subnet);
-	while (ts->by_name) {
-		struct ipsec_tunnel *t = ts->by_name;
+	struct ipsec_tunnel *t;
 
-		HASH_DEL(ts->by_name, t);
-		free_tunnel(t);
+	ts->untold = NULL;
+	while ((t = ipsec_tunnels_next(ts, NULL))) {
+		t->is_untold = false;
+		ipsec_tunnels_drop(ts, t);
 	}
-	ts->shown = NULL;
 }
 
 /* ---- looking ---- */
 
 void ipsec_tunnels_look(struct ipsec_tunnels *ts)
 {
-	for (struct ipsec_tunnel *t = ts->by_name; t; t = t->hh.next)
+	struct ipsec_tunnel *t = NULL;
+
+	while ((t = ipsec_tunnels_next(ts, t)))
 		t->sees_ike = t->sees_up = false;
 }
 
@@ -121,37 +179,41 @@ int ipsec_tunnels_show(struct ipsec_tunnels *ts, const void *data, size_t size)
 	return vici_walk(data, size, on_sa, ts, NULL);
 }
 
-/* Whether it is to be begun again: ever more rarely. */
-static bool judge(struct ipsec_tunnel *t)
+/* Whether it is to be begun again: ever more rarely, and `left` of them now. */
+static bool judge(struct ipsec_tunnel *t, unsigned *left)
 {
 	t->is_up = t->sees_up;
 	if (t->is_up) {
-		free(STEAL(t->reason));
+		t->reason = 0;
 		t->missed = 0;
 		t->patience = MISSED_MIN;
 		return false;
 	}
-	if (++t->missed < t->patience || t->sees_ike)
+	t->missed = (uint8_t)MIN(t->missed + 1, MISSED_MAX);
+	if (t->missed < t->patience || t->sees_ike || !*left)
 		return false;
+	--*left;
 	t->missed = 0;
-	t->patience = MIN(t->patience * 2, MISSED_MAX);
+	t->patience = (uint8_t)MIN(t->patience * 2, MISSED_MAX);
 	return true;
 }
 
 bool ipsec_tunnels_judge(struct ipsec_tunnels *ts, ipsec_tunnel_fn *again, void *arg)
 {
+	struct ipsec_tunnel *t = NULL;
+	unsigned left = BEGUN_MAX;
 	bool changed = false;
 	bool all = true;
 
-	for (struct ipsec_tunnel *t = ts->by_name; t; t = t->hh.next) {
+	while ((t = ipsec_tunnels_next(ts, t))) {
 		bool was_up = t->is_up;
 
-		if (judge(t))
+		if (judge(t, &left))
 			again(arg, t);
 		changed |= was_up != t->is_up;
 		all &= t->is_up;
 	}
-	if (all && ts->by_name)
+	if (all && ts->by_subnet.len)
 		ts->lacks[0] = '\0';
 	return changed;
 }
@@ -180,22 +242,33 @@ static const struct {
 	const char *word; /* charon's */
 	const char *meaning;
 } reasons[] = {
-	{ "AUTHENTICATION_FAILED", "the hosts' PSK differ" },
-	{ "N(AUTH_FAILED)", "the hosts' PSK differ" },
-	{ "MAC mismatched", "the hosts' PSK differ" },
-	{ "no shared key", "the peer is not known by this address" },
-	{ "NO_PROPOSAL_CHOSEN",
-	  "the hosts' ESPProposal differ, or a kernel lacks an algorithm of it" },
-	{ "N(NO_PROP)", "the hosts' ESPProposal differ, or a kernel lacks an algorithm of it" },
-	{ "no acceptable", "the hosts' ESPProposal differ" },
-	{ "TS_UNACCEPT", "the hosts do not agree on the subnets" },
-	{ "giving up", "it does not answer on UDP ports 500 and 4500" },
+	{ "", "" },
+#define REASON(word, meaning)                                                                      \
+	{                                                                                          \
+		word, meaning " (charon: " word ")"                                                \
+	}
+	REASON("AUTHENTICATION_FAILED", "the hosts' PSK differ"),
+	REASON("N(AUTH_FAILED)", "the hosts' PSK differ"),
+	REASON("MAC mismatched", "the hosts' PSK differ"),
+	REASON("no shared key", "the peer is not known by this address"),
+	REASON("NO_PROPOSAL_CHOSEN",
+	       "the hosts' ESPProposal differ, or a kernel lacks an algorithm of it"),
+	REASON("N(NO_PROP)", "the hosts' ESPProposal differ, or a kernel lacks an algorithm of it"),
+	REASON("no acceptable", "the hosts' ESPProposal differ"),
+	REASON("TS_UNACCEPT", "the hosts do not agree on the subnets"),
+	REASON("giving up", "it does not answer on UDP ports 500 and 4500"),
+#undef REASON
 };
+
+const char *ipsec_tunnel_reason(const struct ipsec_tunnel *t)
+{
+	return reasons[t->reason].meaning;
+}
 
 bool ipsec_tunnels_log(struct ipsec_tunnels *ts, const void *data, size_t size)
 {
 	struct line l = { { 0 }, { 0 } };
-	char text[IPSEC_REASON_SIZE];
+	char text[IPSEC_LACKS_SIZE];
 	struct ipsec_tunnel *t;
 
 	if (vici_walk(data, size, on_line_value, &l, NULL) < 0)
@@ -207,11 +280,10 @@ bool ipsec_tunnels_log(struct ipsec_tunnels *ts, const void *data, size_t size)
 		return true;
 	}
 	t = ipsec_tunnels_find(ts, &l.name);
-	for (size_t i = 0; t && !t->is_up && i < ARRAY_LEN(reasons); i++) {
+	for (size_t i = 1; t && !t->is_up && i < ARRAY_LEN(reasons); i++) {
 		if (!strstr(text, reasons[i].word))
 			continue;
-		free(t->reason);
-		t->reason = xasprintf("%s (charon: %.80s)", reasons[i].meaning, text);
+		t->reason = (uint8_t)i;
 		return true;
 	}
 	return false;

@@ -176,6 +176,7 @@ static void describe_device(const struct vxlan *v, struct vxlan_side *side,
 		.mtu_bytes = device_mtu(v, side),
 		.families = side->family == AF_INET ? 1 : 2,
 		.udp_port = side->spec.port,
+		.has_neighbours = true,
 		.guard = { { IPPROTO_UDP, side->spec.port } },
 	};
 	format_name(ret->name, side->family, v->vni);
@@ -344,7 +345,7 @@ static int vxlan_peer_parse(const struct lease *peer, void **ret, struct err *e)
 	return 0;
 }
 
-static void vxlan_describe_peer(const void *data, json_t *item)
+static void vxlan_describe_peer(const void *data, struct members *item)
 {
 	static const char *const names[] = { "mac", "macV6" };
 	const struct vxlan_peer *p = data;
@@ -353,9 +354,8 @@ static void vxlan_describe_peer(const void *data, json_t *item)
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		bool known = p && !mac_addr_is_zero(&p->mac[i]);
 
-		json_object_set_new(item, names[i],
-				    known ? json_string(mac_addr_format(&p->mac[i], text))
-					  : json_null());
+		member_text_or_null(item, names[i],
+				    known ? mac_addr_format(&p->mac[i], text) : NULL);
 	}
 }
 

@@ -162,7 +162,7 @@ int wireguard_read_lease(const struct lease *peer, void **ret, struct err *e)
 	return 0;
 }
 
-void wireguard_describe_lease(const void *data, json_t *item)
+void wireguard_describe_lease(const void *data, struct members *item)
 {
 	const struct wireguard_lease *l = data;
 	size_t first = l && l->has[0] ? 0 : 1;
@@ -171,5 +171,5 @@ void wireguard_describe_lease(const void *data, json_t *item)
 		return;
 	auto_free char *key = base64_encode(l->key[first], sizeof(l->key[first]));
 
-	json_object_set_new(item, "publicKey", json_string(key));
+	member_text(item, "publicKey", key);
 }

@@ -60,7 +60,7 @@ int wireguard_read_config(struct wireguard *w, const json_t *backend, struct err
 
 /* As peer_parse and describe_peer of struct backend_type. */
 int wireguard_read_lease(const struct lease *peer, void **ret, struct err *e) MUST_CHECK;
-void wireguard_describe_lease(const void *data, json_t *item);
+void wireguard_describe_lease(const void *data, struct members *item);
 
 /* What peers are seen to do (backends/wireguard_live.c). */
 extern const struct backend_live wireguard_live;

@@ -21,6 +21,7 @@
 #include "cni-plugin/names.h"
 #include "cni-plugin/pool.h"
 #include "cni-plugin/reclaim.h"
+#include "cni-plugin/rival.h"
 #include "cni-plugin/rules.h"
 #include "cni-plugin/undo.h"
 #include "cni-plugin/verbs.h"
@@ -106,22 +107,6 @@ static int clear_way(const struct add *a, struct err *e)
 			return undo_unrecorded(a->host, a->env, a->n, is_damaged, e);
 	}
 	return 0;
-}
-
-static void plan_names(const struct add *a)
-{
-	struct record *r = a->record;
-
-	names_random_veth(r->host_ifname);
-	r->host_mac = names_random_mac();
-	r->mac = a->config->has_mac ? a->config->mac : names_random_mac();
-	r->ptp = a->config->ptp;
-	if (!a->config->ptp)
-		snprintf(r->bridge, sizeof(r->bridge), "%s", a->config->bridge);
-	r->masquerade = a->config->ip_masq;
-	r->mac_guard = a->config->mac_guard;
-	if (a->n->needs_fabric)
-		r->subnet_file = xstrdup(a->n->subnet_file);
 }
 
 /* The requested address that lies in the set, which must be at most one; marks it as used. */
@@ -356,9 +341,11 @@ static int attach(struct add *a, struct result *result, struct err *e)
 				       .record = a->record,
 				       .ret_other_addresses = &a->other_addresses,
 				       .ipam = a->ipam };
-	int rc = rules_install(a->host, a->record, e);
 
-	return rc < 0 ? rc : attach_interface(&attach, result, e);
+	if (rival_check(a->host, a->n->data_dir, a->record, e) < 0 ||
+	    rules_install(a->host, a->record, e) < 0 || attach_interface(&attach, result, e) < 0)
+		return e->code;
+	return rules_open_localhost(a->record, e);
 }
 
 /* The runtime has the result: from now on it is attached. */
@@ -395,7 +382,11 @@ static int make_interface(struct add *a, struct result *result, struct err *e)
 {
 	auto_json json_t *json = NULL;
 
-	plan_names(a);
+	attach_plan_names(a->config, a->record);
+	a->record->ports = a->config->ports;
+	a->config->ports = (struct ports){ 0 };
+	if (a->n->needs_fabric)
+		a->record->subnet_file = xstrdup(a->n->subnet_file);
 	if (get_addresses(a, e) < 0 || attach(a, result, e) < 0)
 		return e->code;
 	result->dns = json_incref(a->config->dns ? a->config->dns : a->ipam->dns);
@@ -449,11 +440,14 @@ static int run(const struct add *given, const char *type, struct err *e)
 	auto_result struct result ipam = { 0 };
 	auto_record struct record record = { .container_id = xstrdup(given->env->container_id),
 					     .ifname = xstrdup(given->env->ifname),
-					     .network = xstrdup(given->n->name) };
+					     .network = xstrdup(given->n->name),
+					     .asks_once = given->env->asks_once };
 	auto_store struct store *store = NULL;
 	struct add a = *given;
 	int rc;
 
+	if (given->env->container_name[0])
+		record.container_name = xstrdup(given->env->container_name);
 	if (store_open(a.n->data_dir, a.n->name, true, &store, e) < 0 ||
 	    store_lock(store, a.env->container_id, a.env->ifname, e) < 0)
 		return cni_classify(e, CNI_STATE);
@@ -484,7 +478,8 @@ int verb_add(const struct cni_env *env, const struct netconf *n, int (*print)(co
 	    host_open_container(&host, env, e) < 0)
 		return e->code;
 	if (n->needs_fabric) {
-		if (fabric_read(n->subnet_file, &fabric, e) < 0)
+		if (fabric_read(n->subnet_file, &fabric, e) < 0 ||
+		    fabric_check_open(&fabric, e) < 0)
 			return e->code;
 		known = &fabric;
 	}

@@ -130,6 +130,18 @@ static void plan_masquerade(const struct config *c, const struct result *ipam, s
 		append_unmasked(ret, &c->unmasked[i]);
 }
 
+void attach_plan_names(const struct config *c, struct record *ret)
+{
+	names_random_veth(ret->host_ifname);
+	ret->host_mac = names_random_mac();
+	ret->mac = c->has_mac ? c->mac : names_random_mac();
+	ret->ptp = c->ptp;
+	if (!c->ptp)
+		snprintf(ret->bridge, sizeof(ret->bridge), "%s", c->bridge);
+	ret->masquerade = c->ip_masq;
+	ret->mac_guard = c->mac_guard;
+}
+
 void attach_plan(const struct config *c, const struct result *ipam, struct record *ret)
 {
 	if (ret->masquerade)

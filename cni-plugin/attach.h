@@ -52,6 +52,9 @@ bool attach_has_connected(const struct attach_routed *have, const struct ip_net 
 /* The gateway of an address: its own, or where none is given the first address of its subnet. */
 struct ip_addr attach_gateway(const struct result_address *a);
 
+/* Chooses the names and MACs of what will be made, and notes how it will be. */
+void attach_plan_names(const struct config *c, struct record *ret);
+
 /*
  * Notes in the record what CHECK will look for on the host's side, and what it takes to put that
  * back: gateways, switches, where masquerading ends.

@@ -15,6 +15,7 @@
 void config_fini(struct config *c)
 {
 	ranges_fini(&c->ranges);
+	ports_fini(&c->ports);
 	free(c->pool_dir);
 	json_decref(c->dns);
 	json_decref(c->resolver);
@@ -503,6 +504,15 @@ static int check_mtu(const struct config *c, struct err *e)
 	return 0;
 }
 
+static int parse_ports(const json_t *object, struct config *c, struct err *e)
+{
+	json_t *list = NULL;
+
+	if (json_find(json_get_any_case(object, "runtimeConfig"), "portMappings", &list, e) < 0)
+		return err_wrap(e, "runtimeConfig");
+	return ports_parse(list, &c->ports, e);
+}
+
 static int parse(const struct netconf *n, const json_t *object, const struct cni_args *args,
 		 struct config *c, struct err *e)
 {
@@ -515,7 +525,8 @@ static int parse(const struct netconf *n, const json_t *object, const struct cni
 	if (parse_bridge(object, c, e) < 0 || parse_flags(object, c, e) < 0 ||
 	    parse_masquerade_backend(object, e) < 0 || parse_vlans(object, c, e) < 0 ||
 	    json_read_uint(object, "mtu", 0, 65535, &mtu, e) < 0 ||
-	    parse_mac(n, object, args, c, e) < 0 || parse_dns(n, object, c, e) < 0)
+	    parse_mac(n, object, args, c, e) < 0 || parse_dns(n, object, c, e) < 0 ||
+	    parse_ports(object, c, e) < 0)
 		return e->code;
 	c->mtu_bytes = (uint32_t)mtu;
 	if (parse_ipam(n, object, args, c, e) < 0)

@@ -14,6 +14,7 @@
 #include "cni-plugin/env.h"
 #include "cni-plugin/fabric.h"
 #include "cni-plugin/netconf.h"
+#include "cni-plugin/ports.h"
 #include "cni-plugin/ranges.h"
 #include "cni-plugin/result.h"
 
@@ -57,6 +58,7 @@ struct config {
 	struct config_vlans vlans;
 	struct mac_addr mac;
 	bool has_mac;
+	struct ports ports;
 	json_t *dns; /* replaces the address management's; NULL: does not */
 
 	enum config_ipam ipam;

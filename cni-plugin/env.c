@@ -114,6 +114,7 @@ int cni_env_read(struct cni_env *ret, struct err *e)
 		.ifname = variable("CNI_IFNAME"),
 		.path = variable("CNI_PATH"),
 		.args_text = variable("CNI_ARGS"),
+		.container_name = "",
 		.netns_override = strcmp(override, "1") == 0 || strcasecmp(override, "true") == 0,
 	};
 	int rc = read_command(&env.command, e);

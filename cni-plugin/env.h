@@ -36,7 +36,20 @@ struct cni_env {
 	const char *path; /* directories to look for delegates in, separated by colons */
 	const char *args_text;
 	bool netns_override; /* CNI_NETNS may be our own namespace */
+	/*
+	 * Of those who ask once and never again: whatever they leave behind is ours to find. CNI's
+	 * runtimes repeat a DEL until it succeeds.
+	 */
+	bool asks_once;
+	const char *container_name; /* for people; "" if it is not told */
 };
+
+/* What others than a runtime's environment fill in: none of the texts is ever NULL. */
+#define CNI_ENV_EMPTY                                                                              \
+	{                                                                                          \
+		.container_id = "", .netns = "", .ifname = "", .path = "", .args_text = "",        \
+		.container_name = ""                                                               \
+	}
 
 /*
  * Reads the variables and checks those that the command needs. All that are missing are named in

@@ -67,3 +67,11 @@ int fabric_read(const char *path, struct subnet_env *ret, struct err *e)
 	}
 	return rc < 0 ? cni_classify(e, CNI_CONFIG) : 0;
 }
+
+int fabric_check_open(const struct subnet_env *f, struct err *e)
+{
+	return f->drained ? cni_error(e, CNI_NOT_AVAILABLE,
+				      "this host is drained: nothing new is attached until "
+				      "fabricctl resume")
+			  : 0;
+}

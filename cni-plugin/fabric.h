@@ -12,4 +12,7 @@
  */
 int fabric_read(const char *path, struct subnet_env *ret, struct err *e) MUST_CHECK;
 
+/* CNI_NOT_AVAILABLE if no more containers are to be attached. */
+int fabric_check_open(const struct subnet_env *f, struct err *e) MUST_CHECK;
+
 #endif

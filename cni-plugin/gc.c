@@ -77,7 +77,11 @@ static void collect_record(void *arg, const char *container_id, const char *ifna
 	env.ifname = ifname;
 	if (gc->valid->known && attachments_have(gc->valid, container_id, ifname))
 		return;
-	rc = store_lock(gc->store, container_id, ifname, &step);
+	/* The dead are in nobody's hands; one that is will be looked at the next time. */
+	if (gc->valid->known)
+		rc = store_lock(gc->store, container_id, ifname, &step);
+	else if ((rc = store_try_lock(gc->store, container_id, ifname, &step)) == -EAGAIN)
+		return;
 	if (rc == 0)
 		rc = store_read(gc->store, container_id, ifname, &r, &step);
 	if (rc == 0 && !is_wanted(gc, &r)) {

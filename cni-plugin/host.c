@@ -70,6 +70,7 @@ int host_set_ipv6(struct host *h, unsigned value, struct err *e, const char *fmt
 void host_close(struct host *h)
 {
 	util_close(&h->ipv6_fd);
+	util_close(&h->ports_fd);
 	netlink_close(h->nf);
 	netlink_close(h->nl);
 	netlink_close(h->container_nl);

@@ -18,6 +18,7 @@ struct host {
 	struct netlink *container_nl; /* NULL like container_fd */
 	struct netlink *nf;           /* nftables, of the host; opened by host_open_nf */
 	int ipv6_fd;                  /* /proc/sys/net/ipv6 of the host; -1: not opened yet */
+	int ports_fd;                 /* the lock of rival_check; -1: not held */
 	bool no_guard;                /* the kernel has no nftables on bridges */
 	bool disturbed; /* what containers share was not as it should be: see keep.h */
 };
@@ -63,7 +64,7 @@ static inline void host_close_ref(struct host *h)
 #define auto_host __attribute__((cleanup(host_close_ref)))
 #define HOST_NONE                                                                                  \
 	{                                                                                          \
-		.own_fd = -1, .container_fd = -1, .ipv6_fd = -1                                    \
+		.own_fd = -1, .container_fd = -1, .ipv6_fd = -1, .ports_fd = -1                    \
 	}
 
 #endif

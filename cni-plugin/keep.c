@@ -287,6 +287,7 @@ static void keep_rules(struct keep *k, const struct record *r)
 static void keep_record(struct keep *k, const struct record *r)
 {
 	struct device link;
+	struct err e;
 
 	if (r->kind != RECORD_NATIVE || !r->complete || !undo_find_link(k->host, r, &link))
 		return;
@@ -296,6 +297,8 @@ static void keep_record(struct keep *k, const struct record *r)
 	else
 		keep_port(k, r, &link);
 	keep_rules(k, r);
+	if (rules_open_localhost(r, &e) < 0)
+		note(&k->report->failed, e.text);
 }
 
 static bool is_own(const struct keep *k, const char *container_id, const char *ifname)

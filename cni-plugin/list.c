@@ -47,6 +47,9 @@ static void describe(const struct list *l, const struct record *r, json_t *item)
 			    mac_addr_is_zero(&r->mac) ? json_null()
 						      : json_string(mac_addr_format(&r->mac, mac)));
 	json_object_set_new(item, "complete", json_boolean(r->complete));
+	json_object_set_new(item, "containerName",
+			    r->container_name ? json_text(r->container_name) : json_null());
+	json_object_set_new(item, "asksOnce", json_boolean(r->asks_once));
 }
 
 static json_t *since_of(struct store *s, const char *container_id, const char *ifname)

@@ -6,12 +6,12 @@
  *
  *   {"attachments": [{"network": "cbr0", "containerID": "...", "interface": "eth0",
  *                     "addresses": ["10.5.17.2"], "device": "veth1f2e3d4c", "deviceExists": true,
- *                     "bridge": "cni0", "mac": "...", "complete": true, "since": "RFC 3339",
- *                     "error": null}],
+ *                     "bridge": "cni0", "mac": "...", "complete": true, "containerName": null,
+ *                     "asksOnce": false, "since": "RFC 3339", "error": null}],
  *    "failed": ["a sentence"]}
  *
  * Of what another plugin made, addresses and device are not known: [] and null. Of a damaged record
- * all but the names and `error`.
+ * all but the names and `error`. asksOnce: podman made it by netavark, which tells the container's name.
  */
 #ifndef CNI_PLUGIN_LIST_H
 #define CNI_PLUGIN_LIST_H

@@ -1,40 +1,41 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The CNI plugin `flannel`: attaches a container to the fabric. Reads the protocol's command,
- * answers in JSON.
+ * answers in JSON. netavark's plugin protocol is another front of the same.
  *
  *   env.c, version.c, error.c   the protocol: variables, versions, codes
+ *   netavark.c, netavark_run.c  netavark's: its requests made into CNI's, and the results into its
+ *   streams.c                   stdin and stdout
  *   netconf.c, fabric.c         the runtime's configuration and the daemon's, made into one
- *   config.c, ranges.c          that, read for an interface that we make ourselves
+ *   config.c, ranges.c, ports.c that, read for an interface that we make ourselves
  *   record.c, store.c, lock.c   what an attachment consists of, on disk until it is undone
  *   lookup.c                    the record of an attachment whose network had another name
  *   pool.c, reclaim.c           address reservations, and those that only the dead hold
  *   host.c, bridge.c, attach.c  the kernel objects; rules.c the traffic rules
  *   gateways.c                  what a bridge keeps of a subnet that the host had before
  *   hostside.c, keep.c          the host's part compared with the records, and put right
+ *   rival.c                     a port of the host that another container has
  *   list.c                      the records shown
+ *   docker*.c                   the same for docker, call by call, as the daemon passes them on
  *   undo.c                      all of these taken apart again
  *   exec.c                      other plugins, where the configuration names one
+ *   hook.c                      hooks of runtimes that know no CNI, put into the protocol's words
  *   confine.c                   rights given up as soon as they are not needed
  *   add.c, del.c, check.c, ...  one verb each
  */
-#include <errno.h>
 #include <string.h>
 #include <sys/random.h>
 
 #include "cni-plugin/confine.h"
+#include "cni-plugin/docker.h"
 #include "cni-plugin/error.h"
+#include "cni-plugin/hook.h"
 #include "cni-plugin/keep.h"
 #include "cni-plugin/list.h"
+#include "cni-plugin/netavark.h"
+#include "cni-plugin/streams.h"
 #include "cni-plugin/verbs.h"
 #include "cni-plugin/version.h"
-
-static int print_json(const json_t *j)
-{
-	if (json_dumpf(j, stdout, JSON_COMPACT) < 0 || fputc('\n', stdout) == EOF)
-		return -EIO;
-	return fflush(stdout) == EOF ? -EIO : 0;
-}
 
 static int fail(const char *version, const struct err *e)
 {
@@ -45,51 +46,23 @@ static int fail(const char *version, const struct err *e)
 	if (!j)
 		j = json_pack("{s:s, s:i, s:s}", "cniVersion", version, "code", (int)cni_code_of(e),
 			      "msg", "error text is not valid UTF-8");
-	print_json(j);
+	streams_print(j);
 	return EXIT_FAILURE;
-}
-
-/* To the end of the file: whoever writes may pause. */
-static int read_stdin(char **ret, size_t *ret_size, struct err *e)
-{
-	auto_free char *text = NULL;
-	size_t used = 0;
-	size_t room = 0;
-
-	for (;;) {
-		ssize_t n;
-
-		if (used == room) {
-			room = room ? room * 2 : 16384;
-			text = xrealloc(text, room);
-		}
-		n = read(STDIN_FILENO, text + used, room - used);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) {
-			err_sys(e, -errno, "error reading from stdin");
-			return cni_classify(e, CNI_IO);
-		}
-		if (n == 0)
-			break;
-		used += (size_t)n;
-		if (used > NETCONF_SIZE_MAX)
-			return cni_error(e, CNI_DECODING, "stdin has more than %u bytes",
-					 NETCONF_SIZE_MAX);
-	}
-	*ret = STEAL(text);
-	*ret_size = used;
-	return 0;
 }
 
 static int read_netconf(struct netconf *ret, struct err *e)
 {
-	auto_free char *text = NULL;
 	json_t *json = NULL;
-	size_t size = 0;
 
-	if (read_stdin(&text, &size, e) < 0)
+	if (streams_read("network configuration", &json, e) < 0)
 		return e->code;
+	return netconf_read(json, ret, e);
+}
+
+static int parse_netconf(const char *text, size_t size, struct netconf *ret, struct err *e)
+{
+	json_t *json = NULL;
+
 	if (json_parse_object(text, size, &json, e) < 0) {
 		err_wrap(e, "network configuration");
 		return cni_classify(e, CNI_DECODING);
@@ -117,7 +90,7 @@ static int run(const struct cni_env *env, const struct netconf *n, struct err *e
 		return e->code;
 	switch (env->command) {
 	case CNI_ADD:
-		return verb_add(env, n, print_json, e);
+		return verb_add(env, n, streams_print, e);
 	case CNI_DEL:
 		return verb_del(env, n, e);
 	case CNI_CHECK:
@@ -130,7 +103,7 @@ static int run(const struct cni_env *env, const struct netconf *n, struct err *e
 		result = version_report();
 		break;
 	}
-	return print_json(result) < 0 ? cni_error(e, CNI_IO, "error writing to stdout") : 0;
+	return streams_print(result) < 0 ? cni_error(e, CNI_IO, "error writing to stdout") : 0;
 }
 
 /*
@@ -144,6 +117,35 @@ static int about(void)
 	return EXIT_SUCCESS;
 }
 
+/* Its own choice costs the opening and closing of a file. 0 would be read as "choose". */
+static void seed_json(void)
+{
+	uint32_t seed;
+
+	if (getrandom(&seed, sizeof(seed), 0) == sizeof(seed))
+		json_object_seed(seed | 1);
+}
+
+/* Hooks' output is for people, if anybody sees it. */
+static int hook_command(int argc, char **argv)
+{
+	struct netconf n = { 0 };
+	auto_free char *text = NULL;
+	struct cni_env env;
+	size_t size = 0;
+	struct err e = { 0 };
+	bool failed;
+
+	confine_process();
+	seed_json();
+	failed = hook_prepare(argc, argv, &text, &size, &e) < 0 || cni_env_read(&env, &e) < 0 ||
+		 parse_netconf(text, size, &n, &e) < 0 || run(&env, &n, &e) < 0;
+	if (failed)
+		fprintf(stderr, "flannel: %s\n", e.text);
+	netconf_fini(&n);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
 /* Without the protocol's variables. */
 static int run_by_hand(int argc, char **argv)
 {
@@ -154,16 +156,11 @@ static int run_by_hand(int argc, char **argv)
 		return keep_command(data_dir);
 	if (strcmp(word, "list") == 0)
 		return list_command(data_dir);
+	if (strcmp(word, "hook") == 0)
+		return hook_command(argc - 2, argv + 2);
+	if (strcmp(word, "docker") == 0)
+		return docker_command(argc - 2, argv + 2);
 	return about();
-}
-
-/* Its own choice costs the opening and closing of a file. 0 would be read as "choose". */
-static void seed_json(void)
-{
-	uint32_t seed;
-
-	if (getrandom(&seed, sizeof(seed), 0) == sizeof(seed))
-		json_object_seed(seed | 1);
 }
 
 int main(int argc, char **argv)
@@ -174,6 +171,11 @@ int main(int argc, char **argv)
 	struct err e = { 0 };
 	int status = EXIT_SUCCESS;
 
+	if (netavark_is_verb(argc > 1 ? argv[1] : "")) {
+		confine_process();
+		seed_json();
+		return netavark_run(argc, argv);
+	}
 	if (!command || !command[0])
 		return run_by_hand(argc, argv);
 	confine_process();

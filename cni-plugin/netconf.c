@@ -9,8 +9,6 @@
 #include "cni-plugin/error.h"
 #include "cni-plugin/version.h"
 
-#define NAME_SIZE_MAX 200 /* it names directories */
-
 /* Keys that say "this is the direct form": those of the bridge plugin and `mode`, which is ours. */
 static const char *const direct_keys[] = {
 	"mode",
@@ -94,7 +92,7 @@ static int read_name(struct netconf *n, struct err *e)
 		return cni_classify(e, CNI_CONFIG);
 	if (!n->name || !n->name[0])
 		return cni_error(e, CNI_CONFIG, "the network configuration has no name");
-	if (!cni_is_identifier(n->name) || strlen(n->name) > NAME_SIZE_MAX)
+	if (!cni_is_identifier(n->name) || strlen(n->name) > NETCONF_NAME_SIZE_MAX)
 		return cni_error(e, CNI_CONFIG, "network name \"%.80s\" is not valid", n->name);
 	return 0;
 }

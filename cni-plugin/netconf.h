@@ -14,9 +14,10 @@
 #include "cni-plugin/fabric.h"
 #include "lib/json.h"
 
-#define NETCONF_SUBNET_FILE "/run/flannel/subnet.env"
-#define NETCONF_DATA_DIR    "/var/lib/cni/flannel"
-#define NETCONF_SIZE_MAX    (8u * 1024 * 1024) /* bytes on stdin */
+#define NETCONF_SUBNET_FILE   "/run/flannel/subnet.env"
+#define NETCONF_DATA_DIR      "/var/lib/cni/flannel"
+#define NETCONF_NAME_SIZE_MAX 200                /* bytes of the name, which names directories */
+#define NETCONF_SIZE_MAX      (8u * 1024 * 1024) /* bytes on stdin */
 
 /* What is needed before anything else can be; all of it borrowed from `json`. */
 struct netconf {

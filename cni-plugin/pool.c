@@ -15,9 +15,7 @@
 #include "cni-plugin/lock.h"
 #include "lib/file.h"
 
-#define OWNER_SIZE_MAX 4096
-
-_Static_assert(CNI_ID_SIZE_MAX + sizeof("\r\n") + IFNAMSIZ <= OWNER_SIZE_MAX,
+_Static_assert(CNI_ID_SIZE_MAX + sizeof("\r\n") + IFNAMSIZ <= POOL_OWNER_SIZE_MAX,
 	       "an owner is cut off");
 
 /* Another network's reservations. */
@@ -168,7 +166,7 @@ static bool is_taken_beside(struct pool *p, const char *name)
 {
 	for (size_t i = 0; i < p->beside_len; i++) {
 		const struct beside *b = &p->beside[i];
-		char text[OWNER_SIZE_MAX];
+		char text[POOL_OWNER_SIZE_MAX];
 		struct pool_owner owner;
 
 		if (!is_reserved(b->dir_fd, name))
@@ -398,14 +396,21 @@ static bool is_reservation(const char *name, struct ip_addr *ret)
 	       strcmp(ip_addr_format(ret, text), name) == 0;
 }
 
-bool pool_is_owner(struct pool *p, const struct ip_addr *a, const struct pool_owner *owner)
+bool pool_find_owner(struct pool *p, const struct ip_addr *a, char text[static POOL_OWNER_SIZE_MAX],
+		     struct pool_owner *ret)
 {
-	struct pool_owner found;
-	char text[OWNER_SIZE_MAX];
 	char name[IP_ADDR_TEXT];
 
-	return read_small(p->dir_fd, ip_addr_format(a, name), text, sizeof(text)) > 0 &&
-	       pool_parse_owner(text, &found) && same_owner(&found, owner);
+	return read_small(p->dir_fd, ip_addr_format(a, name), text, POOL_OWNER_SIZE_MAX) > 0 &&
+	       pool_parse_owner(text, ret);
+}
+
+bool pool_is_owner(struct pool *p, const struct ip_addr *a, const struct pool_owner *owner)
+{
+	char text[POOL_OWNER_SIZE_MAX];
+	struct pool_owner found;
+
+	return pool_find_owner(p, a, text, &found) && same_owner(&found, owner);
 }
 
 int pool_release(struct pool *p, const struct ip_addr *a, const struct pool_owner *owner,
@@ -448,7 +453,7 @@ int pool_scan(struct pool *p,
 	if (rc < 0)
 		return rc;
 	while ((entry = readdir(dir))) {
-		char text[OWNER_SIZE_MAX];
+		char text[POOL_OWNER_SIZE_MAX];
 		struct pool_owner owner;
 		struct ip_addr a;
 

@@ -23,7 +23,8 @@
 
 struct pool;
 
-#define POOL_OTHERS_MAX 256 /* networks beside one's own that are looked at */
+#define POOL_OTHERS_MAX     256 /* networks beside one's own that are looked at */
+#define POOL_OWNER_SIZE_MAX 4096
 
 /* Who a reservation belongs to. */
 struct pool_owner {
@@ -73,6 +74,9 @@ int pool_reserve(struct pool *p, const struct pool_address *a, const struct pool
 int pool_release(struct pool *p, const struct ip_addr *a, const struct pool_owner *owner,
 		 struct err *e) MUST_CHECK;
 
+/* Whose it is; its texts live in `text`. False: nobody's. */
+bool pool_find_owner(struct pool *p, const struct ip_addr *a, char text[static POOL_OWNER_SIZE_MAX],
+		     struct pool_owner *ret);
 /* True if the address is reserved for the owner. */
 bool pool_is_owner(struct pool *p, const struct ip_addr *a, const struct pool_owner *owner);
 

@@ -2,20 +2,20 @@
 #include "cni-plugin/reclaim.h"
 
 #include "cni-plugin/record.h"
+#include "cni-plugin/rules.h"
 #include "cni-plugin/undo.h"
 #include "lib/log.h"
 
 struct reclaim {
-	const struct host *host;
+	struct host *host;
 	const char *data_dir;
 	struct store *store; /* of the network that is looked at; NULL: it has no records */
 	size_t freed;
 };
 
-/* What cannot be found out counts as living. */
-static bool is_dead(const struct reclaim *r, const struct pool_owner *owner)
+/* What cannot be found out counts as living. `ret`: the record, if there is one. */
+static bool is_dead(const struct reclaim *r, const struct pool_owner *owner, struct record *ret)
 {
-	auto_record struct record record = { 0 };
 	struct err ignored;
 
 	if (!owner->container_id[0])
@@ -24,17 +24,24 @@ static bool is_dead(const struct reclaim *r, const struct pool_owner *owner)
 	    !store_has(r->store, owner->container_id, owner->ifname))
 		return false;
 	return store_try_lock(r->store, owner->container_id, owner->ifname, &ignored) == 0 &&
-	       store_read(r->store, owner->container_id, owner->ifname, &record, &ignored) == 0 &&
-	       record.kind == RECORD_NATIVE && !undo_is_alive(r->host, &record);
+	       store_read(r->store, owner->container_id, owner->ifname, ret, &ignored) == 0 &&
+	       ret->kind == RECORD_NATIVE && !undo_is_alive(r->host, ret);
 }
 
 static bool visit(void *arg, const struct ip_addr *a, const struct pool_owner *owner)
 {
+	auto_record struct record record = { 0 };
 	const struct reclaim *r = arg;
 	char text[IP_ADDR_TEXT];
+	struct err e;
 
-	if (!is_dead(r, owner))
+	if (!is_dead(r, owner, &record))
 		return false;
+	/* Ports that lead to the address must not lead to whoever gets it. */
+	if (record.ports.len && rules_remove(r->host, &record, &e) < 0) {
+		log_warn("reclaim-incomplete", "%s", e.text);
+		return false;
+	}
 	log_info("address-reclaimed", "%s of container %.80s, which is gone",
 		 ip_addr_format(a, text), owner->container_id);
 	return true;
@@ -63,8 +70,7 @@ static void reclaim_beside(void *arg, const char *dir, const char *network)
 		reclaim_in(arg, network, p);
 }
 
-size_t reclaim_addresses(const struct host *h, const char *data_dir, const char *network,
-			 struct pool *p)
+size_t reclaim_addresses(struct host *h, const char *data_dir, const char *network, struct pool *p)
 {
 	struct reclaim r = { .host = h, .data_dir = data_dir };
 

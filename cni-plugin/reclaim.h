@@ -10,7 +10,8 @@
  *   no record of ours: another plugin's, or lost                 stays, it may live
  *   anything else                                                stays
  *
- * Records and rules stay for the DEL or GC that may still come; an address is all that is short.
+ * Records and rules stay for the DEL or GC that may still come, all but published ports, which would lead to whoever gets
+ * the address; an address is all that is short.
  */
 #ifndef CNI_PLUGIN_RECLAIM_H
 #define CNI_PLUGIN_RECLAIM_H
@@ -19,7 +20,6 @@
 #include "cni-plugin/pool.h"
 
 /* `p` is open, `network` its name. Returns how many reservations were freed. */
-size_t reclaim_addresses(const struct host *h, const char *data_dir, const char *network,
-			 struct pool *p);
+size_t reclaim_addresses(struct host *h, const char *data_dir, const char *network, struct pool *p);
 
 #endif

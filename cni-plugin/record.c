@@ -11,12 +11,14 @@
 
 void record_fini(struct record *r)
 {
+	free(r->container_name);
 	free(r->container_id);
 	free(r->ifname);
 	free(r->network);
 	free(r->pool_dir);
 	free(r->subnet_file);
 	json_decref(r->delegate);
+	ports_fini(&r->ports);
 	memset(r, 0, sizeof(*r));
 }
 
@@ -73,6 +75,7 @@ json_t *record_to_json(const struct record *r)
 		{ "masquerade", r->masquerade },   { "macGuard", r->mac_guard },
 		{ "hairpin", r->hairpin },         { "isolated", r->isolated },
 		{ "promiscuous", r->promiscuous }, { "keepDefaultVlan", r->vlans.keep_default },
+		{ "asksOnce", r->asks_once },
 	};
 	const struct {
 		const char *key;
@@ -80,6 +83,7 @@ json_t *record_to_json(const struct record *r)
 	} texts[] = {
 		{ "kind", r->kind == RECORD_NATIVE ? "native" : "delegate" },
 		{ "containerID", r->container_id },
+		{ "containerName", r->container_name },
 		{ "ifname", r->ifname },
 		{ "network", r->network },
 		{ "hostInterface", r->host_ifname },
@@ -102,6 +106,8 @@ json_t *record_to_json(const struct record *r)
 	json_object_set_new(j, "addresses", addresses_json(r));
 	json_object_set_new(j, "gateways", nets_json(r->gateways, r->gateways_len));
 	json_object_set_new(j, "unmasked", nets_json(r->unmasked, r->unmasked_len));
+	if (r->ports.len)
+		json_object_set_new(j, "ports", ports_json(&r->ports));
 	if (r->vlans.access)
 		json_object_set_new(j, "vlan", json_integer(r->vlans.access));
 	if (r->vlans.trunk_len)
@@ -234,6 +240,7 @@ static int parse(const json_t *j, struct record *r, struct err *e)
 {
 	const char *kind = "native";
 	json_t *delegate = NULL;
+	json_t *ports = NULL;
 	uint64_t version = 0;
 	uint64_t mtu = 0;
 
@@ -244,6 +251,8 @@ static int parse(const json_t *j, struct record *r, struct err *e)
 	if (json_read_string(j, "kind", &kind, e) < 0 ||
 	    json_read_bool(j, "complete", &r->complete, e) < 0 ||
 	    json_read_bool(j, "ptp", &r->ptp, e) < 0 ||
+	    json_read_bool(j, "asksOnce", &r->asks_once, e) < 0 ||
+	    read_text(j, "containerName", &r->container_name, e) < 0 ||
 	    read_text(j, "containerID", &r->container_id, e) < 0 ||
 	    read_text(j, "ifname", &r->ifname, e) < 0 ||
 	    read_text(j, "network", &r->network, e) < 0 ||
@@ -262,7 +271,8 @@ static int parse(const json_t *j, struct record *r, struct err *e)
 	    read_addresses(j, r, e) < 0 ||
 	    read_nets(j, "gateways", r->gateways, RECORD_ADDRESSES_MAX, &r->gateways_len, e) < 0 ||
 	    read_nets(j, "unmasked", r->unmasked, RECORD_UNMASKED_MAX, &r->unmasked_len, e) < 0 ||
-	    read_vlans(j, &r->vlans, e) < 0 || json_find(j, "delegate", &delegate, e) < 0)
+	    read_vlans(j, &r->vlans, e) < 0 || json_find(j, "ports", &ports, e) < 0 ||
+	    ports_parse(ports, &r->ports, e) < 0 || json_find(j, "delegate", &delegate, e) < 0)
 		return e->code;
 	r->kind = strcmp(kind, "delegate") == 0 ? RECORD_DELEGATE : RECORD_NATIVE;
 	r->mtu_bytes = (uint32_t)mtu;

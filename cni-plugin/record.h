@@ -36,6 +36,8 @@ struct record {
 	enum record_kind kind;
 	bool complete;
 	bool ptp;
+	bool asks_once;       /* nobody repeats what failed (env.h) */
+	char *container_name; /* for people; NULL: not told */
 	char *container_id;
 	char *ifname;
 	char *network;
@@ -64,6 +66,7 @@ struct record {
 	char *subnet_file; /* where their subnet is from; NULL: from the configuration */
 	struct ip_addr addresses[RECORD_ADDRESSES_MAX];
 	size_t addresses_len;
+	struct ports ports; /* of the host that lead to the first address of their family */
 	/*
 	 * The configuration for the plugin to execute: the whole attachment's, or if native the
 	 * address plugin's.

@@ -2,154 +2,50 @@
 #include "cni-plugin/rules.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <string.h>
 
 #include "cni-plugin/error.h"
-#include "cni-plugin/ruleset.h"
+#include "cni-plugin/rules_internal.h"
 #include "lib/hash.h"
 #include "lib/log.h"
 
-#define ATTEMPTS     6
-#define ELEMENTS_MAX (RECORD_ADDRESSES_MAX + 2) /* one per address, port, port and MAC */
-#define OWNER_SIZE   33 /* "<network>-<owner>" in hex digits, which every comment begins with */
+#define ATTEMPTS 6
 
-_Static_assert(RULESET_EXCEPT_MAX == RECORD_UNMASKED_MAX, "exceptions");
-
-static const struct nft_set *const sets[] = { &ruleset_masq4, &ruleset_masq6, &ruleset_ports,
-					      &ruleset_macs };
-
-/* An element and the set that it belongs to. */
-struct entry {
-	const struct nft_set *set;
-	uint8_t key[NFT_KEY_SIZE];
-	bool exists; /* somebody has the key */
+static const struct nft_set *const sets[] = {
+	&ruleset_masq4,           &ruleset_masq6,
+	&ruleset_ports,           &ruleset_macs,
+	&ruleset_published[0],    &ruleset_published[1],
+	&ruleset_published_at[0], &ruleset_published_at[1],
+	&ruleset_returning[0],    &ruleset_returning[1],
 };
 
-/* A table's static part, if it is wanted. */
-struct part {
-	bool wanted;
-	struct ruleset rules;
-	char why[160]; /* it is not as it should be; "" if it is */
-};
-
-struct entries {
-	struct entry items[ELEMENTS_MAX];
-	size_t len;
-	char comment[NFT_COMMENT_SIZE];
-	struct part masquerade;
-	struct part guard;
-};
-
-uint64_t rules_owner_key(const char *container_id, const char *ifname)
-{
-	return hash_text(hash_text(HASH_FNV_INIT, container_id), ifname);
-}
-
-static void format_owner(const char *network, const char *container_id, const char *ifname,
-			 char ret[static OWNER_SIZE + 1])
-{
-	snprintf(ret, OWNER_SIZE + 1, "%016" PRIx64 "-%016" PRIx64,
-		 hash_text(HASH_FNV_INIT, network), rules_owner_key(container_id, ifname));
-}
-
-/* First what we compare, then what a person reads, names cut as tables of containers do. */
-static void format_comment(const struct record *r, char ret[static NFT_COMMENT_SIZE])
-{
-	char owner[OWNER_SIZE + 1];
-
-	format_owner(r->network, r->container_id, r->ifname, owner);
-	snprintf(ret, NFT_COMMENT_SIZE, "%s, net: %.20s, if: %s, id: %.12s", owner, r->network,
-		 r->ifname, r->container_id);
-}
-
-static bool is_owned(const struct nft_element *el, const char *owner)
-{
-	return el->comment && strncmp(el->comment, owner, OWNER_SIZE) == 0;
-}
-
-static struct entry *append(struct entries *all, const struct nft_set *set)
-{
-	struct entry *entry = &all->items[all->len++];
-
-	*entry = (struct entry){ .set = set };
-	return entry;
-}
-
-static const struct nft_set *masquerade_set(int family)
-{
-	return family == AF_INET ? &ruleset_masq4 : &ruleset_masq6;
-}
-
-static void collect_guard(const struct record *r, struct entries *all)
-{
-	struct entry *port = append(all, &ruleset_ports);
-	struct entry *mac = append(all, &ruleset_macs);
-
-	snprintf((char *)port->key, RULESET_IFNAME_SIZE, "%s", r->host_ifname);
-	snprintf((char *)mac->key, RULESET_IFNAME_SIZE, "%s", r->host_ifname);
-	memcpy(mac->key + RULESET_IFNAME_SIZE, r->mac.b, sizeof(r->mac.b));
-}
-
-/* The keys that a record stands for. */
-static void collect_keys(const struct record *r, struct entries *all)
-{
-	for (size_t i = 0; r->masquerade && i < r->addresses_len; i++) {
-		const struct ip_addr *a = &r->addresses[i];
-		struct entry *entry = append(all, masquerade_set(a->family));
-
-		memcpy(entry->key, a->b, ip_addr_size(a));
-	}
-	if (r->mac_guard)
-		collect_guard(r, all);
-}
-
-/*
- * The keys, and the rules that they count on. A record of a version that did not note where
- * masquerading ends says nothing of those.
- */
-static void collect(const struct record *r, struct entries *all)
-{
-	format_comment(r, all->comment);
-	collect_keys(r, all);
-	all->masquerade.wanted = r->masquerade && r->addresses_len && r->unmasked_len;
-	if (all->masquerade.wanted)
-		ruleset_masquerade(r->unmasked, r->unmasked_len, &all->masquerade.rules);
-	all->guard.wanted = r->mac_guard || !r->ptp;
-	if (all->guard.wanted)
-		ruleset_guard(&all->guard.rules);
-}
-
-static bool is_missing(int rc)
-{
-	return rc == -ENOENT;
-}
-
-static int look_at(struct netlink *nl, struct part *p, struct err *e)
+static int look_at(struct netlink *nl, struct rules_part *p, struct err *e)
 {
 	p->why[0] = '\0';
 	return p->wanted ? nft_compare(nl, &p->rules.nft, p->why, sizeof(p->why), e) : 0;
 }
 
 /* What of the static rules is not as it should be. */
-static int look_at_rules(struct netlink *nl, struct entries *all, bool *ret_differ, struct err *e)
+static int look_at_rules(struct netlink *nl, struct rules_entries *all, bool *ret_differ,
+			 struct err *e)
 {
-	if (look_at(nl, &all->masquerade, e) < 0 || look_at(nl, &all->guard, e) < 0)
+	if (look_at(nl, &all->masquerade, e) < 0 || look_at(nl, &all->publish, e) < 0 ||
+	    look_at(nl, &all->guard, e) < 0)
 		return e->code;
-	*ret_differ = all->masquerade.why[0] || all->guard.why[0];
+	*ret_differ = all->masquerade.why[0] || all->publish.why[0] || all->guard.why[0];
 	return 0;
 }
 
 static void set_exists(void *arg, const struct nft_element *el UNUSED)
 {
-	((struct entry *)arg)->exists = true;
+	((struct rules_entry *)arg)->exists = true;
 }
 
 /* Which keys somebody has already. */
-static void look_at_elements(struct netlink *nl, struct entries *all)
+static void look_at_elements(struct netlink *nl, struct rules_entries *all)
 {
 	for (size_t i = 0; i < all->len; i++) {
-		struct entry *entry = &all->items[i];
+		struct rules_entry *entry = &all->items[i];
 
 		entry->exists = false;
 		/* What cannot be read is found out by writing. */
@@ -158,7 +54,7 @@ static void look_at_elements(struct netlink *nl, struct entries *all)
 	}
 }
 
-static void put_part(struct sequence *s, const struct part *p, bool rebuild)
+static void put_part(struct sequence *s, const struct rules_part *p, bool rebuild)
 {
 	if (!p->why[0])
 		return;
@@ -168,17 +64,19 @@ static void put_part(struct sequence *s, const struct part *p, bool rebuild)
 		nft_add_ruleset(s, &p->rules.nft);
 }
 
-static void put_all(struct sequence *s, const struct entries *all, bool rebuild)
+static void put_all(struct sequence *s, const struct rules_entries *all, bool rebuild)
 {
 	nft_begin(s);
 	put_part(s, &all->masquerade, rebuild);
+	put_part(s, &all->publish, rebuild);
 	put_part(s, &all->guard, rebuild);
 	for (size_t i = 0; i < all->len; i++) {
-		const struct entry *entry = &all->items[i];
+		const struct rules_entry *entry = &all->items[i];
 		const struct nft_table *table = ruleset_table(entry->set);
 		const struct nft_element el = {
 			.key = entry->key,
 			.chain = entry->set->verdicts ? all->masquerade.rules.chain_name : NULL,
+			.target = entry->set->target ? entry->target : NULL,
 			.comment = all->comment,
 		};
 
@@ -190,7 +88,7 @@ static void put_all(struct sequence *s, const struct entries *all, bool rebuild)
 }
 
 /* One transaction. Between looking and acting others may act too; then once more. */
-static int install(struct host *h, struct entries *all, struct err *e)
+static int install(struct host *h, struct rules_entries *all, struct err *e)
 {
 	struct netlink *nl = h->nf;
 	auto_sequence struct sequence *s = sequence_new();
@@ -216,7 +114,7 @@ static int install(struct host *h, struct entries *all, struct err *e)
 				return rc;
 		} else if (differ && !rebuild && (rc == -EEXIST || rc == -EOPNOTSUPP)) {
 			rebuild = true;
-		} else if (rc != -EEXIST && !is_missing(rc)) {
+		} else if (rc != -EEXIST && !rules_is_missing(rc)) {
 			return rc;
 		}
 	}
@@ -226,10 +124,10 @@ static int install(struct host *h, struct entries *all, struct err *e)
 int rules_install(struct host *h, const struct record *r, struct err *e)
 {
 	bool disturbed = h->disturbed;
-	struct entries all = { 0 };
+	auto_rules_entries struct rules_entries all = { 0 };
 	int rc;
 
-	if (!r->masquerade && r->ptp)
+	if (!r->masquerade && r->ptp && !r->ports.len)
 		return 0;
 	if (r->masquerade && r->addresses_len && !r->unmasked_len)
 		return cni_error(
@@ -239,7 +137,7 @@ int rules_install(struct host *h, const struct record *r, struct err *e)
 			r->container_id);
 	if (host_open_nf(h, e) < 0)
 		return cni_classify(e, CNI_KERNEL);
-	collect(r, &all);
+	rules_entries_collect(r, &all);
 	rc = install(h, &all, e);
 	/*
 	 * A kernel without nftables on bridges has to do without the guard, unless it is asked for.
@@ -261,35 +159,41 @@ struct found {
 	bool ours;
 	bool altered;
 	char chain[NFT_NAME_SIZE];
+	uint8_t target[NFT_TARGET_SIZE];
+	uint64_t who; /* as rules_owner_key makes it; 0: nobody that we know */
 };
 
 static void read_found(void *arg, const struct nft_element *el)
 {
 	struct found *f = arg;
 
-	f->ours = is_owned(el, f->owner);
+	f->ours = rules_is_owned(el, f->owner);
 	f->altered = el->altered;
+	f->who = rules_owner_of(el);
 	snprintf(f->chain, sizeof(f->chain), "%s", el->chain ? el->chain : "");
+	if (el->target)
+		memcpy(f->target, el->target, el->target_size);
 }
 
-static int find_element(struct netlink *nl, const struct entry *entry, struct found *ret,
+static int find_element(struct netlink *nl, const struct rules_entry *entry, struct found *ret,
 			struct err *e)
 {
 	return nft_elements_visit(nl, ruleset_table(entry->set), entry->set, entry->key, read_found,
 				  ret, e);
 }
 
-/* It is the container's, and leads where its exceptions are. */
-static bool is_as_wanted(const struct entries *all, const struct entry *entry,
+/* It is the container's, and leads where its exceptions are, or to its port. */
+static bool is_as_wanted(const struct rules_entries *all, const struct rules_entry *entry,
 			 const struct found *f)
 {
 	return f->ours && !f->altered &&
 	       (!entry->set->verdicts || !all->masquerade.wanted ||
-		strcmp(f->chain, all->masquerade.rules.chain_name) == 0);
+		strcmp(f->chain, all->masquerade.rules.chain_name) == 0) &&
+	       memcmp(f->target, entry->target, sizeof(f->target)) == 0;
 }
 
 /* The rules that elements count on. */
-static int check_rules(struct netlink *nl, struct entries *all, struct err *e)
+static int check_rules(struct netlink *nl, struct rules_entries *all, struct err *e)
 {
 	bool differ = false;
 	int rc = look_at_rules(nl, all, &differ, e);
@@ -299,26 +203,28 @@ static int check_rules(struct netlink *nl, struct entries *all, struct err *e)
 	if (differ)
 		return cni_error(e, CNI_MISMATCH,
 				 "the traffic rules of all containers were changed: %s",
-				 all->masquerade.why[0] ? all->masquerade.why : all->guard.why);
+				 all->masquerade.why[0] ? all->masquerade.why
+				 : all->publish.why[0]  ? all->publish.why
+							: all->guard.why);
 	return 0;
 }
 
 /* Looks an element up: in the kernel, or where all were read. */
-typedef int find_fn(struct host *h, void *arg, const struct entry *entry, struct found *ret,
+typedef int find_fn(struct host *h, void *arg, const struct rules_entry *entry, struct found *ret,
 		    struct err *e);
 
-static int check_elements(struct host *h, const struct record *r, const struct entries *all,
+static int check_elements(struct host *h, const struct record *r, const struct rules_entries *all,
 			  find_fn *find, void *arg, struct err *e)
 {
-	char owner[OWNER_SIZE + 1];
+	char owner[RULES_OWNER_SIZE + 1];
 
-	format_owner(r->network, r->container_id, r->ifname, owner);
+	rules_format_owner(r->network, r->container_id, r->ifname, owner);
 	for (size_t i = 0; i < all->len; i++) {
-		const struct entry *entry = &all->items[i];
+		const struct rules_entry *entry = &all->items[i];
 		struct found found = { .owner = owner };
 		int rc = find(h, arg, entry, &found, e);
 
-		if (rc < 0 && !is_missing(rc))
+		if (rc < 0 && !rules_is_missing(rc))
 			return cni_classify(e, CNI_KERNEL);
 		if (!is_as_wanted(all, entry, &found))
 			return cni_error(e, CNI_MISMATCH,
@@ -329,7 +235,7 @@ static int check_elements(struct host *h, const struct record *r, const struct e
 	return 0;
 }
 
-static int find_in_kernel(struct host *h, void *arg UNUSED, const struct entry *entry,
+static int find_in_kernel(struct host *h, void *arg UNUSED, const struct rules_entry *entry,
 			  struct found *ret, struct err *e)
 {
 	return find_element(h->nf, entry, ret, e);
@@ -337,9 +243,9 @@ static int find_in_kernel(struct host *h, void *arg UNUSED, const struct entry *
 
 int rules_check(struct host *h, const struct record *r, struct err *e)
 {
-	struct entries all = { 0 };
+	auto_rules_entries struct rules_entries all = { 0 };
 
-	collect(r, &all);
+	rules_entries_collect(r, &all);
 	if (all.len == 0)
 		return 0;
 	if (host_open_nf(h, e) < 0)
@@ -358,14 +264,16 @@ struct standing {
 	const struct nft_set *set;
 	uint8_t key[NFT_KEY_SIZE];
 	bool altered;
-	char owner[OWNER_SIZE + 1];
+	char owner[RULES_OWNER_SIZE + 1];
 	char chain[NFT_NAME_SIZE];
+	uint8_t target[NFT_TARGET_SIZE];
 };
 
 struct rules_standing {
 	struct hash_table table;
 	const struct nft_set *reading;
 	bool guard_is_right;
+	bool publish_is_right;
 	char right_chain[NFT_NAME_SIZE]; /* with the table that it is in */
 };
 
@@ -386,6 +294,8 @@ static void note_standing(void *arg, const struct nft_element *el)
 	s->altered = el->altered;
 	snprintf(s->owner, sizeof(s->owner), "%s", el->comment ? el->comment : "");
 	snprintf(s->chain, sizeof(s->chain), "%s", el->chain ? el->chain : "");
+	if (el->target)
+		memcpy(s->target, el->target, el->target_size);
 	hash_table_add(&all->table, &s->link, standing_hash);
 }
 
@@ -398,7 +308,7 @@ int rules_standing_read(struct host *h, struct rules_standing **ret, struct err 
 		all->reading = sets[i];
 		rc = nft_elements_visit(h->nf, ruleset_table(sets[i]), sets[i], NULL, note_standing,
 					all, e);
-		if (is_missing(rc))
+		if (rules_is_missing(rc))
 			rc = 0;
 	}
 	if (rc < 0) {
@@ -423,7 +333,7 @@ void rules_standing_free(struct rules_standing *s)
 	free(s);
 }
 
-static int find_standing(struct host *h UNUSED, void *arg, const struct entry *entry,
+static int find_standing(struct host *h UNUSED, void *arg, const struct rules_entry *entry,
 			 struct found *ret, struct err *e)
 {
 	const struct rules_standing *all = arg;
@@ -435,9 +345,10 @@ static int find_standing(struct host *h UNUSED, void *arg, const struct entry *e
 
 		if (s->set != entry->set || memcmp(s->key, entry->key, sizeof(s->key)) != 0)
 			continue;
-		ret->ours = strncmp(s->owner, ret->owner, OWNER_SIZE) == 0;
+		ret->ours = strncmp(s->owner, ret->owner, RULES_OWNER_SIZE) == 0;
 		ret->altered = s->altered;
 		memcpy(ret->chain, s->chain, sizeof(ret->chain));
+		memcpy(ret->target, s->target, sizeof(ret->target));
 		return 0;
 	}
 	return err_set(e, -ENOENT, "no such element");
@@ -446,23 +357,25 @@ static int find_standing(struct host *h UNUSED, void *arg, const struct entry *e
 int rules_standing_check(struct host *h, struct rules_standing *s, const struct record *r,
 			 struct err *e)
 {
-	struct entries all = { 0 };
+	auto_rules_entries struct rules_entries all = { 0 };
 	const char *chain = all.masquerade.rules.chain_name;
 
-	collect(r, &all);
+	rules_entries_collect(r, &all);
 	if (check_elements(h, r, &all, find_standing, s, e) < 0)
 		return e->code;
 	all.guard.wanted &= !s->guard_is_right && (r->mac_guard || !h->no_guard);
+	all.publish.wanted &= !s->publish_is_right;
 	all.masquerade.wanted &= strcmp(s->right_chain, chain) != 0;
 	if (check_rules(h->nf, &all, e) < 0)
 		return e->code;
 	s->guard_is_right |= all.guard.wanted;
+	s->publish_is_right |= all.publish.wanted;
 	if (all.masquerade.wanted)
 		memcpy(s->right_chain, chain, sizeof(s->right_chain));
 	return 0;
 }
 
-static void delete_entry(struct sequence *s, const struct entry *entry)
+static void delete_entry(struct sequence *s, const struct rules_entry *entry)
 {
 	const struct nft_element el = { .key = entry->key };
 
@@ -470,7 +383,8 @@ static void delete_entry(struct sequence *s, const struct entry *entry)
 }
 
 /* Removes the entries that exist, all at once. Others may come and go meanwhile; then once more. */
-static int remove_owned(struct netlink *nl, struct entries *all, const char *owner, struct err *e)
+static int remove_owned(struct netlink *nl, struct rules_entries *all, const char *owner,
+			struct err *e)
 {
 	auto_sequence struct sequence *s = sequence_new();
 	int rc = 0;
@@ -480,11 +394,11 @@ static int remove_owned(struct netlink *nl, struct entries *all, const char *own
 
 		nft_begin(s);
 		for (size_t i = 0; i < all->len; i++) {
-			const struct entry *entry = &all->items[i];
+			const struct rules_entry *entry = &all->items[i];
 			struct found found = { .owner = owner };
 
 			rc = find_element(nl, entry, &found, e);
-			if (rc < 0 && !is_missing(rc))
+			if (rc < 0 && !rules_is_missing(rc))
 				return rc;
 			if (!found.ours)
 				continue;
@@ -493,7 +407,7 @@ static int remove_owned(struct netlink *nl, struct entries *all, const char *own
 		}
 		nft_end(s);
 		rc = found_len ? sequence_run(s, nl, e) : 0;
-		if (!is_missing(rc))
+		if (!rules_is_missing(rc))
 			break;
 	}
 	return rc;
@@ -501,13 +415,13 @@ static int remove_owned(struct netlink *nl, struct entries *all, const char *own
 
 int rules_remove(struct host *h, const struct record *r, struct err *e)
 {
-	struct entries all = { 0 };
-	char owner[OWNER_SIZE + 1];
+	auto_rules_entries struct rules_entries all = { 0 };
+	char owner[RULES_OWNER_SIZE + 1];
 
-	collect_keys(r, &all);
+	rules_entries_add_keys(r, &all);
 	if (all.len == 0)
 		return 0;
-	format_owner(r->network, r->container_id, r->ifname, owner);
+	rules_format_owner(r->network, r->container_id, r->ifname, owner);
 	if (host_open_nf(h, e) < 0 || remove_owned(h->nf, &all, owner, e) < 0)
 		return cni_classify(e, CNI_KERNEL);
 	return 0;
@@ -520,7 +434,7 @@ struct sweep {
 	size_t prefix_size;
 	bool (*keep)(void *arg, uint64_t owner);
 	void *arg;
-	struct entry *items;
+	struct rules_entry *items;
 	size_t len;
 	size_t cap;
 };
@@ -535,11 +449,11 @@ static void collect_unwanted(void *arg, const struct nft_element *el)
 		return;
 	if (sweep->keep) {
 		owner = strtoull(el->comment + sweep->prefix_size, &end, 16);
-		if (end != el->comment + OWNER_SIZE || sweep->keep(sweep->arg, owner))
+		if (end != el->comment + RULES_OWNER_SIZE || sweep->keep(sweep->arg, owner))
 			return;
 	}
 	GROW(sweep->items, sweep->len, sweep->cap);
-	sweep->items[sweep->len] = (struct entry){ .set = sweep->set };
+	sweep->items[sweep->len] = (struct rules_entry){ .set = sweep->set };
 	memcpy(sweep->items[sweep->len++].key, el->key, nft_key_size(sweep->set->type));
 }
 
@@ -552,7 +466,7 @@ static int sweep_sets(struct host *h, struct sweep *sweep, struct err *e)
 		sweep->set = sets[i];
 		rc = nft_elements_visit(h->nf, ruleset_table(sets[i]), sets[i], NULL,
 					collect_unwanted, sweep, e);
-		if (is_missing(rc))
+		if (rules_is_missing(rc))
 			rc = 0;
 	}
 	for (size_t i = 0; rc == 0 && i < sweep->len; i++) {
@@ -560,7 +474,7 @@ static int sweep_sets(struct host *h, struct sweep *sweep, struct err *e)
 		delete_entry(s, &sweep->items[i]);
 		nft_end(s);
 		rc = sequence_run(s, h->nf, e);
-		if (is_missing(rc))
+		if (rules_is_missing(rc))
 			rc = 0;
 	}
 	/* A kernel without nftables has no rules of ours. */
@@ -573,22 +487,23 @@ static int sweep_sets(struct host *h, struct sweep *sweep, struct err *e)
 int rules_remove_owner(struct host *h, const char *network, const char *container_id,
 		       const char *ifname, struct err *e)
 {
-	char owner[OWNER_SIZE + 1];
-	struct sweep sweep = { .prefix = owner, .prefix_size = OWNER_SIZE };
+	char owner[RULES_OWNER_SIZE + 1];
+	struct sweep sweep = { .prefix = owner, .prefix_size = RULES_OWNER_SIZE };
 
-	format_owner(network, container_id, ifname, owner);
+	rules_format_owner(network, container_id, ifname, owner);
 	return sweep_sets(h, &sweep, e);
 }
 
 int rules_remove_others(struct host *h, const char *network,
 			bool (*keep)(void *arg, uint64_t owner), void *arg, struct err *e)
 {
-	char owner[OWNER_SIZE + 1];
+	char owner[RULES_OWNER_SIZE + 1];
 	struct sweep sweep = { .prefix = owner,
-			       .prefix_size = OWNER_SIZE / 2 + 1, /* the network and the dash */
+			       .prefix_size =
+				       RULES_OWNER_SIZE / 2 + 1, /* the network and the dash */
 			       .keep = keep,
 			       .arg = arg };
 
-	format_owner(network, "", "", owner);
+	rules_format_owner(network, "", "", owner);
 	return sweep_sets(h, &sweep, e);
 }

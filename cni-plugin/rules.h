@@ -13,13 +13,29 @@
 #include "cni-plugin/host.h"
 #include "cni-plugin/record.h"
 
+#define RULES_PORT_TEXT 64
+
 /*
- * Puts everything that the record says into force at once: masquerading of its addresses; on a
+ * Puts everything that the record says into force at once: masquerading of its addresses; its ports; on a
  * bridge the refusal of router advertisements and of DHCP answers from its ports, and of foreign
  * source MACs with macGuard. Replaces what a former owner of an address or a port left. Sets
  * h->disturbed if what is for all containers was not as it should be.
  */
 int rules_install(struct host *h, const struct record *r, struct err *e) MUST_CHECK;
+
+/*
+ * Lets the host itself reach ports that are published on 127.0.0.1, by the device that leads to the
+ * container, which is there by now. Nothing is written where it does so already.
+ */
+int rules_open_localhost(const struct record *r, struct err *e) MUST_CHECK;
+
+/*
+ * Shows who else has one of the record's host ports, at the same address, or one of both at all of them:
+ * `owner` as rules_owner_key makes it. `port`: "8080/tcp", for the call.
+ */
+typedef void rules_rival_fn(void *arg, uint64_t owner, const char *port);
+int rules_visit_rivals(struct host *h, const struct record *r, rules_rival_fn *visit, void *arg,
+		       struct err *e) MUST_CHECK;
 
 /* 0 if all of it is there; CNI_MISMATCH says what is missing. */
 int rules_check(struct host *h, const struct record *r, struct err *e) MUST_CHECK;

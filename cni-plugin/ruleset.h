@@ -16,6 +16,24 @@
  *       masquerade
  *     }
  *   }
+ *   the same table, with the first published port:
+ *     map published4 { type inet_proto . inet_service : ipv4_addr . inet_service }
+ *     map published-at4 { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service }
+ *     set returning4 { type ifname . ifname . ipv4_addr }
+ *     (the three again for IPv6, and below the rules with them)
+ *     chain publish-in {                            publish-out, for what the host sends, is the same
+ *       type nat hook prerouting priority dstnat
+ *       dnat ip to ip daddr . meta l4proto . th dport map @published-at4
+ *       fib daddr type local dnat ip to meta l4proto . th dport map @published4
+ *     }
+ *     chain publish-return {                        what has to come back through the host
+ *       type nat hook postrouting priority srcnat - 1
+ *       ct status dnat iifname . oifname . ip daddr @returning4 masquerade
+ *     }
+ *     chain publish-guard {                         127.0.0.1 is published too, but only to the host
+ *       type filter hook prerouting priority raw
+ *       iifname != "lo" ip daddr 127.0.0.0/8 drop
+ *     }
  *   table bridge flannel-cni {
  *     set ports { type ifname }                     whose source MAC is fixed
  *     set macs { type ifname . ether_addr }         to this
@@ -48,6 +66,9 @@ extern const struct nft_set ruleset_masq4;
 extern const struct nft_set ruleset_masq6;
 extern const struct nft_set ruleset_ports;
 extern const struct nft_set ruleset_macs;
+extern const struct nft_set ruleset_published[2];    /* of IPv4, IPv6 */
+extern const struct nft_set ruleset_published_at[2]; /* on one address of the host */
+extern const struct nft_set ruleset_returning[2];
 /* The table that a set is in. */
 const struct nft_table *ruleset_table(const struct nft_set *set);
 
@@ -61,13 +82,14 @@ void ruleset_masquerade_name(const struct ip_net *except, size_t len,
 /* The static part of one of our tables. Points into itself: not to be moved. */
 struct ruleset {
 	struct nft_ruleset nft;
-	struct nft_set sets[2];
-	struct nft_chain chains[2];
+	struct nft_set sets[6];
+	struct nft_chain chains[4];
 	char chain_name[NFT_NAME_SIZE];
 	struct nft_rule rules[RULESET_EXCEPT_MAX + RULESET_MULTICAST + 3];
 };
 /* len: at most RULESET_EXCEPT_MAX. */
 void ruleset_masquerade(const struct ip_net *except, size_t len, struct ruleset *ret);
 void ruleset_guard(struct ruleset *ret);
+void ruleset_publish(struct ruleset *ret);
 
 #endif

@@ -97,7 +97,8 @@ int verb_status(const struct cni_env *env, const struct netconf *n, struct err *
 
 	if (netconf_read_type(n, &type, e) < 0)
 		return e->code;
-	if (n->needs_fabric && fabric_read(n->subnet_file, &fabric, e) < 0)
+	if (n->needs_fabric &&
+	    (fabric_read(n->subnet_file, &fabric, e) < 0 || fabric_check_open(&fabric, e) < 0))
 		return not_available(e);
 	if (netconf_generate(n, n->needs_fabric ? &fabric : NULL, &object, e) < 0 ||
 	    check_writable(n->data_dir, e) < 0)

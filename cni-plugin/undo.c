@@ -125,20 +125,39 @@ static bool never_ran(const struct cni_env *env, const struct record *r)
 	       cni_code_of(&e) != CNI_ENVIRONMENT;
 }
 
-int undo_record(struct host *h, struct store *store, const struct cni_env *env,
-		const struct record *r, const json_t *prev_result, struct err *e)
+/* *ret_gone: nobody can use the addresses any more. */
+static int undo_native(struct host *h, const struct record *r, bool *ret_gone, struct err *e)
 {
 	struct outcome o = { .e = e };
 	struct err step;
 	int rc = 0;
 
+	note(&o, rules_remove(h, r, &step), &step);
+	if (r->host_ifname[0])
+		rc = delete_veth(h->nl, r->host_ifname, &r->host_mac, &step);
+	note(&o, rc, &step);
+	*ret_gone = rc == 0;
+	return o.rc;
+}
+
+int undo_interface(struct host *h, const struct record *r, struct err *e)
+{
+	bool ignored;
+
+	return r->kind == RECORD_NATIVE ? undo_native(h, r, &ignored, e) : 0;
+}
+
+int undo_record(struct host *h, struct store *store, const struct cni_env *env,
+		const struct record *r, const json_t *prev_result, struct err *e)
+{
+	struct outcome o = { .e = e };
+	struct err step;
+	bool gone;
+
 	if (r->kind == RECORD_NATIVE) {
-		note(&o, rules_remove(h, r, &step), &step);
-		if (r->host_ifname[0])
-			rc = delete_veth(h->nl, r->host_ifname, &r->host_mac, &step);
-		note(&o, rc, &step);
+		note(&o, undo_native(h, r, &gone, &step), &step);
 		/* Nobody else gets an address while the interface that has it is there. */
-		if (rc == 0)
+		if (gone)
 			note(&o, release_addresses(r, &step), &step);
 	}
 	if (r->delegate && !never_ran(env, r))
@@ -169,6 +188,15 @@ static bool has_our_peer(const struct host *h, const struct device *d)
 	return d->peer_ifindex && device_get_by_index(h->nl, d->peer_ifindex, &peer, NULL) == 0 &&
 	       strcmp(peer.kind, "veth") == 0 && peer.group == RULESET_DEVICE_GROUP &&
 	       peer.peer_ifindex == d->ifindex;
+}
+
+int undo_end(const struct host *h, const char *name, struct err *e)
+{
+	struct device d;
+
+	if (find_veth(h->nl, name, NULL, &d, NULL) < 0 || !has_our_peer(h, &d))
+		return 0;
+	return delete_veth(h->nl, name, &d.mac, e);
 }
 
 /*

@@ -24,12 +24,24 @@ int undo_record(struct host *h, struct store *store, const struct cni_env *env,
 		const struct record *r, const json_t *prev_result, struct err *e) MUST_CHECK;
 
 /*
+ * Undoes of what we made ourselves the rules and the interface; reservations and record stay, for who
+ * is told later that the addresses are free.
+ */
+int undo_interface(struct host *h, const struct record *r, struct err *e) MUST_CHECK;
+
+/*
  * Undoes an attachment that we have no record of, by what the environment, the configuration and
  * prevResult tell, and by flannel's own file if there is one. `damaged`: we had a record, so
  * the interface was ours; else it is left alone unless one of these says that it was.
  */
 int undo_unrecorded(struct host *h, const struct cni_env *env, const struct netconf *n,
 		    bool damaged, struct err *e) MUST_CHECK;
+
+/*
+ * Deletes the veth of that name, which stands on the host, if its other end is one of ours; absence is
+ * success: for an end that nobody has taken into a container, of which there is no record.
+ */
+int undo_end(const struct host *h, const char *name, struct err *e) MUST_CHECK;
 
 /* True if the interface that the record describes is still there and still the one that we made. */
 bool undo_is_alive(const struct host *h, const struct record *r);

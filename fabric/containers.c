@@ -390,6 +390,15 @@ bool fabric_container_interface(const struct fabric *f, uint32_t *ret_ifindex,
 	return true;
 }
 
+size_t fabric_container_devices(const struct fabric *f, uint32_t *ret_ifindexes, size_t max)
+{
+	size_t len = MIN(f->containers_len, max);
+
+	for (size_t i = 0; i < len; i++)
+		ret_ifindexes[i] = f->containers[i]->ifindex;
+	return len;
+}
+
 static void gateway_problems(const struct fabric *f, const struct container_device *d,
 			     struct problem_list *ret)
 {

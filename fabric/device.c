@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "kernel/link.h"
+#include "kernel/rehearsal.h"
 #include "kernel/sysctl.h"
 #include "kernel/udp_port.h"
 
@@ -157,7 +158,7 @@ static int get_device(struct kernel *k, const struct backend_device *d, uint32_t
 	}
 	if (rc == -ENODEV && find_renamed(nl, d, known_ifindex, link, e) == 0) {
 		note(changes, "given its name back, it was %s", link->name);
-		rc = link_get_by_name(nl, d->name, link, e);
+		rc = rehearsal_is_on() ? 0 : link_get_by_name(nl, d->name, link, e);
 	}
 	if (rc == 0 && match(link, d) == DEVICE_MOVABLE) {
 		note(changes, "moved to this host's place in the underlay");
@@ -232,6 +233,11 @@ int device_apply(struct kernel *k, const struct backend_device *d, const char *m
 	int rc;
 
 	rc = get_device(k, d, known_ifindex, &link, changes, e);
+	/* It is not there, and was not made. */
+	if (rc == -ENODEV && *changes && rehearsal_is_on()) {
+		*ret_ifindex = 0;
+		return 0;
+	}
 	if (rc < 0)
 		return name_conflict(nl, d, e);
 	refuse_router_advertisements(d->name);

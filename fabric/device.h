@@ -20,6 +20,8 @@
  *
  * known_ifindex: the index it had last, 0 if none. Somebody may have renamed it: then it is given
  * its name back, since it would stand in the way of another one.
+ *
+ * During a rehearsal (kernel/rehearsal.h) only `changes` are told; *ret_ifindex is 0 if it would be made.
  */
 int device_apply(struct kernel *k, const struct backend_device *d, const char *mark,
 		 uint32_t known_ifindex, uint32_t *ret_ifindex,

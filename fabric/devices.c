@@ -6,6 +6,7 @@
 #include "fabric/device.h"
 #include "fabric/fabric_internal.h"
 #include "kernel/link.h"
+#include "kernel/rehearsal.h"
 #include "lib/clock.h"
 #include "lib/log.h"
 
@@ -47,13 +48,16 @@ void fabric_place_rules(struct fabric *f)
 	};
 
 	memcpy(place.mark, f->mark, sizeof(place.mark));
-	for (size_t i = 0; i < ARRAY_LEN(place.underlay); i++)
+	for (size_t i = 0; i < ARRAY_LEN(place.underlay); i++) {
 		memcpy(place.underlay[i], f->external.places[i].name, sizeof(place.underlay[i]));
+		place.local[i] = f->external.places[i].local;
+	}
 
 	for (size_t i = 0; i < f->devices_len; i++) {
 		const struct backend_device *d = &f->devices[i];
 
 		memcpy(place.devices[i].name, d->name, sizeof(d->name));
+		place.devices[i].udp_port = d->udp_port;
 		for (size_t g = 0; g < BACKEND_GUARDS; g++) {
 			place.devices[i].guard[g].protocol = d->guard[g].protocol;
 			place.devices[i].guard[g].port = d->guard[g].port;
@@ -203,6 +207,17 @@ static bool look_after_device(struct fabric *f, size_t i, uint32_t *ret_ifindex)
 	return rc == 0;
 }
 
+/* As they are: what they lack is told by fabric_visit_devices. */
+static void take_devices(struct fabric *f)
+{
+	f->devices_dirty = false;
+	f->devices_len = backend_devices(f->backend, &f->devices);
+	f->devices_ok = true;
+	fabric_find_devices(f);
+	for (size_t i = 0; i < f->devices_len; i++)
+		f->devices_ok &= f->ifindexes[i] != 0;
+}
+
 void fabric_look_after_devices(struct fabric *f)
 {
 	uint32_t known[BACKEND_DEVICES_MAX];
@@ -210,6 +225,10 @@ void fabric_look_after_devices(struct fabric *f)
 	bool moved = false;
 	bool all = true;
 
+	if (rehearsal_is_on()) {
+		take_devices(f);
+		return;
+	}
 	memcpy(known, f->ifindexes, sizeof(known));
 	tell_gone_devices(f, known);
 	f->devices_dirty = false;
@@ -259,4 +278,26 @@ void fabric_find_devices(struct fabric *f)
 			f->backend->type->device_is(f->backend, i, ifindex, &mac);
 		set_device(f, i, &devices[i], ifindex, &mac);
 	}
+}
+
+void fabric_visit_devices(struct fabric *f, fabric_difference_fn *visit, void *arg)
+{
+	bool before = rehearsal_is_on();
+
+	rehearsal_set(true);
+	for (size_t i = 0; i < f->devices_len; i++) {
+		const struct backend_device *d = &f->devices[i];
+		char changes[DEVICE_CHANGES_TEXT] = "";
+		char text[IFNAMSIZ + ERR_TEXT_SIZE + 16];
+		uint32_t ifindex = 0;
+		struct err e = { 0 };
+		int rc = device_apply(&f->kernel, d, f->mark, f->ifindexes[i], &ifindex, changes,
+				      &e);
+
+		if (rc == 0 && !changes[0])
+			continue;
+		snprintf(text, sizeof(text), "device %s: %s", d->name, rc < 0 ? e.text : changes);
+		visit(arg, rc == 0 && !ifindex ? "create" : "replace", "device", text);
+	}
+	rehearsal_set(before);
 }

@@ -8,6 +8,7 @@
 #include "fabric/apply.h"
 #include "fabric/device.h"
 #include "fabric/fabric_internal.h"
+#include "fastpath/fast_path.h"
 #include "kernel/monitor.h"
 #include "lib/clock.h"
 #include "lib/log.h"
@@ -184,6 +185,7 @@ static void settle(struct fabric *f)
 	fabric_watch_policies(f);
 	fabric_look_for_shadows(f);
 	fabric_look_at_policy(f);
+	fabric_place_fast_path(f);
 	fabric_continue_probing(f);
 	fabric_await_drift(f);
 	f->ops->settled(f->arg);
@@ -296,6 +298,7 @@ void fabric_sync(struct fabric *f)
 {
 	compare_all(f);
 	plugin_look(f->plugin);
+	fast_path_sync(f->fast);
 	fabric_retry_probing(f);
 	fabric_want_work(f, 0);
 }
@@ -375,6 +378,7 @@ void fabric_free(struct fabric *f)
 	event_free(f->slow);
 	event_free(f->underlay);
 	fabric_free_containers(f);
+	fast_path_free(f->fast);
 	fabric_forget_shadows(f);
 	fabric_tell_drift(f, true);
 	reconcile_free(f->reconcile);

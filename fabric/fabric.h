@@ -22,6 +22,9 @@
 struct event_base;
 struct fabric;
 
+struct fast_path_options;
+struct fast_path_view;
+
 struct fabric_ops {
 	/* Everything that was wanted has been written; some of it may have been refused. */
 	void (*settled)(void *arg);
@@ -54,6 +57,10 @@ void fabric_set_mark(struct fabric *f, const char *mark);
 void fabric_identify(struct fabric *f, const char *node_id, const char *state_dir);
 /* Before fabric_setup: what the CNI plugin made is kept (fabric/plugin.h). Borrowed. */
 void fabric_keep_plugin(struct fabric *f, const struct plugin_options *options);
+/* Before fabric_setup: packets between containers take the fast path (fastpath/fast_path.h). Borrowed. */
+void fabric_use_fast_path(struct fabric *f, const struct fast_path_options *options);
+/* `f` may be NULL. */
+void fabric_view_fast_path(const struct fabric *f, struct fast_path_view *ret);
 /* Before fabric_setup: peers are asked whether they answer (fabric/reach.h), each once in this time;
  * 0: not at all. */
 void fabric_probe(struct fabric *f, int64_t interval_s);
@@ -89,7 +96,7 @@ void fabric_sync(struct fabric *f);
 /* Compares everything and writes now; returns the number of writes. Blocks while that takes. */
 uint64_t fabric_sync_now(struct fabric *f);
 /* action: "create", "replace", "drop", or "shadowed": a route of another stands before ours; kind: of
- * an object, or "table" for what the traffic rules lack. */
+ * an object, "device", or "table" for what the traffic rules lack. */
 typedef void fabric_difference_fn(void *arg, const char *action, const char *kind,
 				  const char *text);
 /* Compare everything now and show what would be written. It is written by the next turn of the

@@ -10,8 +10,10 @@
  *   guard.c        between kernel objects and the traffic rules
  *   drift.c        what others do to our objects
  *   shadow.c       routes of others that stand before ours
+ *   fast.c         between these and the fast path (fastpath/)
  *   diff.c         in what the kernel differs, for people
  *   probing.c      between who answers (fabric/reach.h) and the sockets over which is asked
+ *   packet_size.c  how large packets to a peer are
  *   sweep.c        what we made once and nobody wants any more
  */
 #ifndef FABRIC_FABRIC_INTERNAL_H
@@ -74,18 +76,21 @@ struct fabric_loss {
 	char what[64]; /* of one that is up and has its place, "" else */
 };
 
-/* One socket for each family and layer. */
+/* Sockets for each family and layer. */
 struct fabric_probing {
 	int64_t interval_s;  /* 0: off */
 	struct reach *reach; /* NULL: off */
 	struct event *timer;
 	struct echo *sockets[2][REACH_LAYERS];
+	struct echo *large[2][REACH_LAYERS];  /* for large questions; NULL: they are not asked */
+	uint16_t mtu_bytes[2];                /* that our lease says of the underlay */
 	struct ip_addr from[2][REACH_LAYERS]; /* unset: nothing is asked there */
 	int errors[2][REACH_LAYERS];          /* why there is no socket, as -errno */
 	struct err refused;                   /* code 0: this process may ask */
 	int64_t turned_ms;
 	char tunnel[40]; /* what its packets are */
 	size_t told[2][REACH_STATES];
+	size_t black_holes_told[2];
 };
 
 struct fabric {
@@ -155,7 +160,8 @@ struct fabric {
 	struct container_device **containers;
 	size_t containers_len;
 	size_t containers_cap;
-	struct plugin *plugin; /* NULL: what it made is not kept */
+	struct fast_path *fast; /* NULL: there is none */
+	struct plugin *plugin;  /* NULL: what it made is not kept */
 	struct event
 		*ports; /* timer: containers' links have lost something, and may be gone by now */
 	struct fabric_loss losses[16]; /* those */
@@ -228,7 +234,13 @@ void fabric_free_containers(struct fabric *f);
 /* One of the interfaces that containers live behind. False if there is none. */
 bool fabric_container_interface(const struct fabric *f, uint32_t *ret_ifindex,
 				char ret_name[static IFNAMSIZ]);
+/* The devices that containers live behind, `max` at most; returns how many. */
+size_t fabric_container_devices(const struct fabric *f, uint32_t *ret_ifindexes, size_t max);
 void fabric_container_problems(const struct fabric *f, struct problem_list *ret);
+
+/* fast.c */
+/* Tells it where we are. */
+void fabric_place_fast_path(struct fabric *f);
 
 /* shadow.c */
 /* A notification told of this object. */
@@ -273,12 +285,21 @@ void fabric_policy_problems(const struct fabric *f, struct problem_list *ret);
 void fabric_place_probing(struct fabric *f);
 /* That a peer is used, or no more. */
 void fabric_probe_peer(struct fabric *f, struct peer *p, bool used);
+/* What silence there is. */
+void fabric_reach_problems(const struct fabric *f, struct problem_list *ret);
 /* All that is wanted stands: who is new may be asked. */
 void fabric_continue_probing(struct fabric *f);
 /* Where this process may not ask: perhaps it may now. */
 void fabric_retry_probing(struct fabric *f);
 /* With what is known of all peers. */
 void fabric_end_probing(struct fabric *f);
+
+/* packet_size.c */
+/* What our lease says of the underlay's MTU: IPv4, IPv6; 0: there is none. */
+void fabric_underlay_mtu(const struct fabric *f, uint16_t ret_bytes[static 2]);
+/* How large packets are that go to a peer. */
+void fabric_packet_sizes(const struct fabric *f, const struct peer *p,
+			 struct reach_size ret[static 2][REACH_LAYERS]);
 
 /* peers_glue.c */
 void fabric_new_peers(struct fabric *f);
@@ -315,6 +336,8 @@ void fabric_tick_device_fights(struct fabric *f, int64_t now_ms);
  * changing it would cost packets; and what is on them can be read ahead.
  */
 void fabric_find_devices(struct fabric *f);
+/* In what they are not as wanted, as part of a difference. */
+void fabric_visit_devices(struct fabric *f, fabric_difference_fn *visit, void *arg);
 
 /* sweep.c */
 /*

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "fabric/fabric_internal.h"
+#include "fastpath/fast_path.h"
+#include "kernel/rehearsal.h"
 #include "lib/log.h"
 #include "lib/secret.h"
 
@@ -43,6 +45,8 @@ static int load_secret(const struct fabric *f, uint8_t secret[static SECRET_KEY_
 	if (!wanted)
 		return 0;
 	path = xasprintf("%s/%s", f->state_dir, wanted->name);
+	if (rehearsal_is_on() && access(path, F_OK) < 0)
+		return err_sys(e, -errno, "%s, where this host's key is", path);
 	if (!wanted->flannel_path)
 		return secret_load(path, secret, wanted->size, e);
 	from = getenv(wanted->flannel_variable);
@@ -88,7 +92,7 @@ int fabric_start_backend(struct fabric *f, struct err *e)
 				       .arg = f };
 	if (!f->change_event)
 		f->change_event = event_new(f->base, -1, 0, on_changes, f);
-	if (!live)
+	if (!live || rehearsal_is_on())
 		return 0;
 	rc = live->start(f->backend, &f->env, e);
 	f->live = rc == 0;
@@ -97,8 +101,10 @@ int fabric_start_backend(struct fabric *f, struct err *e)
 
 void fabric_tell_own(const struct fabric *f)
 {
-	if (f->live && f->backend->type->live->own)
-		f->backend->type->live->own(f->backend, &f->own);
+	const struct backend_live *live = f->backend->type->live;
+
+	if ((f->live || rehearsal_is_on()) && live && live->own)
+		live->own(f->backend, &f->own);
 }
 
 /* Of all types but ours. */
@@ -182,9 +188,9 @@ void fabric_problems(const struct fabric *f, struct problem_list *ret)
 			    f->large.len, f->large.len == 1 ? " was" : "s were", f->large.mtu_bytes,
 			    f->large.len == 1 ? "s" : "", fabric_pod_mtu(f));
 	fabric_container_problems(f, ret);
+	fast_path_problems(f->fast, ret);
 	fabric_policy_problems(f, ret);
-	if (f->probing.reach)
-		reach_problems(f->probing.reach, f->probing.tunnel, ret);
+	fabric_reach_problems(f, ret);
 	if (f->backend && f->backend->type->health)
 		f->backend->type->health(f->backend, ret);
 	if (f->live && f->backend->type->live->health)

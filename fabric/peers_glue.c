@@ -33,9 +33,10 @@ static void on_judged(void *arg, struct peer *p, bool used, const char *news)
 	struct fabric *f = arg;
 	char key[SUBNET_KEY_TEXT];
 
-	if (news)
-		log_warn("peer-ignored", "%s: %s", subnet_format(&p->member->lease->subnet, key),
-			 news);
+	if (news) {
+		log_about("PEER", subnet_format(&p->member->lease->subnet, key));
+		log_warn("peer-ignored", "%s: %s", key, news);
+	}
 	fabric_tell_backend(f, p, used);
 	fabric_probe_peer(f, p, used);
 }

@@ -16,10 +16,12 @@
 #include "lib/fight.h"
 #include "lib/json.h"
 #include "lib/log.h"
+#include "lib/options.h"
 #include "lib/process.h"
 
 #define HEAL_DELAY_MS 10    /* lets a burst of notifications become one look */
-#define SHARE         10    /* ... and looks take at most a tenth of the time */
+#define SHARE         10    /* ... and looks take at most a tenth of the time, */
+#define PAUSE_MAX_MS  3000  /* unless what was undone would wait for longer than this */
 #define PERIOD_MS     60000 /* a look although nothing was noticed */
 #define COST_FACTOR   2000  /* ... but at most 1/2000 of the time is spent on it */
 #define TIMEOUT_MS    60000
@@ -55,13 +57,9 @@ struct plugin {
 
 int plugin_check_options(const struct plugin_options *o, struct err *e)
 {
-	if (*o->cni_plugin && *o->cni_plugin != '/')
-		return err_set(e, -EINVAL, "cni-plugin is \"%.80s\", must be an absolute path",
-			       o->cni_plugin);
-	if (*o->cni_data_dir != '/')
-		return err_set(e, -EINVAL, "cni-data-dir is \"%.80s\", must be an absolute path",
-			       o->cni_data_dir);
-	return 0;
+	int rc = *o->cni_plugin ? options_check_path("cni-plugin", o->cni_plugin, e) : 0;
+
+	return rc < 0 ? rc : options_check_path("cni-data-dir", o->cni_data_dir, e);
 }
 
 /* ---- what there is to keep, and who keeps it ---- */
@@ -105,6 +103,12 @@ static bool is_plugins_name(const struct plugin *p, const char *process)
 
 /* ---- when to look ---- */
 
+/* After the last look. */
+static int64_t pause_ms(const struct plugin *p)
+{
+	return MIN((p->ended_ms - p->began_ms) * SHARE, (int64_t)PAUSE_MAX_MS);
+}
+
 static void plan(struct plugin *p)
 {
 	int64_t now_ms = clock_boot_ms();
@@ -114,7 +118,7 @@ static void plan(struct plugin *p)
 	if (p->process || !p->started)
 		return;
 	if (p->suspicion[0] && !p->missing) {
-		int64_t from_ms = p->ended_ms + (p->ended_ms - p->began_ms) * SHARE;
+		int64_t from_ms = p->ended_ms + pause_ms(p);
 
 		from_ms = MAX(from_ms, p->suspected_ms + HEAL_DELAY_MS);
 		due_ms = MIN(due_ms, MAX(from_ms, now_ms + fight_wait(&p->fight, now_ms)));
@@ -133,8 +137,7 @@ static bool is_due(const struct plugin *p, int64_t now_ms)
 	return now_ms >= p->look_ms ||
 	       (p->backoff.failures && !backoff_left(&p->backoff, now_ms)) ||
 	       (p->suspicion[0] && !p->missing && !fight_wait(&p->fight, now_ms) &&
-		now_ms >= p->suspected_ms + HEAL_DELAY_MS &&
-		now_ms >= p->ended_ms + (p->ended_ms - p->began_ms) * SHARE);
+		now_ms >= p->suspected_ms + HEAL_DELAY_MS && now_ms >= p->ended_ms + pause_ms(p));
 }
 
 /* ---- what came of it ---- */

@@ -17,14 +17,29 @@
 #define REFUSED_MS 30000 /* then it is tried again whether this process may ask */
 
 static int on_ask(void *arg, int family, enum reach_layer layer, const struct ip_addr *to,
-		  uint16_t sequence)
+		  uint16_t sequence, uint16_t size_bytes)
 {
 	const struct fabric *f = arg;
 	const struct fabric_probing *p = &f->probing;
 	unsigned i = family == AF_INET6;
+	struct echo *s = size_bytes ? p->large[i][layer] : p->sockets[i][layer];
 
-	return p->sockets[i][layer] ? echo_send(p->sockets[i][layer], to, sequence)
-				    : p->errors[i][layer];
+	if (s)
+		return echo_send(s, to, sequence, size_bytes);
+	return size_bytes ? -ENOTSOCK : p->errors[i][layer];
+}
+
+static void hear_large(struct fabric_probing *p, struct echo *s, enum reach_layer layer,
+		       int64_t now_ms)
+{
+	struct echo_refusal refusal;
+	struct echo_answer a;
+
+	/* First: until they are read the kernel tells of them in place of an answer. */
+	while (echo_read_refusal(s, &refusal))
+		reach_refused(p->reach, layer, &refusal.to, refusal.sequence, refusal.mtu_bytes);
+	while (echo_read(s, &a))
+		reach_large_answer(p->reach, layer, &a.from, a.sequence, a.rtt_us, now_ms);
 }
 
 void fabric_hear(struct fabric *f)
@@ -39,8 +54,21 @@ void fabric_hear(struct fabric *f)
 			while (p->sockets[i][layer] && echo_read(p->sockets[i][layer], &a))
 				reach_answer(p->reach, layer, &a.from, a.sequence, a.rtt_us,
 					     now_ms);
+			if (p->large[i][layer])
+				hear_large(p, p->large[i][layer], layer, now_ms);
 		}
 	}
+}
+
+/* Without it there is no word about large ones. In the tunnel they fare as containers' do, which are forwarded. */
+static void open_large(struct fabric_probing *p, unsigned family, unsigned layer)
+{
+	bool as_learned = layer == REACH_OVERLAY && family == 1;
+	struct err e;
+
+	if (echo_open(&p->from[family][layer], as_learned ? ECHO_LARGE_AS_LEARNED : ECHO_LARGE,
+		      &p->large[family][layer], &e) < 0)
+		log_info("probes-small", "%s: large packets are not tried", e.text);
 }
 
 /* False: this process may not ask. */
@@ -52,7 +80,8 @@ static bool open_sockets(struct fabric_probing *p)
 
 			if (p->sockets[i][layer] || !ip_addr_is_set(&p->from[i][layer]))
 				continue;
-			if (echo_open(&p->from[i][layer], &p->sockets[i][layer], &e) == -EACCES) {
+			if (echo_open(&p->from[i][layer], ECHO_SMALL, &p->sockets[i][layer], &e) ==
+			    -EACCES) {
 				if (!p->refused.code)
 					log_info("probes-off",
 						 "%s: peers are not asked whether "
@@ -62,6 +91,8 @@ static bool open_sockets(struct fabric_probing *p)
 				return false;
 			}
 			p->errors[i][layer] = e.code;
+			if (!e.code)
+				open_large(p, i, layer);
 		}
 	}
 	p->refused.code = 0;
@@ -98,8 +129,12 @@ static void on_turn(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 		}
 	}
 	arm(f);
-	if (memcmp(p->told, counts->states, sizeof(p->told)) != 0) {
+	if (memcmp(p->told, counts->states, sizeof(p->told)) != 0 ||
+	    p->black_holes_told[0] != counts->paths[0][PATH_MTU_BLACK_HOLE] ||
+	    p->black_holes_told[1] != counts->paths[1][PATH_MTU_BLACK_HOLE]) {
 		memcpy(p->told, counts->states, sizeof(p->told));
+		for (size_t i = 0; i < ARRAY_LEN(p->black_holes_told); i++)
+			p->black_holes_told[i] = counts->paths[i][PATH_MTU_BLACK_HOLE];
 		f->ops->problems_changed(f->arg);
 	}
 }
@@ -138,6 +173,15 @@ static void set_from(struct fabric_probing *p, unsigned family, unsigned layer,
 		return;
 	p->from[family][layer] = *from;
 	echo_close(STEAL(p->sockets[family][layer]));
+	echo_close(STEAL(p->large[family][layer]));
+}
+
+void fabric_reach_problems(const struct fabric *f, struct problem_list *ret)
+{
+	const char *const interfaces[] = { f->external.places[0].name, f->external.places[1].name };
+
+	if (f->probing.reach)
+		reach_problems(f->probing.reach, f->probing.tunnel, interfaces, ret);
 }
 
 void fabric_place_probing(struct fabric *f)
@@ -163,6 +207,7 @@ void fabric_place_probing(struct fabric *f)
 		set_from(p, i, REACH_OVERLAY, tunnel & 1u << i ? &own[i]->addr : &none);
 	}
 	describe_tunnel(f, p->tunnel, sizeof(p->tunnel));
+	fabric_underlay_mtu(f, p->mtu_bytes);
 	reach_set_place(p->reach, underlay, tunnel);
 	/* What is not there yet is tried again when it is needed. */
 	(void)open_sockets(p);
@@ -170,14 +215,17 @@ void fabric_place_probing(struct fabric *f)
 
 void fabric_probe_peer(struct fabric *f, struct peer *p, bool used)
 {
+	struct reach_size sizes[2][REACH_LAYERS];
 	int64_t now_ms = clock_boot_ms();
 
 	if (!f->probing.reach)
 		return;
-	if (used && !f->probing.refused.code)
-		p->reach = reach_set(f->probing.reach, p->reach, p->member, now_ms);
-	else if (!used)
+	if (used && !f->probing.refused.code) {
+		fabric_packet_sizes(f, p, sizes);
+		p->reach = reach_set(f->probing.reach, p->reach, p->member, sizes, now_ms);
+	} else if (!used) {
 		reach_forget(f->probing.reach, STEAL(p->reach));
+	}
 	if (p->reach && p->changed)
 		reach_changed(p->reach, now_ms);
 }
@@ -204,8 +252,10 @@ void fabric_end_probing(struct fabric *f)
 	while ((peer = peers_next(f->peers, peer)))
 		fabric_probe_peer(f, peer, false);
 	for (unsigned i = 0; i < ARRAY_LEN(p->sockets); i++) {
-		for (unsigned layer = 0; layer < REACH_LAYERS; layer++)
+		for (unsigned layer = 0; layer < REACH_LAYERS; layer++) {
 			echo_close(p->sockets[i][layer]);
+			echo_close(p->large[i][layer]);
+		}
 	}
 	event_free(p->timer);
 	reach_free(p->reach);

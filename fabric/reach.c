@@ -1,52 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fabric/reach.h"
 
+#include <errno.h>
 #include <string.h>
-#include <sys/queue.h>
 
+#include "fabric/reach_internal.h"
 #include "lib/clock.h"
+#include "lib/hash.h"
 #include "lib/util.h"
 
-#define SEQUENCES 1024 /* questions under way, at most: ten seconds of them */
-#define LOSS_OF   32   /* questions, of which the lost ones are counted */
-
-/* How soon one is asked again. All that wait for one time stand in one queue, and so in order. */
-enum pace { FIRST, QUICK, USUAL, SLOW };
-#define PACES 4
-
-/* A peer in one family. */
-struct target {
-	const struct manager_member *member;
-	int family;
-	enum reach_state state;
-	enum pace pace;
-	uint16_t sequence; /* of the last question */
-	int64_t due_ms;
-	int64_t since_ms;   /* its state */
-	int64_t changed_ms; /* the last reach_changed; 0: none */
-	struct reach_way ways[REACH_LAYERS];
-	TAILQ_ENTRY(target) queue;
-	LIST_ENTRY(target) alike; /* of one family and state */
-};
-TAILQ_HEAD(target_queue, target);
-
-struct reach_peer {
-	struct target *families[2];
-};
-
-struct reach {
-	int64_t interval_ms;
-	reach_ask_fn *ask;
-	void *arg;
-	unsigned underlay;
-	unsigned tunnel;
-	uint16_t sequence;
-	bool heard[2]; /* from anybody, ever */
-	struct target_queue queues[PACES];
-	LIST_HEAD(, target) alike[2][REACH_STATES];
-	struct target *waiting[SEQUENCES]; /* by the sequence of its last question */
-	struct reach_counts counts;
-};
+#define LOSS_OF 32 /* questions, of which the lost ones are counted */
 
 const int32_t reach_buckets_us[REACH_BUCKETS] = { 100,   200,   500,   1000,   2000,   5000,
 						  10000, 20000, 50000, 100000, 200000, 1000000 };
@@ -75,6 +38,7 @@ struct reach *reach_new(int64_t interval_ms, reach_ask_fn *ask, void *arg)
 	struct reach *r = xcalloc(1, sizeof(*r));
 
 	r->interval_ms = interval_ms;
+	r->paths.every_ms = PATH_MTU_EVERY * interval_ms;
 	r->ask = ask;
 	r->arg = arg;
 	for (unsigned i = 0; i < PACES; i++)
@@ -95,7 +59,7 @@ void reach_set_place(struct reach *r, unsigned underlay, unsigned tunnel)
 
 static struct target **slot(struct reach *r, const struct target *t)
 {
-	return &r->waiting[t->sequence % SEQUENCES];
+	return &r->waiting[t->sequence % REACH_SEQUENCES];
 }
 
 static void wait_no_more(struct reach *r, const struct target *t)
@@ -110,105 +74,143 @@ static void set_state(struct reach *r, struct target *t, enum reach_state state,
 
 	if (t->state == state)
 		return;
-	LIST_REMOVE(t, alike);
 	r->counts.states[family][t->state]--;
 	t->state = state;
-	t->since_ms = now_ms;
-	LIST_INSERT_HEAD(&r->alike[family][state], t, alike);
+	t->since = clock_tenths(now_ms);
 	r->counts.states[family][state]++;
+}
+
+/* After whatever may have changed what is known of its ways. */
+static void note_path(struct reach *r, struct target *t)
+{
+	enum path_mtu_state state = target_way(t)->path.state;
+	unsigned family = index_of(t->family);
+
+	if (state == t->path)
+		return;
+	r->counts.paths[family][t->path]--;
+	r->counts.paths[family][state]++;
+	t->path = state;
 }
 
 static void put_in_line(struct reach *r, struct target *t, enum pace pace, int64_t due_ms)
 {
 	t->pace = pace;
-	t->due_ms = due_ms;
+	t->due = clock_tenths(due_ms);
 	TAILQ_INSERT_TAIL(&r->queues[pace], t, queue);
 }
 
-static struct target *add(struct reach *r, int family, int64_t now_ms)
+static struct target *add(struct reach *r, struct reach_peer *p, int family,
+			  const struct manager_member *member, int64_t now_ms)
 {
-	struct target *t = xcalloc(1, sizeof(*t));
+	struct target *t = &p->first;
 
+	if (t->member)
+		t = p->second = xmalloc(sizeof(*t));
+	*t = (struct target){ .member = member };
 	t->family = family;
-	t->since_ms = now_ms;
-	LIST_INSERT_HEAD(&r->alike[index_of(family)][REACH_NEW], t, alike);
+	t->since = clock_tenths(now_ms);
 	r->counts.states[index_of(family)][REACH_NEW]++;
+	r->counts.paths[index_of(family)][PATH_MTU_UNKNOWN]++;
 	put_in_line(r, t, FIRST, now_ms + REACH_NEW_MS);
 	return t;
 }
 
-static void drop(struct reach *r, struct target *t)
+static void drop(struct reach *r, struct reach_peer *p, struct target *t)
 {
 	if (!t)
 		return;
+	for (unsigned i = 0; i < REACH_LAYERS; i++)
+		path_mtu_forget(&r->paths, &t->ways[i].path);
+	note_path(r, t);
 	wait_no_more(r, t);
 	TAILQ_REMOVE(&r->queues[t->pace], t, queue);
-	LIST_REMOVE(t, alike);
 	r->counts.states[index_of(t->family)][t->state]--;
-	free(t);
+	r->counts.paths[index_of(t->family)][t->path]--;
+	if (t == &p->first)
+		t->member = NULL;
+	else
+		free(STEAL(p->second));
 }
 
-/* The tunnel's address is looked for at the start of its subnet. */
-static void addresses(const struct reach *r, const struct lease *l, int family,
+/* Of a peer that may not be asked yet. */
+static void addresses(const struct reach *r, const struct target *t,
 		      struct ip_addr ret[static REACH_LAYERS])
 {
-	bool v4 = family == AF_INET;
-	unsigned bit = v4 ? 1 : 2;
-	const struct ip_net *subnet = v4 ? &l->subnet.v4 : &l->subnet.v6;
+	unsigned bit = t->family == AF_INET ? 1 : 2;
 
 	memset(ret, 0, REACH_LAYERS * sizeof(*ret));
-	if (!ip_net_is_set(subnet))
-		return;
+	if (!ip_addr_is_set(target_address(t, REACH_OVERLAY)))
+		return; /* it has no subnet of this family */
 	if (r->underlay & bit)
-		ret[REACH_UNDERLAY] = v4 ? l->public_v4 : l->public_v6;
+		ret[REACH_UNDERLAY] = *target_address(t, REACH_UNDERLAY);
 	if (r->tunnel & bit)
-		ret[REACH_OVERLAY] = subnet->addr;
+		ret[REACH_OVERLAY] = *target_address(t, REACH_OVERLAY);
 }
 
-static void set_family(struct reach *r, struct target **t, const struct manager_member *member,
-		       int family, int64_t now_ms)
+/* NULL: it is not asked in that family. */
+static struct target *target_of(const struct reach_peer *p, int family)
 {
-	struct ip_addr at[REACH_LAYERS];
-	bool same = *t != NULL;
+	struct reach_peer *peer = (struct reach_peer *)p;
 
-	addresses(r, member->lease, family, at);
-	for (unsigned i = 0; i < REACH_LAYERS && same; i++)
-		same = ip_addr_equal(&at[i], &(*t)->ways[i].address);
-	if (!same) {
-		drop(r, STEAL(*t));
+	if (!p)
+		return NULL;
+	if (p->first.member && p->first.family == family)
+		return &peer->first;
+	return p->second && p->second->family == family ? p->second : NULL;
+}
+
+static void set_family(struct reach *r, struct reach_peer *p, const struct manager_member *member,
+		       int family, const struct reach_size sizes[static REACH_LAYERS],
+		       int64_t now_ms)
+{
+	const struct target now = { .member = member, .family = family };
+	struct target *t = target_of(p, family);
+	struct ip_addr at[REACH_LAYERS];
+	uint32_t hash;
+
+	addresses(r, &now, at);
+	hash = (uint32_t)hash_bytes(at, sizeof(at));
+	if (!t || t->addresses != hash) {
+		drop(r, p, t);
 		if (!ip_addr_is_set(&at[REACH_UNDERLAY]) && !ip_addr_is_set(&at[REACH_OVERLAY]))
 			return;
-		*t = add(r, family, now_ms);
+		t = add(r, p, family, member, now_ms);
+		t->addresses = hash;
 		for (unsigned i = 0; i < REACH_LAYERS; i++)
-			(*t)->ways[i] = (struct reach_way){ .address = at[i], .rtt_us = -1 };
+			t->ways[i] = (struct reach_way){ .has_address = ip_addr_is_set(&at[i]),
+							 .rtt_us = -1 };
 	}
-	(*t)->member = member;
+	t->member = member;
+	for (unsigned i = 0; i < REACH_LAYERS; i++)
+		path_mtu_set(&r->paths, &t->ways[i].path, sizes[i].bytes, sizes[i].overhead_bytes);
+	note_path(r, t);
 }
 
 struct reach_peer *reach_set(struct reach *r, struct reach_peer *p,
-			     const struct manager_member *member, int64_t now_ms)
+			     const struct manager_member *member,
+			     const struct reach_size sizes[static 2][REACH_LAYERS], int64_t now_ms)
 {
 	if (!p)
 		p = xcalloc(1, sizeof(*p));
-	set_family(r, &p->families[0], member, AF_INET, now_ms);
-	set_family(r, &p->families[1], member, AF_INET6, now_ms);
+	set_family(r, p, member, AF_INET, sizes[0], now_ms);
+	set_family(r, p, member, AF_INET6, sizes[1], now_ms);
 	return p;
 }
 
 void reach_changed(struct reach_peer *p, int64_t now_ms)
 {
-	for (unsigned i = 0; i < ARRAY_LEN(p->families); i++) {
-		if (p->families[i])
-			p->families[i]->changed_ms = now_ms;
-	}
+	p->first.changed = clock_tenths(now_ms);
+	if (p->second)
+		p->second->changed = clock_tenths(now_ms);
 }
 
 void reach_forget(struct reach *r, struct reach_peer *p)
 {
 	if (!p)
 		return;
-	drop(r, p->families[0]);
-	drop(r, p->families[1]);
+	drop(r, p, p->second);
+	drop(r, p, target_of(p, p->first.family));
 	free(p);
 }
 
@@ -216,20 +218,18 @@ void reach_forget(struct reach *r, struct reach_peer *p)
 
 static bool answers(const struct reach_way *w)
 {
-	return w->heard_ms && !w->lost;
+	return w->heard && !w->lost;
 }
 
 /* Unset, it does not answer either. */
 static bool is_silent(const struct reach_way *w)
 {
-	return !ip_addr_is_set(&w->address) || w->lost >= REACH_LOST_MAX;
+	return !w->has_address || w->lost >= REACH_LOST_MAX;
 }
 
 static bool is_well(const struct target *t)
 {
-	const struct reach_way *tunnel = &t->ways[REACH_OVERLAY];
-
-	return answers(ip_addr_is_set(&tunnel->address) ? tunnel : &t->ways[REACH_UNDERLAY]);
+	return answers(target_way(t));
 }
 
 /* When the answers to one question have had their time: they come one after the other. */
@@ -260,34 +260,107 @@ static void end_question(struct reach *r, struct reach_way *w, enum reach_layer 
 	r->counts.answered[layer] += answered;
 }
 
+/* It has answered by then if it does at all. */
+static bool is_near(const struct target *t)
+{
+	bool near = true;
+
+	for (unsigned i = 0; i < REACH_LAYERS; i++)
+		near &= !t->ways[i].has_address || t->ways[i].rtt_us < REACH_HASTE_MS * 1000 / 2;
+	return near;
+}
+
 static enum pace pace_of(const struct target *t, int64_t now_ms)
 {
 	bool doubtful = t->state == REACH_NEW;
+	bool hurries = false;
 
-	for (unsigned i = 0; i < REACH_LAYERS; i++)
+	for (unsigned i = 0; i < REACH_LAYERS; i++) {
 		doubtful |= t->ways[i].lost > 0 && t->ways[i].lost < REACH_LOST_MAX;
-	if (doubtful)
+		hurries |= path_mtu_hurries(&t->ways[i].path);
+	}
+	if (hurries && is_near(t))
+		return HASTE;
+	if (doubtful || hurries)
 		return QUICK;
-	if (t->state == REACH_SILENT && now_ms - t->since_ms > REACH_LONG_MS)
+	if (t->state == REACH_SILENT && now_ms - clock_tenths_ms(t->since) > REACH_LONG_MS)
 		return SLOW;
 	return USUAL;
 }
 
 static int64_t pace_ms(const struct reach *r, enum pace pace)
 {
+	if (pace == HASTE)
+		return MIN(r->interval_ms, (int64_t)REACH_HASTE_MS);
 	if (pace == QUICK)
 		return MIN(r->interval_ms, (int64_t)REACH_QUICK_MS);
 	return pace == USUAL ? r->interval_ms : MAX(r->interval_ms, (int64_t)REACH_LONG_EVERY_MS);
 }
 
+/* What was asked the last time had its time to be answered. */
+static void end_questions(struct reach *r, struct target *t)
+{
+	for (enum reach_layer i = 0; i < REACH_LAYERS; i++) {
+		struct reach_way *w = &t->ways[i];
+
+		path_mtu_unanswered(&r->paths, &w->path, w->instead || !w->awaited);
+		if (w->instead && w->awaited)
+			path_mtu_doubt(&t->ways[REACH_UNDERLAY].path);
+		if (w->awaited)
+			end_question(r, w, i, false);
+		if (w->lost >= REACH_LOST_MAX)
+			path_mtu_forget(&r->paths, &w->path);
+	}
+	note_path(r, t);
+}
+
+/* A large question in place of the small one. False: that is to be asked. */
+static bool ask_instead(struct reach *r, struct target *t, enum reach_layer layer)
+{
+	struct reach_way *w = &t->ways[layer];
+	uint16_t size_bytes = 0;
+	int rc;
+
+	if (w == target_way(t) && answers(w))
+		size_bytes = path_mtu_ask_instead(&w->path);
+	if (!size_bytes)
+		return false;
+	w->awaited = w->instead = true;
+	rc = r->ask(r->arg, t->family, layer, target_address(t, layer), t->sequence, size_bytes);
+	if (rc == 0)
+		return true;
+	w->awaited = w->instead = false;
+	if (rc == -EMSGSIZE)
+		path_mtu_refused(&r->paths, &w->path, 0);
+	else
+		path_mtu_unanswered(&r->paths, &w->path, false);
+	return false;
+}
+
+/* True: it was. */
+static bool ask_large(struct reach *r, struct target *t, enum reach_layer layer, int64_t now_ms)
+{
+	struct reach_way *w = &t->ways[layer];
+	uint16_t size_bytes = answers(w) ? path_mtu_ask(&w->path, now_ms) : 0;
+	int rc;
+
+	if (!size_bytes)
+		return false;
+	rc = r->ask(r->arg, t->family, layer, target_address(t, layer), t->sequence, size_bytes);
+	if (rc == -EMSGSIZE)
+		path_mtu_refused(&r->paths, &w->path, 0);
+	else if (rc < 0)
+		path_mtu_unanswered(&r->paths, &w->path, false);
+	note_path(r, t);
+	return true;
+}
+
 static void ask(struct reach *r, struct target *t, int64_t now_ms)
 {
+	bool large = false;
 	enum pace pace;
 
-	for (enum reach_layer i = 0; i < REACH_LAYERS; i++) {
-		if (t->ways[i].awaited)
-			end_question(r, &t->ways[i], i, false);
-	}
+	end_questions(r, t);
 	judge(r, t, now_ms);
 	wait_no_more(r, t);
 	t->sequence = r->sequence++;
@@ -295,25 +368,35 @@ static void ask(struct reach *r, struct target *t, int64_t now_ms)
 	for (enum reach_layer i = 0; i < REACH_LAYERS; i++) {
 		struct reach_way *w = &t->ways[i];
 
-		if (!ip_addr_is_set(&w->address))
+		if (!w->has_address)
 			continue;
-		w->awaited = true;
-		w->error = r->ask(r->arg, t->family, i, &w->address, t->sequence);
 		r->counts.asked[i]++;
+		w->error = 0;
+		w->instead = false;
+		if (ask_instead(r, t, i))
+			continue;
+		if (r->large_left)
+			large |= ask_large(r, t, i, now_ms);
+		w->awaited = true;
+		w->error = r->ask(r->arg, t->family, i, target_address(t, i), t->sequence, 0);
 	}
+	r->large_left -= large;
 	TAILQ_REMOVE(&r->queues[t->pace], t, queue);
 	pace = pace_of(t, now_ms);
 	put_in_line(r, t, pace, now_ms + pace_ms(r, pace));
 }
 
-static struct target *next(const struct reach *r)
+/* Who is due at this time; those that hurry, who are few, do not wait behind the others. */
+static struct target *next(const struct reach *r, int64_t now_ms)
 {
-	struct target *first = NULL;
+	struct target *first = TAILQ_FIRST(&r->queues[HASTE]);
 
-	for (unsigned i = 0; i < PACES; i++) {
+	if (first && clock_tenths_ms(first->due) <= now_ms)
+		return first;
+	for (unsigned i = HASTE + 1; i < PACES; i++) {
 		struct target *t = TAILQ_FIRST(&r->queues[i]);
 
-		if (t && (!first || t->due_ms < first->due_ms))
+		if (t && (!first || t->due < first->due))
 			first = t;
 	}
 	return first;
@@ -323,15 +406,17 @@ void reach_turn(struct reach *r, int64_t now_ms)
 {
 	struct target *t;
 
-	for (unsigned n = 0; n < REACH_PER_TURN && (t = next(r)) && t->due_ms <= now_ms; n++)
+	r->large_left = REACH_LARGE_PER_TURN;
+	for (unsigned n = 0;
+	     n < REACH_PER_TURN && (t = next(r, now_ms)) && clock_tenths_ms(t->due) <= now_ms; n++)
 		ask(r, t, now_ms);
 }
 
 int64_t reach_deadline(const struct reach *r)
 {
-	const struct target *t = next(r);
+	const struct target *t = next(r, INT64_MIN);
 
-	return t ? t->due_ms : INT64_MAX;
+	return t ? clock_tenths_ms(t->due) : INT64_MAX;
 }
 
 static void count_rtt(struct reach *r, enum reach_layer layer, int32_t rtt_us)
@@ -350,158 +435,127 @@ static bool is_from(const struct target *t, enum reach_layer layer, const struct
 	const struct lease *l = t->member->lease;
 
 	if (layer == REACH_UNDERLAY)
-		return ip_addr_equal(from, &t->ways[layer].address);
+		return t->ways[layer].has_address && ip_addr_equal(from, target_address(t, layer));
 	return ip_net_contains(t->family == AF_INET ? &l->subnet.v4 : &l->subnet.v6, from);
 }
 
-bool reach_answer(struct reach *r, enum reach_layer layer, const struct ip_addr *from,
-		  uint16_t sequence, int32_t rtt_us, int64_t now_ms)
+/* Whose last question it is; NULL: nobody's. */
+static struct target *find(const struct reach *r, enum reach_layer layer,
+			   const struct ip_addr *from, uint16_t sequence)
 {
-	struct target *t = r->waiting[sequence % SEQUENCES];
-	struct reach_way *w;
+	struct target *t = r->waiting[sequence % REACH_SEQUENCES];
 
-	if (!t || t->sequence != sequence || t->family != from->family)
-		return false;
-	w = &t->ways[layer];
-	if (!w->awaited || !is_from(t, layer, from))
-		return false;
+	return t && t->sequence == sequence && t->family == from->family && is_from(t, layer, from)
+		       ? t
+		       : NULL;
+}
+
+static void note_answer(struct reach *r, struct target *t, enum reach_layer layer, int32_t rtt_us,
+			int64_t now_ms)
+{
+	struct reach_way *w = &t->ways[layer];
+
 	end_question(r, w, layer, true);
-	w->heard_ms = now_ms;
+	w->heard = clock_tenths(now_ms);
 	w->rtt_us = rtt_us;
 	r->heard[index_of(t->family)] = true;
 	if (rtt_us >= 0)
 		count_rtt(r, layer, rtt_us);
 	if (is_well(t))
 		set_state(r, t, REACH_WELL, now_ms);
+}
+
+bool reach_answer(struct reach *r, enum reach_layer layer, const struct ip_addr *from,
+		  uint16_t sequence, int32_t rtt_us, int64_t now_ms)
+{
+	struct target *t = find(r, layer, from, sequence);
+
+	if (!t || !t->ways[layer].awaited || t->ways[layer].instead)
+		return false;
+	note_answer(r, t, layer, rtt_us, now_ms);
 	return true;
 }
 
-/* ---- what is told ---- */
-
-static const char *others(size_t count, char buf[static 40])
+void reach_large_answer(struct reach *r, enum reach_layer layer, const struct ip_addr *from,
+			uint16_t sequence, int32_t rtt_us, int64_t now_ms)
 {
-	buf[0] = '\0';
-	if (count > 1)
-		snprintf(buf, 40, "; and %zu more", count - 1);
-	return buf;
+	struct target *t = find(r, layer, from, sequence);
+
+	if (!t)
+		return;
+	path_mtu_answered(&r->paths, &t->ways[layer].path, now_ms);
+	note_path(r, t);
+	if (t->ways[layer].instead && t->ways[layer].awaited)
+		note_answer(r, t, layer, rtt_us, now_ms);
 }
 
-static const char *since(const struct target *t, const char *never, char buf[static CLOCK_TEXT + 8])
+void reach_refused(struct reach *r, enum reach_layer layer, const struct ip_addr *to,
+		   uint16_t sequence, uint16_t mtu_bytes)
 {
-	const struct reach_way *w = t->ways;
-	int64_t heard_ms = MAX(w[REACH_UNDERLAY].heard_ms, w[REACH_OVERLAY].heard_ms);
-	char when[CLOCK_TEXT];
+	struct target *t = find(r, layer, to, sequence);
 
-	if (t->state == REACH_TUNNEL_SILENT)
-		heard_ms = w[REACH_OVERLAY].heard_ms;
-	if (!heard_ms)
-		return never;
-	snprintf(buf, CLOCK_TEXT + 8, "since %s", clock_format_utc(clock_wall_of(heard_ms), when));
-	return buf;
-}
-
-/* A question may have been on its way when the lease was changed. */
-static bool is_silent_since_change(const struct target *t)
-{
-	int64_t heard_ms = t->ways[REACH_OVERLAY].heard_ms;
-
-	return t->changed_ms && heard_ms && heard_ms < t->changed_ms + REACH_QUICK_MS;
-}
-
-static void tell_tunnel(const struct target *t, size_t count, const char *tunnel,
-			struct problem_list *ret)
-{
-	const struct reach_way *w = &t->ways[REACH_OVERLAY];
-	char public[IP_ADDR_TEXT];
-	char when[CLOCK_TEXT + 8];
-	char more[40];
-	char who[LEASE_DESCRIBE_TEXT];
-
-	ip_addr_format(&t->ways[REACH_UNDERLAY].address, public);
-	if (w->error)
-		problem_add(ret, PROBLEM_WARNING, "peer-unreachable",
-			    "%s: %s answers, but packets into the tunnel (%s) do not leave this "
-			    "host: %s%s",
-			    lease_describe(t->member->lease, who), public, tunnel,
-			    strerror(-w->error), others(count, more));
-	else if (is_silent_since_change(t))
-		problem_add(ret, PROBLEM_WARNING, "peer-unreachable",
-			    "%s: %s answers, but nothing comes back through the tunnel (%s) since "
-			    "its lease was changed at %s: is that right? The log has old and new "
-			    "(peer-changed)%s",
-			    lease_describe(t->member->lease, who), public, tunnel,
-			    clock_format_utc(clock_wall_of(t->changed_ms), when),
-			    others(count, more));
-	else
-		problem_add(ret, PROBLEM_WARNING, "peer-unreachable",
-			    "%s: %s answers, but nothing comes back through the tunnel (%s) %s: "
-			    "is that filtered on the way, or flanneld not running there?%s",
-			    lease_describe(t->member->lease, who), public, tunnel,
-			    since(t, "so far", when), others(count, more));
-}
-
-static void tell_silent(const struct target *t, size_t count, struct problem_list *ret)
-{
-	const struct reach_way *w = &t->ways[REACH_UNDERLAY];
-	char address[IP_ADDR_TEXT];
-	char when[CLOCK_TEXT + 8];
-	char more[40];
-	char who[LEASE_DESCRIBE_TEXT];
-
-	if (!ip_addr_is_set(&w->address))
-		w = &t->ways[REACH_OVERLAY];
-	ip_addr_format(&w->address, address);
-	if (w->error)
-		problem_add(ret, PROBLEM_INFO, "peer-unreachable",
-			    "%s: no packet to %s leaves "
-			    "this host: %s%s",
-			    lease_describe(t->member->lease, who), address, strerror(-w->error),
-			    others(count, more));
-	else
-		problem_add(ret, PROBLEM_INFO, "peer-unreachable",
-			    "%s: %s does not answer %s: that host is down, or the way to it%s",
-			    lease_describe(t->member->lease, who), address,
-			    since(t, "so far", when), others(count, more));
-}
-
-void reach_problems(const struct reach *r, const char *tunnel, struct problem_list *ret)
-{
-	for (unsigned i = 0; i < ARRAY_LEN(r->alike); i++) {
-		const struct target *unheard = LIST_FIRST(&r->alike[i][REACH_TUNNEL_SILENT]);
-		const struct target *silent = LIST_FIRST(&r->alike[i][REACH_SILENT]);
-		const size_t *n = r->counts.states[i];
-		size_t all = 0;
-
-		for (unsigned s = 0; s < REACH_STATES; s++)
-			all += n[s];
-		if (unheard)
-			tell_tunnel(unheard, n[REACH_TUNNEL_SILENT], tunnel, ret);
-		if (silent && n[REACH_SILENT] == all && all > 1 && r->heard[i])
-			problem_add(ret, PROBLEM_WARNING, "no-peer-answers",
-				    "none of %zu peers answers any more by IPv%c: this host is "
-				    "cut off from them",
-				    all, i ? '6' : '4');
-		else if (silent)
-			tell_silent(silent, n[REACH_SILENT], ret);
-	}
+	if (!t)
+		return;
+	path_mtu_refused(&r->paths, &t->ways[layer].path, mtu_bytes);
+	note_path(r, t);
+	if (t->ways[layer].instead)
+		t->ways[layer].awaited = false;
 }
 
 const struct reach_way *reach_way(const struct reach_peer *p, int family, enum reach_layer layer)
 {
-	const struct target *t = p ? p->families[index_of(family)] : NULL;
+	const struct target *t = target_of(p, family);
 
-	return t && ip_addr_is_set(&t->ways[layer].address) ? &t->ways[layer] : NULL;
+	return t && t->ways[layer].has_address ? &t->ways[layer] : NULL;
+}
+
+struct ip_addr reach_address(const struct reach_peer *p, int family, enum reach_layer layer)
+{
+	return reach_way(p, family, layer) ? *target_address(target_of(p, family), layer)
+					   : (struct ip_addr){ 0 };
+}
+
+const struct reach_way *reach_main_way(const struct reach_peer *p)
+{
+	static const int families[] = { AF_INET, AF_INET6 };
+	const struct reach_way *w = NULL;
+
+	for (size_t i = 0; i < ARRAY_LEN(families) && !w; i++) {
+		w = reach_way(p, families[i], REACH_OVERLAY);
+		if (!w)
+			w = reach_way(p, families[i], REACH_UNDERLAY);
+	}
+	return w;
+}
+
+unsigned reach_loss_percent(const struct reach_way *w)
+{
+	return w->asked ? 100 * (w->asked - (unsigned)__builtin_popcount(w->answered)) / w->asked
+			: 0;
 }
 
 enum reach_state reach_state(const struct reach_peer *p)
 {
 	enum reach_state worst = REACH_NEW;
 
-	for (unsigned i = 0; i < ARRAY_LEN(p->families); i++) {
-		if (p->families[i])
-			worst = MAX(worst, p->families[i]->state);
-	}
-	return worst;
+	if (p->first.member)
+		worst = p->first.state;
+	return p->second ? MAX(worst, p->second->state) : worst;
+}
+
+enum path_mtu_state reach_path(const struct reach_peer *p, int family)
+{
+	const struct target *t = target_of(p, family);
+
+	return t ? (enum path_mtu_state)target_way(t)->path.state : PATH_MTU_UNKNOWN;
+}
+
+uint16_t reach_packet_bytes(const struct reach_peer *p, int family)
+{
+	const struct target *t = target_of(p, family);
+
+	/* Also where there is no tunnel of which something could be asked. */
+	return t ? t->ways[REACH_OVERLAY].path.size_bytes : 0;
 }
 
 const struct reach_counts *reach_counts(const struct reach *r)

@@ -19,19 +19,26 @@
  *   nobody at all                it is this host that is cut off
  *
  * A backend without devices has nothing inside the fabric that always answers: there the underlay is all.
+ *
+ * On the way that containers' packets take the question is as large as they are, as long as that is answered
+ * (fabric/path_mtu.h). Elsewhere, and where it is not, a second one of such a size goes along now and then:
+ * REACH_LARGE_PER_TURN peers in a turn, and what finds no room goes with the next one.
  */
 #ifndef FABRIC_REACH_H
 #define FABRIC_REACH_H
 
+#include "fabric/path_mtu.h"
 #include "lib/problem.h"
 #include "subnet/manager.h"
 
-#define REACH_LOST_MAX 3 /* so many questions without an answer are silence */
-#define REACH_TURN_MS  100
-#define REACH_PER_TURN 10 /* peers that are asked in a turn: 100 a second */
+#define REACH_LOST_MAX       3 /* so many questions without an answer are silence */
+#define REACH_TURN_MS        100
+#define REACH_PER_TURN       10 /* peers that are asked in a turn: 100 a second */
+#define REACH_LARGE_PER_TURN 5
 #define REACH_NEW_MS                                                                               \
 	2000 /* a new peer has our lease by then: it drops, and names, strangers' packets */
 #define REACH_QUICK_MS      1000
+#define REACH_HASTE_MS      500 /* who answers within half of it, and is doubted as to large packets */
 #define REACH_LONG_MS       300000 /* silent for longer than this: */
 #define REACH_LONG_EVERY_MS 60000
 #define REACH_BUCKETS       12
@@ -45,14 +52,23 @@ struct reach_peer;
 
 /* What is known of one address of a peer. */
 struct reach_way {
-	struct ip_addr address; /* unset: is not asked */
-	bool awaited;           /* the last question's answer */
-	uint8_t lost;           /* questions without an answer since the last one, 255 at most */
-	uint8_t asked;          /* how many of the last 32 questions are counted in */
-	uint32_t answered;      /* those that were answered, the last one in the lowest bit */
-	int32_t rtt_us;         /* the last time; -1: not known */
-	int error;              /* why the last question did not leave this host, as -errno; or 0 */
-	int64_t heard_ms;       /* 0: never */
+	bool has_address : 1; /* or is not asked */
+	bool awaited : 1;     /* the last question's answer */
+	bool instead : 1;     /* and that question was a large one, alone */
+	uint8_t lost;         /* questions without an answer since the last one, 255 at most */
+	int16_t error;        /* why the last question did not leave this host, as -errno; or 0 */
+	uint32_t answered;    /* of the last 32 those that were, the last one in the lowest bit */
+	int32_t rtt_us;       /* the last time; -1: not known */
+	uint32_t heard;       /* clock_tenths; 0: never */
+	struct path_mtu path; /* whether large ones pass */
+	uint8_t asked;        /* how many of the last 32 questions are counted in */
+};
+_Static_assert(sizeof(struct reach_way) <= 48, "there are four for each peer");
+
+/* What packets are there: as IP packets, and what carries them adds. 0: large ones are not asked. */
+struct reach_size {
+	uint16_t bytes;
+	uint16_t overhead_bytes;
 };
 
 enum reach_state { REACH_NEW, REACH_WELL, REACH_TUNNEL_SILENT, REACH_SILENT };
@@ -60,9 +76,10 @@ enum reach_state { REACH_NEW, REACH_WELL, REACH_TUNNEL_SILENT, REACH_SILENT };
 /* "new", "ok", "tunnel-silent", "silent" */
 const char *reach_state_name(enum reach_state state);
 
-/* Sends one question; 0, or why it did not leave this host, as -errno. */
+/* Sends one question; 0, or why it did not leave this host, as -errno. size_bytes: of the packet, which
+ * must arrive in one piece; 0: as small as it may be. -EMSGSIZE: what it would leave by is smaller. */
 typedef int reach_ask_fn(void *arg, int family, enum reach_layer layer, const struct ip_addr *to,
-			 uint16_t sequence);
+			 uint16_t sequence, uint16_t size_bytes);
 
 /* interval_ms: of who is well. */
 struct reach *reach_new(int64_t interval_ms, reach_ask_fn *ask, void *arg);
@@ -73,11 +90,12 @@ void reach_free(struct reach *r); /* after all peers */
 void reach_set_place(struct reach *r, unsigned underlay, unsigned tunnel);
 /*
  * A peer that is used, or whose lease says something else now, or after reach_set_place: what is asked at
- * another address than before is new. `p` NULL: it was not asked so far. The member is borrowed until
- * reach_forget.
+ * another address than before is new, and large packets may pass another way. `p` NULL: it was not asked so
+ * far. sizes: by family, IPv4 first. The member is borrowed until reach_forget.
  */
 struct reach_peer *reach_set(struct reach *r, struct reach_peer *p,
-			     const struct manager_member *member, int64_t now_ms);
+			     const struct manager_member *member,
+			     const struct reach_size sizes[static 2][REACH_LAYERS], int64_t now_ms);
 /* What its lease says, its addresses apart, is another now: silence of its tunnel since then is told so. */
 void reach_changed(struct reach_peer *p, int64_t now_ms);
 /* `p` may be NULL. */
@@ -91,18 +109,40 @@ int64_t reach_deadline(const struct reach *r);
 bool reach_answer(struct reach *r, enum reach_layer layer, const struct ip_addr *from,
 		  uint16_t sequence, int32_t rtt_us, int64_t now_ms);
 
+/* An answer to a large question from `from`. */
+void reach_large_answer(struct reach *r, enum reach_layer layer, const struct ip_addr *from,
+			uint16_t sequence, int32_t rtt_us, int64_t now_ms);
+/* A large question to `to` was refused on its way, because no more than mtu_bytes pass; 0: not told. */
+void reach_refused(struct reach *r, enum reach_layer layer, const struct ip_addr *to,
+		   uint16_t sequence, uint16_t mtu_bytes);
+
 /* Adds what silence there is, with what is likely behind it. `tunnel`: what its packets are, for
- * people: "UDP 8472". */
-void reach_problems(const struct reach *r, const char *tunnel, struct problem_list *ret);
+ * people: "UDP 8472". interfaces: in the underlay, IPv4 and IPv6, likewise; NULL or "": not known. */
+void reach_problems(const struct reach *r, const char *tunnel,
+		    const char *const interfaces[static 2], struct problem_list *ret);
 
 /* What is known of a peer in a family: NULL if it is not asked there. */
 const struct reach_way *reach_way(const struct reach_peer *p, int family, enum reach_layer layer);
+/* The address that it is asked at there; unset if it is not. */
+struct ip_addr reach_address(const struct reach_peer *p, int family, enum reach_layer layer);
+/* The way that its packets take: through the tunnel, where there is one. NULL: it is not asked. `p` may
+ * be NULL. */
+const struct reach_way *reach_main_way(const struct reach_peer *p);
+/* Of the last questions, those without an answer; 0 before the first. */
+unsigned reach_loss_percent(const struct reach_way *w);
 /* The worse of its families'. */
 enum reach_state reach_state(const struct reach_peer *p);
+/* Whether containers' packets pass whole, in a family: of the way that they take. */
+enum path_mtu_state reach_path(const struct reach_peer *p, int family);
+
+/* How large containers' packets are that go there; 0: it is not asked in that family. */
+uint16_t reach_packet_bytes(const struct reach_peer *p, int family);
 
 struct reach_counts {
 	size_t states[2][REACH_STATES]; /* peers in each, IPv4 and IPv6 */
-	uint64_t asked[REACH_LAYERS];
+	/* Likewise, by whether large packets pass on the way that containers' take. */
+	size_t paths[2][PATH_MTU_STATES];
+	uint64_t asked[REACH_LAYERS]; /* without those that go along */
 	uint64_t answered[REACH_LAYERS];
 	/* Answers that took at most reach_buckets_us[i], and longer than the one before. */
 	uint64_t buckets[REACH_LAYERS][REACH_BUCKETS + 1];

@@ -7,6 +7,7 @@
  * for, unless the backend is one whose devices somebody else makes. It gets our mark first, so that it stays ours if we are stopped in between.
  */
 #include "fabric/fabric_internal.h"
+#include "fastpath/fast_path.h"
 #include "kernel/link.h"
 #include "kernel/underlay.h"
 #include "lib/log.h"
@@ -110,6 +111,8 @@ void fabric_sweep(struct fabric *f)
 	sweep_devices(f);
 	fabric_sweep_live(f);
 	rules_sweep(f->rules);
+	fabric_place_fast_path(f);
+	fast_path_sweep(f->fast);
 }
 
 bool fabric_sweep_conflicts(struct fabric *f, const struct backend_device *d)

@@ -17,6 +17,9 @@ enum option_group {
 	GROUP_STORE = 2,  /* may ask the store instead of the daemon */
 	GROUP_LIST = 4,   /* prints a list that is sorted and filtered */
 	GROUP_STATUS = 8, /* says how it is */
+	GROUP_DRAIN = 4194304,
+	GROUP_RESUME = 8388608,
+	GROUP_DIFF = 16777216, /* compares the kernel */
 	GROUP_LEASES = 16,
 	GROUP_OUTPUT = 32,    /* has more than one format */
 	GROUP_ETCD = 64,      /* talks to the store */
@@ -28,6 +31,12 @@ enum option_group {
 	GROUP_TRACE = 8192,   /* follows a packet */
 	GROUP_DOCTOR = 16384, /* looks at the whole host */
 	GROUP_PODS = 32768,   /* ... of its containers */
+	GROUP_CAPACITY = 65536,
+	GROUP_IPAM = 131072, /* reads which addresses are reserved */
+	GROUP_GC = 262144,
+	GROUP_BUNDLE = 524288,
+	GROUP_TOP = 1048576,  /* counts */
+	GROUP_TEST = 2097152, /* tries a container */
 	GROUP_LEASE = 1024,   /* the one lease of this host, or one to be */
 };
 
@@ -46,7 +55,8 @@ struct ctl_option {
 	size_t offset; /* in struct ctl_options; KIND_FLAG and KIND_TEXT */
 	const char *metavar;
 	const char
-		*choices; /* for completion, words between spaces; NULL: anything, "FILE": a path */
+		*choices; /* for completion, words between spaces or a kind, see completion.h; NULL:
+			     anything */
 	const char *help;
 };
 

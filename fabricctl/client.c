@@ -13,6 +13,7 @@
 #include <sys/un.h>
 
 #include "fabricctl/loop.h"
+#include "fabricctl/rows.h"
 #include "lib/clock.h"
 #include "lib/json.h"
 
@@ -93,8 +94,11 @@ static int read_document(const char *text, size_t size, const char *kind, json_t
 	const char *version;
 	const char *got;
 	struct err why;
+	int rc = rows_parse(text, size, &document, &why);
 
-	if (json_parse_object(text, size, &document, &why) < 0)
+	if (rc == -ENOENT)
+		rc = json_parse_object(text, size, &document, &why);
+	if (rc < 0)
 		return err_set(e, -EPROTO, "the answer is %s", why.text);
 	version = ctl_text(document, "apiVersion");
 	got = ctl_text(document, "kind");
@@ -222,12 +226,22 @@ static int exchange(struct exchange *x, const char *socket, const char *method, 
 static int get_document(const char *socket, const char *method, const char *path, const char *kind,
 			int64_t timeout_ms, json_t **ret, struct err *e)
 {
+	/* The last one is left to the end of the process: to take it apart takes as long as to print it. */
+	static json_t *kept;
 	struct exchange x = { .kind = kind, .e = e };
 	int rc = exchange(&x, socket, method, path, timeout_ms, NULL);
 
-	if (rc == 0)
-		*ret = x.document;
-	return rc;
+	if (rc < 0)
+		return rc;
+	json_decref(kept);
+	kept = json_incref(x.document);
+	*ret = x.document;
+	return 0;
+}
+
+char *client_list_path(const char *path, const char *fields)
+{
+	return fields ? xasprintf("%s?fields=%s", path, fields) : xstrdup(path);
 }
 
 int client_get(const char *socket, const char *path, const char *kind, int64_t timeout_ms,

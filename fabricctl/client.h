@@ -18,6 +18,9 @@ int client_get(const char *socket, const char *path, const char *kind, int64_t t
 int client_post(const char *socket, const char *path, const char *kind, int64_t timeout_ms,
 		json_t **ret, struct err *e) MUST_CHECK;
 
+/* The path of a list of which only these members of items are needed, NULL: all. Caller frees. */
+char *client_list_path(const char *path, const char *fields);
+
 /* What client_follow tells; false ends it. The document is borrowed. */
 typedef bool client_document_fn(void *arg, json_t *document);
 

@@ -15,6 +15,9 @@ struct command {
 	const char *operands; /* as in the usage line, "" if there are none */
 	const char
 		*words; /* operands that are fixed words, between spaces, for completion; or "" */
+	/* Of the other operands, for completion: "WORD:KIND" between spaces, where KIND follows the
+	 * word, ":KIND" where it stands alone; see completion.h; or "". */
+	const char *values;
 	int operands_max;
 	unsigned options;    /* groups */
 	unsigned formats;    /* FORMAT_BIT of each; the table is always the default */
@@ -42,13 +45,25 @@ int command_run(struct ctl *c);
 int subnets_run(struct ctl *c);
 int status_run(struct ctl *c);
 int peers_run(struct ctl *c);
+int mtu_run(struct ctl *c);
+int hosts_run(struct ctl *c);
+int mesh_run(struct ctl *c);
 int events_run(struct ctl *c);
 int ip_run(struct ctl *c);
 int pods_run(struct ctl *c);
 int trace_run(struct ctl *c);
+int test_run(struct ctl *c);
+int top_run(struct ctl *c);
 int doctor_run(struct ctl *c);
+int capacity_run(struct ctl *c);
+int gc_run(struct ctl *c);
+int bundle_run(struct ctl *c);
+int explain_run(struct ctl *c);
 int diff_run(struct ctl *c);
 int sync_run(struct ctl *c);
+int log_level_run(struct ctl *c);
+int drain_run(struct ctl *c);
+int resume_run(struct ctl *c);
 int lease_run(struct ctl *c);
 int config_run(struct ctl *c);
 int store_run(struct ctl *c);

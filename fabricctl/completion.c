@@ -1,127 +1,142 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fabricctl completion: a script made from the tables of commands and options. */
+/* fabricctl completion: the scripts, and what they ask for while somebody types. */
+#include "fabricctl/completion.h"
+
 #include <string.h>
 
-#include "fabricctl/command.h"
+#include "fabricctl/client.h"
+#include "fabricctl/explain.h"
+#include "fabricctl/lease_columns.h"
+#include "fabricctl/settings.h"
+#include "lib/json.h"
 
-/* All options that have one of `groups`. */
-static void print_options(FILE *out, unsigned groups)
+/* Longer than this nobody waits for a letter to appear. */
+#define LIVE_TIMEOUT_MS 200
+
+static char *node_name(const json_t *item)
 {
-	const char *separator = "\t\toptions=\"";
+	const char *name = ctl_text(item, "node");
 
-	for (const struct ctl_option *o = arguments_table(); o->name; o++) {
-		if (!(o->groups & groups))
-			continue;
-		if (o->letter)
-			fprintf(out, "%s-%c", separator, o->letter);
-		fprintf(out, "%s--%s", o->letter ? " " : separator, o->name);
-		separator = " ";
-	}
-	fputs("\"\n", out);
+	return name ? xstrdup(name) : NULL;
 }
 
-static void print_command(FILE *out, const struct command *command)
+static char *address(const json_t *item)
 {
-	const char *words = command->words;
+	const char *v4 = ctl_text(item, "publicIP");
+	const char *v6 = ctl_text(item, "publicIPv6");
 
-	fprintf(out, "\t%s)\n", command->name);
-	print_options(out, command->options | GROUP_ALL);
-	if (command->formats && command->options & GROUP_OUTPUT) {
-		auto_free char *formats = command_formats(command, " ");
-
-		fprintf(out, "\t\tformats=\"%s\"\n", formats);
-	}
-	if (strcmp(words, "COMMAND") == 0)
-		fputs("\t\twords=$commands\n", out);
-	else if (*words)
-		fprintf(out, "\t\twords=\"%s\"\n", words);
-	fputs("\t\t;;\n", out);
+	return v4 || v6 ? xstrdup(v4 ? v4 : v6) : NULL;
 }
 
-/* The pattern of a case: all options whose values are completed like this. */
-static void print_pattern(FILE *out, const char *choices)
-{
-	const char *separator = "\t";
+static const struct live {
+	const char *kind;
+	const char *word;
+	char *(*text)(const json_t *item); /* NULL: what explain knows */
+} lives[] = {
+	{ "NODE", "nodes", node_name },
+	{ "SUBNET", "subnets", lease_name },
+	{ "ADDRESS", "addresses", address },
+	{ "WORD", "words", NULL },
+};
 
-	for (const struct ctl_option *o = arguments_table(); o->name; o++) {
-		if (!o->metavar || (o->choices == NULL) != (choices == NULL) ||
-		    (choices && strcmp(o->choices, choices) != 0))
-			continue;
-		fprintf(out, "%s--%s", separator, o->name);
-		separator = "|";
-		if (o->letter)
-			fprintf(out, "|-%c", o->letter);
+const char *completion_live(const char *kind)
+{
+	for (size_t i = 0; i < ARRAY_LEN(lives); i++) {
+		if (strcmp(kind, lives[i].kind) == 0)
+			return lives[i].word;
 	}
-	fputs(")\n", out);
+	return NULL;
 }
 
-static void print_values(FILE *out)
+/* Shells expand what they are given to choose from, and other hosts have chosen these names: what
+ * could be an order to a shell is left out. */
+static bool is_harmless(const char *text)
 {
-	fputs("\tcase $previous in\n", out);
-	print_pattern(out, NULL);
-	fputs("\t\treturn\n\t\t;;\n", out);
-	print_pattern(out, "FILE");
-	fputs("\t\tCOMPREPLY=($(compgen -f -- \"$word\"))\n\t\treturn\n\t\t;;\n", out);
-	print_pattern(out, "FORMAT");
-	fputs("\t\tCOMPREPLY=($(compgen -W \"$formats\" -- \"$word\"))\n\t\treturn\n\t\t;;\n", out);
-	for (const struct ctl_option *o = arguments_table(); o->name; o++) {
-		if (!o->choices || strcmp(o->choices, "FILE") == 0 ||
-		    strcmp(o->choices, "FORMAT") == 0)
-			continue;
-		print_pattern(out, o->choices);
-		fprintf(out,
-			"\t\tCOMPREPLY=($(compgen -W \"%s\" -- \"$word\"))\n"
-			"\t\treturn\n\t\t;;\n",
-			o->choices);
-	}
-	fputs("\tesac\n", out);
+	return *text && *text != '-' &&
+	       !text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				  "0123456789.-_:/,")];
 }
 
-static void print_bash(FILE *out)
+/* Silent, whatever is in the way: somebody is typing. */
+static int print_live(const struct ctl *c, const struct live *live)
 {
-	fputs("# SPDX-License-Identifier: Apache-2.0\n"
-	      "# Completion of fabricctl for bash; made by: fabricctl completion bash\n"
-	      "\n_fabricctl()\n{\n"
-	      "\tlocal word=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}\n"
-	      "\tlocal command= options= formats= words= i\n"
-	      "\tlocal commands=\"",
-	      out);
-	for (const struct command *command = commands; command->name; command++)
-		fprintf(out, "%s%s", command == commands ? "" : " ", command->name);
-	fputs("\"\n\n\tCOMPREPLY=()\n"
-	      "\tfor ((i = 1; i < COMP_CWORD; i++)); do\n"
-	      "\t\tcase \" $commands \" in\n"
-	      "\t\t*\" ${COMP_WORDS[i]} \"*)\n"
-	      "\t\t\tcommand=${COMP_WORDS[i]}\n"
-	      "\t\t\tbreak\n"
-	      "\t\t\t;;\n"
-	      "\t\tesac\n"
-	      "\tdone\n"
-	      "\tcase $command in\n"
-	      "\t'')\n",
-	      out);
-	print_options(out, GROUP_ALL);
-	fputs("\t\twords=$commands\n\t\t;;\n", out);
-	for (const struct command *command = commands; command->name; command++)
-		print_command(out, command);
-	fputs("\tesac\n", out);
-	print_values(out);
-	fputs("\tif [[ $word == -* ]]; then\n"
-	      "\t\tCOMPREPLY=($(compgen -W \"$options\" -- \"$word\"))\n"
-	      "\telif [[ $command == config && $previous =~ ^(check|set)$ ]]; then\n"
-	      "\t\tCOMPREPLY=($(compgen -f -- \"$word\"))\n"
-	      "\telse\n"
-	      "\t\tCOMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n"
-	      "\tfi\n}\n"
-	      "complete -o filenames -F _fabricctl fabricctl\n",
-	      out);
+	auto_settings struct settings settings = { 0 };
+	auto_json json_t *document = NULL;
+	struct ctl mute = *c;
+	json_t *item;
+	struct err e;
+	size_t i;
+	int status;
+
+	mute.err = fopen("/dev/null", "we");
+	status = mute.err ? settings_read(&mute, false, &settings) : CTL_FAILED;
+	if (mute.err)
+		fclose(mute.err);
+	if (status || client_get(settings.socket, "/v1/subnets", "SubnetList", LIVE_TIMEOUT_MS,
+				 &document, &e) < 0)
+		return CTL_OK;
+	json_array_foreach (json_object_get(document, "items"), i, item) {
+		auto_free char *text = live->text(item);
+
+		if (text && is_harmless(text))
+			fprintf(c->out, "%s\n", text);
+	}
+	return CTL_OK;
+}
+
+bool completion_next_value(const char **rest, char **ret_word, char **ret_kind)
+{
+	size_t size = strcspn(*rest, " ");
+	size_t word_size = strcspn(*rest, ":");
+
+	if (size == 0)
+		return false;
+	*ret_word = xstrndup(*rest, word_size);
+	*ret_kind = xstrndup(*rest + word_size + 1, size - word_size - 1);
+	*rest += size + ((*rest)[size] == ' ');
+	return true;
+}
+
+void completion_print_quoted(FILE *out, const char *text, bool fish)
+{
+	fputc('\'', out);
+	for (const char *p = text; *p; p++) {
+		if (*p == '\'')
+			fputs(fish ? "\\'" : "'\\''", out);
+		else if (*p == '\\' && fish)
+			fputs("\\\\", out);
+		else
+			fputc(*p, out);
+	}
+	fputc('\'', out);
 }
 
 int completion_run(struct ctl *c)
 {
-	if (c->operands_len != 1 || strcmp(c->operands[0], "bash") != 0)
-		return ctl_fail(c, CTL_USAGE, NULL, "fabricctl completion bash",
-				"there is completion for bash only");
-	print_bash(c->out);
-	return CTL_OK;
+	static const struct {
+		const char *shell;
+		void (*print)(FILE *out);
+	} shells[] = {
+		{ "bash", completion_print_bash },
+		{ "zsh", completion_print_zsh },
+		{ "fish", completion_print_fish },
+	};
+	const char *word = c->operands_len ? c->operands[0] : "";
+
+	for (size_t i = 0; i < ARRAY_LEN(shells); i++) {
+		if (strcmp(word, shells[i].shell) == 0) {
+			shells[i].print(c->out);
+			return CTL_OK;
+		}
+	}
+	for (size_t i = 0; i < ARRAY_LEN(lives); i++) {
+		if (strcmp(word, lives[i].word) != 0)
+			continue;
+		if (lives[i].text)
+			return print_live(c, &lives[i]);
+		explain_print_words(c->out);
+		return CTL_OK;
+	}
+	return ctl_fail(c, CTL_USAGE, NULL, "fabricctl completion bash",
+			"name a shell: bash, zsh or fish");
 }

@@ -11,6 +11,7 @@
 #include "backends/backend.h"
 #include "fabricctl/client.h"
 #include "fabricctl/command.h"
+#include "fabricctl/document.h"
 #include "fabricctl/session.h"
 #include "fabricctl/text.h"
 #include "lib/file.h"
@@ -144,12 +145,12 @@ static int check(struct ctl *c, const char *name)
 	valid = config_validate(text, size, &config, &e) == 0;
 	if (valid)
 		warnings = config_warnings(text, size, &config);
-	if (c->format == FORMAT_JSON) {
+	if (document_is_wanted(c)) {
 		json_t *document = ctl_document("ConfigCheck");
 
 		add_verdict(document, valid ? &config : NULL, &e);
 		json_object_set(document, "warnings", warnings ? warnings : json_null());
-		ctl_print_json(c, document);
+		document_print(c, document);
 	} else if (valid) {
 		auto_free char *summary = config_describe(&config);
 
@@ -203,7 +204,7 @@ static int show_from_store(struct ctl *c)
 	valid = config_validate(reply.config, reply.config_size, &config, &e) == 0;
 	if (c->format == FORMAT_RAW) {
 		fwrite(reply.config, 1, reply.config_size, c->out);
-	} else if (c->format == FORMAT_JSON) {
+	} else if (document_is_wanted(c)) {
 		json_t *document = ctl_document("NetworkConfig");
 		auto_free char *printable = xstrdup(reply.config);
 		json_t *text = json_string(reply.config);
@@ -215,7 +216,7 @@ static int show_from_store(struct ctl *c)
 			json_sprintf("%llu", (unsigned long long)reply.config_revision));
 		json_object_set_new(document, "document", text ? text : json_string(printable));
 		add_verdict(document, valid ? &config : NULL, &e);
-		ctl_print_json(c, document);
+		document_print(c, document);
 	} else {
 		print_document(c, reply.config);
 		if (valid) {
@@ -267,8 +268,8 @@ static int show_from_daemon(struct ctl *c)
 		       &e) < 0)
 		return client_fail(c, settings.socket, &e, "fabricctl config show --store");
 	type = ctl_text(document, "backendType");
-	if (c->format == FORMAT_JSON) {
-		ctl_print_json(c, json_incref(document));
+	if (document_is_wanted(c)) {
+		document_print(c, json_incref(document));
 		return type ? CTL_OK : CTL_NOT_FOUND;
 	}
 	if (!type)

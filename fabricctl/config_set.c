@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "backends/backend.h"
+#include "fabricctl/document.h"
 #include "fabricctl/lease.h"
 #include "fabricctl/session.h"
 #include "fabricctl/text.h"
@@ -114,7 +115,7 @@ static int print_result(const struct ctl *c, const struct change *x, bool change
 	auto_free char *summary = config_describe(&x->config);
 	bool differs = json_array_size(x->changes) > 0;
 
-	if (c->format == FORMAT_JSON) {
+	if (document_is_wanted(c)) {
 		json_t *document = ctl_document("ConfigChange");
 
 		json_object_set_new(document, "changed", json_boolean(changed));
@@ -128,7 +129,7 @@ static int print_result(const struct ctl *c, const struct change *x, bool change
 		json_object_set_new(document, "leases", json_integer((json_int_t)x->leases));
 		json_object_set_new(document, "leasesOutside",
 				    json_integer((json_int_t)x->leases_outside));
-		ctl_print_json(c, document);
+		document_print(c, document);
 	} else if (changed) {
 		fprintf(c->out, "config set: %s (revision %llu)\n", summary,
 			(unsigned long long)revision);
@@ -244,7 +245,7 @@ static int change_config(struct ctl *c, struct change *x)
 	judge_type(x);
 	if (json_array_size(x->changes) == 0 && x->old.config)
 		return print_result(c, x, false, x->old.config_revision);
-	if (c->format != FORMAT_JSON)
+	if (!document_is_wanted(c))
 		print_changes(c, x);
 	if (c->options.dry_run)
 		return print_result(c, x, false, x->old.config_revision);

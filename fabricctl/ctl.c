@@ -9,8 +9,10 @@
 
 const char *ctl_format_name(enum ctl_format format)
 {
-	static const char *const names[FORMATS] = { "table", "wide", "json",   "jsonl",
-						    "raw",   "name", "prom-sd" };
+	static const char *const names[FORMATS] = {
+		"table", "wide", "json", "jsonl",   "yaml", "raw",
+		"name",  "env",  "dot",  "prom-sd", "svg",  "html",
+	};
 
 	return names[format];
 }
@@ -72,15 +74,6 @@ json_t *ctl_document(const char *kind)
 			 clock_format_utc(clock_wall_ms(), when));
 }
 
-void ctl_print_json(const struct ctl *c, json_t *document)
-{
-	size_t flags = c->format == FORMAT_JSONL ? JSON_COMPACT : JSON_INDENT(2);
-	auto_free char *text = json_dumps(document, flags | (c->tty ? JSON_ENSURE_ASCII : 0));
-
-	fprintf(c->out, "%s\n", text ? text : "{}");
-	json_decref(document);
-}
-
 const char *ctl_text(const json_t *object, const char *key)
 {
 	return json_string_value(json_object_get(object, key));
@@ -98,6 +91,21 @@ char *ctl_safe(const struct ctl *c, const json_t *object, const char *key)
 	const char *text = ctl_text(object, key);
 
 	return text_escape(text && *text ? text : "-", c->utf8);
+}
+
+char *ctl_join(const json_t *object, const char *key)
+{
+	char *all = xstrdup("");
+	json_t *item;
+	size_t i;
+
+	json_array_foreach (json_object_get(object, key), i, item) {
+		auto_free char *before = all;
+		const char *text = json_string_value(item);
+
+		all = xasprintf("%s%s%s", before, *before ? "," : "", text ? text : "?");
+	}
+	return all;
 }
 
 const char *ctl_color_on(const struct ctl *c, enum ctl_color color)

@@ -37,9 +37,14 @@ enum ctl_format {
 	FORMAT_WIDE,
 	FORMAT_JSON,
 	FORMAT_JSONL,
+	FORMAT_YAML,
 	FORMAT_RAW,
 	FORMAT_NAME,
+	FORMAT_ENV,
+	FORMAT_DOT,
 	FORMAT_PROM_SD,
+	FORMAT_SVG,
+	FORMAT_HTML,
 	FORMATS
 };
 
@@ -56,8 +61,13 @@ struct ctl_options {
 	const char *timeout;
 	const char *since;
 	const char *cni_cache_dir;
+	const char *cni_ipam_dir;
+	const char *warn;
 	const char *proto;
 	const char *port;
+	const char *count;
+	const char *disrupt;
+	const char *cni_config;
 	bool help;
 	bool version;
 	bool store;
@@ -67,9 +77,15 @@ struct ctl_options {
 	bool wait;
 	bool brief;
 	bool dry_run;
+	bool kernel;
 	bool fix;
+	bool plan;
+	bool apply;
+	bool live;
+	bool listen;
 	bool yes;
 	bool force;
+	bool release;
 	const char *node;
 	const char *public_ip;
 	const char *public_ipv6;
@@ -108,12 +124,8 @@ int ctl_fail(const struct ctl *c, enum ctl_status status, const char *why, const
  */
 int ctl_confirm(const struct ctl *c, const char *what);
 
-/* An object with apiVersion, kind and generated. */
+/* An object with apiVersion, kind and generated; printed by document_print. */
 json_t *ctl_document(const char *kind);
-
-/* Prints a document as -o json (indented) or jsonl (one line) and releases it. Pure ASCII on a
- * terminal. */
-void ctl_print_json(const struct ctl *c, json_t *document);
 
 /* Text of a field, NULL if it is absent, null or no string. Borrowed. */
 const char *ctl_text(const json_t *object, const char *key);
@@ -121,6 +133,9 @@ const char *ctl_text(const json_t *object, const char *key);
 int64_t ctl_int(const json_t *object, const char *key, int64_t otherwise);
 /* A text as it may be printed (text_escape), "-" if it is empty or no text. Caller frees. */
 char *ctl_safe(const struct ctl *c, const json_t *object, const char *key);
+
+/* Texts of a list with commas between them, "" if there is none. Caller frees. */
+char *ctl_join(const json_t *object, const char *key);
 
 /* Escape sequences if colour is wanted, "" otherwise. */
 enum ctl_color { COLOR_NONE, COLOR_GOOD, COLOR_WARN, COLOR_BAD, COLOR_DIM, COLOR_BOLD };

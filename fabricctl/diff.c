@@ -8,6 +8,8 @@
 
 #include "fabricctl/client.h"
 #include "fabricctl/command.h"
+#include "fabricctl/diff_kernel.h"
+#include "fabricctl/document.h"
 #include "fabricctl/settings.h"
 #include "fabricctl/text.h"
 #include "lib/json.h"
@@ -47,8 +49,8 @@ int diff_print(const struct ctl *c, const json_t *document)
 	json_t *item;
 	size_t i;
 
-	if (c->format == FORMAT_JSON) {
-		ctl_print_json(c, json_incref((json_t *)document));
+	if (document_is_wanted(c)) {
+		document_print(c, json_incref((json_t *)document));
 	} else {
 		json_array_foreach (items, i, item)
 			print_difference(c, item);
@@ -61,12 +63,22 @@ int diff_run(struct ctl *c)
 	auto_settings struct settings settings = { 0 };
 	auto_json json_t *document = NULL;
 	struct err e;
-	int status = settings_read(c, false, &settings);
+	int status;
 
+	if (c->options.store && !c->options.kernel)
+		return ctl_fail(
+			c, CTL_USAGE, NULL, "fabricctl diff --kernel --store",
+			"the daemon compares with what it has heard of the store; --store is for "
+			"--kernel");
+	status = settings_read(c, false, &settings);
 	if (status)
 		return status;
+	if (c->options.kernel) {
+		status = diff_kernel(c, &settings, &document);
+		return status ? status : diff_print(c, document);
+	}
 	if (client_get(settings.socket, "/v1/diff", "Diff", ANSWER_TIMEOUT_MS, &document, &e) < 0)
-		return client_fail(c, settings.socket, &e, "fabricctl subnets --store");
+		return client_fail(c, settings.socket, &e, "fabricctl diff --kernel");
 	return diff_print(c, document);
 }
 
@@ -110,8 +122,8 @@ int sync_run(struct ctl *c)
 		return status;
 	if (client_post(settings.socket, "/v1/sync", "Sync", ANSWER_TIMEOUT_MS, &document, &e) < 0)
 		return client_fail(c, settings.socket, &e, "fabricctl status");
-	if (c->format == FORMAT_JSON) {
-		ctl_print_json(c, json_incref(document));
+	if (document_is_wanted(c)) {
+		document_print(c, json_incref(document));
 		return CTL_OK;
 	}
 	print_sync(c, document, count_differences(settings.socket));

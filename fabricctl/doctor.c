@@ -9,6 +9,7 @@
 #include "fabricctl/client.h"
 #include "fabricctl/command.h"
 #include "fabricctl/containers.h"
+#include "fabricctl/document.h"
 #include "fabricctl/lease_source.h"
 #include "fabricctl/loop.h"
 #include "kernel/sysctl.h"
@@ -63,15 +64,19 @@ static int gather_leases(struct doctor *d)
 	return CTL_OK;
 }
 
+/* The daemon's own, if it says which. */
 static void gather_subnet_file(struct doctor *d)
 {
+	const char *named = ctl_text(d->status, "subnetFile");
+	const char *path = named && *named ? named : d->settings->subnet_file;
 	auto_free char *text = NULL;
 	struct err *e = &d->env_error;
 
-	if (file_read(d->settings->subnet_file, SUBNET_FILE_MAX, &text, NULL, e) < 0)
+	d->subnet_file = path;
+	if (file_read(path, SUBNET_FILE_MAX, &text, NULL, e) < 0)
 		return;
 	if (subnet_env_parse(text, &d->env, e) < 0)
-		err_wrap(e, "%s", d->settings->subnet_file);
+		err_wrap(e, "%s", path);
 	else
 		e->code = 0;
 }
@@ -154,7 +159,7 @@ static void print_json(const struct ctl *c, const struct doctor *d, json_t *done
 	json_object_set_new(document, "warnings", json_integer((json_int_t)d->warnings));
 	json_object_set(document, "items", d->checks);
 	json_object_set(document, "done", done ? done : json_null());
-	ctl_print_json(c, document);
+	document_print(c, document);
 }
 
 static int verdict(const struct doctor *d)
@@ -216,7 +221,7 @@ static int apply(const struct doctor_fix *fix, const struct settings *s, struct 
 /* Shows what would be done, asks, and does it. */
 static int fix(const struct ctl *c, const struct doctor *d, json_t *done)
 {
-	FILE *out = c->format == FORMAT_JSON ? c->err : c->out;
+	FILE *out = document_is_wanted(c) ? c->err : c->out;
 	int status;
 
 	if (d->fixes_len == 0) {
@@ -249,7 +254,9 @@ static int fix(const struct ctl *c, const struct doctor *d, json_t *done)
 static int fix_and_look_again(const struct ctl *c, const struct doctor *before)
 {
 	auto_json json_t *done = json_array();
-	struct doctor after = { .c = c, .settings = before->settings };
+	struct doctor after = { .c = c,
+				.settings = before->settings,
+				.store_error = before->store_error };
 	int status = fix(c, before, done);
 
 	if (status == CTL_OK && json_array_size(done) > 0)
@@ -257,7 +264,7 @@ static int fix_and_look_again(const struct ctl *c, const struct doctor *before)
 	if (status == CTL_OK) {
 		const struct doctor *now = after.checks ? &after : before;
 
-		if (c->format == FORMAT_JSON)
+		if (document_is_wanted(c))
 			print_json(c, now, done);
 		else if (after.checks)
 			print_sum(c, now, "done; now ");
@@ -270,23 +277,26 @@ static int fix_and_look_again(const struct ctl *c, const struct doctor *before)
 int doctor_run(struct ctl *c)
 {
 	auto_settings struct settings settings = { 0 };
-	struct doctor d = { .c = c, .settings = &settings };
+	struct err store_error = { 0 };
+	struct doctor d = { .c = c, .settings = &settings, .store_error = &store_error };
 	int status;
 
 	if (c->options.dry_run && !c->options.fix)
 		return ctl_fail(c, CTL_USAGE, NULL, "fabricctl doctor --fix --dry-run",
 				"--dry-run is of no use without --fix");
 	status = settings_read(c, false, &settings);
+	if (status == CTL_OK && store_options_check(&settings.store, &store_error) == 0)
+		store_error.code = 0;
 	if (status == CTL_OK)
 		status = examine(&d);
-	if (status == CTL_OK && c->format != FORMAT_JSON) {
+	if (status == CTL_OK && !document_is_wanted(c)) {
 		print_sum(c, &d, "");
 		print_checks(c, &d);
 	}
 	if (status == CTL_OK && c->options.fix) {
 		status = fix_and_look_again(c, &d);
 	} else if (status == CTL_OK) {
-		if (c->format == FORMAT_JSON)
+		if (document_is_wanted(c))
 			print_json(c, &d, NULL);
 		status = verdict(&d);
 	}

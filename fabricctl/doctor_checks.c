@@ -16,16 +16,11 @@
 #define PEERS_MAX    64 /* to which the way is looked at */
 #define STRICT       1  /* rp_filter */
 #define LOOSE        2
-#define NETWORKD_MAX 4096
 #define FINDINGS_MAX 8 /* of the ways to peers */
 
 static const char *const states[] = { "ok", "warning", "error" };
 
-static void say(struct doctor *d, const char *check, enum doctor_state state, const char *remedy,
-		const char *fmt, ...) PRINTF(5, 6);
-
-/* `remedy` may be NULL. */
-static void say(struct doctor *d, const char *check, enum doctor_state state, const char *remedy,
+void doctor_say(struct doctor *d, const char *check, enum doctor_state state, const char *remedy,
 		const char *fmt, ...)
 {
 	char text[512];
@@ -52,7 +47,7 @@ static void say_fixable(struct doctor *d, const char *check, enum doctor_state s
 		known |= memcmp(&d->fixes[i], fix, sizeof(*fix)) == 0;
 	if (!known && d->fixes_len < DOCTOR_FIXES_MAX)
 		d->fixes[d->fixes_len++] = *fix;
-	say(d, check, state, remedy, "%s", text);
+	doctor_say(d, check, state, remedy, "%s", text);
 }
 
 static struct doctor_fix sysctl_fix(unsigned value, const char *path)
@@ -91,15 +86,16 @@ static void check_daemon(struct doctor *d)
 	const char *verdict = ctl_text(d->status, "verdict");
 
 	if (d->status)
-		say(d, "daemon", DOCTOR_OK, NULL, "flanneld %s answers: %s",
-		    version ? version : "?", verdict ? verdict : "?");
+		doctor_say(d, "daemon", DOCTOR_OK, NULL, "flanneld %s answers: %s",
+			   version ? version : "?", verdict ? verdict : "?");
 	else
-		say(d, "daemon", DOCTOR_ERROR,
-		    d->daemon_error.code == -EACCES ? "sudo fabricctl doctor"
-						    : "systemctl start flanneld",
-		    "flanneld at %s does not answer (%s): the data path stays as it is, changes "
-		    "in the store are not heard",
-		    d->settings->socket, d->daemon_error.text);
+		doctor_say(d, "daemon", DOCTOR_ERROR,
+			   d->daemon_error.code == -EACCES ? "sudo fabricctl doctor"
+							   : "systemctl start flanneld",
+			   "flanneld at %s does not answer (%s): the data path stays as it is, "
+			   "changes "
+			   "in the store are not heard",
+			   d->settings->socket, d->daemon_error.text);
 }
 
 /* What the daemon says is wrong, with the command that it names. */
@@ -119,9 +115,26 @@ static void check_problems(struct doctor *d)
 		if (!name || !text || !severity || strcmp(severity, "info") == 0 ||
 		    strcmp(name, "forwarding-off") == 0)
 			continue;
-		say(d, name, strcmp(severity, "error") == 0 ? DOCTOR_ERROR : DOCTOR_WARNING,
-		    remedy ? remedy + strlen(opens) : NULL, "%s", text);
+		doctor_say(d, name, strcmp(severity, "error") == 0 ? DOCTOR_ERROR : DOCTOR_WARNING,
+			   remedy ? remedy + strlen(opens) : NULL, "%s", text);
 	}
+}
+
+/* For whose sake the tunnel's packets are tracked. */
+static void check_tracking(struct doctor *d)
+{
+	const json_t *traffic = json_object_get(d->status, "traffic");
+	const char *reason = ctl_text(traffic, "tunnelTrackedReason");
+
+	if (!json_object_get(traffic, "tunnelTracked"))
+		return;
+	if (json_is_true(json_object_get(traffic, "tunnelTracked")))
+		doctor_say(d, "tracking", DOCTOR_OK, NULL, "the kernel tracks tunnel packets: %s",
+			   reason ? reason : "?");
+	else
+		doctor_say(d, "tracking", DOCTOR_OK, NULL,
+			   "tunnel packets are kept out of connection tracking: no rule of others "
+			   "needs them there");
 }
 
 static void check_subnet_file(struct doctor *d)
@@ -132,28 +145,27 @@ static void check_subnet_file(struct doctor *d)
 	char text[IP_NET_TEXT];
 
 	if (d->env_error.code) {
-		say(d, "subnet-file", DOCTOR_ERROR, "systemctl restart flanneld",
-		    "%s: no container can be attached", d->env_error.text);
+		doctor_say(d, "subnet-file", DOCTOR_ERROR, "systemctl restart flanneld",
+			   "%s: no container can be attached", d->env_error.text);
 		return;
 	}
 	ip_net_format(&net, text);
 	if (leased && strncmp(leased, text, strlen(text)) != 0 && !strstr(leased, text))
-		say(d, "subnet-file", DOCTOR_ERROR, "systemctl restart flanneld",
-		    "%s has subnet %s, the lease is %s", d->settings->subnet_file, text, leased);
+		doctor_say(d, "subnet-file", DOCTOR_ERROR, "systemctl restart flanneld",
+			   "%s has subnet %s, the lease is %s", d->subnet_file, text, leased);
 	else
-		say(d, "subnet-file", DOCTOR_OK, NULL, "%s: %s, MTU %u", d->settings->subnet_file,
-		    text, d->env.mtu_bytes);
+		doctor_say(d, "subnet-file", DOCTOR_OK, NULL, "%s: %s, MTU %u", d->subnet_file,
+			   text, d->env.mtu_bytes);
 }
 
 /* ---- switches of the kernel ---- */
 
-static bool is_tunnel(const struct link_info *link)
+bool doctor_is_tunnel(const struct link_info *link)
 {
 	return strncmp(link->alias, MARK_PREFIX, strlen(MARK_PREFIX)) == 0;
 }
 
-/* The device that has the gateway's address; NULL: none. */
-static const struct link_info *find_bridge(const struct doctor *d)
+const struct link_info *doctor_find_bridge(const struct doctor *d)
 {
 	const struct ip_net *own =
 		ip_net_is_set(&d->env.subnet) ? &d->env.subnet : &d->env.subnet_v6;
@@ -185,7 +197,7 @@ static bool check_switch(struct doctor *d, const char *path)
 
 static void check_forwarding(struct doctor *d)
 {
-	const struct link_info *bridge = find_bridge(d);
+	const struct link_info *bridge = doctor_find_bridge(d);
 	bool v4 = ip_net_is_set(&d->env.subnet);
 	bool v6 = ip_net_is_set(&d->env.subnet_v6);
 	bool all = true;
@@ -194,7 +206,7 @@ static void check_forwarding(struct doctor *d)
 	if (v4)
 		all &= check_switch(d, "ipv4/ip_forward");
 	for (size_t i = 0; v4 && all && i < d->links_len; i++) {
-		if (!is_tunnel(&d->links[i]) && &d->links[i] != bridge)
+		if (!doctor_is_tunnel(&d->links[i]) && &d->links[i] != bridge)
 			continue;
 		snprintf(path, sizeof(path), "ipv4/conf/%s/forwarding", d->links[i].name);
 		all &= check_switch(d, path);
@@ -202,7 +214,7 @@ static void check_forwarding(struct doctor *d)
 	if (v6)
 		all &= check_switch(d, "ipv6/conf/all/forwarding");
 	if (all && (v4 || v6))
-		say(d, "forwarding", DOCTOR_OK, NULL, "packets are passed on");
+		doctor_say(d, "forwarding", DOCTOR_OK, NULL, "packets are passed on");
 }
 
 /* The kernel uses the larger of a device's own and that of all. */
@@ -220,7 +232,7 @@ static void check_rp_filter(struct doctor *d)
 		const char *name = d->links[i].name;
 		struct doctor_fix fix;
 
-		if (!is_tunnel(&d->links[i]) ||
+		if (!doctor_is_tunnel(&d->links[i]) ||
 		    sysctl_get(&own, NULL, "ipv4/conf/%s/rp_filter", name) < 0 ||
 		    MAX(all, own) != STRICT)
 			continue;
@@ -234,7 +246,8 @@ static void check_rp_filter(struct doctor *d)
 		say_fixable(d, "rp_filter", DOCTOR_WARNING, &fix, text);
 	}
 	if (!strict)
-		say(d, "rp_filter", DOCTOR_OK, NULL, "no tunnel's packets are dropped by it");
+		doctor_say(d, "rp_filter", DOCTOR_OK, NULL,
+			   "no tunnel's packets are dropped by it");
 }
 
 /* ---- what the CNI plugin made ---- */
@@ -257,19 +270,19 @@ static void check_containers(struct doctor *d)
 	size_t len = json_array_size(json_object_get(d->containers, "attachments"));
 	const char *failed =
 		json_string_value(json_array_get(json_object_get(d->containers, "failed"), 0));
-	const struct link_info *bridge = find_bridge(d);
+	const struct link_info *bridge = doctor_find_bridge(d);
 	struct doctor_fix keep;
 
 	memset(&keep, 0, sizeof(keep));
 	keep.kind = DOCTOR_KEEP;
 	if (!d->containers)
-		say(d, "containers", DOCTOR_WARNING, NULL, "what is attached is not known: %s",
-		    d->containers_error.text);
+		doctor_say(d, "containers", DOCTOR_WARNING, NULL,
+			   "what is attached is not known: %s", d->containers_error.text);
 	else if (failed)
-		say(d, "containers", DOCTOR_WARNING, NULL, "not all records can be read: %s",
-		    failed);
+		doctor_say(d, "containers", DOCTOR_WARNING, NULL, "not all records can be read: %s",
+			   failed);
 	else if (len == 0)
-		say(d, "containers", DOCTOR_OK, NULL, "none is attached by the CNI plugin");
+		doctor_say(d, "containers", DOCTOR_OK, NULL, "none is attached by the CNI plugin");
 	else if (!bridge && !d->env_error.code)
 		say_fixable(d, "containers", DOCTOR_ERROR, &keep,
 			    "no device has the gateway's address: containers reach nobody");
@@ -277,46 +290,13 @@ static void check_containers(struct doctor *d)
 		say_fixable(d, "containers", DOCTOR_ERROR, &keep,
 			    "the bridge of the containers is down");
 	else if (gone)
-		say(d, "containers", DOCTOR_WARNING, "fabricctl pods",
-		    "%zu of %zu attached have lost their interface, and hold their addresses", gone,
-		    len);
+		doctor_say(
+			d, "containers", DOCTOR_WARNING, "fabricctl pods",
+			"%zu of %zu attached have lost their interface, and hold their addresses",
+			gone, len);
 	else
-		say(d, "containers", DOCTOR_OK, NULL, "%zu attached by the CNI plugin%s%s", len,
-		    bridge ? ", behind " : "", bridge ? bridge->name : "");
-}
-
-/* systemd-networkd writes down what it does with each link; what it manages it also undoes. */
-static void check_networkd(struct doctor *d)
-{
-	static const char key[] = "ADMIN_STATE=";
-	const struct link_info *bridge = find_bridge(d);
-	bool runs = false;
-	bool manages = false;
-
-	for (size_t i = 0; i < d->links_len; i++) {
-		auto_free char *path =
-			xasprintf("/run/systemd/netif/links/%u", d->links[i].ifindex);
-		auto_free char *text = NULL;
-		const char *state;
-
-		if ((!is_tunnel(&d->links[i]) && &d->links[i] != bridge) ||
-		    file_read(path, NETWORKD_MAX, &text, NULL, NULL) < 0)
-			continue;
-		runs = true;
-		state = strstr(text, key);
-		if (!state || strncmp(state + strlen(key), "unmanaged", strlen("unmanaged")) == 0)
-			continue;
-		manages = true;
-		say(d, "networkd", DOCTOR_WARNING,
-		    "install -D -m 0644 /usr/local/lib/systemd/network/10-flannel.network "
-		    "/etc/systemd/network/10-flannel.network && networkctl reload",
-		    "systemd-networkd manages %s: it removes addresses and routes that "
-		    "are not its own",
-		    d->links[i].name);
-	}
-	if (runs && !manages)
-		say(d, "networkd", DOCTOR_OK, NULL,
-		    "systemd-networkd leaves the fabric's devices alone");
+		doctor_say(d, "containers", DOCTOR_OK, NULL, "%zu attached by the CNI plugin%s%s",
+			   len, bridge ? ", behind " : "", bridge ? bridge->name : "");
 }
 
 /* ---- the ways to the peers ---- */
@@ -340,7 +320,7 @@ static bool find_source(const struct doctor *d, int family, struct ip_addr *ret)
 				return true;
 		}
 	}
-	if (find_bridge(d)) {
+	if (doctor_find_bridge(d)) {
 		*ret = ip_addr_from_u128(family, ip_addr_to_u128(&own->addr) + 1);
 		return true;
 	}
@@ -411,7 +391,7 @@ static void say_findings(struct doctor *d, struct findings *f)
 		if (d->status)
 			say_fixable(d, "peers", DOCTOR_ERROR, &sync, text);
 		else
-			say(d, "peers", DOCTOR_ERROR, "fabricctl trace", "%s", text);
+			doctor_say(d, "peers", DOCTOR_ERROR, "fabricctl trace", "%s", text);
 		free(f->items[i].text);
 	}
 }
@@ -426,8 +406,8 @@ static void check_peers(struct doctor *d)
 	size_t i;
 
 	if (!d->leases) {
-		say(d, "peers", DOCTOR_WARNING, "fabricctl doctor --store",
-		    "it is not known who they are");
+		doctor_say(d, "peers", DOCTOR_WARNING, "fabricctl doctor --store",
+			   "it is not known who they are");
 		return;
 	}
 	if (trace_open(&t, &e) == 0) {
@@ -438,12 +418,14 @@ static void check_peers(struct doctor *d)
 			peers += v4 || v6;
 		}
 		if (f.len == 0)
-			say(d, "peers", DOCTOR_OK, NULL,
-			    "nothing here stops packets to %zu of them, as far as the kernel tells",
-			    peers);
+			doctor_say(d, "peers", DOCTOR_OK, NULL,
+				   "nothing here stops packets to %zu of them, as far as the "
+				   "kernel tells",
+				   peers);
 		say_findings(d, &f);
 	} else {
-		say(d, "peers", DOCTOR_WARNING, NULL, "the kernel cannot be asked: %s", e.text);
+		doctor_say(d, "peers", DOCTOR_WARNING, NULL, "the kernel cannot be asked: %s",
+			   e.text);
 	}
 	trace_close(&t);
 }
@@ -452,10 +434,12 @@ void doctor_check(struct doctor *d)
 {
 	check_daemon(d);
 	check_problems(d);
+	check_tracking(d);
 	check_subnet_file(d);
 	check_forwarding(d);
 	check_rp_filter(d);
 	check_containers(d);
-	check_networkd(d);
 	check_peers(d);
+	doctor_check_host(d);
+	doctor_check_store(d);
 }

@@ -4,7 +4,9 @@
 
 #include "fabricctl/client.h"
 #include "fabricctl/command.h"
+#include "fabricctl/document.h"
 #include "fabricctl/settings.h"
+#include "fabricctl/table.h"
 #include "fabricctl/text.h"
 #include "lib/clock.h"
 #include "lib/json.h"
@@ -12,27 +14,50 @@
 #define ANSWER_TIMEOUT_MS 5000
 #define BEFORE_WATCH      10 /* events that are shown before those that are watched for */
 
+/* Heading there is none; the widths are usual ones, since what comes next is not known. */
+static const struct table_column columns[] = {
+	{ "TIME", .key = "time" },
+	{ "LEVEL", .key = "level" },
+	{ "EVENT", .key = "event" },
+	{ "TEXT", .key = "text" },
+};
+static const int widths[ARRAY_LEN(columns)] = { 0, 5, 18, 0 };
+
 struct events {
 	const struct ctl *c;
+	size_t chosen[ARRAY_LEN(columns)];
+	size_t chosen_len;
 	int64_t since_ms; /* wall clock; 0: all */
 	bool begun;
 };
 
-static void print_line(const struct ctl *c, const json_t *item)
+static enum ctl_color level_color(const char *level)
 {
-	auto_free char *when = ctl_safe(c, item, "time");
-	auto_free char *level = ctl_safe(c, item, "level");
-	auto_free char *event = ctl_safe(c, item, "event");
-	auto_free char *text = ctl_safe(c, item, "text");
-	enum ctl_color color = strcmp(level, "error") == 0  ? COLOR_BAD
-			       : strcmp(level, "warn") == 0 ? COLOR_WARN
-							    : COLOR_NONE;
+	return strcmp(level, "error") == 0  ? COLOR_BAD
+	       : strcmp(level, "warn") == 0 ? COLOR_WARN
+					    : COLOR_NONE;
+}
 
-	if (c->format == FORMAT_RAW)
-		fprintf(c->out, "%s\t%s\t%s\t%s\n", when, level, event, text);
-	else
-		fprintf(c->out, "%s  %s%-5s%s  %-18s  %s\n", when, ctl_color_on(c, color), level,
-			ctl_color_off(c, color), event, text);
+static void print_line(const struct events *e, const json_t *item)
+{
+	const struct ctl *c = e->c;
+	bool raw = c->format == FORMAT_RAW;
+
+	for (size_t i = 0; i < e->chosen_len; i++) {
+		size_t column = e->chosen[i];
+		auto_free char *text = ctl_safe(c, item, columns[column].key);
+		enum ctl_color color =
+			strcmp(columns[column].key, "level") == 0 ? level_color(text) : COLOR_NONE;
+		bool last = i + 1 == e->chosen_len;
+
+		fprintf(c->out, "%s%s%-*s%s",
+			!i    ? ""
+			: raw ? "\t"
+			      : "  ",
+			raw ? "" : ctl_color_on(c, color), raw || last ? 0 : widths[column], text,
+			raw ? "" : ctl_color_off(c, color));
+	}
+	fputc('\n', c->out);
 }
 
 static bool is_wanted(const struct events *e, const json_t *item)
@@ -63,18 +88,17 @@ static void put_in_order(const struct events *e, json_t *document, size_t max)
 	json_object_set_new(document, "items", ordered);
 }
 
-static void print_items(const struct ctl *c, const json_t *document)
+static void print_items(const struct events *e, const json_t *document)
 {
-	struct ctl one_line = *c;
+	const struct ctl *c = e->c;
 	json_t *item;
 	size_t i;
 
-	one_line.format = FORMAT_JSONL;
 	json_array_foreach (json_object_get(document, "items"), i, item) {
-		if (c->format == FORMAT_JSON || c->format == FORMAT_JSONL)
-			ctl_print_json(&one_line, json_incref(item));
+		if (document_item_is_wanted(c))
+			document_print_item(c, json_incref(item));
 		else
-			print_line(c, item);
+			print_line(e, item);
 	}
 }
 
@@ -88,7 +112,7 @@ static bool on_document(void *arg, json_t *document)
 		fprintf(e->c->err, "fabricctl: %lld events came faster than they could be read\n",
 			(long long)lost);
 	e->begun = true;
-	print_items(e->c, document);
+	print_items(e, document);
 	fflush(e->c->out);
 	return !ferror(e->c->out);
 }
@@ -105,6 +129,9 @@ int events_run(struct ctl *c)
 
 	if (c->options.since && text_parse_duration(c->options.since, &since_s, &e) < 0)
 		return ctl_fail(c, CTL_USAGE, NULL, NULL, "--since: %s", e.text);
+	status = table_choose(c, columns, ARRAY_LEN(columns), events.chosen, &events.chosen_len);
+	if (status)
+		return status;
 	if (c->options.since)
 		events.since_ms = clock_wall_ms() - since_s * 1000;
 	status = settings_read(c, false, &settings);
@@ -121,9 +148,9 @@ int events_run(struct ctl *c)
 	if (!document)
 		return CTL_OK;
 	put_in_order(&events, document, SIZE_MAX);
-	if (c->format == FORMAT_JSON)
-		ctl_print_json(c, json_incref(document));
+	if (document_is_wanted(c))
+		document_print(c, json_incref(document));
 	else
-		print_items(c, document);
+		print_items(&events, document);
 	return CTL_OK;
 }

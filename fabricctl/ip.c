@@ -8,6 +8,7 @@
 #include "fabricctl/client.h"
 #include "fabricctl/command.h"
 #include "fabricctl/containers.h"
+#include "fabricctl/document.h"
 #include "fabricctl/lease_source.h"
 #include "fabricctl/owner.h"
 #include "fabricctl/runtime.h"
@@ -65,12 +66,11 @@ static bool look_at_kernel(const struct ip_addr *address, json_t *document)
 	return found;
 }
 
-static void add_pod(const char *directory, json_t *document)
+static void add_pod(const char *directory, const json_t *attachment, json_t *document)
 {
 	auto_free char *pod = NULL;
 
-	runtime_find(directory, ctl_text(document, "network"), ctl_text(document, "containerID"),
-		     ctl_text(document, "interface"), &pod);
+	runtime_view(directory, attachment, &pod);
 	json_object_set_new(document, "pod", pod ? json_text(pod) : json_null());
 }
 
@@ -96,7 +96,7 @@ static const char *look_at_containers(const struct ctl *c, const struct settings
 		copy(document, found, keys[i]);
 	if (found) {
 		add_pod(c->options.cni_cache_dir ? c->options.cni_cache_dir : RUNTIME_DIRECTORY,
-			document);
+			found, document);
 		return "container";
 	}
 	if (look_at_kernel(address, document))
@@ -135,15 +135,17 @@ static const struct field {
 	{ "since", "SINCE" },
 };
 
-static void print(const struct ctl *c, const json_t *document)
+static int print(const struct ctl *c, const json_t *document)
 {
 	struct table_column columns[ARRAY_LEN(fields)];
 	auto_table struct table *table = NULL;
 	auto_free char *reason = ctl_safe(c, document, "reason");
 	int64_t since_ms;
+	int status;
 
 	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
-		columns[i] = (struct table_column){ .name = fields[i].heading };
+		columns[i] =
+			(struct table_column){ .name = fields[i].heading, .key = fields[i].key };
 	table = table_new(columns, ARRAY_LEN(fields));
 	table_add_row(table);
 	for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
@@ -155,14 +157,12 @@ static void print(const struct ctl *c, const json_t *document)
 			text = clock_format_duration((clock_wall_ms() - since_ms) / 1000, age);
 		table_set(table, i, text, COLOR_NONE);
 	}
-	if (c->format == FORMAT_RAW) {
-		table_print_raw(table, c);
-		return;
-	}
-	table_print(table, c, !c->options.no_headers);
-	if (json_is_string(json_object_get(document, "reason")))
+	status = table_print(table, c);
+	if (status == CTL_OK && c->format != FORMAT_RAW &&
+	    json_is_string(json_object_get(document, "reason")))
 		fprintf(c->out, "%swhich container has it is not known: %s%s\n",
 			ctl_color_on(c, COLOR_WARN), reason, ctl_color_off(c, COLOR_WARN));
+	return status;
 }
 
 static json_t *describe(const struct ctl *c, const struct settings *s,
@@ -220,9 +220,8 @@ int ip_run(struct ctl *c)
 				"it is in no lease's subnet, and no host's public address",
 				"fabricctl subnets", "nobody in the fabric has %.60s", text);
 	document = describe(c, &settings, &address, &o);
-	if (c->format == FORMAT_JSON)
-		ctl_print_json(c, json_incref(document));
-	else
-		print(c, document);
+	if (!document_is_wanted(c))
+		return print(c, document);
+	document_print(c, json_incref(document));
 	return CTL_OK;
 }

@@ -7,6 +7,7 @@
 
 #include "fabricctl/client.h"
 #include "fabricctl/command.h"
+#include "fabricctl/document.h"
 #include "fabricctl/session.h"
 #include "fabricctl/text.h"
 #include "lib/clock.h"
@@ -38,8 +39,8 @@ static int print_lease(const struct ctl *c, const json_t *document)
 	auto_free char *handle = ctl_safe(c, lease, "handle");
 	auto_free char *revision = ctl_safe(c, lease, "revision");
 
-	if (c->format == FORMAT_JSON) {
-		ctl_print_json(c, json_incref((json_t *)document));
+	if (document_is_wanted(c)) {
+		document_print(c, json_incref((json_t *)document));
 		return ctl_text(lease, "subnet") ? CTL_OK : CTL_NOT_FOUND;
 	}
 	if (!ctl_text(lease, "subnet"))
@@ -194,7 +195,7 @@ int lease_print_change(const struct ctl *c, const char *action, const struct lea
 
 	if (lease)
 		subnet_format(&lease->subnet, subnet);
-	if (c->format == FORMAT_JSON) {
+	if (document_is_wanted(c)) {
 		json_t *document = ctl_document("LeaseChange");
 
 		json_object_set_new(document, "action", json_string(action));
@@ -205,7 +206,7 @@ int lease_print_change(const struct ctl *c, const char *action, const struct lea
 		json_object_set_new(document, "revision",
 				    revision ? json_sprintf("%llu", (unsigned long long)revision)
 					     : json_null());
-		ctl_print_json(c, document);
+		document_print(c, document);
 	} else if (!lease) {
 		fputs("nothing to do: the store has no lease of this host\n", c->out);
 	} else if (!changed && unreserve) {
@@ -270,7 +271,7 @@ static int release_own(const struct ctl *c, struct session *s, const struct leas
 	return status;
 }
 
-static int release(struct ctl *c)
+int lease_release(struct ctl *c)
 {
 	auto_session struct session s;
 	struct store_reply list = { 0 };
@@ -335,6 +336,6 @@ int lease_run(struct ctl *c)
 	if (unreserving)
 		return lease_unreserve(c);
 	if (releasing)
-		return release(c);
+		return lease_release(c);
 	return show && o->store ? show_from_store(c) : ask_daemon(c, renew);
 }

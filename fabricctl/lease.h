@@ -37,5 +37,7 @@ int lease_print_change(const struct ctl *c, const char *action, const struct lea
 /* The verbs; return the exit status. */
 int lease_reserve(struct ctl *c);
 int lease_unreserve(struct ctl *c);
+/* Gives back the lease of this host, after asking. With --force even while a daemon runs. */
+int lease_release(struct ctl *c);
 
 #endif

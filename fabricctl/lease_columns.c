@@ -132,19 +132,20 @@ static char *text_rtt(const json_t *lease, bool people)
 
 /* The order is that of -o raw: columns are added at the end, never moved. */
 const struct lease_column lease_columns[LEASE_COLUMNS_LEN] = {
-	{ "SUBNET", ORDER_ADDRESS, false, false, 18, text_subnet },
-	{ "NODE", ORDER_TEXT, false, true, 16, text_node },
-	{ "PUBLIC IP", ORDER_ADDRESS, false, false, 15, text_public },
-	{ "BACKEND", ORDER_TEXT, false, false, 7, text_backend },
-	{ "MAC", ORDER_TEXT, false, false, 17, text_mac },
-	{ "TIME LEFT", ORDER_NUMBER, false, false, 9, text_time_left },
-	{ "ROLE", ORDER_TEXT, false, false, 4, text_role },
-	{ "KERNEL", ORDER_TEXT, false, false, 7, text_kernel },
-	{ "REASON", ORDER_TEXT, true, false, 6, text_reason },
-	{ "NODE ID", ORDER_TEXT, true, false, 33, text_node_id },
-	{ "REVISION", ORDER_NUMBER, true, false, 8, text_revision },
-	{ "REACH", ORDER_TEXT, true, false, 6, text_reach },
-	{ "RTT", ORDER_NUMBER, true, false, 8, text_rtt },
+	{ "SUBNET", NULL, "subnet,subnetV6", ORDER_ADDRESS, false, false, 18, text_subnet },
+	{ "NODE", NULL, "node", ORDER_TEXT, false, true, 16, text_node },
+	{ "PUBLIC IP", NULL, "publicIP,publicIPv6", ORDER_ADDRESS, false, false, 15, text_public },
+	{ "BACKEND", NULL, "backend", ORDER_TEXT, false, false, 7, text_backend },
+	{ "MAC", NULL, "mac,macV6", ORDER_TEXT, false, false, 17, text_mac },
+	{ "TIME LEFT", "expiresSeconds", "expiresSeconds,reservation,unbound", ORDER_NUMBER, false,
+	  false, 9, text_time_left },
+	{ "ROLE", "own", "own,reservation,unbound", ORDER_TEXT, false, false, 4, text_role },
+	{ "KERNEL", NULL, "kernel", ORDER_TEXT, false, false, 7, text_kernel },
+	{ "REASON", NULL, "reason,kernel", ORDER_TEXT, true, false, 6, text_reason },
+	{ "NODE ID", NULL, "nodeID", ORDER_TEXT, true, false, 33, text_node_id },
+	{ "REVISION", NULL, "revision", ORDER_NUMBER, true, false, 8, text_revision },
+	{ "REACH", NULL, "reach", ORDER_TEXT, true, false, 6, text_reach },
+	{ "RTT", "rttSeconds", "rttSeconds", ORDER_NUMBER, true, false, 8, text_rtt },
 };
 
 int lease_column_find(const char *name, size_t size, const struct lease_column **ret, struct err *e)
@@ -152,8 +153,11 @@ int lease_column_find(const char *name, size_t size, const struct lease_column *
 	auto_free char *wanted = xstrndup(name, size);
 
 	for (size_t i = 0; i < LEASE_COLUMNS_LEN; i++) {
-		if (text_same_name(wanted, lease_columns[i].name)) {
-			*ret = &lease_columns[i];
+		const struct lease_column *column = &lease_columns[i];
+
+		if (text_same_name(wanted, column->name) ||
+		    (column->member && text_same_name(wanted, column->member))) {
+			*ret = column;
 			return 0;
 		}
 	}

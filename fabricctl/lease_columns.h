@@ -13,7 +13,9 @@
 enum lease_column_order { ORDER_TEXT, ORDER_NUMBER, ORDER_ADDRESS };
 
 struct lease_column {
-	const char *name; /* heading; on the command line in any case, the space as '-' or '_' */
+	const char *name;   /* heading; on the command line in any case, the space as '-' or '_' */
+	const char *member; /* of JSON, which names it as well; NULL: the same */
+	const char *fields; /* of an item, of which it is made: "subnet,subnetV6" */
 	enum lease_column_order order;
 	bool wide;     /* not in the plain table */
 	bool shrinks;  /* may be cut on a terminal */

@@ -7,6 +7,7 @@
 #include "backends/backend.h"
 #include "fabricctl/client.h"
 #include "fabricctl/loop.h"
+#include "lib/clock.h"
 #include "lib/json.h"
 #include "subnet/lease_json.h"
 
@@ -16,23 +17,25 @@
 
 json_t *lease_source_item(const struct lease *l, const char *own_node_id)
 {
-	json_t *item = lease_to_json(l);
+	json_t *object = json_object();
+	struct members item = members_of(object);
 
-	backend_describe_lease(l, item);
-	json_object_set_new(
-		item, "own",
-		*own_node_id ? json_boolean(l->node_id && strcmp(l->node_id, own_node_id) == 0)
-			     : json_null());
-	json_object_set_new(item, "reservation", json_boolean(lease_is_reservation(l)));
-	json_object_set_new(item, "unbound", json_boolean(lease_is_unbound(l)));
-	json_object_set_new(item, "expiresSeconds", json_null());
-	json_object_set_new(item, "revision", lease_revision_json(l->mod_revision));
-	json_object_set_new(item, "kernel", json_null());
-	json_object_set_new(item, "reason", json_string(l->problem ? l->problem : ""));
-	json_object_set_new(item, "reach", json_null());
-	json_object_set_new(item, "rttSeconds", json_null());
-	json_object_set_new(item, "lossPercent", json_null());
-	return item;
+	lease_put_members(l, &item);
+	backend_describe_lease(l, &item);
+	if (*own_node_id)
+		member_boolean(&item, "own", l->node_id && strcmp(l->node_id, own_node_id) == 0);
+	else
+		member_null(&item, "own");
+	member_boolean(&item, "reservation", lease_is_reservation(l));
+	member_boolean(&item, "unbound", lease_is_unbound(l));
+	member_null(&item, "expiresSeconds");
+	lease_put_revision(l, &item);
+	member_null(&item, "kernel");
+	member_text(&item, "reason", l->problem);
+	member_null(&item, "reach");
+	member_null(&item, "rttSeconds");
+	member_null(&item, "lossPercent");
+	return object;
 }
 
 static json_t *junk_item(const char *key, const char *reason)
@@ -119,6 +122,14 @@ static void add_time_left(struct session *s, struct store_reply *list, json_t *i
 		event_base_dispatch(s->base);
 }
 
+static void add_created(json_t *item, const struct lease *lease)
+{
+	char when[CLOCK_TEXT];
+
+	json_object_set_new(item, "created",
+			    json_string(clock_format_utc((int64_t)lease->born, when)));
+}
+
 /* The answer to STORE_LIST as a document. */
 static json_t *list_document(struct session *s, struct store_reply *list, bool with_time_left)
 {
@@ -127,9 +138,13 @@ static json_t *list_document(struct session *s, struct store_reply *list, bool w
 	json_t *document;
 	char revision[24];
 
-	for (size_t i = 0; i < list->leases_len; i++)
-		json_array_append_new(items,
-				      lease_source_item(list->leases[i], s->settings.node_id));
+	for (size_t i = 0; i < list->leases_len; i++) {
+		json_t *item = lease_source_item(list->leases[i], s->settings.node_id);
+
+		if (s->store->type->traits & STORE_DATED && list->leases[i]->born)
+			add_created(item, list->leases[i]);
+		json_array_append_new(items, item);
+	}
 	for (size_t i = 0; i < list->junk_len; i++)
 		json_array_append_new(junk, junk_item(list->junk[i].key, list->junk[i].reason));
 	if (with_time_left)

@@ -4,8 +4,11 @@
 #include <string.h>
 
 #include "fabricctl/command.h"
+#include "fabricctl/document.h"
+#include "fabricctl/dot.h"
 #include "fabricctl/table.h"
 #include "fabricctl/text.h"
+#include "lib/buffer.h"
 #include "lib/clock.h"
 #include "lib/json.h"
 
@@ -47,6 +50,9 @@ int lease_view_init(struct lease_view *v, const struct ctl *c)
 	}
 	if (rc < 0)
 		return ctl_fail(c, CTL_USAGE, NULL, command_help_hint(c->command), "%s", e.text);
+	if (o->watch && c->format == FORMAT_DOT)
+		return ctl_fail(c, CTL_USAGE, NULL, command_help_hint(c->command),
+				"--output dot is one picture, and goes not with --watch");
 	return CTL_OK;
 }
 
@@ -59,7 +65,7 @@ void lease_view_fini(struct lease_view *v)
 
 bool lease_view_wants_time_left(const struct lease_view *v)
 {
-	if (v->c->format == FORMAT_JSON || v->c->format == FORMAT_JSONL || v->c->options.time_left)
+	if (document_item_is_wanted(v->c) || v->c->options.time_left)
 		return true;
 	if (v->c->format != FORMAT_NAME) {
 		for (size_t i = 0; i < v->columns_len; i++) {
@@ -72,6 +78,39 @@ bool lease_view_wants_time_left(const struct lease_view *v)
 			return true;
 	}
 	return strcmp(v->sort->name, "TIME LEFT") == 0;
+}
+
+/* Those of `names` that are not among them yet. */
+static void add_fields(struct buffer *fields, const char *names)
+{
+	for (const char *p = names; *p;) {
+		size_t size = strcspn(p, ",");
+		auto_free char *name = xasprintf(",%.*s,", (int)size, p);
+
+		if (!strstr(fields->data, name))
+			buffer_puts(fields, name + 1);
+		p += size + (p[size] == ',');
+	}
+}
+
+char *lease_view_fields(const struct lease_view *v)
+{
+	struct buffer fields = { 0 };
+
+	if (document_item_is_wanted(v->c) || v->c->format == FORMAT_DOT || v->c->options.watch)
+		return NULL;
+	buffer_puts(&fields, ",");
+	/* What names a lease. */
+	add_fields(&fields, lease_columns[0].fields);
+	for (size_t i = 0; i < v->columns_len; i++)
+		add_fields(&fields, v->columns[i]->fields);
+	for (size_t i = 0; i < v->filters_len; i++)
+		add_fields(&fields, v->filters[i].column->fields);
+	add_fields(&fields, v->sort->fields);
+	/* Without the commas around them. */
+	fields.data[--fields.size] = '\0';
+	memmove(fields.data, fields.data + 1, fields.size--);
+	return buffer_steal(&fields);
 }
 
 static bool matches(const struct lease_view *v, const json_t *item)
@@ -98,6 +137,7 @@ static void prepare(const struct lease_view *v, json_t *document)
 	json_object_set(document, "items", kept);
 }
 
+/* What --columns names was found before, so that this finds it too. */
 static void print_table(const struct lease_view *v, const json_t *items)
 {
 	struct table_column columns[LEASE_COLUMNS_LEN];
@@ -106,10 +146,12 @@ static void print_table(const struct lease_view *v, const json_t *items)
 	size_t i;
 
 	for (size_t n = 0; n < v->columns_len; n++)
-		columns[n] = (struct table_column){ v->columns[n]->name,
-						    v->columns[n]->order == ORDER_NUMBER,
-						    v->columns[n]->shrinks &&
-							    v->c->format != FORMAT_WIDE };
+		columns[n] = (struct table_column){
+			.name = v->columns[n]->name,
+			.right = v->columns[n]->order == ORDER_NUMBER,
+			.shrinks = v->columns[n]->shrinks && v->c->format != FORMAT_WIDE,
+			.key = v->columns[n]->member,
+		};
 	table = table_new(columns, v->columns_len);
 	json_array_foreach (items, i, item) {
 		table_add_row(table);
@@ -120,10 +162,7 @@ static void print_table(const struct lease_view *v, const json_t *items)
 			table_set(table, n, text, lease_column_color(v->columns[n], item));
 		}
 	}
-	if (v->c->format == FORMAT_RAW)
-		table_print_raw(table, v->c);
-	else
-		table_print(table, v->c, !v->c->options.no_headers);
+	table_print(table, v->c);
 }
 
 /* Nobody's lease, but somebody wrote it there, and it may explain what is missing above. */
@@ -170,11 +209,15 @@ void lease_view_print(struct lease_view *v, json_t *document)
 	items = json_object_get(document, "items");
 	switch (v->c->format) {
 	case FORMAT_JSON:
-		ctl_print_json(v->c, json_incref(document));
+	case FORMAT_YAML:
+		document_print(v->c, json_incref(document));
 		break;
 	case FORMAT_JSONL:
 		json_array_foreach (items, i, item)
-			ctl_print_json(v->c, json_incref(item));
+			document_print(v->c, json_incref(item));
+		break;
+	case FORMAT_DOT:
+		dot_print(v->c, document);
 		break;
 	case FORMAT_NAME:
 		print_names(v, items);
@@ -202,11 +245,8 @@ static void print_change(const struct lease_view *v, const char *change, const j
 						: COLOR_WARN;
 	bool raw = c->format == FORMAT_RAW;
 
-	if (c->format == FORMAT_JSON || c->format == FORMAT_JSONL) {
-		struct ctl one_line = *c;
-
-		one_line.format = FORMAT_JSONL;
-		ctl_print_json(&one_line, json_pack("{s:s,s:O}", "type", change, "object", item));
+	if (document_item_is_wanted(c)) {
+		document_print_item(c, json_pack("{s:s,s:O}", "type", change, "object", item));
 		return;
 	}
 	fprintf(c->out, "%s%s%s%*s", ctl_color_on(c, color), change, ctl_color_off(c, color),
@@ -315,7 +355,7 @@ static void redraw(struct lease_view *v, json_t *document)
 
 void lease_view_update(struct lease_view *v, json_t *document)
 {
-	bool lines = v->c->format == FORMAT_JSON || v->c->format == FORMAT_JSONL;
+	bool lines = document_item_is_wanted(v->c);
 	json_int_t lost = json_integer_value(json_object_get(document, "changesLost"));
 
 	prepare(v, document);

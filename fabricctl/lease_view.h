@@ -26,6 +26,9 @@ void lease_view_fini(struct lease_view *v);
 /* Whether the time left matters to what is shown. */
 bool lease_view_wants_time_left(const struct lease_view *v);
 
+/* "subnet,node": of items, what is needed for that; NULL: all. Caller frees. */
+char *lease_view_fields(const struct lease_view *v);
+
 /* Prints the whole list. The document is changed: filtered and sorted. */
 void lease_view_print(struct lease_view *v, json_t *document);
 

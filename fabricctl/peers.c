@@ -7,10 +7,13 @@
 
 #include "fabricctl/client.h"
 #include "fabricctl/command.h"
+#include "fabricctl/document.h"
+#include "fabricctl/dot.h"
 #include "fabricctl/lease_columns.h"
 #include "fabricctl/settings.h"
 #include "fabricctl/table.h"
 #include "fabricctl/text.h"
+#include "lib/buffer.h"
 #include "lib/clock.h"
 #include "lib/json.h"
 
@@ -35,40 +38,35 @@ enum column {
 	COLUMN_REACH,
 	COLUMN_RTT,
 	COLUMN_LOSS,
+	COLUMN_PATH_MTU,
 	COLUMNS
 };
 
-static const char *const headings[COLUMNS] = { "SUBNET",    "NODE",     "PUBLIC IP", "ROUTE",
-					       "NEIGHBOUR", "FDB",      "ROUTE V6",  "NEIGH V6",
-					       "FDB V6",    "KERNEL",   "REASON",    "OBJECTS",
-					       "HANDSHAKE", "RECEIVED", "SENT",      "REACH",
-					       "RTT",       "LOSS" };
-
-static bool is_text(const json_t *object, const char *key, const char *text)
-{
-	const char *value = ctl_text(object, key);
-
-	return value && strcmp(value, text) == 0;
-}
-
-const char *peers_state(const json_t *peer, const char *kind, const char *family)
-{
-	const char *state = NULL;
-	json_t *object;
-	size_t i;
-
-	json_array_foreach (json_object_get(peer, "objects"), i, object) {
-		if (!is_text(object, "kind", kind) || !is_text(object, "family", family))
-			continue;
-		if (ctl_text(object, "error"))
-			return "failed";
-		if (!json_is_true(json_object_get(object, "settled")))
-			state = "pending";
-		else if (!state)
-			state = "ok";
-	}
-	return state;
-}
+/* Heading, and name for --columns, which is that of the member where there is one. */
+static const struct name {
+	const char *heading;
+	const char *key;
+} names[COLUMNS] = {
+	{ "SUBNET", "subnet" },
+	{ "NODE", "node" },
+	{ "PUBLIC IP", "publicIP" },
+	{ "ROUTE", "route" },
+	{ "NEIGHBOUR", "neighbour" },
+	{ "FDB", "fdb" },
+	{ "ROUTE V6", "routeV6" },
+	{ "NEIGH V6", "neighbourV6" },
+	{ "FDB V6", "fdbV6" },
+	{ "KERNEL", "kernel" },
+	{ "REASON", "reason" },
+	{ "OBJECTS", "objects" },
+	{ "HANDSHAKE", "handshakeSecondsAgo" },
+	{ "RECEIVED", "receivedBytes" },
+	{ "SENT", "sentBytes" },
+	{ "REACH", "reach" },
+	{ "RTT", "rttSeconds" },
+	{ "LOSS", "lossPercent" },
+	{ "PATH MTU", "pathMTU" },
+};
 
 static enum ctl_color state_color(const char *state)
 {
@@ -79,18 +77,15 @@ static enum ctl_color state_color(const char *state)
 					      : COLOR_WARN;
 }
 
-/* In which packets go there. The guard has elements for a host's addresses of both. */
-static bool has_family(const json_t *items, const char *family)
+/* In which packets go there: something stands in one of these columns. */
+static bool has_family(const json_t *items, enum column first, enum column last)
 {
-	json_t *object;
 	json_t *item;
 	size_t i;
-	size_t n;
 
 	json_array_foreach (items, i, item) {
-		json_array_foreach (json_object_get(item, "objects"), n, object) {
-			if (is_text(object, "family", family) &&
-			    !is_text(object, "kind", "element"))
+		for (enum column column = first; column <= last; column++) {
+			if (ctl_text(item, names[column].key))
 				return true;
 		}
 	}
@@ -175,7 +170,6 @@ static char *describe_loss(const json_t *item)
 
 static void set_cell(struct table *t, size_t cell, enum column column, const json_t *item)
 {
-	static const char *const kinds[] = { "route", "neighbour", "fdb" };
 	auto_free char *text = NULL;
 	const char *state;
 
@@ -190,10 +184,6 @@ static void set_cell(struct table *t, size_t cell, enum column column, const jso
 	case COLUMN_PUBLIC_IP:
 		text = describe_address(item);
 		table_set(t, cell, text, COLOR_NONE);
-		break;
-	case COLUMN_KERNEL:
-		state = ctl_text(item, "kernel");
-		table_set(t, cell, state, state_color(state));
 		break;
 	case COLUMN_REASON:
 		table_set(t, cell, ctl_text(item, "reason"), COLOR_NONE);
@@ -211,10 +201,6 @@ static void set_cell(struct table *t, size_t cell, enum column column, const jso
 		text = describe_bytes(item, column == COLUMN_SENT ? "sentBytes" : "receivedBytes");
 		table_set(t, cell, text, COLOR_NONE);
 		break;
-	case COLUMN_REACH:
-		state = ctl_text(item, "reach");
-		table_set(t, cell, state, state_color(state));
-		break;
 	case COLUMN_RTT:
 		text = lease_rtt(item);
 		table_set(t, cell, text, COLOR_NONE);
@@ -224,20 +210,19 @@ static void set_cell(struct table *t, size_t cell, enum column column, const jso
 		table_set(t, cell, text, COLOR_NONE);
 		break;
 	default:
-		state = peers_state(item, kinds[(column - COLUMN_ROUTE) % ARRAY_LEN(kinds)],
-				    column < COLUMN_ROUTE_V6 ? "ipv4" : "ipv6");
+		state = ctl_text(item, names[column].key);
 		table_set(t, cell, state, state_color(state));
 		break;
 	}
 }
 
-static void print_table(const struct ctl *c, const json_t *items)
+static int print_table(const struct ctl *c, const json_t *items)
 {
-	bool all = c->format == FORMAT_RAW;
-	bool v4 = all || has_family(items, "ipv4") || !has_family(items, "ipv6");
-	bool v6 = all || has_family(items, "ipv6");
-	bool traffic = has_traffic(items);
-	bool reach = has_reach(items);
+	bool all = c->format == FORMAT_RAW || c->options.columns;
+	bool v6 = all || has_family(items, COLUMN_ROUTE_V6, COLUMN_FDB_V6);
+	bool v4 = all || !v6 || has_family(items, COLUMN_ROUTE, COLUMN_FDB);
+	bool traffic = c->options.columns || has_traffic(items);
+	bool reach = c->options.columns || has_reach(items);
 	struct table_column columns[COLUMNS];
 	enum column shown[COLUMNS];
 	auto_table struct table *table = NULL;
@@ -252,13 +237,16 @@ static void print_table(const struct ctl *c, const json_t *items)
 		if ((state_v4 && !v4) || (state_v6 && !v6) ||
 		    (column >= COLUMN_HANDSHAKE && column <= COLUMN_SENT && !traffic) ||
 		    (column >= COLUMN_REACH && !reach) ||
-		    (column == COLUMN_OBJECTS && !all && c->format != FORMAT_WIDE))
+		    ((column == COLUMN_OBJECTS || column == COLUMN_PATH_MTU) && !all &&
+		     c->format != FORMAT_WIDE))
 			continue;
 		columns[len] = (struct table_column){
-			headings[column],
-			column == COLUMN_RECEIVED || column == COLUMN_SENT || column >= COLUMN_RTT,
-			c->format != FORMAT_WIDE &&
-				(column == COLUMN_NODE || column == COLUMN_REASON)
+			.name = names[column].heading,
+			.right = column == COLUMN_RECEIVED || column == COLUMN_SENT ||
+				 column == COLUMN_RTT || column == COLUMN_LOSS,
+			.shrinks = c->format != FORMAT_WIDE &&
+				   (column == COLUMN_NODE || column == COLUMN_REASON),
+			.key = names[column].key,
 		};
 		shown[len++] = column;
 	}
@@ -268,13 +256,29 @@ static void print_table(const struct ctl *c, const json_t *items)
 		for (size_t n = 0; n < len; n++)
 			set_cell(table, n, shown[n], item);
 	}
-	if (c->format == FORMAT_RAW)
-		table_print_raw(table, c);
-	else
-		table_print(table, c, !c->options.no_headers);
+	return table_print(table, c);
 }
 
-void peers_print(const struct ctl *c, const json_t *document)
+/* What a table needs; NULL: all is shown. Caller frees. */
+static char *fields(const struct ctl *c)
+{
+	struct buffer text = { 0 };
+
+	if (document_item_is_wanted(c) || c->format == FORMAT_DOT)
+		return NULL;
+	buffer_puts(&text, "subnetV6,publicIPv6");
+	for (enum column column = 0; column < COLUMNS; column++) {
+		/* They are longer than all others, and seldom shown. */
+		bool seldom = column == COLUMN_OBJECTS || column == COLUMN_PATH_MTU;
+
+		if (!seldom || c->options.columns || c->format == FORMAT_RAW ||
+		    c->format == FORMAT_WIDE)
+			buffer_printf(&text, ",%s", names[column].key);
+	}
+	return buffer_steal(&text);
+}
+
+int peers_print(const struct ctl *c, const json_t *document)
 {
 	const json_t *items = json_object_get(document, "items");
 	json_t *item;
@@ -282,11 +286,12 @@ void peers_print(const struct ctl *c, const json_t *document)
 
 	switch (c->format) {
 	case FORMAT_JSON:
-		ctl_print_json(c, json_incref((json_t *)document));
+	case FORMAT_YAML:
+		document_print(c, json_incref((json_t *)document));
 		break;
 	case FORMAT_JSONL:
 		json_array_foreach (items, i, item)
-			ctl_print_json(c, json_incref(item));
+			document_print(c, json_incref(item));
 		break;
 	case FORMAT_NAME:
 		json_array_foreach (items, i, item) {
@@ -296,24 +301,28 @@ void peers_print(const struct ctl *c, const json_t *document)
 			fprintf(c->out, "%s\n", safe);
 		}
 		break;
-	default:
-		print_table(c, items);
+	case FORMAT_DOT:
+		dot_print(c, document);
 		break;
+	default:
+		return print_table(c, items);
 	}
+	return CTL_OK;
 }
 
 int peers_run(struct ctl *c)
 {
 	auto_settings struct settings settings = { 0 };
 	auto_json json_t *document = NULL;
+	auto_free char *wanted = fields(c);
+	auto_free char *path = NULL;
 	struct err e;
 	int status = settings_read(c, false, &settings);
 
 	if (status)
 		return status;
-	if (client_get(settings.socket, "/v1/peers", "PeerList", ANSWER_TIMEOUT_MS, &document, &e) <
-	    0)
+	path = client_list_path("/v1/peers", wanted);
+	if (client_get(settings.socket, path, "PeerList", ANSWER_TIMEOUT_MS, &document, &e) < 0)
 		return client_fail(c, settings.socket, &e, "fabricctl subnets --store");
-	peers_print(c, document);
-	return CTL_OK;
+	return peers_print(c, document);
 }

@@ -3,11 +3,14 @@
  * fabricctl pods: what is attached on this host. By the CNI plugin's records, whether the interface
  * is there, and whether the runtime still knows of it.
  */
+#include "fabricctl/pods.h"
+
 #include <errno.h>
 #include <string.h>
 
 #include "fabricctl/command.h"
 #include "fabricctl/containers.h"
+#include "fabricctl/document.h"
 #include "fabricctl/runtime.h"
 #include "fabricctl/table.h"
 #include "lib/clock.h"
@@ -28,16 +31,13 @@ static const char GONE[] = "its interface is gone: the container ended without a
 			   "deleted it";
 static const char UNFINISHED[] = "its ADD has not come to its end";
 
-/* Adds pod, state and reason. Whether it is as it should be. */
-static bool judge(json_t *item, const char *directory)
+bool pods_judge(json_t *item, const char *directory)
 {
 	const char *error = ctl_text(item, "error");
 	const char *state = "ok";
 	const char *reason = "";
 	auto_free char *pod = NULL;
-	enum runtime_view view =
-		runtime_find(directory, ctl_text(item, "network"), ctl_text(item, "containerID"),
-			     ctl_text(item, "interface"), &pod);
+	enum runtime_view view = runtime_view(directory, item, &pod);
 
 	if (error) {
 		state = "damaged";
@@ -67,27 +67,16 @@ static char *cell_text(const struct ctl *c, const json_t *item, const char *key)
 	const char *text = ctl_text(item, key);
 	char age[CLOCK_TEXT];
 	int64_t since_ms;
-	json_t *address;
-	char *all;
-	size_t i;
 
-	if (strcmp(key, "addresses") == 0) {
-		all = xstrdup("");
-		json_array_foreach (json_object_get(item, key), i, address) {
-			auto_free char *before = all;
-
-			all = xasprintf("%s%s%s", before, *before ? "," : "",
-					json_string_value(address));
-		}
-		return all;
-	}
+	if (strcmp(key, "addresses") == 0)
+		return ctl_join(item, key);
 	if (text && strcmp(key, "since") == 0 && c->format != FORMAT_RAW &&
 	    clock_parse_utc(text, &since_ms) == 0)
 		text = clock_format_duration((clock_wall_ms() - since_ms) / 1000, age);
 	return text ? xstrdup(text) : NULL;
 }
 
-static void print_table(const struct ctl *c, const json_t *items)
+static int print_table(const struct ctl *c, const json_t *items)
 {
 	struct table_column columns[ARRAY_LEN(fields)];
 	auto_table struct table *table = NULL;
@@ -97,6 +86,7 @@ static void print_table(const struct ctl *c, const json_t *items)
 	for (size_t n = 0; n < ARRAY_LEN(fields); n++)
 		columns[n] = (struct table_column){
 			.name = fields[n].heading,
+			.key = fields[n].key,
 			.shrinks = strcmp(fields[n].key, "containerID") == 0 ||
 				   strcmp(fields[n].key, "reason") == 0,
 		};
@@ -113,13 +103,10 @@ static void print_table(const struct ctl *c, const json_t *items)
 								    : COLOR_BAD);
 		}
 	}
-	if (c->format == FORMAT_RAW)
-		table_print_raw(table, c);
-	else
-		table_print(table, c, !c->options.no_headers);
+	return table_print(table, c);
 }
 
-static void print(const struct ctl *c, json_t *items)
+static int print(const struct ctl *c, json_t *items)
 {
 	json_t *document;
 	json_t *item;
@@ -127,17 +114,17 @@ static void print(const struct ctl *c, json_t *items)
 
 	switch (c->format) {
 	case FORMAT_JSON:
+	case FORMAT_YAML:
 		document = ctl_document("PodList");
 		json_object_set(document, "items", items);
-		ctl_print_json(c, document);
-		break;
+		document_print(c, document);
+		return CTL_OK;
 	case FORMAT_JSONL:
 		json_array_foreach (items, i, item)
-			ctl_print_json(c, json_incref(item));
-		break;
+			document_print(c, json_incref(item));
+		return CTL_OK;
 	default:
-		print_table(c, items);
-		break;
+		return print_table(c, items);
 	}
 }
 
@@ -162,8 +149,10 @@ int pods_run(struct ctl *c)
 				"--cni-plugin FILE", "%s", e.text);
 	items = json_object_get(list, "attachments");
 	json_array_foreach (items, i, item)
-		all &= judge(item, directory);
-	print(c, items);
+		all &= pods_judge(item, directory);
+	status = print(c, items);
+	if (status)
+		return status;
 	failed = json_array_get(json_object_get(list, "failed"), 0);
 	if (failed)
 		return ctl_fail(c, CTL_FAILED, json_string_value(failed), "sudo",

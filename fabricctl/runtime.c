@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "kernel/marks.h"
 #include "lib/file.h"
 #include "lib/json.h"
 
@@ -25,12 +26,30 @@ static const char *argument(const json_t *pairs, const char *name)
 	return NULL;
 }
 
+/*
+ * Kubernetes has a pod's namespace and name there, podman the name alone; Nomad the job's namespace,
+ * and the job and its group, which it joins by a dot in the names of allocations.
+ */
+static char *name_of(const json_t *pairs)
+{
+	const char *space = argument(pairs, "K8S_POD_NAMESPACE");
+	const char *name = argument(pairs, "K8S_POD_NAME");
+	const char *group = NULL;
+
+	if (!name) {
+		space = argument(pairs, "NOMAD_NAMESPACE");
+		name = argument(pairs, "NOMAD_JOB_ID");
+		group = argument(pairs, "NOMAD_GROUP_NAME");
+	}
+	if (!name)
+		return xstrdup("");
+	return xasprintf("%s%s%s%s%s", space ? space : "", space ? "/" : "", name, group ? "." : "",
+			 group ? group : "");
+}
+
 int runtime_parse(const char *text, size_t size, char **ret_pod, struct err *e)
 {
 	auto_json json_t *document = NULL;
-	const json_t *pairs;
-	const char *space;
-	const char *name;
 	const char *kind;
 
 	if (json_parse_object(text, size, &document, e) < 0)
@@ -39,11 +58,7 @@ int runtime_parse(const char *text, size_t size, char **ret_pod, struct err *e)
 	if (!kind || strncmp(kind, "cniCache", strlen("cniCache")) != 0)
 		return err_set(e, -EINVAL, "kind is \"%.40s\", must be cniCacheV1",
 			       kind ? kind : "");
-	pairs = json_object_get(document, "cniArgs");
-	space = argument(pairs, "K8S_POD_NAMESPACE");
-	name = argument(pairs, "K8S_POD_NAME");
-	*ret_pod = xasprintf("%s%s%s", name && space ? space : "", name && space ? "/" : "",
-			     name ? name : "");
+	*ret_pod = name_of(json_object_get(document, "cniArgs"));
 	return 0;
 }
 
@@ -58,10 +73,26 @@ enum runtime_view runtime_find(const char *directory, const char *network, const
 	int rc = file_read(path, FILE_MAX_SIZE, &text, &size, NULL);
 
 	*ret_pod = NULL;
+	/* dockerd keeps what it knows to itself. */
+	if (network && strcmp(network, MARK_DOCKER_NETWORK) == 0)
+		return RUNTIME_SILENT;
 	if (rc == -ENOENT)
 		return access(results, R_OK) == 0 ? RUNTIME_FORGOT : RUNTIME_SILENT;
 	if (rc < 0 || runtime_parse(text, size, &pod, NULL) < 0)
 		return RUNTIME_SILENT;
 	*ret_pod = *pod ? STEAL(pod) : NULL;
 	return RUNTIME_KNOWS;
+}
+
+enum runtime_view runtime_view(const char *directory, const json_t *attachment, char **ret_pod)
+{
+	const char *name = json_string_value(json_object_get(attachment, "containerName"));
+
+	if (!json_is_true(json_object_get(attachment, "asksOnce")))
+		return runtime_find(
+			directory, json_string_value(json_object_get(attachment, "network")),
+			json_string_value(json_object_get(attachment, "containerID")),
+			json_string_value(json_object_get(attachment, "interface")), ret_pod);
+	*ret_pod = name && *name ? xstrdup(name) : NULL;
+	return RUNTIME_SILENT;
 }

@@ -9,7 +9,7 @@
 #ifndef FABRICCTL_RUNTIME_H
 #define FABRICCTL_RUNTIME_H
 
-#include <stddef.h>
+#include <jansson.h>
 
 #include "lib/err.h"
 
@@ -21,9 +21,15 @@ enum runtime_view {
 	RUNTIME_FORGOT, /* it has files, and none for this one */
 };
 
-/* *ret_pod: "default/web", "web", or NULL if it names none; caller frees. */
+/* *ret_pod: "default/web", "web", Nomad's "default/web.frontend", or NULL if it names none; caller frees. */
 enum runtime_view runtime_find(const char *directory, const char *network, const char *container_id,
 			       const char *interface, char **ret_pod);
+
+/*
+ * The same of an attachment that the plugin has listed. netavark keeps no such files; the name of its
+ * container is in the list.
+ */
+enum runtime_view runtime_view(const char *directory, const json_t *attachment, char **ret_pod);
 
 /* The name in one such file; "" if there is none. -EINVAL: it is no such file. Caller frees. */
 int runtime_parse(const char *text, size_t size, char **ret_pod, struct err *e) MUST_CHECK;

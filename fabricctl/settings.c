@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fabricctl/settings.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 
 #include "lib/file.h"
 #include "lib/options.h"
+#include "stores/etcd/etcd_store.h"
 
-#define ENVIRONMENT_PREFIX  "FLANNELD_"
-#define DEFAULT_CONFIG_FILE "/etc/flannel/flanneld.conf"
-#define FILE_MAX_SIZE       ((size_t)1 << 20)
-#define NODE_ID_MAX_SIZE    4096
+#define ENVIRONMENT_PREFIX "FLANNELD_"
+#define NODE_ID_MAX_SIZE   4096
 
 #define AT(field) offsetof(struct settings, field)
 
@@ -43,55 +41,6 @@ static int read_arguments(const struct ctl *c, struct settings *s, struct err *e
 	return options_read_arguments(specs, s, c->options.settings_len + 1, argv, &first, e);
 }
 
-static char *trim(char *s)
-{
-	char *end;
-
-	while (isspace((unsigned char)*s))
-		s++;
-	end = s + strlen(s);
-	while (end > s && isspace((unsigned char)end[-1]))
-		*--end = '\0';
-	return s;
-}
-
-/* The daemon complains about lines that it does not understand; for us they are not there. */
-static int read_line(struct settings *s, char *line, struct err *e)
-{
-	auto_free char *flag = NULL;
-	char program[] = "fabricctl";
-	char *argv[2] = { program, NULL };
-	char *equals;
-	int first;
-
-	line = trim(line);
-	equals = strchr(line, '=');
-	if (*line == '#' || !equals)
-		return 0;
-	*equals = '\0';
-	line = trim(line);
-	if (!options_find(specs, line))
-		return 0;
-	flag = xasprintf("--%s=%s", line, trim(equals + 1));
-	argv[1] = flag;
-	return options_read_arguments(specs, s, 2, argv, &first, e);
-}
-
-static int read_file(struct settings *s, const char *path, struct err *e)
-{
-	auto_free char *text = NULL;
-	char *rest;
-	int rc = file_read(path, FILE_MAX_SIZE, &text, NULL, e);
-
-	rest = text;
-	while (rc == 0 && rest) {
-		char *line = strsep(&rest, "\n");
-
-		rc = read_line(s, line, e);
-	}
-	return rc;
-}
-
 static void read_node_id(struct settings *s)
 {
 	auto_free char *path = xasprintf("%s/node-id", s->state_dir);
@@ -116,9 +65,9 @@ static int read_all(const struct ctl *c, bool for_store, struct settings *s, str
 	if (rc == 0)
 		rc = read_arguments(c, &named, e);
 	if (rc == 0 && *named.config_file)
-		rc = read_file(s, named.config_file, e);
+		rc = options_read_file_of_others(specs, s, named.config_file, e);
 	else if (rc == 0) {
-		rc = read_file(s, DEFAULT_CONFIG_FILE, e);
+		rc = options_read_file_of_others(specs, s, SETTINGS_CONFIG_FILE, e);
 		if (rc == -ENOENT || rc == -ENOTDIR || !for_store)
 			rc = 0;
 	}
@@ -143,10 +92,13 @@ static void warn_of_variable(const char *name, const char *nearest)
 
 int settings_read(const struct ctl *c, bool for_store, struct settings *ret)
 {
+	static bool has_warned; /* a command that runs others says it once */
 	struct err e;
 	int rc = read_all(c, for_store, ret, &e);
 
-	options_each_unknown_variable(specs, ENVIRONMENT_PREFIX, warn_of_variable);
+	if (!has_warned)
+		options_each_unknown_variable(specs, ENVIRONMENT_PREFIX, warn_of_variable);
+	has_warned = true;
 	if (rc == -EACCES)
 		return ctl_fail(
 			c, CTL_DENIED, "what the daemon was told is not for everybody to read",
@@ -154,6 +106,41 @@ int settings_read(const struct ctl *c, bool for_store, struct settings *ret)
 	if (rc < 0)
 		return ctl_fail(c, CTL_USAGE, NULL, NULL, "%s", e.text);
 	return CTL_OK;
+}
+
+static const char *default_endpoints(void)
+{
+	for (const struct option_spec *o = etcd_option_specs; o->name; o++) {
+		if (strcmp(o->name, "etcd-endpoints") == 0)
+			return o->value;
+	}
+	return "";
+}
+
+bool settings_know_store(const struct settings *s, bool is_asked_for, const json_t *status,
+			 char *ret_why, size_t size)
+{
+	const json_t *used = json_object_get(json_object_get(status, "store"), "endpoints");
+	const char *ours = s->store.etcd.endpoints;
+	json_t *endpoint;
+	size_t i;
+
+	if (is_asked_for || strcmp(ours, default_endpoints()) != 0)
+		return true;
+	/* The defaults are nobody's wish, unless the daemon uses them. */
+	json_array_foreach (used, i, endpoint) {
+		const char *url = ctl_text(endpoint, "url");
+
+		if (url && !strstr(ours, url)) {
+			snprintf(ret_why, size,
+				 "not asked: the daemon's is at %.80s, and this command was not "
+				 "told of it (--etcd-endpoints, --config-file)",
+				 url);
+			return false;
+		}
+	}
+	snprintf(ret_why, size, "not asked: nothing tells where it is (--etcd-endpoints)");
+	return json_array_size(used) > 0;
 }
 
 void settings_fini(struct settings *s)

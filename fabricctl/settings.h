@@ -10,6 +10,9 @@
 #include "fabricctl/ctl.h"
 #include "stores/store_open.h"
 
+/* What is read if nobody names another. */
+#define SETTINGS_CONFIG_FILE "/etc/flannel/flanneld.conf"
+
 struct settings {
 	char *socket;
 	struct store_options store;
@@ -28,6 +31,14 @@ struct settings {
  */
 int settings_read(const struct ctl *c, bool for_store, struct settings *ret);
 void settings_fini(struct settings *s);
+
+/*
+ * Whether these settings lead to the daemon's etcd: they were told, or `status`, the daemon's Status (NULL:
+ * it does not answer), says that it uses the defaults as well. *ret_why says why not. `is_asked_for`: the
+ * store was asked for by option.
+ */
+bool settings_know_store(const struct settings *s, bool is_asked_for, const json_t *status,
+			 char *ret_why, size_t size);
 
 #define auto_settings __attribute__((cleanup(settings_fini)))
 

@@ -7,6 +7,7 @@
 
 #include "fabricctl/client.h"
 #include "fabricctl/command.h"
+#include "fabricctl/document.h"
 #include "fabricctl/problems.h"
 #include "fabricctl/settings.h"
 #include "fabricctl/text.h"
@@ -133,6 +134,7 @@ static void print_store(const struct ctl *c, const json_t *s)
 		auto_free char *error = ctl_safe(c, endpoint, "last_error");
 		auto_free char *transport = ctl_safe(c, endpoint, "transport");
 		auto_free char *why = ctl_safe(c, endpoint, "transport_reason");
+		const char *reason = ctl_text(endpoint, "transport_reason");
 		int64_t errors = ctl_int(endpoint, "errors", 0);
 
 		if (i)
@@ -140,7 +142,7 @@ static void print_store(const struct ctl *c, const json_t *s)
 		fprintf(c->out, " %s%s", url,
 			json_is_true(json_object_get(endpoint, "current")) ? " (in use)" : "");
 		fprintf(c->out, ", by %s", transport);
-		if (*ctl_text(endpoint, "transport_reason"))
+		if (reason && *reason)
 			fprintf(c->out, " (it %s)", why);
 		if (errors)
 			fprintf(c->out, ", %" PRId64 " error%s, the last: %s", errors,
@@ -243,6 +245,21 @@ static void print_packets(const struct ctl *c, const json_t *traffic, const char
 			what);
 }
 
+static void print_tracking(const struct ctl *c, const json_t *traffic)
+{
+	auto_free char *reason = ctl_safe(c, traffic, "tunnelTrackedReason");
+	const json_t *tracked = json_object_get(traffic, "tunnelTracked");
+
+	/* A daemon of an older version says nothing of it. */
+	if (!tracked)
+		return;
+	print_label(c, "tracking");
+	if (json_is_true(tracked))
+		fprintf(c->out, "of tunnel packets too: %s\n", reason);
+	else
+		fputs("of containers' packets, not of tunnel packets\n", c->out);
+}
+
 static void print_rules(const struct ctl *c, const json_t *s)
 {
 	const json_t *traffic = json_object_get(s, "traffic");
@@ -270,6 +287,42 @@ static void print_rules(const struct ctl *c, const json_t *s)
 	if (healed)
 		fprintf(c->out, ", %" PRId64 " time%s put right", healed, healed == 1 ? "" : "s");
 	fputc('\n', c->out);
+	print_tracking(c, traffic);
+}
+
+static void print_fast_path(const struct ctl *c, const json_t *s)
+{
+	static const char *const taken[] = { "out", "in", "local" };
+	const json_t *path = json_object_get(s, "fastPath");
+	const json_t *packets = json_object_get(path, "packets");
+	auto_free char *mode = ctl_safe(c, path, "mode");
+	auto_free char *reason = ctl_safe(c, path, "reason");
+	auto_free char *refused_reason = ctl_safe(c, path, "refusedReason");
+	int64_t containers = ctl_int(path, "containers", 0);
+	int64_t refused = ctl_int(path, "refused", 0);
+	int64_t sum = 0;
+	int64_t others = 0;
+	const char *name;
+	json_t *value;
+
+	/* Who did not ask for it need not read of it. */
+	if (!json_is_object(path) || strcmp(mode, "on") != 0)
+		return;
+	json_object_foreach ((json_t *)packets, name, value)
+		others += json_integer_value(value);
+	for (size_t i = 0; i < ARRAY_LEN(taken); i++)
+		sum += ctl_int(packets, taken[i], 0);
+	print_label(c, "fast path");
+	if (!json_is_true(json_object_get(path, "on"))) {
+		fprintf(c->out, "off: %s\n", reason);
+		return;
+	}
+	fprintf(c->out, "on for %" PRId64 " container address%s", containers,
+		containers == 1 ? "" : "es");
+	if (refused)
+		fprintf(c->out, " and not for %" PRId64 " (%s)", refused, refused_reason);
+	fprintf(c->out, ", %" PRId64 " packet%s took it, %" PRId64 " did not\n", sum,
+		sum == 1 ? "" : "s", others - sum);
 }
 
 static void print_peers(const struct ctl *c, const json_t *s)
@@ -357,6 +410,7 @@ static void print_screen(const struct ctl *c, const json_t *s)
 	print_devices(c, s);
 	print_kernel(c, s);
 	print_rules(c, s);
+	print_fast_path(c, s);
 	print_peers(c, s);
 	print_reach(c, s);
 	print_label(c, "file");
@@ -376,8 +430,8 @@ static void print_brief(const struct ctl *c, const json_t *s)
 
 static void print(const struct ctl *c, json_t *s)
 {
-	if (c->format == FORMAT_JSON)
-		ctl_print_json(c, json_incref(s));
+	if (document_is_wanted(c))
+		document_print(c, json_incref(s));
 	else if (c->options.brief)
 		print_brief(c, s);
 	else

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "fabricctl/command.h"
+#include "fabricctl/document.h"
 #include "fabricctl/session.h"
 #include "fabricctl/table.h"
 #include "lib/base64.h"
@@ -114,6 +115,13 @@ static void on_status(void *arg, const struct etcd_result *result)
 	etcd_client_call_at(p->ping->session->client, p->endpoint, &ask, on_read, p);
 }
 
+json_t *store_endpoint(const char *url)
+{
+	return json_pack("{s:s,s:b,s:n,s:n,s:n,s:n,s:n,s:n,s:n,s:s}", "endpoint", url, "ok", 0,
+			 "transport", "role", "version", "revision", "dbSizeBytes", "memberID",
+			 "latencySeconds", "reason", "");
+}
+
 static void ask_all(struct ping *ping)
 {
 	auto_json json_t *description = json_object();
@@ -125,12 +133,7 @@ static void ask_all(struct ping *ping)
 	endpoints = json_object_get(description, "endpoints");
 	ping->outstanding = json_array_size(endpoints);
 	json_array_foreach (endpoints, i, endpoint)
-		json_array_append_new(ping->items,
-				      json_pack("{s:O,s:b,s:n,s:n,s:n,s:n,s:n,s:n,s:n,s:s}",
-						"endpoint", json_object_get(endpoint, "url"), "ok",
-						0, "transport", "role", "version", "revision",
-						"dbSizeBytes", "memberID", "latencySeconds",
-						"reason", ""));
+		json_array_append_new(ping->items, store_endpoint(ctl_text(endpoint, "url")));
 	for (i = 0; i < json_array_size(ping->items); i++) {
 		struct probe *p = xcalloc(1, sizeof(*p));
 
@@ -162,14 +165,18 @@ static char *latency_text(const json_t *item, bool people)
 		      : xasprintf("%.6f", json_real_value(latency));
 }
 
-static void print_ping(const struct ctl *c, const json_t *items)
+static int print_ping(const struct ctl *c, const json_t *items)
 {
 	static const struct table_column columns[] = {
-		{ "ENDPOINT", false, false }, { "STATE", false, false },
-		{ "BY", false, false },       { "ROLE", false, false },
-		{ "VERSION", false, false },  { "REVISION", true, false },
-		{ "DB SIZE", true, false },   { "LATENCY", true, false },
-		{ "REASON", false, true },
+		{ "ENDPOINT", .key = "endpoint" },
+		{ "STATE", .key = "ok" },
+		{ "BY", .key = "transport" },
+		{ "ROLE", .key = "role" },
+		{ "VERSION", .key = "version" },
+		{ "REVISION", .right = true, .key = "revision" },
+		{ "DB SIZE", .right = true, .key = "dbSizeBytes" },
+		{ "LATENCY", .right = true, .key = "latencySeconds" },
+		{ "REASON", .shrinks = true, .key = "reason" },
 	};
 	auto_table struct table *table = table_new(columns, ARRAY_LEN(columns));
 	bool people = c->format != FORMAT_RAW;
@@ -192,10 +199,27 @@ static void print_ping(const struct ctl *c, const json_t *items)
 		table_set(table, 7, latency, COLOR_NONE);
 		table_set(table, 8, ctl_text(item, "reason"), COLOR_NONE);
 	}
-	if (people)
-		table_print(table, c, !c->options.no_headers);
-	else
-		table_print_raw(table, c);
+	return table_print(table, c);
+}
+
+int store_print_ping(const struct ctl *c, json_t *items, size_t *ret_failed)
+{
+	size_t failed = 0;
+	json_t *item;
+	size_t i;
+
+	json_array_foreach (items, i, item)
+		failed += !json_is_true(json_object_get(item, "ok"));
+	*ret_failed = failed;
+	if (document_item_is_wanted(c)) {
+		json_t *document = ctl_document("StorePing");
+
+		json_object_set(document, "items", items);
+		document_print(c, document);
+	} else {
+		return print_ping(c, items);
+	}
+	return CTL_OK;
 }
 
 static int ping(struct ctl *c)
@@ -205,27 +229,20 @@ static int ping(struct ctl *c)
 	auto_free char *prefix = NULL;
 	auto_free char *key = NULL;
 	struct ping p = { .session = &s, .items = items };
-	size_t failed = 0;
-	json_t *item;
-	size_t i;
+	size_t failed;
 	int status = session_connect(c, &s);
 
 	if (status)
 		return status;
+	if (s.consul)
+		return store_consul_ping(c, &s);
 	prefix = etcd_clean_prefix(s.settings.store.etcd.prefix);
 	key = xasprintf("%s%sconfig", prefix, strcmp(prefix, "/") == 0 ? "" : "/");
 	p.config_key = key;
 	ask_all(&p);
-	json_array_foreach (items, i, item)
-		failed += !json_is_true(json_object_get(item, "ok"));
-	if (c->format == FORMAT_JSON || c->format == FORMAT_JSONL) {
-		json_t *document = ctl_document("StorePing");
-
-		json_object_set(document, "items", items);
-		ctl_print_json(c, document);
-	} else {
-		print_ping(c, items);
-	}
+	status = store_print_ping(c, items, &failed);
+	if (status)
+		return status;
 	if (failed && failed == json_array_size(items))
 		return session_fail_call(c, &s, p.code,
 					 ctl_text(json_array_get(items, 0), "reason"));
@@ -234,31 +251,49 @@ static int ping(struct ctl *c)
 
 /* ---- dump ---- */
 
-json_t *store_key(const struct etcd_kv *kv)
+json_t *store_item(const char *key, const char *text, size_t size, uint64_t create_revision,
+		   uint64_t mod_revision, json_t *lease)
 {
 	json_t *item = json_object();
 	json_t *value = NULL;
 
-	json_object_set_new(item, "key", json_text(kv->key));
-	if (json_parse_object(kv->value, kv->value_size, &value, NULL) == 0)
+	json_object_set_new(item, "key", json_text(key));
+	if (json_parse_object(text, size, &value, NULL) == 0)
 		json_leave_out_secrets(value);
 	else
-		value = json_stringn(kv->value, kv->value_size);
+		value = json_stringn(text, size);
 	if (value) {
 		json_object_set_new(item, "value", value);
 	} else {
-		auto_free char *base64 = base64_encode(kv->value, kv->value_size);
+		auto_free char *base64 = base64_encode(text, size);
 
 		json_object_set_new(item, "valueBase64", json_string(base64));
 	}
 	json_object_set_new(item, "createRevision",
-			    json_sprintf("%llu", (unsigned long long)kv->create_revision));
+			    json_sprintf("%llu", (unsigned long long)create_revision));
 	json_object_set_new(item, "modRevision",
-			    json_sprintf("%llu", (unsigned long long)kv->mod_revision));
-	json_object_set_new(item, "lease",
-			    kv->lease ? json_sprintf("%llx", (unsigned long long)kv->lease)
-				      : json_null());
+			    json_sprintf("%llu", (unsigned long long)mod_revision));
+	json_object_set_new(item, "lease", lease ? lease : json_null());
 	return item;
+}
+
+json_t *store_key(const struct etcd_kv *kv)
+{
+	json_t *lease = kv->lease ? json_sprintf("%llx", (unsigned long long)kv->lease) : NULL;
+
+	return store_item(kv->key, kv->value, kv->value_size, kv->create_revision, kv->mod_revision,
+			  lease);
+}
+
+void store_print_dump(const struct ctl *c, const char *prefix, uint64_t revision, json_t *items)
+{
+	json_t *document = ctl_document("StoreDump");
+
+	json_object_set_new(document, "prefix", json_string(prefix));
+	json_object_set_new(document, "revision",
+			    json_sprintf("%llu", (unsigned long long)revision));
+	json_object_set_new(document, "items", items);
+	document_print(c, document);
 }
 
 struct dump {
@@ -287,7 +322,6 @@ static int dump_page(const struct ctl *c, struct session *s, struct dump *d)
 				      .range_end = d->end,
 				      .limit = d->page_len,
 				      .revision = d->revision };
-	struct ctl line = *c;
 	struct err e;
 	int code = session_call(s, &ask, &reply, &e);
 
@@ -303,12 +337,11 @@ static int dump_page(const struct ctl *c, struct session *s, struct dump *d)
 	d->from_size = reply.next_key_size;
 	if (!d->revision)
 		d->revision = reply.header.revision;
-	line.format = FORMAT_JSONL;
 	for (size_t i = 0; i < reply.kvs.len; i++) {
 		if (d->items)
 			json_array_append_new(d->items, store_key(&reply.kvs.items[i]));
 		else
-			ctl_print_json(&line, store_key(&reply.kvs.items[i]));
+			document_print_item(c, store_key(&reply.kvs.items[i]));
 	}
 	return CTL_OK;
 }
@@ -323,48 +356,43 @@ static int dump(struct ctl *c)
 
 	if (status)
 		return status;
+	if (s.consul)
+		return store_consul_dump(c, &s);
 	clean = etcd_clean_prefix(s.settings.store.etcd.prefix);
 	prefix = xasprintf("%s%s", clean, strcmp(clean, "/") == 0 ? "" : "/");
-	d.items = c->format == FORMAT_JSON ? json_array() : NULL;
+	d.items = document_is_wanted(c) ? json_array() : NULL;
 	d.end = etcd_prefix_end(prefix);
 	d.from = xstrdup(prefix);
 	d.from_size = strlen(prefix);
 	while (status == CTL_OK && d.from && !ferror(c->out))
 		status = dump_page(c, &s, &d);
-	if (status == CTL_OK && d.items) {
-		json_t *document = ctl_document("StoreDump");
-
-		json_object_set_new(document, "prefix", json_string(prefix));
-		json_object_set_new(document, "revision",
-				    json_sprintf("%llu", (unsigned long long)d.revision));
-		json_object_set(document, "items", d.items);
-		ctl_print_json(c, document);
-	}
+	if (status == CTL_OK && d.items)
+		store_print_dump(c, prefix, d.revision, STEAL(d.items));
 	return status;
+}
+
+static int no_table(const struct ctl *c, const char *verb)
+{
+	return ctl_fail(c, CTL_USAGE, NULL, command_help_hint(c->command),
+			"fabricctl store %s has no --%s", verb,
+			c->options.no_headers ? "no-headers"
+			: c->options.columns  ? "columns"
+					      : "output raw");
 }
 
 int store_run(struct ctl *c)
 {
 	const char *verb = c->operands_len > 0 ? c->operands[0] : "";
+	bool is_table = c->format == FORMAT_RAW || c->options.no_headers || c->options.columns;
 
 	if (strcmp(verb, "ping") == 0)
 		return ping(c);
-	if (strcmp(verb, "dump") == 0) {
-		if (c->format == FORMAT_RAW || c->options.no_headers)
-			return ctl_fail(c, CTL_USAGE, NULL, command_help_hint(c->command),
-					"fabricctl store dump has no --%s",
-					c->options.no_headers ? "no-headers" : "output raw");
-		return dump(c);
-	}
-	if (strcmp(verb, "watch") == 0) {
-		if (c->format == FORMAT_RAW || c->options.no_headers)
-			return ctl_fail(c, CTL_USAGE, NULL, command_help_hint(c->command),
-					"fabricctl store watch has no --%s",
-					c->options.no_headers ? "no-headers" : "output raw");
-		return store_watch_run(c);
-	}
+	if (strcmp(verb, "dump") == 0)
+		return is_table ? no_table(c, verb) : dump(c);
+	if (strcmp(verb, "watch") == 0)
+		return is_table ? no_table(c, verb) : store_watch_run(c);
 	if (strcmp(verb, "repair") == 0) {
-		if (c->format != FORMAT_TABLE || c->options.no_headers)
+		if (c->format != FORMAT_TABLE || is_table)
 			return ctl_fail(c, CTL_USAGE, NULL, command_help_hint(c->command),
 					"fabricctl store repair prints text, and nothing else");
 		return store_repair(c);

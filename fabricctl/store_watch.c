@@ -6,6 +6,7 @@
 #include <event2/event.h>
 #include <string.h>
 
+#include "fabricctl/document.h"
 #include "fabricctl/lease_source.h"
 #include "fabricctl/loop.h"
 #include "fabricctl/store.h"
@@ -38,11 +39,9 @@ static void print(const struct follower *f, const char *type, uint64_t revision,
 		  json_t *item)
 {
 	const struct ctl *c = f->c;
-	struct ctl one_line = *c;
 	char when[CLOCK_TEXT];
 
 	clock_format_utc(clock_wall_ms(), when);
-	one_line.format = FORMAT_JSONL;
 	if (c->format == FORMAT_TABLE) {
 		auto_free char *safe = xstrdup(text);
 
@@ -55,7 +54,7 @@ static void print(const struct follower *f, const char *type, uint64_t revision,
 		json_object_set_new(item, "type", json_string(type));
 		json_object_set_new(item, "revision",
 				    json_sprintf("%llu", (unsigned long long)revision));
-		ctl_print_json(&one_line, item);
+		document_print_item(c, item);
 	}
 	fflush(c->out);
 }

@@ -7,6 +7,7 @@
 
 #include "fabricctl/client.h"
 #include "fabricctl/command.h"
+#include "fabricctl/document.h"
 #include "fabricctl/lease_source.h"
 #include "lib/json.h"
 
@@ -19,16 +20,18 @@
 static int ask(const struct ctl *c, const struct lease_view *v, const char *socket, json_t **ret,
 	       struct err *e)
 {
+	auto_free char *fields = lease_view_fields(v);
+	auto_free char *path = client_list_path("/v1/subnets", fields);
+	auto_free char *path_time_left = xasprintf("%s%ctimeLeft=%s", path, fields ? '&' : '?',
+						   c->options.time_left ? "wait" : "1");
 	int rc = -ETIMEDOUT;
 
 	if (c->options.time_left)
-		rc = client_get(socket, "/v1/subnets?timeLeft=wait", "SubnetList",
-				TIME_LEFT_LONG_MS, ret, e);
+		rc = client_get(socket, path_time_left, "SubnetList", TIME_LEFT_LONG_MS, ret, e);
 	else if (lease_view_wants_time_left(v))
-		rc = client_get(socket, "/v1/subnets?timeLeft=1", "SubnetList", TIME_LEFT_WAIT_MS,
-				ret, e);
+		rc = client_get(socket, path_time_left, "SubnetList", TIME_LEFT_WAIT_MS, ret, e);
 	if (rc == -ETIMEDOUT)
-		rc = client_get(socket, "/v1/subnets", "SubnetList", ANSWER_TIMEOUT_MS, ret, e);
+		rc = client_get(socket, path, "SubnetList", ANSWER_TIMEOUT_MS, ret, e);
 	return rc;
 }
 
@@ -58,7 +61,7 @@ static int print_targets(const struct ctl *c)
 		       &e) < 0)
 		return client_fail(c, settings.socket, &e,
 				   "healthz-ip and healthz-port in flanneld.conf");
-	ctl_print_json(c, json_incref(json_object_get(document, "items")));
+	document_print(c, json_incref(json_object_get(document, "items")));
 	return CTL_OK;
 }
 

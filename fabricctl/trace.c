@@ -8,8 +8,10 @@
 
 #include "fabricctl/client.h"
 #include "fabricctl/command.h"
+#include "fabricctl/document.h"
 #include "fabricctl/lease_source.h"
 #include "fabricctl/text.h"
+#include "fabricctl/trace_live.h"
 #include "lib/json.h"
 
 #define ANSWER_TIMEOUT_MS 2000
@@ -46,6 +48,9 @@ static int read_protocol(const struct ctl *c, struct lookup_packet *p)
 	else
 		return ctl_fail(c, CTL_USAGE, NULL, command_help_hint(c->command),
 				"--proto is \"%.40s\", must be one of: tcp, udp, icmp", name);
+	if (!c->options.port && c->options.live && strcmp(name, "icmp") != 0)
+		return ctl_fail(c, CTL_USAGE, NULL, command_help_hint(c->command),
+				"--live with %s needs a --port to send to", name);
 	if (!c->options.port)
 		return CTL_OK;
 	if (strcmp(name, "icmp") == 0)
@@ -128,13 +133,17 @@ static void print_steps(const struct ctl *c, const struct trace *t)
 	}
 }
 
-static void print(const struct ctl *c, const struct trace *t, const struct err *why)
+/* `live` may be NULL. */
+static void print(const struct ctl *c, const struct trace *t, const struct live *live,
+		  const struct err *why)
 {
 	json_t *document;
 
-	if (c->format != FORMAT_JSON) {
+	if (!document_is_wanted(c)) {
 		print_verdict(c, t);
 		print_steps(c, t);
+		if (live)
+			live_print(c, live);
 		if (why->text[0])
 			fprintf(c->out, "whose addresses these are is not known: %s\n", why->text);
 		return;
@@ -149,9 +158,10 @@ static void print(const struct ctl *c, const struct trace *t, const struct err *
 	json_object_set_new(document, "stopsAt",
 			    t->stop ? json_incref(json_object_get(t->stop, "step")) : json_null());
 	json_object_set(document, "steps", t->steps);
+	json_object_set_new(document, "live", live ? live_json(live) : json_null());
 	json_object_set_new(document, "leasesUnknown",
 			    why->text[0] ? json_text(why->text) : json_null());
-	ctl_print_json(c, document);
+	document_print(c, document);
 }
 
 static int elsewhere(const struct ctl *c, const struct trace *t)
@@ -164,6 +174,28 @@ static int elsewhere(const struct ctl *c, const struct trace *t)
 	return ctl_fail(c, CTL_NOT_FOUND,
 			"only the kernel of the host that it comes from knows what becomes of it",
 			hint, "%s is not on this host", c->operands[0]);
+}
+
+/* Walks, sends if that is wished, and prints. */
+static int answer(const struct ctl *c, struct trace *t, const struct err *why)
+{
+	char text[LIVE_TEXT];
+	struct live live;
+	struct err e;
+
+	trace_walk(t);
+	if (t->elsewhere)
+		return elsewhere(c, t);
+	trace_ask_host(c, t);
+	if (!c->options.live) {
+		print(c, t, NULL, why);
+		return t->stop ? CTL_FOUND : CTL_OK;
+	}
+	if (live_run(t, &live, &e) < 0)
+		return ctl_fail(c, e.code == -EACCES || e.code == -EPERM ? CTL_DENIED : CTL_FAILED,
+				e.text, NULL, "nothing was sent");
+	print(c, t, &live, why);
+	return t->stop || live_judge(&live, text) == LIVE_LOST ? CTL_FOUND : CTL_OK;
 }
 
 int trace_run(struct ctl *c)
@@ -181,13 +213,7 @@ int trace_run(struct ctl *c)
 				  e.text);
 	if (status == CTL_OK) {
 		t.leases = leases;
-		trace_walk(&t);
-		if (t.elsewhere) {
-			status = elsewhere(c, &t);
-		} else {
-			print(c, &t, &why);
-			status = t.stop ? CTL_FOUND : CTL_OK;
-		}
+		status = answer(c, &t, &why);
 	}
 	trace_close(&t);
 	return status;

@@ -6,6 +6,8 @@
  *     the destination is here:   neighbour, port
  *     through a tunnel:          tunnel, underlay, neighbour, filter, mtu, peer
  *     by a router or on a link:  neighbour, mtu, peer
+ *
+ * What the other host tells of itself follows on the peer (trace_host.c).
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -24,12 +26,8 @@
 
 static const char *const states[] = { "ok", "warning", "unknown", "stops" };
 
-/* Adds a step; whether the packet goes on. `remedy` may be NULL. */
-static bool say(struct trace *t, const char *step, enum trace_state state, const char *remedy,
-		const char *fmt, ...) PRINTF(5, 6);
-
-static bool say(struct trace *t, const char *step, enum trace_state state, const char *remedy,
-		const char *fmt, ...)
+bool trace_say(struct trace *t, const char *step, enum trace_state state, const char *remedy,
+	       const char *fmt, ...)
 {
 	char text[512];
 	json_t *item;
@@ -49,7 +47,7 @@ static bool say(struct trace *t, const char *step, enum trace_state state, const
 
 static bool cannot_tell(struct trace *t, const char *step, const struct err *e)
 {
-	return say(t, step, TRACE_UNKNOWN, NULL, "%s", e->text);
+	return trace_say(t, step, TRACE_UNKNOWN, NULL, "%s", e->text);
 }
 
 static bool is_of_other_host(const struct owner *o)
@@ -69,10 +67,11 @@ static bool check_up(struct trace *t, const char *step, const struct link_info *
 	auto_free char *remedy = xasprintf("ip link set %s up", link->name);
 
 	if (!link->up)
-		return say(t, step, TRACE_STOPS, remedy, "%s is down", link->name);
+		return trace_say(t, step, TRACE_STOPS, remedy, "%s is down", link->name);
 	if (!link->running)
-		return say(t, step, TRACE_STOPS, NULL, "%s is up and has no carrier%s", link->name,
-			   strcmp(link->kind, "bridge") == 0 ? ": no port of it is up" : "");
+		return trace_say(t, step, TRACE_STOPS, NULL, "%s is up and has no carrier%s",
+				 link->name,
+				 strcmp(link->kind, "bridge") == 0 ? ": no port of it is up" : "");
 	return true;
 }
 
@@ -109,14 +108,18 @@ static bool find_container(struct trace *t, const char *step, const struct link_
 	if (lookup_neighbour(t->kernel.route, device->ifindex, address, &n, &e) < 0)
 		return cannot_tell(t, step, &e);
 	if (is_target && lookup_neighbour_is_silent(&n))
-		return say(t, step, TRACE_STOPS, NULL, "nobody on %s answers to %s (%s)",
-			   device->name, ip, lookup_neighbour_format(&n, text));
+		return trace_say(t, step, TRACE_STOPS, NULL, "nobody on %s answers to %s (%s)",
+				 device->name, ip, lookup_neighbour_format(&n, text));
 	if (!find_port(t, step, device, &n.mac, &port))
 		return false;
-	if (!is_target)
+	if (!is_target) {
 		t->mtu_bytes = port.ifindex ? port.mtu_bytes : device->mtu_bytes;
-	return say(t, step, TRACE_OK, NULL, "%s is on %s%s%s, neighbour %s", ip, device->name,
-		   port.ifindex ? ", port " : "", port.name, lookup_neighbour_format(&n, text));
+		t->port = port;
+		t->source_mac = n.mac;
+	}
+	return trace_say(t, step, TRACE_OK, NULL, "%s is on %s%s%s, neighbour %s", ip, device->name,
+			 port.ifindex ? ", port " : "", port.name,
+			 lookup_neighbour_format(&n, text));
 }
 
 /* ---- where it comes from ---- */
@@ -158,17 +161,18 @@ static bool step_source(struct trace *t)
 
 	ip_addr_format(&t->packet.src, text);
 	if (device)
-		return say(t, "source", TRACE_OK, NULL, "%s is this host's own, on %s", text,
-			   device);
+		return trace_say(t, "source", TRACE_OK, NULL, "%s is this host's own, on %s", text,
+				 device);
 	ifindex = is_of_other_host(&t->source) ? 0 : find_interface(t);
 	t->elsewhere = !ifindex && !is_of_this_host(&t->source);
 	if (t->elsewhere)
 		return false;
 	if (!ifindex)
-		return say(t, "source", TRACE_STOPS, "flannel keep",
-			   "%s is in the subnet of this host, and no device of it leads there: the "
-			   "bridge is down, or has lost its address",
-			   text);
+		return trace_say(
+			t, "source", TRACE_STOPS, "flannel keep",
+			"%s is in the subnet of this host, and no device of it leads there: the "
+			"bridge is down, or has lost its address",
+			text);
 	if (link_get_by_index(t->kernel.route, ifindex, &t->in, &e) < 0)
 		return cannot_tell(t, "source", &e);
 	t->packet.iif_ifindex = t->in.ifindex;
@@ -185,9 +189,9 @@ static bool check_forwarding(struct trace *t, const char *family, const char *de
 		return cannot_tell(t, "forwarding", &e);
 	if (value)
 		return true;
-	return say(t, "forwarding", TRACE_STOPS, remedy,
-		   "net.%s.conf.%s.forwarding is 0: what comes in there is not passed on", family,
-		   device);
+	return trace_say(t, "forwarding", TRACE_STOPS, remedy,
+			 "net.%s.conf.%s.forwarding is 0: what comes in there is not passed on",
+			 family, device);
 }
 
 static bool step_forwarding(struct trace *t)
@@ -198,7 +202,8 @@ static bool step_forwarding(struct trace *t)
 		return true;
 	if (!check_forwarding(t, v4 ? "ipv4" : "ipv6", v4 ? t->in.name : "all"))
 		return false;
-	return say(t, "forwarding", TRACE_OK, NULL, "packets from %s are passed on", t->in.name);
+	return trace_say(t, "forwarding", TRACE_OK, NULL, "packets from %s are passed on",
+			 t->in.name);
 }
 
 /* ---- the route ---- */
@@ -253,15 +258,15 @@ static bool refuse(struct trace *t, const struct err *refusal)
 	ip_addr_format(&t->packet.dst, dst);
 	ip_addr_format(&t->packet.src, src);
 	if (refusal->code == -EXDEV)
-		return say(t, "route", TRACE_STOPS, "sysctl -w net.ipv4.conf.all.rp_filter=2",
-			   "%s does not belong behind %s, says rp_filter", src, t->in.name);
+		return trace_say(t, "route", TRACE_STOPS, "sysctl -w net.ipv4.conf.all.rp_filter=2",
+				 "%s does not belong behind %s, says rp_filter", src, t->in.name);
 	find_rule(t, 0, rule);
 	if (refusal->code != -ENETUNREACH)
 		remedy = look;
 	else if (is_of_other_host(&t->destination))
 		remedy = "fabricctl sync";
-	return say(t, "route", TRACE_STOPS, remedy, "nothing leads to %s: %s%s%s", dst, why,
-		   rule[0] ? ": ip rule " : "", rule);
+	return trace_say(t, "route", TRACE_STOPS, remedy, "nothing leads to %s: %s%s%s", dst, why,
+			 rule[0] ? ": ip rule " : "", rule);
 }
 
 /* The backends whose routes are the fabric's. */
@@ -290,12 +295,12 @@ static bool step_route(struct trace *t)
 	lookup_route_format(&t->route, text);
 	if (is_of_other_host(&t->destination) && has_routes(t->destination.lease) &&
 	    !fabric_is_our_protocol(t->route.protocol))
-		return say(t, "route", TRACE_STOPS, look,
-			   "%s, which is not the fabric's, takes packets for %s%s%s", text,
-			   ip_addr_format(&t->packet.dst, dst), rule[0] ? ", for ip rule " : "",
-			   rule);
-	return say(t, "route", TRACE_OK, NULL, "%s%s%s", text, rule[0] ? ", by ip rule " : "",
-		   rule);
+		return trace_say(t, "route", TRACE_STOPS, look,
+				 "%s, which is not the fabric's, takes packets for %s%s%s", text,
+				 ip_addr_format(&t->packet.dst, dst),
+				 rule[0] ? ", for ip rule " : "", rule);
+	return trace_say(t, "route", TRACE_OK, NULL, "%s%s%s", text, rule[0] ? ", by ip rule " : "",
+			 rule);
 }
 
 /* ---- filters ---- */
@@ -328,15 +333,16 @@ static bool walk_chains(struct trace *t, const struct filter_packet *packet, con
 		case CHAINS_PASS:
 			break;
 		case CHAINS_UNKNOWN:
-			say(t, "filter", TRACE_UNKNOWN, "nft -a list ruleset",
-			    "whether %s stops %s is not certain", why, what);
+			trace_say(t, "filter", TRACE_UNKNOWN, "nft -a list ruleset",
+				  "whether %s stops %s is not certain", why, what);
 			break;
 		case CHAINS_STOP:
-			return say(t, "filter", TRACE_STOPS, "nft -a list ruleset", "%s stops %s",
-				   why, what);
+			return trace_say(t, "filter", TRACE_STOPS, "nft -a list ruleset",
+					 "%s stops %s", why, what);
 		}
 	}
-	return say(t, "filter", TRACE_OK, NULL, "no chain of this host stops %s for certain", what);
+	return trace_say(t, "filter", TRACE_OK, NULL, "no chain of this host stops %s for certain",
+			 what);
 }
 
 static bool step_filter(struct trace *t)
@@ -377,9 +383,9 @@ static bool check_neighbour(struct trace *t, const struct lookup_route *way,
 		return cannot_tell(t, "neighbour", &e);
 	lookup_neighbour_format(&n, text);
 	if (lookup_neighbour_is_silent(&n))
-		return say(t, "neighbour", TRACE_STOPS, NULL, "%s does not answer on %s (%s)", ip,
-			   way->device, text);
-	return say(t, "neighbour", TRACE_OK, NULL, "%s on %s: %s", ip, way->device, text);
+		return trace_say(t, "neighbour", TRACE_STOPS, NULL, "%s does not answer on %s (%s)",
+				 ip, way->device, text);
+	return trace_say(t, "neighbour", TRACE_OK, NULL, "%s on %s: %s", ip, way->device, text);
 }
 
 /* Whether the way is as wide as what is sent on it. */
@@ -392,16 +398,18 @@ static bool step_mtu(struct trace *t, const struct link_info *link, const struct
 	if (t->route.mtu_bytes)
 		inside_bytes = MIN(inside_bytes, t->route.mtu_bytes);
 	if (room_bytes < inside_bytes)
-		return say(t, "mtu", TRACE_WARNING, NULL,
-			   "%u bytes fit into the way over %s, %u are sent by %s: larger ones may "
-			   "be lost",
-			   room_bytes, way->device, inside_bytes, t->out.name);
+		return trace_say(
+			t, "mtu", TRACE_WARNING, NULL,
+			"%u bytes fit into the way over %s, %u are sent by %s: larger ones may "
+			"be lost",
+			room_bytes, way->device, inside_bytes, t->out.name);
 	if (t->mtu_bytes > inside_bytes)
-		return say(t, "mtu", TRACE_WARNING, NULL,
-			   "the sender's interface has %u bytes, the way %u: larger packets come "
-			   "back with an ICMP error",
-			   t->mtu_bytes, inside_bytes);
-	return say(t, "mtu", TRACE_OK, NULL, "%u bytes", inside_bytes);
+		return trace_say(
+			t, "mtu", TRACE_WARNING, NULL,
+			"the sender's interface has %u bytes, the way %u: larger packets come "
+			"back with an ICMP error",
+			t->mtu_bytes, inside_bytes);
+	return trace_say(t, "mtu", TRACE_OK, NULL, "%u bytes", inside_bytes);
 }
 
 static bool is_at(const json_t *lease, const struct ip_addr *remote)
@@ -423,7 +431,7 @@ static bool step_tunnel(struct trace *t)
 	int rc = tunnel_find(&t->kernel, &t->out, next, &t->packet.dst, &t->tunnel, &e);
 
 	if (rc == -ENOENT)
-		return say(t, "tunnel", TRACE_STOPS, remedy, "%s", e.text);
+		return trace_say(t, "tunnel", TRACE_STOPS, remedy, "%s", e.text);
 	if (rc < 0)
 		return cannot_tell(t, "tunnel", &e);
 	if (!t->tunnel.is_tunnel)
@@ -431,10 +439,10 @@ static bool step_tunnel(struct trace *t)
 	if (is_of_other_host(&t->destination) && !is_at(t->destination.lease, &t->tunnel.remote)) {
 		public = ctl_text(t->destination.lease,
 				  t->tunnel.remote.family == AF_INET ? "publicIP" : "publicIPv6");
-		return say(t, "tunnel", TRACE_STOPS, remedy, "%s, but its lease says %s",
-			   t->tunnel.how, public);
+		return trace_say(t, "tunnel", TRACE_STOPS, remedy, "%s, but its lease says %s",
+				 t->tunnel.how, public);
 	}
-	return say(t, "tunnel", TRACE_OK, NULL, "%s", t->tunnel.how);
+	return trace_say(t, "tunnel", TRACE_OK, NULL, "%s", t->tunnel.how);
 }
 
 static bool step_underlay(struct trace *t)
@@ -454,12 +462,13 @@ static bool step_underlay(struct trace *t)
 	struct err e;
 
 	if (lookup_route(t->kernel.route, &outer, &way, &e) < 0)
-		return say(t, "underlay", TRACE_STOPS, NULL, "%s", e.text);
+		return trace_say(t, "underlay", TRACE_STOPS, NULL, "%s", e.text);
 	if (link_get_by_index(t->kernel.route, way.ifindex, &link, &e) < 0)
 		return cannot_tell(t, "underlay", &e);
+	t->underlay = link;
 	if (!check_up(t, "underlay", &link))
 		return false;
-	say(t, "underlay", TRACE_OK, NULL, "%s", lookup_route_format(&way, text));
+	trace_say(t, "underlay", TRACE_OK, NULL, "%s", lookup_route_format(&way, text));
 	if (ip_addr_is_set(&outer.src) || ip_addr_is_set(&way.source))
 		p.source = host_net(ip_addr_is_set(&outer.src) ? &outer.src : &way.source);
 	set_device(&link, p.out_device, &p.out_index);
@@ -477,21 +486,22 @@ static void step_peer(struct trace *t)
 
 	if (!is_of_other_host(&t->destination))
 		return;
+	t->reached_peer = true;
 	node = node ? node : public ? public : "the other host";
 	if (!reach || strcmp(reach, "new") == 0)
-		say(t, "peer", TRACE_UNKNOWN, NULL,
-		    "the rest is done by %s; whether it answers is not known", node);
+		trace_say(t, "peer", TRACE_UNKNOWN, NULL,
+			  "the rest is done by %s; whether it answers is not known", node);
 	else if (strcmp(reach, "silent") == 0)
-		say(t, "peer", TRACE_STOPS, "fabricctl peers",
-		    "%s answers neither through the tunnel nor in the underlay", node);
+		trace_say(t, "peer", TRACE_STOPS, "fabricctl peers",
+			  "%s answers neither through the tunnel nor in the underlay", node);
 	else if (strcmp(reach, "tunnel-silent") == 0)
-		say(t, "peer", TRACE_STOPS, "fabricctl peers",
-		    "%s answers in the underlay, and not through the tunnel: its packets are "
-		    "stopped on the way or there",
-		    node);
+		trace_say(t, "peer", TRACE_STOPS, "fabricctl peers",
+			  "%s answers in the underlay, and not through the tunnel: its packets are "
+			  "stopped on the way or there",
+			  node);
 	else
-		say(t, "peer", TRACE_OK, NULL, "%s answers; on it: fabricctl trace, from there",
-		    node);
+		trace_say(t, "peer", TRACE_OK, NULL,
+			  "%s answers; on it: fabricctl trace, from there", node);
 }
 
 /* Containers and other devices behind this host. */
@@ -553,7 +563,7 @@ void trace_walk(struct trace *t)
 	if (!step_filter(t) || !check_up(t, "device", &t->out))
 		return;
 	if (t->here) {
-		say(t, "device", TRACE_OK, NULL, "it is for this host itself, on %s", here);
+		trace_say(t, "device", TRACE_OK, NULL, "it is for this host itself, on %s", here);
 		return;
 	}
 	if (ends_here(t)) {

@@ -2,6 +2,7 @@
 /* fabricctl version: ours and the daemon's. A daemon that is not there is no failure. */
 #include "fabricctl/client.h"
 #include "fabricctl/command.h"
+#include "fabricctl/document.h"
 #include "fabricctl/settings.h"
 #include "fabricctl/text.h"
 #include "lib/json.h"
@@ -23,12 +24,12 @@ int version_run(struct ctl *c)
 	if (client_get(settings.socket, "/v1/status", "Status", ANSWER_TIMEOUT_MS, &daemon, &e) < 0)
 		daemon = NULL;
 	version = ctl_text(daemon, "version");
-	if (c->format == FORMAT_JSON) {
+	if (document_is_wanted(c)) {
 		document = ctl_document("Version");
 		json_object_set_new(document, "fabricctl", json_string(VERSION));
 		json_object_set_new(document, "flanneld",
 				    version ? json_string(version) : json_null());
-		ctl_print_json(c, document);
+		document_print(c, document);
 		return CTL_OK;
 	}
 	safe = text_escape(version ? version : "not running", c->utf8);

@@ -29,8 +29,10 @@ struct client {
 
 struct clients {
 	struct event_base *base;
+	const char *server; /* for people */
 	size_t max;
 	size_t per_user;
+	size_t read_ahead;
 	TAILQ_HEAD(, client) list; /* silent longest first */
 	struct event *look;
 	struct evconnlistener *listener;
@@ -93,9 +95,9 @@ static void dismiss_one(struct clients *c, const uid_t *user)
 			continue;
 		client->dismissed = true;
 		log_info("client-dismissed",
-			 "%zu connections to the status server, %zu of uid %d: the one that was "
+			 "%zu connections to the %s, %zu of uid %d: the one that was "
 			 "silent longest is closed",
-			 count(c, NULL, false) + 1, count(c, &client->user, false) + 1,
+			 count(c, NULL, false) + 1, c->server, count(c, &client->user, false) + 1,
 			 (int)client->user);
 		shutdown(bufferevent_getfd(client->bev), SHUT_RDWR);
 		return;
@@ -136,7 +138,7 @@ static struct bufferevent *on_connection(struct event_base *base, void *arg)
 
 	if (!bev)
 		return NULL;
-	bufferevent_setwatermark(bev, EV_READ, 0, CLIENTS_READ_AHEAD_SIZE);
+	bufferevent_setwatermark(bev, EV_READ, 0, c->read_ahead);
 	bufferevent_incref(bev);
 	client = xcalloc(1, sizeof(*client));
 	client->clients = c;
@@ -154,16 +156,19 @@ static size_t descriptors(void)
 	return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? (size_t)limit.rlim_cur : 1024;
 }
 
-struct clients *clients_new(struct event_base *base, struct evhttp *http, size_t per_user)
+struct clients *clients_new(struct event_base *base, struct evhttp *http, const char *server,
+			    size_t per_user, size_t read_ahead)
 {
 	struct clients *c = xcalloc(1, sizeof(*c));
 	size_t have = descriptors();
-	/* There may be two listeners. */
-	size_t room = have > CLIENTS_DESCRIPTORS ? (have - CLIENTS_DESCRIPTORS) / 2 : 0;
+	/* There may be three listeners. */
+	size_t room = have > CLIENTS_DESCRIPTORS ? (have - CLIENTS_DESCRIPTORS) / 3 : 0;
 
 	c->base = base;
+	c->server = server;
 	c->max = MIN(MAX(room, (size_t)4), (size_t)CLIENTS_MAX);
 	c->per_user = MIN(per_user, c->max);
+	c->read_ahead = read_ahead;
 	TAILQ_INIT(&c->list);
 	c->look = evtimer_new(base, on_look, c);
 	evhttp_set_bevcb(http, on_connection, c);
@@ -204,8 +209,8 @@ static void on_accept_error(struct evconnlistener *listener, void *arg UNUSED)
 	LIST_FOREACH (c, &all, link) {
 		if (c->listener != listener)
 			continue;
-		log_warn("client-not-accepted", "%s; the status server takes nobody for %d s",
-			 strerror(error), CLIENTS_ACCEPT_PAUSE_S);
+		log_warn("client-not-accepted", "%s; the %s takes nobody for %d s", strerror(error),
+			 c->server, CLIENTS_ACCEPT_PAUSE_S);
 		evconnlistener_disable(listener);
 		event_add(c->resume, &accept_pause);
 	}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who is connected to the status server, and how much each may cost.
+ * Who is connected to one of the daemon's servers, and how much each may cost.
  *
  * evhttp reads as fast as a client sends, whether or not anything can be answered, and knows no limit
  * of connections. Here every connection gets a bound for what is read ahead; there are so many of
@@ -31,8 +31,12 @@ struct evconnlistener;
 struct evhttp;
 struct evhttp_request;
 
-/* Those of this server, from now on. To be freed after it. */
-struct clients *clients_new(struct event_base *base, struct evhttp *http, size_t per_user);
+/*
+ * Those of this server, from now on. To be freed after it. read_ahead: bytes, which a request with a body
+ * must fit. server: what it is called in the log, a literal.
+ */
+struct clients *clients_new(struct event_base *base, struct evhttp *http, const char *server,
+			    size_t per_user, size_t read_ahead);
 void clients_free(struct clients *c);
 /*
  * The listener pauses when it cannot accept, instead of trying for ever. -ENOMEM if the loop does not

@@ -3,17 +3,19 @@
 
 #include <errno.h>
 #include <event2/event.h>
-#include <signal.h>
 
 #include "flanneld/clients.h"
 #include "flanneld/host.h"
 #include "flanneld/identity.h"
 #include "flanneld/notify.h"
+#include "flanneld/record.h"
 #include "flanneld/state_file.h"
 #include "flanneld/state_lock.h"
 #include "flanneld/show.h"
+#include "flanneld/signals.h"
 #include "flanneld/status.h"
 #include "flanneld/subnet_file.h"
+#include "flanneld/wall_clock.h"
 #include "kernel/marks.h"
 #include "lib/clock.h"
 #include "lib/file.h"
@@ -21,6 +23,7 @@
 #include "lib/log.h"
 #include "stores/store_open.h"
 #include "subnet/subnet_env.h"
+#include "traffic/meter.h"
 
 #define SAVE_DELAY_S 10 /* the last known state is written at most this often */
 
@@ -42,7 +45,7 @@ static void write_subnet_env(struct daemon *d)
 	if (!(fabric_families(d->fabric) & 2))
 		usable.v6 = (struct ip_net){ 0 };
 	text = subnet_env_format(m.config, &usable, fabric_pod_mtu(d->fabric),
-				 d->options->traffic.ip_masq);
+				 d->options->fabric.traffic.ip_masq, d->drain != DRAIN_OFF);
 	subnet_file_set(d->subnet_file, text);
 	d->env_dirty = false;
 }
@@ -74,6 +77,7 @@ static void after(struct daemon *d)
 			event_add(d->save, &gap);
 	}
 	show_systemd(d, &v);
+	record_consider(d->record, &v);
 	status_server_changed(d->status);
 }
 
@@ -167,6 +171,13 @@ static void on_own(void *arg, const struct lease *own)
 
 static void on_note(void *arg UNUSED, enum log_level level, const char *event, const char *text)
 {
+	char subnet[SUBNET_KEY_TEXT];
+
+	/* What is said of a peer begins with its subnet and a colon (subnet/peer_news.h). */
+	if (strncmp(event, "peer-", strlen("peer-")) == 0) {
+		snprintf(subnet, sizeof(subnet), "%.*s", (int)strcspn(text, " ") - 1, text);
+		log_about("PEER", subnet);
+	}
 	log_write(level, event, "%s", text);
 }
 
@@ -195,6 +206,7 @@ static void on_settled(void *arg)
 		d->settled = true;
 	if (d->settled)
 		write_subnet_env(d);
+	signals_end_reload(d);
 	after(d);
 }
 
@@ -202,6 +214,7 @@ static void on_failed(void *arg)
 {
 	struct daemon *d = arg;
 
+	signals_end_reload(d);
 	event_active(d->health_timer, 0, 0);
 }
 
@@ -219,6 +232,8 @@ static void publish(struct daemon *d)
 	auto_lease struct lease *attributes = lease_new();
 
 	d->publish_error.code = 0;
+	if (d->drain == DRAIN_RELEASED)
+		return;
 	if (fabric_publish(d->fabric, attributes, &d->publish_error) < 0)
 		return;
 	host_overwrite(d, attributes);
@@ -367,58 +382,12 @@ static void on_save(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 	after(arg);
 }
 
-static void on_signal(evutil_socket_t signal_number, short what UNUSED, void *arg)
-{
-	struct daemon *d = arg;
-
-	if (signal_number == SIGHUP) {
-		log_info("signal", "SIGHUP: comparing the kernel with the leases now");
-		fabric_sync(d->fabric);
-		return;
-	}
-	log_info("stopping", "signal %d; the data path stays in place", (int)signal_number);
-	notify_systemd("STOPPING=1");
-	event_base_loopbreak(d->base);
-}
-
-static void on_watchdog(evutil_socket_t fd UNUSED, short what UNUSED, void *arg UNUSED)
-{
-	notify_systemd("WATCHDOG=1");
-}
-
-/* From the loop alone: a loop that stands still is what the watchdog is there for. */
-static void feed_watchdog(struct daemon *d)
-{
-	int64_t every_ms = notify_watchdog_ms();
-	struct timeval tv = { every_ms / 1000, every_ms % 1000 * 1000 };
-
-	if (!every_ms)
-		return;
-	d->watchdog = event_new(d->base, -1, EV_PERSIST, on_watchdog, NULL);
-	event_add(d->watchdog, &tv);
-}
-
 /* A start is over in any case after a time: see show_systemd. */
 static void bound_start(struct daemon *d)
 {
 	struct timeval tv = { DAEMON_START_MAX_MS / 1000, DAEMON_START_MAX_MS % 1000 * 1000 };
 
 	event_base_once(d->base, -1, EV_TIMEOUT, on_health, d, &tv);
-}
-
-/* Without them the daemon could not be stopped but by SIGKILL. */
-static int watch_signals(struct daemon *d, struct err *e)
-{
-	static const int numbers[] = { SIGTERM, SIGINT, SIGHUP };
-
-	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN); /* a file too large is an error of write, EFBIG */
-	for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
-		d->signals[i] = evsignal_new(d->base, numbers[i], on_signal, d);
-		if (!d->signals[i] || event_add(d->signals[i], NULL) < 0)
-			return err_set(e, -ENOMEM, "signals cannot be waited for");
-	}
-	return 0;
 }
 
 static void read_previous(struct daemon *d)
@@ -441,7 +410,26 @@ static int identify(struct daemon *d, struct err *e)
 	if (rc < 0)
 		return rc;
 	d->node_name = identity_node_name(o->node_name);
+	drain_start(d);
+	state_file_leave_options(d);
 	return 0;
+}
+
+/* Whoever asks us something. */
+static int serve(struct daemon *d, struct err *e)
+{
+	const struct flanneld_options *o = d->options;
+	const struct status_options status = {
+		.socket = o->socket,
+		.healthz_ip = o->healthz_ip,
+		.healthz_port = (uint16_t)o->healthz_port,
+	};
+	int rc = status_server_new(d->base, &status, &show_status_ops, d, &d->status, e);
+
+	if (rc == 0)
+		rc = docker_server_new(d->base, &o->docker, &o->plugin, o->subnet_file, &d->docker,
+				       e);
+	return rc;
 }
 
 static int start(struct daemon *d, struct err *e)
@@ -453,11 +441,6 @@ static int start(struct daemon *d, struct err *e)
 		.anti_entropy_s = MANAGER_ANTI_ENTROPY_S,
 		.seed = util_random_u64(),
 		.default_backend = backend_types[0]->name,
-	};
-	struct status_options status = {
-		.socket = o->socket,
-		.healthz_ip = o->healthz_ip,
-		.healthz_port = (uint16_t)o->healthz_port,
 	};
 	char mark[MARK_SIZE];
 	int rc;
@@ -476,13 +459,14 @@ static int start(struct daemon *d, struct err *e)
 	if (rc == 0)
 		rc = fabric_new(d->base, &fabric_ops, d, &d->fabric, e);
 	if (rc == 0)
-		rc = rules_new(d->base, &o->traffic, on_changed, d, &d->rules, e);
+		rc = rules_new(d->base, &o->fabric.traffic, on_changed, d, &d->rules, e);
 	if (rc < 0)
 		return rc;
 	fabric_identify(d->fabric, d->node_id, o->state_dir);
 	fabric_keep_plugin(d->fabric, &o->plugin);
+	fabric_use_fast_path(d->fabric, &o->fast);
 	fabric_probe(d->fabric, o->probe_interval);
-	fabric_use_rules(d->fabric, d->rules, o->ip_blackhole_route);
+	fabric_use_rules(d->fabric, d->rules, o->fabric.ip_blackhole_route);
 	fabric_set_mark(d->fabric, mark_format(mark, d->node_id, o->state_dir));
 	manager.node_id = d->node_id;
 	manager.node_name = d->node_name;
@@ -490,9 +474,12 @@ static int start(struct daemon *d, struct err *e)
 	if (d->store->type->list_interval_s)
 		manager.anti_entropy_s = d->store->type->list_interval_s;
 	d->manager = manager_new(&manager, &manager_ops, d);
+	d->record = record_new(d);
 	d->store->type->place(d->store, &d->place);
+	d->meter = meter_new(d->base);
+	d->wall_clock = wall_clock_new(d->base, d->http, d->store, on_changed, d);
 	state_file_restore(d);
-	rc = status_server_new(d->base, &status, &show_status_ops, d, &d->status, e);
+	rc = serve(d, e);
 	if (rc < 0)
 		return rc;
 	log_info("starting", "flanneld %s, node %s (%s), store %s, %s", VERSION, d->node_name,
@@ -504,16 +491,20 @@ static int start(struct daemon *d, struct err *e)
 
 static void stop(struct daemon *d)
 {
-	if (d->manager)
+	if (d->manager && d->drain != DRAIN_RELEASED)
 		state_file_save(d);
 	if (d->save_error.code)
 		log_warn("state-file", "%s", d->save_error.text);
 	status_server_free(d->status);
+	docker_server_free(d->docker);
+	wall_clock_free(d->wall_clock);
 	store_watch_stop(d->watch);
 	store_free(d->store);
 	store_calls_drop(&d->calls);
+	record_free(d->record);
 	fabric_free(d->fabric);
 	rules_free(d->rules);
+	meter_free(d->meter);
 	manager_free(d->manager);
 	http_client_free(d->http);
 	subnet_file_free(d->subnet_file);
@@ -567,9 +558,9 @@ int daemon_run(const struct flanneld_options *options)
 	d.health_timer = evtimer_new(d.base, on_health, &d);
 	d.deferred = evtimer_new(d.base, on_deferred, &d);
 	d.save = evtimer_new(d.base, on_save, &d);
-	feed_watchdog(&d);
+	signals_feed_watchdog(&d);
 	bound_start(&d);
-	rc = watch_signals(&d, &e);
+	rc = signals_watch(&d, &e);
 	if (rc == 0)
 		rc = start(&d, &e);
 	if (rc < 0)

@@ -10,6 +10,7 @@
 #define FLANNELD_DAEMON_H
 
 #include "fabric/fabric.h"
+#include "flanneld/drain.h"
 #include "flanneld/health.h"
 #include "flanneld/options.h"
 #include "flanneld/store_calls.h"
@@ -27,11 +28,13 @@ struct daemon {
 	struct manager *manager;
 	struct fabric *fabric;
 	struct rules *rules;
+	struct meter *meter;
 	struct status_server *status;
-	struct event *timer;        /* the manager's deadline */
-	struct event *health_timer; /* when there is something to tell of it */
-	struct event *deferred;     /* what must not happen inside a callback */
-	struct event *watchdog;     /* NULL: systemd asked for none */
+	struct docker_server *docker; /* NULL: not asked for */
+	struct event *timer;          /* the manager's deadline */
+	struct event *health_timer;   /* when there is something to tell of it */
+	struct event *deferred;       /* what must not happen inside a callback */
+	struct event *watchdog;       /* NULL: systemd asked for none */
 	struct event *signals[4];
 	char *node_id;
 	char *node_name;
@@ -45,10 +48,14 @@ struct daemon {
 	bool publish_wanted;   /* what our lease must say is another now, see deferred */
 	bool claim_wanted; /* what our lease must say is to be claimed with, see publish_error */
 	bool settled;      /* the kernel was equal to the leases at least once */
+	enum drain_state drain;
 	bool env_dirty;    /* subnet.env must be written */
 	bool ready_told;   /* in the log */
 	bool started_told; /* READY=1 was sent */
+	bool reloading;    /* RELOADING=1 was sent, and not yet READY=1 again */
 	struct subnet_file *subnet_file;
+	struct record *record; /* NULL: none is written */
+	struct wall_clock *wall_clock;
 	struct fabric_previous previous; /* what the last run left, by its subnet.env */
 	struct external external;        /* in use */
 	struct err underlay_error;       /* why there is no external interface just now */

@@ -204,7 +204,8 @@ void health_judge(const struct health_inputs *in, struct problem_list *ret)
 			    in->underlay);
 	judge_store(in->manager, ret);
 	judge_assigned(in->manager, ret);
-	judge_lease(in->manager, ret);
+	if (!in->released)
+		judge_lease(in->manager, ret);
 	judge_kernel(in->fabric, ret);
 	judge_fights(in->rules, in->fabric, ret);
 	judge_peers(in, ret);

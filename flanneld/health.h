@@ -25,7 +25,8 @@ struct health_inputs {
 	const char *unbound; /* manager_describe_unbound; NULL: none is */
 	const char *twin;    /* manager_describe_twin: its name, or NULL */
 	const char *twin_text;
-	const char *underlay;                /* why this host has no place in the underlay */
+	bool released;        /* taken out of use: it has no lease, and shall have none */
+	const char *underlay; /* why this host has no place in the underlay */
 	const struct problem_list *reported; /* by modules that judge themselves; may be NULL */
 };
 

@@ -50,7 +50,7 @@ void host_heard(struct daemon *d)
 
 struct external_options host_options(struct daemon *d)
 {
-	struct external_options o = d->options->external;
+	struct external_options o = d->options->fabric.external;
 
 	if (ip_addr_is_set(&d->host.public_v4))
 		o.public_ip = (char *)ip_addr_format(&d->host.public_v4, d->host_public[0]);

@@ -4,6 +4,7 @@
 
 #include "flanneld/daemon.h"
 #include "flanneld/options.h"
+#include "lib/journal.h"
 #include "lib/log.h"
 
 #define EXIT_USAGE 2
@@ -34,6 +35,7 @@ static int run(int argc, char **argv, struct flanneld_options *options)
 	}
 	log_setup(options->log_format[0] == 'j' ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT,
 		  options->v > 0 ? LOG_LEVEL_DEBUG : log_level_parse(options->log_level));
+	log_use_journal(JOURNAL_SOCKET);
 	flanneld_options_each_unknown(warn_of_variable);
 	return daemon_run(options);
 }

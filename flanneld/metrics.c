@@ -4,9 +4,11 @@
  * metrics is the judge.
  */
 #include <inttypes.h>
+#include <string.h>
 #include <sys/resource.h>
 
 #include "flanneld/report.h"
+#include "fastpath/fast_path.h"
 #include "lib/clock.h"
 #include "lib/json.h"
 
@@ -64,6 +66,36 @@ static void problem_metrics(const struct health *h, FILE *out)
 			problem_severity_name(h->entries[i].problem.severity));
 }
 
+/* Of the operations that were asked for at all. */
+static void request_histograms(const struct store_calls *calls, FILE *out)
+{
+	static const char name[] = "flannel_store_request_duration_seconds";
+
+	head(out, "store_request_duration_seconds", "histogram",
+	     "How long the store took to answer, by operation.");
+	for (unsigned op = 0; op < STORE_OPS; op++) {
+		const char *op_name = store_op_name(op);
+		uint64_t below = 0;
+
+		for (size_t i = 0; i <= STORE_CALLS_BUCKETS; i++)
+			below += calls->buckets[op][i];
+		if (!below)
+			continue;
+		below = 0;
+		for (size_t i = 0; i < STORE_CALLS_BUCKETS; i++) {
+			below += calls->buckets[op][i];
+			fprintf(out, "%s_bucket{op=\"%s\",le=\"%g\"} %" PRIu64 "\n", name, op_name,
+				store_calls_buckets_s[i], below);
+		}
+		below += calls->buckets[op][STORE_CALLS_BUCKETS];
+		fprintf(out,
+			"%s_bucket{op=\"%s\",le=\"+Inf\"} %" PRIu64 "\n%s_sum{op=\"%s\"} %.6f\n"
+			"%s_count{op=\"%s\"} %" PRIu64 "\n",
+			name, op_name, below, name, op_name, calls->seconds[op], name, op_name,
+			below);
+	}
+}
+
 static void store_metrics(const struct store_calls *calls, const struct manager_view *m, FILE *out)
 {
 	head(out, "store_requests_total", "counter",
@@ -83,6 +115,7 @@ static void store_metrics(const struct store_calls *calls, const struct manager_
 	for (unsigned op = 0; op < STORE_OPS; op++)
 		fprintf(out, "flannel_store_request_seconds_total{op=\"%s\"} %.6f\n",
 			store_op_name(op), calls->seconds[op]);
+	request_histograms(calls, out);
 	gauge(out, "store_revision", "Newest revision that the store has told.",
 	      (double)m->revision);
 	gauge(out, "watch_live", "1 while changes in the store are told as they happen.",
@@ -123,11 +156,12 @@ static void endpoint_metrics(const json_t *endpoints, FILE *out)
 	}
 }
 
-/* Of a store that can be spoken with in more than one way. */
+/* Of a store that can be spoken with in more than one way; and of each that has endpoints what those did. */
 static void transport_metrics(struct store *s, FILE *out)
 {
 	static const char *const names[] = { "grpc", "json" };
 	size_t counts[ARRAY_LEN(names)] = { 0 };
+	size_t counted = 0;
 	auto_json json_t *description = json_object();
 	const json_t *endpoint;
 	size_t i;
@@ -138,12 +172,15 @@ static void transport_metrics(struct store *s, FILE *out)
 	json_array_foreach (json_object_get(description, "endpoints"), i, endpoint) {
 		const char *name = json_string_value(json_object_get(endpoint, "transport"));
 
-		for (size_t k = 0; k < ARRAY_LEN(names); k++)
+		for (size_t k = 0; k < ARRAY_LEN(names); k++) {
 			counts[k] += name && strcmp(name, names[k]) == 0;
+			counted += counts[k];
+		}
 	}
-	head(out, "store_endpoints", "gauge",
-	     "Endpoints of the store by how they are spoken with.");
-	for (size_t k = 0; k < ARRAY_LEN(names); k++)
+	if (counted > 0)
+		head(out, "store_endpoints", "gauge",
+		     "Endpoints of the store by how they are spoken with.");
+	for (size_t k = 0; k < ARRAY_LEN(names) && counted > 0; k++)
 		fprintf(out, "flannel_store_endpoints{transport=\"%s\"} %zu\n", names[k],
 			counts[k]);
 	endpoint_metrics(json_object_get(description, "endpoints"), out);
@@ -198,10 +235,31 @@ static void rules_metrics(const struct daemon_view *v, FILE *out)
 	counter(out, "spoofed_dropped_packets_total",
 		"Packets out of the tunnel dropped because their source was forged.",
 		r->spoofed_dropped_total);
+	gauge(out, "tunnel_tracked",
+	      "1 while the kernel tracks connections of the tunnel's own packets.",
+	      *r->tracked != 0);
 	counter(out, "rules_healed_total", "Times traffic rules altered by others were put back.",
 		r->heals_total);
 	counter(out, "rules_writes_total", "Messages sent to nf_tables that change something.",
 		r->writes_total);
+}
+
+static void fast_path_metrics(const struct fabric *f, FILE *out)
+{
+	struct fast_path_view p;
+
+	fabric_view_fast_path(f, &p);
+	gauge(out, "fast_path_on", "1 while packets between containers may take the fast path.",
+	      p.on);
+	gauge(out, "fast_path_containers", "Addresses of containers here that it is for.",
+	      (double)p.containers);
+	counter(out, "fast_path_healed_total", "Entries of its maps that others altered, put back.",
+		p.healed_total);
+	head(out, "fast_path_packets_total", "counter",
+	     "Packets that its programs saw, by what became of them: out, in and local took it.");
+	for (enum fast_outcome o = 0; o < FAST_OUTCOMES_LEN; o++)
+		fprintf(out, "flannel_fast_path_packets_total{outcome=\"%s\"} %" PRIu64 "\n",
+			fast_outcome_name(o), p.outcomes[o]);
 }
 
 static void process_metrics(int64_t started_wall_ms, FILE *out)
@@ -271,6 +329,20 @@ static void probe_metrics(const struct reach_counts *c, FILE *out)
 			"flannel_peers_reach{family=\"ipv4\",state=\"%s\"} %zu\n"
 			"flannel_peers_reach{family=\"ipv6\",state=\"%s\"} %zu\n",
 			reach_state_name(s), c->states[0][s], reach_state_name(s), c->states[1][s]);
+	head(out, "peers_mtu_black_hole", "gauge",
+	     "Peers to which packets as large as containers' vanish on the way, in each family.");
+	fprintf(out,
+		"flannel_peers_mtu_black_hole{family=\"ipv4\"} %zu\n"
+		"flannel_peers_mtu_black_hole{family=\"ipv6\"} %zu\n",
+		c->paths[0][PATH_MTU_BLACK_HOLE], c->paths[1][PATH_MTU_BLACK_HOLE]);
+	head(out, "peers_path_mtu", "gauge",
+	     "Peers by whether packets as large as containers' pass, in each family.");
+	for (enum path_mtu_state s = 0; s < PATH_MTU_STATES; s++)
+		fprintf(out,
+			"flannel_peers_path_mtu{family=\"ipv4\",state=\"%s\"} %zu\n"
+			"flannel_peers_path_mtu{family=\"ipv6\",state=\"%s\"} %zu\n",
+			path_mtu_state_name(s), c->paths[0][s], path_mtu_state_name(s),
+			c->paths[1][s]);
 	head(out, "probes_total", "counter", "Questions by ICMP echo to peers.");
 	for (enum reach_layer i = 0; i < REACH_LAYERS; i++)
 		fprintf(out, "flannel_probes_total{layer=\"%s\"} %" PRIu64 "\n",
@@ -342,13 +414,55 @@ void report_metrics(const struct daemon_view *v, FILE *out)
 	peer_metrics(v, out);
 	traffic_metrics(v, out);
 	probe_metrics(f->reach, out);
+	if (v->pod_mtu_bytes)
+		gauge(out, "pod_mtu_bytes", "MTU that new containers here are given.",
+		      v->pod_mtu_bytes);
 	gauge(out, "junk_keys", "Keys among the leases that cannot be read.", (double)m->junk_len);
 	lease_metrics(m, out);
 	store_metrics(v->store, m, out);
 	transport_metrics(v->store->store, out);
 	kernel_metrics(f, out);
 	rules_metrics(v, out);
+	fast_path_metrics(f->fabric, out);
 	counter(out, "json_failures_total", "Parts of answers that could not be built: a defect.",
 		json_failures_total());
 	process_metrics(v->started_wall_ms, out);
+}
+
+/* "# TYPE NAME counter": the size of NAME, if it is a counter's that ends in _total, else 0. */
+static size_t counter_size(const char *name)
+{
+	static const char suffix[] = "_total";
+	size_t size = strcspn(name, " \n");
+
+	return size > strlen(suffix) &&
+			       strncmp(name + size - strlen(suffix), suffix, strlen(suffix)) == 0
+		       ? size - strlen(suffix)
+		       : 0;
+}
+
+void report_open_metrics(const char *metrics, FILE *out)
+{
+	static const char *const heads[] = { "# HELP ", "# TYPE " };
+
+	while (*metrics) {
+		size_t size = strcspn(metrics, "\n") + 1;
+		size_t skipped = 0;
+
+		for (size_t i = 0; i < ARRAY_LEN(heads); i++) {
+			const char *name = metrics + strlen(heads[i]);
+			size_t short_size;
+
+			if (strncmp(metrics, heads[i], strlen(heads[i])) != 0)
+				continue;
+			short_size = counter_size(name);
+			if (!short_size)
+				continue;
+			fprintf(out, "%s%.*s", heads[i], (int)short_size, name);
+			skipped = strlen(heads[i]) + short_size + strlen("_total");
+		}
+		fwrite(metrics + skipped, 1, size - skipped, out);
+		metrics += size;
+	}
+	fputs("# EOF\n", out);
 }

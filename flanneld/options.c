@@ -5,7 +5,6 @@
 #include <limits.h>
 #include <string.h>
 
-#include "traffic/rules.h"
 #include "lib/addr.h"
 #include "lib/file.h"
 #include "lib/options.h"
@@ -18,16 +17,7 @@
 /* clang-format off */
 const struct option_spec flanneld_option_specs[] = {
 	{ .name = "", .type = OPTION_TABLE, .offset = AT(store), .table = store_option_specs },
-	{ .name = "iface", .type = OPTION_LIST, .offset = AT(external.iface),
-	  .help = "external interface by name or address, tried in the order given" },
-	{ .name = "iface-regex", .type = OPTION_LIST, .offset = AT(external.iface_regex),
-	  .help = "external interface by a POSIX extended regular expression on addresses, then on names; tried after iface" },
-	{ .name = "iface-can-reach", .type = OPTION_TEXT, .offset = AT(external.iface_can_reach),
-	  .help = "external interface that the kernel would use to reach this address; tried last" },
-	{ .name = "public-ip", .type = OPTION_TEXT, .offset = AT(external.public_ip),
-	  .help = "IPv4 address that peers send to; empty: the external interface's" },
-	{ .name = "public-ipv6", .type = OPTION_TEXT, .offset = AT(external.public_ipv6),
-	  .help = "IPv6 address that peers send to; empty: the external interface's" },
+	{ .name = "", .type = OPTION_TABLE, .offset = AT(fabric), .table = fabric_option_specs },
 	{ .name = "node-id", .type = OPTION_TEXT, .offset = AT(node_id),
 	  .help = "identity of this host in the store; empty: the one kept in state-dir, made at the first start" },
 	{ .name = "node-name", .type = OPTION_TEXT, .offset = AT(node_name),
@@ -40,34 +30,22 @@ const struct option_spec flanneld_option_specs[] = {
 	  .help = "seconds that the lease outlives its last renewal" },
 	{ .name = "state-dir", .type = OPTION_TEXT, .offset = AT(state_dir), .value = "/var/lib/flannel",
 	  .help = "directory for what must survive a reboot" },
-	{ .name = "ip-masq", .type = OPTION_BOOL, .offset = AT(traffic.ip_masq), .value = "false",
-	  .help = "masquerade what leaves the network" },
-	{ .name = "ip-masq-fully-random-disable", .type = OPTION_BOOL, .offset = AT(traffic.ip_masq_fully_random_disable), .value = "false",
-	  .help = "masquerade without randomised ports" },
-	{ .name = "iptables-resync", .type = OPTION_INT, .offset = AT(traffic.iptables_resync), .value = "5", .min = 1, .max = 86400,
-	  .help = "seconds between looks at what the kernel does not report by itself: rules of iptables-legacy, IP forwarding, counters" },
-	{ .name = "iptables-forward-rules", .type = OPTION_BOOL, .offset = AT(traffic.iptables_forward_rules), .value = "true",
-	  .help = "accept forwarded packets from and to the network" },
-	{ .name = "ip-blackhole-route", .type = OPTION_BOOL, .offset = AT(ip_blackhole_route), .value = "false",
-	  .help = "drop packets to addresses of the own subnet that no container has" },
-	{ .name = "ip-masq-exclude", .type = OPTION_LIST, .offset = AT(traffic.ip_masq_exclude),
-	  .help = "network, as address/length, towards which containers keep their own address; may be repeated" },
-	{ .name = "peer-guard", .type = OPTION_BOOL, .offset = AT(traffic.peer_guard), .value = "true",
-	  .help = "take tunnel packets from addresses of peers only, and none from containers" },
-	{ .name = "anti-spoofing", .type = OPTION_BOOL, .offset = AT(traffic.anti_spoofing), .value = "true",
-	  .help = "drop what comes out of the tunnel with a source that cannot be there" },
-	{ .name = "traffic-mode", .type = OPTION_CHOICE, .offset = AT(traffic.traffic_mode), .value = "auto", .choices = "auto,nftables,iptables",
-	  .help = "where masquerade and forwarding rules stand; auto: in iptables if that is what drops forwarded packets" },
-	{ .name = "traffic-table", .type = OPTION_TEXT, .offset = AT(traffic.traffic_table),
-	  .help = "name of the nftables table; empty: the first tunnel device's, so that two networks have two" },
 	{ .name = "cni-plugin", .type = OPTION_TEXT, .offset = AT(plugin.cni_plugin),
 	  .help = "CNI plugin that puts back what it made when others undo it; empty: flannel in /usr/local/libexec/cni, /usr/lib/cni, /opt/cni/bin or /usr/libexec/cni" },
 	{ .name = "cni-data-dir", .type = OPTION_TEXT, .offset = AT(plugin.cni_data_dir), .value = "/var/lib/cni/flannel",
 	  .help = "directory of that plugin's records, as dataDir in its configuration" },
-	{ .name = "set-sysctls", .type = OPTION_BOOL, .offset = AT(traffic.set_sysctls), .value = "false",
-	  .help = "turn on IP forwarding if it is off" },
+	{ .name = "cni-ipam-dir", .type = OPTION_TEXT, .offset = AT(docker.cni_ipam_dir), .value = "/var/lib/cni/networks",
+	  .help = "directory of the addresses that plugin has given, as ipam.dataDir in its configuration; for docker" },
+	{ .name = "docker-socket", .type = OPTION_TEXT, .offset = AT(docker.docker_socket),
+	  .help = "unix socket of a network and address driver for docker, called like the file without its ending, for example /run/docker/plugins/flannel.sock; empty: none" },
+	{ .name = "fast-path", .type = OPTION_CHOICE, .offset = AT(fast.fast_path), .value = "auto", .choices = "auto,on,off",
+	  .help = "packets between containers go past bridge, routing and packet filter where nobody needs to see them, with vxlan; auto: off, for now" },
+	{ .name = "fast-path-dir", .type = OPTION_TEXT, .offset = AT(fast.fast_path_dir), .value = "/sys/fs/bpf/flannel",
+	  .help = "directory in a BPF file system where its programs and maps are pinned, one for each network" },
 	{ .name = "probe-interval", .type = OPTION_INT, .offset = AT(probe_interval), .value = "10", .min = 0, .max = 3600,
 	  .help = "seconds in which each peer is asked once, by ICMP echo, whether it answers; 0: never" },
+	{ .name = "health-record", .type = OPTION_BOOL, .offset = AT(health_record), .value = "true",
+	  .help = "keep in the store, beside the leases, what this host has to tell of itself, for fabricctl hosts and mesh" },
 	{ .name = "healthz-ip", .type = OPTION_TEXT, .offset = AT(healthz_ip), .value = "127.0.0.1",
 	  .help = "address for the health and metrics server" },
 	{ .name = "healthz-port", .type = OPTION_INT, .offset = AT(healthz_port), .value = "0", .min = 0, .max = 65535,
@@ -98,29 +76,19 @@ const struct option_spec flanneld_option_specs[] = {
 };
 /* clang-format on */
 
-static int check_address(const char *flag, const char *text, int family, struct err *e)
-{
-	struct ip_addr a;
-
-	if (*text && ip_addr_parse(text, family, &a, e) < 0)
-		return err_wrap(e, "%s", flag);
-	return 0;
-}
-
 static int check(struct flanneld_options *o, struct err *e)
 {
-	int rc = check_address("public-ip", o->external.public_ip, AF_INET, e);
+	struct ip_addr healthz;
+	int rc = fabric_options_check(&o->fabric, e);
 
-	if (rc == 0)
-		rc = check_address("public-ipv6", o->external.public_ipv6, AF_INET6, e);
-	if (rc == 0)
-		rc = check_address("iface-can-reach", o->external.iface_can_reach, AF_UNSPEC, e);
-	if (rc == 0)
-		rc = check_address("healthz-ip", o->healthz_ip, AF_UNSPEC, e);
-	if (rc == 0)
-		rc = rules_check_options(&o->traffic, e);
+	if (rc == 0 && *o->healthz_ip && ip_addr_parse(o->healthz_ip, AF_UNSPEC, &healthz, e) < 0)
+		rc = err_wrap(e, "healthz-ip");
 	if (rc == 0)
 		rc = plugin_check_options(&o->plugin, e);
+	if (rc == 0)
+		rc = fast_path_check_options(&o->fast, e);
+	if (rc == 0)
+		rc = docker_check_options(&o->docker, e);
 	if (rc == 0)
 		rc = store_options_check(&o->store, e);
 	if (rc == 0 && o->subnet_lease_renew_margin * 60 >= o->lease_ttl && o->lease_ttl != 86400 &&

@@ -3,15 +3,17 @@
 #ifndef FLANNELD_OPTIONS_H
 #define FLANNELD_OPTIONS_H
 
-#include "fabric/external.h"
+#include "fabric/options.h"
 #include "fabric/plugin.h"
+#include "fastpath/fast_path.h"
+#include "flanneld/docker.h"
 #include "stores/store_open.h"
-#include "traffic/rules.h"
 
 struct flanneld_options {
 	struct store_options store;
 	/* this host */
-	struct external_options external;
+	struct fabric_options fabric;
+	struct fast_path_options fast;
 	char *node_id;
 	char *node_name;
 	/* the lease */
@@ -19,15 +21,14 @@ struct flanneld_options {
 	int64_t subnet_lease_renew_margin;
 	int64_t lease_ttl;
 	char *state_dir;
-	/* traffic rules */
-	struct rules_options traffic;
-	bool ip_blackhole_route;
 	/* containers */
 	struct plugin_options plugin;
+	struct docker_options docker;
 	/* status */
 	char *healthz_ip;
 	int64_t probe_interval; /* seconds; 0: off */
 	int64_t healthz_port;
+	bool health_record;
 	char *socket;
 	char *log_format;
 	char *log_level;

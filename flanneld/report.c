@@ -1,297 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "flanneld/report.h"
 
-#include "lib/buffer.h"
+#include "fastpath/fast_path.h"
 #include "lib/clock.h"
 #include "lib/json.h"
 #include "subnet/lease_json.h"
 
-static json_t *document(const char *kind)
+json_t *report_document(const char *kind)
 {
 	char when[CLOCK_TEXT];
 
 	return json_pack("{s:s,s:s,s:s}", "apiVersion", REPORT_API_VERSION, "kind", kind,
 			 "generated", clock_format_utc(clock_wall_ms(), when));
-}
-
-/* Seconds with the precision that was measured. */
-static json_t *rtt_json(const struct reach_way *w)
-{
-	return w && w->rtt_us >= 0 ? json_real((double)w->rtt_us / 1e6) : json_null();
-}
-
-static json_t *loss_json(const struct reach_way *w)
-{
-	return w && w->asked
-		       ? json_integer(100 * (w->asked - __builtin_popcount(w->answered)) / w->asked)
-		       : json_null();
-}
-
-/* Of the way that its packets take: through the tunnel, where there is one. */
-static void add_reach(json_t *item, const struct reach_peer *p)
-{
-	static const int families[] = { AF_INET, AF_INET6 };
-	const struct reach_way *w = NULL;
-
-	for (size_t i = 0; i < ARRAY_LEN(families) && !w; i++) {
-		w = reach_way(p, families[i], REACH_OVERLAY);
-		if (!w)
-			w = reach_way(p, families[i], REACH_UNDERLAY);
-	}
-	json_object_set_new(item, "reach",
-			    p ? json_string(reach_state_name(reach_state(p))) : json_null());
-	json_object_set_new(item, "rttSeconds", rtt_json(w));
-	json_object_set_new(item, "lossPercent", loss_json(w));
-}
-
-json_t *report_subnet(const struct daemon_view *v, const struct manager_member *member)
-{
-	const struct lease *l = member->lease;
-	const char *reason = v->own_reason;
-	const char *kernel =
-		member->own ? v->own_state : fabric_peer_state(v->fabric.fabric, member, &reason);
-	json_t *item = lease_to_json(l);
-
-	if (member->kept_until_ms && !*reason)
-		reason = "gone from the store, kept for a moment in case it is claimed again";
-	backend_describe_lease(l, item);
-	json_object_set_new(item, "own", json_boolean(member->own));
-	json_object_set_new(item, "reservation", json_boolean(lease_is_reservation(l)));
-	json_object_set_new(item, "unbound", json_boolean(lease_is_unbound(l)));
-	json_object_set_new(
-		item, "expiresSeconds",
-		member->own && v->manager.expires_ms
-			? json_integer(
-				  MAX((v->manager.expires_ms - clock_boot_ms()) / 1000, (int64_t)0))
-			: json_null());
-	json_object_set_new(item, "revision", lease_revision_json(l->mod_revision));
-	json_object_set_new(item, "kernel", json_string(kernel));
-	json_object_set_new(item, "reason", json_text(reason));
-	add_reach(item, member->own ? NULL : fabric_peer_reach(v->fabric.fabric, member));
-	return item;
-}
-
-static int by_subnet(const void *a, const void *b)
-{
-	const struct subnet *x = &(*(const struct manager_member *const *)a)->lease->subnet;
-	const struct subnet *y = &(*(const struct manager_member *const *)b)->lease->subnet;
-
-	return memcmp(x, y, sizeof(*x));
-}
-
-static void add_junk(json_t *list, const struct manager_junk *j)
-{
-	auto_free char *key = xstrdup(j->key);
-	auto_free char *reason = xstrdup(j->reason);
-
-	util_make_printable(key);
-	util_make_printable(reason);
-	json_append(list, json_pack("{s:s,s:s}", "key", key, "reason", reason));
-}
-
-const struct manager_member **report_members(const struct daemon_view *v, size_t *ret_len)
-{
-	const struct manager_member **sorted;
-	const struct manager_member *member = NULL;
-	size_t len = 0;
-
-	sorted = xmalloc(v->manager.members_len * sizeof(*sorted));
-	while ((member = manager_next(v->manager.members, member)))
-		sorted[len++] = member;
-	qsort(sorted, len, sizeof(*sorted), by_subnet);
-	*ret_len = len;
-	return sorted;
-}
-
-/* Without its items. */
-static json_t *subnet_list(const struct daemon_view *v)
-{
-	json_t *root = document("SubnetList");
-	json_t *junk = json_array();
-	const struct manager_junk *j;
-	const struct manager_junk *tmp_junk;
-
-	HASH_ITER (hh, v->manager.junk, j, tmp_junk)
-		add_junk(junk, j);
-	json_object_set_new(root, "source", json_string("daemon"));
-	json_object_set_new(root, "items", json_array());
-	json_object_set_new(root, "junk", junk);
-	return root;
-}
-
-json_t *report_subnets(const struct daemon_view *v)
-{
-	auto_free const struct manager_member **sorted = NULL;
-	json_t *root = subnet_list(v);
-	size_t len = 0;
-
-	sorted = report_members(v, &len);
-	for (size_t i = 0; i < len; i++)
-		json_append(json_object_get(root, "items"), report_subnet(v, sorted[i]));
-	return root;
-}
-
-static int put(const char *bytes, size_t size, void *out)
-{
-	buffer_put(out, bytes, size);
-	return 0;
-}
-
-/* One tree of all items would be several times as large as the text, and take longer to build. */
-char *report_subnets_text(const struct daemon_view *v)
-{
-	static const char before_items[] = "\"items\":[";
-	auto_free const struct manager_member **sorted = NULL;
-	auto_json json_t *root = subnet_list(v);
-	auto_free char *text = json_dumps(root, JSON_COMPACT);
-	const char *items = text ? strstr(text, before_items) : NULL;
-	struct buffer out = { 0 };
-	bool first = true;
-	size_t len = 0;
-
-	if (!items)
-		return NULL;
-	items += strlen(before_items);
-	buffer_put(&out, text, (size_t)(items - text));
-	sorted = report_members(v, &len);
-	for (size_t i = 0; i < len; i++) {
-		auto_json json_t *item = report_subnet(v, sorted[i]);
-		size_t before = out.size;
-
-		if (!first)
-			buffer_putc(&out, ',');
-		if (json_dump_callback(item, put, &out, JSON_COMPACT) < 0) {
-			out.size = before;
-			json_append(json_object_get(root, "items"), NULL); /* counts and says it */
-			continue;
-		}
-		first = false;
-	}
-	buffer_puts(&out, items);
-	return buffer_steal(&out);
-}
-
-static json_t *target(const struct lease *l, uint16_t port)
-{
-	const struct ip_addr *at = ip_addr_is_set(&l->public_v4) ? &l->public_v4 : &l->public_v6;
-	auto_free char *text = NULL;
-	char address[IP_ADDR_TEXT];
-	char subnet[SUBNET_KEY_TEXT];
-
-	ip_addr_format(at, address);
-	text = at->family == AF_INET ? xasprintf("%s:%u", address, port)
-				     : xasprintf("[%s]:%u", address, port);
-	return json_pack("{s:[s],s:{s:o,s:s,s:o}}", "targets", text, "labels", "node",
-			 json_text(l->node_name), "subnet", subnet_format(&l->subnet, subnet),
-			 "backend", json_text(l->backend_type));
-}
-
-json_t *report_targets(const struct daemon_view *v, uint16_t port)
-{
-	auto_free const struct manager_member **sorted = NULL;
-	json_t *items = json_array();
-	size_t len = 0;
-
-	sorted = report_members(v, &len);
-	for (size_t i = 0; i < len; i++) {
-		const struct lease *l = sorted[i]->lease;
-
-		/* flannel's hosts have no such metrics, and a reservation no host. */
-		if (l->node_id && (ip_addr_is_set(&l->public_v4) || ip_addr_is_set(&l->public_v6)))
-			json_append(items, target(l, port));
-	}
-	return items;
-}
-
-json_t *report_target_list(const struct daemon_view *v, uint16_t port)
-{
-	json_t *root = document("TargetList");
-
-	json_object_set_new(root, "items", report_targets(v, port));
-	return root;
-}
-
-static void add_object(void *arg, const struct kernel_object *o, bool settled, const char *error)
-{
-	int family = kernel_object_family(o);
-	char text[KERNEL_OBJECT_TEXT];
-
-	json_append(arg, json_pack("{s:s,s:s,s:s,s:b,s:o}", "kind", kernel_kind_of(o)->name,
-				   "family", family == AF_INET6 ? "ipv6" : "ipv4", "object",
-				   kernel_object_format(o, text), "settled", settled, "error",
-				   lease_text_json(settled ? NULL : error)));
-}
-
-/* Null where no device counts by peers. */
-static void add_traffic(json_t *item, const struct daemon_view *v,
-			const struct manager_member *member)
-{
-	struct backend_traffic t = { 0 };
-	bool known = fabric_peer_traffic(v->fabric.fabric, member, &t);
-	int64_t now_s = clock_wall_ms() / 1000;
-
-	json_object_set_new(item, "handshakeSecondsAgo",
-			    known && t.handshake_s
-				    ? json_integer(MAX(now_s - t.handshake_s, (int64_t)0))
-				    : json_null());
-	json_object_set_new(item, "receivedBytes",
-			    known ? json_integer((json_int_t)t.received_bytes) : json_null());
-	json_object_set_new(item, "sentBytes",
-			    known ? json_integer((json_int_t)t.sent_bytes) : json_null());
-}
-
-static void add_probes(json_t *item, const struct reach_peer *p)
-{
-	static const int families[] = { AF_INET, AF_INET6 };
-	json_t *list = json_array();
-
-	for (size_t i = 0; i < ARRAY_LEN(families); i++) {
-		for (enum reach_layer layer = 0; layer < REACH_LAYERS; layer++) {
-			const struct reach_way *w = reach_way(p, families[i], layer);
-
-			if (!w)
-				continue;
-			json_append(
-				list,
-				json_pack(
-					"{s:s,s:s,s:o,s:o,s:o,s:o,s:o}", "family",
-					i ? "ipv6" : "ipv4", "layer", reach_layer_name(layer),
-					"address", lease_addr_json(&w->address), "rttSeconds",
-					rtt_json(w), "lossPercent", loss_json(w), "heardSecondsAgo",
-					w->heard_ms ? json_integer((clock_boot_ms() - w->heard_ms) /
-								   1000)
-						    : json_null(),
-					"error",
-					w->error ? json_string(strerror(-w->error)) : json_null()));
-		}
-	}
-	json_object_set_new(item, "probes", list);
-}
-
-json_t *report_peers(const struct daemon_view *v)
-{
-	auto_free const struct manager_member **sorted = NULL;
-	json_t *root = document("PeerList");
-	json_t *items = json_array();
-	size_t len = 0;
-
-	sorted = report_members(v, &len);
-	for (size_t i = 0; i < len; i++) {
-		json_t *objects;
-		json_t *item;
-
-		if (sorted[i]->own)
-			continue;
-		item = report_subnet(v, sorted[i]);
-		objects = json_array();
-		fabric_peer_visit(v->fabric.fabric, sorted[i], add_object, objects);
-		json_object_set_new(item, "objects", objects);
-		add_traffic(item, v, sorted[i]);
-		add_probes(item, fabric_peer_reach(v->fabric.fabric, sorted[i]));
-		json_append(items, item);
-	}
-	json_object_set_new(root, "items", items);
-	return root;
 }
 
 static json_t *report_family(const struct network_family *f)
@@ -303,7 +23,7 @@ static json_t *report_family(const struct network_family *f)
 
 json_t *report_config(const struct daemon_view *v)
 {
-	json_t *root = document("NetworkConfig");
+	json_t *root = report_document("NetworkConfig");
 	json_t *backend;
 
 	if (!v->manager.config)
@@ -354,7 +74,7 @@ static json_t *report_lease(const struct manager_view *m)
 
 json_t *report_own_lease(const struct daemon_view *v)
 {
-	json_t *root = document("Lease");
+	json_t *root = report_document("Lease");
 
 	json_object_set_new(root, "source", json_string("daemon"));
 	json_object_set_new(root, "node", json_text(v->node_name));
@@ -411,13 +131,37 @@ static json_t *report_traffic(const struct daemon_view *v)
 {
 	const struct rules_view *r = &v->rules;
 
-	return json_pack("{s:s,s:s,s:s,s:b,s:b,s:b,s:I,s:I,s:o,s:I,s:I,s:I}", "table", r->table,
-			 "mode", rules_mode_name(r->mode), "modeReason", r->mode_reason, "ok",
-			 r->ok, "masquerade", v->masquerade, "peerGuard", r->guard,
+	return json_pack("{s:s,s:s,s:s,s:b,s:b,s:b,s:I,s:I,s:o,s:I,s:b,s:s,s:I,s:I}", "table",
+			 r->table, "mode", rules_mode_name(r->mode), "modeReason", r->mode_reason,
+			 "ok", r->ok, "masquerade", v->masquerade, "peerGuard", r->guard,
 			 "guardAddresses", (json_int_t)v->fabric.guarded, "guardDroppedPackets",
 			 (json_int_t)r->guard_dropped_total, "strangers", report_strangers(r),
-			 "spoofedDroppedPackets", (json_int_t)r->spoofed_dropped_total, "healed",
-			 (json_int_t)r->heals_total, "writes", (json_int_t)r->writes_total);
+			 "spoofedDroppedPackets", (json_int_t)r->spoofed_dropped_total,
+			 "tunnelTracked", *r->tracked != 0, "tunnelTrackedReason", r->tracked,
+			 "healed", (json_int_t)r->heals_total, "writes",
+			 (json_int_t)r->writes_total);
+}
+
+static json_t *report_fast_path(const struct fabric *f)
+{
+	json_t *packets = json_object();
+	json_t *root = json_object();
+	struct fast_path_view p;
+
+	fabric_view_fast_path(f, &p);
+	json_object_set_new(root, "mode", json_string(p.mode));
+	json_object_set_new(root, "on", json_boolean(p.on));
+	json_object_set_new(root, "reason", json_text(p.reason));
+	json_object_set_new(root, "containers", json_integer((json_int_t)p.containers));
+	json_object_set_new(root, "refused", json_integer((json_int_t)p.refused));
+	json_object_set_new(root, "refusedReason", json_text(p.refused_why));
+	json_object_set_new(root, "healed", json_integer((json_int_t)p.healed_total));
+	json_object_set_new(root, "writes", json_integer((json_int_t)p.writes_total));
+	for (enum fast_outcome o = 0; o < FAST_OUTCOMES_LEN; o++)
+		json_object_set_new(packets, fast_outcome_name(o),
+				    json_integer((json_int_t)p.outcomes[o]));
+	json_object_set_new(root, "packets", packets);
+	return root;
 }
 
 static json_t *report_probes(const struct fabric_view *f)
@@ -448,7 +192,7 @@ static void add_event(void *arg, const struct log_event *event)
 
 json_t *report_events(uint64_t from)
 {
-	json_t *root = document("EventList");
+	json_t *root = report_document("EventList");
 	json_t *items = json_array();
 	uint64_t end = log_end();
 	uint64_t first = end - MIN(end, (uint64_t)LOG_RECENT_LEN);
@@ -490,11 +234,11 @@ static json_t *report_problems(const struct health *h)
 	return list;
 }
 
-static const char *verdict(const struct daemon_view *v)
+enum health_verdict report_verdict(const struct daemon_view *v)
 {
 	if (v->ready && !health_is_degraded(v->health))
-		return "ok";
-	return v->was_ready ? "degraded" : "starting";
+		return HEALTH_OK;
+	return v->was_ready ? HEALTH_DEGRADED : HEALTH_STARTING;
 }
 
 static json_t *report_store(const struct daemon_view *v)
@@ -525,7 +269,7 @@ json_t *report_status(const struct daemon_view *v)
 {
 	const struct manager_view *m = &v->manager;
 	const struct fabric_view *f = &v->fabric;
-	json_t *root = document("Status");
+	json_t *root = report_document("Status");
 	json_t *warnings = json_array();
 
 	log_recent(LOG_LEVEL_WARN, 5, add_event, warnings);
@@ -533,7 +277,7 @@ json_t *report_status(const struct daemon_view *v)
 	json_object_set_new(root, "pid", json_integer(getpid()));
 	json_object_set_new(root, "uptimeSeconds",
 			    json_integer((clock_boot_ms() - v->started_ms) / 1000));
-	json_object_set_new(root, "verdict", json_string(verdict(v)));
+	json_object_set_new(root, "verdict", json_string(health_verdict_name(report_verdict(v))));
 	json_object_set_new(root, "ready", json_boolean(v->ready));
 	json_object_set_new(root, "readyReason", json_text(v->ready_reason));
 	json_object_set_new(root, "problems", report_problems(v->health));
@@ -554,14 +298,31 @@ json_t *report_status(const struct daemon_view *v)
 	json_object_set_new(root, "junkKeys", json_integer((json_int_t)m->junk_len));
 	json_object_set_new(root, "kernel", report_kernel(f));
 	json_object_set_new(root, "traffic", report_traffic(v));
+	json_object_set_new(root, "fastPath", report_fast_path(f->fabric));
 	json_object_set_new(root, "subnetFile", json_text(v->subnet_file));
 	json_object_set_new(root, "warnings", warnings);
 	return root;
 }
 
+json_t *report_drain(const char *state)
+{
+	json_t *root = report_document("Drain");
+
+	json_object_set_new(root, "state", json_string(state));
+	return root;
+}
+
+json_t *report_log_level(void)
+{
+	json_t *root = report_document("LogLevel");
+
+	json_object_set_new(root, "level", json_string(log_level_name(log_level_get())));
+	return root;
+}
+
 json_t *report_diff(void)
 {
-	json_t *root = document("Diff");
+	json_t *root = report_document("Diff");
 
 	json_object_set_new(root, "items", json_array());
 	return root;
@@ -575,7 +336,7 @@ void report_difference(void *arg, const char *action, const char *kind, const ch
 
 json_t *report_sync(uint64_t writes, double seconds)
 {
-	json_t *root = document("Sync");
+	json_t *root = report_document("Sync");
 
 	json_object_set_new(root, "writes", json_integer((json_int_t)writes));
 	json_object_set_new(root, "seconds", json_real(seconds));

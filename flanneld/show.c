@@ -4,15 +4,20 @@
 #include <errno.h>
 
 #include "flanneld/notify.h"
+#include "flanneld/record.h"
 #include "flanneld/report.h"
 #include "flanneld/subnet_file.h"
+#include "flanneld/wall_clock.h"
 #include "lib/clock.h"
 #include "lib/log.h"
+#include "traffic/meter.h"
 
 /* Lease held, devices up, kernel once equal to the leases, subnet.env written. Why not, or "". */
 static const char *not_ready(const struct daemon *d, const struct manager_view *m,
 			     const struct fabric_view *f)
 {
+	if (d->drain == DRAIN_RELEASED)
+		return "this host was taken out of use: fabricctl resume";
 	/* A lease that is known from the last run and has not run out is held as well. */
 	if (m->state != MANAGER_HELD && !m->stale)
 		return m->reason[0] ? m->reason : manager_state_name(m->state);
@@ -34,6 +39,7 @@ static void on_problem(void *arg UNUSED, const struct health_entry *entry, int64
 						 [PROBLEM_INFO] = LOG_LEVEL_INFO };
 	const struct problem *p = &entry->problem;
 
+	log_about("PROBLEM", p->name);
 	if (lasted_ms < 0)
 		log_write(levels[p->severity], p->name, "%s", p->text);
 	else
@@ -52,6 +58,7 @@ void show_judge(struct daemon *d, struct daemon_view *v)
 		.fabric = &v->fabric,
 		.rules = &v->rules,
 		.twin_text = twin_text,
+		.released = d->drain == DRAIN_RELEASED,
 		.underlay = d->underlay_error.code ? d->underlay_error.text : d->external.lost,
 		.reported = &reported,
 	};
@@ -64,8 +71,11 @@ void show_judge(struct daemon *d, struct daemon_view *v)
 	reported.len = 0;
 	if (d->calls.store->ops->problems)
 		d->calls.store->ops->problems(d->calls.store, &reported);
+	wall_clock_problems(d->wall_clock, &reported);
 	subnet_file_problems(d->subnet_file, &reported);
 	fabric_problems(d->fabric, &reported);
+	record_problems(d->record, &reported);
+	drain_problems(d, &reported);
 	for (size_t i = 0; i < ARRAY_LEN(d->external.places); i++) {
 		if (*d->external.places[i].note)
 			problem_add(&reported, PROBLEM_INFO, "default-route-elsewhere", "%s",
@@ -102,7 +112,7 @@ static void on_view(void *arg, bool counters, struct daemon_view *ret)
 	ret->node_id = d->node_id;
 	ret->node_name = d->node_name;
 	ret->subnet_file = d->options->subnet_file;
-	ret->masquerade = d->options->traffic.ip_masq;
+	ret->masquerade = d->options->fabric.traffic.ip_masq;
 	ret->started_ms = d->started_ms;
 	ret->started_wall_ms = d->started_wall_ms;
 	ret->store = &d->calls;
@@ -131,6 +141,13 @@ static bool on_renew(void *arg)
 	return manager_renew(d->manager, clock_boot_ms());
 }
 
+static int on_drain(void *arg, enum drain_state state, struct err *e)
+{
+	struct daemon *d = arg;
+
+	return state == d->drain ? 0 : drain_set(d, state, e);
+}
+
 static void on_ask(void *arg, const struct store_request *request, store_calls_fn *fn, void *fn_arg)
 {
 	struct daemon *d = arg;
@@ -138,9 +155,29 @@ static void on_ask(void *arg, const struct store_request *request, store_calls_f
 	store_calls_submit(&d->calls, request, 0, fn, fn_arg);
 }
 
-const struct status_ops show_status_ops = {
-	.view = on_view, .diff = on_diff, .sync = on_sync, .renew = on_renew, .ask = on_ask
-};
+static int on_meter(void *arg, meter_fn *visit, void *visit_arg, struct err *e)
+{
+	struct daemon *d = arg;
+	struct meter_place place = { 0 };
+	struct manager_view m;
+
+	manager_view(d->manager, &m);
+	if (!m.config || !m.own)
+		return err_set(e, -EAGAIN, "there is no lease yet");
+	place.network[0] = m.config->v4.network;
+	place.network[1] = m.config->v6.network;
+	place.own[0] = m.own->subnet.v4;
+	place.own[1] = m.own->subnet.v6;
+	return meter_read(d->meter, &place, visit, visit_arg, e);
+}
+
+const struct status_ops show_status_ops = { .view = on_view,
+					    .diff = on_diff,
+					    .sync = on_sync,
+					    .renew = on_renew,
+					    .ask = on_ask,
+					    .drain = on_drain,
+					    .meter = on_meter };
 
 void show_systemd(struct daemon *d, const struct daemon_view *v)
 {

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <malloc.h>
 
+#include "fabric/options.h"
 #include "lib/clock.h"
 #include "lib/file.h"
 #include "lib/log.h"
@@ -127,8 +128,12 @@ void state_file_restore(struct daemon *d)
 	struct last_known known;
 	int64_t left_ms;
 	struct err e;
-	int rc = state_file_load(d->options, &d->place, &known, &left_ms, &e);
+	int rc;
 
+	/* It names the lease that was given back. */
+	if (d->drain == DRAIN_RELEASED)
+		return;
+	rc = state_file_load(d->options, &d->place, &known, &left_ms, &e);
 	if (rc == 0 && known.own) {
 		const struct lease *own = known.own;
 
@@ -144,4 +149,18 @@ void state_file_restore(struct daemon *d)
 							    : clock_boot_ms() + left_ms);
 	else if (rc != -ENOENT)
 		log_info("state-file", "%s; it is not used", e.text);
+}
+
+void state_file_leave_options(const struct daemon *d)
+{
+	const struct fabric_left left = {
+		.options = d->options->fabric,
+		.node_id = d->node_id,
+		.state_dir = d->options->state_dir,
+		.subnet_file = d->options->subnet_file,
+	};
+	struct err e;
+
+	if (fabric_left_save(&left, &e) < 0)
+		log_warn("state-file", "%s; fabricctl diff --kernel will not know them", e.text);
 }

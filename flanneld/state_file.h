@@ -26,6 +26,9 @@ bool state_file_is_due(const struct daemon *d);
 /* Writes it if it is due. A failure is in d->save_error until it was written. */
 void state_file_save(struct daemon *d);
 
+/* Writes down what the daemon was told of this host's kernel (fabric/options.h), for when it does not run. */
+void state_file_leave_options(const struct daemon *d);
+
 /* Reads it for a start without the store: the manager is given it, and where we stood. */
 void state_file_restore(struct daemon *d);
 

@@ -6,17 +6,14 @@
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/http.h>
-#include <event2/listener.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 
 #include "flanneld/clients.h"
+#include "flanneld/local_socket.h"
 #include "flanneld/report.h"
 #include "flanneld/status_internal.h"
 #include "lib/clock.h"
-#include "lib/file.h"
 #include "lib/log.h"
 
 #define REQUEST_MAX_SIZE  4096
@@ -89,6 +86,29 @@ static void on_readyz(struct evhttp_request *request, void *arg)
 	status_reply_text(request, 503, "text/plain", text);
 }
 
+/* Prometheus names the forms that it reads, the best first, and this among them or not. */
+static bool wants_open_metrics(struct evhttp_request *request)
+{
+	const struct evkeyvalq *headers = evhttp_request_get_input_headers(request);
+	const char *accept = evhttp_find_header(headers, "Accept");
+
+	return accept && strstr(accept, "application/openmetrics-text");
+}
+
+static void reply_open_metrics(struct evhttp_request *request, const char *metrics)
+{
+	auto_free char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	if (!out)
+		abort();
+	report_open_metrics(metrics, out);
+	fclose(out);
+	status_reply_text(request, 200,
+			  "application/openmetrics-text; version=1.0.0; charset=utf-8", text);
+}
+
 static void on_metrics(struct evhttp_request *request, void *arg)
 {
 	struct status_server *s = arg;
@@ -102,7 +122,10 @@ static void on_metrics(struct evhttp_request *request, void *arg)
 	s->ops->view(s->arg, true, &v);
 	report_metrics(&v, out);
 	fclose(out);
-	status_reply_text(request, 200, "text/plain; version=0.0.4", text);
+	if (wants_open_metrics(request))
+		reply_open_metrics(request, text);
+	else
+		status_reply_text(request, 200, "text/plain; version=0.0.4", text);
 }
 
 /* Whom Prometheus is to ask; it takes the list as it is. */
@@ -138,13 +161,26 @@ static void on_status(struct evhttp_request *request, void *arg)
 	status_reply_json(request, report_status(&v));
 }
 
-static void on_peers(struct evhttp_request *request, void *arg)
+static void reply_list(struct evhttp_request *request, const struct status_server *s,
+		       char *list(const struct daemon_view *v, const char *fields))
 {
-	struct status_server *s = arg;
+	auto_free char *fields = status_query_value(request, "fields");
+	auto_free char *text = NULL;
 	struct daemon_view v;
 
 	s->ops->view(s->arg, false, &v);
-	status_reply_json(request, report_peers(&v));
+	text = list(&v, fields);
+	status_reply_document(request, text);
+}
+
+static void on_peers(struct evhttp_request *request, void *arg)
+{
+	reply_list(request, arg, report_peers_text);
+}
+
+static void on_mtu(struct evhttp_request *request, void *arg)
+{
+	reply_list(request, arg, report_mtu_text);
 }
 
 static void on_config(struct evhttp_request *request, void *arg)
@@ -156,12 +192,27 @@ static void on_config(struct evhttp_request *request, void *arg)
 	status_reply_json(request, report_config(&v));
 }
 
-bool status_has_query(struct evhttp_request *request, const char *word)
+char *status_query_value(struct evhttp_request *request, const char *key)
 {
 	const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(request);
 	const char *query = uri ? evhttp_uri_get_query(uri) : NULL;
+	size_t key_size = strlen(key);
 
-	return query && strcmp(query, word) == 0;
+	for (const char *p = query; p && *p;) {
+		size_t size = strcspn(p, "&");
+
+		if (size > key_size && memcmp(p, key, key_size) == 0 && p[key_size] == '=')
+			return xstrndup(p + key_size + 1, size - key_size - 1);
+		p += size + (p[size] == '&');
+	}
+	return NULL;
+}
+
+bool status_has_query(struct evhttp_request *request, const char *key, const char *value)
+{
+	auto_free char *found = status_query_value(request, key);
+
+	return found && strcmp(found, value) == 0;
 }
 
 static json_t *followed(void *arg UNUSED, uint64_t from)
@@ -189,7 +240,7 @@ static void on_events(struct evhttp_request *request, void *arg)
 {
 	struct status_server *s = arg;
 
-	if (status_has_query(request, "watch=1"))
+	if (status_has_query(request, "watch", "1"))
 		watchers_add(s->followers, request, 0);
 	else
 		status_reply_json(request, report_events(0));
@@ -213,12 +264,9 @@ static void on_diff(struct evhttp_request *request, void *arg)
 static bool is_root(struct evhttp_request *request)
 {
 	struct evhttp_connection *connection = evhttp_request_get_connection(request);
-	int fd = bufferevent_getfd(evhttp_connection_get_bufferevent(connection));
-	struct ucred peer;
-	socklen_t size = sizeof(peer);
 
-	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
-	       (peer.uid == 0 || peer.uid == geteuid());
+	return local_socket_is_root(
+		bufferevent_getfd(evhttp_connection_get_bufferevent(connection)));
 }
 
 /* Answers those that may not act. */
@@ -248,6 +296,69 @@ static void on_sync(struct evhttp_request *request, void *arg)
 	status_reply_json(request,
 			  report_sync(writes, (double)(end.tv_sec - start.tv_sec) +
 						      (double)(end.tv_nsec - start.tv_nsec) / 1e9));
+}
+
+/* "state=off|drained|released": takes this host out of use, or back. */
+static void on_drain(struct evhttp_request *request, void *arg)
+{
+	static const char key[] = "state=";
+	const char *query = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(request));
+	struct status_server *s = arg;
+	enum drain_state state;
+	struct err e;
+
+	if (!may_act(request))
+		return;
+	if (!query || strncmp(query, key, strlen(key)) != 0 ||
+	    !drain_state_parse(query + strlen(key), &state))
+		status_reply_text(request, 400, "text/plain",
+				  "state must be off, drained or released\n");
+	else if (s->ops->drain(s->arg, state, &e) < 0)
+		status_reply_text(request, 503, "text/plain", e.text);
+	else
+		status_reply_json(request, report_drain(drain_state_name(state)));
+}
+
+/* How much is logged; with "level=debug" it is that from now on, until the daemon ends. */
+static void on_log_level(struct evhttp_request *request, void *arg UNUSED)
+{
+	static const char key[] = "level=";
+	const char *query = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(request));
+	enum log_level level;
+
+	if (query && strncmp(query, key, strlen(key)) == 0) {
+		query += strlen(key);
+		level = log_level_parse(query);
+		if (!may_act(request))
+			return;
+		if (strcmp(log_level_name(level), query) != 0) {
+			status_reply_text(request, 400, "text/plain",
+					  "level must be error, warn, info or debug\n");
+			return;
+		}
+		if (level != log_level_get())
+			log_info("log-level", "%s, until the next start", log_level_name(level));
+		log_level_set(level);
+	}
+	status_reply_json(request, report_log_level());
+}
+
+/* Asks for writes, if nothing was counted until now. */
+static void on_meter(struct evhttp_request *request, void *arg)
+{
+	struct status_server *s = arg;
+	json_t *document;
+	struct err e;
+
+	if (!may_act(request))
+		return;
+	document = report_meter();
+	if (s->ops->meter(s->arg, report_metered, document, &e) == 0) {
+		status_reply_json(request, document);
+		return;
+	}
+	json_decref(document);
+	status_reply_text(request, 503, "text/plain", e.text);
 }
 
 /* ---- the own lease ---- */
@@ -374,53 +485,6 @@ static struct evhttp *new_server(struct status_server *s)
 	return http;
 }
 
-/* Whether a daemon answers on this socket. */
-static bool is_alive(const struct sockaddr_un *addr)
-{
-	auto_close int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	return fd >= 0 && connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) == 0;
-}
-
-static int listen_local(struct status_server *s, const char *path, struct err *e)
-{
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	auto_free char *dir = xstrdup(path);
-	char *slash = strrchr(dir, '/');
-	struct evconnlistener *listener;
-	auto_close int fd = -1;
-	int rc;
-
-	if (strlen(path) >= sizeof(addr.sun_path))
-		return err_set(e, -EINVAL, "socket is \"%s\", longer than %zu bytes", path,
-			       sizeof(addr.sun_path) - 1);
-	memcpy(addr.sun_path, path, strlen(path));
-	if (slash && slash != dir) {
-		*slash = '\0';
-		rc = file_make_directories(dir, 0755, e);
-		if (rc < 0)
-			return err_wrap(e, "socket");
-	}
-	if (is_alive(&addr))
-		return err_set(e, -EADDRINUSE, "socket %s: another flanneld is running", path);
-	unlink(path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
-		return err_sys(e, -errno, "socket %s", path);
-	if (chmod(path, 0660) < 0 || listen(fd, 16) < 0)
-		return err_sys(e, -errno, "socket %s", path);
-	listener = evconnlistener_new(s->base, NULL, NULL, LEV_OPT_CLOSE_ON_FREE, 0, fd);
-	if (!listener)
-		return err_set(e, -EIO, "socket %s: cannot listen", path);
-	fd = -1;
-	evhttp_bind_listener(s->local, listener);
-	rc = clients_guard_listener(s->local_clients, listener);
-	if (rc < 0)
-		return err_sys(e, rc, "socket %s", path);
-	s->path = xstrdup(path);
-	return 0;
-}
-
 static int listen_tcp(struct status_server *s, const struct status_options *o, struct err *e)
 {
 	struct evhttp_bound_socket *bound;
@@ -428,7 +492,8 @@ static int listen_tcp(struct status_server *s, const struct status_options *o, s
 
 	s->tcp = new_server(s);
 	evhttp_set_cb(s->tcp, "/sd", on_sd, s);
-	s->tcp_clients = clients_new(s->base, s->tcp, CLIENTS_MAX);
+	s->tcp_clients =
+		clients_new(s->base, s->tcp, "status server", CLIENTS_MAX, CLIENTS_READ_AHEAD_SIZE);
 	bound = evhttp_bind_socket_with_handle(s->tcp, o->healthz_ip, o->healthz_port);
 	if (!bound)
 		return err_sys(e, -errno, "healthz %s port %d", o->healthz_ip, o->healthz_port);
@@ -452,19 +517,28 @@ int status_server_new(struct event_base *base, const struct status_options *opti
 	s->followers = watchers_new(base, &events_topic, s);
 	log_listen(on_event, s);
 	s->local = new_server(s);
-	s->local_clients = clients_new(base, s->local, CLIENTS_PER_USER);
+	s->local_clients = clients_new(base, s->local, "status server", CLIENTS_PER_USER,
+				       CLIENTS_READ_AHEAD_SIZE);
 	evhttp_set_cb(s->local, "/v1/status", on_status, s);
 	evhttp_set_cb(s->local, "/v1/subnets", status_on_subnets, s);
 	evhttp_set_cb(s->local, "/v1/peers", on_peers, s);
+	evhttp_set_cb(s->local, "/v1/mtu", on_mtu, s);
 	evhttp_set_cb(s->local, "/v1/targets", on_targets, s);
 	evhttp_set_cb(s->local, "/v1/config", on_config, s);
 	evhttp_set_cb(s->local, "/v1/diff", on_diff, s);
 	evhttp_set_cb(s->local, "/v1/events", on_events, s);
 	evhttp_set_cb(s->local, "/v1/sync", on_sync, s);
+	evhttp_set_cb(s->local, "/v1/log-level", on_log_level, s);
+	evhttp_set_cb(s->local, "/v1/drain", on_drain, s);
+	evhttp_set_cb(s->local, "/v1/meter", on_meter, s);
 	evhttp_set_cb(s->local, "/v1/lease", on_lease, s);
 	evhttp_set_cb(s->local, "/v1/lease/renew", on_renew, s);
 	evhttp_set_allowed_methods(s->local, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST);
-	rc = listen_local(s, options->socket, e);
+	rc = local_socket_listen(base, s->local, s->local_clients, options->socket, 0660, e);
+	if (rc == 0)
+		s->path = xstrdup(options->socket);
+	else
+		err_wrap(e, "socket");
 	if (rc == 0 && options->healthz_port)
 		rc = listen_tcp(s, options, e);
 	if (rc < 0) {

@@ -6,6 +6,7 @@
  *   /readyz               200 or 503 with the reason
  *   /metrics              Prometheus text
  *   /v1/status /v1/subnets /v1/peers /v1/config   JSON for fabricctl; on the unix socket only
+ *   /v1/mtu               how large packets to each peer may be
  *   /v1/events            what the log said last, 1000 lines
  *   /v1/diff              what differs between kernel and leases at this instant
  *   POST /v1/sync         compare and write now; root only
@@ -18,7 +19,9 @@
 #ifndef FLANNELD_STATUS_H
 #define FLANNELD_STATUS_H
 
+#include "flanneld/drain.h"
 #include "flanneld/view.h"
+#include "traffic/meter.h"
 
 struct event_base;
 struct status_server;
@@ -35,9 +38,12 @@ struct status_ops {
 	void (*view)(void *arg, bool counters, struct daemon_view *ret);
 	int (*diff)(void *arg, fabric_difference_fn *visit, void *visit_arg, struct err *e);
 	uint64_t (*sync)(void *arg);
-	bool (*renew)(void *arg); /* manager_renew */
+	bool (*renew)(void *arg);
+	/* See drain.h; what is so already is no error. */
+	int (*drain)(void *arg, enum drain_state state, struct err *e); /* manager_renew */
 	void (*ask)(void *arg, const struct store_request *request, store_calls_fn *fn,
 		    void *fn_arg);
+	int (*meter)(void *arg, meter_fn *visit, void *visit_arg, struct err *e); /* meter_read */
 };
 
 /*

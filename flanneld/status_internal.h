@@ -48,8 +48,9 @@ void status_reply_document(struct evhttp_request *request, const char *text);
 /* Takes the document. */
 void status_reply_json(struct evhttp_request *request, json_t *document);
 
-/* "watch=1" after the question mark. */
-bool status_has_query(struct evhttp_request *request, const char *word);
+/* "key=value" after the question mark, as it is written; NULL: there is none. Caller frees. */
+char *status_query_value(struct evhttp_request *request, const char *key);
+bool status_has_query(struct evhttp_request *request, const char *key, const char *value);
 
 /* status_subnets.c */
 void status_subnets_init(struct status_server *s);

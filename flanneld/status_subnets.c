@@ -19,7 +19,8 @@
 struct time_left_query {
 	struct status_server *server;
 	struct evhttp_request *request; /* NULL: the client has gone */
-	json_t *document;
+	char *fields;                   /* NULL: all */
+	struct report_times times;
 	struct event *timer;
 	size_t outstanding;
 	bool answered;
@@ -28,17 +29,18 @@ struct time_left_query {
 
 struct time_left_item {
 	struct time_left_query *query;
-	json_t *item; /* borrowed from the document */
+	size_t index; /* of its times */
 	TAILQ_ENTRY(time_left_item) link;
 };
 
 static void reply_list(struct status_server *s, struct evhttp_request *request)
 {
+	auto_free char *fields = status_query_value(request, "fields");
 	auto_free char *text = NULL;
 	struct daemon_view v;
 
 	s->ops->view(s->arg, false, &v);
-	text = report_subnets_text(&v);
+	text = report_subnets_text(&v, fields, NULL);
 	status_reply_document(request, text);
 }
 
@@ -121,7 +123,8 @@ static void query_free(struct time_left_query *q)
 	TAILQ_REMOVE(&q->server->queries, q, link);
 	q->server->queries_len--;
 	event_free(q->timer);
-	json_decref(q->document);
+	free(q->fields);
+	free(q->times.items);
 	free(q);
 }
 
@@ -132,9 +135,14 @@ static void query_answer(struct time_left_query *q)
 	q->answered = true;
 	event_del(q->timer);
 	if (q->request) {
+		auto_free char *text = NULL;
+		struct daemon_view v;
+
+		q->server->ops->view(q->server->arg, false, &v);
+		text = report_subnets_text(&v, q->fields, &q->times);
 		evhttp_connection_set_closecb(evhttp_request_get_connection(q->request), NULL,
 					      NULL);
-		status_reply_json(q->request, json_incref(q->document));
+		status_reply_document(q->request, text);
 		q->request = NULL;
 	}
 }
@@ -156,8 +164,8 @@ static void on_time_left(void *arg, uint64_t id UNUSED, struct store_reply *repl
 	struct time_left_item *item = arg;
 	struct time_left_query *q = item->query;
 
-	if (reply->status == STORE_OK && !q->answered)
-		json_object_set_new(item->item, "expiresSeconds", json_integer(reply->ttl_s));
+	if (reply->status == STORE_OK)
+		q->times.items[item->index].seconds = reply->ttl_s;
 	TAILQ_REMOVE(&q->server->items, item, link);
 	free(item);
 	if (--q->outstanding == 0) {
@@ -178,7 +186,8 @@ static void ask_time_left(struct status_server *s, struct evhttp_request *reques
 	s->ops->view(s->arg, false, &v);
 	q->server = s;
 	q->request = request;
-	q->document = report_subnets(&v);
+	q->fields = status_query_value(request, "fields");
+	q->times.items = xcalloc(TIME_LEFT_MAX, sizeof(*q->times.items));
 	q->timer = evtimer_new(s->base, on_query_timeout, q);
 	q->outstanding = 1;
 	TAILQ_INSERT_TAIL(&s->queries, q, link);
@@ -186,7 +195,7 @@ static void ask_time_left(struct status_server *s, struct evhttp_request *reques
 	event_add(q->timer, &wait);
 	evhttp_connection_set_closecb(evhttp_request_get_connection(request), query_client_gone, q);
 	members = report_members(&v, &len);
-	for (size_t i = 0; i < len && q->outstanding <= TIME_LEFT_MAX; i++) {
+	for (size_t i = 0; i < len && q->times.len < TIME_LEFT_MAX; i++) {
 		struct store_request ask = { .op = STORE_TIME_LEFT, .lease = members[i]->lease };
 		struct time_left_item *item;
 
@@ -194,7 +203,8 @@ static void ask_time_left(struct status_server *s, struct evhttp_request *reques
 			continue;
 		item = xcalloc(1, sizeof(*item));
 		item->query = q;
-		item->item = json_array_get(json_object_get(q->document, "items"), i);
+		item->index = q->times.len++;
+		q->times.items[item->index] = (struct report_time){ members[i]->lease->subnet, -1 };
 		TAILQ_INSERT_TAIL(&s->items, item, link);
 		q->outstanding++;
 		s->ops->ask(s->arg, &ask, on_time_left, item);
@@ -209,11 +219,12 @@ void status_on_subnets(struct evhttp_request *request, void *arg)
 {
 	struct status_server *s = arg;
 
-	if (status_has_query(request, "watch=1"))
+	if (status_has_query(request, "watch", "1"))
 		watchers_add(s->watchers, request, changes_end(s));
-	else if (status_has_query(request, "timeLeft=1") && s->queries_len < TIME_LEFT_QUERIES)
+	else if (status_has_query(request, "timeLeft", "1") && s->queries_len < TIME_LEFT_QUERIES)
 		ask_time_left(s, request, TIME_LEFT_WAIT_S);
-	else if (status_has_query(request, "timeLeft=wait") && s->queries_len < TIME_LEFT_QUERIES)
+	else if (status_has_query(request, "timeLeft", "wait") &&
+		 s->queries_len < TIME_LEFT_QUERIES)
 		ask_time_left(s, request, TIME_LEFT_LONG_S);
 	else
 		reply_list(s, request);

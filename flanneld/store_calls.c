@@ -5,6 +5,9 @@
 
 #include "lib/log.h"
 
+const double store_calls_buckets_s[STORE_CALLS_BUCKETS] = { 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
+							    0.1,   0.25,   0.5,   1,    2.5,   10 };
+
 struct store_call {
 	struct store_calls *calls;
 	uint64_t id;
@@ -20,6 +23,7 @@ static void on_reply(void *arg, struct store_reply *reply)
 	struct store_call *call = arg;
 	struct store_calls *c = call->calls;
 	struct timespec end;
+	size_t bucket = 0;
 	double seconds;
 
 	clock_gettime(CLOCK_MONOTONIC, &end);
@@ -27,6 +31,9 @@ static void on_reply(void *arg, struct store_reply *reply)
 	seconds = (double)(end.tv_sec - call->start.tv_sec) +
 		  (double)(end.tv_nsec - call->start.tv_nsec) / 1e9;
 	c->seconds[call->op] += seconds;
+	while (bucket < STORE_CALLS_BUCKETS && seconds > store_calls_buckets_s[bucket])
+		bucket++;
+	c->buckets[call->op][bucket]++;
 	log_debug("store-reply", "%s: %s in %.1f ms, revision %llu%s%s", store_op_name(call->op),
 		  store_status_name(reply->status), 1000 * seconds,
 		  (unsigned long long)reply->revision, reply->status == STORE_OK ? "" : ": ",

@@ -7,11 +7,16 @@
 
 #include "subnet/store.h"
 
+#define STORE_CALLS_BUCKETS 12
+extern const double store_calls_buckets_s[STORE_CALLS_BUCKETS];
+
 /* Zero-initialised by its owner, who sets `store`. */
 struct store_calls {
 	struct store *store;                             /* borrowed */
 	uint64_t requests[STORE_OPS][STORE_UNKNOWN + 1]; /* by op and status */
 	double seconds[STORE_OPS];
+	/* Answers that took at most store_calls_buckets_s[i], and longer than the one before. */
+	uint64_t buckets[STORE_OPS][STORE_CALLS_BUCKETS + 1];
 	LIST_HEAD(, store_call) pending;
 };
 

@@ -2,12 +2,13 @@
 #include "kernel/device.h"
 
 #include <errno.h>
-#include <libmnl/libmnl.h>
 #include <linux/if_bridge.h>
 #include <linux/ip.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
+
+#include "kernel/message.h"
 
 #define OPER_UP 6 /* IF_OPER_UP; linux/if.h does not go together with net/if.h */
 
@@ -16,10 +17,10 @@ static struct ifinfomsg *put_header(struct nlmsghdr *hdr, uint16_t type, uint16_
 {
 	struct ifinfomsg *m;
 
-	mnl_nlmsg_put_header(hdr);
+	nlmsg_begin(hdr);
 	hdr->nlmsg_type = type;
 	hdr->nlmsg_flags = NLM_F_REQUEST | flags;
-	m = mnl_nlmsg_put_extra_header(hdr, sizeof(*m));
+	m = nlmsg_put_header(hdr, sizeof(*m));
 	m->ifi_family = AF_UNSPEC;
 	m->ifi_index = (int)ifindex;
 	return m;
@@ -27,27 +28,27 @@ static struct ifinfomsg *put_header(struct nlmsghdr *hdr, uint16_t type, uint16_
 
 static void read_text(const struct nlattr *attr, char *buf, size_t size)
 {
-	if (mnl_attr_validate(attr, MNL_TYPE_STRING) == 0)
-		snprintf(buf, size, "%.*s", (int)mnl_attr_get_payload_len(attr),
-			 (const char *)mnl_attr_get_payload(attr));
+	if (nlattr_size(attr) > 0)
+		snprintf(buf, size, "%.*s", (int)nlattr_size(attr),
+			 (const char *)nlattr_data(attr));
 }
 
 static uint32_t read_u32(const struct nlattr *attr)
 {
-	return mnl_attr_get_payload_len(attr) == sizeof(uint32_t) ? mnl_attr_get_u32(attr) : 0;
+	return nlattr_size(attr) == sizeof(uint32_t) ? nlattr_u32(attr) : 0;
 }
 
 static uint8_t read_u8(const struct nlattr *attr)
 {
-	return mnl_attr_get_payload_len(attr) == sizeof(uint8_t) ? mnl_attr_get_u8(attr) : 0;
+	return nlattr_size(attr) == sizeof(uint8_t) ? nlattr_u8(attr) : 0;
 }
 
 static void read_port(const struct nlattr *nest, struct device *d)
 {
 	const struct nlattr *attr;
 
-	mnl_attr_for_each_nested (attr, nest) {
-		switch (mnl_attr_get_type(attr)) {
+	nlattr_for_each_nested (attr, nest) {
+		switch (nlattr_type(attr)) {
 		case IFLA_BRPORT_MODE:
 			d->port_hairpin = read_u8(attr);
 			break;
@@ -64,8 +65,8 @@ static void read_linkinfo(const struct nlattr *nest, struct device *d)
 	const struct nlattr *attr;
 	char slave_kind[16] = "";
 
-	mnl_attr_for_each_nested (attr, nest) {
-		switch (mnl_attr_get_type(attr)) {
+	nlattr_for_each_nested (attr, nest) {
+		switch (nlattr_type(attr)) {
 		case IFLA_INFO_KIND:
 			read_text(attr, d->kind, sizeof(d->kind));
 			break;
@@ -84,19 +85,19 @@ static void read_linkinfo(const struct nlattr *nest, struct device *d)
 /* False for anything but a device, and for messages of other families (bridge ports' copies). */
 static bool decode(const struct nlmsghdr *hdr, struct device *ret)
 {
-	const struct ifinfomsg *m = mnl_nlmsg_get_payload(hdr);
+	const struct ifinfomsg *m = nlmsg_data(hdr);
 	struct device d = { 0 };
 	const struct nlattr *attr;
 
-	if (hdr->nlmsg_type != RTM_NEWLINK || mnl_nlmsg_get_payload_len(hdr) < sizeof(*m) ||
+	if (hdr->nlmsg_type != RTM_NEWLINK || nlmsg_size(hdr) < sizeof(*m) ||
 	    m->ifi_family != AF_UNSPEC)
 		return false;
 	d.ifindex = (uint32_t)m->ifi_index;
 	d.up = m->ifi_flags & IFF_UP;
 	d.promiscuous = m->ifi_flags & IFF_PROMISC;
 	d.no_arp = m->ifi_flags & IFF_NOARP;
-	mnl_attr_for_each (attr, hdr, sizeof(*m)) {
-		switch (mnl_attr_get_type(attr)) {
+	nlattr_for_each (attr, hdr, sizeof(*m)) {
+		switch (nlattr_type(attr)) {
 		case IFLA_IFNAME:
 			read_text(attr, d.name, sizeof(d.name));
 			break;
@@ -116,8 +117,8 @@ static bool decode(const struct nlmsghdr *hdr, struct device *ret)
 			d.operational = read_u8(attr) == OPER_UP;
 			break;
 		case IFLA_ADDRESS:
-			if (mnl_attr_get_payload_len(attr) == sizeof(d.mac.b))
-				memcpy(d.mac.b, mnl_attr_get_payload(attr), sizeof(d.mac.b));
+			if (nlattr_size(attr) == sizeof(d.mac.b))
+				memcpy(d.mac.b, nlattr_data(attr), sizeof(d.mac.b));
 			break;
 		case IFLA_LINKINFO:
 			read_linkinfo(attr, &d);
@@ -157,8 +158,8 @@ static int get(struct netlink *nl, uint32_t ifindex, const char *name, struct de
 
 	put_header(hdr, RTM_GETLINK, 0, ifindex);
 	if (!ifindex)
-		mnl_attr_put_strz(hdr, IFLA_IFNAME, name);
-	mnl_attr_put_u32(hdr, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+		nlattr_put_text(hdr, IFLA_IFNAME, name);
+	nlattr_put_u32(hdr, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
 	rc = netlink_ask(nl, hdr, hdr->nlmsg_len, on_device, &q, e);
 	if (rc < 0)
 		return rc;
@@ -193,19 +194,17 @@ int device_delete(struct netlink *nl, uint32_t ifindex, struct err *e)
 
 static void put_peer(struct nlmsghdr *hdr, const struct device_veth *veth)
 {
-	struct nlattr *peer = mnl_attr_nest_start(hdr, VETH_INFO_PEER);
-	struct ifinfomsg *m = mnl_nlmsg_get_payload_tail(hdr);
+	struct nlattr *peer = nlattr_nest_begin(hdr, VETH_INFO_PEER);
 
 	/* The nest starts with a header of its own, as if it were a message. */
-	memset(m, 0, sizeof(*m));
-	hdr->nlmsg_len += (uint32_t)MNL_ALIGN(sizeof(*m));
-	mnl_attr_put_strz(hdr, IFLA_IFNAME, veth->peer_name);
-	mnl_attr_put(hdr, IFLA_ADDRESS, sizeof(veth->peer_mac.b), veth->peer_mac.b);
+	nlmsg_put_header(hdr, sizeof(struct ifinfomsg));
+	nlattr_put_text(hdr, IFLA_IFNAME, veth->peer_name);
+	nlattr_put(hdr, IFLA_ADDRESS, sizeof(veth->peer_mac.b), veth->peer_mac.b);
 	if (veth->mtu_bytes)
-		mnl_attr_put_u32(hdr, IFLA_MTU, veth->mtu_bytes);
+		nlattr_put_u32(hdr, IFLA_MTU, veth->mtu_bytes);
 	if (veth->peer_netns_fd >= 0)
-		mnl_attr_put_u32(hdr, IFLA_NET_NS_FD, (uint32_t)veth->peer_netns_fd);
-	mnl_attr_nest_end(hdr, peer);
+		nlattr_put_u32(hdr, IFLA_NET_NS_FD, (uint32_t)veth->peer_netns_fd);
+	nlattr_nest_end(hdr, peer);
 }
 
 int device_create_veth(struct netlink *nl, const struct device_veth *veth, struct err *e)
@@ -218,20 +217,20 @@ int device_create_veth(struct netlink *nl, const struct device_veth *veth, struc
 
 	if (veth->up)
 		m->ifi_flags = m->ifi_change = IFF_UP;
-	mnl_attr_put_strz(hdr, IFLA_IFNAME, veth->name);
-	mnl_attr_put(hdr, IFLA_ADDRESS, sizeof(veth->mac.b), veth->mac.b);
+	nlattr_put_text(hdr, IFLA_IFNAME, veth->name);
+	nlattr_put(hdr, IFLA_ADDRESS, sizeof(veth->mac.b), veth->mac.b);
 	if (veth->mtu_bytes)
-		mnl_attr_put_u32(hdr, IFLA_MTU, veth->mtu_bytes);
+		nlattr_put_u32(hdr, IFLA_MTU, veth->mtu_bytes);
 	if (veth->master_ifindex)
-		mnl_attr_put_u32(hdr, IFLA_MASTER, veth->master_ifindex);
+		nlattr_put_u32(hdr, IFLA_MASTER, veth->master_ifindex);
 	if (veth->group)
-		mnl_attr_put_u32(hdr, IFLA_GROUP, veth->group);
-	info = mnl_attr_nest_start(hdr, IFLA_LINKINFO);
-	mnl_attr_put_strz(hdr, IFLA_INFO_KIND, "veth");
-	data = mnl_attr_nest_start(hdr, IFLA_INFO_DATA);
+		nlattr_put_u32(hdr, IFLA_GROUP, veth->group);
+	info = nlattr_nest_begin(hdr, IFLA_LINKINFO);
+	nlattr_put_text(hdr, IFLA_INFO_KIND, "veth");
+	data = nlattr_nest_begin(hdr, IFLA_INFO_DATA);
 	put_peer(hdr, veth);
-	mnl_attr_nest_end(hdr, data);
-	mnl_attr_nest_end(hdr, info);
+	nlattr_nest_end(hdr, data);
+	nlattr_nest_end(hdr, info);
 	if (netlink_call(nl, hdr, NULL, NULL, e) < 0)
 		return err_wrap(e, "create veth %s", veth->name);
 	return 0;
@@ -245,13 +244,13 @@ int device_create_bridge(struct netlink *nl, const char *name, const struct mac_
 	struct nlattr *info;
 
 	put_header(hdr, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0);
-	mnl_attr_put_strz(hdr, IFLA_IFNAME, name);
-	mnl_attr_put(hdr, IFLA_ADDRESS, sizeof(mac->b), mac->b);
+	nlattr_put_text(hdr, IFLA_IFNAME, name);
+	nlattr_put(hdr, IFLA_ADDRESS, sizeof(mac->b), mac->b);
 	if (mtu_bytes)
-		mnl_attr_put_u32(hdr, IFLA_MTU, mtu_bytes);
-	info = mnl_attr_nest_start(hdr, IFLA_LINKINFO);
-	mnl_attr_put_strz(hdr, IFLA_INFO_KIND, "bridge");
-	mnl_attr_nest_end(hdr, info);
+		nlattr_put_u32(hdr, IFLA_MTU, mtu_bytes);
+	info = nlattr_nest_begin(hdr, IFLA_LINKINFO);
+	nlattr_put_text(hdr, IFLA_INFO_KIND, "bridge");
+	nlattr_nest_end(hdr, info);
 	if (netlink_call(nl, hdr, NULL, NULL, e) < 0)
 		return err_wrap(e, "create bridge %s", name);
 	return 0;
@@ -268,13 +267,13 @@ void device_encode_flags(uint32_t ifindex, unsigned flags, unsigned mask, struct
 void device_encode_master(uint32_t ifindex, uint32_t master_ifindex, struct nlmsghdr *hdr)
 {
 	put_header(hdr, RTM_SETLINK, 0, ifindex);
-	mnl_attr_put_u32(hdr, IFLA_MASTER, master_ifindex);
+	nlattr_put_u32(hdr, IFLA_MASTER, master_ifindex);
 }
 
 void device_encode_mac(uint32_t ifindex, const struct mac_addr *mac, struct nlmsghdr *hdr)
 {
 	put_header(hdr, RTM_SETLINK, 0, ifindex);
-	mnl_attr_put(hdr, IFLA_ADDRESS, sizeof(mac->b), mac->b);
+	nlattr_put(hdr, IFLA_ADDRESS, sizeof(mac->b), mac->b);
 }
 
 void device_encode_arp_notify(uint32_t ifindex, struct nlmsghdr *hdr)
@@ -284,13 +283,13 @@ void device_encode_arp_notify(uint32_t ifindex, struct nlmsghdr *hdr)
 	struct nlattr *conf;
 
 	put_header(hdr, RTM_SETLINK, 0, ifindex);
-	families = mnl_attr_nest_start(hdr, IFLA_AF_SPEC);
-	inet = mnl_attr_nest_start(hdr, AF_INET);
-	conf = mnl_attr_nest_start(hdr, IFLA_INET_CONF);
-	mnl_attr_put_u32(hdr, IPV4_DEVCONF_ARP_NOTIFY, 1);
-	mnl_attr_nest_end(hdr, conf);
-	mnl_attr_nest_end(hdr, inet);
-	mnl_attr_nest_end(hdr, families);
+	families = nlattr_nest_begin(hdr, IFLA_AF_SPEC);
+	inet = nlattr_nest_begin(hdr, AF_INET);
+	conf = nlattr_nest_begin(hdr, IFLA_INET_CONF);
+	nlattr_put_u32(hdr, IPV4_DEVCONF_ARP_NOTIFY, 1);
+	nlattr_nest_end(hdr, conf);
+	nlattr_nest_end(hdr, inet);
+	nlattr_nest_end(hdr, families);
 }
 
 void device_encode_port(uint32_t ifindex, bool hairpin, bool isolated, struct nlmsghdr *hdr)
@@ -298,12 +297,12 @@ void device_encode_port(uint32_t ifindex, bool hairpin, bool isolated, struct nl
 	struct nlattr *nest;
 
 	put_header(hdr, RTM_SETLINK, 0, ifindex)->ifi_family = AF_BRIDGE;
-	nest = mnl_attr_nest_start(hdr, IFLA_PROTINFO | NLA_F_NESTED);
+	nest = nlattr_nest_begin(hdr, IFLA_PROTINFO | NLA_F_NESTED);
 	if (hairpin)
-		mnl_attr_put_u8(hdr, IFLA_BRPORT_MODE, 1);
+		nlattr_put_u8(hdr, IFLA_BRPORT_MODE, 1);
 	if (isolated)
-		mnl_attr_put_u8(hdr, IFLA_BRPORT_ISOLATED, 1);
-	mnl_attr_nest_end(hdr, nest);
+		nlattr_put_u8(hdr, IFLA_BRPORT_ISOLATED, 1);
+	nlattr_nest_end(hdr, nest);
 }
 
 void device_encode_vlan_filtering(uint32_t bridge_ifindex, struct nlmsghdr *hdr)
@@ -312,19 +311,19 @@ void device_encode_vlan_filtering(uint32_t bridge_ifindex, struct nlmsghdr *hdr)
 	struct nlattr *data;
 
 	put_header(hdr, RTM_NEWLINK, 0, bridge_ifindex);
-	info = mnl_attr_nest_start(hdr, IFLA_LINKINFO);
-	mnl_attr_put_strz(hdr, IFLA_INFO_KIND, "bridge");
-	data = mnl_attr_nest_start(hdr, IFLA_INFO_DATA);
-	mnl_attr_put_u8(hdr, IFLA_BR_VLAN_FILTERING, 1);
-	mnl_attr_nest_end(hdr, data);
-	mnl_attr_nest_end(hdr, info);
+	info = nlattr_nest_begin(hdr, IFLA_LINKINFO);
+	nlattr_put_text(hdr, IFLA_INFO_KIND, "bridge");
+	data = nlattr_nest_begin(hdr, IFLA_INFO_DATA);
+	nlattr_put_u8(hdr, IFLA_BR_VLAN_FILTERING, 1);
+	nlattr_nest_end(hdr, data);
+	nlattr_nest_end(hdr, info);
 }
 
 static void put_vlan(struct nlmsghdr *hdr, uint16_t vid, uint16_t flags)
 {
 	struct bridge_vlan_info info = { .vid = vid, .flags = flags };
 
-	mnl_attr_put(hdr, IFLA_BRIDGE_VLAN_INFO, sizeof(info), &info);
+	nlattr_put(hdr, IFLA_BRIDGE_VLAN_INFO, sizeof(info), &info);
 }
 
 void device_encode_vlan(bool add, uint32_t ifindex, uint16_t first, uint16_t last, uint16_t flags,
@@ -333,12 +332,12 @@ void device_encode_vlan(bool add, uint32_t ifindex, uint16_t first, uint16_t las
 	struct nlattr *nest;
 
 	put_header(hdr, add ? RTM_SETLINK : RTM_DELLINK, 0, ifindex)->ifi_family = AF_BRIDGE;
-	nest = mnl_attr_nest_start(hdr, IFLA_AF_SPEC);
+	nest = nlattr_nest_begin(hdr, IFLA_AF_SPEC);
 	if (first == last) {
 		put_vlan(hdr, first, flags);
 	} else {
 		put_vlan(hdr, first, flags | BRIDGE_VLAN_INFO_RANGE_BEGIN);
 		put_vlan(hdr, last, flags | BRIDGE_VLAN_INFO_RANGE_END);
 	}
-	mnl_attr_nest_end(hdr, nest);
+	nlattr_nest_end(hdr, nest);
 }

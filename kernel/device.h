@@ -2,10 +2,9 @@
 /*
  * The devices of a container's attachment: veth pairs, bridges and bridge ports.
  *
- * kernel/link.c does the daemon's devices through libnl-3, which pays for a process that lives for
- * months. This is for one that lives for three milliseconds and is started for every container:
- * requests are written with libmnl alone, many of them fit one system call (kernel/sequence.h), and
- * libnl is not even loaded. Source: linux/if_link.h, linux/if_bridge.h, linux/rtnetlink.h.
+ * kernel/link.c does the daemon's devices, one call each. This is for a process that lives for three
+ * milliseconds and is started for every container: many requests fit one system call
+ * (kernel/sequence.h). Source: linux/if_link.h, linux/if_bridge.h, linux/rtnetlink.h.
  */
 #ifndef KERNEL_DEVICE_H
 #define KERNEL_DEVICE_H

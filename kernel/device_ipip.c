@@ -6,11 +6,11 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <libmnl/libmnl.h>
 #include <linux/if_tunnel.h>
 #include <netinet/in.h>
 
 #include "kernel/fou.h"
+#include "kernel/message.h"
 
 /* What a device of this kind says of itself. */
 struct ipip_info {
@@ -25,9 +25,9 @@ struct ipip_info {
 
 static bool is_zero(const struct nlattr *a)
 {
-	const uint8_t *p = mnl_attr_get_payload(a);
+	const uint8_t *p = nlattr_data(a);
 
-	for (size_t i = 0; i < mnl_attr_get_payload_len(a); i++) {
+	for (size_t i = 0; i < nlattr_size(a); i++) {
 		if (p[i])
 			return false;
 	}
@@ -36,15 +36,15 @@ static bool is_zero(const struct nlattr *a)
 
 static uint16_t read_u16(const struct nlattr *a)
 {
-	return mnl_attr_get_payload_len(a) == sizeof(uint16_t) ? mnl_attr_get_u16(a) : 0;
+	return nlattr_size(a) == sizeof(uint16_t) ? nlattr_u16(a) : 0;
 }
 
 static void read_attribute(const struct nlattr *a, struct ipip_info *ret)
 {
-	switch (mnl_attr_get_type(a)) {
+	switch (nlattr_type(a)) {
 	case IFLA_IPTUN_LOCAL:
-		if (mnl_attr_get_payload_len(a) == 4)
-			ret->local = ip_addr_from_bytes(AF_INET, mnl_attr_get_payload(a));
+		if (nlattr_size(a) == 4)
+			ret->local = ip_addr_from_bytes(AF_INET, nlattr_data(a));
 		break;
 	case IFLA_IPTUN_REMOTE:
 		ret->plain &= is_zero(a);
@@ -65,8 +65,8 @@ static void read_attribute(const struct nlattr *a, struct ipip_info *ret)
 		ret->plain = false;
 		break;
 	case IFLA_IPTUN_PROTO:
-		ret->plain &= mnl_attr_get_payload_len(a) == 1 &&
-			      (mnl_attr_get_u8(a) == IPPROTO_IPIP || mnl_attr_get_u8(a) == 0);
+		ret->plain &=
+			nlattr_size(a) == 1 && (nlattr_u8(a) == IPPROTO_IPIP || nlattr_u8(a) == 0);
 		break;
 	case IFLA_IPTUN_PMTUDISC:
 		ret->normal &= !is_zero(a);
@@ -87,7 +87,7 @@ static struct ipip_info read_info(const struct link_info *link)
 	struct ipip_info info = { .plain = true, .normal = true };
 	const struct nlattr *attr;
 
-	mnl_attr_for_each_payload ((const void *)link->data, link->data_size)
+	nlattr_for_each_in (attr, link->data, link->data_size)
 		read_attribute(attr, &info);
 	return info;
 }
@@ -107,14 +107,14 @@ static void encode(struct nlmsghdr *hdr, const void *spec, bool change UNUSED)
 {
 	const struct device_ipip *i = spec;
 
-	mnl_attr_put(hdr, IFLA_IPTUN_LOCAL, ip_addr_size(&i->local), i->local.b);
-	mnl_attr_put_u8(hdr, IFLA_IPTUN_PROTO, IPPROTO_IPIP);
-	mnl_attr_put_u8(hdr, IFLA_IPTUN_PMTUDISC, 1);
-	mnl_attr_put_u16(hdr, IFLA_IPTUN_ENCAP_TYPE,
-			 i->udp_port ? TUNNEL_ENCAP_FOU : TUNNEL_ENCAP_NONE);
-	mnl_attr_put_u16(hdr, IFLA_IPTUN_ENCAP_FLAGS, 0); /* no checksum: flannel sends none */
-	mnl_attr_put_u16(hdr, IFLA_IPTUN_ENCAP_SPORT, htons(i->udp_port));
-	mnl_attr_put_u16(hdr, IFLA_IPTUN_ENCAP_DPORT, htons(i->udp_port));
+	nlattr_put(hdr, IFLA_IPTUN_LOCAL, ip_addr_size(&i->local), i->local.b);
+	nlattr_put_u8(hdr, IFLA_IPTUN_PROTO, IPPROTO_IPIP);
+	nlattr_put_u8(hdr, IFLA_IPTUN_PMTUDISC, 1);
+	nlattr_put_u16(hdr, IFLA_IPTUN_ENCAP_TYPE,
+		       i->udp_port ? TUNNEL_ENCAP_FOU : TUNNEL_ENCAP_NONE);
+	nlattr_put_u16(hdr, IFLA_IPTUN_ENCAP_FLAGS, 0); /* no checksum: flannel sends none */
+	nlattr_put_u16(hdr, IFLA_IPTUN_ENCAP_SPORT, htons(i->udp_port));
+	nlattr_put_u16(hdr, IFLA_IPTUN_ENCAP_DPORT, htons(i->udp_port));
 }
 
 /* Ports of a device without encapsulation mean nothing. */

@@ -2,10 +2,10 @@
 /* Source: linux/if_link.h; drivers/net/vxlan/vxlan_core.c (vxlan_nl2conf) for what can change. */
 #include "kernel/device_vxlan.h"
 
-#include <libmnl/libmnl.h>
 #include <linux/if_link.h>
 
 #include "kernel/link.h"
+#include "kernel/message.h"
 
 /* What a device of this kind says of itself. */
 struct vxlan_info {
@@ -24,31 +24,31 @@ static bool is_foreign_switch(unsigned type)
 /* Flags have no payload, or one byte. */
 static bool is_on(const struct nlattr *a)
 {
-	const uint8_t *p = mnl_attr_get_payload(a);
+	const uint8_t *p = nlattr_data(a);
 
-	for (size_t i = 0; i < mnl_attr_get_payload_len(a); i++) {
+	for (size_t i = 0; i < nlattr_size(a); i++) {
 		if (p[i])
 			return true;
 	}
-	return mnl_attr_get_payload_len(a) == 0;
+	return nlattr_size(a) == 0;
 }
 
 static void read_attribute(const struct nlattr *a, struct vxlan_info *ret)
 {
-	unsigned type = mnl_attr_get_type(a);
-	size_t size = mnl_attr_get_payload_len(a);
+	unsigned type = nlattr_type(a);
+	size_t size = nlattr_size(a);
 	struct device_vxlan *v = &ret->spec;
 
 	if (type == IFLA_VXLAN_ID && size == 4)
-		v->vni = mnl_attr_get_u32(a);
+		v->vni = nlattr_u32(a);
 	else if (type == IFLA_VXLAN_LINK && size == 4)
-		v->lower_ifindex = mnl_attr_get_u32(a);
+		v->lower_ifindex = nlattr_u32(a);
 	else if (type == IFLA_VXLAN_PORT && size == 2)
-		v->port = be16toh(mnl_attr_get_u16(a));
+		v->port = be16toh(nlattr_u16(a));
 	else if (type == IFLA_VXLAN_LOCAL && size == 4)
-		v->local = ip_addr_from_bytes(AF_INET, mnl_attr_get_payload(a));
+		v->local = ip_addr_from_bytes(AF_INET, nlattr_data(a));
 	else if (type == IFLA_VXLAN_LOCAL6 && size == 16)
-		v->local = ip_addr_from_bytes(AF_INET6, mnl_attr_get_payload(a));
+		v->local = ip_addr_from_bytes(AF_INET6, nlattr_data(a));
 	else if (type == IFLA_VXLAN_LEARNING)
 		v->learning = is_on(a);
 	else if (type == IFLA_VXLAN_GBP)
@@ -62,7 +62,7 @@ static struct vxlan_info read_info(const struct link_info *link)
 	struct vxlan_info info = { 0 };
 	const struct nlattr *attr;
 
-	mnl_attr_for_each_payload ((const void *)link->data, link->data_size)
+	nlattr_for_each_in (attr, link->data, link->data_size)
 		read_attribute(attr, &info);
 	return info;
 }
@@ -77,17 +77,17 @@ static void encode(struct nlmsghdr *hdr, const void *spec, bool change)
 	const struct device_vxlan *v = spec;
 
 	if (!change) {
-		mnl_attr_put_u32(hdr, IFLA_VXLAN_ID, v->vni);
-		mnl_attr_put_u16(hdr, IFLA_VXLAN_PORT, htobe16(v->port));
+		nlattr_put_u32(hdr, IFLA_VXLAN_ID, v->vni);
+		nlattr_put_u16(hdr, IFLA_VXLAN_PORT, htobe16(v->port));
 		if (v->gbp)
-			mnl_attr_put(hdr, IFLA_VXLAN_GBP, 0, NULL);
+			nlattr_put(hdr, IFLA_VXLAN_GBP, 0, NULL);
 	}
 	if (v->lower_ifindex)
-		mnl_attr_put_u32(hdr, IFLA_VXLAN_LINK, v->lower_ifindex);
+		nlattr_put_u32(hdr, IFLA_VXLAN_LINK, v->lower_ifindex);
 	if (ip_addr_is_set(&v->local))
-		mnl_attr_put(hdr, v->local.family == AF_INET ? IFLA_VXLAN_LOCAL : IFLA_VXLAN_LOCAL6,
-			     ip_addr_size(&v->local), v->local.b);
-	mnl_attr_put_u8(hdr, IFLA_VXLAN_LEARNING, v->learning);
+		nlattr_put(hdr, v->local.family == AF_INET ? IFLA_VXLAN_LOCAL : IFLA_VXLAN_LOCAL6,
+			   ip_addr_size(&v->local), v->local.b);
+	nlattr_put_u8(hdr, IFLA_VXLAN_LEARNING, v->learning);
 }
 
 static enum device_match match(const void *spec, const struct link_info *link)

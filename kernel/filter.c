@@ -6,6 +6,8 @@
 #include <netinet/ip6.h>
 #include <string.h>
 
+#include "lib/hash.h"
+
 #define DEPTH_MAX 16     /* of jumps, as the kernel's */
 #define STEPS_MAX 100000 /* rules looked at; more is "perhaps" */
 
@@ -97,6 +99,8 @@ struct walk {
 	const char *const *without;
 	unsigned steps;
 	bool perhaps; /* some may have been accepted before */
+	bool doubt;   /* or stopped */
+	bool acts;    /* something may have become of some */
 	struct filter_outcome *outcome;
 };
 
@@ -110,10 +114,11 @@ static enum end walk_jump(struct walk *w, const struct filter_rule *rule, unsign
 	enum end end = depth < DEPTH_MAX ? walk_chain(w, rule->target, depth + 1) : END_OF_CHAIN;
 
 	if (depth >= DEPTH_MAX)
-		w->perhaps = true;
+		w->perhaps = w->doubt = w->acts = true;
 	if (rule->matches == FILTER_ALWAYS)
 		return end;
 	w->perhaps |= end == END_ACCEPTED;
+	w->doubt |= end == END_DROPPED;
 	return END_OF_CHAIN;
 }
 
@@ -131,6 +136,8 @@ static bool take_rule(struct walk *w, const char *chain, const struct filter_rul
 	bool always = rule->matches == FILTER_ALWAYS;
 
 	*ret_end = END_OF_CHAIN;
+	w->acts |= rule->acts || rule->verdict == FILTER_DROP ||
+		   rule->verdict == FILTER_TRANSLATE || rule->verdict == FILTER_UNKNOWN;
 	switch (rule->verdict) {
 	case FILTER_CONTINUE:
 		return false;
@@ -141,6 +148,7 @@ static bool take_rule(struct walk *w, const char *chain, const struct filter_rul
 	case FILTER_DROP:
 		if (always)
 			note_drop(w, chain, number, rule->handle);
+		w->doubt |= !always;
 		*ret_end = END_DROPPED;
 		return always;
 	case FILTER_RETURN:
@@ -153,12 +161,29 @@ static bool take_rule(struct walk *w, const char *chain, const struct filter_rul
 		*ret_end = walk_jump(w, rule, depth);
 		*sure &= always;
 		return always;
-	case FILTER_UNKNOWN:
+	case FILTER_TRANSLATE:
+		w->outcome->translates = true;
 		w->perhaps = true;
+		*sure = false;
+		return false;
+	case FILTER_UNKNOWN:
+		w->perhaps = w->doubt = true;
 		*sure = false;
 		return false;
 	}
 	return false;
+}
+
+/* Those that only count or log say nothing of what becomes of the packet. */
+static void note_way(struct walk *w, const char *chain, const struct filter_rule *rule,
+		     unsigned number)
+{
+	uint64_t parts[4] = { w->outcome->way, number, rule->matches, rule->verdict };
+
+	if (rule->verdict == FILTER_CONTINUE)
+		return;
+	parts[1] ^= hash_bytes(chain, strlen(chain));
+	w->outcome->way = hash_bytes(parts, sizeof(parts));
 }
 
 static bool is_left_out(const struct walk *w, const struct filter_rule *rule)
@@ -181,15 +206,17 @@ static enum end walk_chain(struct walk *w, const char *chain, unsigned depth)
 	while (w->next(w->arg, chain, &cursor, &rule)) {
 		number++;
 		if (w->steps++ > STEPS_MAX) {
-			w->perhaps = true;
+			w->perhaps = w->doubt = w->acts = true;
 			break;
 		}
 		if (depth == 0)
 			w->outcome->top = number;
 		if (!sure)
 			rule.matches = filter_and(rule.matches, FILTER_PERHAPS);
-		if (rule.matches != FILTER_NEVER && !is_left_out(w, &rule) &&
-		    take_rule(w, chain, &rule, number, depth, &sure, &end))
+		if (rule.matches == FILTER_NEVER || is_left_out(w, &rule))
+			continue;
+		note_way(w, chain, &rule, number);
+		if (take_rule(w, chain, &rule, number, depth, &sure, &end))
 			return end;
 	}
 	return END_OF_CHAIN;
@@ -210,4 +237,6 @@ void filter_walk(const char *chain, bool policy_drops, const char *const *withou
 	}
 	ret->stops = end == END_DROPPED && !w.perhaps;
 	ret->passes = end != END_DROPPED;
+	ret->doubt = w.doubt;
+	ret->idle = !w.acts && ret->passes;
 }

@@ -6,7 +6,7 @@
  * stopped. Pure; the rules come from nf_tables (filter_nft.c) or iptables-legacy (iptables.c), whose
  * matches and targets are the same (filter_xt.c).
  *
- * The packets are the first of their connections: untracked, marked by nobody.
+ * The packets are the first of their connections unless it is said otherwise, and marked by nobody.
  */
 #ifndef KERNEL_FILTER_H
 #define KERNEL_FILTER_H
@@ -18,8 +18,18 @@
 #define FILTER_NAME_SIZE   256   /* of chains, as nf_tables allows */
 #define FILTER_SAMPLE_PORT 50000 /* nobody's service: where a packet comes from, if not to, too */
 
+/* What connection tracking says of a packet. */
+enum filter_connection {
+	FILTER_NEW,
+	FILTER_ESTABLISHED,
+	FILTER_RELATED,
+	FILTER_INVALID,
+	FILTER_UNTRACKED,
+};
+
 /* What is known. Zero: it may be anything. */
 struct filter_packet {
+	enum filter_connection connection;
 	int family; /* AF_INET or AF_INET6 */
 	char in_device[IFNAMSIZ];
 	char out_device[IFNAMSIZ];
@@ -40,6 +50,7 @@ enum filter_verdict {
 	FILTER_RETURN,
 	FILTER_JUMP,
 	FILTER_GOTO,
+	FILTER_TRANSLATE, /* addresses or ports: in chains of NAT */
 	FILTER_UNKNOWN,
 };
 
@@ -47,6 +58,7 @@ enum filter_verdict {
 struct filter_rule {
 	enum filter_match matches;
 	enum filter_verdict verdict;
+	bool acts;                     /* does, or may do, what is no verdict: translates, marks */
 	uint64_t handle;               /* 0: it has none */
 	char target[FILTER_NAME_SIZE]; /* of a jump */
 };
@@ -55,8 +67,12 @@ struct filter_rule {
 typedef bool filter_next_fn(void *arg, const char *chain, size_t *cursor, struct filter_rule *ret);
 
 struct filter_outcome {
-	bool passes; /* accepted in the end, as far as is known */
-	bool stops;  /* all of them, for certain; if neither, who knows */
+	bool passes;     /* accepted in the end, as far as is known */
+	bool stops;      /* all of them, for certain; if neither, who knows */
+	bool doubt;      /* some may have been stopped on the way */
+	bool translates; /* some may be */
+	uint64_t way; /* a digest of the rules that took part: the same for packets taken alike */
+	bool idle;    /* for certain nothing else becomes of any of them than to be accepted */
 	/* where they are stopped */
 	char chain[FILTER_NAME_SIZE];
 	unsigned number; /* of the rule in it, from 1; 0: the chain's policy */
@@ -99,5 +115,7 @@ static inline enum filter_match filter_and(enum filter_match a, enum filter_matc
 enum filter_match filter_xt_match(const struct filter_packet *p, const char *name,
 				  unsigned revision, const void *info, size_t size);
 enum filter_verdict filter_xt_target(const char *name);
+/* Whether the target does more to packets that go on than to write down that they came by. */
+bool filter_xt_acts(const char *name);
 
 #endif

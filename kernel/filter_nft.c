@@ -17,7 +17,30 @@
 #include "kernel/nft_internal.h"
 
 #define REGISTERS_SIZE 64
-#define CONNECTION_NEW NF_CT_STATE_BIT(IP_CT_NEW)
+#define QUESTIONS_MAX  256 /* to sets; then what is in one is not known */
+#define WORD_SIZE      4   /* of a register: what is shorter is filled up with zeros */
+
+struct chain {
+	uint8_t family;
+	char table[FILTER_NAME_SIZE];
+	char name[FILTER_NAME_SIZE];
+	struct nlmsghdr **rules;
+	size_t len;
+	size_t cap;
+};
+
+struct filter_nft {
+	struct netlink *nl;
+	struct chain **chains;
+	size_t len;
+	size_t cap;
+	struct err error;
+	/* of the walk under way */
+	uint8_t family;
+	const char *table;
+	const struct filter_packet *packet;
+	unsigned questions; /* that were asked about sets */
+};
 
 struct machine {
 	const struct filter_packet *packet;
@@ -26,6 +49,7 @@ struct machine {
 	uint8_t value[REGISTERS_SIZE];
 	uint8_t known[REGISTERS_SIZE];
 	struct filter_rule *rule;
+	struct filter_nft *filter; /* to ask what is in a set; NULL: it is not known */
 };
 
 static const struct nlattr *value_of(const struct nlattr *data)
@@ -47,6 +71,15 @@ static bool find_register(const struct nlattr *attr, size_t *ret)
 	return true;
 }
 
+/* As the kernel does with the rest of the last word. */
+static void fill_up(struct machine *m, size_t at, size_t size)
+{
+	for (size_t i = at + size; i < REGISTERS_SIZE && i % WORD_SIZE; i++) {
+		m->value[i] = 0;
+		m->known[i] = 0xff;
+	}
+}
+
 /* value NULL: nothing is known. */
 static void load(struct machine *m, const struct nlattr *reg, const void *value, size_t size)
 {
@@ -55,6 +88,7 @@ static void load(struct machine *m, const struct nlattr *reg, const void *value,
 	if (!find_register(reg, &at))
 		return;
 	size = MIN(size, REGISTERS_SIZE - at);
+	fill_up(m, at, size);
 	memset(m->known + at, value ? 0xff : 0, size);
 	if (value)
 		memcpy(m->value + at, value, size);
@@ -73,6 +107,7 @@ static void on_meta(struct machine *m, const struct nlattr *data)
 	uint8_t family = p->family == AF_INET ? NFPROTO_IPV4 : NFPROTO_IPV6;
 	static const uint8_t zero[4];
 
+	m->rule->acts |= !reg;
 	load_unknown(m, reg);
 	switch (nft_be32(nft_find_in(data, NFTA_META_KEY))) {
 	case NFT_META_IIFNAME:
@@ -107,17 +142,32 @@ static void on_meta(struct machine *m, const struct nlattr *data)
 	}
 }
 
-static void on_connection(struct machine *m, const struct nlattr *data)
+static enum filter_match on_connection(struct machine *m, const struct nlattr *data)
 {
+	static const uint32_t states[] = {
+		[FILTER_NEW] = NF_CT_STATE_BIT(IP_CT_NEW),
+		[FILTER_ESTABLISHED] = NF_CT_STATE_BIT(IP_CT_ESTABLISHED),
+		[FILTER_RELATED] = NF_CT_STATE_BIT(IP_CT_RELATED),
+		[FILTER_INVALID] = NF_CT_STATE_INVALID_BIT,
+		[FILTER_UNTRACKED] = NF_CT_STATE_UNTRACKED_BIT,
+	};
 	const struct nlattr *reg = nft_find_in(data, NFTA_CT_DREG);
-	uint32_t state = CONNECTION_NEW;
+	enum filter_connection connection = m->packet->connection;
+	uint32_t key = nft_be32(nft_find_in(data, NFTA_CT_KEY));
 	uint32_t zero = 0;
 
+	m->rule->acts |= !reg;
 	load_unknown(m, reg);
-	switch (nft_be32(nft_find_in(data, NFTA_CT_KEY))) {
-	case NFT_CT_STATE:
-		load(m, reg, &state, sizeof(state));
-		break;
+	if (reg && key == NFT_CT_STATE) {
+		load(m, reg, &states[connection], sizeof(states[0]));
+		return FILTER_ALWAYS;
+	}
+	/* Of one without a connection there is nothing to load, and the rule ends. */
+	if (reg && connection >= FILTER_INVALID)
+		return FILTER_NEVER;
+	if (connection != FILTER_NEW)
+		return FILTER_ALWAYS;
+	switch (key) {
 	case NFT_CT_STATUS:
 	case NFT_CT_MARK:
 		load(m, reg, &zero, sizeof(zero));
@@ -126,6 +176,7 @@ static void on_connection(struct machine *m, const struct nlattr *data)
 		load(m, reg, &zero, 1);
 		break;
 	}
+	return FILTER_ALWAYS;
 }
 
 static void on_payload(struct machine *m, const struct nlattr *data)
@@ -143,6 +194,7 @@ static void on_payload(struct machine *m, const struct nlattr *data)
 	    size > REGISTERS_SIZE - at || offset > FILTER_HEADER_SIZE ||
 	    size > FILTER_HEADER_SIZE - offset)
 		return;
+	fill_up(m, at, size);
 	memcpy(m->value + at, h->value + offset, size);
 	memcpy(m->known + at, h->known + offset, size);
 }
@@ -152,14 +204,14 @@ static void on_bitwise(struct machine *m, const struct nlattr *data)
 	const struct nlattr *mask = value_of(nft_find_in(data, NFTA_BITWISE_MASK));
 	const struct nlattr * xor = value_of(nft_find_in(data, NFTA_BITWISE_XOR));
 	uint32_t size = nft_be32(nft_find_in(data, NFTA_BITWISE_LEN));
-	const uint8_t *and_bits = mask ? mnl_attr_get_payload(mask) : NULL;
-	const uint8_t *xor_bits = xor? mnl_attr_get_payload(xor) : NULL;
+	const uint8_t *and_bits = mask ? nlattr_data(mask) : NULL;
+	const uint8_t *xor_bits = xor? nlattr_data(xor) : NULL;
 	size_t from;
 	size_t to;
 
 	if (!find_register(nft_find_in(data, NFTA_BITWISE_SREG), &from) ||
 	    !find_register(nft_find_in(data, NFTA_BITWISE_DREG), &to) || !mask || !xor ||
-	    mnl_attr_get_payload_len(mask) < size || mnl_attr_get_payload_len(xor) < size ||
+	    nlattr_size(mask) < size || nlattr_size(xor) < size ||
 	    size > REGISTERS_SIZE - MAX(from, to)) {
 		load_unknown(m, nft_find_in(data, NFTA_BITWISE_DREG));
 		return;
@@ -181,8 +233,8 @@ static const uint8_t *operand(const struct nlattr *reg, const struct nlattr *dat
 
 	if (!value || !find_register(reg, ret_at))
 		return NULL;
-	*ret_size = mnl_attr_get_payload_len(value);
-	return *ret_size <= REGISTERS_SIZE - *ret_at ? mnl_attr_get_payload(value) : NULL;
+	*ret_size = nlattr_size(value);
+	return *ret_size <= REGISTERS_SIZE - *ret_at ? nlattr_data(value) : NULL;
 }
 
 static enum filter_match compare(const struct machine *m, const struct nlattr *data)
@@ -242,8 +294,8 @@ static void on_immediate(struct machine *m, const struct nlattr *data)
 	const struct nlattr *value = value_of(content);
 
 	if (value)
-		load(m, nft_find_in(data, NFTA_IMMEDIATE_DREG), mnl_attr_get_payload(value),
-		     mnl_attr_get_payload_len(value));
+		load(m, nft_find_in(data, NFTA_IMMEDIATE_DREG), nlattr_data(value),
+		     nlattr_size(value));
 	if (!verdict)
 		return;
 	snprintf(m->rule->target, sizeof(m->rule->target), "%s",
@@ -271,14 +323,33 @@ static void on_immediate(struct machine *m, const struct nlattr *data)
 	}
 }
 
+/* What is known of the key is all of it, and so is whether the set has it. */
+static enum filter_match ask_set(const struct machine *m, const struct nlattr *data)
+{
+	const char *set = nft_text(nft_find_in(data, NFTA_LOOKUP_SET));
+	struct filter_nft *f = m->filter;
+	size_t at;
+	int rc;
+
+	if (!f || f->questions == QUESTIONS_MAX ||
+	    !find_register(nft_find_in(data, NFTA_LOOKUP_SREG), &at))
+		return FILTER_PERHAPS;
+	f->questions++;
+	rc = nft_set_has(f->nl, f->family, f->table, set, m->value + at, m->known + at,
+			 REGISTERS_SIZE - at);
+	return rc < 0 ? FILTER_PERHAPS : rc ? FILTER_ALWAYS : FILTER_NEVER;
+}
+
 static enum filter_match lookup(struct machine *m, const struct nlattr *data)
 {
 	const struct nlattr *reg = nft_find_in(data, NFTA_LOOKUP_DREG);
+	enum filter_match has = ask_set(m, data);
 
 	if (reg && nft_be32(reg) == NFT_REG_VERDICT)
 		m->rule->verdict = FILTER_UNKNOWN;
 	load_unknown(m, reg);
-	return FILTER_PERHAPS;
+	return nft_be32(nft_find_in(data, NFTA_LOOKUP_FLAGS)) & NFT_LOOKUP_F_INV ? filter_not(has)
+										 : has;
 }
 
 static enum filter_match xt_match(const struct machine *m, const struct nlattr *data)
@@ -287,8 +358,13 @@ static enum filter_match xt_match(const struct machine *m, const struct nlattr *
 
 	return filter_xt_match(m->packet, nft_text(nft_find_in(data, NFTA_MATCH_NAME)),
 			       nft_be32(nft_find_in(data, NFTA_MATCH_REV)),
-			       info ? mnl_attr_get_payload(info) : NULL,
-			       info ? mnl_attr_get_payload_len(info) : 0);
+			       info ? nlattr_data(info) : NULL, info ? nlattr_size(info) : 0);
+}
+
+static void on_target(struct machine *m, const char *name)
+{
+	m->rule->verdict = filter_xt_target(name);
+	m->rule->acts |= filter_xt_acts(name);
 }
 
 static bool is_one_of(const char *name, const char *const *names)
@@ -307,13 +383,14 @@ static enum filter_match on_expression(struct machine *m, const char *name,
 	static const char *const loads[] = { "fib",    "rt",        "socket", "osf",
 					     "hash",   "numgen",    "xfrm",   "tunnel",
 					     "exthdr", "byteorder", NULL };
+	static const char *const translates[] = { "nat", "masq", "redir", NULL };
 
 	if (is_one_of(name, harmless))
 		return FILTER_ALWAYS;
 	if (strcmp(name, "meta") == 0)
 		on_meta(m, data);
 	else if (strcmp(name, "ct") == 0)
-		on_connection(m, data);
+		return on_connection(m, data);
 	else if (strcmp(name, "payload") == 0)
 		on_payload(m, data);
 	else if (strcmp(name, "bitwise") == 0)
@@ -329,35 +406,40 @@ static enum filter_match on_expression(struct machine *m, const char *name,
 	else if (strcmp(name, "match") == 0)
 		return xt_match(m, data);
 	else if (strcmp(name, "target") == 0)
-		m->rule->verdict = filter_xt_target(nft_text(nft_find_in(data, NFTA_TARGET_NAME)));
+		on_target(m, nft_text(nft_find_in(data, NFTA_TARGET_NAME)));
 	else if (strcmp(name, "reject") == 0)
 		m->rule->verdict = FILTER_DROP;
 	else if (strcmp(name, "queue") == 0)
 		m->rule->verdict = FILTER_UNKNOWN;
+	else if (is_one_of(name, translates))
+		m->rule->verdict = FILTER_TRANSLATE;
 	else {
 		/* Which register it writes is not known, but then none is. */
 		memset(m->known, 0, sizeof(m->known));
-		return is_one_of(name, loads) ? FILTER_ALWAYS : FILTER_PERHAPS;
+		if (is_one_of(name, loads))
+			return FILTER_ALWAYS;
+		m->rule->acts = true;
+		return FILTER_PERHAPS;
 	}
 	return FILTER_ALWAYS;
 }
 
-void filter_nft_judge(const struct nlmsghdr *hdr, const struct filter_packet *packet,
-		      struct filter_rule *ret)
+static void judge(const struct nlmsghdr *hdr, const struct filter_packet *packet,
+		  struct filter_nft *filter, struct filter_rule *ret)
 {
 	const struct nlattr *list = nft_find(hdr, NFTA_RULE_EXPRESSIONS);
 	const struct nlattr *handle = nft_find(hdr, NFTA_RULE_HANDLE);
-	struct machine m = { .packet = packet, .rule = ret };
+	struct machine m = { .packet = packet, .rule = ret, .filter = filter };
 	const struct nlattr *item;
 
 	*ret = (struct filter_rule){ .matches = FILTER_ALWAYS, .verdict = FILTER_CONTINUE };
-	if (handle && mnl_attr_get_payload_len(handle) == sizeof(uint64_t))
-		ret->handle = be64toh(mnl_attr_get_u64(handle));
+	if (handle && nlattr_size(handle) == sizeof(uint64_t))
+		ret->handle = be64toh(nlattr_u64(handle));
 	if (!list)
 		return;
 	filter_network_header(packet, &m.network);
 	filter_transport_header(packet, &m.transport);
-	mnl_attr_for_each_nested (item, list) {
+	nlattr_for_each_nested (item, list) {
 		ret->matches = filter_and(
 			ret->matches, on_expression(&m, nft_text(nft_find_in(item, NFTA_EXPR_NAME)),
 						    nft_find_in(item, NFTA_EXPR_DATA)));
@@ -366,28 +448,13 @@ void filter_nft_judge(const struct nlmsghdr *hdr, const struct filter_packet *pa
 	}
 }
 
+void filter_nft_judge(const struct nlmsghdr *hdr, const struct filter_packet *packet,
+		      struct filter_rule *ret)
+{
+	judge(hdr, packet, NULL, ret);
+}
+
 /* ---- chains, read when a walk first comes to them ---- */
-
-struct chain {
-	uint8_t family;
-	char table[FILTER_NAME_SIZE];
-	char name[FILTER_NAME_SIZE];
-	struct nlmsghdr **rules;
-	size_t len;
-	size_t cap;
-};
-
-struct filter_nft {
-	struct netlink *nl;
-	struct chain **chains;
-	size_t len;
-	size_t cap;
-	struct err error;
-	/* of the walk under way */
-	uint8_t family;
-	const char *table;
-	const struct filter_packet *packet;
-};
 
 static void chain_reset(void *arg)
 {
@@ -443,7 +510,7 @@ static bool next_rule(void *arg, const char *chain, size_t *cursor, struct filte
 
 	if (*cursor >= c->len)
 		return false;
-	filter_nft_judge(c->rules[(*cursor)++], f->packet, ret);
+	judge(c->rules[(*cursor)++], f->packet, f, ret);
 	return true;
 }
 

@@ -15,15 +15,31 @@
 #include <linux/netfilter/xt_tcpudp.h>
 #include <string.h>
 
-#define STATE_NEW XT_CONNTRACK_STATE_BIT(IP_CT_NEW)
-#define TCP_SYN   0x02 /* the first packet of a connection has this flag alone */
+#define TCP_SYN 0x02 /* the first packet of a connection has this flag alone */
 
 static enum filter_match sure(bool holds)
 {
 	return holds ? FILTER_ALWAYS : FILTER_NEVER;
 }
 
-static enum filter_match conntrack(const void *info, size_t size)
+/* The two matches on states number them alike but the last one. */
+static unsigned state_bit(const struct filter_packet *p, unsigned untracked)
+{
+	static const unsigned bits[] = { [FILTER_NEW] = XT_STATE_BIT(IP_CT_NEW),
+					 [FILTER_ESTABLISHED] = XT_STATE_BIT(IP_CT_ESTABLISHED),
+					 [FILTER_RELATED] = XT_STATE_BIT(IP_CT_RELATED),
+					 [FILTER_INVALID] = XT_STATE_INVALID };
+
+	return p->connection == FILTER_UNTRACKED ? untracked : bits[p->connection];
+}
+
+/* Of one that is not tracked nothing but that holds, of an invalid one as well. */
+static bool has_connection(const struct filter_packet *p)
+{
+	return p->connection < FILTER_INVALID;
+}
+
+static enum filter_match conntrack(const struct filter_packet *p, const void *info, size_t size)
 {
 	struct xt_conntrack_mtinfo3 m;
 
@@ -32,19 +48,22 @@ static enum filter_match conntrack(const void *info, size_t size)
 		return FILTER_PERHAPS;
 	memset(&m, 0, sizeof(m));
 	memcpy(&m, info, MIN(size, sizeof(m)));
-	if (m.match_flags != XT_CONNTRACK_STATE)
+	if (!has_connection(p) && !(m.match_flags & XT_CONNTRACK_STATE))
+		return FILTER_NEVER;
+	if (has_connection(p) && m.match_flags != XT_CONNTRACK_STATE)
 		return FILTER_PERHAPS;
-	return sure(!(m.state_mask & STATE_NEW) == !!(m.invert_flags & XT_CONNTRACK_STATE));
+	return sure(!(m.state_mask & state_bit(p, XT_CONNTRACK_STATE_UNTRACKED)) ==
+		    !!(m.invert_flags & XT_CONNTRACK_STATE));
 }
 
-static enum filter_match state(const void *info, size_t size)
+static enum filter_match state(const struct filter_packet *p, const void *info, size_t size)
 {
 	struct xt_state_info m;
 
 	if (size < sizeof(m))
 		return FILTER_PERHAPS;
 	memcpy(&m, info, sizeof(m));
-	return sure(m.statemask & XT_STATE_BIT(IP_CT_NEW));
+	return sure(m.statemask & state_bit(p, XT_STATE_UNTRACKED));
 }
 
 static enum filter_match mark(const void *info, size_t size)
@@ -114,9 +133,9 @@ enum filter_match filter_xt_match(const struct filter_packet *p, const char *nam
 	if (strcmp(name, "comment") == 0)
 		return FILTER_ALWAYS;
 	if (strcmp(name, "conntrack") == 0 && revision >= 2)
-		return conntrack(info, size);
+		return conntrack(p, info, size);
 	if (strcmp(name, "state") == 0)
-		return state(info, size);
+		return state(p, info, size);
 	if (strcmp(name, "mark") == 0 && revision == 1)
 		return mark(info, size);
 	if (strcmp(name, "udp") == 0)
@@ -132,6 +151,8 @@ enum filter_match filter_xt_match(const struct filter_packet *p, const char *nam
 
 enum filter_verdict filter_xt_target(const char *name)
 {
+	static const char *const translate[] = { "DNAT", "SNAT", "MASQUERADE", "REDIRECT",
+						 "NETMAP" };
 	static const char *const go_on[] = {
 		"LOG",      "NFLOG", "MARK",    "CONNMARK", "TCPMSS",   "TRACE", "CT",
 		"CLASSIFY", "TOS",   "DSCP",    "AUDIT",    "CHECKSUM", "SET",   "TTL",
@@ -146,5 +167,20 @@ enum filter_verdict filter_xt_target(const char *name)
 		if (strcmp(name, go_on[i]) == 0)
 			return FILTER_CONTINUE;
 	}
+	for (size_t i = 0; i < ARRAY_LEN(translate); i++) {
+		if (strcmp(name, translate[i]) == 0)
+			return FILTER_TRANSLATE;
+	}
 	return FILTER_UNKNOWN;
+}
+
+bool filter_xt_acts(const char *name)
+{
+	static const char *const watch[] = { "LOG", "NFLOG", "ULOG", "TRACE", "AUDIT" };
+
+	for (size_t i = 0; i < ARRAY_LEN(watch); i++) {
+		if (strcmp(name, watch[i]) == 0)
+			return false;
+	}
+	return strcmp(name, "ACCEPT") != 0;
 }

@@ -3,11 +3,11 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <libmnl/libmnl.h>
 #include <linux/fou.h>
 #include <netinet/in.h>
 
 #include "kernel/genetlink.h"
+#include "kernel/message.h"
 
 struct fou_port {
 	uint16_t port;
@@ -28,25 +28,25 @@ static struct fou_port read_port(const struct nlmsghdr *message)
 	struct fou_port p = { 0 };
 	const struct nlattr *attr;
 
-	mnl_attr_for_each (attr, message, sizeof(struct genlmsghdr)) {
-		const void *payload = mnl_attr_get_payload(attr);
-		size_t size = mnl_attr_get_payload_len(attr);
+	nlattr_for_each (attr, message, sizeof(struct genlmsghdr)) {
+		const void *payload = nlattr_data(attr);
+		size_t size = nlattr_size(attr);
 
-		switch (mnl_attr_get_type(attr)) {
+		switch (nlattr_type(attr)) {
 		case FOU_ATTR_PORT:
-			p.port = size == 2 ? ntohs(mnl_attr_get_u16(attr)) : 0;
+			p.port = size == 2 ? ntohs(nlattr_u16(attr)) : 0;
 			break;
 		case FOU_ATTR_AF:
-			p.family = size == 1 ? mnl_attr_get_u8(attr) : 0;
+			p.family = size == 1 ? nlattr_u8(attr) : 0;
 			break;
 		case FOU_ATTR_IPPROTO:
-			p.protocol = size == 1 ? mnl_attr_get_u8(attr) : 0;
+			p.protocol = size == 1 ? nlattr_u8(attr) : 0;
 			break;
 		case FOU_ATTR_TYPE:
-			p.type = size == 1 ? mnl_attr_get_u8(attr) : 0;
+			p.type = size == 1 ? nlattr_u8(attr) : 0;
 			break;
 		case FOU_ATTR_LOCAL_V4:
-			if (size == 4 && mnl_attr_get_u32(attr))
+			if (size == 4 && nlattr_u32(attr))
 				p.local = ip_addr_from_bytes(AF_INET, payload);
 			break;
 		}
@@ -71,11 +71,11 @@ static void compare_port(void *arg, const struct nlmsghdr *message)
 
 static void put_port(struct nlmsghdr *hdr, const struct fou_port *p)
 {
-	mnl_attr_put_u16(hdr, FOU_ATTR_PORT, htons(p->port));
-	mnl_attr_put_u8(hdr, FOU_ATTR_AF, p->family);
-	mnl_attr_put_u8(hdr, FOU_ATTR_IPPROTO, p->protocol);
-	mnl_attr_put_u8(hdr, FOU_ATTR_TYPE, p->type);
-	mnl_attr_put(hdr, FOU_ATTR_LOCAL_V4, ip_addr_size(&p->local), p->local.b);
+	nlattr_put_u16(hdr, FOU_ATTR_PORT, htons(p->port));
+	nlattr_put_u8(hdr, FOU_ATTR_AF, p->family);
+	nlattr_put_u8(hdr, FOU_ATTR_IPPROTO, p->protocol);
+	nlattr_put_u8(hdr, FOU_ATTR_TYPE, p->type);
+	nlattr_put(hdr, FOU_ATTR_LOCAL_V4, ip_addr_size(&p->local), p->local.b);
 }
 
 static int change(struct netlink *nl, uint16_t type, uint8_t command, const struct fou_port *p,

@@ -2,16 +2,17 @@
 #include "kernel/genetlink.h"
 
 #include <errno.h>
-#include <libmnl/libmnl.h>
+
+#include "kernel/message.h"
 
 void genetlink_put_header(struct nlmsghdr *hdr, uint16_t type, uint8_t command, uint8_t version)
 {
 	struct genlmsghdr *g;
 
-	mnl_nlmsg_put_header(hdr);
+	nlmsg_begin(hdr);
 	hdr->nlmsg_type = type;
 	hdr->nlmsg_flags = NLM_F_REQUEST;
-	g = mnl_nlmsg_put_extra_header(hdr, sizeof(*g));
+	g = nlmsg_put_header(hdr, sizeof(*g));
 	g->cmd = command;
 	g->version = version;
 }
@@ -23,10 +24,9 @@ static void read_type(void *arg, const struct nlmsghdr *reply)
 
 	if (reply->nlmsg_type != GENL_ID_CTRL)
 		return;
-	mnl_attr_for_each (attr, reply, sizeof(struct genlmsghdr)) {
-		if (mnl_attr_get_type(attr) == CTRL_ATTR_FAMILY_ID &&
-		    mnl_attr_get_payload_len(attr) == sizeof(*ret))
-			*ret = mnl_attr_get_u16(attr);
+	nlattr_for_each (attr, reply, sizeof(struct genlmsghdr)) {
+		if (nlattr_type(attr) == CTRL_ATTR_FAMILY_ID && nlattr_size(attr) == sizeof(*ret))
+			*ret = nlattr_u16(attr);
 	}
 }
 
@@ -41,7 +41,7 @@ int genetlink_open(const char *family, struct netlink **ret, uint16_t *ret_type,
 	if (rc < 0)
 		return rc;
 	genetlink_put_header(hdr, GENL_ID_CTRL, CTRL_CMD_GETFAMILY, 1);
-	mnl_attr_put_strz(hdr, CTRL_ATTR_FAMILY_NAME, family);
+	nlattr_put_text(hdr, CTRL_ATTR_FAMILY_NAME, family);
 	rc = netlink_call(nl, hdr, read_type, &type, e);
 	if (rc == 0 && !type)
 		rc = err_set(e, -ENOENT, "no answer");

@@ -2,13 +2,14 @@
 #include "kernel/inet.h"
 
 #include <errno.h>
-#include <libmnl/libmnl.h>
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
 
+#include "kernel/message.h"
+
 static void put_ip(struct nlmsghdr *hdr, uint16_t type, const struct ip_addr *a)
 {
-	mnl_attr_put(hdr, type, ip_addr_size(a), a->b);
+	nlattr_put(hdr, type, ip_addr_size(a), a->b);
 }
 
 static struct ifaddrmsg *put_address_header(const struct inet_address *a, uint16_t type,
@@ -16,10 +17,10 @@ static struct ifaddrmsg *put_address_header(const struct inet_address *a, uint16
 {
 	struct ifaddrmsg *m;
 
-	mnl_nlmsg_put_header(hdr);
+	nlmsg_begin(hdr);
 	hdr->nlmsg_type = type;
 	hdr->nlmsg_flags = NLM_F_REQUEST | flags;
-	m = mnl_nlmsg_put_extra_header(hdr, sizeof(*m));
+	m = nlmsg_put_header(hdr, sizeof(*m));
 	m->ifa_family = a->net.addr.family;
 	m->ifa_prefixlen = a->net.len;
 	m->ifa_index = a->ifindex;
@@ -44,7 +45,7 @@ void inet_encode_address_add(const struct inet_address *a, struct nlmsghdr *hdr)
 	if (a->no_prefix)
 		flags |= IFA_F_NOPREFIXROUTE;
 	if (flags)
-		mnl_attr_put_u32(hdr, IFA_FLAGS, flags);
+		nlattr_put_u32(hdr, IFA_FLAGS, flags);
 }
 
 void inet_encode_address_delete(const struct inet_address *a, struct nlmsghdr *hdr)
@@ -60,10 +61,10 @@ void inet_encode_route_add(const struct inet_route *r, struct nlmsghdr *hdr)
 	struct ip_net dst = ip_net_masked(&r->dst);
 	struct rtmsg *m;
 
-	mnl_nlmsg_put_header(hdr);
+	nlmsg_begin(hdr);
 	hdr->nlmsg_type = RTM_NEWROUTE;
 	hdr->nlmsg_flags = NLM_F_REQUEST | NLM_F_CREATE | NLM_F_APPEND;
-	m = mnl_nlmsg_put_extra_header(hdr, sizeof(*m));
+	m = nlmsg_put_header(hdr, sizeof(*m));
 	m->rtm_family = dst.addr.family;
 	m->rtm_dst_len = dst.len;
 	m->rtm_table = table < 256 ? (uint8_t)table : RT_TABLE_UNSPEC;
@@ -73,7 +74,7 @@ void inet_encode_route_add(const struct inet_route *r, struct nlmsghdr *hdr)
 		m->rtm_scope = (uint8_t)r->scope;
 	else
 		m->rtm_scope = ip_addr_is_set(&r->gateway) ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK;
-	mnl_attr_put_u32(hdr, RTA_TABLE, table);
+	nlattr_put_u32(hdr, RTA_TABLE, table);
 	if (dst.len)
 		put_ip(hdr, RTA_DST, &dst.addr);
 	if (ip_addr_is_set(&r->gateway))
@@ -81,53 +82,53 @@ void inet_encode_route_add(const struct inet_route *r, struct nlmsghdr *hdr)
 	if (ip_addr_is_set(&r->source))
 		put_ip(hdr, RTA_PREFSRC, &r->source);
 	if (r->ifindex)
-		mnl_attr_put_u32(hdr, RTA_OIF, r->ifindex);
+		nlattr_put_u32(hdr, RTA_OIF, r->ifindex);
 	if (r->priority)
-		mnl_attr_put_u32(hdr, RTA_PRIORITY, r->priority);
+		nlattr_put_u32(hdr, RTA_PRIORITY, r->priority);
 	if (r->mtu_bytes || r->advmss_bytes) {
-		struct nlattr *nest = mnl_attr_nest_start(hdr, RTA_METRICS);
+		struct nlattr *nest = nlattr_nest_begin(hdr, RTA_METRICS);
 
 		if (r->mtu_bytes)
-			mnl_attr_put_u32(hdr, RTAX_MTU, r->mtu_bytes);
+			nlattr_put_u32(hdr, RTAX_MTU, r->mtu_bytes);
 		if (r->advmss_bytes)
-			mnl_attr_put_u32(hdr, RTAX_ADVMSS, r->advmss_bytes);
-		mnl_attr_nest_end(hdr, nest);
+			nlattr_put_u32(hdr, RTAX_ADVMSS, r->advmss_bytes);
+		nlattr_nest_end(hdr, nest);
 	}
 }
 
 /* True if the attribute holds exactly one address of the family. */
 static bool read_ip(const struct nlattr *attr, int family, struct ip_addr *ret)
 {
-	if (mnl_attr_get_payload_len(attr) != ip_family_bits(family) / 8)
+	if (nlattr_size(attr) != ip_family_bits(family) / 8)
 		return false;
-	*ret = ip_addr_from_bytes(family, mnl_attr_get_payload(attr));
+	*ret = ip_addr_from_bytes(family, nlattr_data(attr));
 	return true;
 }
 
 static bool read_u32(const struct nlattr *attr, uint32_t *ret)
 {
-	if (mnl_attr_get_payload_len(attr) != sizeof(*ret))
+	if (nlattr_size(attr) != sizeof(*ret))
 		return false;
-	*ret = mnl_attr_get_u32(attr);
+	*ret = nlattr_u32(attr);
 	return true;
 }
 
 static bool decode_address(const struct nlmsghdr *hdr, struct inet_address *ret)
 {
-	const struct ifaddrmsg *m = mnl_nlmsg_get_payload(hdr);
+	const struct ifaddrmsg *m = nlmsg_data(hdr);
 	struct inet_address a = { 0 };
 	struct ip_addr local = { 0 };
 	struct ip_addr address = { 0 };
 	const struct nlattr *attr;
 	uint32_t flags;
 
-	if (hdr->nlmsg_type != RTM_NEWADDR || mnl_nlmsg_get_payload_len(hdr) < sizeof(*m))
+	if (hdr->nlmsg_type != RTM_NEWADDR || nlmsg_size(hdr) < sizeof(*m))
 		return false;
 	if (m->ifa_family != AF_INET && m->ifa_family != AF_INET6)
 		return false;
 	flags = m->ifa_flags;
-	mnl_attr_for_each (attr, hdr, sizeof(*m)) {
-		switch (mnl_attr_get_type(attr)) {
+	nlattr_for_each (attr, hdr, sizeof(*m)) {
+		switch (nlattr_type(attr)) {
 		case IFA_LOCAL:
 			if (!read_ip(attr, m->ifa_family, &local))
 				return false;
@@ -160,10 +161,10 @@ static void read_metrics(const struct nlattr *nest, struct inet_route *r)
 {
 	const struct nlattr *attr;
 
-	mnl_attr_for_each_nested (attr, nest) {
-		if (mnl_attr_get_type(attr) == RTAX_MTU)
+	nlattr_for_each_nested (attr, nest) {
+		if (nlattr_type(attr) == RTAX_MTU)
 			read_u32(attr, &r->mtu_bytes);
-		else if (mnl_attr_get_type(attr) == RTAX_ADVMSS)
+		else if (nlattr_type(attr) == RTAX_ADVMSS)
 			read_u32(attr, &r->advmss_bytes);
 	}
 }
@@ -174,8 +175,8 @@ static void read_next_hop(const struct rtnexthop *hop, int family, struct inet_r
 	const struct nlattr *attr;
 
 	r->ifindex = (uint32_t)hop->rtnh_ifindex;
-	mnl_attr_for_each_payload ((const void *)RTNH_DATA(hop), hop->rtnh_len - sizeof(*hop)) {
-		if (mnl_attr_get_type(attr) == RTA_GATEWAY)
+	nlattr_for_each_in (attr, RTNH_DATA(hop), hop->rtnh_len - sizeof(*hop)) {
+		if (nlattr_type(attr) == RTA_GATEWAY)
 			read_ip(attr, family, &r->gateway);
 	}
 }
@@ -198,8 +199,8 @@ static void collect_route(struct route_list *list, const struct inet_route *r)
 static void collect_hops(struct route_list *list, const struct nlattr *attr, int family,
 			 const struct inet_route *route)
 {
-	const struct rtnexthop *hop = mnl_attr_get_payload(attr);
-	size_t left = mnl_attr_get_payload_len(attr);
+	const struct rtnexthop *hop = nlattr_data(attr);
+	size_t left = nlattr_size(attr);
 
 	while (left >= sizeof(*hop) && hop->rtnh_len >= sizeof(*hop) && hop->rtnh_len <= left) {
 		struct inet_route r = *route;
@@ -213,13 +214,13 @@ static void collect_hops(struct route_list *list, const struct nlattr *attr, int
 
 static void on_route(void *arg, const struct nlmsghdr *hdr)
 {
-	const struct rtmsg *m = mnl_nlmsg_get_payload(hdr);
+	const struct rtmsg *m = nlmsg_data(hdr);
 	struct inet_route r = { .scope = INET_SCOPE_ANY };
 	const struct nlattr *hops = NULL;
 	const struct nlattr *attr;
 	bool ok = true;
 
-	if (hdr->nlmsg_type != RTM_NEWROUTE || mnl_nlmsg_get_payload_len(hdr) < sizeof(*m) ||
+	if (hdr->nlmsg_type != RTM_NEWROUTE || nlmsg_size(hdr) < sizeof(*m) ||
 	    m->rtm_type != RTN_UNICAST || m->rtm_flags & RTM_F_CLONED ||
 	    (m->rtm_family != AF_INET && m->rtm_family != AF_INET6))
 		return;
@@ -228,8 +229,8 @@ static void on_route(void *arg, const struct nlmsghdr *hdr)
 	r.table = m->rtm_table;
 	r.scope = m->rtm_scope;
 	r.protocol = m->rtm_protocol;
-	mnl_attr_for_each (attr, hdr, sizeof(*m)) {
-		switch (mnl_attr_get_type(attr)) {
+	nlattr_for_each (attr, hdr, sizeof(*m)) {
+		switch (nlattr_type(attr)) {
 		case RTA_DST:
 			ok &= read_ip(attr, m->rtm_family, &r.dst.addr);
 			break;

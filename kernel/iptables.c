@@ -299,6 +299,7 @@ static void read_verdict(const struct walk *w, size_t at, struct filter_rule *re
 
 	if (target->target.u.user.name[0]) {
 		ret->verdict = filter_xt_target(target->target.u.user.name);
+		ret->acts = filter_xt_acts(target->target.u.user.name);
 		return;
 	}
 	if (target->target.u.target_size < sizeof(*target)) {

@@ -37,17 +37,17 @@ static void encode(enum kernel_verb verb, const struct kernel_object *o, struct 
 	struct ifaddrmsg *m;
 
 	kind_put_header(hdr, RTM_NEWADDR, verb);
-	m = mnl_nlmsg_put_extra_header(hdr, sizeof(*m));
+	m = nlmsg_put_header(hdr, sizeof(*m));
 	m->ifa_family = o->key.family;
 	m->ifa_prefixlen = o->key.len;
 	m->ifa_scope = o->value.scope;
 	m->ifa_index = o->key.ifindex;
-	mnl_attr_put(hdr, IFA_LOCAL, size, o->key.dst);
-	mnl_attr_put(hdr, IFA_ADDRESS, size, o->key.dst);
+	nlattr_put(hdr, IFA_LOCAL, size, o->key.dst);
+	nlattr_put(hdr, IFA_ADDRESS, size, o->key.dst);
 	/* The address is ours by lease: looking for a duplicate on a device without broadcast would
 	 * only delay it. */
 	if (o->key.family == AF_INET6)
-		mnl_attr_put_u32(hdr, IFA_FLAGS, IFA_F_NODAD);
+		nlattr_put_u32(hdr, IFA_FLAGS, IFA_F_NODAD);
 }
 
 static void encode_dump(int family, uint32_t ifindex, uint8_t protocol UNUSED, struct nlmsghdr *hdr)
@@ -60,7 +60,7 @@ static void encode_dump(int family, uint32_t ifindex, uint8_t protocol UNUSED, s
 
 static bool decode(const struct nlmsghdr *hdr, struct kernel_object *o)
 {
-	const struct ifaddrmsg *m = mnl_nlmsg_get_payload(hdr);
+	const struct ifaddrmsg *m = nlmsg_data(hdr);
 	struct kind_attrs a;
 	size_t size;
 

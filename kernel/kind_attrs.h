@@ -3,9 +3,8 @@
 #ifndef KERNEL_KIND_ATTRS_H
 #define KERNEL_KIND_ATTRS_H
 
-#include <libmnl/libmnl.h>
-
 #include "kernel/kinds.h"
+#include "kernel/message.h"
 
 static inline size_t kind_family_size(int family)
 {
@@ -20,7 +19,7 @@ static inline void kind_put_header(struct nlmsghdr *hdr, uint16_t create, enum k
 					  [KERNEL_DROP] = 0,
 					  [KERNEL_REMAKE] = NLM_F_CREATE | NLM_F_REPLACE };
 
-	mnl_nlmsg_put_header(hdr);
+	nlmsg_begin(hdr);
 	hdr->nlmsg_type = (uint16_t)(verb == KERNEL_DROP ? create + 1 : create);
 	hdr->nlmsg_flags = NLM_F_REQUEST | flags[verb];
 }
@@ -28,17 +27,17 @@ static inline void kind_put_header(struct nlmsghdr *hdr, uint16_t create, enum k
 /* A dump request of the kind whose RTM_GET this is; returns the family header, of `size` bytes. */
 static inline void *kind_put_dump(struct nlmsghdr *hdr, uint16_t get, size_t size)
 {
-	mnl_nlmsg_put_header(hdr);
+	nlmsg_begin(hdr);
 	hdr->nlmsg_type = get;
 	hdr->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-	return mnl_nlmsg_put_extra_header(hdr, size);
+	return nlmsg_put_header(hdr, size);
 }
 
 /* Whether this is a notification or an entry of a dump of that kind, at least `size` bytes long. */
 static inline bool kind_is_message(const struct nlmsghdr *hdr, uint16_t create, size_t size)
 {
 	return (hdr->nlmsg_type == create || hdr->nlmsg_type == create + 1) &&
-	       mnl_nlmsg_get_payload_len(hdr) >= size;
+	       nlmsg_size(hdr) >= size;
 }
 
 /* Attributes by type; of repeated ones the last. The reader checks presence and size. */
@@ -51,9 +50,9 @@ static inline struct kind_attrs kind_attrs(const struct nlmsghdr *hdr, size_t of
 	struct kind_attrs a = { 0 };
 	const struct nlattr *attr;
 
-	mnl_attr_for_each (attr, hdr, offset) {
-		if (mnl_attr_get_type(attr) < ARRAY_LEN(a.by_type))
-			a.by_type[mnl_attr_get_type(attr)] = attr;
+	nlattr_for_each (attr, hdr, offset) {
+		if (nlattr_type(attr) < ARRAY_LEN(a.by_type))
+			a.by_type[nlattr_type(attr)] = attr;
 	}
 	return a;
 }
@@ -62,9 +61,9 @@ static inline bool kind_copy_attr(const struct kind_attrs *a, unsigned type, siz
 {
 	const struct nlattr *attr = a->by_type[type];
 
-	if (!attr || mnl_attr_get_payload_len(attr) != size)
+	if (!attr || nlattr_size(attr) != size)
 		return false;
-	memcpy(ret, mnl_attr_get_payload(attr), size);
+	memcpy(ret, nlattr_data(attr), size);
 	return true;
 }
 

@@ -39,17 +39,17 @@ static void encode(enum kernel_verb verb, const struct kernel_object *o, struct 
 	struct ndmsg *m;
 
 	kind_put_header(hdr, RTM_NEWNEIGH, verb);
-	m = mnl_nlmsg_put_extra_header(hdr, sizeof(*m));
+	m = nlmsg_put_header(hdr, sizeof(*m));
 	m->ndm_family = AF_BRIDGE;
 	m->ndm_ifindex = (int)o->key.ifindex;
 	m->ndm_state = o->value.state;
 	m->ndm_flags = o->value.flags;
-	mnl_attr_put(hdr, NDA_LLADDR, 6, o->key.dst);
+	nlattr_put(hdr, NDA_LLADDR, 6, o->key.dst);
 	/* Without an address the kernel drops the entry whatever is in it; by one it would not find
 	 * an entry that differs in port, VNI or interface, or leads to a nexthop object. */
 	if (o->value.gateway_family && !(verb == KERNEL_DROP && o->value.extra))
-		mnl_attr_put(hdr, NDA_DST, kind_family_size(o->value.gateway_family),
-			     o->value.gateway);
+		nlattr_put(hdr, NDA_DST, kind_family_size(o->value.gateway_family),
+			   o->value.gateway);
 }
 
 /*
@@ -78,14 +78,14 @@ static void encode_dump(int family UNUSED, uint32_t ifindex, uint8_t protocol UN
 
 	m->ndm_family = AF_BRIDGE;
 	if (ifindex)
-		mnl_attr_put_u32(hdr, NDA_IFINDEX, ifindex);
+		nlattr_put_u32(hdr, NDA_IFINDEX, ifindex);
 }
 
 static bool decode(const struct nlmsghdr *hdr, struct kernel_object *o)
 {
 	/* The kernel shows them only if they differ from the device's. */
 	static const uint8_t extras[] = { NDA_PORT, NDA_VNI, NDA_IFINDEX, NDA_NH_ID };
-	const struct ndmsg *m = mnl_nlmsg_get_payload(hdr);
+	const struct ndmsg *m = nlmsg_data(hdr);
 	const struct nlattr *dst;
 	struct kind_attrs a;
 	size_t size;
@@ -95,14 +95,14 @@ static bool decode(const struct nlmsghdr *hdr, struct kernel_object *o)
 		return false;
 	a = kind_attrs(hdr, sizeof(*m));
 	dst = a.by_type[NDA_DST];
-	size = dst ? mnl_attr_get_payload_len(dst) : 0;
+	size = dst ? nlattr_size(dst) : 0;
 	o->key.family = AF_BRIDGE;
 	o->key.ifindex = (uint32_t)m->ndm_ifindex;
 	o->value.state = (uint8_t)m->ndm_state;
 	o->value.flags = m->ndm_flags;
 	if (size == 4 || size == 16) {
 		o->value.gateway_family = size == 4 ? AF_INET : AF_INET6;
-		memcpy(o->value.gateway, mnl_attr_get_payload(dst), size);
+		memcpy(o->value.gateway, nlattr_data(dst), size);
 	}
 	if (kind_has_any(&a, extras, ARRAY_LEN(extras)))
 		o->value.extra = KERNEL_EXTRA_ATTRIBUTES;

@@ -36,14 +36,14 @@ static void encode(enum kernel_verb verb, const struct kernel_object *o, struct 
 	struct ndmsg *m;
 
 	kind_put_header(hdr, RTM_NEWNEIGH, verb);
-	m = mnl_nlmsg_put_extra_header(hdr, sizeof(*m));
+	m = nlmsg_put_header(hdr, sizeof(*m));
 	m->ndm_family = o->key.family;
 	m->ndm_ifindex = (int)o->key.ifindex;
 	m->ndm_state = o->value.state;
 	m->ndm_flags = o->value.flags;
 	m->ndm_type = RTN_UNICAST;
-	mnl_attr_put(hdr, NDA_DST, kind_family_size(o->key.family), o->key.dst);
-	mnl_attr_put(hdr, NDA_LLADDR, 6, o->value.gateway);
+	nlattr_put(hdr, NDA_DST, kind_family_size(o->key.family), o->key.dst);
+	nlattr_put(hdr, NDA_LLADDR, 6, o->value.gateway);
 }
 
 static void encode_dump(int family, uint32_t ifindex, uint8_t protocol UNUSED, struct nlmsghdr *hdr)
@@ -52,12 +52,12 @@ static void encode_dump(int family, uint32_t ifindex, uint8_t protocol UNUSED, s
 
 	m->ndm_family = (uint8_t)family;
 	if (ifindex)
-		mnl_attr_put_u32(hdr, NDA_IFINDEX, ifindex);
+		nlattr_put_u32(hdr, NDA_IFINDEX, ifindex);
 }
 
 static bool decode(const struct nlmsghdr *hdr, struct kernel_object *o)
 {
-	const struct ndmsg *m = mnl_nlmsg_get_payload(hdr);
+	const struct ndmsg *m = nlmsg_data(hdr);
 	struct kind_attrs a;
 
 	if (!kind_is_message(hdr, RTM_NEWNEIGH, sizeof(*m)) ||

@@ -88,7 +88,7 @@ static void encode(enum kernel_verb verb, const struct kernel_object *o, struct 
 	struct rtmsg *m;
 
 	kind_put_header(hdr, RTM_NEWROUTE, verb);
-	m = mnl_nlmsg_put_extra_header(hdr, sizeof(*m));
+	m = nlmsg_put_header(hdr, sizeof(*m));
 	m->rtm_family = o->key.family;
 	m->rtm_dst_len = o->key.len;
 	m->rtm_table = RT_TABLE_MAIN;
@@ -96,20 +96,20 @@ static void encode(enum kernel_verb verb, const struct kernel_object *o, struct 
 	m->rtm_scope = o->value.scope;
 	m->rtm_type = o->value.type;
 	m->rtm_flags = o->value.onlink ? RTNH_F_ONLINK : 0;
-	mnl_attr_put_u32(hdr, RTA_TABLE, RT_TABLE_MAIN);
-	mnl_attr_put(hdr, RTA_DST, size, o->key.dst);
+	nlattr_put_u32(hdr, RTA_TABLE, RT_TABLE_MAIN);
+	nlattr_put(hdr, RTA_DST, size, o->key.dst);
 	if (o->value.gateway_family)
-		mnl_attr_put(hdr, RTA_GATEWAY, kind_family_size(o->value.gateway_family),
-			     o->value.gateway);
+		nlattr_put(hdr, RTA_GATEWAY, kind_family_size(o->value.gateway_family),
+			   o->value.gateway);
 	if (o->value.ifindex)
-		mnl_attr_put_u32(hdr, RTA_OIF, o->value.ifindex);
+		nlattr_put_u32(hdr, RTA_OIF, o->value.ifindex);
 	if (o->key.metric)
-		mnl_attr_put_u32(hdr, RTA_PRIORITY, o->key.metric);
+		nlattr_put_u32(hdr, RTA_PRIORITY, o->key.metric);
 	if (o->value.mtu_bytes) {
-		struct nlattr *metrics = mnl_attr_nest_start(hdr, RTA_METRICS);
+		struct nlattr *metrics = nlattr_nest_begin(hdr, RTA_METRICS);
 
-		mnl_attr_put_u32(hdr, RTAX_MTU, o->value.mtu_bytes);
-		mnl_attr_nest_end(hdr, metrics);
+		nlattr_put_u32(hdr, RTAX_MTU, o->value.mtu_bytes);
+		nlattr_nest_end(hdr, metrics);
 	}
 }
 
@@ -151,9 +151,9 @@ static void encode_dump(int family, uint32_t ifindex, uint8_t protocol, struct n
 	m->rtm_family = (uint8_t)family;
 	m->rtm_table = RT_TABLE_MAIN;
 	m->rtm_protocol = protocol;
-	mnl_attr_put_u32(hdr, RTA_TABLE, RT_TABLE_MAIN);
+	nlattr_put_u32(hdr, RTA_TABLE, RT_TABLE_MAIN);
 	if (ifindex)
-		mnl_attr_put_u32(hdr, RTA_OIF, ifindex);
+		nlattr_put_u32(hdr, RTA_OIF, ifindex);
 }
 
 /* An MTU alone is what we may have written; anything else is not. */
@@ -162,9 +162,9 @@ static void decode_metrics(const struct nlattr *metrics, struct kernel_value *re
 	const struct nlattr *attr;
 	uint32_t mtu;
 
-	mnl_attr_for_each_nested (attr, metrics) {
-		mtu = mnl_attr_get_payload_len(attr) == 4 ? mnl_attr_get_u32(attr) : 0;
-		if (mnl_attr_get_type(attr) == RTAX_MTU && mtu && mtu <= KERNEL_ROUTE_MTU_MAX)
+	nlattr_for_each_nested (attr, metrics) {
+		mtu = nlattr_size(attr) == 4 ? nlattr_u32(attr) : 0;
+		if (nlattr_type(attr) == RTAX_MTU && mtu && mtu <= KERNEL_ROUTE_MTU_MAX)
 			ret->mtu_bytes = (uint16_t)mtu;
 		else
 			ret->extra |= KERNEL_EXTRA_ATTRIBUTES;
@@ -197,7 +197,7 @@ static void decode_value(const struct rtmsg *m, const struct kind_attrs *a,
 
 static bool decode(const struct nlmsghdr *hdr, struct kernel_object *o)
 {
-	const struct rtmsg *m = mnl_nlmsg_get_payload(hdr);
+	const struct rtmsg *m = nlmsg_data(hdr);
 	struct kind_attrs a;
 	uint32_t table;
 

@@ -117,12 +117,12 @@ bool kernel_xfrm_policy_decode(const struct nlmsghdr *hdr, struct kernel_object 
 
 	if ((!gone && hdr->nlmsg_type != XFRM_MSG_NEWPOLICY &&
 	     hdr->nlmsg_type != XFRM_MSG_UPDPOLICY) ||
-	    mnl_nlmsg_get_payload_len(hdr) < size)
+	    nlmsg_size(hdr) < size)
 		return false;
 	if (gone) {
-		memcpy(&id, mnl_nlmsg_get_payload(hdr), size);
+		memcpy(&id, nlmsg_data(hdr), size);
 	} else {
-		memcpy(&p, mnl_nlmsg_get_payload(hdr), size);
+		memcpy(&p, nlmsg_data(hdr), size);
 		id.sel = p.sel;
 		id.dir = p.dir;
 	}
@@ -179,10 +179,10 @@ static int dump(struct kernel *k, struct kernel_objects *found, struct err *e)
 
 	if (!k->xfrm && (!is_loaded() || netlink_open(NETLINK_XFRM, &k->xfrm, NULL) < 0))
 		return 0;
-	mnl_nlmsg_put_header(hdr);
+	nlmsg_begin(hdr);
 	hdr->nlmsg_type = XFRM_MSG_GETPOLICY;
 	hdr->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-	mnl_nlmsg_put_extra_header(hdr, sizeof(struct xfrm_userpolicy_id));
+	nlmsg_put_header(hdr, sizeof(struct xfrm_userpolicy_id));
 	found->before = found->len;
 	rc = netlink_dump(k->xfrm, hdr, on_message, forget, found, e);
 	return rc == -ENOENT ? 0 : rc;
@@ -201,7 +201,7 @@ static void put_selector(struct xfrm_selector *s, const struct kernel_object *o)
 
 static void put_policy(struct nlmsghdr *hdr, const struct kernel_object *o)
 {
-	struct xfrm_userpolicy_info *p = mnl_nlmsg_put_extra_header(hdr, sizeof(*p));
+	struct xfrm_userpolicy_info *p = nlmsg_put_header(hdr, sizeof(*p));
 	struct xfrm_user_tmpl template = {
 		.id.proto = o->value.xfrm.protocol,
 		.family = AF_INET,
@@ -220,7 +220,7 @@ static void put_policy(struct nlmsghdr *hdr, const struct kernel_object *o)
 	p->action = o->value.xfrm.action;
 	memcpy(&template.saddr.a4, o->value.xfrm.from, 4);
 	memcpy(&template.id.daddr.a4, o->value.xfrm.to, 4);
-	mnl_attr_put(hdr, XFRMA_TMPL, sizeof(template), &template);
+	nlattr_put(hdr, XFRMA_TMPL, sizeof(template), &template);
 }
 
 void kernel_xfrm_policy_encode(enum kernel_verb verb, const struct kernel_object *o,
@@ -232,14 +232,14 @@ void kernel_xfrm_policy_encode(enum kernel_verb verb, const struct kernel_object
 					  [KERNEL_REMAKE] = XFRM_MSG_UPDPOLICY };
 	struct xfrm_userpolicy_id *id;
 
-	mnl_nlmsg_put_header(hdr);
+	nlmsg_begin(hdr);
 	hdr->nlmsg_type = types[verb];
 	hdr->nlmsg_flags = NLM_F_REQUEST;
 	if (verb != KERNEL_DROP) {
 		put_policy(hdr, o);
 		return;
 	}
-	id = mnl_nlmsg_put_extra_header(hdr, sizeof(*id));
+	id = nlmsg_put_header(hdr, sizeof(*id));
 	put_selector(&id->sel, o);
 	id->dir = o->key.dst[DIRECTION];
 }

@@ -2,7 +2,8 @@
 #include "kernel/kinds.h"
 
 #include <errno.h>
-#include <libmnl/libmnl.h>
+
+#include "kernel/message.h"
 
 #define DECLARE(upper, lower) extern const struct kernel_kind kernel_kind_##lower;
 KERNEL_KIND_LIST(DECLARE)

@@ -1,126 +1,154 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Source: linux/if_link.h, linux/rtnetlink.h. */
 #include "kernel/link.h"
 
 #include <errno.h>
 #include <linux/rtnetlink.h>
-#include <netlink/addr.h>
-#include <netlink/attr.h>
-#include <netlink/msg.h>
-#include <netlink/route/link.h>
 
-/* libnl objects need a cleanup of their own type. */
-static void put_link(struct rtnl_link **link)
+#include "kernel/kind_attrs.h"
+
+#define REQUEST_MAX (1024 + LINK_DATA_MAX)
+
+/* ---- what the kernel says ---- */
+
+/* At most as much as there is room for; it need not have a NUL. */
+static void copy_text(const struct nlattr *a, char *buf, size_t size)
 {
-	if (*link)
-		rtnl_link_put(*link);
+	size_t len = MIN((size_t)nlattr_size(a), size - 1);
+
+	memcpy(buf, nlattr_data(a), len);
+	buf[len] = '\0';
 }
 
-static void put_msg(struct nl_msg **msg)
+/* False: it has another size. */
+static bool copy_number(const struct nlattr *a, uint32_t *ret)
 {
-	if (*msg)
-		nlmsg_free(*msg);
-}
-
-static void put_addr(struct nl_addr **addr)
-{
-	if (*addr)
-		nl_addr_put(*addr);
-}
-
-#define auto_link __attribute__((cleanup(put_link)))
-#define auto_msg  __attribute__((cleanup(put_msg)))
-#define auto_addr __attribute__((cleanup(put_addr)))
-
-static int from_libnl(struct err *e, int code, const char *what)
-{
-	return err_set(e, code == -NLE_NOMEM ? -ENOMEM : -EINVAL, "%s: %s", what,
-		       nl_geterror(code));
-}
-
-static void read_link(struct rtnl_link *link, struct link_info *ret)
-{
-	struct nl_addr *mac = rtnl_link_get_addr(link);
-	const char *kind = rtnl_link_get_type(link);
-	const char *name = rtnl_link_get_name(link);
-	const char *alias = rtnl_link_get_ifalias(link);
-	unsigned flags = rtnl_link_get_flags(link);
-	int32_t netns_id;
-
-	ret->ifindex = (uint32_t)rtnl_link_get_ifindex(link);
-	snprintf(ret->name, sizeof(ret->name), "%s", name ? name : "");
-	snprintf(ret->kind, sizeof(ret->kind), "%s", kind ? kind : "");
-	snprintf(ret->alias, sizeof(ret->alias), "%s", alias ? alias : "");
-	ret->mtu_bytes = rtnl_link_get_mtu(link);
-	ret->up = flags & IFF_UP;
-	ret->running = flags & IFF_RUNNING;
-	ret->loopback = flags & IFF_LOOPBACK;
-	ret->no_arp = flags & IFF_NOARP;
-	ret->master_ifindex = (uint32_t)rtnl_link_get_master(link);
-	ret->group = rtnl_link_get_group(link);
-	ret->peer_elsewhere = rtnl_link_get_link_netnsid(link, &netns_id) == 0;
-	if (mac && nl_addr_get_len(mac) == sizeof(ret->mac.b))
-		memcpy(ret->mac.b, nl_addr_get_binary_addr(mac), sizeof(ret->mac.b));
-}
-
-static void on_object(struct nl_object *object, void *arg)
-{
-	read_link((struct rtnl_link *)object, arg);
+	if (nlattr_size(a) != sizeof(*ret))
+		return false;
+	memcpy(ret, nlattr_data(a), sizeof(*ret));
+	return true;
 }
 
 /* What its kind says of a device, as the kernel sent it: IFLA_INFO_DATA inside IFLA_LINKINFO. */
 static void keep_data(const struct nlattr *data, struct link_info *ret)
 {
-	if (nla_len(data) > (int)sizeof(ret->data))
+	uint16_t size = nlattr_size(data);
+
+	if (size > sizeof(ret->data))
 		return;
-	ret->data_size = (uint16_t)nla_len(data);
-	memcpy(ret->data, nla_data(data), ret->data_size);
+	ret->data_size = size;
+	memcpy(ret->data, nlattr_data(data), size);
 }
 
-/*
- * libnl takes for granted that statistics of a device come with its attributes; it reads through a
- * null pointer if they do not. False for such a message.
- */
-static bool read_linkinfo(const struct nlmsghdr *hdr, struct link_info *ret)
+static bool read_flag(const struct nlattr *a)
 {
-	struct nlattr *info;
-	struct nlattr *a;
-	int info_left;
-	int left;
+	return nlattr_size(a) >= 1 && nlattr_u8(a) != 0;
+}
 
-	nlmsg_for_each_attr (info, (struct nlmsghdr *)hdr, sizeof(struct ifinfomsg), info_left) {
-		bool has_statistics = false;
-		bool has_data = false;
+/* What its bridge says of a port: IFLA_INFO_SLAVE_DATA. */
+static void read_port(const struct nlattr *data, struct link_info *ret)
+{
+	const struct nlattr *a;
 
-		if (nla_type(info) != IFLA_LINKINFO)
-			continue;
-		nla_for_each_nested (a, info, left) {
-			has_statistics |= nla_type(a) == IFLA_INFO_XSTATS;
-			if (nla_type(a) == IFLA_INFO_DATA) {
-				has_data = true;
-				keep_data(a, ret);
-			}
-		}
-		if (has_statistics && !has_data)
-			return false;
+	nlattr_for_each_nested (a, data) {
+		if (nlattr_type(a) == IFLA_BRPORT_STATE && nlattr_size(a) >= 1)
+			ret->port_state = nlattr_u8(a);
+		else if (nlattr_type(a) == IFLA_BRPORT_ISOLATED ||
+			 nlattr_type(a) == IFLA_BRPORT_LOCKED)
+			ret->port_confined |= read_flag(a);
+	}
+}
+
+static void read_bridge(const struct nlattr *data, struct link_info *ret)
+{
+	const struct nlattr *a;
+
+	nlattr_for_each_nested (a, data) {
+		if (nlattr_type(a) == IFLA_BR_VLAN_FILTERING)
+			ret->vlans = read_flag(a);
+	}
+}
+
+static void read_xdp(const struct nlattr *xdp, struct link_info *ret)
+{
+	const struct nlattr *a;
+
+	nlattr_for_each_nested (a, xdp) {
+		if (nlattr_type(a) == IFLA_XDP_ATTACHED)
+			ret->xdp = read_flag(a);
+	}
+}
+
+static void read_linkinfo(const struct nlattr *info, struct link_info *ret)
+{
+	const struct nlattr *a;
+	char above[sizeof(ret->kind)] = ""; /* the kind of what it is a port of */
+
+	nlattr_for_each_nested (a, info) {
+		if (nlattr_type(a) == IFLA_INFO_KIND)
+			copy_text(a, ret->kind, sizeof(ret->kind));
+		else if (nlattr_type(a) == IFLA_INFO_SLAVE_KIND)
+			copy_text(a, above, sizeof(above));
+		else if (nlattr_type(a) == IFLA_INFO_SLAVE_DATA && strcmp(above, "bridge") == 0)
+			read_port(a, ret);
+		else if (nlattr_type(a) == IFLA_INFO_DATA && strcmp(ret->kind, "bridge") == 0)
+			read_bridge(a, ret);
+		if (nlattr_type(a) == IFLA_INFO_DATA)
+			keep_data(a, ret);
+	}
+}
+
+static bool read_attr(const struct nlattr *a, struct link_info *ret)
+{
+	switch (nlattr_type(a)) {
+	case IFLA_IFNAME:
+		copy_text(a, ret->name, sizeof(ret->name));
+		break;
+	case IFLA_IFALIAS:
+		copy_text(a, ret->alias, sizeof(ret->alias));
+		break;
+	case IFLA_ADDRESS:
+		if (nlattr_size(a) == sizeof(ret->mac.b))
+			memcpy(ret->mac.b, nlattr_data(a), sizeof(ret->mac.b));
+		break;
+	case IFLA_MTU:
+		return copy_number(a, &ret->mtu_bytes);
+	case IFLA_MASTER:
+		return copy_number(a, &ret->master_ifindex);
+	case IFLA_GROUP:
+		return copy_number(a, &ret->group);
+	case IFLA_LINK_NETNSID:
+		ret->peer_elsewhere = true;
+		break;
+	case IFLA_XDP:
+		read_xdp(a, ret);
+		break;
+	case IFLA_LINKINFO:
+		read_linkinfo(a, ret);
+		break;
+	default:
+		break;
 	}
 	return true;
 }
 
 bool link_decode(const struct nlmsghdr *hdr, struct link_info *ret, bool *ret_gone)
 {
-	auto_msg struct nl_msg *msg = NULL;
+	const struct ifinfomsg *info = nlmsg_data(hdr);
 	struct link_info link = { 0 };
+	const struct nlattr *a;
 
-	if (hdr->nlmsg_type != RTM_NEWLINK && hdr->nlmsg_type != RTM_DELLINK)
+	if (!kind_is_message(hdr, RTM_NEWLINK, sizeof(*info)) || info->ifi_index <= 0)
 		return false;
-	if (!read_linkinfo(hdr, &link))
-		return false;
-	msg = nlmsg_convert((struct nlmsghdr *)hdr);
-	if (!msg)
-		return false;
-	nlmsg_set_proto(msg, NETLINK_ROUTE);
-	if (nl_msg_parse(msg, on_object, &link) < 0 || !link.ifindex)
-		return false;
+	link.ifindex = (uint32_t)info->ifi_index;
+	link.up = info->ifi_flags & IFF_UP;
+	link.running = info->ifi_flags & IFF_RUNNING;
+	link.loopback = info->ifi_flags & IFF_LOOPBACK;
+	link.no_arp = info->ifi_flags & IFF_NOARP;
+	nlattr_for_each (a, hdr, sizeof(*info)) {
+		if (!read_attr(a, &link))
+			return false;
+	}
 	*ret = link;
 	*ret_gone = hdr->nlmsg_type == RTM_DELLINK;
 	return true;
@@ -144,17 +172,39 @@ static void collect(void *arg, const struct nlmsghdr *hdr)
 	}
 }
 
+/* ---- what it is told ---- */
+
+/* A request about one device. */
+struct request {
+	struct nlmsghdr *hdr;
+	struct ifinfomsg *info;
+	char bytes[REQUEST_MAX] __attribute__((aligned(8)));
+};
+
+/* ifindex 0: it is told by its name, or does not exist yet. */
+static void begin(struct request *r, uint16_t type, uint32_t ifindex)
+{
+	memset(r->bytes, 0, sizeof(r->bytes));
+	r->hdr = nlmsg_begin(r->bytes);
+	r->hdr->nlmsg_type = type;
+	r->hdr->nlmsg_flags = NLM_F_REQUEST;
+	r->info = nlmsg_put_header(r->hdr, sizeof(*r->info));
+	r->info->ifi_index = (int)ifindex;
+}
+
 static int get(struct netlink *nl, uint32_t ifindex, const char *name, struct link_info *ret,
 	       struct err *e)
 {
 	struct link_array found = { 0 };
-	auto_msg struct nl_msg *msg = NULL;
+	struct request r;
 	int rc;
 
-	rc = rtnl_link_build_get_request((int)ifindex, name, &msg);
-	if (rc < 0)
-		return from_libnl(e, rc, "device request");
-	rc = netlink_call(nl, nlmsg_hdr(msg), collect, &found, e);
+	begin(&r, RTM_GETLINK, ifindex);
+	if (name && strlen(name) >= IFNAMSIZ)
+		return err_set(e, -ENODEV, "No such device");
+	if (name)
+		nlattr_put_text(r.hdr, IFLA_IFNAME, name);
+	rc = netlink_call(nl, r.hdr, collect, &found, e);
 	if (rc == 0 && found.len != 1)
 		rc = err_set(e, -ENODEV, "No such device");
 	if (rc == 0)
@@ -186,14 +236,11 @@ static void forget(void *arg)
 
 int link_list(struct netlink *nl, struct link_info **ret, size_t *ret_len, struct err *e)
 {
-	struct {
-		struct nlmsghdr hdr;
-		struct ifinfomsg info;
-	} request = { .hdr = { .nlmsg_len = sizeof(request), .nlmsg_type = RTM_GETLINK } };
-
 	struct link_array found = { 0 };
+	struct request r;
 
-	if (netlink_dump(nl, &request.hdr, collect, forget, &found, e) < 0) {
+	begin(&r, RTM_GETLINK, 0);
+	if (netlink_dump(nl, r.hdr, collect, forget, &found, e) < 0) {
 		free(found.items);
 		return err_wrap(e, "devices");
 	}
@@ -202,159 +249,143 @@ int link_list(struct netlink *nl, struct link_info **ret, size_t *ret_len, struc
 	return 0;
 }
 
-/*
- * The part of a request that is the kind's. libnl writes it only for kinds that it knows, and then
- * wants to know better; it comes last, so that it can be appended.
- */
-static int put_linkinfo(struct nl_msg *msg, const struct device_kind *kind, const void *spec,
-			bool change)
+/* The part of a request that is the kind's. */
+static void put_linkinfo(struct nlmsghdr *hdr, const struct device_kind *kind, const void *spec,
+			 bool change)
 {
-	struct nlattr *info = nla_nest_start(msg, IFLA_LINKINFO);
+	struct nlattr *info = nlattr_nest_begin(hdr, IFLA_LINKINFO);
 	struct nlattr *data;
 
-	if (!info || nla_put_string(msg, IFLA_INFO_KIND, kind->name) < 0 ||
-	    nlmsg_get_max_size(msg) < nlmsg_hdr(msg)->nlmsg_len + LINK_DATA_MAX)
-		return -NLE_NOMEM;
-	data = nla_nest_start(msg, IFLA_INFO_DATA);
-	kind->encode(nlmsg_hdr(msg), spec, change);
-	nla_nest_end(msg, data);
-	return nla_nest_end(msg, info);
+	nlattr_put_text(hdr, IFLA_INFO_KIND, kind->name);
+	data = nlattr_nest_begin(hdr, IFLA_INFO_DATA);
+	kind->encode(hdr, spec, change);
+	nlattr_nest_end(hdr, data);
+	nlattr_nest_end(hdr, info);
 }
 
 int link_create(struct netlink *nl, const struct link_new *device, struct err *e)
 {
-	auto_link struct rtnl_link *link = rtnl_link_alloc();
-	auto_addr struct nl_addr *mac = NULL;
-	auto_msg struct nl_msg *msg = NULL;
-	int rc;
+	struct request r;
 
-	mac = nl_addr_build(AF_LLC, device->mac.b, sizeof(device->mac.b));
-	if (!link || !mac)
-		return err_set(e, -ENOMEM, "device %s: out of memory", device->name);
-	rtnl_link_set_name(link, device->name);
+	begin(&r, RTM_NEWLINK, 0);
+	r.hdr->nlmsg_flags |= NLM_F_CREATE | NLM_F_EXCL;
+	nlattr_put_text(r.hdr, IFLA_IFNAME, device->name);
 	if (!mac_addr_is_zero(&device->mac))
-		rtnl_link_set_addr(link, mac);
+		nlattr_put(r.hdr, IFLA_ADDRESS, sizeof(device->mac.b), device->mac.b);
 	if (device->mtu_bytes)
-		rtnl_link_set_mtu(link, device->mtu_bytes);
-	rc = rtnl_link_build_add_request(link, NLM_F_CREATE | NLM_F_EXCL, &msg);
-	if (rc == 0)
-		rc = put_linkinfo(msg, device->kind, device->spec, false);
-	if (rc < 0)
-		return from_libnl(e, rc, device->name);
-	if (netlink_call(nl, nlmsg_hdr(msg), NULL, NULL, e) < 0)
+		nlattr_put_u32(r.hdr, IFLA_MTU, device->mtu_bytes);
+	put_linkinfo(r.hdr, device->kind, device->spec, false);
+	if (netlink_call(nl, r.hdr, NULL, NULL, e) < 0)
 		return err_wrap(e, "create device %s", device->name);
 	return 0;
 }
 
 int link_delete(struct netlink *nl, uint32_t ifindex, struct err *e)
 {
-	struct {
-		struct nlmsghdr hdr;
-		struct ifinfomsg info;
-	} request = { .hdr = { .nlmsg_len = sizeof(request), .nlmsg_type = RTM_DELLINK },
-		      .info = { .ifi_index = (int)ifindex } };
+	struct request r;
 
-	if (netlink_call(nl, &request.hdr, NULL, NULL, e) < 0)
+	begin(&r, RTM_DELLINK, ifindex);
+	if (netlink_call(nl, r.hdr, NULL, NULL, e) < 0)
 		return err_wrap(e, "delete device %u", ifindex);
-	return 0;
-}
-
-/* A change of an existing device: what `change` sets beyond the index. */
-static int set(struct netlink *nl, uint32_t ifindex, struct rtnl_link *change, const char *what,
-	       struct err *e)
-{
-	auto_link struct rtnl_link *orig = rtnl_link_alloc();
-	auto_msg struct nl_msg *msg = NULL;
-	int rc;
-
-	rtnl_link_set_ifindex(orig, (int)ifindex);
-	rc = rtnl_link_build_change_request(orig, change, 0, &msg);
-	if (rc < 0)
-		return from_libnl(e, rc, what);
-	if (netlink_call(nl, nlmsg_hdr(msg), NULL, NULL, e) < 0)
-		return err_wrap(e, "device %u: set %s", ifindex, what);
 	return 0;
 }
 
 int link_change(struct netlink *nl, uint32_t ifindex, const struct device_kind *kind,
 		const void *spec, struct err *e)
 {
-	auto_link struct rtnl_link *orig = rtnl_link_alloc();
-	auto_link struct rtnl_link *change = rtnl_link_alloc();
-	auto_msg struct nl_msg *msg = NULL;
-	int rc;
+	struct request r;
 
-	rtnl_link_set_ifindex(orig, (int)ifindex);
-	rc = rtnl_link_build_change_request(orig, change, 0, &msg);
-	if (rc == 0)
-		rc = put_linkinfo(msg, kind, spec, true);
-	if (rc < 0)
-		return from_libnl(e, rc, kind->name);
-	if (netlink_call(nl, nlmsg_hdr(msg), NULL, NULL, e) < 0)
+	begin(&r, RTM_NEWLINK, ifindex);
+	put_linkinfo(r.hdr, kind, spec, true);
+	if (netlink_call(nl, r.hdr, NULL, NULL, e) < 0)
 		return err_wrap(e, "device %u: change its %s attributes", ifindex, kind->name);
 	return 0;
 }
 
+/* A change of an existing device, which has been put into `r`. */
+static int set(struct netlink *nl, struct request *r, const char *what, struct err *e)
+{
+	uint32_t ifindex = (uint32_t)r->info->ifi_index;
+
+	if (netlink_call(nl, r->hdr, NULL, NULL, e) < 0)
+		return err_wrap(e, "device %u: set %s", ifindex, what);
+	return 0;
+}
+
+static int set_flags(struct netlink *nl, uint32_t ifindex, unsigned flags, const char *what,
+		     struct err *e)
+{
+	struct request r;
+
+	begin(&r, RTM_NEWLINK, ifindex);
+	r.info->ifi_flags = flags;
+	r.info->ifi_change = IFF_UP;
+	return set(nl, &r, what, e);
+}
+
 int link_set_up(struct netlink *nl, uint32_t ifindex, struct err *e)
 {
-	auto_link struct rtnl_link *change = rtnl_link_alloc();
-
-	rtnl_link_set_flags(change, IFF_UP);
-	return set(nl, ifindex, change, "up", e);
+	return set_flags(nl, ifindex, IFF_UP, "up", e);
 }
 
 int link_set_down(struct netlink *nl, uint32_t ifindex, struct err *e)
 {
-	auto_link struct rtnl_link *change = rtnl_link_alloc();
+	return set_flags(nl, ifindex, 0, "down", e);
+}
 
-	rtnl_link_unset_flags(change, IFF_UP);
-	return set(nl, ifindex, change, "down", e);
+static int set_name(struct netlink *nl, uint32_t ifindex, const char *name, struct err *e)
+{
+	struct request r;
+
+	begin(&r, RTM_NEWLINK, ifindex);
+	nlattr_put_text(r.hdr, IFLA_IFNAME, name);
+	return set(nl, &r, "name", e);
 }
 
 int link_set_name(struct netlink *nl, uint32_t ifindex, const char *name, struct err *e)
 {
-	auto_link struct rtnl_link *change = rtnl_link_alloc();
-	int rc;
+	int rc = set_name(nl, ifindex, name, e);
 
-	rtnl_link_set_name(change, name);
-	rc = set(nl, ifindex, change, "name", e);
 	if (rc == -EBUSY) {
 		rc = link_set_down(nl, ifindex, e);
 		if (rc == 0)
-			rc = set(nl, ifindex, change, "name", e);
+			rc = set_name(nl, ifindex, name, e);
 	}
 	return rc;
 }
 
 int link_set_alias(struct netlink *nl, uint32_t ifindex, const char *alias, struct err *e)
 {
-	auto_link struct rtnl_link *change = rtnl_link_alloc();
+	struct request r;
 
-	rtnl_link_set_ifalias(change, alias);
-	return set(nl, ifindex, change, "alias", e);
+	begin(&r, RTM_NEWLINK, ifindex);
+	nlattr_put_text(r.hdr, IFLA_IFALIAS, alias);
+	return set(nl, &r, "alias", e);
 }
 
 int link_set_mtu(struct netlink *nl, uint32_t ifindex, uint32_t mtu_bytes, struct err *e)
 {
-	auto_link struct rtnl_link *change = rtnl_link_alloc();
+	struct request r;
 
-	rtnl_link_set_mtu(change, mtu_bytes);
-	return set(nl, ifindex, change, "MTU", e);
+	begin(&r, RTM_NEWLINK, ifindex);
+	nlattr_put_u32(r.hdr, IFLA_MTU, mtu_bytes);
+	return set(nl, &r, "MTU", e);
 }
 
 int link_set_alone(struct netlink *nl, uint32_t ifindex, struct err *e)
 {
-	auto_link struct rtnl_link *change = rtnl_link_alloc();
+	struct request r;
 
-	rtnl_link_set_master(change, 0);
-	return set(nl, ifindex, change, "no master", e);
+	begin(&r, RTM_NEWLINK, ifindex);
+	nlattr_put_u32(r.hdr, IFLA_MASTER, 0);
+	return set(nl, &r, "no master", e);
 }
 
 int link_set_mac(struct netlink *nl, uint32_t ifindex, const struct mac_addr *mac, struct err *e)
 {
-	auto_link struct rtnl_link *change = rtnl_link_alloc();
-	auto_addr struct nl_addr *addr = nl_addr_build(AF_LLC, mac->b, sizeof(mac->b));
+	struct request r;
 
-	rtnl_link_set_addr(change, addr);
-	return set(nl, ifindex, change, "MAC address", e);
+	begin(&r, RTM_NEWLINK, ifindex);
+	nlattr_put(r.hdr, IFLA_ADDRESS, sizeof(mac->b), mac->b);
+	return set(nl, &r, "MAC address", e);
 }

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Network devices: looked up, made, changed, deleted. Devices are few and have many attributes, so
- * libnl-3 encodes and decodes them, all but what only a kind of device (kernel/device_kind.h)
- * understands; the bytes travel over kernel/netlink.c like all others.
+ * Network devices: looked up, made, changed, deleted. What only a kind of device understands is
+ * kernel/device_kind.h's.
  */
 #ifndef KERNEL_LINK_H
 #define KERNEL_LINK_H
@@ -29,6 +28,10 @@ struct link_info {
 	uint32_t group;
 	bool peer_elsewhere; /* what it is linked with, a veth's other end, is in another namespace */
 	struct mac_addr mac;
+	bool xdp;                    /* a program of XDP sees what comes in */
+	bool vlans;                  /* a bridge that tells VLANs apart */
+	uint8_t port_state;          /* of a bridge's port: BR_STATE_ */
+	bool port_confined;          /* of a bridge's port: isolated, or locked */
 	char alias[LINK_ALIAS_SIZE]; /* what somebody noted about it; "" for nothing */
 	/* What IFLA_INFO_DATA holds, for the device's kind to read; nothing if it is longer. */
 	uint16_t data_size;
@@ -74,7 +77,7 @@ int link_set_mac(struct netlink *nl, uint32_t ifindex, const struct mac_addr *ma
 /* Takes it out of the bridge, bond, team or VRF that it is in. */
 int link_set_alone(struct netlink *nl, uint32_t ifindex, struct err *e) MUST_CHECK;
 
-/* Reads RTM_NEWLINK or RTM_DELLINK (*ret_gone). False for anything else and for what libnl cannot
+/* Reads RTM_NEWLINK or RTM_DELLINK (*ret_gone). False for anything else and for what cannot be
  * read. */
 bool link_decode(const struct nlmsghdr *hdr, struct link_info *ret, bool *ret_gone);
 

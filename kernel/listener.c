@@ -3,14 +3,16 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <libmnl/libmnl.h>
 #include <linux/filter.h>
 #include <sys/socket.h>
+
+#include "kernel/message.h"
+#include "kernel/netlink.h"
 
 #define READ_SIZE (32 * 1024)
 
 struct listener {
-	struct mnl_socket *socket;
+	int fd;
 	char buffer[READ_SIZE];
 };
 
@@ -32,22 +34,24 @@ static int ignore(int fd, uint32_t port_id)
 static int open_socket(struct listener *l, int protocol, const int *groups, size_t groups_len,
 		       uint32_t ignore_port_id, int size)
 {
-	int fd;
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
+	uint32_t port_id;
+	int rc;
 
-	l->socket = mnl_socket_open2(protocol, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (!l->socket)
+	l->fd = fd;
+	if (fd < 0)
 		return -errno;
-	fd = mnl_socket_get_fd(l->socket);
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
-	if ((ignore_port_id && ignore(fd, ignore_port_id) < 0) ||
-	    mnl_socket_bind(l->socket, 0, MNL_SOCKET_AUTOPID) < 0)
+	if (ignore_port_id && ignore(fd, ignore_port_id) < 0)
 		return -errno;
+	rc = netlink_socket_bind(fd, &port_id);
+	if (rc < 0)
+		return rc;
 	for (size_t i = 0; i < groups_len; i++) {
 		int group = groups[i];
 
-		if (mnl_socket_setsockopt(l->socket, NETLINK_ADD_MEMBERSHIP, &group,
-					  sizeof(group)) < 0)
+		if (setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) < 0)
 			return -errno;
 	}
 	return 0;
@@ -71,14 +75,14 @@ void listener_close(struct listener *l)
 {
 	if (!l)
 		return;
-	if (l->socket)
-		mnl_socket_close(l->socket);
+	if (l->fd >= 0)
+		close(l->fd);
 	free(l);
 }
 
 int listener_fd(const struct listener *l)
 {
-	return mnl_socket_get_fd(l->socket);
+	return l->fd;
 }
 
 unsigned listener_read(struct listener *l, unsigned max, const struct listener_ops *ops, void *arg)
@@ -87,20 +91,19 @@ unsigned listener_read(struct listener *l, unsigned max, const struct listener_o
 
 	while (count < max) {
 		const struct nlmsghdr *hdr;
-		ssize_t n = mnl_socket_recvfrom(l->socket, l->buffer, sizeof(l->buffer));
+		ssize_t n = netlink_socket_receive(l->fd, l->buffer, sizeof(l->buffer));
 		int left = (int)n;
 
-		if (n < 0 && errno == EINTR)
+		if (n == -EINTR)
 			continue;
-		if (n < 0 && (errno == ENOBUFS || errno == ENOSPC)) {
+		if (n == -ENOBUFS || n == -EMSGSIZE) {
 			ops->overrun(arg);
 			count++;
 			continue;
 		}
 		if (n <= 0)
 			break;
-		for (hdr = (void *)l->buffer; mnl_nlmsg_ok(hdr, left);
-		     hdr = mnl_nlmsg_next(hdr, &left)) {
+		for (hdr = (void *)l->buffer; nlmsg_ok(hdr, left); hdr = nlmsg_next(hdr, &left)) {
 			ops->message(arg, hdr);
 			count++;
 		}

@@ -2,17 +2,18 @@
 #include "kernel/lookup.h"
 
 #include <errno.h>
-#include <libmnl/libmnl.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <stdio.h>
+
+#include "kernel/message.h"
 
 /* ---- routes ---- */
 
 static struct nlmsghdr *encode_route(void *buffer, const struct lookup_packet *p, unsigned flags)
 {
-	struct nlmsghdr *hdr = mnl_nlmsg_put_header(buffer);
-	struct rtmsg *m = mnl_nlmsg_put_extra_header(hdr, sizeof(*m));
+	struct nlmsghdr *hdr = nlmsg_begin(buffer);
+	struct rtmsg *m = nlmsg_put_header(hdr, sizeof(*m));
 	uint8_t bits = (uint8_t)ip_family_bits(p->dst.family);
 	bool has_ports = p->protocol == IPPROTO_TCP || p->protocol == IPPROTO_UDP;
 
@@ -20,18 +21,18 @@ static struct nlmsghdr *encode_route(void *buffer, const struct lookup_packet *p
 	m->rtm_family = p->dst.family;
 	m->rtm_dst_len = bits;
 	m->rtm_flags = flags;
-	mnl_attr_put(hdr, RTA_DST, ip_addr_size(&p->dst), p->dst.b);
+	nlattr_put(hdr, RTA_DST, ip_addr_size(&p->dst), p->dst.b);
 	if (ip_addr_is_set(&p->src)) {
 		m->rtm_src_len = bits;
-		mnl_attr_put(hdr, RTA_SRC, ip_addr_size(&p->src), p->src.b);
+		nlattr_put(hdr, RTA_SRC, ip_addr_size(&p->src), p->src.b);
 	}
 	if (p->iif_ifindex)
-		mnl_attr_put_u32(hdr, RTA_IIF, p->iif_ifindex);
+		nlattr_put_u32(hdr, RTA_IIF, p->iif_ifindex);
 	/* Of other protocols it refuses to be asked. */
 	if (has_ports || p->protocol == IPPROTO_ICMP || p->protocol == IPPROTO_ICMPV6)
-		mnl_attr_put_u8(hdr, RTA_IP_PROTO, p->protocol);
+		nlattr_put_u8(hdr, RTA_IP_PROTO, p->protocol);
 	if (has_ports && p->port)
-		mnl_attr_put_u16(hdr, RTA_DPORT, htobe16(p->port));
+		nlattr_put_u16(hdr, RTA_DPORT, htobe16(p->port));
 	return hdr;
 }
 
@@ -39,16 +40,16 @@ static struct ip_addr read_address(const struct nlattr *attr, int family)
 {
 	struct ip_addr none = { 0 };
 
-	return mnl_attr_get_payload_len(attr) == ip_family_bits(family) / 8
-		       ? ip_addr_from_bytes(family, mnl_attr_get_payload(attr))
+	return nlattr_size(attr) == ip_family_bits(family) / 8
+		       ? ip_addr_from_bytes(family, nlattr_data(attr))
 		       : none;
 }
 
 /* A gateway of the other family. */
 static struct ip_addr read_via(const struct nlattr *attr)
 {
-	const struct rtvia *via = mnl_attr_get_payload(attr);
-	size_t size = mnl_attr_get_payload_len(attr);
+	const struct rtvia *via = nlattr_data(attr);
+	size_t size = nlattr_size(attr);
 	struct ip_addr none = { 0 };
 
 	if (size < sizeof(*via) ||
@@ -60,15 +61,15 @@ static struct ip_addr read_via(const struct nlattr *attr)
 
 static uint32_t read_u32(const struct nlattr *attr)
 {
-	return mnl_attr_get_payload_len(attr) == sizeof(uint32_t) ? mnl_attr_get_u32(attr) : 0;
+	return nlattr_size(attr) == sizeof(uint32_t) ? nlattr_u32(attr) : 0;
 }
 
 static uint32_t read_mtu(const struct nlattr *metrics)
 {
 	const struct nlattr *attr;
 
-	mnl_attr_for_each_nested (attr, metrics) {
-		if (mnl_attr_get_type(attr) == RTAX_MTU)
+	nlattr_for_each_nested (attr, metrics) {
+		if (nlattr_type(attr) == RTAX_MTU)
 			return read_u32(attr);
 	}
 	return 0;
@@ -77,7 +78,7 @@ static uint32_t read_mtu(const struct nlattr *metrics)
 /* Where to of several gateways it goes, only the answer without RTM_F_FIB_MATCH knows. */
 static void read_route_attr(const struct nlattr *attr, int family, struct lookup_route *r)
 {
-	switch (mnl_attr_get_type(attr)) {
+	switch (nlattr_type(attr)) {
 	case RTA_DST:
 		r->dst.addr = read_address(attr, family);
 		break;
@@ -100,8 +101,8 @@ static void read_route_attr(const struct nlattr *attr, int family, struct lookup
 		r->mtu_bytes = read_mtu(attr);
 		break;
 	case RTA_CACHEINFO:
-		if (mnl_attr_get_payload_len(attr) >= sizeof(struct rta_cacheinfo)) {
-			const struct rta_cacheinfo *c = mnl_attr_get_payload(attr);
+		if (nlattr_size(attr) >= sizeof(struct rta_cacheinfo)) {
+			const struct rta_cacheinfo *c = nlattr_data(attr);
 
 			r->mtu_left_s = c->rta_expires > 0 ? (uint32_t)c->rta_expires / 100 : 0;
 		}
@@ -109,23 +110,31 @@ static void read_route_attr(const struct nlattr *attr, int family, struct lookup
 	}
 }
 
-static void take_route(void *arg, const struct nlmsghdr *hdr)
+bool lookup_route_decode(const struct nlmsghdr *hdr, struct lookup_route *ret)
 {
-	const struct rtmsg *m = mnl_nlmsg_get_payload(hdr);
+	const struct rtmsg *m = nlmsg_data(hdr);
 	struct lookup_route r = { 0 };
 	const struct nlattr *attr;
 
-	if (hdr->nlmsg_type != RTM_NEWROUTE || mnl_nlmsg_get_payload_len(hdr) < sizeof(*m))
-		return;
+	if (hdr->nlmsg_type != RTM_NEWROUTE || nlmsg_size(hdr) < sizeof(*m) ||
+	    (m->rtm_family != AF_INET && m->rtm_family != AF_INET6) ||
+	    m->rtm_dst_len > ip_family_bits(m->rtm_family))
+		return false;
 	r.type = m->rtm_type;
 	r.protocol = m->rtm_protocol;
 	r.table = m->rtm_table;
 	r.onlink = m->rtm_flags & RTNH_F_ONLINK;
 	r.dst.addr = ip_addr_from_bytes(m->rtm_family, (const uint8_t[16]){ 0 });
 	r.dst.len = m->rtm_dst_len;
-	mnl_attr_for_each (attr, hdr, sizeof(*m))
+	nlattr_for_each (attr, hdr, sizeof(*m))
 		read_route_attr(attr, m->rtm_family, &r);
-	*(struct lookup_route *)arg = r;
+	*ret = r;
+	return true;
+}
+
+static void take_route(void *arg, const struct nlmsghdr *hdr)
+{
+	lookup_route_decode(hdr, arg);
 }
 
 static int ask_route(struct netlink *nl, const struct lookup_packet *p, unsigned flags,
@@ -181,8 +190,8 @@ const char *lookup_route_format(const struct lookup_route *r, char buf[static LO
 
 static struct nlmsghdr *put_question(void *buffer, int family, uint32_t ifindex)
 {
-	struct nlmsghdr *hdr = mnl_nlmsg_put_header(buffer);
-	struct ndmsg *m = mnl_nlmsg_put_extra_header(hdr, sizeof(*m));
+	struct nlmsghdr *hdr = nlmsg_begin(buffer);
+	struct ndmsg *m = nlmsg_put_header(hdr, sizeof(*m));
 
 	hdr->nlmsg_type = RTM_GETNEIGH;
 	m->ndm_family = (uint8_t)family;
@@ -192,23 +201,28 @@ static struct nlmsghdr *put_question(void *buffer, int family, uint32_t ifindex)
 
 static void read_mac(const struct nlattr *attr, struct mac_addr *ret)
 {
-	if (mnl_attr_get_payload_len(attr) == sizeof(ret->b))
-		memcpy(ret->b, mnl_attr_get_payload(attr), sizeof(ret->b));
+	if (nlattr_size(attr) == sizeof(ret->b))
+		memcpy(ret->b, nlattr_data(attr), sizeof(ret->b));
+}
+
+bool lookup_neighbour_decode(const struct nlmsghdr *hdr, struct lookup_neighbour *ret)
+{
+	const struct ndmsg *m = nlmsg_data(hdr);
+	const struct nlattr *attr;
+
+	if (hdr->nlmsg_type != RTM_NEWNEIGH || nlmsg_size(hdr) < sizeof(*m))
+		return false;
+	*ret = (struct lookup_neighbour){ .state = m->ndm_state };
+	nlattr_for_each (attr, hdr, sizeof(*m)) {
+		if (nlattr_type(attr) == NDA_LLADDR)
+			read_mac(attr, &ret->mac);
+	}
+	return true;
 }
 
 static void take_neighbour(void *arg, const struct nlmsghdr *hdr)
 {
-	const struct ndmsg *m = mnl_nlmsg_get_payload(hdr);
-	struct lookup_neighbour *n = arg;
-	const struct nlattr *attr;
-
-	if (hdr->nlmsg_type != RTM_NEWNEIGH || mnl_nlmsg_get_payload_len(hdr) < sizeof(*m))
-		return;
-	n->state = m->ndm_state;
-	mnl_attr_for_each (attr, hdr, sizeof(*m)) {
-		if (mnl_attr_get_type(attr) == NDA_LLADDR)
-			read_mac(attr, &n->mac);
-	}
+	lookup_neighbour_decode(hdr, arg);
 }
 
 int lookup_neighbour(struct netlink *nl, uint32_t ifindex, const struct ip_addr *address,
@@ -220,7 +234,7 @@ int lookup_neighbour(struct netlink *nl, uint32_t ifindex, const struct ip_addr 
 	char text[IP_ADDR_TEXT];
 	int rc;
 
-	mnl_attr_put(hdr, NDA_DST, ip_addr_size(address), address->b);
+	nlattr_put(hdr, NDA_DST, ip_addr_size(address), address->b);
 	rc = netlink_call(nl, hdr, take_neighbour, &n, e);
 	if (rc < 0 && rc != -ENOENT)
 		return err_wrap(e, "neighbour %s", ip_addr_format(address, text));
@@ -265,23 +279,27 @@ bool lookup_neighbour_is_silent(const struct lookup_neighbour *n)
 	return n->state & (NUD_FAILED | NUD_INCOMPLETE);
 }
 
-static void take_fdb(void *arg, const struct nlmsghdr *hdr)
+bool lookup_fdb_decode(const struct nlmsghdr *hdr, struct lookup_fdb *f)
 {
-	const struct ndmsg *m = mnl_nlmsg_get_payload(hdr);
-	struct lookup_fdb *f = arg;
+	const struct ndmsg *m = nlmsg_data(hdr);
 	const struct nlattr *attr;
 
-	if (hdr->nlmsg_type != RTM_NEWNEIGH || mnl_nlmsg_get_payload_len(hdr) < sizeof(*m))
-		return;
-	f->found = true;
-	f->port_ifindex = (uint32_t)m->ndm_ifindex;
-	mnl_attr_for_each (attr, hdr, sizeof(*m)) {
-		size_t size = mnl_attr_get_payload_len(attr);
+	if (hdr->nlmsg_type != RTM_NEWNEIGH || nlmsg_size(hdr) < sizeof(*m))
+		return false;
+	*f = (struct lookup_fdb){ .found = true, .port_ifindex = (uint32_t)m->ndm_ifindex };
+	nlattr_for_each (attr, hdr, sizeof(*m)) {
+		size_t size = nlattr_size(attr);
 
-		if (mnl_attr_get_type(attr) == NDA_DST && (size == 4 || size == 16))
+		if (nlattr_type(attr) == NDA_DST && (size == 4 || size == 16))
 			f->remote = ip_addr_from_bytes(size == 4 ? AF_INET : AF_INET6,
-						       mnl_attr_get_payload(attr));
+						       nlattr_data(attr));
 	}
+	return true;
+}
+
+static void take_fdb(void *arg, const struct nlmsghdr *hdr)
+{
+	lookup_fdb_decode(hdr, arg);
 }
 
 int lookup_fdb(struct netlink *nl, uint32_t ifindex, bool is_bridge, const struct mac_addr *mac,
@@ -289,16 +307,16 @@ int lookup_fdb(struct netlink *nl, uint32_t ifindex, bool is_bridge, const struc
 {
 	char buffer[NETLINK_MESSAGE_MAX] __attribute__((aligned(8))) = { 0 };
 	struct nlmsghdr *hdr = put_question(buffer, AF_BRIDGE, is_bridge ? 0 : ifindex);
-	struct ndmsg *m = mnl_nlmsg_get_payload(hdr);
+	struct ndmsg *m = nlmsg_data(hdr);
 	struct lookup_fdb found = { 0 };
 	char text[MAC_TEXT];
 	int rc;
 
 	/* A bridge is named as master of the port that is looked for. */
 	m->ndm_flags = is_bridge ? NTF_MASTER : NTF_SELF;
-	mnl_attr_put(hdr, NDA_LLADDR, sizeof(mac->b), mac->b);
+	nlattr_put(hdr, NDA_LLADDR, sizeof(mac->b), mac->b);
 	if (is_bridge)
-		mnl_attr_put_u32(hdr, NDA_MASTER, ifindex);
+		nlattr_put_u32(hdr, NDA_MASTER, ifindex);
 	rc = netlink_call(nl, hdr, take_fdb, &found, e);
 	if (rc < 0 && rc != -ENOENT)
 		return err_wrap(e, "FDB entry %s", mac_addr_format(mac, text));

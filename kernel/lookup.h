@@ -70,4 +70,11 @@ struct lookup_fdb {
 int lookup_fdb(struct netlink *nl, uint32_t ifindex, bool is_bridge, const struct mac_addr *mac,
 	       struct lookup_fdb *ret, struct err *e) MUST_CHECK;
 
+/* ---- for tests: one message as an answer. False, and *ret untouched, if it is none. Pure. ---- */
+
+/* All but `device`. */
+bool lookup_route_decode(const struct nlmsghdr *hdr, struct lookup_route *ret);
+bool lookup_neighbour_decode(const struct nlmsghdr *hdr, struct lookup_neighbour *ret);
+bool lookup_fdb_decode(const struct nlmsghdr *hdr, struct lookup_fdb *ret);
+
 #endif

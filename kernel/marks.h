@@ -40,6 +40,9 @@ static inline bool fabric_is_our_protocol(uint8_t protocol)
 /* The group (IFLA_GROUP) of the host's end of each container's interface that the CNI plugin makes. */
 #define MARK_CONTAINER_GROUP 0x666c /* "fl" */
 
+/* The name under which the plugin records what docker asked for: no network of a CNI configuration. */
+#define MARK_DOCKER_NETWORK "docker-flannel"
+
 /* "flanneld 0123456789abcdef", from what stays the same after any restart. */
 const char *mark_format(char buf[static MARK_SIZE], const char *node_id, const char *state_dir);
 

@@ -2,11 +2,13 @@
 #include "kernel/netlink.h"
 
 #include <errno.h>
-#include <libmnl/libmnl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <time.h>
+
+#include "kernel/message.h"
+#include "kernel/rehearsal.h"
 
 #define RECEIVE_SIZE       (64 * 1024)
 #define BATCH_SIZE         (48 * 1024)
@@ -17,7 +19,8 @@
 #define DUMP_ATTEMPTS      8
 
 struct netlink {
-	struct mnl_socket *socket;
+	int fd;
+	uint32_t port_id;
 	uint32_t seq;
 	struct netlink_counts counts;
 	char *receive; /* RECEIVE_SIZE */
@@ -37,23 +40,57 @@ struct netlink_batch {
 	char buffer[BATCH_SIZE];
 };
 
+int netlink_socket_bind(int fd, uint32_t *ret_port_id)
+{
+	struct sockaddr_nl address = { .nl_family = AF_NETLINK };
+	socklen_t size = sizeof(address);
+
+	if (bind(fd, (struct sockaddr *)&address, size) < 0 ||
+	    getsockname(fd, (struct sockaddr *)&address, &size) < 0)
+		return -errno;
+	*ret_port_id = address.nl_pid;
+	return 0;
+}
+
+ssize_t netlink_socket_receive(int fd, void *buffer, size_t size)
+{
+	for (;;) {
+		struct sockaddr_nl from;
+		struct iovec part = { buffer, size };
+		struct msghdr message = {
+			.msg_name = &from,
+			.msg_namelen = sizeof(from),
+			.msg_iov = &part,
+			.msg_iovlen = 1,
+		};
+		ssize_t n = recvmsg(fd, &message, 0);
+
+		if (n < 0)
+			return -errno;
+		if (message.msg_namelen != sizeof(from) || from.nl_pid != 0)
+			continue;
+		return message.msg_flags & MSG_TRUNC ? -EMSGSIZE : n;
+	}
+}
+
 int netlink_open(int protocol, struct netlink **ret, struct err *e)
 {
 	struct timeval timeout = { .tv_sec = REPLY_TIMEOUT_S };
 	int size = SOCKET_BUFFER_SIZE;
 	int on = 1;
 	struct netlink *nl;
-	int fd;
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
+	int rc;
 
+	if (fd < 0)
+		return err_sys(e, -errno, "netlink socket");
 	nl = xcalloc(1, sizeof(*nl));
-	nl->socket = mnl_socket_open2(protocol, SOCK_CLOEXEC);
-	if (!nl->socket || mnl_socket_bind(nl->socket, 0, MNL_SOCKET_AUTOPID) < 0) {
-		int code = -errno;
-
+	nl->fd = fd;
+	rc = netlink_socket_bind(fd, &nl->port_id);
+	if (rc < 0) {
 		netlink_close(nl);
-		return err_sys(e, code, "netlink socket");
+		return err_sys(e, rc, "netlink socket");
 	}
-	fd = mnl_socket_get_fd(nl->socket);
 	/* All best effort: an old kernel answers with less detail, never wrongly. */
 	setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof(on));
 	setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof(on));
@@ -71,15 +108,14 @@ void netlink_close(struct netlink *nl)
 {
 	if (!nl)
 		return;
-	if (nl->socket)
-		mnl_socket_close(nl->socket);
+	close(nl->fd);
 	free(nl->receive);
 	free(nl);
 }
 
 uint32_t netlink_port_id(const struct netlink *nl)
 {
-	return mnl_socket_get_portid(nl->socket);
+	return nl->port_id;
 }
 
 const struct netlink_counts *netlink_counts(const struct netlink *nl)
@@ -89,11 +125,12 @@ const struct netlink_counts *netlink_counts(const struct netlink *nl)
 
 static int send_bytes(struct netlink *nl, const void *data, size_t size, struct err *e)
 {
+	const struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
 	ssize_t n;
 
 	do {
 		nl->counts.system_calls++;
-		n = mnl_socket_sendto(nl->socket, data, size);
+		n = sendto(nl->fd, data, size, 0, (const void *)&kernel, sizeof(kernel));
 	} while (n < 0 && errno == EINTR);
 	return n < 0 ? err_sys(e, -errno, "netlink send") : 0;
 }
@@ -104,13 +141,13 @@ static int receive_bytes(struct netlink *nl, size_t *ret_size, struct err *e)
 
 	do {
 		nl->counts.system_calls++;
-		n = mnl_socket_recvfrom(nl->socket, nl->receive, RECEIVE_SIZE);
-	} while (n < 0 && errno == EINTR);
-	if (n < 0 && errno == EAGAIN)
+		n = netlink_socket_receive(nl->fd, nl->receive, RECEIVE_SIZE);
+	} while (n == -EINTR);
+	if (n == -EAGAIN)
 		return err_set(e, -ETIMEDOUT, "netlink: no answer from the kernel within %d s",
 			       REPLY_TIMEOUT_S);
 	if (n < 0)
-		return err_sys(e, -errno, "netlink receive");
+		return err_sys(e, (int)n, "netlink receive");
 	*ret_size = (size_t)n;
 	return 0;
 }
@@ -118,7 +155,7 @@ static int receive_bytes(struct netlink *nl, size_t *ret_size, struct err *e)
 /* The kernel's sentence inside an error message or at the end of a dump, or NULL. */
 static const char *extended_text(const struct nlmsghdr *hdr)
 {
-	const struct nlmsgerr *error = mnl_nlmsg_get_payload(hdr);
+	const struct nlmsgerr *error = nlmsg_data(hdr);
 	bool done = hdr->nlmsg_type == NLMSG_DONE;
 	size_t offset = done ? sizeof(error->error) : sizeof(*error);
 	const struct nlattr *attr;
@@ -129,12 +166,11 @@ static const char *extended_text(const struct nlmsghdr *hdr)
 	if (!done && !(hdr->nlmsg_flags & NLM_F_CAPPED) &&
 	    error->msg.nlmsg_len >= sizeof(error->msg))
 		offset += error->msg.nlmsg_len - sizeof(error->msg);
-	if (MNL_ALIGN(offset) >= mnl_nlmsg_get_payload_len(hdr))
+	if (NLMSG_ALIGN(offset) >= nlmsg_size(hdr))
 		return NULL;
-	mnl_attr_for_each (attr, hdr, MNL_ALIGN(offset)) {
-		if (mnl_attr_get_type(attr) == NLMSGERR_ATTR_MSG &&
-		    mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) == 0)
-			return mnl_attr_get_str(attr);
+	nlattr_for_each (attr, hdr, NLMSG_ALIGN(offset)) {
+		if (nlattr_type(attr) == NLMSGERR_ATTR_MSG && nlattr_is_text(attr))
+			return nlattr_data(attr);
 	}
 	return NULL;
 }
@@ -144,8 +180,8 @@ static int message_code(const struct nlmsghdr *hdr)
 {
 	int code = 0;
 
-	if (mnl_nlmsg_get_payload_len(hdr) >= sizeof(code))
-		memcpy(&code, mnl_nlmsg_get_payload(hdr), sizeof(code));
+	if (nlmsg_size(hdr) >= sizeof(code))
+		memcpy(&code, nlmsg_data(hdr), sizeof(code));
 	return code > 0 ? -EPROTO : code;
 }
 
@@ -171,6 +207,8 @@ int netlink_call(struct netlink *nl, struct nlmsghdr *request,
 	request->nlmsg_flags |= NLM_F_REQUEST | NLM_F_ACK;
 	request->nlmsg_seq = ++nl->seq;
 	request->nlmsg_pid = 0;
+	if (!on_reply && rehearsal_is_on())
+		return 0;
 	if (!on_reply)
 		nl->counts.writes++;
 	rc = send_bytes(nl, request, request->nlmsg_len, e);
@@ -185,8 +223,7 @@ int netlink_call(struct netlink *nl, struct nlmsghdr *request,
 		if (rc < 0)
 			return rc;
 		left = (int)size;
-		for (hdr = (void *)nl->receive; mnl_nlmsg_ok(hdr, left);
-		     hdr = mnl_nlmsg_next(hdr, &left)) {
+		for (hdr = (void *)nl->receive; nlmsg_ok(hdr, left); hdr = nlmsg_next(hdr, &left)) {
 			if (hdr->nlmsg_seq != request->nlmsg_seq)
 				continue; /* late answer of a call that timed out */
 			if (hdr->nlmsg_type == NLMSG_ERROR)
@@ -220,8 +257,7 @@ static int dump_once(struct netlink *nl, struct nlmsghdr *request,
 		if (rc < 0)
 			return rc;
 		left = (int)size;
-		for (hdr = (void *)nl->receive; mnl_nlmsg_ok(hdr, left);
-		     hdr = mnl_nlmsg_next(hdr, &left)) {
+		for (hdr = (void *)nl->receive; nlmsg_ok(hdr, left); hdr = nlmsg_next(hdr, &left)) {
 			if (hdr->nlmsg_seq != request->nlmsg_seq)
 				continue;
 			interrupted |= hdr->nlmsg_flags & NLM_F_DUMP_INTR;
@@ -295,7 +331,7 @@ void netlink_batch_commit(struct netlink_batch *b, void *cookie)
 	hdr->nlmsg_flags |= NLM_F_REQUEST;
 	hdr->nlmsg_seq = ++b->nl->seq;
 	b->cookies[b->len++] = cookie;
-	b->used += MNL_ALIGN(hdr->nlmsg_len);
+	b->used += NLMSG_ALIGN(hdr->nlmsg_len);
 	b->nl->counts.writes++;
 }
 
@@ -311,8 +347,8 @@ static int batch_collect(struct netlink_batch *b, uint32_t last_seq, struct err 
 		if (rc < 0)
 			return rc;
 		left = (int)size;
-		for (hdr = (void *)b->nl->receive; mnl_nlmsg_ok(hdr, left);
-		     hdr = mnl_nlmsg_next(hdr, &left)) {
+		for (hdr = (void *)b->nl->receive; nlmsg_ok(hdr, left);
+		     hdr = nlmsg_next(hdr, &left)) {
 			uint32_t index = hdr->nlmsg_seq - b->first_seq;
 			struct err why;
 
@@ -338,12 +374,14 @@ int netlink_batch_flush(struct netlink_batch *b, struct err *e)
 		b->used = b->len = 0;
 		return err_set(e, b->failure.code, "%s", b->failure.text);
 	}
-	if (b->len == 0)
+	if (b->len == 0 || rehearsal_is_on()) {
+		b->used = b->len = 0;
 		return 0;
+	}
 	last_seq = b->first_seq + b->len - 1;
 	do {
 		hdr = (struct nlmsghdr *)(void *)(b->buffer + offset);
-		offset += MNL_ALIGN(hdr->nlmsg_len);
+		offset += NLMSG_ALIGN(hdr->nlmsg_len);
 	} while (offset < b->used);
 	hdr->nlmsg_flags |= NLM_F_ACK;
 	rc = send_bytes(b->nl, b->buffer, b->used, e);
@@ -356,7 +394,7 @@ int netlink_batch_flush(struct netlink_batch *b, struct err *e)
 /* The send buffer must hold a sequence as a whole. */
 static void make_room(struct netlink *nl, size_t size)
 {
-	int fd = mnl_socket_get_fd(nl->socket);
+	int fd = nl->fd;
 	socklen_t len = sizeof(int);
 	int want = (int)size + SEND_OVERHEAD;
 
@@ -379,12 +417,14 @@ int netlink_send_sequence(struct netlink *nl, void *requests, size_t size, size_
 	bool marked;
 	int rc;
 
+	if (rehearsal_is_on())
+		return 0;
 	for (size_t index = 0; offset < size; index++, len++) {
 		struct nlmsghdr *hdr = (struct nlmsghdr *)(void *)((char *)requests + offset);
 
 		hdr->nlmsg_flags |= NLM_F_REQUEST | (index == acked ? NLM_F_ACK : 0);
 		hdr->nlmsg_seq = ++nl->seq;
-		offset += MNL_ALIGN(hdr->nlmsg_len);
+		offset += NLMSG_ALIGN(hdr->nlmsg_len);
 	}
 	/* Between markers the opening one answers for the whole when it could not be put into
 	 * force. */
@@ -401,8 +441,7 @@ int netlink_send_sequence(struct netlink *nl, void *requests, size_t size, size_
 		if (rc < 0)
 			break;
 		left = (int)received;
-		for (hdr = (void *)nl->receive; mnl_nlmsg_ok(hdr, left);
-		     hdr = mnl_nlmsg_next(hdr, &left)) {
+		for (hdr = (void *)nl->receive; nlmsg_ok(hdr, left); hdr = nlmsg_next(hdr, &left)) {
 			uint32_t index = hdr->nlmsg_seq - first_seq;
 			struct err why;
 			bool failed;
@@ -431,7 +470,7 @@ int netlink_ask(struct netlink *nl, void *questions, size_t size, netlink_answer
 
 		hdr->nlmsg_flags |= NLM_F_REQUEST;
 		hdr->nlmsg_seq = ++nl->seq;
-		offset += MNL_ALIGN(hdr->nlmsg_len);
+		offset += NLMSG_ALIGN(hdr->nlmsg_len);
 	}
 	rc = send_bytes(nl, questions, size, e);
 	for (size_t answered = 0; rc == 0 && answered < len;) {
@@ -441,8 +480,7 @@ int netlink_ask(struct netlink *nl, void *questions, size_t size, netlink_answer
 
 		rc = receive_bytes(nl, &received, e);
 		left = rc == 0 ? (int)received : 0;
-		for (hdr = (void *)nl->receive; mnl_nlmsg_ok(hdr, left);
-		     hdr = mnl_nlmsg_next(hdr, &left)) {
+		for (hdr = (void *)nl->receive; nlmsg_ok(hdr, left); hdr = nlmsg_next(hdr, &left)) {
 			uint32_t index = hdr->nlmsg_seq - first_seq;
 			struct err why = { 0 };
 			bool error = hdr->nlmsg_type == NLMSG_ERROR;

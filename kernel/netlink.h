@@ -4,12 +4,13 @@
  * texts.
  *
  * Everything that this program tells the kernel goes through here, so the counts at the end are the
- * truth about how much was said. Requests are bytes (struct nlmsghdr); who encodes them are
+ * truth about how much was said. Requests are bytes (kernel/message.h); who encodes them are
  * kernel/kind_*.c (addresses, neighbours, FDB entries, routes), kernel/nft*.c (tables and what is in
- * them) and kernel/link.c (devices, through libnl-3).
+ * them) and kernel/link.c (devices).
  *
  * Calls block for as long as the kernel works, which is microseconds; a reply that does not come
- * within 5 s is -ETIMEDOUT. Source: linux/Documentation/userspace-api/netlink/intro.rst,
+ * within 5 s is -ETIMEDOUT. Requests that change something are not sent during a rehearsal
+ * (kernel/rehearsal.h), and succeed. Source: linux/Documentation/userspace-api/netlink/intro.rst,
  * linux/netlink.h.
  */
 #ifndef KERNEL_NETLINK_H
@@ -20,6 +21,13 @@
 #include "lib/err.h"
 
 #define NETLINK_MESSAGE_MAX 1024 /* bytes one batched request may need */
+
+/*
+ * What every netlink socket does. Bound to an address that the kernel chooses; 0 or -errno. Received is what
+ * the kernel itself sent, and nobody else: bytes read, or -errno, with -EMSGSIZE if it did not fit.
+ */
+int netlink_socket_bind(int fd, uint32_t *ret_port_id) MUST_CHECK;
+ssize_t netlink_socket_receive(int fd, void *buffer, size_t size) MUST_CHECK;
 
 struct netlink;
 

@@ -25,7 +25,8 @@
 
 #define NFT_NAME_SIZE    32  /* of our tables, chains, sets and counters, with the terminator */
 #define NFT_COMMENT_SIZE 128 /* as nft(8) allows, with the terminator */
-#define NFT_KEY_SIZE     24  /* bytes of the longest key of a set */
+#define NFT_KEY_SIZE     48  /* bytes of the longest key of a set */
+#define NFT_TARGET_SIZE  20  /* ... and of what a map leads to */
 
 /* ---- what tables are made of; all texts are the caller's ---- */
 
@@ -33,6 +34,8 @@ struct nft_table {
 	uint8_t family; /* NFPROTO_INET, NFPROTO_BRIDGE, ... */
 	const char *name;
 	const char *mark; /* the table's comment, by which we find it again; NULL for none */
+	/* It is of the socket that it is written over, and goes with it; nobody else may change it. Linux 5.12. */
+	bool owned;
 };
 
 struct nft_chain {
@@ -49,6 +52,15 @@ enum nft_key_type {
 	NFT_KEY_ETHER = 9,
 	NFT_KEY_IFNAME = 41, /* of a device that need not exist, unlike an index */
 	NFT_KEY_IFNAME_ETHER = NFT_KEY_IFNAME << 6 | NFT_KEY_ETHER,
+	NFT_KEY_PROTO = 12, /* IPPROTO_ */
+	NFT_KEY_PORT = 13,  /* network order */
+	NFT_KEY_PROTO_PORT = NFT_KEY_PROTO << 6 | NFT_KEY_PORT,
+	NFT_KEY_IPV4_PROTO_PORT = NFT_KEY_IPV4 << 12 | NFT_KEY_PROTO_PORT,
+	NFT_KEY_IPV6_PROTO_PORT = NFT_KEY_IPV6 << 12 | NFT_KEY_PROTO_PORT,
+	NFT_KEY_IPV4_PORT = NFT_KEY_IPV4 << 6 | NFT_KEY_PORT,
+	NFT_KEY_IPV6_PORT = NFT_KEY_IPV6 << 6 | NFT_KEY_PORT,
+	NFT_KEY_IFNAMES_IPV4 = NFT_KEY_IFNAME << 12 | NFT_KEY_IFNAME << 6 | NFT_KEY_IPV4,
+	NFT_KEY_IFNAMES_IPV6 = NFT_KEY_IFNAME << 12 | NFT_KEY_IFNAME << 6 | NFT_KEY_IPV6,
 };
 /* Bytes; each part of a concatenation is rounded up to 4. */
 uint32_t nft_key_size(enum nft_key_type type);
@@ -56,7 +68,8 @@ uint32_t nft_key_size(enum nft_key_type type);
 struct nft_set {
 	const char *name;
 	enum nft_key_type type;
-	bool verdicts; /* a map to chains */
+	bool verdicts;            /* a map to chains */
+	enum nft_key_type target; /* a map to such values; 0: it is none */
 	/* Filled by rules (nft_rule.remember), with so many keys at most, each for this time after it was
 	 * seen last; 0: by nft_add_elements. */
 	uint32_t memory_len;
@@ -70,14 +83,21 @@ struct nft_counter {
 };
 
 enum nft_action {
-	NFT_ACTION_RETURN, /* on a base chain: the policy, which is accept */
+	NFT_ACTION_CONTINUE, /* with the next rule */
+	NFT_ACTION_RETURN,   /* on a base chain: the policy, which is accept */
 	NFT_ACTION_ACCEPT,
 	NFT_ACTION_DROP,
 	NFT_ACTION_MASQUERADE,
 	NFT_ACTION_MASQUERADE_RANDOM, /* ports at random: no collisions between hosts' tables */
 	NFT_ACTION_JUMP,              /* to the chain named in `jump` */
 	NFT_ACTION_MAP,               /* where the map `source_map` says for the source address */
-	NFT_ACTION_REMEMBER,          /* the source address, in the set `remember`; and goes on */
+	/*
+	 * To the address and port that the map `target_map` has for it; where it has none, it goes on.
+	 * Only in chains of type nat.
+	 */
+	NFT_ACTION_REDIRECT,
+	NFT_ACTION_REMEMBER,        /* the source address, in the set `remember`; and goes on */
+	NFT_ACTION_REMEMBER_TARGET, /* the same of the destination */
 };
 
 /* A rule: all conditions that are set must hold. Zero means "any". */
@@ -87,28 +107,41 @@ struct nft_rule {
 	enum nft_action action;
 	/* where it comes from */
 	char in_device[IFNAMSIZ];
+	bool in_device_not;
 	uint32_t in_device_group;
 	const char *in_device_set;  /* NFT_KEY_IFNAME */
 	const char *in_foreign_mac; /* NFT_KEY_IFNAME_ETHER: device and source MAC are not in it */
 	/* what it is */
+	bool to_this_mac;     /* sent to the MAC address of the device it came in from */
 	bool not_to_this_mac; /* sent to a broadcast or multicast MAC address */
 	uint32_t mark;        /* packet mark under mark_mask, host order */
 	uint32_t mark_mask;
-	uint8_t protocol;  /* IPPROTO_, of one without ports; 0: any */
+	uint8_t protocol; /* IPPROTO_; 0: any */
+	bool protocol_not;
+	uint16_t
+		port; /* destination, host order, of whatever has ports: half the price of udp_port */
 	uint16_t udp_port; /* destination, host order */
 	uint16_t udp_source_port;
 	uint8_t icmpv6_type;
 	/* from whom to whom */
 	struct ip_net source;
 	bool source_not;
+	struct ip_net source_outside; /* and the source is not in this one */
 	struct ip_net destination;
 	bool destination_not;
 	const char *source_set; /* NFT_KEY_IPV4 or IPV6 as the family */
 	bool source_set_not;
 	bool to_this_host; /* the destination is an address of this host */
+	bool redirected;   /* its connection was, by whomever */
+	const char *
+		path_set; /* NFT_KEY_IFNAMES_IPV4 or IPV6 as the family: from where, to where, to whom */
 	/* what becomes of it */
+	bool notrack; /* the kernel does not track its connection */
 	const char *jump;
 	const char *source_map;
+	const char
+		*target_map; /* by NFT_KEY_PROTO_PORT, or with the destination's address before */
+	bool target_by_address;
 	const char *remember;
 	const char *counter; /* counted in this counter of the table, or NULL */
 	const char *comment; /* or NULL */
@@ -119,6 +152,7 @@ struct nft_ruleset {
 	bool shared; /* the table may have chains, sets and objects of others */
 	const struct nft_chain *chains;
 	size_t chains_len;
+	uint32_t chains_without; /* mask of those, by index, that are not made */
 	const struct nft_set *sets;
 	size_t sets_len;
 	const struct nft_counter *counters; /* with their values at the start */
@@ -130,10 +164,13 @@ struct nft_ruleset {
 struct nft_element {
 	const void *key;     /* as many bytes as the set's keys have */
 	const char *chain;   /* where to go; NULL in sets that are no maps */
+	const void *target;  /* as many bytes as the map's targets have; NULL where it has none */
+	size_t target_size;  /* read only */
 	const char *comment; /* or NULL */
 	/* Read only: it has what we never write: a timeout, an expression, a flag. */
 	bool altered;
 	uint64_t packets; /* read only, of one that a rule has put in: how often it was seen, */
+	uint64_t bytes;   /* of how many bytes, */
 	uint64_t left_ms; /* and when it is forgotten */
 };
 
@@ -204,8 +241,9 @@ struct nft_chain_info {
 	char name[NFT_NAME_SIZE];
 	bool base; /* packets enter it by itself */
 	uint32_t hook;
-	bool filters; /* of type filter, not nat or route */
-	bool drops;   /* the policy is drop */
+	bool filters;    /* of type filter, */
+	bool translates; /* or nat, and not route */
+	bool drops;      /* the policy is drop */
 };
 /* Shows every chain of the namespace. */
 int nft_chains_visit(struct netlink *nl,

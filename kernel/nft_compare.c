@@ -21,8 +21,8 @@ static const struct nlattr *nth(const struct nlattr *nest, uint16_t type, unsign
 {
 	const struct nlattr *attr;
 
-	mnl_attr_for_each_nested (attr, nest) {
-		if (mnl_attr_get_type(attr) == type && index-- == 0)
+	nlattr_for_each_nested (attr, nest) {
+		if (nlattr_type(attr) == type && index-- == 0)
 			return attr;
 	}
 	return NULL;
@@ -33,10 +33,10 @@ static unsigned index_of(const struct nlattr *nest, const struct nlattr *attr)
 	const struct nlattr *before;
 	unsigned index = 0;
 
-	mnl_attr_for_each_nested (before, nest) {
+	nlattr_for_each_nested (before, nest) {
 		if (before == attr)
 			break;
-		index += mnl_attr_get_type(before) == mnl_attr_get_type(attr);
+		index += nlattr_type(before) == nlattr_type(attr);
 	}
 	return index;
 }
@@ -44,9 +44,9 @@ static unsigned index_of(const struct nlattr *nest, const struct nlattr *attr)
 /* Flags of which none is set, a nest with nothing in it. */
 static bool is_zero(const struct nlattr *attr)
 {
-	const uint8_t *bytes = mnl_attr_get_payload(attr);
+	const uint8_t *bytes = nlattr_data(attr);
 
-	for (size_t i = 0; i < mnl_attr_get_payload_len(attr); i++) {
+	for (size_t i = 0; i < nlattr_size(attr); i++) {
 		if (bytes[i])
 			return false;
 	}
@@ -58,15 +58,15 @@ static bool nests_equal(const struct nlattr *want, const struct nlattr *have)
 {
 	const struct nlattr *attr;
 
-	mnl_attr_for_each_nested (attr, want) {
+	nlattr_for_each_nested (attr, want) {
 		unsigned index = index_of(want, attr);
-		const struct nlattr *other = nth(have, mnl_attr_get_type(attr), index);
+		const struct nlattr *other = nth(have, nlattr_type(attr), index);
 
 		if (!nft_attrs_equal(attr, other))
 			return false;
 	}
-	mnl_attr_for_each_nested (attr, have) {
-		uint16_t type = mnl_attr_get_type(attr);
+	nlattr_for_each_nested (attr, have) {
+		uint16_t type = nlattr_type(attr);
 
 		if (!nth(want, type, 0) ? !is_zero(attr) : !nth(want, type, index_of(have, attr)))
 			return false;
@@ -78,13 +78,12 @@ bool nft_attrs_equal(const struct nlattr *want, const struct nlattr *have)
 {
 	if (!want || !have)
 		return !(want || have) || is_zero(want ? want : have);
-	if (mnl_attr_get_type(want) != mnl_attr_get_type(have))
+	if (nlattr_type(want) != nlattr_type(have))
 		return false;
 	if (want->nla_type & NLA_F_NESTED)
 		return nests_equal(want, have);
-	return mnl_attr_get_payload_len(want) == mnl_attr_get_payload_len(have) &&
-	       memcmp(mnl_attr_get_payload(want), mnl_attr_get_payload(have),
-		      mnl_attr_get_payload_len(want)) == 0;
+	return nlattr_size(want) == nlattr_size(have) &&
+	       memcmp(nlattr_data(want), nlattr_data(have), nlattr_size(want)) == 0;
 }
 
 /* ---- messages ---- */
@@ -280,6 +279,8 @@ static int compare_objects(struct netlink *nl, struct comparison *c, struct err 
 		for (size_t i = 0; i < lens[k] && len < OBJECTS_MAX; i++) {
 			struct nft_query *q = &questions[len];
 
+			if (kinds[k].put == put_chain && want->chains_without & 1u << i)
+				continue;
 			nft_put_header(c->message, kinds[k].message, 0, want->table.family);
 			c->objects[len++] = (struct object){ &kinds[k], i };
 			q->message = kinds[k].message;
@@ -361,7 +362,8 @@ int nft_compare(struct netlink *nl, const struct nft_ruleset *want, char *ret_wh
 		.why_size = why_size,
 		.message = (struct nlmsghdr *)(void *)room,
 	};
-	size_t len = want->chains_len + want->sets_len + want->counters_len;
+	size_t len = want->chains_len + want->sets_len + want->counters_len -
+		     (size_t)__builtin_popcount(want->chains_without);
 	int rc;
 
 	ret_why[0] = '\0';

@@ -8,6 +8,7 @@
 
 #include <linux/if_packet.h>
 #include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_nat.h>
 #include <linux/rtnetlink.h>
 #include <net/ethernet.h>
@@ -20,6 +21,7 @@
 #define IPV6_DESTINATION 24
 #define UDP_SOURCE       0
 #define UDP_DESTINATION  2
+#define PORT_DESTINATION 2 /* of every protocol that has ports */
 #define ICMPV6_TYPE      0
 
 /* An expression is a list element of name and data. */
@@ -32,25 +34,30 @@ static struct expr expr_start(struct nlmsghdr *hdr, const char *name)
 {
 	struct expr x;
 
-	x.item = mnl_attr_nest_start(hdr, NFTA_LIST_ELEM);
-	mnl_attr_put_strz(hdr, NFTA_EXPR_NAME, name);
-	x.data = mnl_attr_nest_start(hdr, NFTA_EXPR_DATA);
+	x.item = nlattr_nest_begin(hdr, NFTA_LIST_ELEM);
+	nlattr_put_text(hdr, NFTA_EXPR_NAME, name);
+	x.data = nlattr_nest_begin(hdr, NFTA_EXPR_DATA);
 	return x;
 }
 
 static void expr_end(struct nlmsghdr *hdr, struct expr x)
 {
-	mnl_attr_nest_end(hdr, x.data);
-	mnl_attr_nest_end(hdr, x.item);
+	nlattr_nest_end(hdr, x.data);
+	nlattr_nest_end(hdr, x.item);
 }
 
-static void put_meta(struct nlmsghdr *hdr, uint32_t key)
+static void put_meta_at(struct nlmsghdr *hdr, uint32_t key, uint32_t reg)
 {
 	struct expr x = expr_start(hdr, "meta");
 
 	nft_put_be32(hdr, NFTA_META_KEY, key);
-	nft_put_be32(hdr, NFTA_META_DREG, NFT_REG_1);
+	nft_put_be32(hdr, NFTA_META_DREG, reg);
 	expr_end(hdr, x);
+}
+
+static void put_meta(struct nlmsghdr *hdr, uint32_t key)
+{
+	put_meta_at(hdr, key, NFT_REG_1);
 }
 
 static void put_payload(struct nlmsghdr *hdr, uint32_t base, uint32_t offset, uint32_t size,
@@ -93,19 +100,19 @@ static void put_lookup(struct nlmsghdr *hdr, const char *set, bool inverted)
 {
 	struct expr x = expr_start(hdr, "lookup");
 
-	mnl_attr_put_strz(hdr, NFTA_LOOKUP_SET, set);
+	nlattr_put_text(hdr, NFTA_LOOKUP_SET, set);
 	nft_put_be32(hdr, NFTA_LOOKUP_SREG, NFT_REG_1);
 	nft_put_be32(hdr, NFTA_LOOKUP_FLAGS, inverted ? NFT_LOOKUP_F_INV : 0);
 	expr_end(hdr, x);
 }
 
-static void put_lookup_verdict(struct nlmsghdr *hdr, const char *map)
+static void put_lookup_map(struct nlmsghdr *hdr, const char *map, uint32_t reg)
 {
 	struct expr x = expr_start(hdr, "lookup");
 
-	mnl_attr_put_strz(hdr, NFTA_LOOKUP_SET, map);
+	nlattr_put_text(hdr, NFTA_LOOKUP_SET, map);
 	nft_put_be32(hdr, NFTA_LOOKUP_SREG, NFT_REG_1);
-	nft_put_be32(hdr, NFTA_LOOKUP_DREG, NFT_REG_VERDICT);
+	nft_put_be32(hdr, NFTA_LOOKUP_DREG, reg);
 	expr_end(hdr, x);
 }
 
@@ -126,12 +133,34 @@ static void put_masquerade(struct nlmsghdr *hdr, uint32_t flags)
 	expr_end(hdr, x);
 }
 
+/* Registers of 4 bytes have numbers of their own; each fourth begins one of 16 and is called like it. */
+static uint32_t register_at(uint32_t word)
+{
+	return word % 4 ? NFT_REG32_00 + word : NFT_REG_1 + word / 4;
+}
+
+/* To the address in the first register and the port behind it. */
+static void put_redirect(struct nlmsghdr *hdr, int family)
+{
+	uint32_t port = register_at(family == AF_INET ? 1 : 4);
+	struct expr x = expr_start(hdr, "nat");
+
+	nft_put_be32(hdr, NFTA_NAT_TYPE, NFT_NAT_DNAT);
+	nft_put_be32(hdr, NFTA_NAT_FAMILY, family == AF_INET ? NFPROTO_IPV4 : NFPROTO_IPV6);
+	nft_put_be32(hdr, NFTA_NAT_REG_ADDR_MIN, NFT_REG_1);
+	nft_put_be32(hdr, NFTA_NAT_REG_ADDR_MAX, NFT_REG_1);
+	nft_put_be32(hdr, NFTA_NAT_REG_PROTO_MIN, port);
+	nft_put_be32(hdr, NFTA_NAT_REG_PROTO_MAX, port);
+	nft_put_be32(hdr, NFTA_NAT_FLAGS, NF_NAT_RANGE_MAP_IPS | NF_NAT_RANGE_PROTO_SPECIFIED);
+	expr_end(hdr, x);
+}
+
 static void put_counter(struct nlmsghdr *hdr, const char *counter)
 {
 	struct expr x = expr_start(hdr, "objref");
 
 	nft_put_be32(hdr, NFTA_OBJREF_IMM_TYPE, NFT_OBJECT_COUNTER);
-	mnl_attr_put_strz(hdr, NFTA_OBJREF_IMM_NAME, counter);
+	nlattr_put_text(hdr, NFTA_OBJREF_IMM_NAME, counter);
 	expr_end(hdr, x);
 }
 
@@ -142,27 +171,32 @@ static void put_remember(struct nlmsghdr *hdr, const char *set)
 	struct nlattr *counter;
 	struct nlattr *data;
 
-	mnl_attr_put_strz(hdr, NFTA_DYNSET_SET_NAME, set);
+	nlattr_put_text(hdr, NFTA_DYNSET_SET_NAME, set);
 	nft_put_be32(hdr, NFTA_DYNSET_OP, NFT_DYNSET_OP_UPDATE);
 	nft_put_be32(hdr, NFTA_DYNSET_SREG_KEY, NFT_REG_1);
-	counter = mnl_attr_nest_start(hdr, NFTA_DYNSET_EXPR);
-	mnl_attr_put_strz(hdr, NFTA_EXPR_NAME, "counter");
-	data = mnl_attr_nest_start(hdr, NFTA_EXPR_DATA);
-	mnl_attr_nest_end(hdr, data);
-	mnl_attr_nest_end(hdr, counter);
+	counter = nlattr_nest_begin(hdr, NFTA_DYNSET_EXPR);
+	nlattr_put_text(hdr, NFTA_EXPR_NAME, "counter");
+	data = nlattr_nest_begin(hdr, NFTA_EXPR_DATA);
+	nlattr_nest_end(hdr, data);
+	nlattr_nest_end(hdr, counter);
 	expr_end(hdr, x);
 }
 
 /* ---- conditions ---- */
 
-static void put_address(struct nlmsghdr *hdr, int family, bool source)
+static void put_address_at(struct nlmsghdr *hdr, int family, bool source, uint32_t reg)
 {
 	if (family == AF_INET)
 		put_payload(hdr, NFT_PAYLOAD_NETWORK_HEADER,
-			    source ? IPV4_SOURCE : IPV4_DESTINATION, 4, NFT_REG_1);
+			    source ? IPV4_SOURCE : IPV4_DESTINATION, 4, reg);
 	else
 		put_payload(hdr, NFT_PAYLOAD_NETWORK_HEADER,
-			    source ? IPV6_SOURCE : IPV6_DESTINATION, 16, NFT_REG_1);
+			    source ? IPV6_SOURCE : IPV6_DESTINATION, 16, reg);
+}
+
+static void put_address(struct nlmsghdr *hdr, int family, bool source)
+{
+	put_address_at(hdr, family, source, NFT_REG_1);
 }
 
 static void put_net(struct nlmsghdr *hdr, const struct ip_net *net, bool source, bool inverted)
@@ -199,7 +233,7 @@ static void put_device_conditions(struct nlmsghdr *hdr, const struct nft_rule *r
 
 		snprintf(name, sizeof(name), "%s", r->in_device);
 		put_meta(hdr, NFT_META_IIFNAME);
-		put_cmp(hdr, false, name, sizeof(name));
+		put_cmp(hdr, r->in_device_not, name, sizeof(name));
 	}
 	if (r->in_device_group) {
 		put_meta(hdr, NFT_META_IIFGROUP);
@@ -217,14 +251,18 @@ static void put_device_conditions(struct nlmsghdr *hdr, const struct nft_rule *r
 	}
 }
 
+static void put_packet_type(struct nlmsghdr *hdr, bool inverted)
+{
+	uint8_t type = PACKET_HOST;
+
+	put_meta(hdr, NFT_META_PKTTYPE);
+	put_cmp(hdr, inverted, &type, sizeof(type));
+}
+
 static void put_packet_conditions(struct nlmsghdr *hdr, const struct nft_rule *r)
 {
-	if (r->not_to_this_mac) {
-		uint8_t type = PACKET_HOST;
-
-		put_meta(hdr, NFT_META_PKTTYPE);
-		put_cmp(hdr, true, &type, sizeof(type));
-	}
+	if (r->not_to_this_mac)
+		put_packet_type(hdr, true);
 	if (r->mark_mask) {
 		put_meta(hdr, NFT_META_MARK);
 		put_mask(hdr, &r->mark_mask, sizeof(r->mark_mask));
@@ -238,7 +276,14 @@ static void put_packet_conditions(struct nlmsghdr *hdr, const struct nft_rule *r
 	}
 	if (r->protocol) {
 		put_meta(hdr, NFT_META_L4PROTO);
-		put_cmp(hdr, false, &r->protocol, sizeof(r->protocol));
+		put_cmp(hdr, r->protocol_not, &r->protocol, sizeof(r->protocol));
+	}
+	if (r->port) {
+		uint16_t port = htons(r->port);
+
+		put_payload(hdr, NFT_PAYLOAD_TRANSPORT_HEADER, PORT_DESTINATION, sizeof(port),
+			    NFT_REG_1);
+		put_cmp(hdr, false, &port, sizeof(port));
 	}
 	if (r->udp_port) {
 		uint16_t port = htons(r->udp_port);
@@ -256,6 +301,8 @@ static void put_packet_conditions(struct nlmsghdr *hdr, const struct nft_rule *r
 
 static void put_address_conditions(struct nlmsghdr *hdr, const struct nft_rule *r)
 {
+	if (ip_net_is_set(&r->source_outside))
+		put_net(hdr, &r->source_outside, true, true);
 	if (ip_net_is_set(&r->source))
 		put_net(hdr, &r->source, true, r->source_not);
 	if (ip_net_is_set(&r->destination))
@@ -274,11 +321,45 @@ static void put_address_conditions(struct nlmsghdr *hdr, const struct nft_rule *
 		expr_end(hdr, x);
 		put_cmp(hdr, false, &type, sizeof(type));
 	}
+	if (r->to_this_mac)
+		put_packet_type(hdr, false);
+	if (r->redirected) {
+		static const uint32_t zero;
+		uint32_t bit = IPS_DST_NAT;
+		struct expr x = expr_start(hdr, "ct");
+
+		nft_put_be32(hdr, NFTA_CT_KEY, NFT_CT_STATUS);
+		nft_put_be32(hdr, NFTA_CT_DREG, NFT_REG_1);
+		expr_end(hdr, x);
+		put_mask(hdr, &bit, sizeof(bit));
+		put_cmp(hdr, true, &zero, sizeof(zero));
+	}
+	if (r->path_set) {
+		put_meta(hdr, NFT_META_IIFNAME);
+		put_meta_at(hdr, NFT_META_OIFNAME, NFT_REG_2);
+		put_address_at(hdr, r->family, false, NFT_REG_3);
+		put_lookup(hdr, r->path_set, false);
+	}
+}
+
+/* The key of the map that `target_map` names, from the first register on. */
+static void put_target_key(struct nlmsghdr *hdr, const struct nft_rule *r)
+{
+	uint32_t word = 0;
+
+	if (r->target_by_address) {
+		put_address(hdr, r->family, false);
+		word = r->family == AF_INET ? 1 : 4;
+	}
+	put_meta_at(hdr, NFT_META_L4PROTO, register_at(word));
+	put_payload(hdr, NFT_PAYLOAD_TRANSPORT_HEADER, PORT_DESTINATION, 2, register_at(word + 1));
 }
 
 static void put_action(struct nlmsghdr *hdr, const struct nft_rule *r)
 {
 	switch (r->action) {
+	case NFT_ACTION_CONTINUE:
+		break;
 	case NFT_ACTION_RETURN:
 		put_immediate(hdr, NFT_RETURN, NULL);
 		break;
@@ -299,10 +380,16 @@ static void put_action(struct nlmsghdr *hdr, const struct nft_rule *r)
 		break;
 	case NFT_ACTION_MAP:
 		put_address(hdr, r->family, true);
-		put_lookup_verdict(hdr, r->source_map);
+		put_lookup_map(hdr, r->source_map, NFT_REG_VERDICT);
+		break;
+	case NFT_ACTION_REDIRECT:
+		put_target_key(hdr, r);
+		put_lookup_map(hdr, r->target_map, NFT_REG_1);
+		put_redirect(hdr, r->family);
 		break;
 	case NFT_ACTION_REMEMBER:
-		put_address(hdr, r->family, true);
+	case NFT_ACTION_REMEMBER_TARGET:
+		put_address(hdr, r->family, r->action == NFT_ACTION_REMEMBER);
 		put_remember(hdr, r->remember);
 		break;
 	}
@@ -310,13 +397,15 @@ static void put_action(struct nlmsghdr *hdr, const struct nft_rule *r)
 
 void nft_put_expressions(struct nlmsghdr *hdr, const struct nft_rule *r)
 {
-	struct nlattr *list = mnl_attr_nest_start(hdr, NFTA_RULE_EXPRESSIONS);
+	struct nlattr *list = nlattr_nest_begin(hdr, NFTA_RULE_EXPRESSIONS);
 
 	put_device_conditions(hdr, r);
 	put_packet_conditions(hdr, r);
 	put_address_conditions(hdr, r);
 	if (r->counter)
 		put_counter(hdr, r->counter);
+	if (r->notrack)
+		expr_end(hdr, expr_start(hdr, "notrack"));
 	put_action(hdr, r);
-	mnl_attr_nest_end(hdr, list);
+	nlattr_nest_end(hdr, list);
 }

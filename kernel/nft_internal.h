@@ -4,11 +4,11 @@
 #define KERNEL_NFT_INTERNAL_H
 
 #include <arpa/inet.h>
-#include <libmnl/libmnl.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 
 #include "kernel/nft.h"
+#include "kernel/message.h"
 
 #define NFT_MESSAGE_ROOM 2048 /* that any message but one with elements may need */
 #define NFT_COMMENT_TYPE 0    /* libnftnl/udata.h, of tables, rules and elements alike */
@@ -70,6 +70,13 @@ int nft_ask(struct netlink *nl, const struct nft_query *questions, size_t len,
 /* All of them. `reset` (or NULL) is called first, and again when a disturbed dump starts afresh. */
 int nft_dump(struct netlink *nl, const struct nft_query *q, void (*reset)(void *arg),
 	     nft_message_fn *visit, void *arg, struct err *e) MUST_CHECK;
+
+/*
+ * Whether a set or map, of whatever type, has the key at `key`, whose bits set in `known` are known:
+ * 1 or 0; -ENODATA if that depends on what is not known. size: bytes there are. -ENOENT: no such set.
+ */
+int nft_set_has(struct netlink *nl, uint8_t family, const char *table, const char *set,
+		const uint8_t *key, const uint8_t *known, size_t size) MUST_CHECK;
 
 /* The elements in a message. key_size: those with other keys are left out. */
 void nft_read_elements(const struct nlmsghdr *hdr, size_t key_size, nft_element_fn *visit,

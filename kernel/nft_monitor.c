@@ -48,7 +48,7 @@ _Static_assert(NFTA_TABLE_NAME == 1 && NFTA_CHAIN_TABLE == 1 && NFTA_RULE_TABLE 
 static void on_message(void *arg, const struct nlmsghdr *hdr)
 {
 	const struct nft_monitor *m = arg;
-	const struct nfgenmsg *gen = mnl_nlmsg_get_payload(hdr);
+	const struct nfgenmsg *gen = nlmsg_data(hdr);
 	struct nft_change change = { .chain = "", .set = "", .hdr = hdr };
 
 	if (hdr->nlmsg_type >> 8 != NFNL_SUBSYS_NFTABLES ||

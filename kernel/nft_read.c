@@ -16,8 +16,8 @@ const struct nlattr *nft_find(const struct nlmsghdr *hdr, uint16_t type)
 {
 	const struct nlattr *attr;
 
-	mnl_attr_for_each (attr, hdr, sizeof(struct nfgenmsg)) {
-		if (mnl_attr_get_type(attr) == type)
+	nlattr_for_each (attr, hdr, sizeof(struct nfgenmsg)) {
+		if (nlattr_type(attr) == type)
 			return attr;
 	}
 	return NULL;
@@ -29,8 +29,8 @@ const struct nlattr *nft_find_in(const struct nlattr *nest, uint16_t type)
 
 	if (!nest)
 		return NULL;
-	mnl_attr_for_each_nested (attr, nest) {
-		if (mnl_attr_get_type(attr) == type)
+	nlattr_for_each_nested (attr, nest) {
+		if (nlattr_type(attr) == type)
 			return attr;
 	}
 	return NULL;
@@ -38,24 +38,23 @@ const struct nlattr *nft_find_in(const struct nlattr *nest, uint16_t type)
 
 const char *nft_text(const struct nlattr *attr)
 {
-	return attr && mnl_attr_validate(attr, MNL_TYPE_NUL_STRING) == 0 ? mnl_attr_get_str(attr)
-									 : "";
+	return attr && nlattr_is_text(attr) ? nlattr_data(attr) : "";
 }
 
 uint32_t nft_be32(const struct nlattr *attr)
 {
-	return attr && mnl_attr_get_payload_len(attr) == 4 ? ntohl(mnl_attr_get_u32(attr)) : 0;
+	return attr && nlattr_size(attr) == 4 ? ntohl(nlattr_u32(attr)) : 0;
 }
 
 static uint64_t be64(const struct nlattr *attr)
 {
-	return attr && mnl_attr_get_payload_len(attr) == 8 ? be64toh(mnl_attr_get_u64(attr)) : 0;
+	return attr && nlattr_size(attr) == 8 ? be64toh(nlattr_u64(attr)) : 0;
 }
 
 const char *nft_comment(const struct nlattr *userdata)
 {
-	const uint8_t *data = userdata ? mnl_attr_get_payload(userdata) : NULL;
-	size_t left = userdata ? mnl_attr_get_payload_len(userdata) : 0;
+	const uint8_t *data = userdata ? nlattr_data(userdata) : NULL;
+	size_t left = userdata ? nlattr_size(userdata) : 0;
 
 	/* Type, size, value; one behind the other. */
 	while (left >= 2 && 2u + data[1] <= left) {
@@ -75,7 +74,7 @@ static struct nlmsghdr *put_question(void *room, const struct nft_query *q)
 
 	for (size_t i = 0; i < ARRAY_LEN(q->by); i++) {
 		if (q->by[i].text)
-			mnl_attr_put_strz(hdr, q->by[i].type, q->by[i].text);
+			nlattr_put_text(hdr, q->by[i].type, q->by[i].text);
 	}
 	if (q->object)
 		nft_put_be32(hdr, NFTA_OBJ_TYPE, q->object);
@@ -122,7 +121,7 @@ int nft_ask(struct netlink *nl, const struct nft_query *questions, size_t len, n
 	size_t used = 0;
 
 	for (size_t i = 0; i < len; i++)
-		used += MNL_ALIGN(put_question(room + used, &questions[i])->nlmsg_len);
+		used += NLMSG_ALIGN(put_question(room + used, &questions[i])->nlmsg_len);
 	if (netlink_ask(nl, room, used, on_answer, &a, e) < 0)
 		return err_wrap(e, "nftables");
 	return a.error.code ? err_set(e, a.error.code, "nftables: %s", a.error.text) : 0;
@@ -167,6 +166,7 @@ int nft_dump(struct netlink *nl, const struct nft_query *q, void (*reset)(void *
 
 struct listing {
 	size_t key_size;
+	size_t target_size;
 	nft_element_fn *visit;
 	void *arg;
 };
@@ -176,19 +176,22 @@ static void read_element(const struct nlattr *item, const struct listing *l)
 	struct nft_element el = { 0 };
 	const struct nlattr *attr;
 
-	mnl_attr_for_each_nested (attr, item) {
+	nlattr_for_each_nested (attr, item) {
 		const struct nlattr *value = NULL;
 
-		switch (mnl_attr_get_type(attr)) {
+		switch (nlattr_type(attr)) {
 		case NFTA_SET_ELEM_KEY:
 			value = nft_find_in(attr, NFTA_DATA_VALUE);
-			if (value && mnl_attr_get_payload_len(value) == l->key_size)
-				el.key = mnl_attr_get_payload(value);
+			if (value && nlattr_size(value) == l->key_size)
+				el.key = nlattr_data(value);
 			break;
 		case NFTA_SET_ELEM_DATA:
 			value = nft_find_in(nft_find_in(attr, NFTA_DATA_VERDICT),
 					    NFTA_VERDICT_CHAIN);
 			el.chain = nft_text(value);
+			value = nft_find_in(attr, NFTA_DATA_VALUE);
+			if (value && l->target_size && nlattr_size(value) == l->target_size)
+				el.target = nlattr_data(value), el.target_size = l->target_size;
 			break;
 		case NFTA_SET_ELEM_USERDATA:
 			el.comment = nft_comment(attr);
@@ -201,6 +204,7 @@ static void read_element(const struct nlattr *item, const struct listing *l)
 			el.altered = true;
 			value = nft_find_in(attr, NFTA_EXPR_DATA);
 			el.packets = be64(nft_find_in(value, NFTA_COUNTER_PACKETS));
+			el.bytes = be64(nft_find_in(value, NFTA_COUNTER_BYTES));
 			break;
 		case NFTA_SET_ELEM_FLAGS:
 		case NFTA_SET_ELEM_TIMEOUT:
@@ -222,14 +226,14 @@ static void on_elements(void *arg, const struct nlmsghdr *hdr)
 
 	if (!list)
 		return;
-	mnl_attr_for_each_nested (item, list)
+	nlattr_for_each_nested (item, list)
 		read_element(item, arg);
 }
 
 void nft_read_elements(const struct nlmsghdr *hdr, size_t key_size, nft_element_fn *visit,
 		       void *arg)
 {
-	struct listing l = { key_size, visit, arg };
+	struct listing l = { key_size, 0, visit, arg };
 
 	on_elements(&l, hdr);
 }
@@ -240,22 +244,70 @@ static void on_element(void *arg, const struct nlmsghdr *hdr)
 		on_elements(arg, hdr);
 }
 
-static int get_element(struct netlink *nl, const struct nft_table *t, const struct nft_set *set,
-		       const void *key, struct listing *l, struct err *e)
+static struct nlmsghdr *put_element_question(char room[static NFT_MESSAGE_ROOM],
+					     const struct nft_table *t, const char *set,
+					     const void *key, size_t key_size)
 {
-	char room[NFT_MESSAGE_ROOM] __attribute__((aligned(8)));
 	struct nlmsghdr *hdr = nft_put_header(room, NFT_MSG_GETSETELEM, 0, t->family);
 	struct nlattr *list;
 	struct nlattr *item;
 
-	mnl_attr_put_strz(hdr, NFTA_SET_ELEM_LIST_TABLE, t->name);
-	mnl_attr_put_strz(hdr, NFTA_SET_ELEM_LIST_SET, set->name);
-	list = mnl_attr_nest_start(hdr, NFTA_SET_ELEM_LIST_ELEMENTS);
-	item = mnl_attr_nest_start(hdr, NFTA_LIST_ELEM);
-	nft_put_value(hdr, NFTA_SET_ELEM_KEY, key, l->key_size);
-	mnl_attr_nest_end(hdr, item);
-	mnl_attr_nest_end(hdr, list);
-	return netlink_call(nl, hdr, on_element, l, e);
+	nlattr_put_text(hdr, NFTA_SET_ELEM_LIST_TABLE, t->name);
+	nlattr_put_text(hdr, NFTA_SET_ELEM_LIST_SET, set);
+	list = nlattr_nest_begin(hdr, NFTA_SET_ELEM_LIST_ELEMENTS);
+	item = nlattr_nest_begin(hdr, NFTA_LIST_ELEM);
+	nft_put_value(hdr, NFTA_SET_ELEM_KEY, key, key_size);
+	nlattr_nest_end(hdr, item);
+	nlattr_nest_end(hdr, list);
+	return hdr;
+}
+
+static int get_element(struct netlink *nl, const struct nft_table *t, const struct nft_set *set,
+		       const void *key, struct listing *l, struct err *e)
+{
+	char room[NFT_MESSAGE_ROOM] __attribute__((aligned(8)));
+
+	return netlink_call(nl, put_element_question(room, t, set->name, key, l->key_size),
+			    on_element, l, e);
+}
+
+static void read_key_size(void *arg, size_t index UNUSED, const struct nlmsghdr *hdr)
+{
+	*(uint32_t *)arg = hdr ? nft_be32(nft_find(hdr, NFTA_SET_KEY_LEN)) : 0;
+}
+
+static void note_code(void *arg, size_t index UNUSED, const struct nlmsghdr *answer UNUSED,
+		      int code, const char *text UNUSED)
+{
+	*(int *)arg = code;
+}
+
+int nft_set_has(struct netlink *nl, uint8_t family, const char *table, const char *set,
+		const uint8_t *key, const uint8_t *known, size_t size)
+{
+	const struct nft_query q = {
+		NFT_MSG_GETSET, family, { { NFTA_SET_TABLE, table }, { NFTA_SET_NAME, set } }, 0
+	};
+	const struct nft_table t = { .family = family, .name = table };
+	char room[NFT_MESSAGE_ROOM] __attribute__((aligned(8)));
+	struct nlmsghdr *hdr;
+	uint32_t key_size = 0;
+	int rc = nl ? nft_ask(nl, &q, 1, read_key_size, &key_size, NULL) : -ENODATA;
+	int code = -ENODATA;
+
+	if (rc < 0)
+		return rc;
+	if (key_size == 0)
+		return -ENOENT;
+	for (size_t i = 0; i < key_size; i++) {
+		if (i >= size || known[i] != 0xff)
+			return -ENODATA;
+	}
+	hdr = put_element_question(room, &t, set, key, key_size);
+	rc = netlink_ask(nl, hdr, NLMSG_ALIGN(hdr->nlmsg_len), note_code, &code, NULL);
+	if (rc < 0)
+		return rc;
+	return code == -ENOENT ? 0 : code < 0 ? code : 1;
 }
 
 int nft_elements_visit(struct netlink *nl, const struct nft_table *t, const struct nft_set *set,
@@ -266,7 +318,8 @@ int nft_elements_visit(struct netlink *nl, const struct nft_table *t, const stru
 				     { { NFTA_SET_ELEM_LIST_TABLE, t->name },
 				       { NFTA_SET_ELEM_LIST_SET, set->name } },
 				     0 };
-	struct listing l = { nft_key_size(set->type), visit, arg };
+	struct listing l = { nft_key_size(set->type), set->target ? nft_key_size(set->target) : 0,
+			     visit, arg };
 	int rc = key ? get_element(nl, t, set, key, &l, e)
 		     : nft_dump(nl, &q, NULL, on_elements, &l, e);
 
@@ -326,7 +379,7 @@ static void tables_reset(void *arg)
 
 static void read_table(void *arg, const struct nlmsghdr *hdr)
 {
-	const struct nfgenmsg *gen = mnl_nlmsg_get_payload(hdr);
+	const struct nfgenmsg *gen = nlmsg_data(hdr);
 	struct tables *r = arg;
 	struct table_info *info;
 
@@ -365,7 +418,7 @@ static void chains_reset(void *arg)
 
 static void read_chain(void *arg, const struct nlmsghdr *hdr)
 {
-	const struct nfgenmsg *gen = mnl_nlmsg_get_payload(hdr);
+	const struct nfgenmsg *gen = nlmsg_data(hdr);
 	const struct nlattr *hook = nft_find(hdr, NFTA_CHAIN_HOOK);
 	const struct nlattr *policy = nft_find(hdr, NFTA_CHAIN_POLICY);
 	struct chains *r = arg;
@@ -377,6 +430,7 @@ static void read_chain(void *arg, const struct nlmsghdr *hdr)
 	snprintf(info->table, sizeof(info->table), "%s", nft_text(nft_find(hdr, NFTA_CHAIN_TABLE)));
 	snprintf(info->name, sizeof(info->name), "%s", nft_text(nft_find(hdr, NFTA_CHAIN_NAME)));
 	info->filters = strcmp(nft_text(nft_find(hdr, NFTA_CHAIN_TYPE)), "filter") == 0;
+	info->translates = strcmp(nft_text(nft_find(hdr, NFTA_CHAIN_TYPE)), "nat") == 0;
 	info->hook = nft_be32(nft_find_in(hook, NFTA_HOOK_HOOKNUM));
 	info->drops = policy && nft_be32(policy) == NF_DROP;
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernel/policy_rule.h"
 
-#include <libmnl/libmnl.h>
 #include <linux/fib_rules.h>
 #include <linux/rtnetlink.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "kernel/message.h"
 
 #define QUESTION_SIZE 128
 #define PRIORITY_MAIN 32766
@@ -15,29 +16,28 @@
 
 static void read_net(const struct nlattr *attr, int family, uint8_t len, struct ip_net *ret)
 {
-	if (mnl_attr_get_payload_len(attr) == ip_family_bits(family) / 8)
-		*ret = (struct ip_net){ ip_addr_from_bytes(family, mnl_attr_get_payload(attr)),
-					len };
+	if (nlattr_size(attr) == ip_family_bits(family) / 8)
+		*ret = (struct ip_net){ ip_addr_from_bytes(family, nlattr_data(attr)), len };
 }
 
 static void read_name(const struct nlattr *attr, char ret[static IFNAMSIZ])
 {
-	size_t size = mnl_attr_get_payload_len(attr);
+	size_t size = nlattr_size(attr);
 
 	snprintf(ret, IFNAMSIZ, "%.*s", (int)MIN(size, (size_t)IFNAMSIZ - 1),
-		 (const char *)mnl_attr_get_payload(attr));
+		 (const char *)nlattr_data(attr));
 }
 
 static void read_u32(const struct nlattr *attr, uint32_t *ret)
 {
-	if (mnl_attr_get_payload_len(attr) == sizeof(*ret))
-		*ret = mnl_attr_get_u32(attr);
+	if (nlattr_size(attr) == sizeof(*ret))
+		*ret = nlattr_u32(attr);
 }
 
 static void read_attr(const struct nlattr *attr, const struct fib_rule_hdr *m,
 		      struct policy_rule *r)
 {
-	switch (mnl_attr_get_type(attr)) {
+	switch (nlattr_type(attr)) {
 	case FRA_DST:
 		read_net(attr, m->family, m->dst_len, &r->to);
 		break;
@@ -74,11 +74,11 @@ static void read_attr(const struct nlattr *attr, const struct fib_rule_hdr *m,
 
 bool policy_rule_decode(const struct nlmsghdr *hdr, struct policy_rule *ret)
 {
-	const struct fib_rule_hdr *m = mnl_nlmsg_get_payload(hdr);
+	const struct fib_rule_hdr *m = nlmsg_data(hdr);
 	struct policy_rule r = { 0 };
 	const struct nlattr *attr;
 
-	if (hdr->nlmsg_type != RTM_NEWRULE || mnl_nlmsg_get_payload_len(hdr) < sizeof(*m) ||
+	if (hdr->nlmsg_type != RTM_NEWRULE || nlmsg_size(hdr) < sizeof(*m) ||
 	    (m->family != AF_INET && m->family != AF_INET6) ||
 	    m->dst_len > ip_family_bits(m->family) || m->src_len > ip_family_bits(m->family))
 		return false;
@@ -87,7 +87,7 @@ bool policy_rule_decode(const struct nlmsghdr *hdr, struct policy_rule *ret)
 	r.table = m->table;
 	r.inverted = m->flags & FIB_RULE_INVERT;
 	r.narrower = m->tos != 0;
-	mnl_attr_for_each (attr, hdr, sizeof(*m))
+	nlattr_for_each (attr, hdr, sizeof(*m))
 		read_attr(attr, m, &r);
 	*ret = r;
 	return true;
@@ -193,20 +193,20 @@ int policy_rules_visit(struct netlink *nl, int family, policy_rule_fn *visit, vo
 
 static struct nlmsghdr *encode(void *buffer, const struct policy_question *q)
 {
-	struct nlmsghdr *hdr = mnl_nlmsg_put_header(buffer);
-	struct rtmsg *m = mnl_nlmsg_put_extra_header(hdr, sizeof(*m));
+	struct nlmsghdr *hdr = nlmsg_begin(buffer);
+	struct rtmsg *m = nlmsg_put_header(hdr, sizeof(*m));
 	uint8_t bits = (uint8_t)ip_family_bits(q->dst.family);
 
 	hdr->nlmsg_type = RTM_GETROUTE;
 	m->rtm_family = (uint8_t)q->dst.family;
 	m->rtm_dst_len = bits;
-	mnl_attr_put(hdr, RTA_DST, ip_addr_size(&q->dst), q->dst.b);
+	nlattr_put(hdr, RTA_DST, ip_addr_size(&q->dst), q->dst.b);
 	if (ip_addr_is_set(&q->src)) {
 		m->rtm_src_len = bits;
-		mnl_attr_put(hdr, RTA_SRC, ip_addr_size(&q->src), q->src.b);
+		nlattr_put(hdr, RTA_SRC, ip_addr_size(&q->src), q->src.b);
 	}
 	if (q->iif_ifindex)
-		mnl_attr_put_u32(hdr, RTA_IIF, q->iif_ifindex);
+		nlattr_put_u32(hdr, RTA_IIF, q->iif_ifindex);
 	return hdr;
 }
 
@@ -219,8 +219,8 @@ static void on_answer(void *arg, size_t index, const struct nlmsghdr *hdr, int c
 	answer->code = hdr ? 0 : code;
 	if (!hdr || hdr->nlmsg_type != RTM_NEWROUTE)
 		return;
-	mnl_attr_for_each (attr, hdr, sizeof(struct rtmsg)) {
-		if (mnl_attr_get_type(attr) == RTA_OIF)
+	nlattr_for_each (attr, hdr, sizeof(struct rtmsg)) {
+		if (nlattr_type(attr) == RTA_OIF)
 			read_u32(attr, &answer->ifindex);
 	}
 }
@@ -232,7 +232,7 @@ int policy_ask(struct netlink *nl, const struct policy_question *questions, size
 	size_t used = 0;
 
 	for (size_t i = 0; i < len; i++)
-		used += MNL_ALIGN(encode(buffer + used, &questions[i])->nlmsg_len);
+		used += NLMSG_ALIGN(encode(buffer + used, &questions[i])->nlmsg_len);
 	memset(ret, 0, len * sizeof(*ret));
 	return netlink_ask(nl, buffer, used, on_answer, ret, e);
 }

@@ -2,12 +2,12 @@
 /* Source: linux/neighbour.h; net/core/neighbour.c for NTF_USE. */
 #include "kernel/probe.h"
 
-#include <libmnl/libmnl.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <string.h>
 #include <time.h>
 
+#include "kernel/message.h"
 #include "lib/clock.h"
 
 #define REQUEST_SIZE 256
@@ -16,8 +16,8 @@
 static struct nlmsghdr *put_neighbour(char *buffer, uint16_t type, uint16_t flags, uint32_t ifindex,
 				      const struct ip_addr *addr)
 {
-	struct nlmsghdr *hdr = mnl_nlmsg_put_header(buffer);
-	struct ndmsg *m = mnl_nlmsg_put_extra_header(hdr, sizeof(*m));
+	struct nlmsghdr *hdr = nlmsg_begin(buffer);
+	struct ndmsg *m = nlmsg_put_header(hdr, sizeof(*m));
 
 	hdr->nlmsg_type = type;
 	hdr->nlmsg_flags = NLM_F_REQUEST | flags;
@@ -25,7 +25,7 @@ static struct nlmsghdr *put_neighbour(char *buffer, uint16_t type, uint16_t flag
 	m->ndm_ifindex = (int)ifindex;
 	m->ndm_state = NUD_NONE;
 	m->ndm_flags = type == RTM_NEWNEIGH ? NTF_USE : 0;
-	mnl_attr_put(hdr, NDA_DST, ip_addr_size(addr), addr->b);
+	nlattr_put(hdr, NDA_DST, ip_addr_size(addr), addr->b);
 	return hdr;
 }
 
@@ -49,23 +49,22 @@ struct answers {
 
 static void on_neighbour(void *arg, const struct nlmsghdr *hdr)
 {
-	const struct ndmsg *m = mnl_nlmsg_get_payload(hdr);
+	const struct ndmsg *m = nlmsg_data(hdr);
 	struct answers *all = arg;
 	const struct nlattr *attr;
 
-	if (hdr->nlmsg_type != RTM_NEWNEIGH || mnl_nlmsg_get_payload_len(hdr) < sizeof(*m) ||
+	if (hdr->nlmsg_type != RTM_NEWNEIGH || nlmsg_size(hdr) < sizeof(*m) ||
 	    (uint32_t)m->ndm_ifindex != all->ifindex)
 		return;
-	mnl_attr_for_each (attr, hdr, sizeof(*m)) {
-		if (mnl_attr_get_type(attr) != NDA_DST)
+	nlattr_for_each (attr, hdr, sizeof(*m)) {
+		if (nlattr_type(attr) != NDA_DST)
 			continue;
 		for (size_t i = 0; i < all->len; i++) {
 			struct probe *p = &all->items[i];
 
 			if (p->addr.family != m->ndm_family ||
-			    mnl_attr_get_payload_len(attr) != ip_addr_size(&p->addr) ||
-			    memcmp(mnl_attr_get_payload(attr), p->addr.b, ip_addr_size(&p->addr)) !=
-				    0)
+			    nlattr_size(attr) != ip_addr_size(&p->addr) ||
+			    memcmp(nlattr_data(attr), p->addr.b, ip_addr_size(&p->addr)) != 0)
 				continue;
 			all->waiting |= m->ndm_state == NUD_INCOMPLETE;
 			p->answered = !(m->ndm_state & (NUD_INCOMPLETE | NUD_FAILED));
@@ -82,8 +81,8 @@ static int read_answers(struct netlink *nl, struct answers *all, struct err *e)
 		all->items[i].answered = true;
 	for (size_t i = 0; i < sizeof(families); i++) {
 		char buffer[REQUEST_SIZE] __attribute__((aligned(NLMSG_ALIGNTO)));
-		struct nlmsghdr *hdr = mnl_nlmsg_put_header(buffer);
-		struct ndmsg *m = mnl_nlmsg_put_extra_header(hdr, sizeof(*m));
+		struct nlmsghdr *hdr = nlmsg_begin(buffer);
+		struct ndmsg *m = nlmsg_put_header(hdr, sizeof(*m));
 
 		hdr->nlmsg_type = RTM_GETNEIGH;
 		m->ndm_family = families[i];
@@ -116,10 +115,9 @@ static void on_route(void *arg, const struct nlmsghdr *hdr)
 
 	if (hdr->nlmsg_type != RTM_NEWROUTE)
 		return;
-	mnl_attr_for_each (attr, hdr, sizeof(struct rtmsg)) {
-		if (mnl_attr_get_type(attr) == RTA_OIF &&
-		    mnl_attr_get_payload_len(attr) == sizeof(uint32_t))
-			*(uint32_t *)arg = mnl_attr_get_u32(attr);
+	nlattr_for_each (attr, hdr, sizeof(struct rtmsg)) {
+		if (nlattr_type(attr) == RTA_OIF && nlattr_size(attr) == sizeof(uint32_t))
+			*(uint32_t *)arg = nlattr_u32(attr);
 	}
 }
 
@@ -127,15 +125,15 @@ int probe_route(struct netlink *nl, const struct ip_addr *addr, uint32_t *ret_if
 		struct err *e)
 {
 	char buffer[REQUEST_SIZE] __attribute__((aligned(NLMSG_ALIGNTO)));
-	struct nlmsghdr *hdr = mnl_nlmsg_put_header(buffer);
-	struct rtmsg *m = mnl_nlmsg_put_extra_header(hdr, sizeof(*m));
+	struct nlmsghdr *hdr = nlmsg_begin(buffer);
+	struct rtmsg *m = nlmsg_put_header(hdr, sizeof(*m));
 	uint32_t ifindex = 0;
 
 	hdr->nlmsg_type = RTM_GETROUTE;
 	hdr->nlmsg_flags = NLM_F_REQUEST;
 	m->rtm_family = addr->family;
 	m->rtm_dst_len = (uint8_t)ip_family_bits(addr->family);
-	mnl_attr_put(hdr, RTA_DST, ip_addr_size(addr), addr->b);
+	nlattr_put(hdr, RTA_DST, ip_addr_size(addr), addr->b);
 	if (netlink_call(nl, hdr, on_route, &ifindex, e) < 0)
 		return err_wrap(e, "route");
 	*ret_ifindex = ifindex;

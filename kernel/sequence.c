@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernel/sequence.h"
 
-#include <libmnl/libmnl.h>
 #include <stdarg.h>
 #include <string.h>
+
+#include "kernel/message.h"
 
 #define WHAT_SIZE 96
 
@@ -53,7 +54,7 @@ static size_t commit(struct sequence *s)
 	const struct nlmsghdr *hdr = (const void *)(s->buffer + s->used);
 
 	GROW(s->what, s->len, s->cap);
-	s->used += MNL_ALIGN(hdr->nlmsg_len);
+	s->used += NLMSG_ALIGN(hdr->nlmsg_len);
 	return s->len++;
 }
 

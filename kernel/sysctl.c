@@ -6,6 +6,8 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "kernel/rehearsal.h"
+
 static int read_file(int at, const char *path, char *text, size_t size)
 {
 	auto_close int fd = openat(at, path, O_RDONLY | O_CLOEXEC);
@@ -34,6 +36,8 @@ static int set_file(int at, const char *path, unsigned value)
 		return code;
 	n = code ? read_file(at, path, have, sizeof(have)) : pread(fd, have, sizeof(have), 0);
 	if (n == size && memcmp(have, wanted, (size_t)n) == 0)
+		return 0;
+	if (rehearsal_is_on())
 		return 0;
 	if (code == 0 && pwrite(fd, wanted, (size_t)size, 0) < 0)
 		code = -errno;

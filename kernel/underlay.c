@@ -2,12 +2,12 @@
 #include "kernel/underlay.h"
 
 #include <errno.h>
-#include <libmnl/libmnl.h>
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
 
 #include "kernel/kinds.h"
 #include "kernel/marks.h"
+#include "kernel/message.h"
 
 /* One question for a route: header, rtmsg and an IPv6 address. */
 #define QUESTION_SIZE 64
@@ -21,7 +21,7 @@ struct address_array {
 
 static void collect_address(void *arg, const struct nlmsghdr *hdr)
 {
-	const struct ifaddrmsg *m = mnl_nlmsg_get_payload(hdr);
+	const struct ifaddrmsg *m = nlmsg_data(hdr);
 	struct address_array *a = arg;
 	const struct nlattr *attr;
 	struct kernel_object o;
@@ -31,9 +31,9 @@ static void collect_address(void *arg, const struct nlmsghdr *hdr)
 	if (!kernel_object_decode(hdr, &o, &gone) || !kernel_is_address(&o))
 		return;
 	flags = m->ifa_flags;
-	mnl_attr_for_each (attr, hdr, sizeof(*m)) {
-		if (mnl_attr_get_type(attr) == IFA_FLAGS && mnl_attr_get_payload_len(attr) == 4)
-			flags = mnl_attr_get_u32(attr);
+	nlattr_for_each (attr, hdr, sizeof(*m)) {
+		if (nlattr_type(attr) == IFA_FLAGS && nlattr_size(attr) == 4)
+			flags = nlattr_u32(attr);
 	}
 	GROW(a->items, a->len, a->cap);
 	a->items[a->len++] = (struct underlay_address){
@@ -104,35 +104,35 @@ int underlay_routes_visit(struct netlink *nl, int family, uint8_t protocol,
 
 static void take_route(void *arg, const struct nlmsghdr *hdr)
 {
-	const struct rtmsg *m = mnl_nlmsg_get_payload(hdr);
+	const struct rtmsg *m = nlmsg_data(hdr);
 	struct underlay_route *route = arg;
 	const struct nlattr *attr;
 
 	if (hdr->nlmsg_type != RTM_NEWROUTE)
 		return;
-	mnl_attr_for_each (attr, hdr, sizeof(*m)) {
-		size_t size = mnl_attr_get_payload_len(attr);
-		const void *data = mnl_attr_get_payload(attr);
+	nlattr_for_each (attr, hdr, sizeof(*m)) {
+		size_t size = nlattr_size(attr);
+		const void *data = nlattr_data(attr);
 
-		if (mnl_attr_get_type(attr) == RTA_OIF && size == 4)
-			route->ifindex = mnl_attr_get_u32(attr);
-		else if (mnl_attr_get_type(attr) == RTA_PREFSRC && (size == 4 || size == 16))
+		if (nlattr_type(attr) == RTA_OIF && size == 4)
+			route->ifindex = nlattr_u32(attr);
+		else if (nlattr_type(attr) == RTA_PREFSRC && (size == 4 || size == 16))
 			route->source = ip_addr_from_bytes(m->rtm_family, data);
-		else if (mnl_attr_get_type(attr) == RTA_GATEWAY && (size == 4 || size == 16))
+		else if (nlattr_type(attr) == RTA_GATEWAY && (size == 4 || size == 16))
 			route->gateway = ip_addr_from_bytes(m->rtm_family, data);
 	}
 }
 
 static struct nlmsghdr *encode_get_route(void *buffer, const struct ip_addr *dst, unsigned flags)
 {
-	struct nlmsghdr *hdr = mnl_nlmsg_put_header(buffer);
-	struct rtmsg *m = mnl_nlmsg_put_extra_header(hdr, sizeof(*m));
+	struct nlmsghdr *hdr = nlmsg_begin(buffer);
+	struct rtmsg *m = nlmsg_put_header(hdr, sizeof(*m));
 
 	hdr->nlmsg_type = RTM_GETROUTE;
 	m->rtm_family = dst->family;
 	m->rtm_dst_len = (uint8_t)ip_family_bits(dst->family);
 	m->rtm_flags = flags;
-	mnl_attr_put(hdr, RTA_DST, ip_addr_size(dst), dst->b);
+	nlattr_put(hdr, RTA_DST, ip_addr_size(dst), dst->b);
 	return hdr;
 }
 
@@ -185,7 +185,7 @@ int underlay_match_routes(struct netlink *nl, const struct ip_addr *dsts, size_t
 		unsigned flags =
 			RTM_F_FIB_MATCH | (dsts[i].family == AF_INET ? RTM_F_LOOKUP_TABLE : 0u);
 
-		used += MNL_ALIGN(encode_get_route(questions + used, &dsts[i], flags)->nlmsg_len);
+		used += NLMSG_ALIGN(encode_get_route(questions + used, &dsts[i], flags)->nlmsg_len);
 	}
 	memset(ret, 0, len * sizeof(*ret));
 	return netlink_ask(nl, questions, used, take_match, ret, e);
@@ -193,23 +193,23 @@ int underlay_match_routes(struct netlink *nl, const struct ip_addr *dsts, size_t
 
 static bool read_default(const struct nlmsghdr *hdr, struct underlay_default *ret)
 {
-	const struct rtmsg *m = mnl_nlmsg_get_payload(hdr);
+	const struct rtmsg *m = nlmsg_data(hdr);
 	const struct nlattr *attr;
 
 	*ret = (struct underlay_default){ 0 };
 	if (hdr->nlmsg_type != RTM_NEWROUTE || m->rtm_dst_len != 0 || m->rtm_type != RTN_UNICAST ||
 	    m->rtm_table != RT_TABLE_MAIN)
 		return false;
-	mnl_attr_for_each (attr, hdr, sizeof(*m)) {
-		uint16_t type = mnl_attr_get_type(attr);
+	nlattr_for_each (attr, hdr, sizeof(*m)) {
+		uint16_t type = nlattr_type(attr);
 
 		ret->routed |= type == RTA_GATEWAY || type == RTA_VIA || type == RTA_MULTIPATH;
-		if (type == RTA_OIF && mnl_attr_get_payload_len(attr) == 4)
-			ret->ifindex = mnl_attr_get_u32(attr);
+		if (type == RTA_OIF && nlattr_size(attr) == 4)
+			ret->ifindex = nlattr_u32(attr);
 		/* Several ways: the first will do, as it does for flannel. */
 		if (type == RTA_MULTIPATH && !ret->ifindex &&
-		    mnl_attr_get_payload_len(attr) >= sizeof(struct rtnexthop)) {
-			const struct rtnexthop *hop = mnl_attr_get_payload(attr);
+		    nlattr_size(attr) >= sizeof(struct rtnexthop)) {
+			const struct rtnexthop *hop = nlattr_data(attr);
 
 			ret->ifindex = (uint32_t)hop->rtnh_ifindex;
 		}

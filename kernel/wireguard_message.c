@@ -9,11 +9,12 @@
  */
 #include "kernel/wireguard.h"
 
-#include <libmnl/libmnl.h>
 #include <linux/genetlink.h>
 #include <linux/time_types.h>
 #include <linux/wireguard.h>
 #include <netinet/in.h>
+
+#include "kernel/message.h"
 
 /* A peer that is nobody: what it is given, it takes away with it. Linux before 6.16 cannot take an
  * allowed-ip from a peer otherwise, but for all of them at once. */
@@ -21,7 +22,7 @@ static const uint8_t nobody[WIREGUARD_KEY_SIZE] = "flanneld: nobody has this key
 
 static void put_key(struct nlmsghdr *hdr, uint16_t type, const uint8_t *key)
 {
-	mnl_attr_put(hdr, type, WIREGUARD_KEY_SIZE, key);
+	nlattr_put(hdr, type, WIREGUARD_KEY_SIZE, key);
 }
 
 static void put_endpoint(struct nlmsghdr *hdr, const struct wireguard_peer *p)
@@ -32,52 +33,52 @@ static void put_endpoint(struct nlmsghdr *hdr, const struct wireguard_peer *p)
 	memcpy(&v4.sin_addr, p->address.b, sizeof(v4.sin_addr));
 	memcpy(&v6.sin6_addr, p->address.b, sizeof(v6.sin6_addr));
 	if (p->address.family == AF_INET)
-		mnl_attr_put(hdr, WGPEER_A_ENDPOINT, sizeof(v4), &v4);
+		nlattr_put(hdr, WGPEER_A_ENDPOINT, sizeof(v4), &v4);
 	else if (p->address.family == AF_INET6)
-		mnl_attr_put(hdr, WGPEER_A_ENDPOINT, sizeof(v6), &v6);
+		nlattr_put(hdr, WGPEER_A_ENDPOINT, sizeof(v6), &v6);
 }
 
 static void put_allowed_ip(struct nlmsghdr *hdr, const struct ip_net *net)
 {
-	struct nlattr *list = mnl_attr_nest_start(hdr, WGPEER_A_ALLOWEDIPS);
-	struct nlattr *one = mnl_attr_nest_start(hdr, 0);
+	struct nlattr *list = nlattr_nest_begin(hdr, WGPEER_A_ALLOWEDIPS);
+	struct nlattr *one = nlattr_nest_begin(hdr, 0);
 
-	mnl_attr_put_u16(hdr, WGALLOWEDIP_A_FAMILY, net->addr.family);
-	mnl_attr_put(hdr, WGALLOWEDIP_A_IPADDR, ip_addr_size(&net->addr), net->addr.b);
-	mnl_attr_put_u8(hdr, WGALLOWEDIP_A_CIDR_MASK, net->len);
-	mnl_attr_nest_end(hdr, one);
-	mnl_attr_nest_end(hdr, list);
+	nlattr_put_u16(hdr, WGALLOWEDIP_A_FAMILY, net->addr.family);
+	nlattr_put(hdr, WGALLOWEDIP_A_IPADDR, ip_addr_size(&net->addr), net->addr.b);
+	nlattr_put_u8(hdr, WGALLOWEDIP_A_CIDR_MASK, net->len);
+	nlattr_nest_end(hdr, one);
+	nlattr_nest_end(hdr, list);
 }
 
 static void put_interface(struct nlmsghdr *hdr, const struct wireguard_interface *i)
 {
 	put_key(hdr, WGDEVICE_A_PRIVATE_KEY, i->private_key);
-	mnl_attr_put_u16(hdr, WGDEVICE_A_LISTEN_PORT, i->port);
-	mnl_attr_put_u32(hdr, WGDEVICE_A_FWMARK, i->mark);
+	nlattr_put_u16(hdr, WGDEVICE_A_LISTEN_PORT, i->port);
+	nlattr_put_u32(hdr, WGDEVICE_A_FWMARK, i->mark);
 }
 
 /* `net` may be NULL. */
 static void put_peer(struct nlmsghdr *hdr, const uint8_t *key, uint32_t flags,
 		     const struct ip_net *net)
 {
-	struct nlattr *one = mnl_attr_nest_start(hdr, 0);
+	struct nlattr *one = nlattr_nest_begin(hdr, 0);
 
 	put_key(hdr, WGPEER_A_PUBLIC_KEY, key);
-	mnl_attr_put_u32(hdr, WGPEER_A_FLAGS, flags);
+	nlattr_put_u32(hdr, WGPEER_A_FLAGS, flags);
 	if (net)
 		put_allowed_ip(hdr, net);
-	mnl_attr_nest_end(hdr, one);
+	nlattr_nest_end(hdr, one);
 }
 
 static void put_whole_peer(struct nlmsghdr *hdr, const struct wireguard_peer *p)
 {
-	struct nlattr *one = mnl_attr_nest_start(hdr, 0);
+	struct nlattr *one = nlattr_nest_begin(hdr, 0);
 
 	put_key(hdr, WGPEER_A_PUBLIC_KEY, p->key);
 	put_key(hdr, WGPEER_A_PRESHARED_KEY, p->preshared);
 	put_endpoint(hdr, p);
-	mnl_attr_put_u16(hdr, WGPEER_A_PERSISTENT_KEEPALIVE_INTERVAL, p->keepalive_s);
-	mnl_attr_nest_end(hdr, one);
+	nlattr_put_u16(hdr, WGPEER_A_PERSISTENT_KEEPALIVE_INTERVAL, p->keepalive_s);
+	nlattr_nest_end(hdr, one);
 }
 
 /* What a change says of peers, which stands in the list of them. */
@@ -108,21 +109,21 @@ void wireguard_encode(const struct wireguard_change *c, size_t len, uint16_t typ
 	struct genlmsghdr *g;
 	struct nlattr *peers;
 
-	mnl_nlmsg_put_header(hdr);
+	nlmsg_begin(hdr);
 	hdr->nlmsg_type = type;
 	hdr->nlmsg_flags = NLM_F_REQUEST;
-	g = mnl_nlmsg_put_extra_header(hdr, sizeof(*g));
+	g = nlmsg_put_header(hdr, sizeof(*g));
 	g->cmd = WG_CMD_SET_DEVICE;
 	g->version = WG_GENL_VERSION;
-	mnl_attr_put_u32(hdr, WGDEVICE_A_IFINDEX, c->ifindex);
+	nlattr_put_u32(hdr, WGDEVICE_A_IFINDEX, c->ifindex);
 	if (c->verb == WIREGUARD_SET_INTERFACE) {
 		put_interface(hdr, &c->interface);
 		return;
 	}
-	peers = mnl_attr_nest_start(hdr, WGDEVICE_A_PEERS);
+	peers = nlattr_nest_begin(hdr, WGDEVICE_A_PEERS);
 	for (size_t i = 0; i < len; i++)
 		put_change(hdr, &c[i]);
-	mnl_attr_nest_end(hdr, peers);
+	nlattr_nest_end(hdr, peers);
 }
 
 /* ---- reading ---- */
@@ -136,8 +137,8 @@ struct attrs {
 
 static void keep(struct attrs *a, const struct nlattr *attr)
 {
-	if (mnl_attr_get_type(attr) < ATTRS_MAX)
-		a->by_type[mnl_attr_get_type(attr)] = attr;
+	if (nlattr_type(attr) < ATTRS_MAX)
+		a->by_type[nlattr_type(attr)] = attr;
 }
 
 static struct attrs read_nest(const struct nlattr *nest)
@@ -145,7 +146,7 @@ static struct attrs read_nest(const struct nlattr *nest)
 	struct attrs a = { 0 };
 	const struct nlattr *attr;
 
-	mnl_attr_for_each_nested (attr, nest)
+	nlattr_for_each_nested (attr, nest)
 		keep(&a, attr);
 	return a;
 }
@@ -154,9 +155,9 @@ static bool copy(const struct attrs *a, unsigned type, size_t size, void *ret)
 {
 	const struct nlattr *attr = a->by_type[type];
 
-	if (!attr || mnl_attr_get_payload_len(attr) != size)
+	if (!attr || nlattr_size(attr) != size)
 		return false;
-	memcpy(ret, mnl_attr_get_payload(attr), size);
+	memcpy(ret, nlattr_data(attr), size);
 	return true;
 }
 
@@ -217,7 +218,7 @@ static void read_peer(const struct nlattr *nest, const struct wireguard_visitor 
 	}
 	if (!ips || !v->allowed_ip)
 		return;
-	mnl_attr_for_each_nested (ip, ips)
+	nlattr_for_each_nested (ip, ips)
 		read_allowed_ip(ip, p.key, v, arg);
 }
 
@@ -227,9 +228,9 @@ void wireguard_decode(const struct nlmsghdr *hdr, const struct wireguard_visitor
 	const struct nlattr *attr;
 	struct attrs a = { 0 };
 
-	if (mnl_nlmsg_get_payload_len(hdr) < sizeof(struct genlmsghdr))
+	if (nlmsg_size(hdr) < sizeof(struct genlmsghdr))
 		return;
-	mnl_attr_for_each (attr, hdr, sizeof(struct genlmsghdr))
+	nlattr_for_each (attr, hdr, sizeof(struct genlmsghdr))
 		keep(&a, attr);
 	/* Only the first message has what is the device's own; without a key it has none. */
 	if (v->interface && copy(&a, WGDEVICE_A_LISTEN_PORT, sizeof(i.port), &i.port)) {
@@ -240,6 +241,6 @@ void wireguard_decode(const struct nlmsghdr *hdr, const struct wireguard_visitor
 	}
 	if (!a.by_type[WGDEVICE_A_PEERS])
 		return;
-	mnl_attr_for_each_nested (attr, a.by_type[WGDEVICE_A_PEERS])
+	nlattr_for_each_nested (attr, a.by_type[WGDEVICE_A_PEERS])
 		read_peer(attr, v, arg);
 }

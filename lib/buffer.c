@@ -61,7 +61,7 @@ void buffer_printf(struct buffer *b, const char *fmt, ...)
 /* What jansson alone can judge or write: control characters, and whether it is UTF-8. */
 static void put_by_jansson(struct buffer *b, const char *text)
 {
-	auto_json json_t *string = json_string(text);
+	auto_json json_t *string = json_text(text);
 	auto_free char *quoted = string ? json_dumps(string, JSON_ENCODE_ANY) : NULL;
 
 	buffer_puts(b, quoted ? quoted : "\"\"");

@@ -19,7 +19,7 @@ void buffer_put(struct buffer *b, const char *bytes, size_t size);
 void buffer_puts(struct buffer *b, const char *text);
 void buffer_putc(struct buffer *b, char c);
 void buffer_printf(struct buffer *b, const char *fmt, ...) PRINTF(2, 3);
-/* As a string of JSON, with its quotes; "" for NULL and for what is not UTF-8. */
+/* As a string of JSON, with its quotes; "" for NULL; what is not UTF-8 is made printable. */
 void buffer_put_json(struct buffer *b, const char *text);
 /* Hands the text to the caller, who frees it; the buffer is empty after it. Never NULL. */
 char *buffer_steal(struct buffer *b);

@@ -19,6 +19,29 @@ static inline int64_t clock_boot_ms(void)
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
+/*
+ * A time of clock_boot_ms() in tenths of a second, thirteen years of them: for what is kept of thousands, in half
+ * the room. Never 0, which is "never" there.
+ */
+static inline uint32_t clock_tenths(int64_t boot_ms)
+{
+	return boot_ms < 100 ? 1 : (uint32_t)(boot_ms / 100);
+}
+
+static inline int64_t clock_tenths_ms(uint32_t tenths)
+{
+	return (int64_t)tenths * 100;
+}
+
+/* Microseconds of CLOCK_MONOTONIC, as systemd wants to be told. */
+static inline int64_t clock_monotonic_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
 /* Milliseconds since 1970. Only for what is stored or shown: it may jump. */
 static inline int64_t clock_wall_ms(void)
 {

@@ -19,6 +19,7 @@
 	F(easy_cleanup) \
 	F(easy_setopt) \
 	F(easy_getinfo) \
+	F(easy_header) \
 	F(easy_strerror) \
 	F(multi_init) \
 	F(multi_cleanup) \
@@ -29,6 +30,7 @@
 	F(multi_info_read) \
 	F(multi_perform) \
 	F(multi_socket_action) \
+	F(getdate) \
 	F(slist_append) \
 	F(slist_free_all)
 /* clang-format on */

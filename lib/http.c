@@ -114,6 +114,7 @@ static void finish(struct http_call *call, CURLcode result)
 					     .grpc_message = "" };
 	else
 		describe_end(call, result, &reply, &owned);
+	reply.call = call;
 	reply.body = call->in ? call->in : "";
 	reply.body_size = call->in_size;
 	if (call->request.grpc)
@@ -289,10 +290,21 @@ int http_client_load(struct http_client *client, struct err *e)
 	return 0;
 }
 
+int http_client_apart(struct http_client *client, struct http_client **ret, struct err *e)
+{
+	if (!client->apart) {
+		client->apart = http_client_new(client->base);
+		client->apart->owner = client;
+	}
+	*ret = client->apart;
+	return http_client_load(client->apart, e);
+}
+
 void http_client_free(struct http_client *client)
 {
 	if (!client)
 		return;
+	http_client_free(client->apart);
 	if (client->multi)
 		curl.multi_cleanup(client->multi);
 	http_grpc_fini(client);
@@ -323,7 +335,9 @@ static int set_socket_options(void *arg UNUSED, curl_socket_t fd, curlsocktype p
 
 curl_socket_t http_open_socket(struct http_client *client, const struct curl_sockaddr *addr)
 {
-	int fd = socket(addr->family, addr->socktype | SOCK_CLOEXEC, addr->protocol);
+	/* libcurl asks for O_NONBLOCK by itself, and does not look whether it got it. */
+	int fd =
+		socket(addr->family, addr->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, addr->protocol);
 
 	if (fd < 0)
 		return CURL_SOCKET_BAD;
@@ -395,7 +409,9 @@ static size_t on_header(char *line, size_t size, size_t len, void *arg)
 	size_t n = size * len;
 	long status = 0;
 
-	if (call->is_open || n == 0 || (line[0] != '\r' && line[0] != '\n'))
+	http_clock_hear(call->client, call->easy, line, n);
+	if (!call->request.on_open || call->is_open || n == 0 ||
+	    (line[0] != '\r' && line[0] != '\n'))
 		return n;
 	curl.easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
 	if (status == 200) {
@@ -488,10 +504,8 @@ static void set_up(struct http_call *call, const struct http_request *request)
 	curl.easy_setopt(easy, CURLOPT_FRESH_CONNECT, (long)request->fresh);
 	curl.easy_setopt(easy, CURLOPT_FORBID_REUSE, (long)request->fresh);
 	set_tls(easy, request->tls);
-	if (request->on_open) {
-		curl.easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
-		curl.easy_setopt(easy, CURLOPT_HEADERDATA, call);
-	}
+	curl.easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+	curl.easy_setopt(easy, CURLOPT_HEADERDATA, call);
 	if (request->tls && request->tls->cert_file)
 		call->certificate = xstrdup(request->tls->cert_file);
 	else if (request->tls && request->tls->cert_pem)
@@ -542,6 +556,16 @@ struct http_call *http_call_start(struct http_client *client, const struct http_
 	curl.multi_socket_action(client->multi, CURL_SOCKET_TIMEOUT, 0, &running);
 	event_active(client->kick, EV_TIMEOUT, 0);
 	return call;
+}
+
+const char *http_reply_header(const struct http_reply *reply, const char *name)
+{
+	struct curl_header *header;
+
+	if (reply->call->unsent ||
+	    curl.easy_header(reply->call->easy, name, 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
+		return NULL;
+	return header->value;
 }
 
 void http_call_cancel(struct http_call *call)

@@ -38,6 +38,7 @@ struct http_reply {
 	size_t body_size;
 	const char *error; /* sentence if code is not 0 */
 	bool sent;         /* false: not one byte of the request left, so nobody has acted on it */
+	const struct http_call *call; /* for http_reply_header */
 	/* gRPC; if there was none the answer is a failure, whatever `code` says: -1 */
 	int grpc_status;
 	const char *grpc_message; /* a line of text, "" if there was none */
@@ -89,13 +90,37 @@ int http_client_load(struct http_client *client, struct err *e) MUST_CHECK;
 void http_client_free(struct http_client *client);
 
 /*
+ * Another client on the same loop, whose connections have nothing to do with this one's: libcurl takes
+ * an answer in HTTP/1.1 as word that no connection to that host and port can be shared, those of gRPC too,
+ * and has the next call wait until it knows. It is this one's, what it hears of clocks as well. Loads
+ * libcurl, as http_client_load.
+ */
+int http_client_apart(struct http_client *client, struct http_client **ret,
+		      struct err *e) MUST_CHECK;
+
+/*
  * Cuts each connection whose own address this host no longer has: what it sends will never be
  * answered. Calls under way on it end with an error, the next ones connect anew. To be called when
  * addresses may have changed; the others stay, whatever else has.
  */
 void http_client_addresses_changed(struct http_client *client);
 
+/* The clock of whoever answers, as the headers called Date tell it. */
+struct http_clock {
+	int64_t ahead_of_boot_ms; /* of CLOCK_BOOTTIME, so that it stays right when our own clock is set */
+	char where[128];          /* "https://192.0.2.201:2379"; "": none has told it yet */
+};
+
+/* As the newest answer has it that came over a network; those of gRPC without TLS do not. */
+const struct http_clock *http_client_clock(const struct http_client *client);
+/* By how much a wall clock that shows `wall_ms` at `boot_ms` is ahead of it; negative: behind. A Date has
+ * no fractions of a second, and was sent some time before it came. */
+int64_t http_clock_ahead_s(const struct http_clock *clock, int64_t boot_ms, int64_t wall_ms);
+
 struct http_call *http_call_start(struct http_client *client, const struct http_request *request);
+/* The value of a header of the answer, the first of that name; NULL: there is none. Of use inside on_done, and
+ * gone after it. */
+const char *http_reply_header(const struct http_reply *reply, const char *name);
 /* May be called from on_open, on_data and, for other calls, from on_done. NULL is fine. */
 void http_call_cancel(struct http_call *call);
 

@@ -138,6 +138,7 @@ static size_t on_header(char *line, size_t size, size_t len, void *arg)
 	size_t n = size * len;
 
 	note_bytes(call, n);
+	http_clock_hear(call->client, call->easy, line, n);
 	if (starts_with(line, n, "HTTP/2") && call->origin->sockets_len) {
 		call->origin->is_open = true;
 		/* A stream may live longer than the connection is good for others. */

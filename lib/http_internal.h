@@ -36,6 +36,9 @@ struct http_client {
 	struct event *timer;
 	struct event *kick;        /* looks at what a start has brought about */
 	struct http_calls streams; /* with data to deliver */
+	struct http_clock clock;
+	struct http_client *apart; /* http_client_apart's; NULL: nobody has asked for it */
+	struct http_client *owner; /* whose it is; NULL: this is none */
 	struct http_calls ended;   /* their end is there, whatever libcurl thinks */
 	struct http_origin *origins;
 	size_t grpc_calls; /* libcurl has */
@@ -86,6 +89,9 @@ curl_socket_t http_open_socket(struct http_client *client, const struct curl_soc
 int http_close_socket(struct http_client *client, curl_socket_t fd);
 /* Bytes that came of an answer; CURLOPT_WRITEFUNCTION. */
 size_t http_on_write(char *data, size_t size, size_t len, void *arg);
+
+/* http_clock.c: takes note of a line of an answer's head if it is the Date. */
+void http_clock_hear(struct http_client *client, CURL *easy, const char *line, size_t size);
 
 /* http_grpc.c: what is different for a call with request.grpc. */
 /* Sets it up and sends it. */

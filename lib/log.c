@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "lib/log.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "lib/clock.h"
+#include "lib/journal.h"
 
 #define LINE_SIZE    1024
 #define RECENT_SIZE  240 /* bytes of a remembered text */
@@ -25,16 +27,21 @@ struct recent {
 	char *text;
 };
 
+/* Apart from what follows, which is all zero at first and so no part of the file. */
+static enum log_level threshold = LOG_LEVEL_INFO;
+
 static struct {
 	enum log_format format;
-	enum log_level level;
 	struct limit limits[LIMITS_LEN];
 	struct recent recent[LOG_RECENT_LEN];
 	bool to_journal;
+	int journal;       /* its socket, or 0: lines go to stderr */
+	const char *about; /* name of the field */
+	char subject[128];
 	uint64_t recent_total;
 	void (*listener)(void *arg);
 	void *listener_arg;
-} log_state = { .level = LOG_LEVEL_INFO };
+} log_state;
 
 static const char *const level_names[] = { "error", "warn", "info", "debug" };
 
@@ -56,13 +63,38 @@ static bool stderr_is_journal(void)
 void log_setup(enum log_format format, enum log_level level)
 {
 	log_state.format = format;
-	log_state.level = level;
+	threshold = level;
 	log_state.to_journal = stderr_is_journal();
+}
+
+void log_use_journal(const char *path)
+{
+	int fd;
+
+	if (log_state.journal > 0)
+		close(log_state.journal);
+	log_state.journal = 0;
+	if (!log_state.to_journal || log_state.format != LOG_FORMAT_TEXT)
+		return;
+	fd = journal_open(path);
+	log_state.journal = MAX(fd, 0);
 }
 
 enum log_level log_level_get(void)
 {
-	return log_state.level;
+	return threshold;
+}
+
+void log_level_set(enum log_level level)
+{
+	threshold = level;
+}
+
+void log_about(const char *field, const char *value)
+{
+	log_state.about = field;
+	snprintf(log_state.subject, sizeof(log_state.subject), "%s", value);
+	util_make_printable(log_state.subject);
 }
 
 const char *log_level_name(enum log_level level)
@@ -139,26 +171,35 @@ static void put_json_string(FILE *out, const char *s)
 	fputc('"', out);
 }
 
-void log_write(enum log_level level, const char *event, const char *fmt, ...)
+/* The journal has a time of its own. */
+static bool write_journal(enum log_level level, const char *event, const char *about,
+			  const char *text, unsigned long suppressed)
 {
-	char text[LINE_SIZE];
+	char message[LINE_SIZE + 200];
+	char priority[2] = { (char)('0' + priorities[level]), '\0' };
+	char more[60] = "";
+	const struct journal_field fields[] = {
+		{ "PRIORITY", priority },
+		{ "SYSLOG_IDENTIFIER", program_invocation_short_name },
+		{ "EVENT", event },
+		{ about ? about : "PEER", about ? log_state.subject : NULL },
+		{ "MESSAGE", message },
+	};
+
+	if (suppressed)
+		snprintf(more, sizeof(more), " (and %lu more like it)", suppressed);
+	snprintf(message, sizeof(message), "%s: %s%s", event, text, more);
+	return journal_send(log_state.journal, fields, ARRAY_LEN(fields)) == 0;
+}
+
+static void write_line(enum log_level level, const char *event, const char *text,
+		       unsigned long suppressed)
+{
 	char line[LINE_SIZE * 2 + 200];
 	char when[CLOCK_TEXT];
-	unsigned long suppressed = 0;
 	FILE *out;
-	va_list ap;
 	long size;
 
-	if (level > log_state.level)
-		return;
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	util_make_printable(text);
-	if (level < LOG_LEVEL_DEBUG)
-		remember(level, event, text);
-	if (level < LOG_LEVEL_DEBUG && !limit_pass(event, &suppressed))
-		return;
 	clock_format_utc(clock_wall_ms(), when);
 	out = fmemopen(line, sizeof(line), "w");
 	if (!out)
@@ -185,6 +226,28 @@ void log_write(enum log_level level, const char *event, const char *fmt, ...)
 	if (size > 0) {
 		ssize_t ignored UNUSED = write(STDERR_FILENO, line, (size_t)size);
 	}
+}
+
+void log_write(enum log_level level, const char *event, const char *fmt, ...)
+{
+	const char *about = log_state.about;
+	unsigned long suppressed = 0;
+	char text[LINE_SIZE];
+	va_list ap;
+
+	log_state.about = NULL;
+	if (level > threshold)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	util_make_printable(text);
+	if (level < LOG_LEVEL_DEBUG)
+		remember(level, event, text);
+	if (level < LOG_LEVEL_DEBUG && !limit_pass(event, &suppressed))
+		return;
+	if (!log_state.journal || !write_journal(level, event, about, text, suppressed))
+		write_line(level, event, text, suppressed);
 }
 
 void log_recent(enum log_level level, unsigned max,

@@ -21,7 +21,15 @@ enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
  * with its priority.
  */
 void log_setup(enum log_format format, enum log_level level);
+/*
+ * If stderr is the journal's and lines are text, they go to the journal's socket at this path from now
+ * on, with PRIORITY, EVENT and what log_about said as fields; to stderr as before where that fails.
+ */
+void log_use_journal(const char *path);
 enum log_level log_level_get(void);
+void log_level_set(enum log_level level);
+/* What the next line is about, a field of the journal for that line alone: "PEER" or "PROBLEM". */
+void log_about(const char *field, const char *value);
 
 /* Writes one line in one write(2). `event` must outlive the process (a literal). Safe bytes only
  * reach stderr. */

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "lib/buffer.h"
 #include "lib/file.h"
 #include "lib/nearest.h"
 
@@ -242,17 +243,22 @@ static char *trim(char *s)
 	return s;
 }
 
-int options_read_file(const struct option_spec *specs, void *values, const char *path,
-		      struct err *e)
+static int read_file(const struct option_spec *specs, void *values, const char *path,
+		     bool all_known, struct err *e)
 {
 	auto_free char *text = NULL;
 	unsigned number = 0;
+	size_t size = 0;
 	char *next;
 	int rc;
 
-	rc = file_read(path, FILE_MAX_SIZE, &text, NULL, e);
+	rc = file_read(path, FILE_MAX_SIZE, &text, &size, e);
 	if (rc < 0)
 		return rc;
+	/* As a disk that lost its power may leave it: what comes behind must not be lost in silence. */
+	if (strlen(text) < size)
+		return err_set(e, -EINVAL, "%s: there is a zero byte at offset %zu", path,
+			       strlen(text));
 	for (char *line = text; line; line = next) {
 		const struct option_spec *spec;
 		char *equals;
@@ -267,12 +273,16 @@ int options_read_file(const struct option_spec *specs, void *values, const char 
 		if (!*line || *line == '#')
 			continue;
 		equals = strchr(line, '=');
+		if (!equals && !all_known)
+			continue;
 		if (!equals)
 			return err_set(e, -EINVAL, "%s:%u: \"%.60s\" is not \"flag = value\"", path,
 				       number, line);
 		*equals = '\0';
 		name = trim(line);
 		spec = find(specs, values, name, strlen(name), &value);
+		if (!spec && !all_known)
+			continue;
 		if (!spec) {
 			no_such_flag(specs, name, e);
 			return err_wrap(e, "%s:%u", path, number);
@@ -281,6 +291,18 @@ int options_read_file(const struct option_spec *specs, void *values, const char 
 			return err_wrap(e, "%s:%u", path, number);
 	}
 	return 0;
+}
+
+int options_read_file(const struct option_spec *specs, void *values, const char *path,
+		      struct err *e)
+{
+	return read_file(specs, values, path, true, e);
+}
+
+int options_read_file_of_others(const struct option_spec *specs, void *values, const char *path,
+				struct err *e)
+{
+	return read_file(specs, values, path, false, e);
 }
 
 static void environment_name(const char *prefix, const char *name, char *buf, size_t size)
@@ -397,6 +419,68 @@ int options_read_arguments(const struct option_spec *specs, void *values, int ar
 	}
 	*ret_first = i;
 	return 0;
+}
+
+struct format {
+	struct buffer text;
+	struct err *e;
+};
+
+/* Whether it reads as it is written. */
+static int put_line(struct format *f, const char *name, const char *text)
+{
+	size_t size = strlen(text);
+
+	if (strchr(text, '\n') ||
+	    (size && (strchr(" \t", text[0]) || isspace((unsigned char)text[size - 1]))))
+		return err_set(f->e, -EINVAL, "%s is \"%.80s\", which no line of a file can say",
+			       name, text);
+	buffer_printf(&f->text, "%s = %s\n", name, text);
+	return 0;
+}
+
+static int format_option(const struct option_spec *s, void *value, void *arg)
+{
+	const char *otherwise = s->value ? s->value : "";
+	struct format *f = arg;
+	char number[24] = "";
+	const char *text = number;
+	int rc = 0;
+
+	if (s->type == OPTION_LIST) {
+		const struct option_list *list = value;
+
+		for (size_t i = 0; i < list->len && rc == 0; i++)
+			rc = put_line(f, s->name, list->items[i]);
+		return rc;
+	}
+	if (s->type == OPTION_BOOL) {
+		text = *(bool *)value ? "true" : "false";
+		otherwise = s->value ? s->value : "false";
+	} else if (s->type == OPTION_INT) {
+		snprintf(number, sizeof(number), "%" PRId64, *(int64_t *)value);
+	} else {
+		text = *(char **)value;
+	}
+	return strcmp(text, otherwise) == 0 ? 0 : put_line(f, s->name, text);
+}
+
+int options_format(const struct option_spec *specs, void *values, char **ret, struct err *e)
+{
+	struct format f = { .e = e };
+	int rc = options_each(specs, values, format_option, &f);
+
+	if (rc == 0)
+		*ret = buffer_steal(&f.text);
+	buffer_fini(&f.text);
+	return rc;
+}
+
+int options_check_path(const char *name, const char *path, struct err *e)
+{
+	return *path == '/' ? 0
+			    : err_set(e, -EINVAL, "%s is \"%.80s\", must be an absolute path", name,
+				      path);
 }
 
 struct help {

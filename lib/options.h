@@ -59,6 +59,9 @@ void options_fini(const struct option_spec *specs, void *values);
  * been meant. */
 int options_read_file(const struct option_spec *specs, void *values, const char *path,
 		      struct err *e) MUST_CHECK;
+/* The same of another program's: lines that it alone understands are passed over. */
+int options_read_file_of_others(const struct option_spec *specs, void *values, const char *path,
+				struct err *e) MUST_CHECK;
 int options_read_environment(const struct option_spec *specs, void *values, const char *prefix,
 			     struct err *e) MUST_CHECK;
 /* *ret_first is the index of the first argument that is no flag, argc if there is none; parsing
@@ -72,6 +75,16 @@ int options_read_arguments(const struct option_spec *specs, void *values, int ar
  */
 void options_each_unknown_variable(const struct option_spec *specs, const char *prefix,
 				   void (*fn)(const char *name, const char *nearest));
+
+/*
+ * What options_read_file would read: a line for each value that is not the default. -EINVAL: a value has
+ * more than one line, or blanks at an end. Caller frees *ret.
+ */
+int options_format(const struct option_spec *specs, void *values, char **ret,
+		   struct err *e) MUST_CHECK;
+
+/* -EINVAL: what the option of this name says is no absolute path. */
+int options_check_path(const char *name, const char *path, struct err *e) MUST_CHECK;
 
 /*
  * One paragraph for every option, for --help. `prefix` is that of the environment names, or NULL.

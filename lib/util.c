@@ -54,6 +54,19 @@ char *xasprintf(const char *fmt, ...)
 	return checked(text);
 }
 
+/* Of three bytes: what turns the direction of writing, ends a line, or is not seen: U+200B to U+200F,
+ * U+2028 to U+202E, U+2060 to U+206F, U+FEFF. */
+static bool misleads(const unsigned char *p)
+{
+	if (p[0] == 0xef)
+		return p[1] == 0xbb && p[2] == 0xbf;
+	if (p[0] != 0xe2)
+		return false;
+	if (p[1] == 0x81)
+		return p[2] >= 0xa0 && p[2] <= 0xaf;
+	return p[1] == 0x80 && ((p[2] >= 0x8b && p[2] <= 0x8f) || (p[2] >= 0xa8 && p[2] <= 0xae));
+}
+
 /* Size of the printable character at `p`, 0 if there is none. RFC 3629 section 4. */
 static size_t character_size(const unsigned char *p)
 {
@@ -87,7 +100,7 @@ static size_t character_size(const unsigned char *p)
 		if (p[i] < 0x80 || p[i] > 0xbf)
 			return 0;
 	}
-	return size;
+	return size == 3 && misleads(p) ? 0 : size;
 }
 
 void util_make_printable(char *s)

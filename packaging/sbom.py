@@ -29,15 +29,29 @@ def run(*argv):
 
 
 def needed(program):
-    """Names of shared objects: those it is linked with, and those it opens by name."""
+    """Names of shared objects: those it is linked with, and those it opens by name. A static program has none."""
     linked = re.findall(r"^ +NEEDED +(\S+)$", run("objdump", "-p", str(program)), re.M)
+    if not linked:
+        return []
     opened = re.findall(rb"lib[a-z0-9-]+\.so\.\d+", program.read_bytes())
     return sorted({*linked, *(name.decode() for name in opened)})
 
 
 @functools.cache
+def archives():
+    """What a static program has in it."""
+    return [str(pathlib.Path(run("gcc", f"-print-file-name={name}").strip()).resolve()) for name in ("libjansson.a", "libc.a")]
+
+
+def linked_with(program):
+    """[(kind of relation, path of a library or of its header), ...]"""
+    shared = [("DYNAMIC_LINK", path_of(library)) for library in needed(program)]
+    return (shared or [("STATIC_LINK", path) for path in archives()]) + [("STATIC_LINK", header) for header in HEADERS]
+
+
+@functools.cache
 def libraries():
-    """{"libmnl.so.0": "/lib/x86_64-linux-gnu/libmnl.so.0", ...}"""
+    """{"libjansson.so.4": "/lib/x86_64-linux-gnu/libjansson.so.4", ...}"""
     lines = run("/sbin/ldconfig", "-p").splitlines()[1:]
     return {line.split()[0]: line.split(" => ")[1] for line in reversed(lines) if " => " in line}
 
@@ -128,10 +142,7 @@ def document(version, programs, now):
     ours, files, others = our_package(version), [our_file(p) for p in programs], {}
     relations = [("SPDXRef-DOCUMENT", "DESCRIBES", ours["SPDXID"])]
     relations += [(ours["SPDXID"], "CONTAINS", file["SPDXID"]) for file in files]
-    parts = [
-        [("DYNAMIC_LINK", path_of(library)) for library in needed(program)] + [("STATIC_LINK", h) for h in HEADERS]
-        for program in programs
-    ]
+    parts = [linked_with(program) for program in programs]
     known = packages_of(sorted({path for of_one in parts for _, path in of_one}))
     for file, of_one in zip(files, parts):
         for kind, path in of_one:

@@ -12,6 +12,7 @@
 #include "lib/file.h"
 #include "lib/json.h"
 #include "lib/log.h"
+#include "stores/file_health.h"
 #include "stores/file_journal.h"
 #include "subnet/config.h"
 
@@ -368,6 +369,13 @@ static int file_end(void *arg, struct err *e)
 	return rc;
 }
 
+static void file_health(void *arg, const struct store_request *request, struct store_reply *ret)
+{
+	const struct file_store *s = arg;
+
+	file_health_answer(s->directory, clock_wall_ms() / 1000, request, ret);
+}
+
 static void file_describe(void *arg, void *json_object)
 {
 	struct file_store *s = arg;
@@ -405,6 +413,7 @@ static void file_free(void *arg)
 static const struct mem_store_backing backing = {
 	.begin = file_begin,
 	.end = file_end,
+	.health = file_health,
 	.describe = file_describe,
 	.free = file_free,
 };
@@ -558,7 +567,7 @@ static void place(const struct store *store, struct store_place *ret)
 
 const struct store_type file_store_type = {
 	.scheme = "file",
-	.traits = STORE_EXPIRES | STORE_ORDERED | STORE_WRITES_CONFIG,
+	.traits = STORE_EXPIRES | STORE_ORDERED | STORE_WRITES_CONFIG | STORE_KEEPS_HEALTH,
 	.open = open_file,
 	.place = place,
 };

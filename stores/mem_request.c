@@ -188,6 +188,12 @@ void mem_db_execute(struct mem_db *db, int64_t now_ms, const struct store_reques
 	case STORE_CONFIG_SET:
 		execute_config_set(db, request, ret);
 		break;
+	case STORE_HEALTH_SET:
+	case STORE_HEALTH_KEEP:
+	case STORE_HEALTH_LIST:
+		ret->status = STORE_INVALID;
+		err_set(&ret->err, -EINVAL, "there is no place for %s", store_op_name(request->op));
+		break;
 	case STORE_KEEPALIVE:
 	case STORE_TIME_LEFT:
 	case STORE_OPS:

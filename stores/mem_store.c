@@ -19,6 +19,8 @@ struct mem_request {
 	struct event *event;
 	struct store_request request;
 	char *config;
+	char *health_name;
+	char *health;
 	struct lease *lease;
 	store_reply_fn *fn;
 	void *arg;
@@ -103,7 +105,29 @@ static void request_free(struct mem_request *r)
 	event_free(r->event);
 	lease_free(r->lease);
 	free(r->config);
+	free(r->health_name);
+	free(r->health);
 	free(r);
+}
+
+static bool is_of_health(const struct mem_request *r)
+{
+	return r->request.op == STORE_HEALTH_SET || r->request.op == STORE_HEALTH_KEEP ||
+	       r->request.op == STORE_HEALTH_LIST;
+}
+
+/* It has nothing to do with the data and their revisions. */
+static void answer_health(struct mem_request *r)
+{
+	struct mem_store *s = r->store;
+	struct store_reply reply = { .status = STORE_OK };
+	store_reply_fn *fn = r->fn;
+	void *fn_arg = r->arg;
+
+	s->backing->health(s->backing_arg, &r->request, &reply);
+	request_free(r);
+	fn(fn_arg, &reply);
+	store_reply_fini(&reply);
 }
 
 static void on_request(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
@@ -114,8 +138,13 @@ static void on_request(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 	store_reply_fn *fn = r->fn;
 	void *fn_arg = r->arg;
 	struct store_reply reply = { .status = STORE_UNAVAILABLE };
-	int rc = begin(s, &reply.err);
+	int rc;
 
+	if (is_of_health(r) && s->backing && s->backing->health) {
+		answer_health(r);
+		return;
+	}
+	rc = begin(s, &reply.err);
 	if (rc == -EAGAIN && clock_boot_ms() - r->asked_ms < BUSY_LIMIT_MS) {
 		event_add(r->event, &soon);
 		return;
@@ -152,6 +181,10 @@ static void submit(struct store *store, const struct store_request *request, sto
 	r->request.lease = r->lease;
 	r->config = request->config ? xstrdup(request->config) : NULL;
 	r->request.config = r->config;
+	r->health_name = request->health_name ? xstrdup(request->health_name) : NULL;
+	r->request.health_name = r->health_name;
+	r->health = request->health ? xstrdup(request->health) : NULL;
+	r->request.health = r->health;
 	r->asked_ms = clock_boot_ms();
 	r->event = evtimer_new(s->loop, on_request, r);
 	LIST_INSERT_HEAD(&s->requests, r, link);

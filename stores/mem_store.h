@@ -20,6 +20,8 @@ struct mem_store_backing {
 	/* Writes down what was changed since `begin`. On failure the data are read anew at the next
 	 * `begin`. */
 	int (*end)(void *arg, struct err *e);
+	/* STORE_HEALTH_*, without begin and end. NULL: not kept. */
+	void (*health)(void *arg, const struct store_request *request, struct store_reply *ret);
 	void (*describe)(void *arg, void *json_object);
 	void (*free)(void *arg);
 };

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "lib/options.h"
+#include "stores/consul/consul_store.h"
 #include "stores/etcd/etcd_store.h"
 #include "stores/file_store.h"
 #include "stores/kube/kube_store.h"
@@ -19,14 +20,16 @@ static const struct {
 	{ &etcd_store_type, AT(etcd) },
 	{ &file_store_type, 0 },
 	{ &kube_store_type, AT(kube) },
+	{ &consul_store_type, AT(consul) },
 };
 
 /* clang-format off */
 const struct option_spec store_option_specs[] = {
 	{ .name = "store", .type = OPTION_TEXT, .offset = AT(store), .value = "etcd",
-	  .help = "where the leases are: etcd, kube for the nodes of Kubernetes, or file:DIRECTORY for several daemons on one machine" },
+	  .help = "where the leases are: etcd, consul, kube for the nodes of Kubernetes, or file:DIRECTORY for several daemons on one machine" },
 	{ .name = "", .type = OPTION_TABLE, .offset = AT(etcd), .table = etcd_option_specs },
 	{ .name = "", .type = OPTION_TABLE, .offset = AT(kube), .table = kube_option_specs },
+	{ .name = "", .type = OPTION_TABLE, .offset = AT(consul), .table = consul_option_specs },
 	{ 0 },
 };
 /* clang-format on */
@@ -45,7 +48,8 @@ static size_t find(const struct store_options *options)
 
 static int no_such(const struct store_options *options, struct err *e)
 {
-	return err_set(e, -EINVAL, "store is \"%.80s\", must be etcd, kube or file:DIRECTORY",
+	return err_set(e, -EINVAL,
+		       "store is \"%.80s\", must be etcd, consul, kube or file:DIRECTORY",
 		       options->store);
 }
 

@@ -7,6 +7,7 @@
 #ifndef STORES_STORE_OPEN_H
 #define STORES_STORE_OPEN_H
 
+#include "stores/consul/consul_options.h"
 #include "stores/etcd/etcd_options.h"
 #include "stores/kube/kube_options.h"
 #include "subnet/store.h"
@@ -15,6 +16,7 @@ struct store_options {
 	char *store; /* a scheme, or a scheme, a colon and where it is */
 	struct etcd_options etcd;
 	struct kube_options kube;
+	struct consul_options consul;
 };
 
 /* Of the options in `struct store_options`: which store, and then those of each of them. */

@@ -1,18 +1,38 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "subnet/lease_json.h"
 
-json_t *lease_to_json(const struct lease *l)
+static void put_net(struct members *item, const char *name, const struct ip_net *net)
 {
-	json_t *item = json_object();
+	char text[IP_NET_TEXT];
 
-	json_object_set_new(item, "subnet", lease_net_json(&l->subnet.v4));
-	json_object_set_new(item, "subnetV6", lease_net_json(&l->subnet.v6));
-	json_object_set_new(item, "node", lease_text_json(l->node_name));
-	json_object_set_new(item, "nodeID", lease_text_json(l->node_id));
-	json_object_set_new(item, "publicIP", lease_addr_json(&l->public_v4));
-	json_object_set_new(item, "publicIPv6", lease_addr_json(&l->public_v6));
-	json_object_set_new(item, "backend", lease_text_json(l->backend_type));
-	return item;
+	member_text_or_null(item, name, ip_net_is_set(net) ? ip_net_format(net, text) : NULL);
+}
+
+static void put_address(struct members *item, const char *name, const struct ip_addr *addr)
+{
+	char text[IP_ADDR_TEXT];
+
+	member_text_or_null(item, name, ip_addr_is_set(addr) ? ip_addr_format(addr, text) : NULL);
+}
+
+void lease_put_members(const struct lease *l, struct members *item)
+{
+	put_net(item, "subnet", &l->subnet.v4);
+	put_net(item, "subnetV6", &l->subnet.v6);
+	member_text_or_null(item, "node", l->node_name);
+	member_text_or_null(item, "nodeID", l->node_id);
+	put_address(item, "publicIP", &l->public_v4);
+	put_address(item, "publicIPv6", &l->public_v6);
+	member_text_or_null(item, "backend", l->backend_type);
+}
+
+/* As text: JSON numbers of most readers end at 2^53. */
+void lease_put_revision(const struct lease *l, struct members *item)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%llu", (unsigned long long)l->mod_revision);
+	member_text(item, "revision", text);
 }
 
 json_t *lease_text_json(const char *text)
@@ -26,21 +46,12 @@ json_t *lease_net_json(const struct ip_net *net)
 {
 	char text[IP_NET_TEXT];
 
-	return ip_net_is_set(net) ? json_string(ip_net_format(net, text)) : json_null();
+	return ip_net_is_set(net) ? json_string_nocheck(ip_net_format(net, text)) : json_null();
 }
 
 json_t *lease_addr_json(const struct ip_addr *addr)
 {
 	char text[IP_ADDR_TEXT];
 
-	return ip_addr_is_set(addr) ? json_string(ip_addr_format(addr, text)) : json_null();
-}
-
-/* As text: JSON numbers of most readers end at 2^53. */
-json_t *lease_revision_json(uint64_t revision)
-{
-	char text[24];
-
-	snprintf(text, sizeof(text), "%llu", (unsigned long long)revision);
-	return json_string(text);
+	return ip_addr_is_set(addr) ? json_string_nocheck(ip_addr_format(addr, text)) : json_null();
 }

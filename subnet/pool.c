@@ -38,14 +38,15 @@ static bool covered(const struct network_family *f, const struct ip_net *n, u128
 
 /*
  * Walks over the free numbers. Returns how many there are; when the walk passes free number
- * `wanted`, *ret_number is set to it.
+ * `wanted`, *ret_number is set to it. *ret_run is the longest run of them. Both may be NULL.
  */
 static u128 walk(const struct network_family *f, const struct ip_net *taken, size_t taken_len,
-		 u128 wanted, u128 *ret_number)
+		 u128 wanted, u128 *ret_number, u128 *ret_run)
 {
 	u128 capacity = network_family_capacity(f);
 	u128 next = 0; /* all numbers below are dealt with */
 	u128 free_count = 0;
+	u128 longest = 0;
 
 	for (size_t i = 0; i <= taken_len; i++) {
 		u128 from = capacity;
@@ -59,19 +60,38 @@ static u128 walk(const struct network_family *f, const struct ip_net *taken, siz
 			if (ret_number && wanted >= free_count && wanted - free_count < gap)
 				*ret_number = next + (wanted - free_count);
 			free_count += gap;
+			longest = MAX(longest, gap);
 		}
 		next = MAX(next, to);
 	}
+	if (ret_run)
+		*ret_run = longest;
 	return free_count;
+}
+
+static void sort(struct ip_net *taken, size_t taken_len)
+{
+	if (taken_len > 0)
+		qsort(taken, taken_len, sizeof(*taken), by_address);
 }
 
 u128 pool_free_count(const struct network_family *f, struct ip_net *taken, size_t taken_len)
 {
 	if (!f->enabled)
 		return 0;
-	if (taken_len > 0)
-		qsort(taken, taken_len, sizeof(*taken), by_address);
-	return walk(f, taken, taken_len, 0, NULL);
+	sort(taken, taken_len);
+	return walk(f, taken, taken_len, 0, NULL, NULL);
+}
+
+u128 pool_largest_run(const struct network_family *f, struct ip_net *taken, size_t taken_len)
+{
+	u128 run = 0;
+
+	if (!f->enabled)
+		return 0;
+	sort(taken, taken_len);
+	walk(f, taken, taken_len, 0, NULL, &run);
+	return run;
 }
 
 int pool_pick(const struct network_family *f, struct ip_net *taken, size_t taken_len,
@@ -88,7 +108,7 @@ int pool_pick(const struct network_family *f, struct ip_net *taken, size_t taken
 			       f->subnet_len, ip_addr_format(&f->subnet_min, min_text),
 			       ip_addr_format(&f->subnet_max, max_text));
 	/* More than 2^64 subnets: 2^64 of them are choice enough. */
-	walk(f, taken, taken_len, random % MIN(free_count, (u128)UINT64_MAX), &number);
+	walk(f, taken, taken_len, random % MIN(free_count, (u128)UINT64_MAX), &number, NULL);
 	ret->len = f->subnet_len;
 	ret->addr = ip_addr_from_u128(family, ip_addr_to_u128(&f->subnet_min) +
 						      number * ip_net_size(family, f->subnet_len));

@@ -21,4 +21,7 @@ int pool_pick(const struct network_family *f, struct ip_net *taken, size_t taken
 /* How many subnets of the family are still free. Sorts `taken` as well. */
 u128 pool_free_count(const struct network_family *f, struct ip_net *taken, size_t taken_len);
 
+/* How many of those that are free stand side by side at most. Sorts `taken` as well. */
+u128 pool_largest_run(const struct network_family *f, struct ip_net *taken, size_t taken_len);
+
 #endif

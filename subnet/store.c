@@ -3,9 +3,10 @@
 
 const char *store_op_name(enum store_op op)
 {
-	static const char *const names[] = { "config", "list",      "create",
-					     "update", "bind",      "keepalive",
-					     "remove", "time-left", "config-set" };
+	static const char *const names[STORE_OPS] = {
+		"config", "list",      "create",     "update",     "bind",        "keepalive",
+		"remove", "time-left", "config-set", "health-set", "health-keep", "health-list",
+	};
 
 	return op < ARRAY_LEN(names) ? names[op] : "?";
 }
@@ -29,6 +30,11 @@ void store_reply_fini(struct store_reply *reply)
 		free(reply->junk[i].reason);
 	}
 	free(reply->junk);
+	for (size_t i = 0; i < reply->health_len; i++) {
+		free(reply->health[i].name);
+		free(reply->health[i].text);
+	}
+	free(reply->health);
 	lease_free(reply->holder);
 	memset(reply, 0, sizeof(*reply));
 }

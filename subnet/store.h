@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the lease machinery asks of a shared store, whichever it is: etcd, a directory, memory.
+ * What the lease machinery asks of a shared store, whichever it is: etcd, Consul, a directory, memory.
  *
  * A store keeps one network configuration and a set of leases, each with a revision that grows with
  * every change. It answers requests asynchronously, each exactly once, from the loop, never from
@@ -38,15 +38,20 @@ enum store_op {
 	STORE_BIND,       /* the same, and it gets an id of its own, where leases expire */
 	STORE_KEEPALIVE,  /* prolong what lease->id stands for */
 	STORE_REMOVE,     /* delete `lease` if its mod_revision is still the same */
-	STORE_TIME_LEFT,  /* seconds until it runs out */
+	STORE_TIME_LEFT,  /* seconds until it runs out; INVALID: this store does not tell */
 	STORE_CONFIG_SET, /* replace the configuration if its revision is still config_revision */
+	/* Where health is kept: what hosts tell of themselves, beside the leases (subnet/health_record.h). */
+	STORE_HEALTH_SET,  /* put this host's record, whatever stands there; it ends after ttl_s */
+	STORE_HEALTH_KEEP, /* ... from now, once more */
+	STORE_HEALTH_LIST, /* read all records, or the one of health_name */
 	STORE_OPS
 };
 
 /* How a request ended. Only OK means that it did what was asked. */
 enum store_status {
 	STORE_OK,
-	STORE_ABSENT,      /* CONFIG: there is none. KEEPALIVE, TIME_LEFT: the id has expired */
+	/* CONFIG: there is none. KEEPALIVE, TIME_LEFT, HEALTH_KEEP: it has expired */
+	STORE_ABSENT,
 	STORE_CONFLICT,    /* a write found somebody else there: reply->holder says who, if known */
 	STORE_DENIED,      /* the store refuses us: credentials or permissions */
 	STORE_INVALID,     /* the store does not accept the request: retrying is of no use */
@@ -57,9 +62,24 @@ enum store_status {
 struct store_request {
 	enum store_op op;
 	const struct lease *lease; /* borrowed until store_submit returns */
-	int64_t ttl_s;             /* CREATE, BIND: its life without KEEPALIVE; 0: for ever */
-	const char *config;        /* CONFIG_SET; borrowed as well */
-	uint64_t config_revision;  /* CONFIG_SET: 0: there must be none */
+	/* CREATE, BIND: its life without KEEPALIVE; 0: for ever. HEALTH_SET, HEALTH_KEEP: not 0 */
+	int64_t ttl_s;
+	const char *config;       /* CONFIG_SET; borrowed as well */
+	uint64_t config_revision; /* CONFIG_SET: 0: there must be none */
+	/*
+	 * HEALTH_SET, HEALTH_KEEP: a node id, always the same of one store. HEALTH_LIST: any node id, of
+	 * which nothing is expected, as it may come from a lease: the reply has its record or none;
+	 * NULL: all. Borrowed.
+	 */
+	const char *health_name;
+	const char *health; /* HEALTH_SET; borrowed as well */
+};
+
+/* What a host tells of itself; bytes from outside. */
+struct store_health {
+	char *name;
+	char *text; /* NUL-terminated */
+	size_t size;
 };
 
 /* A key among the leases that cannot be read as one. */
@@ -70,16 +90,19 @@ struct store_junk {
 
 struct store_reply {
 	enum store_status status;
-	struct err err;    /* set unless OK */
-	uint64_t revision; /* of the store when it answered; LIST: the one the list is of */
-	char *config;      /* CONFIG: NUL-terminated */
+	struct err err; /* set unless OK */
+	/* Of the store when it answered, 0: it does not tell. LIST: the one the list is of. */
+	uint64_t revision;
+	char *config; /* CONFIG: NUL-terminated */
 	size_t config_size;
 	uint64_t config_revision; /* CONFIG, CONFIG_SET */
 	struct lease **leases;    /* LIST; entries may be taken out (set to NULL) */
 	size_t leases_len;
 	struct store_junk *junk; /* LIST: the first STORE_JUNK_MAX */
 	size_t junk_len;
-	size_t junk_more; /* LIST: and so many more */
+	size_t junk_more;            /* LIST: and so many more */
+	struct store_health *health; /* HEALTH_LIST */
+	size_t health_len;
 	/* CONFLICT, if known; CREATE, UPDATE, BIND: the lease as it stands now */
 	struct lease *holder;
 	int64_t ttl_s; /* CREATE, BIND, KEEPALIVE, TIME_LEFT */
@@ -118,6 +141,11 @@ struct store_ops {
 	void (*describe)(struct store *s, void *json_object);
 	/* Adds what is wrong with it beyond what its answers say; NULL: nothing ever is. */
 	void (*problems)(struct store *s, struct problem_list *list);
+	/*
+	 * Asks whoever answers for the time, once, so that the HTTP client's clock is known; NULL: its
+	 * answers tell that by themselves, or it has none.
+	 */
+	void (*ask_clock)(struct store *s);
 	void (*free)(struct store *s);
 };
 
@@ -139,6 +167,9 @@ enum store_trait {
 	STORE_EXPIRES = 2, /* leases that nobody keeps alive end */
 	STORE_ORDERED = 4, /* lease->born is the revision it was made at; else it must ASSIGN */
 	STORE_WRITES_CONFIG = 8, /* CONFIG_SET can be asked for */
+	STORE_KEEPS_HEALTH = 16, /* HEALTH_SET, HEALTH_KEEP, HEALTH_LIST can be asked for */
+	STORE_DATED =
+		32, /* lease->born is when it was made, in ms of the wall clock; 0: not known */
 };
 
 struct store_open_args {
@@ -170,7 +201,7 @@ struct store_host {
 
 /* One kind of store. */
 struct store_type {
-	const char *scheme;       /* "etcd", "file": what --store names it by */
+	const char *scheme;       /* "etcd", "consul": what --store names it by */
 	unsigned traits;          /* enum store_trait */
 	unsigned list_interval_s; /* a list is dear: compared this often; 0: as others are */
 	/* Reads the files that its options name, before `open`; NULL: none does. */
@@ -189,8 +220,12 @@ static inline void store_submit(struct store *s, const struct store_request *req
 	s->ops->submit(s, request, fn, arg);
 }
 
-/* Tells every change from `from_revision` on, in order, reconnecting by itself, until stopped or
- * RESYNC. */
+/*
+ * Tells every change from `from_revision` on, in order, reconnecting by itself, until stopped or
+ * RESYNC. A store that keeps no history tells of what changed twice meanwhile the last change, of what
+ * went after all that came, and RESYNC at once if it cannot know: if its last list was of another
+ * revision than the one before this, and something has changed since.
+ */
 static inline struct store_watch *store_watch(struct store *s, uint64_t from_revision,
 					      store_event_fn *fn, void *arg)
 {

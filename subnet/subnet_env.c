@@ -23,7 +23,7 @@ static struct ip_net gateway(const struct ip_net *subnet)
 }
 
 char *subnet_env_format(const struct network_config *config, const struct subnet *own,
-			unsigned mtu_bytes, bool ip_masq)
+			unsigned mtu_bytes, bool ip_masq, bool drained)
 {
 	char *text = NULL;
 	size_t size;
@@ -44,6 +44,8 @@ char *subnet_env_format(const struct network_config *config, const struct subnet
 	}
 	fprintf(out, "FLANNEL_MTU=%u\n", mtu_bytes);
 	fprintf(out, "FLANNEL_IPMASQ=%s\n", ip_masq ? "true" : "false");
+	if (drained)
+		fputs("FLANNEL_DRAINED=true\n", out);
 	if (fclose(out) != 0)
 		abort();
 	return text;
@@ -144,6 +146,8 @@ static int assign(struct reader *r, const char *key, char *value, struct err *e)
 	} else if (strcmp(key, "FLANNEL_MTU") == 0) {
 		rc = read_mtu(value, &env->mtu_bytes, e);
 		r->has_mtu = true;
+	} else if (strcmp(key, "FLANNEL_DRAINED") == 0) {
+		env->drained = strcmp(value, "true") == 0;
 	} else if (strcmp(key, "FLANNEL_IPMASQ") == 0) {
 		env->ip_masq = strcmp(value, "true") == 0;
 		env->ip_masq_plain = env->ip_masq || strcmp(value, "false") == 0;

@@ -18,9 +18,10 @@
 #define SUBNET_ENV_MAX_SIZE     4096 /* as we write it */
 #define SUBNET_ENV_NETWORKS_MAX 32
 
-/* Text of the file; caller frees. */
+/* Text of the file; caller frees. drained: nothing new is to be attached, which flannel's plugin does not
+ * know of. */
 char *subnet_env_format(const struct network_config *config, const struct subnet *own,
-			unsigned mtu_bytes, bool ip_masq);
+			unsigned mtu_bytes, bool ip_masq, bool drained);
 
 /* What it says; unset, 0 or false where it says nothing. */
 struct subnet_env {
@@ -30,6 +31,7 @@ struct subnet_env {
 	struct ip_net subnet_v6;
 	uint32_t mtu_bytes;
 	bool ip_masq;       /* the daemon masquerades, so nobody else need do it */
+	bool drained;       /* no more containers are to be attached */
 	bool ip_masq_plain; /* that is "true" or "false" there; anything else counts as false */
 };
 

@@ -7,8 +7,9 @@
 #   tests/fuzz/fuzz_*.c    one LLVMFuzzerTestOneInput each; `fuzz` replays tests/fuzz/corpus/*, `fuzz-run` searches
 #   tests/integration/     pytest, needs root; ETCD=/path/to/etcd for another etcd than the machine's
 #   tests/soak/            five hosts under random faults for as long as SOAK says
+#   tests/kubernetes/      a real Kubernetes, for `check-kubernetes`
 #   tests/guest/           other kernels, for `check-guest`: integration tests in a guest
-#   tests/failures/        what makes one system call fail, for test_failures.py; `check-failures` is the long run of it
+#   tests/failures/        what makes one system call fail, for test_failures.py, or a clock wrong; `check-failures` is the long run of it
 #
 # A test is linked with the archives of all layers. One whose name starts with test_cni_, test_fabricctl_,
 # test_flanneld_ (fuzz_ likewise) is linked with that program's objects as well, all but main.o; one whose name
@@ -20,7 +21,6 @@ LIBFUZZER    ?=
 
 TEST_ARCHIVES := $(call archive,$(LIBRARIES))
 LIBS_CMOCKA    = $(call asked,LIBS_CMOCKA,--libs cmocka)
-LIBS_MNL       = $(call asked,LIBS_MNL,--libs libmnl)
 TEST_LIBS      = $(LIBS_BASE) $(LIBS_EVENT) $(LIBS_STORE) $(LIBS_TABLE) $(LIBS_CMOCKA)
 
 UNIT_TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/test_*.c))
@@ -59,9 +59,17 @@ $(FLANNELD_TEST): $(call objs,flanneld) $(TEST_BACKEND) $(TEST_ARCHIVES)
 
 -include $(TEST_BACKEND:.o=.d)
 
+# The plugin as a program that something can be preloaded into.
+PLUGIN_TEST := $(BUILD)/tests/flannel
+$(PLUGIN_TEST): $(call objs,cni-plugin) $(OBJ)/subnet/subnet_env.o $(call archive,kernel lib)
+	@mkdir -p $(@D)
+	$(say) LD $@
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS_BASE)
+
 # Preloaded into programs whose system calls are to fail; without sanitizers, which bring their own runtime.
 FAIL_CALL := $(BUILD)/tests/fail_call.so
-$(FAIL_CALL): tests/failures/fail_call.c
+SHIFT_CLOCK := $(BUILD)/tests/shift_clock.so
+$(FAIL_CALL) $(SHIFT_CLOCK): $(BUILD)/tests/%.so: tests/failures/%.c
 	@mkdir -p $(@D)
 	$(say) LD $@
 	$(Q)$(CC) $(filter-out -fsanitize% -fno-sanitize% -D_FORTIFY_SOURCE% -fPIE,$(CPPFLAGS) $(CFLAGS)) \
@@ -79,6 +87,8 @@ $(BLAST): $(OBJ)/tests/bench/blast.o
 	@mkdir -p $(@D)
 	$(say) LD $@
 	$(Q)$(CC) $(LDFLAGS) -o $@ $<
+
+bench: $(BLAST)
 
 -include $(OBJ)/tests/bench/tun_udp.d $(OBJ)/tests/bench/blast.d
 
@@ -126,7 +136,7 @@ sim-check:
 fuzz:
 	@$(MAKE) --no-print-directory -k fuzz-programs; $(RUN) fuzz $$? $(FUZZ_TESTS)
 
-integration-programs: all $(BUILD)/install-conf $(FLANNELD_TEST) $(FAIL_CALL) $(TUN_UDP) $(BUILD)/tests/unit/test_store_conformance
+integration-programs: all $(BUILD)/install-conf $(FLANNELD_TEST) $(PLUGIN_TEST) $(FAIL_CALL) $(SHIFT_CLOCK) $(TUN_UDP) $(addprefix $(BUILD)/tests/unit/,test_store_conformance test_store_assigns)
 	@:
 integration: integration-programs
 	@$(RUN) integration
@@ -136,16 +146,16 @@ check-long: deps integration-programs
 	@$(RUN) integration long
 
 # Every call, not the few that `integration` tries: a quarter of an hour and more.
-check-failures: all $(FAIL_CALL)
+check-failures: all $(PLUGIN_TEST) $(FAIL_CALL)
 	@FLANNEL_BUILD='$(abspath $(BUILD))' FLANNEL_SANITIZE='$(SANITIZE)' PYTHONDONTWRITEBYTECODE=1 FAILURES=all \
 		nice $(PYTHON) -m pytest -q -p no:cacheprovider tests/integration/test_failures.py
 
 # What changes the kernel under the hosts of the soak.
 CHURN := $(BUILD)/tests/soak/churn
-$(CHURN): $(OBJ)/tests/soak/churn.o
+$(CHURN): $(OBJ)/tests/soak/churn.o $(call archive,kernel lib)
 	@mkdir -p $(@D)
 	$(say) LD $@
-	$(Q)$(CC) $(LDFLAGS) -o $@ $< $(LIBS_MNL)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS_BASE)
 
 -include $(OBJ)/tests/soak/churn.d
 
@@ -186,21 +196,33 @@ check: deps
 GUEST_TESTS ?= $(addprefix tests/integration/,test_ipip.py test_udp.py test_wireguard.py test_ipsec.py test_backend_change.py)
 GUEST_COMMAND ?=
 KERNEL      ?=
-.PHONY: check-guest guest-deps
+.PHONY: check-guest guest-deps guest-strongswan
 guest-deps:
 	@$(MAKE) --no-print-directory -s deps DEPS_TEST='$(DEPS_TEST) $(DEPS_GUEST)'
-check-guest: guest-deps all $(TUN_UDP) $(BLAST)
+# The other strongSwan, which a guest cannot fetch; what needs it is skipped where it cannot be had.
+guest-strongswan:
+	@FLANNEL_BUILD='$(abspath $(BUILD))' $(PYTHON) tests/integration/ipsec.py
+check-guest: guest-deps all $(TUN_UDP) $(BLAST) guest-strongswan
 	@FLANNEL_BUILD='$(abspath $(BUILD))' $(PYTHON) tests/guest/guest.py $(if $(KERNEL),--kernel '$(KERNEL)') \
 		$(if $(GUEST_COMMAND),--command '$(GUEST_COMMAND)',$(GUEST_TESTS))
 
 # The same on the kernels of Debian 11, 12 and 13 and on its newest, each kept once it was fetched (docs/kernels.md).
 KERNEL_SUITES ?= bullseye bookworm trixie sid
 .PHONY: check-kernels
-check-kernels: guest-deps all $(TUN_UDP)
+check-kernels: guest-deps all $(TUN_UDP) guest-strongswan
 	@status=0; for suite in $(KERNEL_SUITES); do \
 		FLANNEL_BUILD='$(abspath $(BUILD))' $(PYTHON) tests/guest/guest.py --suite "$$suite" $(GUEST_TESTS) || \
 			{ status=1; echo "check-kernels: $$suite failed"; }; \
 	done; exit $$status
+
+# A real Kubernetes: its programs are built once and kept outside the tree, see tests/kubernetes/build.py. KUBERNETES_TESTS for some.
+KUBERNETES_TESTS ?= tests/kubernetes
+.PHONY: check-kubernetes kubernetes-deps
+kubernetes-deps:
+	@$(MAKE) --no-print-directory -s deps DEPS_TEST='$(DEPS_TEST) $(DEPS_KUBERNETES)'
+check-kubernetes: kubernetes-deps integration-programs
+	@programs=$$($(PYTHON) tests/kubernetes/build.py) && FLANNEL_BUILD='$(abspath $(BUILD))' FLANNEL_SANITIZE='$(SANITIZE)' \
+		KUBERNETES_PROGRAMS="$$programs" PYTHONDONTWRITEBYTECODE=1 $(PYTHON) -m pytest -q -p no:cacheprovider $(KUBERNETES_TESTS)
 
 # README's commands on a minimal Debian of another suite, from a fresh clone of the present commit.
 # COMMANDS="'make unit'" for something else, PACKAGES="gcc-15" for what it needs besides.

@@ -13,7 +13,8 @@ static const struct place {
 	const char *suffix;  /* of our chain's name */
 	const char *flannel; /* flannel's chain */
 } places[] = {
-	{ TRAFFIC_MASQUERADE, "nat", "POSTROUTING", "-POSTRTG", "FLANNEL-POSTRTG" },
+	{ TRAFFIC_MASQUERADE, "nat", "POSTROUTING", TRAFFIC_IPTABLES_MASQUERADE,
+	  TRAFFIC_IPTABLES_FLANNEL_MASQUERADE },
 	{ TRAFFIC_FORWARD, "filter", "FORWARD", TRAFFIC_IPTABLES_FORWARD,
 	  TRAFFIC_IPTABLES_FLANNEL_FORWARD },
 };
@@ -59,9 +60,12 @@ static const char *target(enum nft_action action)
 		return "MASQUERADE";
 	case NFT_ACTION_MASQUERADE_RANDOM:
 		return "MASQUERADE --random-fully";
+	case NFT_ACTION_CONTINUE:
 	case NFT_ACTION_JUMP:
 	case NFT_ACTION_MAP:
+	case NFT_ACTION_REDIRECT:
 	case NFT_ACTION_REMEMBER:
+	case NFT_ACTION_REMEMBER_TARGET:
 		break; /* only in chains that iptables has nothing of */
 	}
 	abort();

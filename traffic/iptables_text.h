@@ -12,9 +12,11 @@
 
 #include "traffic/traffic.h"
 
-/* Names of chains for what is forwarded: ours, after the table's name; and flannel's. */
-#define TRAFFIC_IPTABLES_FORWARD         "-FWD"
-#define TRAFFIC_IPTABLES_FLANNEL_FORWARD "FLANNEL-FWD"
+/* Names of chains: ours, after the table's name; and flannel's. */
+#define TRAFFIC_IPTABLES_MASQUERADE         "-POSTRTG"
+#define TRAFFIC_IPTABLES_FLANNEL_MASQUERADE "FLANNEL-POSTRTG"
+#define TRAFFIC_IPTABLES_FORWARD            "-FWD"
+#define TRAFFIC_IPTABLES_FLANNEL_FORWARD    "FLANNEL-FWD"
 
 /*
  * Input for `iptables-restore --noflush` (ip6tables-restore for AF_INET6) that makes the chains of

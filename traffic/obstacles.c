@@ -202,7 +202,8 @@ static void forward_of_family(struct rules_survey *s, struct filter_nft *nft, si
 	const struct traffic_place *place = &s->r->place;
 	bool both = ip_net_is_set(&place->network[0]) && ip_net_is_set(&place->network[1]);
 	size_t tunnel = both && place->devices_len > 1 ? f : 0;
-	const char *device = place->devices_len ? place->devices[tunnel].name : s->r->underlay[f];
+	const char *device =
+		place->devices_len ? place->devices[tunnel].name : s->r->place.underlay[f];
 	struct keys bridges = keys_of(s->r, TRAFFIC_CONTAINERS, DEVICES_MAX);
 	struct filter_packet p = { .family = families[f],
 				   .protocol = IPPROTO_TCP,
@@ -274,8 +275,8 @@ static void tunnel_of_guard(struct rules_survey *s, struct filter_nft *nft, size
 					     .port = guard->port,
 					     .destination = peer };
 
-		set_device(s->r->underlay[f], in.in_device, &in.in_index);
-		set_device(s->r->underlay[f], out.out_device, &out.out_index);
+		set_device(s->r->place.underlay[f], in.in_device, &in.in_index);
+		set_device(s->r->place.underlay[f], out.out_device, &out.out_index);
 		walk_tunnel(s, nft, &in, true);
 		walk_tunnel(s, nft, &out, false);
 	}
@@ -283,7 +284,7 @@ static void tunnel_of_guard(struct rules_survey *s, struct filter_nft *nft, size
 
 void rules_find_obstacles(struct rules_survey *s)
 {
-	struct filter_nft *nft = filter_nft_new(s->r->nl);
+	struct filter_nft *nft = s->filter;
 	const struct traffic_place *place = &s->r->place;
 
 	for (size_t f = 0; f < ARRAY_LEN(families); f++) {
@@ -296,7 +297,6 @@ void rules_find_obstacles(struct rules_survey *s)
 				tunnel_of_guard(s, nft, f, &d->guard[i % TRAFFIC_GUARDS]);
 		}
 	}
-	filter_nft_free(nft);
 }
 
 static bool is_ours(const struct rules_survey *s, const struct nft_chain_info *c)
@@ -313,9 +313,14 @@ void rules_obstacle_chain(struct rules_survey *s, const struct nft_chain_info *c
 	bool ours = is_ours(s, c);
 
 	s->ufw |= starts_with(c->name, "ufw-");
-	if (c->base && c->filters && !ours && s->bases_len < RULES_BASES_MAX &&
-	    (c->family == NFPROTO_INET || c->family == NFPROTO_IPV4 || c->family == NFPROTO_IPV6))
+	if (!c->base || ours ||
+	    (c->family != NFPROTO_INET && c->family != NFPROTO_IPV4 && c->family != NFPROTO_IPV6))
+		return;
+	s->truncated |= s->bases_len == RULES_BASES_MAX || s->nats_len == RULES_BASES_MAX;
+	if (c->filters && s->bases_len < RULES_BASES_MAX)
 		s->bases[s->bases_len++] = *c;
+	if (c->translates && s->nats_len < RULES_BASES_MAX)
+		s->nats[s->nats_len++] = *c;
 }
 
 void rules_note_obstacles(struct rules *r, const struct rules_survey *s)

@@ -109,7 +109,7 @@ static void settle(struct rules *r)
 		return;
 	}
 	r->error.code = 0;
-	r->undone = r->gone = false;
+	r->undone = false;
 	/* Elements stand and are looked at again, whoever has put the table back. */
 	if (doubtful && r->listener)
 		r->listener->replaced(r->listener_arg);
@@ -298,7 +298,7 @@ static void look_at_sysctls(struct rules *r)
 		.v4 = ip_net_is_set(&r->place.network[0]),
 		.v6 = ip_net_is_set(&r->place.network[1]),
 		.device = r->place.devices_len ? r->devices[0].name : "",
-		.underlay = r->underlay[0],
+		.underlay = r->place.underlay[0],
 		.own_v4 = &r->place.own[0],
 	};
 
@@ -312,6 +312,10 @@ static void on_tick(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 
 	look_at_sysctls(r);
 	rules_mode_tick(r);
+	if (rules_tracking_is_old(r)) {
+		r->dirty = true;
+		rules_want_work(r, 0);
+	}
 	rules_table_read_counters(r);
 	arm(r->tick, r->options->iptables_resync * 1000);
 	r->changed(r->arg);
@@ -372,7 +376,8 @@ void rules_place(struct rules *r, const struct rules_place *place)
 	r->place.devices = r->devices;
 	r->place.devices_len = place->devices_len;
 	memcpy(r->mark, place->mark, sizeof(r->mark));
-	memcpy(r->underlay, place->underlay, sizeof(r->underlay));
+	memcpy(r->place.underlay, place->underlay, sizeof(r->place.underlay));
+	memcpy(r->place.local, place->local, sizeof(r->place.local));
 	if (first)
 		snprintf(r->table, sizeof(r->table), "%.*s", NFT_NAME_SIZE - 1,
 			 *r->options->traffic_table ? r->options->traffic_table
@@ -491,6 +496,9 @@ void rules_view(const struct rules *r, struct rules_view *ret)
 		.output_block = r->output_block,
 		.probe_error = r->probe_error.code ? r->probe_error.text : "",
 		.sysctl_missing = r->sysctl_missing,
+		.tracked = !r->nl || r->unsupported ? "the kernel's nf_tables cannot be used"
+			   : r->tracked_told        ? r->tracked
+						    : "the rules do not stand yet",
 		.guard = r->traffic.guard,
 		.guard_dropped_total = r->counters[0].packets,
 		.spoofed_dropped_total = r->counters[1].packets,

@@ -31,6 +31,7 @@ struct rules_options {
 	struct option_list ip_masq_exclude;
 	bool peer_guard;
 	bool anti_spoofing;
+	bool tunnel_notrack;
 	char *traffic_mode;
 	char *traffic_table;
 	bool set_sysctls;
@@ -64,6 +65,7 @@ struct rules_place {
 	bool enable_nftables;       /* the network's configuration asks for it */
 	char mark[MARK_SIZE];       /* says whose our table and chains are */
 	char underlay[2][IFNAMSIZ]; /* the devices that tunnel packets come in from */
+	struct ip_addr local[2];    /* and their addresses that those are for */
 };
 /* Again whenever it changes. Copied. */
 void rules_place(struct rules *r, const struct rules_place *place);
@@ -134,6 +136,8 @@ struct rules_view {
 	const char *probe_error;    /* why it is not known who drops; "" if it is */
 	char fight[256];            /* somebody undoes the table again and again; "" */
 	const char *sysctl_missing; /* forwarding is off; "" if not */
+	/* why the kernel tracks the tunnel's packets; "": it does not */
+	const char *tracked;
 	bool guard;
 	uint64_t guard_dropped_total;
 	uint64_t spoofed_dropped_total;

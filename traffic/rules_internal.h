@@ -13,8 +13,19 @@
 #include "kernel/iptables.h"
 #include "lib/fight.h"
 
-#define RULES_FOREIGN_MAX 16
-#define RULES_BASES_MAX   64
+#define RULES_FOREIGN_MAX  16
+#define RULES_BASES_MAX    64
+#define RULES_TRACKED_TEXT 320
+
+/* Tables of iptables-legacy that are looked at. */
+enum {
+	RULES_LEGACY_NAT,
+	RULES_LEGACY_FILTER,
+	RULES_LEGACY_MANGLE,
+	RULES_LEGACY_RAW,
+	RULES_LEGACY_TABLES
+};
+extern const char *const rules_legacy_tables[RULES_LEGACY_TABLES];
 
 /* How FORWARD of iptables takes our packets. */
 struct rules_stops {
@@ -31,8 +42,12 @@ struct rules_survey {
 	char former[RULES_FOREIGN_MAX][NFT_NAME_SIZE];
 	size_t former_len;
 	/* obstacles.c: chains of others that packets enter, and what stops ours */
+	struct filter_nft *filter;
 	struct nft_chain_info bases[RULES_BASES_MAX];
 	size_t bases_len;
+	struct nft_chain_info nats[RULES_BASES_MAX]; /* those of NAT */
+	size_t nats_len;
+	bool truncated; /* there are more */
 	bool ufw;
 	struct rules_stops nft[2];          /* by family: FORWARD of iptables on nf_tables */
 	struct rules_stops legacy_stops[2]; /* and of iptables-legacy */
@@ -42,8 +57,11 @@ struct rules_survey {
 	char output_block[448];
 	struct nft_chain_info leftovers[RULES_FOREIGN_MAX];
 	size_t leftovers_len;
-	struct iptables_table legacy[2][2]; /* by family and table: nat, filter */
-	struct err legacy_error;            /* some of it could not be looked at */
+	struct iptables_table legacy[2][RULES_LEGACY_TABLES]; /* by family */
+	struct err legacy_error; /* some of it could not be looked at */
+	/* tracking.c */
+	bool tracks;                      /* somebody asks for the connections of packets */
+	char tracked[RULES_TRACKED_TEXT]; /* why the tunnel's packets are; "": they need not be */
 };
 
 struct rules {
@@ -67,7 +85,6 @@ struct rules {
 	bool enable_nftables; /* the network's configuration asks for it */
 	char table[NFT_NAME_SIZE];
 	char mark[MARK_SIZE];
-	char underlay[2][IFNAMSIZ];
 	/* what stands */
 	const struct rules_listener *listener;
 	void *listener_arg;
@@ -97,11 +114,16 @@ struct rules {
 	unsigned iptables_leftovers; /* where to look for what we or flannel left: mask of kinds */
 	struct err iptables_error;
 	uint64_t iptables_writes;
-	uint64_t digests[2][2]; /* of the tables of iptables-legacy */
+	uint64_t digests[2][RULES_LEGACY_TABLES]; /* of the tables of iptables-legacy */
 	/* for people */
 	char forward_block[448];
 	char input_block[448];
 	char output_block[448];
+	char tracked
+		[RULES_TRACKED_TEXT]; /* why the tunnel's packets are tracked; "": they are not */
+	bool tracked_told;
+	unsigned peers_tried[2]; /* for that, by family */
+	bool notrack_unsupported;
 	char sysctl_missing[256];
 	struct err probe_error; /* why it is not known what iptables-legacy does */
 	struct nft_counter counters[2];
@@ -131,6 +153,12 @@ void rules_obstacle_chain(struct rules_survey *s, const struct nft_chain_info *c
 void rules_find_obstacles(struct rules_survey *s);
 /* For people. */
 void rules_note_obstacles(struct rules *r, const struct rules_survey *s);
+
+/* tracking.c */
+/* Whether tunnel packets have to be tracked, into s->tracked: after rules_find_obstacles. */
+void rules_judge_tracking(struct rules_survey *s);
+/* There are other peers to try than when it was judged. */
+bool rules_tracking_is_old(const struct rules *r);
 
 /* rules_mode.c */
 void rules_mode_choose(struct rules *r, const struct rules_survey *s);

@@ -12,7 +12,7 @@
 #include "lib/log.h"
 
 static const int families[2] = { AF_INET, AF_INET6 };
-static const char *const tables[2] = { "nat", "filter" };
+const char *const rules_legacy_tables[RULES_LEGACY_TABLES] = { "nat", "filter", "mangle", "raw" };
 
 static const char REASON_FLAG[] = "traffic-mode says so";
 static const char REASON_DROP[] = "FORWARD of iptables drops what is forwarded";
@@ -26,10 +26,11 @@ static const char REASON_UNKNOWN[] = "what iptables does is not known";
 static void look_at_legacy(struct rules_survey *s, size_t first)
 {
 	for (size_t f = 0; f < ARRAY_LEN(families); f++) {
-		for (size_t t = first; t < ARRAY_LEN(tables); t++) {
+		for (size_t t = first; t < (size_t)RULES_LEGACY_TABLES; t++) {
 			struct err e;
 
-			if (iptables_read(families[f], tables[t], &s->legacy[f][t], &e) < 0)
+			if (iptables_read(families[f], rules_legacy_tables[t], &s->legacy[f][t],
+					  &e) < 0)
 				s->legacy_error = e;
 		}
 	}
@@ -44,9 +45,11 @@ void rules_mode_survey(struct rules_survey *s)
 void rules_survey_fini(struct rules_survey *s)
 {
 	for (size_t f = 0; f < ARRAY_LEN(families); f++) {
-		for (size_t t = 0; t < ARRAY_LEN(tables); t++)
+		for (size_t t = 0; t < (size_t)RULES_LEGACY_TABLES; t++)
 			iptables_table_fini(&s->legacy[f][t]);
 	}
+	filter_nft_free(s->filter);
+	s->filter = NULL;
 }
 
 static bool legacy_drops(const struct rules_survey *s)
@@ -136,7 +139,7 @@ void rules_mode_without_nftables(struct rules *r, const struct rules_survey *s)
 unsigned rules_mode_chains(const struct rules *r, const struct rules_survey *s)
 {
 	unsigned guard = 1u << TRAFFIC_GUARD;
-	unsigned all = (1u << TRAFFIC_CHAINS) - 1;
+	unsigned all = (1u << TRAFFIC_TABLE_CHAINS) - 1;
 
 	if (r->mode == RULES_NFTABLES)
 		return all;
@@ -148,7 +151,7 @@ unsigned rules_mode_chains(const struct rules *r, const struct rules_survey *s)
 static void remember(struct rules *r, const struct rules_survey *s)
 {
 	for (size_t f = 0; f < ARRAY_LEN(families); f++) {
-		for (size_t t = 0; t < ARRAY_LEN(tables); t++)
+		for (size_t t = 0; t < (size_t)RULES_LEGACY_TABLES; t++)
 			r->digests[f][t] = s->legacy[f][t].digest;
 	}
 }
@@ -261,8 +264,9 @@ void rules_mode_iptables_done(void *arg, int rc, unsigned writes, const struct e
 void rules_mode_tick(struct rules *r)
 {
 	bool ours = r->mode == RULES_IPTABLES && r->iptables_kind != RULES_IPTABLES_NFT;
-	/* nat, which others fill, is of interest only with rules of ours in it. */
-	size_t first = ours ? 0 : 1;
+	/* nat, which others fill, is of interest with rules of ours in it, or if they may translate the
+	 * tunnel's addresses. */
+	size_t first = ours || r->options->tunnel_notrack ? 0 : 1;
 	struct rules_survey now = { .r = r };
 	bool known = !r->probe_error.code;
 	bool changed = false;
@@ -271,7 +275,7 @@ void rules_mode_tick(struct rules *r)
 		return;
 	look_at_legacy(&now, first);
 	for (size_t f = 0; f < ARRAY_LEN(families); f++) {
-		for (size_t t = first; t < ARRAY_LEN(tables); t++) {
+		for (size_t t = first; t < (size_t)RULES_LEGACY_TABLES; t++) {
 			changed |= r->digests[f][t] != now.legacy[f][t].digest;
 			r->digests[f][t] = now.legacy[f][t].digest;
 		}

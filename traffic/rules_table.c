@@ -8,6 +8,7 @@
 
 #include <linux/netfilter.h>
 
+#include "kernel/rehearsal.h"
 #include "lib/clock.h"
 #include "lib/log.h"
 
@@ -148,7 +149,7 @@ static void survey_chain(void *arg, const struct nft_chain_info *c)
 	if (c->family != NFPROTO_INET && may_be_ours(c))
 		s->iptables_chains |= c->family == NFPROTO_IPV4 ? 1 : 2;
 	if (c->family == NFPROTO_INET && strcmp(c->table, s->r->table) == 0)
-		s->table_is_full |= c->base && c->hook != traffic_chains[TRAFFIC_GUARD].hook;
+		s->table_is_full |= c->base && c->hook == traffic_chains[TRAFFIC_MASQUERADE].hook;
 	rules_obstacle_chain(s, c);
 }
 
@@ -165,13 +166,14 @@ static int take_survey(struct rules *r, struct rules_survey *s, struct err *e)
 {
 	int rc = 0;
 
-	*s = (struct rules_survey){ .r = r };
+	*s = (struct rules_survey){ .r = r, .filter = filter_nft_new(r->nl) };
 	rules_mode_survey(s);
 	if (r->nl)
 		rc = nft_tables_visit(r->nl, survey_table, s, e);
 	if (r->nl && rc == 0)
 		rc = nft_chains_visit(r->nl, survey_chain, s, e);
 	rules_find_obstacles(s);
+	rules_judge_tracking(s);
 	return r->nl ? rc : err_set(e, -EPROTONOSUPPORT, "nftables: the kernel does not have it");
 }
 
@@ -262,12 +264,32 @@ static int replace(struct rules *r, const struct traffic_rules *wanted, const ch
 		r->listener->replaced(r->listener_arg);
 	ms = (double)(end.tv_sec - start.tv_sec) * 1e3 +
 	     (double)(end.tv_nsec - start.tv_nsec) / 1e6;
-	if (r->stands)
+	if (r->stands && r->undone)
 		rules_note_undone(r, why, ms);
 	else
 		log_info("rules-made", "%s; table %s is made in %.1f ms", why, r->table, ms);
 	r->culprit[0] = '\0';
 	return 0;
+}
+
+/* The kernel has no nf_tables, or lacks a part of it that we need. */
+static bool is_unsupported(int code)
+{
+	return code == -EOPNOTSUPP || code == -EPROTONOSUPPORT || code == -ENOENT ||
+	       code == -EINVAL;
+}
+
+static void note_tracking(struct rules *r, const struct rules_survey *s)
+{
+	if (r->tracked_told && strcmp(r->tracked, s->tracked) == 0)
+		return;
+	r->tracked_told = true;
+	snprintf(r->tracked, sizeof(r->tracked), "%s", s->tracked);
+	r->traffic.notrack = !*r->tracked;
+	if (r->traffic.notrack)
+		log_info("tunnel-untracked", "tunnel packets are kept out of connection tracking");
+	else if (r->options->tunnel_notrack)
+		log_info("tunnel-tracked", "the kernel tracks tunnel packets: %s", r->tracked);
 }
 
 /* The table is made equal to what is wanted, or found equal. */
@@ -281,14 +303,25 @@ static int settle(struct rules *r, const struct rules_survey *s, struct err *e)
 	rules_mode_choose(r, s);
 	rules_mode_stops(r, s);
 	rules_note_obstacles(r, s);
+	note_tracking(r, s);
 	r->chains = rules_mode_chains(r, s);
 	traffic_rules(&r->traffic, &r->place, r->chains, &wanted);
 	set = traffic_ruleset(r->table, r->mark, &wanted, r->counters);
 	rc = nft_compare(r->nl, &set, why, sizeof(why), e);
-	if (rc == 0 && why[0])
+	if (rc == 0 && why[0] && !rehearsal_is_on())
 		rc = replace(r, &wanted, why, e);
 	traffic_rules_fini(&wanted);
 	return rc;
+}
+
+/* A kernel that lacks but this part makes the rest. */
+static bool do_without_notrack(struct rules *r, struct rules_survey *s, const struct err *e)
+{
+	if (!r->traffic.notrack || !is_unsupported(e->code))
+		return false;
+	r->notrack_unsupported = true;
+	snprintf(s->tracked, sizeof(s->tracked), "the kernel cannot do otherwise: %.200s", e->text);
+	return true;
 }
 
 int rules_difference(const struct rules *r, char *ret, size_t size, struct err *e)
@@ -311,11 +344,20 @@ int rules_difference(const struct rules *r, char *ret, size_t size, struct err *
 	return rc;
 }
 
-/* The kernel has no nf_tables, or lacks a part of it that we need. */
-static bool is_unsupported(int code)
+static void ignore_element(void *arg UNUSED, const struct nft_element *el UNUSED)
 {
-	return code == -EOPNOTSUPP || code == -EPROTONOSUPPORT || code == -ENOENT ||
-	       code == -EINVAL;
+}
+
+/* What was not made may not be there. */
+static bool sets_stand(const struct rules *r)
+{
+	const struct nft_table t = rules_table(r);
+	bool all = true;
+
+	for (uint8_t i = 0; i < TRAFFIC_SETS && all; i++)
+		all = nft_elements_visit(r->nl, &t, &traffic_sets[i], NULL, ignore_element, NULL,
+					 NULL) != -ENOENT;
+	return all;
 }
 
 int rules_table_settle(struct rules *r, struct err *e)
@@ -324,6 +366,8 @@ int rules_table_settle(struct rules *r, struct err *e)
 	int rc = take_survey(r, &survey, e);
 
 	if (rc == 0)
+		rc = settle(r, &survey, e);
+	if (rc < 0 && do_without_notrack(r, &survey, e))
 		rc = settle(r, &survey, e);
 	r->unsupported = is_unsupported(rc) && !r->stands;
 	if (r->unsupported && strcmp(r->options->traffic_mode, "nftables") != 0)
@@ -334,6 +378,11 @@ int rules_table_settle(struct rules *r, struct err *e)
 	}
 	r->dirty = false;
 	r->stands = true;
+	r->gone = rehearsal_is_on() && !sets_stand(r);
+	if (rehearsal_is_on()) {
+		rules_survey_fini(&survey);
+		return 0;
+	}
 	rules_mode_drive(r, &survey);
 	remove_leftovers(r, &survey);
 	rules_survey_fini(&survey);

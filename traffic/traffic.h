@@ -35,17 +35,20 @@
 /* kube-proxy's mark of packets that it masquerades itself. */
 #define TRAFFIC_KUBE_MARK 0x4000u
 
-/* The first three go together: guard sends what concerns them to the others. */
+/* The first four go together: guard sends what concerns them to the second and third. */
 enum traffic_chain {
 	TRAFFIC_GUARD,
 	TRAFFIC_TUNNEL, /* tunnel packets */
 	TRAFFIC_INNER,  /* what comes out of the tunnel */
-	TRAFFIC_FORWARD,
+	TRAFFIC_OUTPUT, /* what this host sends: tunnel packets are not tracked */
 	TRAFFIC_MASQUERADE,
+	TRAFFIC_TABLE_CHAINS,
+	/* In iptables only: in a table of our own an accept changes nothing, and costs each packet. */
+	TRAFFIC_FORWARD = TRAFFIC_TABLE_CHAINS,
 	TRAFFIC_CHAINS
 };
-/* In the order of enum traffic_chain. */
-extern const struct nft_chain traffic_chains[TRAFFIC_CHAINS];
+/* Of the table, in the order of enum traffic_chain. */
+extern const struct nft_chain traffic_chains[TRAFFIC_TABLE_CHAINS];
 
 /* The first ones have elements of ours; in the others the guard remembers who sent what it dropped. */
 enum {
@@ -68,6 +71,7 @@ struct traffic_options {
 	bool forward;
 	bool guard;                   /* tunnel packets from peers only */
 	bool anti_spoof;              /* on what comes out of the tunnel */
+	bool notrack;                 /* tunnel packets are kept out of connection tracking */
 	const struct ip_net *exclude; /* networks that are not masqueraded towards */
 	size_t exclude_len;
 };
@@ -79,15 +83,30 @@ struct traffic_device {
 		uint8_t protocol; /* IPPROTO_; 0: none */
 		uint16_t port;    /* destination, host order; 0: the protocol has none */
 	} guard[TRAFFIC_GUARDS];
+	uint16_t udp_port; /* its tunnel's, guarded or not; 0: it is in no UDP */
 };
 
 /* Index 0 is IPv4, 1 IPv6; unset where the network has none. */
 struct traffic_place {
 	struct ip_net network[2];
 	struct ip_net own[2];
+	/* Where tunnel packets come in, as a rule: what comes elsewhere is judged at length. */
+	char underlay[2][IFNAMSIZ];
+	struct ip_addr local[2]; /* the address there */
 	const struct traffic_device *devices;
 	size_t devices_len;
 };
+
+/* Packets of a tunnel. */
+struct traffic_tunnel {
+	uint8_t protocol; /* IPPROTO_ */
+	uint16_t port;    /* 0: the protocol has none */
+	bool guarded; /* they come from peers only, and go to this port; else they come from it */
+};
+#define TRAFFIC_TUNNELS (TRAFFIC_DEVICES * (TRAFFIC_GUARDS + 1))
+/* Each of them once; how many. */
+size_t traffic_tunnels(const struct traffic_place *place,
+		       struct traffic_tunnel ret[static TRAFFIC_TUNNELS]);
 
 struct traffic_rules {
 	struct nft_rule *items;
@@ -96,7 +115,7 @@ struct traffic_rules {
 };
 
 /* The rules of these chains (mask of 1 << enum traffic_chain; TRAFFIC_GUARD stands for the first
- * three), appended to *ret, which the caller frees with traffic_rules_fini. Rules borrow nothing
+ * four), appended to *ret, which the caller frees with traffic_rules_fini. Rules borrow nothing
  * from the arguments. */
 void traffic_rules(const struct traffic_options *o, const struct traffic_place *place,
 		   unsigned chains, struct traffic_rules *ret);

@@ -11,6 +11,8 @@
 #include "stores/etcd/etcd_internal.h"
 #include "stores/etcd/etcd_json.h"
 
+#define VERSION_MAX_SIZE 4096 /* {"etcdserver":"3.5.16","etcdcluster":"3.5.0"} */
+
 struct etcd_client {
 	struct http_client *http;
 	struct etcd_endpoint *endpoints;
@@ -31,6 +33,9 @@ struct etcd_client {
 	int64_t call_timeout_ms;
 	struct etcd_call *login;
 	struct etcd_call *calls; /* all, linked by next */
+	struct http_call *clock_call;
+	void (*clock_done)(void *arg);
+	void *clock_arg;
 };
 
 struct etcd_call {
@@ -122,6 +127,7 @@ void etcd_client_free(struct etcd_client *c)
 		return;
 	while (c->calls)
 		etcd_call_cancel(c->calls);
+	http_call_cancel(c->clock_call);
 	etcd_endpoints_free(c->endpoints, c->endpoints_len);
 	free(c->ca_file);
 	free(c->cert_file);
@@ -200,6 +206,47 @@ void etcd_client_recheck(struct etcd_client *c)
 			etcd_client_call_at(c, i, &(struct etcd_ask){ .method = ETCD_STATUS },
 					    ignore_result, NULL);
 	}
+}
+
+size_t etcd_client_current(const struct etcd_client *c)
+{
+	return c->current;
+}
+
+/* What is looked for was in the answer's head. */
+static void on_clock(void *arg, const struct http_reply *reply UNUSED)
+{
+	struct etcd_client *c = arg;
+
+	c->clock_call = NULL;
+	if (c->clock_done)
+		c->clock_done(c->clock_arg);
+}
+
+void etcd_client_ask_clock(struct etcd_client *c, size_t endpoint, void (*done)(void *arg),
+			   void *arg)
+{
+	auto_free char *url = xasprintf("%s/version", c->endpoints[endpoint].url);
+	struct http_request request = {
+		.url = url,
+		.tls = &c->tls,
+		.connect_timeout_ms = c->connect_timeout_ms,
+		.timeout_ms = c->call_timeout_ms,
+		.max_reply_size = VERSION_MAX_SIZE,
+		.fresh = true, /* there is no other use for a connection of this kind */
+		.on_done = on_clock,
+		.arg = c,
+	};
+
+	struct http_client *http;
+	struct err e;
+
+	http_call_cancel(STEAL(c->clock_call));
+	c->clock_done = done;
+	c->clock_arg = arg;
+	/* It was loaded for the client itself. */
+	if (http_client_apart(c->http, &http, &e) == 0)
+		c->clock_call = http_call_start(http, &request);
 }
 
 #define HEADERS_MAX 8

@@ -38,6 +38,8 @@ typedef void etcd_call_fn(void *arg, const struct etcd_result *result);
 int etcd_client_new(struct http_client *http, const struct etcd_options *options,
 		    struct etcd_client **ret, struct err *e) MUST_CHECK;
 void etcd_client_free(struct etcd_client *c);
+/* For calls from now on, in place of 3 and 10 s. */
+void etcd_client_set_timeouts(struct etcd_client *c, int64_t connect_ms, int64_t call_ms);
 
 /*
  * Asks (copied). Of what writes, see etcd_ask_writes, an outcome that is not known is reported,
@@ -67,6 +69,15 @@ const char *etcd_client_url(const struct etcd_client *c, size_t endpoint);
 void etcd_client_problems(const struct etcd_client *c, struct problem_list *list);
 /* Asks those again, now and then, since nobody else does; whoever speaks it again is known then. */
 void etcd_client_recheck(struct etcd_client *c);
+/*
+ * Has the endpoint tell its clock, which http_client_clock() of our HTTP client knows then: answers by
+ * gRPC have no Date, that to /version has. One question at a time; `done`, which may be NULL, is told its
+ * end, also if there was no answer.
+ */
+void etcd_client_ask_clock(struct etcd_client *c, size_t endpoint, void (*done)(void *arg),
+			   void *arg);
+/* The one that is asked next. */
+size_t etcd_client_current(const struct etcd_client *c);
 /* {"endpoints":[{"url":...,"current":true,"errors":n,"last_error":...}], ...} */
 void etcd_client_describe(const struct etcd_client *c, json_t *object);
 

@@ -1,72 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "stores/etcd/etcd_endpoint.h"
 
-#include <errno.h>
-
+#include "lib/endpoints.h"
 #include "stores/etcd/etcd_json.h"
-
-/* What may be shown of an endpoint that is refused: in front of the "@" may stand a password. */
-static const char *without_user(const char *given)
-{
-	const char *at = strrchr(given, '@');
-
-	return at ? at + 1 : given;
-}
-
-/* host:port or scheme://host:port, nothing behind it. */
-static int read_url(const char *given, bool tls, char **ret, struct err *e)
-{
-	const char *host = given;
-	const char *scheme = tls ? "https" : "http";
-	size_t host_size;
-
-	if (strncmp(given, "http://", 7) == 0) {
-		scheme = "http";
-		host += 7;
-	} else if (strncmp(given, "https://", 8) == 0) {
-		scheme = "https";
-		host += 8;
-	} else if (strstr(given, "://")) {
-		return err_set(e, -EINVAL, "\"%.100s\": the scheme must be http or https",
-			       without_user(given));
-	}
-	host_size = strcspn(host, "/?#");
-	if (host_size == 0 || strcspn(host, " \t@") < host_size ||
-	    (host[host_size] && strcmp(host + host_size, "/") != 0))
-		return err_set(e, -EINVAL,
-			       "\"%.100s\" must be http://host:port or https://host:port",
-			       without_user(given));
-	*ret = xasprintf("%s://%.*s", scheme, (int)host_size, host);
-	return 0;
-}
 
 int etcd_endpoints_parse(const char *list, bool tls, const struct etcd_transport *transport,
 			 struct etcd_endpoint **ret, size_t *ret_len, struct err *e)
 {
-	*ret = xcalloc(ETCD_ENDPOINTS_MAX, sizeof(**ret));
-	*ret_len = 0;
-	for (const char *p = list; *p;) {
-		size_t size = strcspn(p, ",");
-		const char *next = p + size + (p[size] == ',');
-		auto_free char *given = NULL;
+	char **urls;
+	int rc = endpoints_read(list, tls, &urls, ret_len, e);
 
-		while (size && (*p == ' ' || *p == '\t')) {
-			p++;
-			size--;
-		}
-		while (size && (p[size - 1] == ' ' || p[size - 1] == '\t'))
-			size--;
-		given = xstrndup(p, size);
-		p = next;
-		if (size == 0)
-			continue;
-		if (*ret_len == ETCD_ENDPOINTS_MAX)
-			return err_set(e, -EINVAL, "more than %d endpoints", ETCD_ENDPOINTS_MAX);
-		if (read_url(given, tls, &(*ret)[*ret_len].url, e) < 0)
-			return -EINVAL;
-		(*ret)[(*ret_len)++].transport = transport;
+	*ret = xcalloc(ENDPOINTS_MAX, sizeof(**ret));
+	for (size_t i = 0; i < *ret_len; i++) {
+		(*ret)[i].transport = transport;
+		(*ret)[i].url = STEAL(urls[i]);
 	}
-	return *ret_len ? 0 : err_set(e, -EINVAL, "the list of endpoints is empty");
+	endpoints_free(urls, *ret_len);
+	return rc;
 }
 
 void etcd_endpoints_free(struct etcd_endpoint *endpoints, size_t len)

@@ -6,8 +6,6 @@
 #include "lib/json.h"
 #include "stores/etcd/etcd_transport.h"
 
-#define ETCD_ENDPOINTS_MAX 32
-
 struct etcd_endpoint {
 	char *url; /* scheme://host:port */
 	const struct etcd_transport *transport;
@@ -19,9 +17,7 @@ struct etcd_endpoint {
 };
 
 /*
- * Reads a comma list of http://host:port, https://host:port and host:port, which is https if `tls`.
- * -EINVAL names the one that is malformed; ETCD_ENDPOINTS_MAX at most. What is returned is released
- * with etcd_endpoints_free, also if it failed.
+ * As endpoints_read. What is returned is released with etcd_endpoints_free, also if it failed.
  */
 int etcd_endpoints_parse(const char *list, bool tls, const struct etcd_transport *transport,
 			 struct etcd_endpoint **ret, size_t *ret_len, struct err *e) MUST_CHECK;

@@ -92,7 +92,8 @@ static char *encode_txn(const struct etcd_ask *ask, size_t *ret_size)
 	}
 	failure.request_case = ETCD__REQUEST_OP__REQUEST_REQUEST_RANGE;
 	failure.request_range = &read;
-	txn.n_compare = txn.n_success = txn.n_failure = 1;
+	txn.n_success = 1;
+	txn.n_compare = txn.n_failure = ask->txn != ETCD_TXN_SET;
 	txn.compare = &(Etcd__Compare *){ &compare };
 	txn.success = &(Etcd__RequestOp *){ &success };
 	txn.failure = &(Etcd__RequestOp *){ &failure };

@@ -33,7 +33,10 @@ struct etcd_store {
 	char *config_key;
 	char *subnets_prefix; /* with a trailing slash */
 	char *subnets_end;
-	uint64_t cluster_id; /* of the cluster we first talked to, 0 before */
+	char *health_prefix; /* with a trailing slash */
+	char *health_end;
+	int64_t health_handle; /* that this host's record is bound to; 0: none */
+	uint64_t cluster_id;   /* of the cluster we first talked to, 0 before */
 	struct etcd_request *requests;
 	int64_t probe_ms;     /* ETCD_PROBE_MS; tests are in more of a hurry */
 	size_t message_max;   /* ETCD_MESSAGE_MAX */
@@ -66,11 +69,14 @@ struct etcd_request {
 	bool uncertain; /* the write was sent and its end not seen */
 	uint64_t list_revision;
 	uint64_t list_cluster;
-	char *page_from; /* where the page under way begins */
+	const char *list_prefix; /* the store's: of what is listed */
+	const char *list_end;    /* NULL: of `key` alone */
+	char *page_from;         /* where the page under way begins */
 	size_t page_from_size;
 	size_t page_len; /* keys of it at most */
 	size_t leases_cap;
 	size_t junk_cap;
+	size_t health_cap;
 	bool waits; /* STORE_TIME_LEFT, for its turn */
 	TAILQ_ENTRY(etcd_request) waiting;
 	struct store_reply reply;
@@ -109,6 +115,11 @@ void etcd_trace_end(const char *url, const char *why, int64_t opened_ms);
 /* The key or the lease that is asked about, or "". Caller frees. */
 char *etcd_trace_subject(const struct etcd_ask *ask);
 
+/* etcd_health.c: what hosts tell of themselves. `add`: one key of a list. */
+void etcd_health_set(struct etcd_request *r);
+void etcd_health_keep(struct etcd_request *r);
+void etcd_health_add(struct etcd_request *r, struct etcd_kv *kv);
+
 /* etcd_write.c: UPDATE, BIND, REMOVE, CONFIG_SET, and CREATE of what does not expire. */
 void etcd_send_txn(struct etcd_request *r);
 /* CREATE, BIND: asks for a handle that nobody has, and then writes. */
@@ -118,9 +129,6 @@ void etcd_grant(struct etcd_request *r);
  * either. */
 struct lease *etcd_read_lease(const struct etcd_store *s, const struct etcd_kv *kv,
 			      char **ret_reason);
-
-/* Instead of ETCD_CONNECT_TIMEOUT_MS and ETCD_CALL_TIMEOUT_MS, for calls that are not yet sent. */
-void etcd_client_set_timeouts(struct etcd_client *c, int64_t connect_ms, int64_t call_ms);
 
 struct store_watch *etcd_watch_start(struct store *s, uint64_t from_revision, store_event_fn *fn,
 				     void *arg);

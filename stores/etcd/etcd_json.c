@@ -97,6 +97,16 @@ char *etcd_encode_txn_delete(const char *key, uint64_t mod_revision)
 			 key64, mod_revision, key64, key64);
 }
 
+char *etcd_encode_txn_set(const char *key, const char *value, int64_t lease)
+{
+	auto_free char *key64 = encode_text(key);
+	auto_free char *value64 = encode_text(value);
+
+	return xasprintf("{\"success\":[{\"request_put\":{\"key\":\"%s\",\"value\":\"%s\","
+			 "\"lease\":\"%" PRId64 "\"}}]}",
+			 key64, value64, lease);
+}
+
 char *etcd_encode_watch(const char *key, const char *range_end, uint64_t revision)
 {
 	auto_free char *key64 = encode_text(key);
@@ -367,6 +377,8 @@ static char *encode_txn(const struct etcd_ask *ask)
 		return etcd_encode_txn_create(ask->key, ask->value, ask->lease);
 	case ETCD_TXN_UPDATE:
 		return etcd_encode_txn_update(ask->key, ask->value, ask->mod_revision, ask->lease);
+	case ETCD_TXN_SET:
+		return etcd_encode_txn_set(ask->key, ask->value, ask->lease);
 	case ETCD_TXN_DELETE:
 		break;
 	}

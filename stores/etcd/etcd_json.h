@@ -33,6 +33,8 @@ char *etcd_encode_txn_update(const char *key, const char *value, uint64_t mod_re
 			     int64_t lease);
 /* If `key` still has this mod_revision, delete it; else read it. */
 char *etcd_encode_txn_delete(const char *key, uint64_t mod_revision);
+/* Whatever is there, put `key` with the lease. */
+char *etcd_encode_txn_set(const char *key, const char *value, int64_t lease);
 /* One message of a watch stream: everything from `revision` on, in fragments if it is much.
  * range_end may be NULL. */
 char *etcd_encode_watch(const char *key, const char *range_end, uint64_t revision);

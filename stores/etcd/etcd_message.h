@@ -63,6 +63,7 @@ enum etcd_txn {
 	ETCD_TXN_CREATE, /* if nobody has the key, put it with the lease */
 	ETCD_TXN_UPDATE, /* if it has this mod_revision, put it with the lease (0: keeping its own) */
 	ETCD_TXN_DELETE, /* if it has this mod_revision, delete it */
+	ETCD_TXN_SET,    /* whatever is there, put it with the lease */
 };
 
 /* One message to etcd. Who asks lends what the pointers point to. */

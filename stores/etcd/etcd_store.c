@@ -177,12 +177,17 @@ static void on_config(void *arg, const struct etcd_result *result)
 	etcd_answer(r, STORE_ABSENT);
 }
 
-static void list_add(struct etcd_request *r, const struct etcd_kv *kv)
+static void list_add(struct etcd_request *r, struct etcd_kv *kv)
 {
 	struct store_reply *reply = &r->reply;
 	char *reason = NULL;
-	struct lease *lease = etcd_read_lease(r->store, kv, &reason);
+	struct lease *lease;
 
+	if (r->op == STORE_HEALTH_LIST) {
+		etcd_health_add(r, kv);
+		return;
+	}
+	lease = etcd_read_lease(r->store, kv, &reason);
 	if (lease) {
 		GROW(reply->leases, reply->leases_len, r->leases_cap);
 		reply->leases[reply->leases_len++] = lease;
@@ -205,7 +210,7 @@ static void list_page(struct etcd_request *r)
 			  &(struct etcd_ask){ .method = ETCD_RANGE,
 					      .key = r->page_from,
 					      .key_size = r->page_from_size,
-					      .range_end = r->store->subnets_end,
+					      .range_end = (char *)r->list_end,
 					      .limit = r->page_len,
 					      .revision = r->list_revision },
 			  on_page);
@@ -214,7 +219,7 @@ static void list_page(struct etcd_request *r)
 static void list_start(struct etcd_request *r)
 {
 	free(r->page_from);
-	r->page_from = xstrdup(r->store->subnets_prefix);
+	r->page_from = xstrdup(r->key ? r->key : r->list_prefix);
 	r->page_from_size = strlen(r->page_from);
 	r->page_len = PAGE_LEN;
 	list_page(r);
@@ -224,7 +229,7 @@ static void list_start(struct etcd_request *r)
 static void list_again(struct etcd_request *r, const char *why)
 {
 	store_reply_fini(&r->reply);
-	r->leases_cap = r->junk_cap = 0;
+	r->leases_cap = r->junk_cap = r->health_cap = 0;
 	r->list_revision = 0;
 	if (++r->attempts < LIST_ATTEMPTS) {
 		list_start(r);
@@ -275,7 +280,7 @@ static int list_go_on(struct etcd_request *r, struct etcd_reply *page, bool *ret
 			       "etcd: list: a page that does not lead on: the server is no etcd");
 	if (r->reply.leases_len + r->reply.junk_len + r->reply.junk_more > r->store->list_keys_max)
 		return err_set(&r->reply.err, -EFBIG, "etcd: more than %zu keys under %s",
-			       r->store->list_keys_max, r->store->subnets_prefix);
+			       r->store->list_keys_max, r->list_prefix);
 	free(r->page_from);
 	r->page_from = STEAL(page->next_key);
 	r->page_from_size = size;
@@ -288,7 +293,7 @@ static void on_page(void *arg, const struct etcd_result *result)
 {
 	struct etcd_request *r = arg;
 	const struct etcd_header *header = &result->reply->header;
-	const struct etcd_kvs *kvs = &result->reply->kvs;
+	struct etcd_kvs *kvs = &result->reply->kvs;
 	bool more;
 
 	r->call = NULL;
@@ -312,9 +317,9 @@ static void on_page(void *arg, const struct etcd_result *result)
 	}
 	for (size_t i = 0; i < kvs->len; i++)
 		list_add(r, &kvs->items[i]);
-	if (r->reply.leases_len > STORE_LEASES_MAX) {
-		err_set(&r->reply.err, -EFBIG, "etcd: more than %d leases under %s",
-			STORE_LEASES_MAX, r->store->subnets_prefix);
+	if (MAX(r->reply.leases_len, r->reply.health_len) > STORE_LEASES_MAX) {
+		err_set(&r->reply.err, -EFBIG, "etcd: more than %d %s under %s", STORE_LEASES_MAX,
+			r->op == STORE_LIST ? "leases" : "records", r->list_prefix);
 		etcd_answer(r, STORE_INVALID);
 	} else if (!more) {
 		r->reply.revision = r->list_revision;
@@ -346,20 +351,12 @@ static void on_keepalive(void *arg, const struct etcd_result *result)
 	etcd_answer(r, etcd_read_ttl(r, result));
 }
 
-static void etcd_submit(struct store *store, const struct store_request *request,
-			store_reply_fn *fn, void *arg)
+/* What the request is about, copied: it is borrowed until the end of submit. */
+static void take_subject(struct etcd_request *r, const struct store_request *request)
 {
-	struct etcd_store *s = etcd_store_of(store);
-	struct etcd_request *r = xcalloc(1, sizeof(*r));
+	const struct etcd_store *s = r->store;
 	char key[SUBNET_KEY_TEXT];
 
-	r->store = s;
-	r->op = request->op;
-	r->fn = fn;
-	r->arg = arg;
-	r->ttl_s = request->ttl_s;
-	r->next = s->requests;
-	s->requests = r;
 	if (request->lease) {
 		r->lease = lease_copy(request->lease);
 		r->key = xasprintf("%s%s", s->subnets_prefix,
@@ -371,6 +368,30 @@ static void etcd_submit(struct store *store, const struct store_request *request
 		r->value = xstrdup(request->config);
 		r->config_revision = request->config_revision;
 	}
+	if (request->health_name)
+		r->key = xasprintf("%s%s", s->health_prefix, request->health_name);
+	if (request->op == STORE_HEALTH_SET)
+		r->value = xstrdup(request->health);
+	r->list_prefix = request->op == STORE_LIST ? s->subnets_prefix : s->health_prefix;
+	r->list_end = request->op == STORE_LIST ? s->subnets_end
+		      : request->health_name    ? NULL
+						: s->health_end;
+}
+
+static void etcd_submit(struct store *store, const struct store_request *request,
+			store_reply_fn *fn, void *arg)
+{
+	struct etcd_store *s = etcd_store_of(store);
+	struct etcd_request *r = xcalloc(1, sizeof(*r));
+
+	r->store = s;
+	r->op = request->op;
+	r->fn = fn;
+	r->arg = arg;
+	r->ttl_s = request->ttl_s;
+	r->next = s->requests;
+	s->requests = r;
+	take_subject(r, request);
 	switch (request->op) {
 	case STORE_CONFIG:
 		etcd_request_call(r,
@@ -378,7 +399,14 @@ static void etcd_submit(struct store *store, const struct store_request *request
 				  on_config);
 		break;
 	case STORE_LIST:
+	case STORE_HEALTH_LIST:
 		list_start(r);
+		break;
+	case STORE_HEALTH_SET:
+		etcd_health_set(r);
+		break;
+	case STORE_HEALTH_KEEP:
+		etcd_health_keep(r);
 		break;
 	case STORE_CREATE:
 		if (r->ttl_s == 0) {
@@ -424,6 +452,13 @@ static void etcd_problems(struct store *store, struct problem_list *list)
 	etcd_client_problems(etcd_store_of(store)->client, list);
 }
 
+static void etcd_ask_clock(struct store *store)
+{
+	struct etcd_client *client = etcd_store_of(store)->client;
+
+	etcd_client_ask_clock(client, etcd_client_current(client), NULL, NULL);
+}
+
 static void etcd_free(struct store *store)
 {
 	struct etcd_store *s = etcd_store_of(store);
@@ -436,6 +471,8 @@ static void etcd_free(struct store *store)
 	free(s->config_key);
 	free(s->subnets_prefix);
 	free(s->subnets_end);
+	free(s->health_prefix);
+	free(s->health_end);
 	free(s);
 }
 
@@ -445,8 +482,21 @@ static const struct store_ops etcd_ops = {
 	.watch_stop = etcd_watch_stop,
 	.describe = etcd_describe,
 	.problems = etcd_problems,
+	.ask_clock = etcd_ask_clock,
 	.free = etcd_free,
 };
+
+static void name_keys(struct etcd_store *s, const char *prefix)
+{
+	const char *slash = strcmp(prefix, "/") == 0 ? "" : "/";
+
+	s->prefix = xstrdup(prefix);
+	s->config_key = xasprintf("%s%sconfig", prefix, slash);
+	s->subnets_prefix = xasprintf("%s%ssubnets/", prefix, slash);
+	s->subnets_end = etcd_prefix_end(s->subnets_prefix);
+	s->health_prefix = xasprintf("%s%shealth/", prefix, slash);
+	s->health_end = etcd_prefix_end(s->health_prefix);
+}
 
 int etcd_store_new(struct event_base *base, struct http_client *http, const char *prefix,
 		   const struct etcd_options *options, uint64_t (*random)(void), struct store **ret,
@@ -471,10 +521,7 @@ int etcd_store_new(struct event_base *base, struct http_client *http, const char
 	s->message_max = ETCD_MESSAGE_MAX;
 	s->list_keys_max = ETCD_LIST_KEYS_MAX;
 	etcd_time_left_init(s);
-	s->prefix = xstrdup(clean);
-	s->config_key = xasprintf("%s%sconfig", clean, strcmp(clean, "/") == 0 ? "" : "/");
-	s->subnets_prefix = xasprintf("%s%ssubnets/", clean, strcmp(clean, "/") == 0 ? "" : "/");
-	s->subnets_end = etcd_prefix_end(s->subnets_prefix);
+	name_keys(s, clean);
 	*ret = &s->base;
 	return 0;
 }
@@ -500,7 +547,7 @@ static void place(const struct store *store, struct store_place *ret)
 
 const struct store_type etcd_store_type = {
 	.scheme = "etcd",
-	.traits = STORE_EXPIRES | STORE_ORDERED | STORE_WRITES_CONFIG,
+	.traits = STORE_EXPIRES | STORE_ORDERED | STORE_WRITES_CONFIG | STORE_KEEPS_HEALTH,
 	.check = etcd_options_check,
 	.open = open_etcd,
 	.place = place,

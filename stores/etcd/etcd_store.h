@@ -4,6 +4,8 @@
  *
  *   <prefix>/config              the network configuration
  *   <prefix>/subnets/<subnet>    a lease, bound to an etcd lease that expires unless kept alive
+ *   <prefix>/health/<node id>    ours alone: what a host tells of itself, bound to an etcd lease of
+ *                                its own, since it ends soon after its daemon
  *
  * Every write is a transaction whose repetition is harmless, and one whose outcome was not seen is
  * read back before it is reported.

@@ -23,8 +23,8 @@ static int read_node(struct kube_request *r, const char *body, size_t size, stru
 		rc = kube_node_read(&r->store->prefix, object, ret, &r->reply.err);
 	if (rc < 0)
 		return err_wrap(&r->reply.err, "kubernetes: node %s", r->store->host.node);
+	/* The node's revision is that of its last change, not the store's: reply.revision stays unknown. */
 	kube_note_own(r->store, ret);
-	r->reply.revision = ret->revision;
 	return 0;
 }
 
@@ -176,14 +176,14 @@ static const char *whole_second(char buf[static CLOCK_TEXT])
 	return buf;
 }
 
-static void patch(struct kube_request *r, const struct lease *wanted)
+static void patch(struct kube_request *r, const struct kube_node *node, const struct lease *wanted)
 {
 	struct kube_store *s = r->store;
 	auto_free char *path =
 		xasprintf(KUBE_NODES "/%s/status?fieldManager=flanneld", s->host.node);
 	char now[CLOCK_TEXT];
 	auto_free char *text = kube_node_patch(
-		&s->prefix, wanted, s->set_network_unavailable ? whole_second(now) : NULL);
+		&s->prefix, node, wanted, s->set_network_unavailable ? whole_second(now) : NULL);
 
 	kube_request_call(r, path, text, on_patched);
 }
@@ -217,7 +217,7 @@ static void on_node(void *arg, const struct kube_answer *answer, const char *bod
 		    (node.is_reachable || !s->set_network_unavailable))
 			answer_held(r, &node);
 		else
-			patch(r, wanted);
+			patch(r, &node, wanted);
 	}
 	kube_node_fini(&node);
 }

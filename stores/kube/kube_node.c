@@ -252,6 +252,7 @@ int kube_node_read(const struct kube_prefix *prefix, const json_t *object, struc
 	n.uid = xstrdup(uid ? uid : "");
 	if (created && clock_parse_utc(created, &created_ms) == 0 && created_ms > 0)
 		n.created_ms = (uint64_t)created_ms;
+	n.is_bare = json_object_size(annotations) == 0;
 	managed = annotation(prefix, annotations, "kube-subnet-manager");
 	n.is_flannel = managed && strcmp(managed, "true") == 0;
 	n.is_reachable = is_reachable(json_object_get(object, "status"));
@@ -307,12 +308,25 @@ struct lease *kube_node_take_lease(struct kube_node *n)
 /* ---- what we say ---- */
 
 /* `value` is consumed; NULL takes the annotation away. */
+/* `value` NULL: it is taken away. */
 static void put(const struct kube_prefix *prefix, json_t *annotations, const char *name,
 		json_t *value)
 {
 	char key[KUBE_PREFIX_MAX + 40];
 
 	json_object_set_new(annotations, key_of(prefix, name, key), value ? value : json_null());
+}
+
+static void drop_nulls(json_t *object)
+{
+	const char *key;
+	json_t *value;
+	void *next;
+
+	json_object_foreach_safe (object, next, key, value) {
+		if (json_is_null(value))
+			json_object_del(object, key);
+	}
 }
 
 static json_t *addr_json(const struct ip_addr *a)
@@ -340,7 +354,8 @@ static json_t *condition_json(const char *now)
 			 "lastHeartbeatTime", now);
 }
 
-char *kube_node_patch(const struct kube_prefix *prefix, const struct lease *lease, const char *now)
+char *kube_node_patch(const struct kube_prefix *prefix, const struct kube_node *node,
+		      const struct lease *lease, const char *now)
 {
 	bool has_v6 = ip_addr_is_set(&lease->public_v6);
 	auto_json json_t *patch = json_object();
@@ -357,6 +372,8 @@ char *kube_node_patch(const struct kube_prefix *prefix, const struct lease *leas
 	put(prefix, annotations, "public-ip", addr_json(&lease->public_v4));
 	put(prefix, annotations, "public-ipv6", addr_json(&lease->public_v6));
 	put(prefix, annotations, "fabric-node", our_node_json(lease));
+	if (node->is_bare)
+		drop_nulls(annotations);
 	json_object_set_new(metadata, "annotations", annotations);
 	json_object_set_new(patch, "metadata", metadata);
 	if (now)

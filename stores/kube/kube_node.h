@@ -32,6 +32,7 @@ struct kube_node {
 	char *uid; /* another one with the same name is another node; "" if it is not said */
 	uint64_t revision;    /* metadata.resourceVersion */
 	uint64_t created_ms;  /* metadata.creationTimestamp, since 1970; 0: it is not said */
+	bool is_bare;         /* it has no annotation at all */
 	bool is_flannel;      /* it has our annotations, or flannel's */
 	bool is_reachable;    /* status: no condition NetworkUnavailable that is other than False */
 	struct subnet subnet; /* both families unset: it has none yet */
@@ -71,10 +72,12 @@ bool kube_node_has_lease(const struct kube_node *n);
 struct lease *kube_node_take_lease(struct kube_node *n);
 
 /*
- * A strategic merge patch of nodes/status that publishes `lease`. What the lease no longer has is
- * taken away (null). `now` is an RFC 3339 time for a condition NetworkUnavailable=False that goes with
- * it, NULL for none. Caller frees.
+ * A strategic merge patch of nodes/status that publishes `lease` on `node`. What the lease no longer has
+ * is taken away (null), except of a bare node, where API servers would put an empty text for it.
+ * `now` is an RFC 3339 time for a condition NetworkUnavailable=False that goes with it, NULL for none.
+ * Caller frees.
  */
-char *kube_node_patch(const struct kube_prefix *prefix, const struct lease *lease, const char *now);
+char *kube_node_patch(const struct kube_prefix *prefix, const struct kube_node *node,
+		      const struct lease *lease, const char *now);
 
 #endif

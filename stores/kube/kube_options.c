@@ -34,8 +34,5 @@ int kube_options_check(void *options, struct err *e)
 
 	if (kube_prefix_parse(o->prefix, &prefix, e) < 0)
 		return err_wrap(e, "kube-annotation-prefix");
-	if (o->net_config_path[0] != '/')
-		return err_set(e, -EINVAL, "net-config-path is \"%.80s\", must be an absolute path",
-			       o->net_config_path);
-	return 0;
+	return options_check_path("net-config-path", o->net_config_path, e);
 }

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <event2/event.h>
 
+#include "lib/endpoints.h"
+
 /* Nodes of one page of a list, as many as Kubernetes' own clients ask for. */
 #define PAGE_LEN 500
 /* What is left of a list may have expired, and it begins again; so often. */
@@ -224,25 +226,10 @@ static void on_page(void *arg, const struct kube_answer *answer, const char *bod
 	kube_list_fini(&list);
 }
 
-/* A token is base64 by all that is known, but nothing says so. */
-static char *escaped(const char *text)
-{
-	auto_buffer struct buffer b = { 0 };
-
-	for (const char *c = text; *c; c++) {
-		if (strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~",
-			   *c))
-			buffer_putc(&b, *c);
-		else
-			buffer_printf(&b, "%%%02X", (unsigned char)*c);
-	}
-	return buffer_steal(&b);
-}
-
 /* Without a resourceVersion the first is of the present, whichever server answers. */
 static void list_page(struct kube_request *r, const char *more)
 {
-	auto_free char *token = more ? escaped(more) : NULL;
+	auto_free char *token = more ? endpoints_escape(more, "") : NULL;
 	auto_free char *path = xasprintf(KUBE_NODES "?limit=%d%s%s", PAGE_LEN,
 					 token ? "&continue=" : "", token ? token : "");
 
@@ -290,6 +277,13 @@ static void kube_submit(struct store *store, const struct store_request *request
 		err_set(&r->reply.err, -EINVAL,
 			"kubernetes: the network configuration is the file %s, not ours to write",
 			kube_file_path(s->file));
+		answer_soon(r, STORE_INVALID);
+		break;
+	case STORE_HEALTH_SET:
+	case STORE_HEALTH_KEEP:
+	case STORE_HEALTH_LIST:
+		err_set(&r->reply.err, -EINVAL, "kubernetes: there is no place for %s",
+			store_op_name(request->op));
 		answer_soon(r, STORE_INVALID);
 		break;
 	case STORE_KEEPALIVE:
@@ -444,7 +438,7 @@ static int host(const struct store *store, struct store_host *ret, struct err *e
 
 const struct store_type kube_store_type = {
 	.scheme = "kube",
-	.traits = STORE_ASSIGNS,
+	.traits = STORE_ASSIGNS | STORE_DATED,
 	.list_interval_s = LIST_INTERVAL_S,
 	.check = kube_options_check,
 	.open = open_kube,

@@ -92,12 +92,23 @@ static bool begins_piece(const struct kube_stream *s, char c)
 	       (s->form == KUBE_STREAM_EVENTS || s->in_items);
 }
 
-/* Behind the quote that ends the string which begins at `i`. */
-static size_t string_end(const char *text, size_t i, size_t size)
+/* Behind the quote that ends the string which begins at `begin`. */
+static size_t string_end(const char *text, size_t begin, size_t size)
 {
-	for (i++; i < size && text[i] != '"'; i++)
-		i += text[i] == '\\';
-	return MIN(i + 1, size);
+	size_t i = begin + 1;
+	const char *quote;
+
+	while (i < size && (quote = memchr(text + i, '"', size - i))) {
+		size_t escapes = 0;
+
+		i = (size_t)(quote - text);
+		while (text[i - 1 - escapes] == '\\')
+			escapes++;
+		i++;
+		if (escapes % 2 == 0)
+			return i;
+	}
+	return size;
 }
 
 /* Behind the bracket that closes the one at `i`. */
@@ -169,18 +180,23 @@ static int hand_on(struct kube_stream *s, struct err *e)
 /* How many of these bytes neither end a string nor open or close anything. */
 static size_t plain(const struct kube_stream *s, const char *data, size_t size)
 {
+	static const bool opens_or_closes[256] = {
+		['"'] = true, ['{'] = true, ['}'] = true, ['['] = true, [']'] = true,
+	};
 	size_t n = 0;
 
 	if (s->escaped)
 		return 0;
 	if (s->quoted) {
-		while (n < size && data[n] != '"' && data[n] != '\\')
-			n++;
-	} else {
-		while (n < size && data[n] != '"' && data[n] != '{' && data[n] != '}' &&
-		       data[n] != '[' && data[n] != ']')
-			n++;
+		const char *quote = memchr(data, '"', size);
+		const char *escape;
+
+		n = quote ? (size_t)(quote - data) : size;
+		escape = memchr(data, '\\', n);
+		return escape ? (size_t)(escape - data) : n;
 	}
+	while (n < size && !opens_or_closes[(unsigned char)data[n]])
+		n++;
 	return n;
 }
 

@@ -164,14 +164,14 @@ static int test_peer_parse(const struct lease *peer, void **ret, struct err *e)
 	return 0;
 }
 
-static void test_describe_peer(const void *data, json_t *item)
+static void test_describe_peer(const void *data, struct members *item)
 {
 	const struct test_peer *p = data;
 
 	if (!p)
 		return;
-	json_object_set_new(item, "color", json_string(p->color));
-	json_object_set_new(item, "testKey", json_integer(p->key));
+	member_text(item, "color", p->color);
+	member_integer(item, "testKey", p->key);
 }
 
 static void test_want_own(const struct backend *b, const struct subnet *own, struct wants *ret)

@@ -253,6 +253,39 @@ def legacy_iptables(guest):
         guest.run(f"{host}iptables-legacy -P FORWARD ACCEPT")
 
 
+def block_of(guest, section, first, last):
+    """The page's commands from one line to another."""
+    text = guest.run("cat docker.md").partition(f"## {section}\n")[2]
+    block = re.search(rf"^    {first}.*?^    {last}$", text, re.M | re.S)
+    return re.sub(r"^    ", "", block[0], flags=re.M)
+
+
+def docker_driver(guest):
+    """The page's commands for docker's networks by our driver: what the unit lets the daemon do is enough."""
+    guest.run("systemctl start docker")
+    guest.run(
+        "mkdir -p image/bin && cp /bin/busybox image/bin && ln -s busybox image/bin/sleep && tar -C image -c . | docker import - box"
+    )
+    section = "A network driver"
+    guest.run(block_of(guest, section, "mkdir -p /etc/systemd/system/flanneld.service.d", "systemctl restart flanneld"))
+    wait_ok(guest)
+    guest.run(block_of(guest, section, r"\. /run/flannel/subnet.env", "docker network create .*?"))
+    guest.run("docker run -d --name web --network fabric box /bin/sleep 1000000")
+    address = guest.run("docker inspect -f '{{.NetworkSettings.Networks.fabric.IPAddress}}' web")
+    wait_for(lambda: guest.run(f"ip netns exec c2 ping -c 1 -W 2 {address}"), 30, "the other host reaches it")
+    assert address in guest.run("fabricctl pods")
+    with talking(guest):
+        guest.run("systemctl restart flanneld")
+        wait_ok(guest)
+        guest.run("docker restart -t 0 web && systemctl restart docker && docker start web")
+    address = guest.run("docker inspect -f '{{.NetworkSettings.Networks.fabric.IPAddress}}' web")
+    wait_for(lambda: guest.run(f"ip netns exec c2 ping -c 1 -W 2 {address}"), 30, "the other host reaches it again")
+    guest.run("docker rm -f web && docker network rm fabric && systemctl stop docker.service docker.socket")
+    assert address not in guest.run("fabricctl pods")
+    guest.run("rm -r /etc/systemd/system/flanneld.service.d && systemctl daemon-reload && systemctl restart flanneld")
+    wait_ok(guest)
+
+
 # docker's container as c1.
 DOCKERS = (
     "ip netns del c1 2>/dev/null; ip netns attach c1 $(docker inspect -f '{{.State.Pid}}' web) &&"
@@ -277,12 +310,8 @@ def docker(guest):
     """The page's commands, with Debian's docker. It has the subnet for itself: the CNI plugin's bridge is taken away."""
     guest.run("container -d c1; ip link del cni0; echo 'ip-masq = true' >>/etc/flannel/flanneld.conf; systemctl restart flanneld")
     wait_ok(guest)
-    block = re.search(r"^    mkdir -p /etc/systemd/system/docker.*?^    systemctl restart docker$", guest.run("cat docker.md"), re.M | re.S)
-    guest.run(re.sub(r"^    ", "", block[0], flags=re.M))
-    guest.run(
-        "mkdir -p image/bin && cp /bin/busybox image/bin && ln -s busybox image/bin/sleep && tar -C image -c . | docker import - box &&"
-        "docker run -d --name web --restart always box /bin/sleep 1000000"
-    )
+    guest.run(block_of(guest, "docker's own bridge", "mkdir -p /etc/systemd/system/docker", "systemctl restart docker"))
+    guest.run("docker run -d --name web --restart always box /bin/sleep 1000000")
     docker_is_on_the_subnet(guest)
     wait_for(lambda: guest.run("ip netns exec c2 ping -c 1 -W 2 $(cat /run/c1)"), 30, "containers reach each other")
     # Each sees the other's own address.
@@ -334,8 +363,8 @@ def purge(guest):
 
 
 STEPS = [
-    three_commands, restart, crash, reload_, watchdog, networkd, upgrade_and_downgrade, legacy_iptables, docker, reboot,
-    purge,
+    three_commands, restart, crash, reload_, watchdog, networkd, upgrade_and_downgrade, legacy_iptables, docker_driver,
+    docker, reboot, purge,
 ]  # fmt: skip
 
 

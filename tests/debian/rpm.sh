@@ -24,10 +24,14 @@ flanneld:
 fabricctl:
 /usr/bin/fabricctl
 /usr/share/bash-completion/completions/fabricctl
+/usr/share/fish/vendor_completions.d/fabricctl.fish
 /usr/share/man/man1/fabricctl.1
+/usr/share/zsh/site-functions/_fabricctl
 flannel-cni:
 /usr/libexec/cni
 /usr/libexec/cni/flannel
+/usr/libexec/netavark
+/usr/libexec/netavark/flannel
 FILES
 [ "$(rpm -qcp build/rpm/RPMS/*/flanneld-[0-9]*.rpm)" = /etc/flannel/flanneld.conf ]
 echo "  rpm: three packages, with the files they are to have"

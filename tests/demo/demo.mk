@@ -2,7 +2,7 @@
 #
 # make demo             three hosts on this machine that ping each other; leaves nothing behind
 # make demo STORE=file  the same without etcd: the leases are kept in a directory
-# make demo BACKEND=... vxlan, host-gw, wireguard, ipip or udp; where the kernel lacks what it takes, in a guest of QEMU
+# make demo BACKEND=... vxlan, host-gw, wireguard, ipip, udp or ipsec; where the kernel lacks what it takes, in a guest of QEMU
 # make demo KEEP=1      left running, and says how to look around
 # make demo-stop        ends what KEEP=1 left
 #
@@ -20,7 +20,7 @@ DEMO := STORE='$(STORE)' BACKEND='$(BACKEND)' KEEP='$(KEEP)' DEMO_NAME='$(DEMO_N
 # The packages come first: without them the flags that pkg-config gives would be empty. Hence the inner makes.
 demo:
 	@$(DEMO) check '$(BUILD)'
-	@$(MAKE) --no-print-directory -s deps DEPS_TEST= DEPS_DEMO='$(filter-out $(if $(filter file,$(STORE)),etcd-%),$(DEPS_DEMO))'
+	@$(MAKE) --no-print-directory -s deps DEPS_TEST= DEPS_DEMO='$(filter-out $(if $(filter file,$(STORE)),etcd-%),$(DEPS_DEMO)) $(if $(filter ipsec,$(BACKEND)),$(DEPS_IPSEC))'
 	@$(MAKE) --no-print-directory -s all
 	@if $(DEMO) kernel '$(BUILD)'; then $(DEMO) run '$(BUILD)'; else $(MAKE) --no-print-directory demo-in-guest; fi
 

@@ -7,7 +7,7 @@
 #   demo.sh check BUILD  only say whether it could be run
 #   demo.sh kernel BUILD only say what the kernel lacks for BACKEND, and fail, if it lacks something
 #   demo.sh run BUILD    STORE=etcd: leases in an etcd; STORE=file: in a directory. KEEP=1: leave it running
-#                        BACKEND=vxlan, host-gw, wireguard, ipip or udp: how packets get from host to host
+#                        BACKEND=vxlan, host-gw, wireguard, ipip, udp or ipsec: how packets get from host to host
 #   demo.sh stop BUILD   end what KEEP=1 left
 #
 # Nothing of the machine's own network is touched: no interface, route or rule outside the namespaces made here. Their
@@ -54,6 +54,7 @@ host-gw) WIRE='as it is' PORT='' ;;
 wireguard) DEVICE=flannel-wg ROUTES='one route for all' WIRE='encrypted' PORT=', UDP port 51820' ;;
 ipip) DEVICE=flannel.ipip WIRE='IP in IP' PORT=', IP protocol 4' ;;
 udp) DEVICE=flannel0 WIRE='IP in UDP' PORT=', UDP port 8285' ;;
+ipsec) ROUTES='3 policies per peer' WIRE='ESP, encrypted' PORT=', IP protocol 50' ;;
 esac
 ctl_store() { on "$NET" env "$STORE_ENV" "$BUILD/fabricctl" "$@" "${CONFIG_FILE[@]}"; }
 
@@ -130,9 +131,16 @@ on_exit() {
 	exit "$status"
 }
 
-# Hosts share nothing: sockets of a wireguard-go are in one directory, in the mount namespace of "ip netns exec".
-APART='mkdir -p /run/wireguard && mount -t tmpfs tmpfs /run/wireguard && '
-[[ $BACKEND == wireguard ]] || APART=
+# Hosts share nothing: in the mount namespace of "ip netns exec" each has a directory of its own where a wireguard-go has
+# its sockets, or a /run, where a charon has socket and process id; what the demo has there stays in its place.
+APART=
+case $BACKEND in
+wireguard) APART='mkdir -p /run/wireguard && mount -t tmpfs tmpfs /run/wireguard && ' ;;
+ipsec)
+	export DIR STRONGSWAN_CONF=$DIR/strongswan.conf
+	APART='mount --bind "$DIR" /tmp && mount -t tmpfs tmpfs /run && mkdir -p "$DIR" && mount --move /tmp "$DIR" && '
+	;;
+esac
 
 # start_process NAME LOG NAMESPACE COMMAND...: in the background, noted, so that it can be ended by its id.
 start_process() {
@@ -170,7 +178,9 @@ start_etcd() {
 # The directory needs no process: whoever opens it first makes it.
 start_store() {
 	[[ $STORE != etcd ]] || start_etcd
-	ctl_store config set - >/dev/null <<<"{\"Network\": \"10.5.0.0/16\", \"Backend\": {\"Type\": \"$BACKEND\"}}" ||
+	local key=
+	[[ $BACKEND != ipsec ]] || key=", \"PSK\": \"$(od -An -N48 -tx1 /dev/urandom | tr -d ' \n')\""
+	ctl_store config set - >/dev/null <<<"{\"Network\": \"10.5.0.0/16\", \"Backend\": {\"Type\": \"$BACKEND\"$key}}" ||
 		die "the network configuration cannot be written into the store"
 }
 
@@ -197,8 +207,11 @@ start_host() {
 
 subnet_file() { sed -n "s/^$2=//p" "$DIR/h$1/subnet.env"; }
 
-# Sees all peers in its kernel.
-connected() { [[ $(ctl "$1" subnets -o json | jq '[.items[] | select(.kernel == "ok")] | length') -eq ${#HOSTS[@]} ]]; }
+# Sees all peers in its kernel, and has all tunnels where those are made by another program.
+connected() {
+	[[ $BACKEND != ipsec ]] || ctl "$1" status || return
+	[[ $(ctl "$1" subnets -o json | jq '[.items[] | select(.kernel == "ok")] | length') -eq ${#HOSTS[@]} ]]
+}
 
 # The way of podman, containerd and Kubernetes: the plugin gets the namespace and a configuration, and does the rest.
 attach_by_cni() {
@@ -334,6 +347,7 @@ say_how_to_look_around() {
 	local store kernel breaks
 	kernel="ip -n $(host 1) route"
 	[[ $BACKEND != vxlan ]] || kernel+="; bridge -n $(host 1) fdb show dev $DEVICE"
+	[[ $BACKEND != ipsec ]] || kernel+="; ip -n $(host 1) xfrm policy"
 	breaks="ip -n $(host 1) link del $DEVICE"
 	[[ $DEVICE ]] || breaks="ip -n $(host 1) route del $(subnet_file 2 FLANNEL_SUBNET | sed 's|\.[0-9]*/|.0/|')"
 	case $STORE in
@@ -362,7 +376,7 @@ say_how_to_look_around() {
 check() {
 	local name
 	[[ $STORE == etcd || $STORE == file ]] || die "STORE is \"$STORE\", must be etcd or file"
-	[[ ${WIRE-} ]] || die "BACKEND is \"$BACKEND\", must be vxlan, host-gw, wireguard, ipip or udp"
+	[[ ${WIRE-} ]] || die "BACKEND is \"$BACKEND\", must be vxlan, host-gw, wireguard, ipip, udp or ipsec"
 	((EUID == 0)) || die "must be run as root: it makes network namespaces"
 	[[ ! -e $DIR/processes ]] || die "$DIR is there: a demo is still running or was broken off; end it with $STOP"
 	[[ ! -e $DIR ]] || die "$DIR is there, and is not of a demo"
@@ -373,7 +387,7 @@ check() {
 
 # What the backend's devices need, tried in a namespace of its own. Prints what is missing.
 kernel() {
-	local device=() spare=$NAME-probe
+	local device=() spare=$NAME-probe key=0x0102030405060708090a0b0c0d0e0f1011121314
 	case $BACKEND in
 	wireguard)
 		command -v wireguard-go >/dev/null && [[ -e /dev/net/tun ]] && return
@@ -381,11 +395,14 @@ kernel() {
 		;;
 	ipip) device=(type ipip local 192.0.2.1) ;;
 	udp) device=(type ipip local 192.0.2.1 encap fou encap-sport 8285 encap-dport 8285) ;;
+	ipsec) device=(type veth) ;;
 	*) return ;;
 	esac
 	ip netns add "$spare"
 	ip -n "$spare" link add probe "${device[@]}" >/dev/null 2>&1 &&
-		{ [[ $BACKEND != udp ]] || ip -n "$spare" fou add port 8285 ipproto 4 >/dev/null 2>&1; } ||
+		{ [[ $BACKEND != udp ]] || ip -n "$spare" fou add port 8285 ipproto 4 >/dev/null 2>&1; } &&
+		{ [[ $BACKEND != ipsec ]] || ip -n "$spare" xfrm state add src 192.0.2.1 dst 192.0.2.2 proto esp spi 1 mode tunnel \
+			aead 'rfc4106(gcm(aes))' "$key" 128 >/dev/null 2>&1; } ||
 		die "Linux $(uname -r), or what of it is loaded, lacks what $BACKEND takes"
 }
 
@@ -404,9 +421,14 @@ run() {
 	file) say "Starting three hosts, a flanneld with $BACKEND on each; no etcd, the leases are in $DIR/store" ;;
 	esac
 	make_underlay
+	cat >"$DIR/strongswan.conf" <<-END
+		charon {
+		  load = random nonce aes sha1 sha2 hmac kdf gmp openssl gcm kernel-netlink socket-default vici
+		}
+	END
 	start_store
 	for n in "${HOSTS[@]}"; do start_host "$n"; done
-	for n in "${HOSTS[@]}"; do wait_until 20 "h$n knows all peers" connected "$n"; done
+	for n in "${HOSTS[@]}"; do wait_until 40 "h$n knows all peers" connected "$n"; done
 	for n in "${HOSTS[@]}"; do
 		printf '  h%s  %s, ready %s after its start\n' "$n" "$(subnet_file "$n" FLANNEL_SUBNET)" \
 			"$(sed -n 's/.* \([0-9]* ms\) after the start.*/\1/p' "$DIR/h$n/log")"

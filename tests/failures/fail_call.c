@@ -3,7 +3,7 @@
  * A shared object to be preloaded, which makes one system call of a program fail: the n-th of those
  * that speak with the kernel's network, with files or with other programs, counted from the start
  * of main on. It takes the place of the C library's functions, so it sees the calls of the libraries
- * (libnl, libmnl, libevent, libcurl) as well; those that the C library makes for itself (fopen's
+ * (libmnl, libevent, libcurl) as well; those that the C library makes for itself (fopen's
  * reads, getaddrinfo) it does not.
  *
  *   FAIL_CALL_IN     the name of the program that is meant; those that lead to it, and that it starts,

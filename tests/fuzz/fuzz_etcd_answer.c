@@ -51,8 +51,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		FUZZ_CHECK(e.text[0] && !next);
 	FUZZ_CHECK(!next || (next_size > 1 && !next[next_size - 1]));
 	etcd_kvs_fini(&kvs);
-	etcd_decode_ttl(reply);
-	etcd_decode_granted_ttl(reply);
-	etcd_decode_token(reply);
+	for (enum etcd_method method = 0; method < ETCD_METHODS; method++) {
+		struct etcd_reply r = { 0 };
+
+		if (etcd_decode_reply(method, reply, &r, &e) < 0)
+			FUZZ_CHECK(e.text[0]);
+		check_kvs(&r.kvs);
+		etcd_reply_fini(&r);
+	}
 	return 0;
 }

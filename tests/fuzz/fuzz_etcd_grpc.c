@@ -2,6 +2,7 @@
 /* Any bytes as what etcd sends in gRPC: an answer to every kind of request, messages of a watch, headers. */
 #include "tests/fuzz/fuzz.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "lib/grpc.h"
@@ -54,6 +55,28 @@ static void read_stream(const char *data, size_t size)
 	}
 }
 
+/* What comes in place of a message: a code of libcurl's, HTTP's or gRPC's, with a text. */
+static void read_end(const uint8_t *data, size_t size)
+{
+	static const int codes[] = { 0, -EPROTONOSUPPORT, -ECONNREFUSED, -ETIMEDOUT, -EFBIG };
+	auto_free char *message =
+		size < 3 ? xstrdup("") : xstrndup((const char *)data + 3, size - 3);
+	struct http_reply http = { .error = *message ? message : "why",
+				   .grpc_message = message,
+				   .body = "" };
+	struct etcd_reply reply = { 0 };
+	char text[ETCD_TEXT_MAX] = "";
+
+	if (size < 3)
+		return;
+	http.code = codes[data[0] % ARRAY_LEN(codes)];
+	http.status = data[1] % 2 ? 404 : 200;
+	http.grpc_status = (int)(data[2] % 20) - 1;
+	FUZZ_CHECK(etcd_grpc_transport.decode_end(&http, text) != ETCD_OK && text[0]);
+	if (etcd_grpc_transport.decode(ETCD_RANGE, &http, &reply, text) == ETCD_OK)
+		etcd_reply_fini(&reply);
+}
+
 static void read_header(const char *line, size_t size)
 {
 	size_t value_size = 0;
@@ -66,7 +89,7 @@ static void read_header(const char *line, size_t size)
 	FUZZ_CHECK(grpc_status_read(line, size) >= -1);
 }
 
-/* The first byte says as what the rest is read: a method, ETCD_WATCH: a stream, beyond: a header. */
+/* The first byte says as what the rest is read: a method, ETCD_WATCH: a stream, beyond: a header, an end. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	auto_free char *rest = NULL;
@@ -74,11 +97,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size == 0 || protobuf_load(NULL) < 0)
 		return 0;
-	what = data[0] % (ETCD_METHODS + 1);
+	what = data[0] % (ETCD_METHODS + 2);
 	rest = xcalloc(size, 1);
 	memcpy(rest, data + 1, size - 1);
 	if (what == ETCD_METHODS)
 		read_header(rest, size - 1);
+	else if (what > ETCD_METHODS)
+		read_end(data + 1, size - 1);
 	else if (what == ETCD_WATCH)
 		read_stream(rest, size - 1);
 	else

@@ -5,6 +5,7 @@
  */
 #include "tests/fuzz/fuzz.h"
 
+#include <signal.h>
 #include <event2/event.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -44,6 +45,7 @@ static void view(void *arg UNUSED, bool counters UNUSED, struct daemon_view *ret
 			   .sysctl_missing = "",
 			   .error = "",
 			   .forward_block = "",
+			   .tracked = "",
 			   .probe_error = "" },
 		.own_state = "",
 		.own_reason = "",
@@ -67,9 +69,22 @@ static bool renew(void *arg UNUSED)
 	return true;
 }
 
+static int drain(void *arg UNUSED, enum drain_state state UNUSED, struct err *e)
+{
+	return err_set(e, -1, "not here");
+}
+
 static void ask(void *arg UNUSED, const struct store_request *request UNUSED,
 		store_calls_fn *fn UNUSED, void *fn_arg UNUSED)
 {
+}
+
+static int meter(void *arg UNUSED, meter_fn *visit, void *visit_arg, struct err *e UNUSED)
+{
+	const struct ip_addr from = ip_addr_from_bytes(AF_INET, (const uint8_t[16]){ 10, 5, 3, 2 });
+
+	visit(visit_arg, &from, true, 1, 84);
+	return 0;
 }
 
 static void remove_socket(void)
@@ -83,12 +98,20 @@ static void remove_socket(void)
 
 static void set_up(void)
 {
-	static const struct status_ops ops = { view, diff, sync_now, renew, ask };
+	static const struct status_ops ops = { .view = view,
+					       .diff = diff,
+					       .sync = sync_now,
+					       .renew = renew,
+					       .drain = drain,
+					       .ask = ask,
+					       .meter = meter };
 	struct status_options options = { .socket = address.sun_path };
 	struct err e;
 
 	if (server)
 		return;
+	/* As the daemon does: a client may be gone when it is answered. */
+	signal(SIGPIPE, SIG_IGN);
 	log_setup(LOG_FORMAT_TEXT, LOG_LEVEL_ERROR);
 	snprintf(address.sun_path, sizeof(address.sun_path), "/dev/shm/fuzz-status-%d",
 		 (int)getpid());

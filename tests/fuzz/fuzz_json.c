@@ -7,6 +7,7 @@
 
 #include "lib/json.h"
 
+#include <string.h>
 #include <strings.h>
 
 static void check_error(int rc, const struct err *e)
@@ -67,5 +68,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		FUZZ_CHECK(json_is_null(value) || json_get_any_case(j, key));
 		check_find(j, key);
 	}
+	json_leave_out_secrets(j);
+	value = json_get_any_case(j, "psk");
+	FUZZ_CHECK(!json_is_string(value) || strcmp(json_string_value(value), "(left out)") == 0);
 	return 0;
 }

@@ -5,10 +5,13 @@
  */
 #include "tests/fuzz/fuzz.h"
 
+#include "kernel/counters.h"
 #include "kernel/link.h"
 #include "kernel/netlink.h"
 #include "kernel/kinds.h"
+#include "kernel/lookup.h"
 #include "kernel/policy_rule.h"
+#include "kernel/segment.h"
 
 static void check_object(const struct kernel_object *o, bool v6_or_v4_only)
 {
@@ -53,6 +56,29 @@ static void check_policy(const struct kernel_object *o, bool gone)
 		   memcmp(&o->value.xfrm, &back.value.xfrm, sizeof(back.value.xfrm)) == 0);
 }
 
+/* The same bytes as what the kernel answers to a single question. */
+static void check_lookups(const struct nlmsghdr *hdr)
+{
+	char route_text[LOOKUP_ROUTE_TEXT];
+	char neighbour_text[LOOKUP_NEIGHBOUR_TEXT];
+	struct lookup_route route;
+	struct lookup_neighbour neighbour;
+	struct counters counters;
+	struct lookup_fdb fdb;
+	struct segment_neighbour segment;
+
+	if (lookup_route_decode(hdr, &route)) {
+		FUZZ_CHECK(route.dst.len <= ip_family_bits(route.dst.addr.family));
+		FUZZ_CHECK(lookup_route_format(&route, route_text)[0]);
+	}
+	if (lookup_neighbour_decode(hdr, &neighbour))
+		FUZZ_CHECK(lookup_neighbour_format(&neighbour, neighbour_text)[0]);
+	FUZZ_CHECK(!lookup_fdb_decode(hdr, &fdb) || fdb.found);
+	counters_decode(hdr, &counters);
+	FUZZ_CHECK(!segment_neighbour_decode(hdr, &segment) || segment.bridge ||
+		   ip_addr_is_set(&segment.addr));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	/* The kernel pads messages to 4 bytes and says how long they are; so does this. */
@@ -78,6 +104,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		FUZZ_CHECK(memchr(link.name, '\0', sizeof(link.name)));
 		FUZZ_CHECK(memchr(link.kind, '\0', sizeof(link.kind)));
 	}
+	check_lookups(hdr);
 	if (policy_rule_decode(hdr, &rule))
 		FUZZ_CHECK(policy_rule_format(&rule, text)[0]);
 	free(hdr);

@@ -11,7 +11,7 @@
 
 static void check_again(const struct kube_prefix *prefix, const struct kube_node *n, json_t *object)
 {
-	auto_free char *text = kube_node_patch(prefix, n->lease, "now");
+	auto_free char *text = kube_node_patch(prefix, n, n->lease, "now");
 	auto_json json_t *patch = json_loads(text, 0, NULL);
 	json_t *metadata = json_object_get(object, "metadata");
 	struct kube_node again = { 0 };

@@ -57,10 +57,10 @@ static void compare(bool shared)
 		  .comment = "tunnel packet of a container" },
 	};
 	const struct nft_ruleset want = {
-		.table = { NFPROTO_INET, "flannel.1", "flanneld" },
+		.table = { .family = NFPROTO_INET, .name = "flannel.1", .mark = "flanneld" },
 		.shared = shared,
 		.chains = traffic_chains,
-		.chains_len = TRAFFIC_CHAINS,
+		.chains_len = TRAFFIC_TABLE_CHAINS,
 		.sets = traffic_sets,
 		.sets_len = TRAFFIC_SETS,
 		.counters = counters,
@@ -101,7 +101,7 @@ static void read_all(void)
 {
 	static const struct nft_set set = { .name = "macs", .type = NFT_KEY_IFNAME_ETHER };
 	static const uint8_t key[NFT_KEY_SIZE];
-	const struct nft_table t = { NFPROTO_INET, "flannel.1", NULL };
+	const struct nft_table t = { .family = NFPROTO_INET, .name = "flannel.1" };
 	struct nft_counter counter = { .name = TRAFFIC_COUNTER_GUARD };
 
 	for (size_t i = 0; i < TRAFFIC_ALL_SETS; i++)
@@ -130,7 +130,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (hdr->nlmsg_len < sizeof(*hdr) || hdr->nlmsg_len > size - offset)
 			break;
 		nft_kernel.messages[nft_kernel.len++] = hdr;
-		offset = MIN(offset + MNL_ALIGN(hdr->nlmsg_len), size);
+		offset = MIN(offset + NLMSG_ALIGN(hdr->nlmsg_len), size);
 	}
 	compare(false);
 	compare(true);

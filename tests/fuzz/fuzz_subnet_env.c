@@ -39,7 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	/* A subnet of one address has no second one for the gateway: nobody hands such out. */
 	if (found.v4.len == 32 || found.v6.len == 128)
 		return 0;
-	written = subnet_env_format(&config, &found, 1450, true);
+	written = subnet_env_format(&config, &found, 1450, true, true);
 	subnet_env_recall(written, &again, networks);
 	FUZZ_CHECK(subnet_equal(&found, &again));
 	return 0;

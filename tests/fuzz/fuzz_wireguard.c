@@ -5,9 +5,9 @@
  */
 #include "tests/fuzz/fuzz.h"
 
-#include <libmnl/libmnl.h>
 #include <linux/genetlink.h>
 
+#include "kernel/message.h"
 #include "kernel/wireguard.h"
 
 static size_t checked;
@@ -46,7 +46,7 @@ static const struct wireguard_visitor visitor = { .interface = on_interface,
 
 static void read_message(const uint8_t *data, size_t size)
 {
-	struct nlmsghdr *hdr = xcalloc(1, NLMSG_HDRLEN + GENL_HDRLEN + size + MNL_ALIGNTO);
+	struct nlmsghdr *hdr = xcalloc(1, NLMSG_HDRLEN + GENL_HDRLEN + size + NLMSG_ALIGNTO);
 	bool seen = false;
 
 	hdr->nlmsg_len = (uint32_t)(NLMSG_HDRLEN + GENL_HDRLEN + size);

@@ -28,7 +28,7 @@ LOOK_S = 1
 
 
 def grow(program, found, corpus):
-    """libFuzzer takes from `found` what adds to `corpus`, smallest first. Returns how many."""
+    """libFuzzer takes from `found` what reaches code that `corpus` does not, smallest first. Returns how many."""
     small = found.parent.parent / "small" / corpus.name
     shutil.rmtree(small, ignore_errors=True)
     small.mkdir(parents=True)
@@ -36,7 +36,7 @@ def grow(program, found, corpus):
         if path.stat().st_size <= GROW_MAX_SIZE:
             shutil.copy(path, small)
     before = len(list(corpus.iterdir()))
-    subprocess.run([str(program), "-merge=1", "-timeout=10", "-close_fd_mask=3", str(corpus), str(small)], check=True,
+    subprocess.run([str(program), "-merge=1", "-use_counters=0", "-timeout=10", "-close_fd_mask=3", str(corpus), str(small)], check=True,
                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
     return len(list(corpus.iterdir())) - before
 

@@ -264,9 +264,9 @@ class Etcd:
             ops = [{"requestDeleteRange": {"key": b64(k)}} for k in keys[start : start + TXN_MAX]]
             self.api("/v3/kv/txn", {"success": ops})
 
-    def get(self, key):
-        """The whole key-value record, or None."""
-        records = self.api("/v3/kv/range", {"key": b64(key)}).get("kvs", [])
+    def get(self, key, revision=0):
+        """The whole key-value record, or None; with a revision as it was then."""
+        records = self.api("/v3/kv/range", {"key": b64(key), "revision": str(revision)}).get("kvs", [])
         return _decoded(records[0]) if records else None
 
     def list(self, prefix):
@@ -348,6 +348,19 @@ def _decoded(kv):
         create_revision=int(kv.get("create_revision", 0)),
         mod_revision=int(kv.get("mod_revision", 0)),
     )
+
+
+def enable_auth(etcd, user="fabric", password="open sesame", permission="READWRITE"):
+    """What a host needs at least: read and write below the prefix."""
+    for body in ({"name": "root", "password": "r"}, {"name": user, "password": password}):
+        etcd.api("/v3/auth/user/add", body)
+    for role in ("root", user):
+        etcd.api("/v3/auth/role/add", {"name": role})
+        etcd.api("/v3/auth/user/grant", {"user": role if role == "root" else user, "role": role})
+    granted = {"permType": permission, "key": b64(PREFIX), "range_end": b64(range_end(PREFIX))}
+    etcd.api("/v3/auth/role/grant", {"name": user, "perm": granted})
+    etcd.api("/v3/auth/enable", {})
+    etcd.login("root", "r")
 
 
 class Certificates:

@@ -30,6 +30,7 @@ import subprocess
 import pytest
 
 import netns
+import schema
 import witness
 from etcd import PREFIX, Certificates, Etcd
 from netns import Namespace, NamespaceHTTP, UnixHTTP, end_process, wait_for
@@ -39,6 +40,7 @@ from proxy import Proxy
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BUILD = pathlib.Path(os.environ.get("FLANNEL_BUILD", ROOT / "build")).resolve()
 SANITIZED = bool(os.environ.get("FLANNEL_SANITIZE"))
+SHIFT_CLOCK = BUILD / "tests" / "shift_clock.so"
 FLANNELD = BUILD / "flanneld"
 FABRICCTL = BUILD / "fabricctl"
 CNI_PLUGIN = BUILD / "flannel"
@@ -54,6 +56,12 @@ DUAL = APART | IPV6
 BRIDGE_MAC = "02:00:00:00:00:fe"
 Segment = collections.namedtuple("Segment", "bridge v4 v6")
 SEGMENTS = {1: Segment("br0", "192.0.2.", "2001:db8:1::"), 2: Segment("br1", "198.51.100.", "2001:db8:2::")}
+
+
+def preloaded(library):
+    """LD_PRELOAD for it: the sanitizer's own library wants to be the first."""
+    first = [netns.run("gcc", "-print-file-name=libasan.so").strip()] if SANITIZED else []
+    return ":".join([*first, str(library)])
 
 
 class Daemon:
@@ -75,6 +83,7 @@ class Daemon:
             "state_dir": self.directory / "state",
             "subnet_file": self.directory / "subnet.env",
             "socket": self.directory / "flanneld.sock",
+            "fast_path_dir": host.lab.bpf_directory / self.name,
             "cni_plugin": CNI_PLUGIN,
             "cni_data_dir": self.directory / "cni",
             "node_name": self.name.removeprefix(host.lab.prefix).lstrip("-"),
@@ -153,11 +162,11 @@ class Daemon:
 
     # ---- what it says
 
-    def request(self, path, method="GET", timeout_s=10):
+    def request(self, path, method="GET", timeout_s=10, headers=None):
         """(status, text) from the unix socket."""
         connection = UnixHTTP(self.socket_path, timeout_s)
         try:
-            connection.request(method, path)
+            connection.request(method, path, headers=headers or {})
             response = connection.getresponse()
             return response.status, response.read().decode()
         finally:
@@ -176,6 +185,8 @@ class Daemon:
     def json(self, path):
         status, text = self.request(path)
         assert status == 200, f"{path}: HTTP {status}: {text}"
+        if "fields=" not in path:  # of these items a part is wanted
+            schema.check(text)
         return json.loads(text)
 
     def status(self):
@@ -446,6 +457,10 @@ class Lab:
         self.directory = netns.temporary_directory()
         self.closers = contextlib.ExitStack()
         self.closers.callback(shutil.rmtree, self.directory, True)
+        self.bpf_directory = self.directory / "bpf"
+        # All tests with the fast path: FLANNELD_FAST_PATH=on in the environment.
+        if os.environ.get("FLANNELD_FAST_PATH") == "on":
+            self.mount_bpf()
         self.namespaces = []
         self.all_hosts = []
         self.etcd = None
@@ -459,6 +474,16 @@ class Lab:
                 "link set br0 up",
             ]
         )
+
+    def mount_bpf(self):
+        """A BPF file system, in which each daemon has its directory. Why not, "" if it is there."""
+        if not self.bpf_directory.exists():
+            self.bpf_directory.mkdir()
+            done = netns.run("mount", "-t", "bpf", "bpf", self.bpf_directory, check=False)
+            if done.returncode:
+                return done.stderr.strip()
+            self.closers.callback(netns.run, "umount", "-l", self.bpf_directory)
+        return ""
 
     def plug(self, name, address, *more, bridge="br0"):
         """A namespace with eth0 in the underlay and this address; further lines for `ip -batch` before it is up."""
@@ -491,6 +516,14 @@ class Lab:
 
     def configure(self, config=None, prefix=PREFIX):
         self.etcd.set_config(config or CONFIG, prefix)
+
+    def narrow_port(self, port, mtu):
+        """The underlay's switch has this MTU at a port: it drops what is larger, and tells nobody."""
+        # Where br_netfilter is loaded the bridge would look into packets, and tell those that sent them.
+        for key in ("net.bridge.bridge-nf-call-iptables", "net.bridge.bridge-nf-call-ip6tables"):
+            with contextlib.suppress(FileNotFoundError):
+                self.underlay.sysctl(key, 0)
+        self.underlay.ip_do(f"link set {port} mtu {mtu}")
 
     def second_segment(self):
         """198.51.100.0/24 and 2001:db8:2::/64 on br1, joined with the first by a router, .254 and ::fe in both."""

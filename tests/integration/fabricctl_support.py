@@ -17,14 +17,15 @@ import time
 
 import pytest
 
+import schema
 from etcd import PREFIX
 from fabric import FABRICCTL
 from netns import end_process, wait_for
 
 OK, FAILED, USAGE, FOUND, NO_DAEMON, NO_STORE, DENIED, TIMEOUT, NOT_FOUND = range(9)
-# Daemons choose at random, but not the subnets from 10.5.200.0 on, of which the leases made up here are.
-CONFIG = {"Network": "10.5.0.0/16", "SubnetMax": "10.5.199.0", "Backend": {"Type": "vxlan"}}
-COMMANDS = "subnets status peers events ip pods trace doctor diff sync lease config store version help completion".split()
+# Daemons choose at random, but none of the subnets below 10.5.100.0 and from 10.5.200.0 on: of these are the leases made up.
+CONFIG = {"Network": "10.5.0.0/16", "SubnetMin": "10.5.100.0", "SubnetMax": "10.5.199.0", "Backend": {"Type": "vxlan"}}
+COMMANDS = "subnets status peers mtu hosts mesh events ip pods trace top test doctor capacity gc bundle explain diff sync log-level drain resume lease config store version help completion".split()
 HOSTILE = "evil\x1b[31m\u202eeman\x07\n\\"
 HOSTILE_SHOWN = "evil\\033[31m\\u202eeman\\007\\n\\\\"
 TRANSPORT = "FLANNELD_ETCD_TRANSPORT"
@@ -40,7 +41,9 @@ def fabricctl(*args, where=None, **options):
     options |= {"env": ENVIRONMENT | options.get("env", {}), "capture_output": "stdout" not in options}
     argv = [str(a) for a in (*getattr(where, "wrapper", []), FABRICCTL, *args)]
     with where.namespace.entered() if where else contextlib.nullcontext():
-        return subprocess.run(argv, text=True, timeout=60, check=False, **options)
+        done = subprocess.run(argv, text=True, timeout=60, check=False, **options)
+    schema.check(done.stdout)
+    return done
 
 
 def ask(host, *args, status=OK, **options):

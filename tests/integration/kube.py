@@ -5,13 +5,15 @@
     kube.add_node("h1", "10.5.1.0/24")
     h1 = lab.host(); kube.start_daemon(h1)     # NODE_NAME=h1
 
-What it does not do it is told to: `kube.too_many = 3` answers three requests with 429, and so on, see __init__.
+What it does not do it is told to: `kube.too_many = 3` answers three requests with 429, and so on, see __init__. Its refusals
+are those that a real one was heard to give (kube_said.py).
 A replica listens on the same address and has the same nodes: `kube.stop()` cuts all connections.
 """
 
 import base64
 import contextlib
 import copy
+import functools
 import http.server
 import json
 import pathlib
@@ -21,6 +23,7 @@ import ssl
 import threading
 import urllib.parse
 
+import kube_said
 from etcd import PREFIX, Certificates, Record
 from fabric import CONFIG
 
@@ -30,31 +33,47 @@ PATCH_TYPE = "application/strategic-merge-patch+json"
 ALLOWED = {("get", "nodes"), ("list", "nodes"), ("watch", "nodes"), ("patch", "nodes/status")}
 
 
-class Answer(Exception):
-    """An HTTP answer that is no success."""
-
-    def __init__(self, code, reason, message, retry_after=None, causes=None, seconds=None):
-        super().__init__(message)
-        self.code = code
-        self.retry_after = retry_after
-        details = {}
-        if seconds is not None:
-            details["retryAfterSeconds"] = seconds
-        if causes:
-            details["causes"] = [{"reason": cause, "message": message} for cause in causes]
-        self.status = {
-            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": message,
-            "reason": reason, "code": code, "details": details,
+def records(nodes):
+    """Nodes as etcd would have them as leases: what a host's kernel is compared with."""
+    found = []
+    for node in nodes:
+        a = {k.removeprefix(ANNOTATIONS): v for k, v in node["metadata"].get("annotations", {}).items()}
+        if a.get("kube-subnet-manager") != "true" or "podCIDR" not in node["spec"]:
+            continue
+        key = "&".join(c.replace("/", "-") for c in node["spec"]["podCIDRs"])
+        value = {
+            "PublicIP": a.get("public-ip"), "PublicIPv6": a.get("public-ipv6"), "BackendType": a["backend-type"],
+            "BackendData": json.loads(a["backend-data"]),
         }  # fmt: skip
+        found.append(Record(key=f"{PREFIX}/subnets/{key}", value=json.dumps(value)))
+    return found
 
 
-def expired(asked, newest):
-    return Answer(410, "Expired", f"too old resource version: {asked} ({newest})")
+class Answer(Exception):
+    """An HTTP answer that is no success: one that a real server has given, see kube_said.py."""
+
+    def __init__(self, name, retry_after=None, changed=()):
+        super().__init__(name)
+        said = kube_said.load(name)
+        self.code, self.headers, self.body = said.status, dict(said.headers), said.body
+        if retry_after is not None:
+            self.headers["Retry-After"] = str(retry_after)
+        for old, new in changed:
+            self.body = self.body.replace(old, new)
 
 
-def ahead(asked, newest):
-    message = f"Too large resource version: {asked}, current: {newest}"
-    return Answer(504, "Timeout", message, causes=["ResourceVersionTooLarge"], seconds=1)
+def bookmark(revision):
+    """As a real server writes it."""
+    line = next(one for one in kube_said.objects(kube_said.load("watch")) if one["type"] == "BOOKMARK")
+    line["object"]["metadata"]["resourceVersion"] = str(revision)
+    return line["object"]
+
+
+@functools.cache
+def _real_node():
+    """A node as a real server has it in a list."""
+    (page,) = kube_said.objects(kube_said.load("list-page"))
+    return json.dumps(page["items"][0])
 
 
 class ApiServer:
@@ -80,6 +99,7 @@ class ApiServer:
         self.gone_by_http = False  # 410 as an HTTP status, not as an event
         self.silent_future = False  # a watch from the future waits instead of being refused
         self.expire_pages = 0  # so many next pages are gone
+        self.replay = {}  # of the next request of a kind (list, page, watch, get, patch) the answer, by its name
         self.frozen = None  # what a server that lags behind believes to be the newest revision, for watches
         self.clients = set()
         self.server = None
@@ -152,13 +172,11 @@ class ApiServer:
         with self.lock:
             spec = {"podCIDR": cidrs[0], "podCIDRs": list(cidrs)} if cidrs else {}
             created = f"2026-01-01T00:00:{len(self.history) % 60:02d}Z"
-            node = {
-                "kind": "Node", "apiVersion": "v1", "spec": spec,
-                "metadata": {"name": name, "uid": f"uid-{self.revision}", "creationTimestamp": created,
-                             "annotations": dict(annotations or {})},
-                "status": {"conditions": [{"type": "Ready", "status": "True"}],
-                           "images": [{"names": [f"example.org/{'x' * 60}:{n}"], "sizeBytes": n} for n in range(20)]},
-            }  # fmt: skip
+            node = json.loads(_real_node())
+            node["metadata"] |= {"name": name, "uid": f"uid-{self.revision}", "creationTimestamp": created, "annotations": dict(annotations or {})}
+            node["spec"] = {key: value for key, value in node["spec"].items() if not key.startswith("podCIDR")} | spec
+            node["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
+            node["status"]["images"] = [{"names": [f"example.org/{'x' * 60}:{n}"], "sizeBytes": n} for n in range(20)]
             self.nodes[name] = node
             self._write("ADDED", node)
 
@@ -227,18 +245,7 @@ class ApiServer:
         """As etcd would have them: what a host's kernel is compared with."""
         with self.lock:
             nodes = copy.deepcopy(list(self.nodes.values()))
-        found = []
-        for node in nodes:
-            a = {k.removeprefix(ANNOTATIONS): v for k, v in node["metadata"]["annotations"].items()}
-            if a.get("kube-subnet-manager") != "true" or "podCIDR" not in node["spec"]:
-                continue
-            key = "&".join(c.replace("/", "-").replace(":", ":") for c in node["spec"]["podCIDRs"])
-            value = {
-                "PublicIP": a.get("public-ip"), "PublicIPv6": a.get("public-ipv6"), "BackendType": a["backend-type"],
-                "BackendData": json.loads(a["backend-data"]),
-            }  # fmt: skip
-            found.append(Record(key=f"{PREFIX}/subnets/{key}", value=json.dumps(value)))
-        return found
+        return records(nodes)
 
     def count(self, pattern):
         """Requests so far whose line matches."""
@@ -332,8 +339,11 @@ class _Server(http.server.ThreadingHTTPServer):
 
 def _merge(node, patch):
     """What a strategic merge patch of a node's status does: maps are merged, null removes, conditions have a key."""
+    bare = not node["metadata"]["annotations"]
     for key, value in patch.get("metadata", {}).get("annotations", {}).items():
-        if value is None:
+        if value is None and bare:
+            node["metadata"]["annotations"][key] = ""  # a real one does so where there is no map yet
+        elif value is None:
             node["metadata"]["annotations"].pop(key, None)
         else:
             assert isinstance(value, str)
@@ -372,12 +382,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_DELETE(self):
         self._serve("delete")
 
-    def _send(self, code, document, headers=()):
-        body = json.dumps(document).encode()
+    def _send(self, code, document):
+        self._send_text(code, json.dumps(document), {"Content-Type": "application/json"})
+
+    def _send_text(self, code, text, headers):
+        body = text.encode()
         self.send_response(code)
-        self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
-        for name, value in headers:
+        for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
@@ -388,12 +400,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         with self.kube.lock:
             self.kube.requests.append(f"{self.command} {self.path}")
+        kind = verb if len(url.path.split("/")) != 4 or verb != "get" else "watch" if "watch" in query else "page" if "continue" in query else "list"
         try:
+            with self.kube.lock:
+                name = self.kube.replay.pop(kind, None)
+            if name:
+                raise Answer(name)
             self._refuse_some()
             self._route(verb, url.path, query, body)
         except Answer as answer:
-            headers = [("Retry-After", str(answer.retry_after))] if answer.retry_after is not None else []
-            self._send(answer.code, answer.status, headers)
+            self._send_text(answer.code, answer.body, answer.headers)
 
     def _refuse_some(self):
         kube = self.kube
@@ -401,20 +417,25 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             if kube.tokens is not None:
                 given = self.headers.get("Authorization", "")
                 if given.removeprefix("Bearer ") not in kube.tokens or not given.startswith("Bearer "):
-                    raise Answer(401, "Unauthorized", "Unauthorized")
+                    raise Answer("stranger")
             if kube.too_many > 0:
                 kube.too_many -= 1
-                raise Answer(429, "TooManyRequests", "too many requests, please try again later", kube.retry_after)
+                raise Answer("too-many" if kube.too_many % 2 else "too-many-by-priority", kube.retry_after)
 
     def _allow(self, verb, resource):
         with self.kube.lock:
             if (verb, resource) not in self.kube.allowed:
-                raise Answer(403, "Forbidden", f'{resource} is forbidden: User "flannel" cannot {verb} resource')
+                raise Answer("denied-list", changed=[("cannot list", f"cannot {verb}"), ('\\"nodes\\"', f'\\"{resource}\\"')])
             self.kube.seen.append((verb, resource))
 
     def _route(self, verb, path, query, body):
         parts = path.strip("/").split("/")
-        if parts[:3] == ["api", "v1", "nodes"] and len(parts) == 3 and verb == "get":
+        if parts == ["api", "v1", "nodes"] and verb == "create":
+            self._allow(verb, "nodes")
+            node = json.loads(body)
+            self.kube.add_node(node["metadata"]["name"], *node["spec"].get("podCIDRs", []))
+            self._send(201, self._node(node["metadata"]["name"]))
+        elif parts[:3] == ["api", "v1", "nodes"] and len(parts) == 3 and verb == "get":
             if "watch" in query:
                 self._allow("watch", "nodes")
                 self._watch(int(query["resourceVersion"]), query)
@@ -423,7 +444,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 self._send(200, self._list(query))
         elif parts[:3] == ["api", "v1", "nodes"] and len(parts) == 4:
             self._allow(verb, "nodes")
-            self._send(200, self._node(parts[3]))
+            found = self._node(parts[3])
+            if verb == "delete":
+                self.kube.delete_node(parts[3])
+            self._send(200, found)
         elif parts[:3] == ["api", "v1", "nodes"] and parts[4:] == ["status"] and verb == "patch":
             self._allow("patch", "nodes/status")
             self._patch(parts[3], body)
@@ -431,28 +455,28 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._allow(verb, "pods")
             self._pod(parts[3], parts[5])
         else:
-            raise Answer(404, "NotFound", "the server could not find the requested resource")
+            raise Answer("absent", changed=[("n2", path)])
 
     def _node(self, name):
         with self.kube.lock:
             if name not in self.kube.nodes:
-                raise Answer(404, "NotFound", f'nodes "{name}" not found')
+                raise Answer("absent", changed=[("n2", name)])
             return copy.deepcopy(self.kube.nodes[name])
 
     def _pod(self, namespace, name):
         with self.kube.lock:
             if (namespace, name) not in self.kube.pods:
-                raise Answer(404, "NotFound", f'pods "{name}" not found')
+                raise Answer("absent", changed=[("nodes", "pods"), ("n2", name)])
             node = self.kube.pods[namespace, name]
         self._send(200, {"kind": "Pod", "metadata": {"name": name}, "spec": {"nodeName": node} if node else {}})
 
     def _patch(self, name, body):
         if self.headers["Content-Type"] != PATCH_TYPE:
-            raise Answer(415, "UnsupportedMediaType", self.headers["Content-Type"])
+            raise AssertionError(self.headers["Content-Type"])
         with self.kube.lock:
             node = self.kube.nodes.get(name)
             if node is None:
-                raise Answer(404, "NotFound", f'nodes "{name}" not found')
+                raise Answer("absent", changed=[("n2", name)])
             before = json.dumps(node)
             _merge(node, json.loads(body))
             # What changes nothing has no event.
@@ -471,7 +495,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                     kube.expire_pages -= 1
                     kube.snapshots = {}
                 if key not in kube.snapshots:
-                    raise Answer(410, "Expired", "The provided continue parameter is too old")
+                    raise Answer("list-expired")
             else:
                 key, start = f"{kube.revision}", 0
                 kube.snapshots[key] = copy.deepcopy([kube.nodes[name] for name in sorted(kube.nodes)])
@@ -493,15 +517,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             newest = kube.revision if kube.frozen is None else kube.frozen
             old = asked < kube.oldest
             if old and kube.gone_by_http:
-                raise expired(asked, kube.oldest)
+                raise Answer("list-expired")
             if asked > newest and not kube.silent_future:
-                raise ahead(asked, newest)
+                raise Answer("list-ahead", changed=[("999999999", str(asked)), ("203", str(newest))])
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         if old:
-            self._event("ERROR", expired(asked, kube.oldest).status)
+            self._event("ERROR", kube_said.objects(kube_said.load("watch-expired"))[0]["object"])
         told = 0
         while not old:
             with kube.lock:
@@ -512,7 +536,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 todo, told = kube.history[told:], len(kube.history)
             for revision, kind, node in todo:
                 if kind == "BOOKMARK" and "allowWatchBookmarks" in query and revision >= asked:
-                    self._event(kind, {"kind": "Node", "metadata": {"resourceVersion": str(revision)}})
+                    self._event(kind, bookmark(revision))
                 elif kind != "BOOKMARK" and revision > asked:
                     self._event(kind, node)
         self.wfile.write(b"0\r\n\r\n")

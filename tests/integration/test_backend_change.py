@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+import ipsec
 from fabric import APART
 from fabricctl_support import ask_store
 from netns import wait_for
@@ -15,10 +16,11 @@ COMMANDS = {
     "SubnetAddCommand": "ip route add $SUBNET via $PUBLIC_IP proto 77",
     "SubnetRemoveCommand": "ip route del $SUBNET proto 77",
 }
-KEYS = {"extension": COMMANDS}
+KEYS = {"extension": COMMANDS, "ipsec": {"PSK": ipsec.PSK}}
 DEVICES = {"vxlan": "flannel.1", "ipip": "flannel.ipip", "udp": "flannel0", "wireguard": "flannel-wg"}
-# What this kernel has devices for; in a guest that has all of them the others were tried outside.
+# What this kernel has devices for; in a guest that has all of them the others were tried with vxlan outside.
 TYPES = list(DEVICES) if kernel_has_ipip() and kernel_has_wireguard() else ["vxlan", "host-gw", "extension"]
+HAS_IPSEC = ipsec.missing() is None
 FOREIGN = "10.99.0.0/24"
 
 
@@ -34,6 +36,18 @@ def every_change(types):
     return walk
 
 
+def every_change_of(one, others):
+    """To and from each of the others, once."""
+    return [step for other in others for step in (other, one)]
+
+
+WALKS = {"others": (TYPES[0], every_change(TYPES))}
+for one in {"host-gw", "extension"} - set(TYPES):
+    WALKS[one] = (one, every_change_of(one, DEVICES.keys() - {"vxlan"}))
+if HAS_IPSEC:
+    WALKS["ipsec"] = ("ipsec", every_change_of("ipsec", dict.fromkeys([*TYPES, "host-gw", "extension"])))
+
+
 def config(backend, **more):
     return APART | {"Backend": {"Type": backend} | KEYS.get(backend, {})} | more
 
@@ -47,7 +61,11 @@ def traces(host):
         "tables": sorted(set(tables) & set(DEVICES.values())),
         "routes": [(r["dst"], r["dev"], r["protocol"] == "77") for r in routes if r["dev"] != "cni0"],
         "ports": host.namespace.run("ip", "fou", "show", check=False).stdout.count("port"),
-        "record": (host.daemon.directory / "state" / "extension.json").exists(),
+        "records": sorted(
+            name for name in ("extension.json", "ipsec.used") if (host.daemon.directory / "state" / name).exists()
+        ),
+        # Policies, charon, tunnels of it.
+        "ipsec": HAS_IPSEC and (len(ipsec.policies(host)), bool(host.run.charon()), "aead" in ipsec.states(host)),
     }
 
 
@@ -59,24 +77,27 @@ def expected(backend, peer):
         "tables": [device] if device else [],
         "routes": [(dst, device or "eth0", backend == "extension")],
         "ports": backend == "udp",
-        "record": backend == "extension",
+        "records": {"extension": ["extension.json"], "ipsec": ["ipsec.used"]}.get(backend, []),
+        "ipsec": HAS_IPSEC and ((3, True, ipsec.kernel_has_esp()) if backend == "ipsec" else (0, False, False)),
     }
 
 
-def test_nothing_of_the_old_one_stays(lab):
+@pytest.mark.parametrize("walk", WALKS)
+def test_nothing_of_the_old_one_stays(lab, walk):
+    first, steps = WALKS[walk]
     lab.start_etcd()
-    lab.configure(config(TYPES[0]))
+    lab.configure(config(first))
     hosts = lab.hosts(2)
     for host in hosts:
-        daemon = host.make_daemon()
-        daemon.environment = {"WIREGUARD_KEY_FILE": str(daemon.directory / "wgkey")}
+        daemon = ipsec.make_daemon(host) if HAS_IPSEC else host.make_daemon()
+        daemon.environment["WIREGUARD_KEY_FILE"] = str(daemon.directory / "wgkey")
         daemon.start().wait_ready()
         host.namespace.ip_batch(
             ["link add other0 type vxlan id 77 dstport 4789", "link set other0 up", f"route add {FOREIGN} dev other0 proto 103"]
         )
     subnets = [host.daemon.subnet() for host in hosts]
     containers = [host.container() for host in hosts]
-    for backend in every_change(TYPES):
+    for backend in steps:
         lab.configure(config(backend))
         for host in hosts:
             host.daemon.restart()
@@ -87,8 +108,12 @@ def test_nothing_of_the_old_one_stays(lab):
                 assert have == want, have
                 return True
 
-            wait_for(changed, 10, f"{backend}, and nothing else")
+            wait_for(changed, 10 + ipsec.TUNNEL_S, f"{backend}, and nothing else")
             assert host.link("other0") and host.namespace.ip("-4", "route", "show", FOREIGN)
+        if backend == "ipsec" and not ipsec.kernel_has_esp():
+            continue
+        if backend == "ipsec":
+            ipsec.wait_tunnels(*hosts)
         with lab.pinger(*containers) as pinger:
             wait_for(lambda pinger=pinger: pinger.sent >= 20, 10, "pings")
         assert pinger.lost == 0, f"{backend}: {pinger.report()}"

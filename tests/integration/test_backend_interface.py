@@ -66,7 +66,8 @@ def test_no_lease_before_the_backend_knows_what_to_publish(lab, two):
 
 def test_what_the_lease_says_is_shown_by_the_backend(two):
     start(two)
-    items = two[0].daemon.subnets()
+    # The members are this backend's own, of which no schema knows.
+    items = json.loads(two[0].daemon.request("/v1/subnets")[1])["items"]
     assert {i["color"] for i in items} == {"red"}
     assert len({i["testKey"] for i in items}) == 2, "each host has a key of its own"
     assert {i["mac"] for i in items} == {None}

@@ -20,6 +20,7 @@ import tarfile
 
 import pytest
 from cni_support import PLUGIN, REFERENCE, ROOT, Host
+from debian import unpacked
 from netns import wait_for
 
 IMAGE = "localhost/busybox:test"
@@ -42,7 +43,7 @@ def add_file(tar, name, data, mode=0o644):
     tar.addfile(info, io.BytesIO(data))
 
 
-def make_image(path):
+def make_image(path, image=IMAGE, command=("/bin/sh",)):
     """An image of one layer with busybox in it, as `docker save` would write it."""
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w") as tar:
@@ -62,7 +63,7 @@ def make_image(path):
         {
             "architecture": architecture,
             "os": "linux",
-            "config": {"Cmd": ["/bin/sh"], "Env": ["PATH=/bin"]},
+            "config": {"Cmd": list(command), "Env": ["PATH=/bin"]},
             "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(data).hexdigest()]},
         }
     ).encode()
@@ -70,7 +71,7 @@ def make_image(path):
     with tarfile.open(path, "w") as tar:
         add_file(tar, name, config)
         add_file(tar, "layer.tar", data)
-        add_file(tar, "manifest.json", json.dumps([{"Config": name, "RepoTags": [IMAGE], "Layers": ["layer.tar"]}]).encode())
+        add_file(tar, "manifest.json", json.dumps([{"Config": name, "RepoTags": [image], "Layers": ["layer.tar"]}]).encode())
 
 
 def require(*programs):
@@ -79,15 +80,16 @@ def require(*programs):
             pytest.skip(f"{program} is not installed")
 
 
-def write_conflist(host, directory):
-    """The list that is installed, with the test's directories."""
+def write_conflist(host, directory, reference=REFERENCE, without=()):
+    """The list that is installed, with the test's directories; `without` some of its cniVersions, as docs/cni.md has it."""
     conflist = json.loads((ROOT / "cni-plugin" / "10-flannel.conflist").read_text())
     conflist["plugins"][0] |= {
         "subnetFile": str(host.subnet_file),
         "dataDir": str(host.data_dir),
         "ipam": {"dataDir": str(host.pool_dir)},
     }
-    if not (REFERENCE / "portmap").exists():
+    conflist["cniVersions"] = [v for v in conflist["cniVersions"] if v not in without]
+    if not (reference / "portmap").exists():
         conflist["plugins"] = conflist["plugins"][:1]
     directory.mkdir()
     (directory / "10-flannel.conflist").write_text(json.dumps(conflist))
@@ -146,7 +148,7 @@ def podman():
         try:
             asked = client.run("info", check=False)
             if "cni support is not enabled" in asked.stderr:
-                pytest.skip("this podman is built without CNI, it has netavark only")
+                pytest.skip("this podman is built without CNI, it has netavark only: test_podman5.py")
             client.run("load", "-i", str(host.directory / "image.tar"))
             plain = client.run("run", "--rm", "--network", "none", IMAGE, "true", check=False)
             if plain.returncode:
@@ -229,39 +231,59 @@ CTR_PLUGINS = "/opt/cni/bin", "/usr/lib/cni"
 
 
 def ctr_places(configuration, plugins):
-    """[(where ctr looks, what it shall find)], to be bound in a mount namespace of the test's own."""
-    places = [("/etc/cni/net.d", configuration)]
-    places += [(p, plugins) for p in CTR_PLUGINS if p != CTR_PLUGINS[0] or os.path.isdir(p)]
-    for place, _ in places:
-        if not os.path.isdir(place):
-            pytest.skip(f"{place} does not exist, and the test makes nothing there")
-    return places
+    """The shell's lines that put both where ctr looks, in a mount namespace of the test's own."""
+    if not os.path.isdir("/etc/cni/net.d"):
+        pytest.skip("/etc/cni/net.d does not exist, and the test makes nothing there")
+    lines = [f"mount --bind {configuration} /etc/cni/net.d", "mount -t tmpfs tmpfs /opt"]
+    lines += [f"mkdir -p {p} && mount --bind {plugins} {p}" for p in CTR_PLUGINS if p.startswith("/opt/") or os.path.isdir(p)]
+    return " && ".join(lines)
 
 
-@pytest.fixture
-def ctr():
-    """containerd in the host namespace. ctr itself looks only in /etc/cni/net.d: in a mount namespace that is ours."""
-    require("containerd", "ctr", "runc", "unshare")
-    with Host() as host:
-        d = host.directory
-        network = write_conflist(host, d / "net.d")
-        plugins = d / "plugins"
-        plugins.mkdir()
-        if REFERENCE.exists():
-            shutil.copytree(REFERENCE, plugins, dirs_exist_ok=True)
-        shutil.copy(PLUGIN, plugins / "flannel")
-        make_image(d / "image.tar")
-        (d / "config.toml").write_text(f"""
+def containerd(which):
+    """(PATH for it, the chained plugins, what of cniVersions they do not know)"""
+    require("runc", "unshare")
+    path = "/usr/sbin:/usr/bin:/sbin:/bin"
+    if which == "installed":
+        require("containerd", "ctr")
+        return path, REFERENCE, ()
+    suite, _, old_plugins = which.partition("-")
+    path = f"{unpacked(suite, 'containerd') / 'usr' / 'bin'}:{path}"
+    if suite == "sid" and not old_plugins:
+        return path, unpacked("sid", "containernetworking-plugins") / "usr" / "lib" / "cni", ()
+    return path, REFERENCE, ("1.1.0",) if old_plugins else ()
+
+
+def write_containerd(host, reference, without):
+    """Its files and the image, in the host's directory. (the network's name, the folder of plugins)"""
+    d = host.directory
+    network = write_conflist(host, d / "net.d", reference, without)
+    plugins = d / "plugins"
+    plugins.mkdir()
+    if reference.exists():
+        shutil.copytree(reference, plugins, dirs_exist_ok=True)
+    shutil.copy(PLUGIN, plugins / "flannel")
+    make_image(d / "image.tar")
+    (d / "config.toml").write_text(f"""
 version = 2
 root = "{d}/root"
 state = "{d}/state"
 oom_score = 0
-disabled_plugins = ["io.containerd.grpc.v1.cri"]
+disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime", "io.containerd.cri.v1.images"]
 [grpc]
 address = "{d}/sock"
 """)
-        binds = " && ".join(f"mount --bind {source} {place}" for place, source in ctr_places(d / "net.d", plugins))
-        env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+    return network, plugins
+
+
+@pytest.fixture(params=["installed", "trixie", "sid", "sid-old-plugins"])
+def ctr(request):
+    """containerd in the host namespace. ctr itself looks only in /etc/cni/net.d: in a mount namespace that is ours."""
+    path, reference, without = containerd(request.param)
+    with Host() as host:
+        d = host.directory
+        network, plugins = write_containerd(host, reference, without)
+        binds = ctr_places(d / "net.d", plugins)
+        env = {"PATH": path}
         keeper = subprocess.Popen(
             ["unshare", "-m", "--propagation", "slave", "nsenter", f"--net={host.ns.path}", "sh", "-c",
              f"{binds} && exec containerd --config {d}/config.toml"],
@@ -280,7 +302,9 @@ address = "{d}/sock"
             wait_for(lambda: keeper.poll() is not None or run("version", check=False).returncode == 0, 30, "containerd answers")
             if keeper.poll() is not None:
                 pytest.skip(f"containerd does not run on this machine: {(d / 'log').read_text()[-300:]}")
-            imported = run("images", "import", "--snapshotter", "native", str(d / "image.tar"), check=False)
+            # From 2 on the daemon would do it, and with its own snapshotter alone.
+            locally = ["--local"] if request.param.startswith("sid") else []
+            imported = run("images", "import", *locally, "--snapshotter", "native", str(d / "image.tar"), check=False)
             if imported.returncode:
                 pytest.skip(f"containerd cannot import images on this machine: {imported.stderr.strip()[-300:]}")
             run.host, run.network = host, network
@@ -299,6 +323,7 @@ address = "{d}/sock"
                 subprocess.run(["umount", "-l", mount], capture_output=True)
 
 
+@pytest.mark.long(after=1)
 def test_ctr_run(ctr):
     """ctr sends DEL with an empty CNI_NETNS, after the process is gone."""
     out = ctr("run", "--rm", "--cni", "--snapshotter", "native", IMAGE, "c1", "ip", "-4", "addr", "show", "eth0")

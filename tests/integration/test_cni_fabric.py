@@ -5,6 +5,7 @@ import contextlib
 
 import pytest
 from cni_support import Host
+from fabric import DUAL
 
 DELEGATES = {
     "bridge": {"isDefaultGateway": True, "hairpinMode": True, "macspoofchk": True},
@@ -22,7 +23,7 @@ def plugin_on(machine):
 @pytest.mark.parametrize("delegate", DELEGATES)
 def test_containers_of_two_hosts_reach_each_other(lab, delegate):
     lab.start_etcd()
-    lab.configure({"EnableIPv6": True, "Network": "10.5.0.0/16", "IPv6Network": "fd10:5::/48", "Backend": {"Type": "vxlan"}})
+    lab.configure(DUAL)
     machines = lab.hosts(2, daemons=True)
     with plugin_on(machines[0]) as a, plugin_on(machines[1]) as b:
         attached = []

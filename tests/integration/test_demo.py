@@ -182,13 +182,13 @@ def test_a_backend_that_is_none(demo):
     one = demo()
     done = run("make", "-C", ROOT, "demo", "BACKEND=alloc", f"BUILD={BUILD}", env=one.environment, check=False)
     assert done.returncode != 0
-    assert 'BACKEND is "alloc", must be vxlan, host-gw, wireguard, ipip or udp' in done.stderr
+    assert 'BACKEND is "alloc", must be vxlan, host-gw, wireguard, ipip, udp or ipsec' in done.stderr
     one.assert_nothing_left()
 
 
 @pytest.mark.slow
 @pytest.mark.long
-@pytest.mark.parametrize("backend", ["host-gw", "wireguard", "ipip", "udp"])
+@pytest.mark.parametrize("backend", ["host-gw", "wireguard", "ipip", "udp", "ipsec"])
 def test_with_another_backend(demo, backend):
     """Where the kernel can; otherwise it says what for it would run in a guest."""
     one = demo(STORE="file", BACKEND=backend)

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from etcd import PREFIX
-from fabric import FABRICCTL
+from fabric import DUAL, FABRICCTL
 from netns import end_process, wait_for
 from fabricctl_support import (
     DENIED,
@@ -359,13 +359,11 @@ def test_reserve_what_nobody_could_have(fabric, subnet, why):
 
 def test_reserve_two_families(lab):
     lab.start_etcd()
-    lab.configure(
-        {"EnableIPv6": True, "Network": "10.5.0.0/16", "IPv6Network": "fd10:5::/48", "Backend": {"Type": "vxlan"}}
-    )
-    assert "IPv6: name" in lease(lab, "reserve", "10.5.50.0/24", "--node", "h1", status=USAGE)
-    assert "reserved" in lease(lab, "reserve", "10.5.50.0/24,fd10:5:0:50::/64", "--node", "h1")
+    lab.configure(DUAL)
+    assert "IPv6: name" in lease(lab, "reserve", "10.5.160.0/24", "--node", "h1", status=USAGE)
+    assert "reserved" in lease(lab, "reserve", "10.5.160.0/24,fd10:5:0:160::/64", "--node", "h1")
     (h1,) = lab.hosts(1, daemons=True)
-    assert h1.daemon.subnet() == "10.5.50.0/24" and "fd10:5:0:50::1/64" in h1.daemon.environment_file().values()
+    assert h1.daemon.subnet() == "10.5.160.0/24" and "fd10:5:0:160::1/64" in h1.daemon.environment_file().values()
 
 
 def test_reserve_before_there_is_a_network(lab):

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from fabric import FABRICCTL
+from fabric import DUAL, FABRICCTL
 from netns import wait_for
 from fabricctl_support import (
     CONFIG,
@@ -92,11 +92,23 @@ def test_peers_in_every_format(lab, two):
     assert set(ask(h1, "peers", "-o", "name").split()) == set(rows)
 
 
+def test_members_of_items_that_somebody_wants(two):
+    """The rest is neither built nor sent; items are arrays of their values, and what there is not is null."""
+    h1, h2 = two
+    h1.daemon.wait_peers(1)
+    answer = h1.daemon.json("/v1/peers?fields=subnet,route,fdbV6,no-such,route")
+    assert answer["fields"] == ["subnet", "route", "fdbV6", "no-such", "route"]
+    assert answer["items"] == [[h2.daemon.subnet(), "ok", None, None, None]]
+    for query in ("?fields=node,expiresSeconds", "?fields=node,expiresSeconds&timeLeft=1"):
+        left = dict(h1.daemon.json("/v1/subnets" + query)["items"])
+        assert left["h1"] > 0
+        assert left["h2"] is None if "timeLeft" not in query else left["h2"] > 0
+    assert h1.daemon.json("/v1/mtu?fields=verdict")["items"] in ([], [["ok"]], [["unknown"]])
+
+
 def test_peers_of_two_families(lab):
     lab.start_etcd()
-    lab.configure(
-        {"EnableIPv6": True, "Network": "10.5.0.0/16", "IPv6Network": "fd10:5::/48", "Backend": {"Type": "vxlan"}}
-    )
+    lab.configure(DUAL)
     h1, _ = lab.hosts(2, daemons=True)
     header, row = ask(h1, "peers").splitlines()
     assert "ROUTE  NEIGHBOUR  FDB  ROUTE V6  NEIGH V6  FDB V6" in re.sub(" {2,}", "  ", header)

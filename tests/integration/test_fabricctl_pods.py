@@ -87,6 +87,15 @@ def test_what_is_not_as_it_was_attached(world):
     assert world.items(status=FOUND)["c2"]["state"] == "ok"
 
 
+def test_what_nomad_calls_it(world):
+    """The namespace, the job and its group; what is missing is left out."""
+    nomad = [["IgnoreUnknown", "true"], ["NOMAD_REGION", "global"], ["NOMAD_NAMESPACE", "default"], ["NOMAD_JOB_ID", "web=a"], ["NOMAD_GROUP_NAME", "front"]]
+    world.note("c1", nomad)
+    world.note("c2", [pair for pair in nomad if pair[0] != "NOMAD_GROUP_NAME"])
+    world.note("c3", [["NOMAD_REGION", "global"], ["NOMAD_GROUP_NAME", "front"]])
+    assert {id: item["pod"] for id, item in world.items().items()} == {"c1": "default/web=a.front", "c2": "default/web=a", "c3": None}
+
+
 def test_none_and_no_plugin(world):
     for id in world.results:
         world.host.delete(world.conf, id=id)

@@ -187,7 +187,7 @@ def test_config_show(lab, two):
     document = '{ "Network": "10.5.0.0/16",\n\t"Backend": {"Type": "vxlan"} }'
     lab.etcd.set_config(document)
     text = ask(h1, "config", "show")
-    assert "10.5.0.0/16, /24 each, from 10.5.1.0 to 10.5.199.0" in text and '{"Type":"vxlan"}' in text
+    assert "10.5.0.0/16, /24 each, from 10.5.100.0 to 10.5.199.0" in text and '{"Type":"vxlan"}' in text
     answer = json.loads(ask(h1, "config", "show", "-o", "json"))
     assert answer["kind"] == "NetworkConfig" and answer["ipv4"]["subnetLen"] == 24
 

@@ -301,3 +301,15 @@ def test_a_directory(tmp_path):
     assert "all can be read" in ctl("store", "repair")
     assert ctl("subnets", "--store", "-o", "name") == "10.5.3.0/24\n"
     assert_three_lines(ctl("store", "ping", status=USAGE), "the store is file:", "only etcd", "fabricctl subnets --store")
+
+
+def test_the_daemons_configuration_file(tmp_path):
+    """Of its lines those count that say where the store is; half of one, as a crash may leave it, is named."""
+    store, conf = tmp_path / "store", tmp_path / "flanneld.conf"
+    store.mkdir()
+    conf.write_text(f"# a line\nno flag of anybody\nvni = x\n  store = file:{store}  \n")
+    done = fabricctl("config", "show", "--store", "--config-file", str(conf))
+    assert "there is no key config" in done.stderr, "it is that store, and empty"
+    conf.write_bytes(f"store = file:{store}\n".encode() + bytes(7) + b"\n")
+    done = fabricctl("config", "show", "--store", "--config-file", str(conf))
+    assert done.returncode != OK and f"{conf}: there is a zero byte at offset" in done.stderr

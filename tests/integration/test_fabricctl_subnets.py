@@ -10,7 +10,7 @@ import time
 import pytest
 
 from etcd import PREFIX
-from fabric import FABRICCTL
+from fabric import DUAL, FABRICCTL
 from fabricctl_support import (
     DENIED,
     ENVIRONMENT,
@@ -185,9 +185,7 @@ def test_subnets_while_the_store_is_silent(lab, two):
 
 def test_two_families(lab):
     lab.start_etcd()
-    lab.configure(
-        {"EnableIPv6": True, "Network": "10.5.0.0/16", "IPv6Network": "fd10:5::/48", "Backend": {"Type": "vxlan"}}
-    )
+    lab.configure(DUAL)
     h1, _ = lab.hosts(2, daemons=True)
     own = next(i for i in items(ask(h1, "subnets", "-o", "json")) if i["own"])
     assert own["subnet"].startswith("10.5.") and own["subnetV6"].startswith("fd10:5:")

@@ -18,23 +18,21 @@ import pytest
 import cni_support
 import witness
 from etcd import PREFIX
-from fabric import APART, BUILD, SANITIZED
+from fabric import APART, BUILD, preloaded
 from netns import run, wait_for
 
 CHOICE = os.environ.get("FAILURES", "")
 SAMPLES = 10
 CONVERGE_S = 40  # what a lost notification would have told is found by comparing everything, after 30 s and what that takes
 LIBRARY = BUILD / "tests" / "fail_call.so"
+PLUGIN = BUILD / "tests" / "flannel"  # nothing can be preloaded into a static program
 CRASHED = re.compile(r"Sanitizer|runtime error|stack smashing|Assertion|buffer overflow detected")
 ERRORS = [pytest.param(0, id="usual"), pytest.param(errno.EINTR, id="interrupted"), pytest.param(errno.ENOMEM, id="memory")]
 
 
 def preload(program, at, log, error=0):
     """The environment in which call number `at` of this program fails."""
-    libraries = str(LIBRARY)
-    if SANITIZED:  # the sanitizer's own library wants to be the first
-        libraries = run("gcc", "-print-file-name=libasan.so").strip() + f":{libraries}"
-    made = {"LD_PRELOAD": libraries, "FAIL_CALL_IN": program, "FAIL_CALL_AT": str(at), "FAIL_CALL_LOG": str(log)}
+    made = {"LD_PRELOAD": preloaded(LIBRARY), "FAIL_CALL_IN": program, "FAIL_CALL_AT": str(at), "FAIL_CALL_LOG": str(log)}
     return made | ({"FAIL_CALL_ERROR": str(error)} if error else {})
 
 
@@ -171,7 +169,7 @@ class Attachment:
 
     def run(self, verb, at=None, error=0, **env):
         preloaded = {} if at is None else preload("flannel", at, self.log, error)
-        return self.host.run(verb, self.conf, self.netns, **preloaded, **env)
+        return self.host.run(verb, self.conf, self.netns, **({"plugin": PLUGIN} | preloaded | env))
 
     def nothing_left(self):
         assert not self.host.leftovers(), self.host.leftovers()

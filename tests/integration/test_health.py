@@ -201,8 +201,8 @@ def test_debug_says_what_is_sent_by_grpc(lab):
     assert daemon.logged(rf"{where} {daemon.key()}, \d+ bytes: HTTP 200, grpc-status 0, \d+ bytes, \d+ ms")
     stream = r"debug etcd-stream: http://192\.0\.2\.201:2379/etcdserverpb\.Watch/Watch: "
     assert daemon.logged(rf"{stream}\d+ bytes, created, 0 events, revision \d+, \d+ ms")
-    lab.etcd.put(f"{PREFIX}/subnets/10.5.77.0-24", lease_value("192.0.2.77", "0e:00:00:00:00:77"))
-    daemon.wait_log(rf"{stream}\d+ bytes, 1 events, revision {lab.etcd.revision()}, \d+ ms")
+    revision = lab.etcd.put(f"{PREFIX}/subnets/10.5.77.0-24", lease_value("192.0.2.77", "0e:00:00:00:00:77"))
+    daemon.wait_log(rf"{stream}\d+ bytes, 1 events, revision {revision}, \d+ ms")
     lab.etcd.kill()
     daemon.wait_log(rf"{stream}ended: .+, \d+ ms")
 

@@ -9,8 +9,9 @@ import threading
 import pytest
 
 import ipsec
+from etcd import PREFIX
 from fabric import APART
-from ipsec import PSK, needs_charon, needs_esp, policies, states, wait_tunnels, wanted
+from ipsec import PSK, needs_charon, needs_esp, policies, policy_indexes, states, wait_tunnels, wanted
 from netns import wait_for
 
 pytestmark = needs_charon
@@ -177,6 +178,115 @@ def test_what_is_undone_is_healed(lab):
         wait_for(
             lambda: policies(h1) == right and "192.0.2.77" not in h1.namespace.run("ip", "xfrm", "policy"), 5, f"healed: {undo}"
         )
+
+
+def flannel_ran_here(lab, host, others, stale):
+    """What flannel leaves: lease, subnet.env, policies and charon's connections, of peers that are there and of `stale`."""
+    net = f"10.5.{160 + host.number}.0/24"
+    value = {"PublicIP": host.address, "PublicIPv6": None, "BackendType": "ipsec"}
+    lab.etcd.put(
+        f"{PREFIX}/subnets/{net.replace('/', '-')}", json.dumps(value, separators=(",", ":")), lab.etcd.grant(86400)
+    )
+    daemon = ipsec.make_daemon(host)
+    daemon.subnet_file.parent.mkdir(parents=True, exist_ok=True)
+    lines = ["NETWORK=10.5.0.0/16", f"SUBNET={net.replace('.0/', '.1/')}", "MTU=1423", "IPMASQ=false"]
+    daemon.subnet_file.write_text("".join(f"FLANNEL_{line}\n" for line in lines))
+    for address, theirs in [(other.address, f"10.5.{160 + other.number}.0/24") for other in others] + stale:
+        host.namespace.ip_batch(ipsec.flannels_policies(host.address, net, address, theirs))
+
+
+def flannel_told_charon(host, others, stale):
+    net = host.daemon.subnet()
+    for address, theirs in [(other.address, other.daemon.subnet()) for other in others] + stale:
+        _, _, shared, connection = ipsec.flannels_connection(host.address, net, address, theirs)
+        host.run.vici("load-shared", shared)
+        host.run.vici("load-conn", connection)
+
+
+def connections(host):
+    return set(host.run.vici("get-conns")[0]["conns"])
+
+
+@pytest.mark.parametrize("charon_is_left", [True, False], ids=["with its charon", "charon ended with it"])
+def test_what_flannel_left_is_taken_over(lab, charon_is_left):
+    """Policies of peers that are there stay as they are; those of others go, in kernel and charon."""
+    lab.start_etcd()
+    lab.configure(ipsec.config())
+    h1, h2 = hosts = lab.hosts(2)
+    stale = [("192.0.2.120", "10.5.201.0/24")]
+    office = {"office": {"version": "2", "remote_addrs": ["192.0.2.130"]}}
+    for host, others in ((h1, [h2]), (h2, [h1])):
+        flannel_ran_here(lab, host, others, stale)
+    for host, others in ((h1, [h2]), (h2, [h1])):
+        if charon_is_left:
+            host.run.start_charon()
+            host.run.vici("load-conn", office)
+            flannel_told_charon(host, others, stale)
+    c1, c2 = h1.container(), h2.container()
+    if charon_is_left and ipsec.kernel_has_esp():
+        with lab.pinger(c1, c2) as pinger:
+            enough(pinger)
+        assert pinger.lost == 0, "flannel's parameters work as they are"
+    before = [policy_indexes(host) for host in hosts]
+    for host in hosts:
+        assert len(policies(host)) == 6
+        host.daemon.start().wait_ready()
+    for host, other, indexes in ((h1, h2, before[0]), (h2, h1, before[1])):
+        assert host.daemon.subnet() == f"10.5.{160 + host.number}.0/24"
+        wait_for(lambda host=host, other=other: policies(host) == wanted(host, other), 10, "what is stale has gone")
+        assert policy_indexes(host) == {way: indexes[way] for way in wanted(host, other)}
+        name, *_ = ipsec.flannels_connection(host.address, host.daemon.subnet(), other.address, other.daemon.subnet())
+        want = {name} | ({"office"} if charon_is_left else set())
+        wait_for(lambda host=host, want=want: connections(host) == want, 30, "charon has what is ours, and others'")
+        assert bool(host.daemon.logged("is started")) != charon_is_left
+    if ipsec.kernel_has_esp():
+        wait_tunnels(*hosts)
+        with lab.pinger(c1, c2) as pinger:
+            enough(pinger)
+        assert pinger.lost == 0, pinger.report()
+
+
+@needs_esp
+def test_two_versions_of_strongswan_negotiate_both_ways(lab):
+    """Debian 12's and 13's: by flannel's parameters whoever begins, and with a daemon of ours at each."""
+    root = ipsec.other_strongswan()
+    lab.start_etcd()
+    lab.configure(ipsec.config())
+    h1, h2 = hosts = lab.hosts(2)
+    ends = {h1: (h1.address, "10.5.161.0/24"), h2: (h2.address, "10.5.162.0/24")}
+    for host in hosts:
+        ipsec.make_daemon(host)
+    h1.run.start_charon()
+    h2.run.start_charon(root)
+    versions = {host.run.vici("version")[0]["version"].rsplit(".", 1)[0] for host in hosts}
+    assert versions == {"5.9", "6.0"}
+    for host, other in ((h1, h2), (h2, h1)):
+        *_, shared, connection = ipsec.flannels_connection(*ends[host], *ends[other], start="none")
+        host.run.vici("load-shared", shared)
+        host.run.vici("load-conn", connection)
+    for host, other in ((h1, h2), (h2, h1)):
+        name, child, *_ = ipsec.flannels_connection(*ends[host], *ends[other])
+        host.run.vici("initiate", {"ike": name, "child": child, "timeout": "50000"})
+        _, (one,) = host.run.vici("list-sas", events="list-sa")
+        (inside,) = one[name]["child-sas"].values()
+        assert (one[name]["state"], inside["state"]) == ("ESTABLISHED", "INSTALLED")
+        assert (one[name]["initiator"], one[name]["encr-alg"], one[name]["dh-group"]) == ("yes", "AES_CBC", "MODP_4096")
+        assert (inside["reqid"], inside["mode"], inside["encr-alg"]) == ("11", "TUNNEL", "AES_GCM_16")
+        host.run.vici("terminate", {"ike": name, "timeout": "50000"})
+        wait_for(lambda other=other: not other.run.vici("list-sas", events="list-sa")[1], 10, "it has ended on both sides")
+    for host in hosts:
+        host.run.vici("unload-conn", {"name": next(iter(connections(host)))})
+        host.daemon.start()
+    for host in hosts:
+        host.daemon.wait_ready()
+        host.daemon.wait_peers(1)
+        assert not host.daemon.logged("is started")
+    wait_tunnels(*hosts)
+    with lab.pinger(*(host.container() for host in hosts)) as pinger:
+        enough(pinger)
+        h2.daemon.restart()
+        enough(pinger)
+    assert pinger.lost == 0, pinger.report()
 
 
 @pytest.mark.skipif(ipsec.kernel_has_esp(), reason="of a kernel without ESP, which this one has")

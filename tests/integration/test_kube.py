@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+import kube_said
 import witness
 from fabric import CONFIG, DUAL, FABRICCTL
 from kube import ALLOWED, ANNOTATIONS, ApiServer
@@ -159,6 +160,21 @@ def test_pod_cidrs_that_are_missing_wrong_or_another(lab, kube):
     assert kube.count("limit=500") <= lists + 3
 
 
+def test_node_that_is_older_than_all_news(lab, kube):
+    """What it says is of its own last change: nothing was restored, and nobody lists for that."""
+    host = lab.host()
+    kube.add_node("h1")
+    kube.add_node("flannel9", "10.5.9.0/24", annotations=FLANNEL)
+    kube.heartbeat("flannel9", 50)
+    daemon = kube.start_daemon(host, ready=False)
+    daemon.wait_status(lambda s: "subnet-not-assigned" in {p["name"] for p in s["problems"]})
+    lists = kube.count("limit=500")
+    kube.heartbeat("flannel9", 50)
+    kube.assign("h1", "10.5.1.0/24")
+    daemon.wait_ok()
+    assert not daemon.logged("store-went-back") and kube.count("limit=500") == lists
+
+
 def test_addresses_that_people_write_into_a_node(lab, kube):
     """public-ip-overwrite is published instead of the own; node-public-ip is as the option, at start."""
     kube.add_node("h1", "10.5.1.0/24", annotations={ANNOTATIONS + "public-ip-overwrite": "198.18.0.7"})
@@ -240,6 +256,35 @@ def test_oddities_of_api_servers(lab, kube):
         told("0a:00:00:00:04:01")
         assert len(kube.requests) - before <= 8, kube.requests[before:]
         daemon.wait_ok()
+    assert pinger.lost == 0, pinger.report()
+
+
+@pytest.mark.slow
+def test_everything_that_a_real_one_was_heard_to_say(lab, kube):
+    """In answer to each kind of request, once: the daemon goes on, loses nothing, and is well again."""
+    hosts = kube.hosts(2)
+    for host in hosts:
+        host.container()
+    daemon = hosts[0].daemon
+    hosts[1].daemon.stop()  # what is said is said to one
+    refusals = [name for name in kube_said.names() if kube_said.load(name).status != 200 or "ERROR" in kube_said.load(name).body]
+    assert {"list-expired", "list-ahead", "too-many", "watch-expired", "denied-list", "stranger"} <= set(refusals)
+    with lab.pinger(*(host.containers[0] for host in hosts)) as pinger:
+        for n, name in enumerate(refusals):
+            kube.replay = {"list": name, "watch": name}
+            kube.end_watches()
+            wait_for(lambda: not kube.replay, 20, f"{name} is heard by who watches")
+            kube.add_node(f"f{n}", f"10.5.{100 + n}.0/24", annotations=FLANNEL)
+            wait_for(lambda: f"10.5.{100 + n}.0/24" in json.dumps(daemon.subnets()), 20, f"news after {name}")
+            daemon.wait_status(lambda s: s["store"]["watchLive"], 20)
+            # And a start, with something to write.
+            daemon.stop()
+            kube.annotate("h1", public_ip="192.0.2.99")
+            kube.replay = {"get": name, "list": name, "watch": name, "patch": name}
+            daemon.start()
+            wait_for(lambda: not kube.replay, 20, f"{name} is heard by one that starts")
+            daemon.wait_status(lambda s: s["store"]["watchLive"] and s["lease"]["state"] == "held", 20)
+            assert kube.annotations("h1")["public-ip"] == "192.0.2.1", name
     assert pinger.lost == 0, pinger.report()
 
 
@@ -375,6 +420,10 @@ def test_fabricctl_asks_the_api_server(lab, kube):
     assert shown.returncode == 0, shown.stderr
     (item,) = json.loads(shown.stdout)["items"]
     assert item["subnet"] == "10.5.9.0/24" and item["node"] == "flannel9" and item["publicIP"] == "192.0.2.9"
+    shown = ctl("capacity", "--store", "-o", "json")
+    capacity = json.loads(shown.stdout)
+    assert capacity["ipv4"]["used"] == 1 and item["created"].endswith("Z"), shown.stderr
+    assert "the store tells who was first" not in capacity["forecast"]["from"]
     shown = ctl("config", "show", "--store")
     assert shown.returncode == 0 and "10.5.0.0/16" in shown.stdout, shown.stderr
     refused = ctl("lease", "reserve", "10.5.3.0/24", "--node=h3")

@@ -4,8 +4,10 @@
 import io
 import json
 import os
+import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -14,35 +16,43 @@ import tempfile
 import pytest
 
 import fabric
+from cni_support import Host
 from kube import ALLOWED, ApiServer
-from netns import run
+from netns import end_process, run, wait_for
+from test_cni_clients import containerd
 
 yaml = pytest.importorskip("yaml", reason="python3-yaml is not installed")
 MANIFESTS = fabric.ROOT / "packaging" / "kubernetes"
 EPOCH = "1700000000"
+NAME = "localhost/flannel:1.2.3-x"
 CAP_NET_ADMIN = 12
-# Runs a program of the image in its root, which it may not write, with the volumes of the manifest and one capability.
+# Runs a program in a root with these volumes and capabilities: their numbers, and it may not write there, or "all".
 CONTAINER = r"""
 import ctypes, os, subprocess, sys
-root, volumes, argv = sys.argv[1], sys.argv[2].split(","), sys.argv[3:]
+root, volumes, capabilities, argv = sys.argv[1], sys.argv[2].split(","), sys.argv[3], sys.argv[4:]
 def mount(*args): subprocess.run(["mount", *args], check=True)
 mount("--make-rprivate", "/")
 mount("--bind", root, root)
 for volume in volumes:
     source, target = volume.split("=")
-    mount("--bind", source, root + target)
+    mount("--rbind", source, root + target)
 os.makedirs(root + "/proc", exist_ok=True)
 mount("-t", "proc", "proc", root + "/proc")
-mount("-o", "bind,ro", "/proc/sys", root + "/proc/sys")
-mount("-o", "remount,bind,ro", root)
+if capabilities != "all":
+    mount("-o", "bind,ro", "/proc/sys", root + "/proc/sys")
+    mount("-o", "remount,bind,ro", root)
 os.chroot(root)
 os.chdir("/")
 libc = ctypes.CDLL(None)
 for capability in range(64):
-    if capability != 12:
+    if capabilities != "all" and str(capability) not in capabilities.split(","):
         libc.prctl(24, capability, 0, 0, 0)
 os.execv(argv[0], argv)
 """
+
+
+def in_container(root, mounts, capabilities):
+    return ["unshare", "-m", sys.executable, "-c", CONTAINER, str(root), ",".join(mounts), str(capabilities)]
 
 
 def documents():
@@ -144,10 +154,85 @@ def test_image_is_loaded_by_podman(image, podman, tmp_path):
     said = run(*podman, "load", "-i", tmp_path / "image.tar", check=False)
     if said.returncode and re.search("not permitted|cannot|unsupported", said.stderr):
         pytest.skip(f"podman cannot work on this machine: {said.stderr.strip()[-200:]}")
-    assert said.returncode == 0 and "localhost/flannel:1.2.3-x" in said.stdout, said.stderr
-    labels = json.loads(run(*podman, "image", "inspect", "localhost/flannel:1.2.3-x"))[0]["Labels"]
+    assert said.returncode == 0 and NAME in said.stdout, said.stderr
+    labels = json.loads(run(*podman, "image", "inspect", NAME))[0]["Labels"]
     assert labels["org.opencontainers.image.version"] == "1.2.3+x"
-    run(*podman, "rmi", "-f", "localhost/flannel:1.2.3-x")
+    run(*podman, "rmi", "-f", NAME)
+
+
+@pytest.mark.long(after=1)
+@pytest.mark.parametrize("which", ["installed", "trixie", "sid"])
+def test_image_is_imported_by_containerd(image, which, tmp_path_factory):
+    """As on each node: into the namespace that a kubelet's containers are of. Unpacked it is what runs."""
+    path, _, _ = containerd(which)
+    with tempfile.TemporaryDirectory(prefix="ctr-", dir="/tmp") as directory:
+        d = pathlib.Path(directory)
+        (d / "image.tar").write_bytes(image)
+        (d / "config.toml").write_text(
+            f'version = 2\nroot = "{d}/root"\nstate = "{d}/state"\noom_score = 0\n'
+            'disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime", "io.containerd.cri.v1.images"]\n'
+            f'[grpc]\naddress = "{d}/sock"\n'
+        )
+
+        def ctr(*argv, check=True):
+            return run("ctr", "-a", d / "sock", "-n", "k8s.io", *argv, check=check, env={"PATH": path})
+
+        with (d / "log").open("w") as log:
+            daemon = subprocess.Popen(["containerd", "--config", d / "config.toml"], env={"PATH": path}, stdout=log, stderr=log)
+        try:
+            wait_for(lambda: daemon.poll() is not None or ctr("version", check=False).returncode == 0, 30, "containerd answers")
+            if daemon.poll() is not None:
+                pytest.skip(f"containerd does not run on this machine: {(d / 'log').read_text()[-300:]}")
+            # From 2 on the daemon would do it, and with its own snapshotter alone.
+            locally = ["--local"] if which == "sid" else []
+            ctr("images", "import", *locally, "--snapshotter", "native", d / "image.tar")
+            assert f"{NAME} " in ctr("images", "list")
+            label = json.loads(ctr("content", "get", re.search(rf"^{NAME} \S+ +(sha256:\w+)", ctr("images", "list"), re.M)[1]))
+            assert label["annotations"]["org.opencontainers.image.version"] == "1.2.3+x"
+            (d / "seen").mkdir()
+            ctr("images", "mount", "--snapshotter", "native", NAME, d / "seen")
+            try:
+                assert sorted(os.listdir(d / "seen/opt/bin")) == ["fabricctl", "flanneld", "install-conf"]
+            finally:
+                run("umount", d / "seen")
+        finally:
+            end_process(daemon, signal.SIGTERM, 20)
+
+
+def test_plugin_on_a_host_without_libraries(image, tmp_path):
+    """What the init container puts there runs where nothing else is: a root of one program."""
+    root = tmp_path / "image"
+    unpacked(image, root)
+    (init,) = pod()["initContainers"]
+    (root / "etc/kube-flannel/cni-conf.json").write_text(document("ConfigMap")["data"]["cni-conf.json"])
+    mounts = []
+    for target in ("/host/opt/cni/bin", "/host/etc/cni/net.d"):
+        (root / target[1:]).mkdir(parents=True)
+        (tmp_path / target[6:]).mkdir(parents=True)
+        mounts.append(f"{tmp_path / target[6:]}={target}")
+    run(*in_container(root, mounts, ""), *init["command"], *init["args"])
+    with Host() as host:
+        bare, ns = tmp_path / "bare", host.namespace()
+        (tmp_path / "var").mkdir()
+        sources = {"/opt/cni/bin": tmp_path / "opt/cni/bin", "/run/flannel": host.directory, "/run/netns": "/run/netns", "/var": tmp_path / "var"}
+        for target in sources:
+            (bare / target[1:]).mkdir(parents=True)
+        (bare / "proc").mkdir()
+        binds = [f"{source}={target}" for target, source in sources.items()]
+        conf = json.loads((tmp_path / "etc/cni/net.d/10-flannel.conflist").read_text())
+        plugin = conf["plugins"][0] | {"name": conf["name"], "cniVersion": conf["cniVersion"]}
+        nsenter = ["nsenter", f"--net={host.ns.path}"]
+
+        def call(verb, **more):
+            environment = host.environment(verb, more.pop("netns", ""), path="/opt/cni/bin")
+            return run(*nsenter, *in_container(bare, binds, "all"), "/opt/cni/bin/flannel", env=environment, input=json.dumps(plugin | more))
+
+        assert "0.3.1" in call("VERSION")
+        result = json.loads(call("ADD", netns=f"/run/netns/{ns.name}"))
+        assert ns.addresses("eth0") == [result["ips"][0]["address"]] == ["10.5.17.2/24"]
+        ns.ping("10.5.17.1")
+        assert call("DEL", netns=f"/run/netns/{ns.name}", prevResult=result) == "" == call("DEL")
+        assert not ns.addresses("eth0")
 
 
 def test_pods_of_the_manifest(lab, image):
@@ -180,7 +265,7 @@ def test_pods_of_the_manifest(lab, image):
             for m in container["volumeMounts"]:
                 (root / m["mountPath"].lstrip("/")).mkdir(parents=True, exist_ok=True)
                 mounts.append(f"{volumes[m['name']]}={m['mountPath']}")
-            return ["unshare", "-m", sys.executable, "-c", CONTAINER, str(root), ",".join(mounts), *container["command"]]
+            return [*in_container(root, mounts, CAP_NET_ADMIN), *container["command"]]
 
         for init in spec["initContainers"]:
             for _ in range(2):

@@ -252,7 +252,7 @@ def test_subnets_of_another_length_are_not_overlapped(lab):
 def test_lease_is_renewed_in_time(lab):
     lab.start_etcd()
     lab.configure(APART)
-    hosts = lab.hosts(2, daemons=True, lease_ttl=10)
+    hosts = lab.hosts(2, daemons=True, lease_ttl=10, health_record="false")
     records = [lab.etcd.get(h.daemon.key()) for h in hosts]
     revision = lab.etcd.revision()
 

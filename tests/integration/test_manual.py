@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The manual pages and the shipped completion say what the programs' tables of options and commands say."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -8,7 +9,7 @@ import subprocess
 import pytest
 
 from fabric import FLANNELD, ROOT
-from fabricctl_support import COMMANDS, USAGE, fabricctl
+from fabricctl_support import COMMANDS, NOT_FOUND, USAGE, fabricctl
 
 PAGES = sorted((ROOT / "docs" / "man").glob("*.[1-8]"))
 
@@ -93,7 +94,7 @@ def test_fabricctl_options():
 
 def test_fabricctl_synopsis():
     """Every command names the options that are its own; what it shares with all others, and the store's, are left out."""
-    everywhere = tool_options("help") | {o for o in tool_options("subnets") if o[1].startswith(("etcd-", "kube", "net-config", "set-node", "state-dir"))}
+    everywhere = tool_options("help") | {o for o in tool_options("subnets") if o[1].startswith(("etcd-", "consul-", "kube", "net-config", "set-node", "state-dir"))}
     synopsis = tool_page().split("\n.Sh SYNOPSIS\n")[1].split("\n.Sh ")[0]
     for command in COMMANDS:
         forms = [form for form in synopsis.split(".Nm\n") if form.startswith(f".Cm {command}")]
@@ -103,9 +104,10 @@ def test_fabricctl_synopsis():
         assert named == own or "Ar option ..." in "".join(forms), (command, own - named)
 
 
-def test_fabricctl_completion_is_the_shipped_one():
-    shipped = (ROOT / "docs" / "completion" / "fabricctl.bash").read_text()
-    assert fabricctl("completion", "bash").stdout == shipped
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_fabricctl_completion_is_the_shipped_one(shell):
+    shipped = (ROOT / "docs" / "completion" / f"fabricctl.{shell}").read_text()
+    assert fabricctl("completion", shell).stdout == shipped
     assert fabricctl("completion", "tcsh").returncode == USAGE
 
 
@@ -124,21 +126,79 @@ def words(pattern, text):
     return set(re.findall(pattern, text))
 
 
-def test_problems_by_name():
-    """Every name that a problem can have, and no other: people search for it, and alert on it."""
+def problems():
+    """Every name that a problem can have."""
     manager = sources("subnet")
     states = re.search(r"manager_state_name.*?names\[\] = \{(.*?)\}", manager, re.S)[1]
     told = words(r'"([\w-]+)"', states) - {"held"}  # nothing is wrong with that one
     # Names are literals: of problem_add, or handed to it by the manager.
-    told |= words(r'(?:problem_add|add_several)\([^;"]*?"([a-z-]+)"', sources("flanneld", "fabric", "backends", "traffic", "kernel", "stores"))
-    told |= words(r'state_problem = "([a-z-]+)"', manager) | words(r'set_rival\([^;"]*?"([a-z-]+)"', manager)
+    told |= words(r'(?:problem_add|add_several)\([^;"]*?"([a-z0-9-]+)"', sources("flanneld", "fabric", "fastpath", "backends", "traffic", "kernel", "stores"))
+    told |= words(r'state_problem = "([a-z0-9-]+)"', manager) | words(r'set_rival\([^;"]*?"([a-z0-9-]+)"', manager)
     for function in ("judge", "describe_twin"):
         body = re.search(rf"^static const char \*{function}\(.*?^\}}", manager, re.M | re.S)[0]
-        told |= words(r'return "([a-z-]+)"', body)
+        told |= words(r'return "([a-z0-9-]+)"', body)
+    return told
+
+
+def explained():
+    """{kind: words} of fabricctl explain."""
+    found = {}
+    for item in json.loads(fabricctl("explain", "-o", "json").stdout)["items"]:
+        found.setdefault(item["kind"], []).append(item["word"])
+    return found
+
+
+def test_problems_by_name():
+    """Every name that a problem can have, and no other: people search for it, and alert on it."""
+    told = problems()
     table = document("operations.md").split("\n## Problems by name\n")[1].split("\n## ")[0]
     rows = re.findall(r"^\| (`.*?) \|", table, re.M)
-    named = re.findall(r"`([a-z-]+)`", " ".join(rows))
+    named = re.findall(r"`([a-z0-9-]+)`", " ".join(rows))
     assert len(told) > 35 and sorted(named) == sorted(told)
+
+
+def test_explained_are_all_problems_states_and_events():
+    known = explained()
+    assert sorted(known["problem"]) == sorted(problems())
+    states = re.search(r"manager_state_name.*?names\[\] = \{(.*?)\}", sources("subnet"), re.S)[1]
+    told = words(r'"([\w-]+)"', states) - problems()
+    told |= words(r'"([\w-]+)"', re.search(r"reach_state_name.*?names\[\] = \{(.*?)\}", sources("fabric"), re.S)[1])
+    told |= words(r'return "([\w-]+)"', re.search(r"^const char \*peers_state\(.*?^\}", sources("fabric"), re.S | re.M)[0])
+    tool = sources("fabricctl")
+    told |= words(r'\bstate = "([\w-]+)"', (ROOT / "fabricctl" / "pods.c").read_text())
+    told |= words(r'return "([\w-]+)"', (ROOT / "fabricctl" / "ip.c").read_text())
+    for array in re.findall(r"static const char \*const states\[\] = \{(.*?)\}", tool):
+        told |= words(r'"([\w-]+)"', array)
+    told |= words(r'"(\w+)"', re.search(r"verdicts\[\] = \{(.*?)\}", sources("subnet"))[1])
+    told |= words(r'\{ "([\w-]+)", COLOR', (ROOT / "fabricctl" / "fleet.c").read_text())
+    told |= words(r'"([\w-]+)"', re.search(r"names\[MESH_WAYS\] = \{(.*?)\}", tool, re.S)[1]) - {"self"}
+    assert {"held", "tunnel-silent", "ignored", "forgotten", "unrecorded", "stops", "degraded"} <= told
+    assert told <= set(known["state"]), told - set(known["state"])
+    daemon = sources("flanneld", "fabric", "fastpath", "backends", "traffic", "kernel", "stores", "lib", "subnet")
+    events = words(r'\blog_(?:info|warn|error)\(\s*"([a-z-]+)"', daemon)
+    events |= words(r'manager_(?:note|complain)\([^;"]*?(?:INFO|WARN|ERROR), "([a-z-]+)"', daemon) | words(r'wait_for_config\([^;"]*"([a-z-]+)"', daemon)
+    events |= words(r'\bnews\([^;"]*"([a-z-]+)"', daemon)
+    assert len(events) > 50 and events <= set(known["event"]) | set(known["problem"]), events - set(known["event"]) - set(known["problem"])
+    # No word of one kind is there twice, and none of the log that nothing says.
+    assert all(len(set(of_kind)) == len(of_kind) for of_kind in known.values())
+    assert all(f'"{event}"' in daemon for event in known["event"])
+
+
+def test_explained_well():
+    """Three to ten lines, and every command and option that is named exists."""
+    options = set(daemon_options()) | {name for command in COMMANDS for _, name, _ in tool_options(command)}
+    for kind, entries in explained().items():
+        for word in entries:
+            text = fabricctl("explain", word).stdout
+            assert kind == "word" or 4 <= len(text.split("\n\n")[0].splitlines()) <= 10, text
+            assert max(map(len, text.splitlines())) <= 100
+            assert set(re.findall(r"fabricctl ([\w-]*\w)", text)) <= set(COMMANDS), text
+            assert words(r" --([a-z][\w-]*)", text) <= options, text
+    wrong = fabricctl("explain", "peer-unreachible")
+    assert wrong.returncode == NOT_FOUND and 'the nearest is "peer-unreachable"' in wrong.stderr
+    assert fabricctl("explain", "Peer_Unreachable").stdout.startswith("peer-unreachable (problem)")
+    rows = fabricctl("explain", "--columns", "word,kind", "-o", "raw").stdout.splitlines()
+    assert "stale\tproblem" in rows and "vtep\tword" in rows
 
 
 def test_metrics():

@@ -10,28 +10,12 @@ import subprocess
 
 import pytest
 
-from fabric import APART, CNI_PLUGIN, ROOT
+import debian
+from fabric import APART, CNI_PLUGIN
+from recipes import BUSYBOX, block, machine_root, reservations, write_netns_json
 
-PAGE = ROOT / "docs" / "integrations" / "systemd-nspawn.md"
-BUSYBOX = "/bin/busybox"
-pytestmark = [
-    pytest.mark.skipif(not shutil.which(program), reason=f"{program} is not installed")
-    for program in ("systemd-nspawn", BUSYBOX)
-]
-
-
-def block(after):
-    """The indented lines that follow this line of the page."""
-    text = PAGE.read_text().split(f"{after}\n\n")[1]
-    return re.sub(r"^    ", "", re.match(r"(?:    .*\n)+", text)[0], flags=re.M)
-
-
-def machine_root(directory):
-    for name in ("bin", "etc", "usr", "proc", "sys", "dev", "run", "tmp"):
-        (directory / name).mkdir(parents=True)
-    shutil.copy(BUSYBOX, directory / "bin" / "busybox")
-    (directory / "etc" / "os-release").write_text("ID=busybox\n")
-    return directory
+PAGE = "systemd-nspawn.md"
+pytestmark = pytest.mark.skipif(not shutil.which(BUSYBOX), reason=f"{BUSYBOX} is not installed")
 
 
 @pytest.fixture
@@ -46,20 +30,21 @@ def page(lab, pair, tmp_path):
     """run(command): as the page has it, on h1, with other names for what is the machine's own."""
     h1 = pair[0]
     name = f"{lab.prefix}-web"
-    conf = json.loads(block("`/etc/flannel/netns.json`:"))
-    conf |= {"subnetFile": str(h1.daemon.subnet_file), "dataDir": str(h1.daemon.flags["cni_data_dir"])}
-    (tmp_path / "netns.json").write_text(json.dumps(conf | {"ipam": {"dataDir": str(tmp_path / "networks")}}))
+    netns_json = write_netns_json(PAGE, h1, tmp_path)
     script = tmp_path / "fabric-netns"
     script.write_text(
-        block("`/usr/local/sbin/fabric-netns`, executable:")
-        .replace("/etc/flannel/netns.json", str(tmp_path / "netns.json"))
+        block(PAGE, "`/usr/local/sbin/fabric-netns`, executable:")
+        .replace("/etc/flannel/netns.json", str(netns_json))
         .replace("/usr/lib/cni", str(CNI_PLUGIN.parent))
     )
     script.chmod(0o755)
     root = machine_root(tmp_path / "root")
+    nspawn = debian.program("systemd-nspawn", debian.OWN, "systemd-container")
+    if (said := subprocess.run([nspawn, "--version"], capture_output=True, text=True, check=False)).returncode:
+        pytest.skip(f"systemd-nspawn does not run on this machine: {said.stderr.strip()[:200]}")
 
     def run(command, more=""):
-        text = command.replace("/var/lib/machines/web", str(root)).replace(" web", f" {name}").replace("netns/web", f"netns/{name}")
+        text = re.sub("^systemd-nspawn", nspawn, command).replace("/var/lib/machines/web", str(root)).replace(" web", f" {name}").replace("netns/web", f"netns/{name}")
         environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
         return h1.namespace.run("sh", "-c", text.replace("=web", f"={name}") + more, env=environment, check=False)
 
@@ -71,7 +56,7 @@ def test_the_page(page, pair, tmp_path):
     """The machine has the address that the plugin told, and reaches a container of another host, which sees that address."""
     h1, h2 = pair
     container = h2.container()
-    up, nspawn, down = block("The plugin answers `up` with the address. Then").splitlines()
+    up, nspawn, down = block(PAGE, "The plugin answers `up` with the address. Then").splitlines()
     told = page(up)
     assert told.returncode == 0, told
     address = ipaddress.ip_interface(json.loads(told.stdout)["ips"][0]["address"])
@@ -83,8 +68,7 @@ def test_the_page(page, pair, tmp_path):
     mtu = h1.daemon.environment_file()["FLANNEL_MTU"]
     assert f"mtu {mtu} " in ran.stdout and "3 packets received" in ran.stdout
     assert "packets 3 " in container.namespace.run("nft", "list", "table", "ip", "seen")
-    reserved = list((tmp_path / "networks").rglob(str(address.ip)))
-    assert len(reserved) == 1, "its address is reserved while it is there"
-    assert page(down).returncode == 0 and not reserved[0].exists()
+    assert reservations(tmp_path) == {str(address.ip)}, "its address is reserved while it is there"
+    assert page(down).returncode == 0 and reservations(tmp_path) == set()
     again = page(up)
     assert again.returncode == 0 and page(down).returncode == 0

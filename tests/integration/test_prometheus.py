@@ -1,23 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is shipped for Prometheus: a real one finds all hosts by any of them, scrapes them, and raises the alerts."""
 
+import collections
+import http.server
 import json
 import pathlib
 import re
 import shutil
 import subprocess
+import threading
 import urllib.parse
 
 import pytest
+import yaml
 
-from fabric import APART
+import debian
+from fabric import APART, FABRICCTL
 from fabricctl_support import FAILED, USAGE, ask, fabricctl, put_lease
 from netns import NamespaceHTTP, end_process, wait_for
+from recipes import block
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 RULES = ROOT / "packaging" / "prometheus" / "flannel.rules.yml"
 DASHBOARD = ROOT / "packaging" / "grafana" / "flannel.json"
 PORT = 8050
+PAGE = "prometheus.md"
 # Those that a daemon has only at times, or the rules' own.
 AT_TIMES = {"flannel_lease_expiry_timestamp_seconds", "flannel_problem", "flannel_store_requests_total"}
 NEEDS_PROMTOOL = pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed")
@@ -94,23 +101,68 @@ def test_without_a_port_it_says_so(lab):
         assert fabricctl("subnets", "-o", "prom-sd", other).returncode == USAGE
 
 
-class Server:
-    """A real Prometheus in the underlay."""
+class Receiver:
+    """Whom Alertmanager tells: {path: {(alert, instance) that fires}} of all that it was told."""
 
-    def __init__(self, lab, directory):
+    def __init__(self, lab, namespace, port):
+        self.firing, self.resolved = collections.defaultdict(set), collections.defaultdict(set)
+        receiver = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                for alert in json.loads(self.rfile.read(int(self.headers["Content-Length"])))["alerts"]:
+                    told = receiver.firing if alert["status"] == "firing" else receiver.resolved
+                    told[self.path].add((alert["labels"]["alertname"], alert["labels"].get("instance")))
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        with namespace.entered():
+            server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        lab.closers.callback(server.server_close)
+        lab.closers.callback(server.shutdown)
+
+
+class Server:
+    """A real Prometheus in the underlay, with the page's files; and Alertmanager beside it."""
+
+    def __init__(self, lab, directory, discovery):
         self.namespace = lab.plug("prometheus", "192.0.2.90")
-        configuration = {
-            "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
-            "rule_files": [str(directory / "rules.yml")],
-            "scrape_configs": [{"job_name": "flannel", "http_sd_configs": [{"url": f"http://{lab.all_hosts[0].address}:{PORT}/sd", "refresh_interval": "1s"}]}],
-        }
+        self.lab, self.directory = lab, directory
+        text = block(PAGE, "`/etc/prometheus/prometheus.yml`, with any host in `url`:")
+        configuration = yaml.safe_load(text.replace("/etc/prometheus", str(directory)).replace("192.0.2.1:8050", f"{lab.all_hosts[0].address}:{PORT}"))
+        configuration["global"] = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
+        (job,) = configuration["scrape_configs"]
+        if discovery == "file_sd":
+            del job["http_sd_configs"]
+            job |= yaml.safe_load(block(PAGE, "or, where a file is preferred, the last line as").replace("/etc/prometheus", str(directory)))
+        else:
+            job["http_sd_configs"][0]["refresh_interval"] = "1s"
         # The same alerts, in more of a hurry.
-        (directory / "rules.yml").write_text(re.sub(r"for: \d+m", "for: 1s", RULES.read_text()))
+        (directory / "flannel.rules.yml").write_text(re.sub(r"for: \d+m", "for: 1s", RULES.read_text()))
         (directory / "prometheus.yml").write_text(json.dumps(configuration))
-        arguments = [f"--config.file={directory / 'prometheus.yml'}", f"--storage.tsdb.path={directory / 'data'}", "--web.listen-address=127.0.0.1:9090"]
-        with (directory / "log").open("wb") as log:
-            process = self.namespace.popen("prometheus", *arguments, stdout=log, stderr=log)
-        lab.closers.callback(end_process, process)
+        self.start("prometheus", "prometheus", f"--config.file={directory / 'prometheus.yml'}", f"--storage.tsdb.path={directory / 'data'}", "--web.listen-address=127.0.0.1:9090")
+
+    def start(self, name, *argv):
+        with (self.directory / f"{name}.log").open("wb") as log:
+            process = self.namespace.popen(*argv, stdout=log, stderr=log)
+        self.lab.closers.callback(end_process, process)
+
+    def start_alertmanager(self):
+        command = [shutil.which("prometheus-alertmanager")]
+        if not command[0]:  # its templates are read where the package has them
+            root = debian.unpacked(debian.OWN, "prometheus-alertmanager")
+            templates = "/usr/share/prometheus"
+            command = ["unshare", "-m", "sh", "-c", f'mount --bind {root}{templates} {templates} && exec "$@"', "sh", root / "usr/bin/prometheus-alertmanager"]
+        configuration = yaml.safe_load(block(PAGE, "one, `page` or `ticket`. `/etc/prometheus/alertmanager.yml`:"))
+        configuration["route"] |= {"group_wait": "1s", "group_interval": "1s"}
+        (self.directory / "alertmanager.yml").write_text(json.dumps(configuration))
+        self.start("alertmanager", *command, f"--config.file={self.directory / 'alertmanager.yml'}", f"--storage.path={self.directory / 'alerts'}",
+                   "--web.listen-address=127.0.0.1:9093", "--cluster.listen-address=")  # fmt: skip
+        return Receiver(self.lab, self.namespace, 9095)
 
     def ask(self, path):
         connection = NamespaceHTTP(self.namespace, "127.0.0.1", 9090)
@@ -131,15 +183,31 @@ class Server:
 
 
 @pytest.mark.slow
-def test_a_real_one(lab, hosts, tmp_path):
+@pytest.mark.parametrize("discovery", ["http_sd", "file_sd"])
+def test_a_real_one(lab, hosts, tmp_path, discovery):
     if not shutil.which("prometheus"):
         pytest.skip("prometheus is not installed")
-    server = Server(lab, tmp_path)
+    h1, _, h3 = hosts
+    server = Server(lab, tmp_path, discovery)
+    told = server.start_alertmanager()
+    if discovery == "file_sd":
+        write = block(PAGE, "and, by a timer, on a host that runs flanneld:").replace("/etc/prometheus", str(tmp_path))
+        h1.namespace.run("sh", "-ec", write.replace("fabricctl subnets", f"{FABRICCTL} subnets --socket={h1.daemon.socket_path}"))
     instances = {f"{h.address}:{PORT}" for h in hosts}
     wait_for(lambda: server.query("flannel_ready == 1").keys() == instances, 20, "all hosts are scraped")
     assert server.firing() == set()
     lab.etcd.kill()
-    wait_for(lambda: {("FlannelStoreAway", i) for i in instances} <= server.firing(), 20, "the store's alert is raised")
+    away = {("FlannelStoreAway", i) for i in instances}
+    wait_for(lambda: away <= server.firing(), 20, "the store's alert is raised")
     assert {name for name, _ in server.firing()} <= {"FlannelStoreAway", "FlannelProblem"}
+    wait_for(lambda: away <= told.firing["/ticket"], 20, "it is a ticket")
+    assert not told.firing["/page"]
+    h3.daemon.stop()
+    h3.daemon.flags |= {"state_dir": tmp_path / "state"}
+    h3.daemon.start()
+    cannot = ("FlannelNotReady", f"{h3.address}:{PORT}")
+    wait_for(lambda: cannot in told.firing["/page"], 20, "a host that cannot serve containers is a page")
+    assert cannot not in told.firing["/ticket"]
     lab.etcd.start()
     wait_for(lambda: server.firing() == set(), 30, "it is over")
+    wait_for(lambda: away <= told.resolved["/ticket"] and cannot in told.resolved["/page"], 30, "both receivers hear of that")

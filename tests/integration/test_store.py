@@ -6,8 +6,9 @@ import subprocess
 
 import pytest
 
-from etcd import PREFIX, b64, range_end
+from etcd import PREFIX, enable_auth
 from fabric import APART, FABRICCTL
+from fabricctl_support import ask
 from faults import by_both
 from netns import run, stays, wait_for
 from witness import made_up_lease
@@ -168,19 +169,6 @@ def test_restart_of_the_store(lab, fabric3):
     for host in fabric3:
         host.daemon.wait_ok()
         assert host.daemon.metric("flannel_lease_lost_total") == 0
-
-
-def enable_auth(etcd, user="fabric", password="open sesame"):
-    """The least a host needs: read and write below the prefix."""
-    for body in ({"name": "root", "password": "r"}, {"name": user, "password": password}):
-        etcd.api("/v3/auth/user/add", body)
-    for role in ("root", user):
-        etcd.api("/v3/auth/role/add", {"name": role})
-        etcd.api("/v3/auth/user/grant", {"user": role if role == "root" else user, "role": role})
-    permission = {"permType": "READWRITE", "key": b64(PREFIX), "range_end": b64(range_end(PREFIX))}
-    etcd.api("/v3/auth/role/grant", {"name": user, "perm": permission})
-    etcd.api("/v3/auth/enable", {})
-    etcd.login("root", "r")
 
 
 @pytest.mark.parametrize("how", ["flag", "file", "environment"])
@@ -344,3 +332,23 @@ def test_ca_file_is_the_only_authority(lab):
     assert "10.5" in config(None).stdout, "the system's authorities count where no file is given"
     refused = config(other)
     assert refused.returncode != 0 and "certificate" in refused.stderr, refused
+
+
+def test_one_connection_serves_all(lab):
+    """What is asked of etcd besides, in HTTP/1.1, does not end that all calls share one."""
+    lab.start_etcd()
+    lab.configure(APART)
+    host = lab.host()
+    daemon = host.start_daemon(etcd_transport="grpc", log_level="debug")
+    daemon.wait_log("store-reply: health-set: ok")
+
+    def connections():
+        lines = host.namespace.run("ss", "-Htn", "state", "established", "dport", "=", ":2379").splitlines()
+        return [line.split()[2:] for line in lines]  # the addresses; before them stands what is on the way
+
+    for _ in range(3):
+        ask(host, "lease", "renew")
+    wait_for(lambda: len(connections()) == 1, 5, "one connection is left")
+    (before,) = connections()
+    ask(host, "lease", "renew")
+    assert connections() == [before]

@@ -198,6 +198,7 @@ LEASES = {
                   'BackendType is "wireguard"'),
     "ipip": ("10.5.27.0-24", '{"PublicIP":"192.0.2.27","PublicIPv6":null,"BackendType":"ipip"}', 'BackendType is "ipip"'),
     "udp, alloc": ("10.5.28.0-24", '{"PublicIP":"192.0.2.28","PublicIPv6":null}', 'BackendType is ""'),
+    "ipsec": ("10.5.30.0-24", '{"PublicIP":"192.0.2.30","PublicIPv6":null,"BackendType":"ipsec"}', 'BackendType is "ipsec"'),
     "extension": ("10.5.29.0-24", '{"PublicIP":"192.0.2.29","PublicIPv6":null,"BackendType":"extension",'
                   '"BackendData":"any text; $(even this)"}', 'BackendType is "extension"'),
 }  # fmt: skip

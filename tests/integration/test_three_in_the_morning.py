@@ -9,6 +9,7 @@ import contextlib
 import json
 import signal
 import socket
+import struct
 
 import pytest
 
@@ -284,6 +285,17 @@ def test_the_interface_has_a_smaller_mtu(night):
     assert h2.daemon.logged("underlay-changed: .*mtu 1500 -> 1400")
 
 
+def test_a_port_of_the_switch_has_a_smaller_mtu(night):
+    """It drops what is larger, and tells nobody."""
+    h1, h2, h3 = night.hosts
+    night.fault(lambda: night.lab.narrow_port("h2", 1400), lambda: night.lab.narrow_port("h2", 1500))
+    for host in h1, h3:
+        named(host, "mtu-black-hole", "h2", "packets of 1350 bytes arrive", "up to 1450", "ip link set eth0 mtu 1400")
+    named(h2, "mtu-black-hole", "packets of 1350 bytes arrive", "; and 1 more")
+    found = fabricctl("mtu", f"--socket={h1.daemon.socket_path}")
+    assert found.returncode == FOUND and "1350 of 1450" in found.stdout
+
+
 # ---- the store
 
 
@@ -337,6 +349,28 @@ def test_an_address_twice(night):
 
 
 # ---- this host
+
+
+@pytest.mark.parametrize("logged", [False, pytest.param(True, marks=pytest.mark.long)])
+def test_the_clock(night, logged):
+    """Thirty hours ahead since before the start; then somebody puts it right."""
+    h1, h2, h3 = night.hosts
+    shift = h2.daemon.directory / "clock"
+
+    def restart(environment):
+        h2.daemon.stop()
+        h2.daemon.environment = environment
+        h2.daemon.start().wait_ready()
+
+    shift.write_bytes(struct.pack("=q", 30 * 3600))
+    night.undo.callback(restart, {})
+    restart({"LD_PRELOAD": fabric.preloaded(fabric.SHIFT_CLOCK), "SHIFT_CLOCK_FILE": str(shift)})
+    named(h2, "clock-skew", "1d6h (10", "ahead of that of the store at http://192.0.2.201:2379", "certificates")
+    says_nothing(h1)
+    shift.write_bytes(struct.pack("=q", 0))
+    says_nothing(h2)
+    if logged:  # when the daemon looks
+        h2.daemon.wait_log("clock-set: this host's clock was set back by 1d6h", NAMED_S + 5)
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ import re
 
 import pytest
 
+from fabric import DUAL
 from netns import wait_for
-from traffic import BOTH, seen
+from traffic import seen
 
 TABLE = "inet flannel.1"
 
@@ -45,17 +46,17 @@ def at_rule(words, what):
 
 
 MARK = r'comment "flanneld [^"]*"'
-FORWARD = "type filter hook forward priority filter; policy accept;"
+GUARD = "type filter hook prerouting priority raw; policy accept;"
 ADDRESSES = "set fabric-peers {\n\t\ttype ipv4_addr"
 # What is done to the text of the table, and what the log says then.
 ACTS = {
     "dormant": (instead(MARK, r"\g<0>\n flags dormant"), "is dormant"),
     "another mark": (instead(MARK, 'comment "somebody"'), "another mark"),
     "no mark": (instead(MARK, ""), "another mark"),
-    "priority": (instead(FORWARD, FORWARD.replace("filter;", "filter + 5;")), "fabric-forward has another hook or priority"),
-    "hook": (instead(FORWARD, FORWARD.replace("forward", "input")), "fabric-forward has another hook or priority"),
-    "policy": (instead(FORWARD, FORWARD.replace("accept", "drop")), "fabric-forward has another policy"),
-    "no base chain": (instead(FORWARD, ""), "fabric-forward has another type"),
+    "priority": (instead(GUARD, GUARD.replace("raw;", "raw + 5;")), "fabric-guard has another hook or priority"),
+    "hook": (instead(GUARD, GUARD.replace("prerouting", "input")), "fabric-guard has another hook or priority"),
+    "policy": (instead(GUARD, GUARD.replace("accept", "drop")), "fabric-guard has another policy"),
+    "no base chain": (instead(GUARD, ""), "fabric-guard has another type"),
     "chain more": (command(f"add chain {TABLE} mine"), "something more"),
     "set more": (command(f"add set {TABLE} mine {{ type ipv4_addr; }}"), "something more"),
     "map more": (command(f"add map {TABLE} mine {{ type ipv4_addr : verdict; }}"), "something more"),
@@ -89,7 +90,7 @@ ACTS = {
         "fabric-tunnel has another rule",
     ),
     "verdict": (
-        at_rule(("fabric-guard", "8472"), "replace rule {rule} handle {handle} udp dport 8472 accept"),
+        at_rule(("fabric-guard", "8472"), "replace rule {rule} handle {handle} th dport 8472 accept"),
         "fabric-guard has another rule",
     ),
     "masquerade of another kind": (instead("masquerade fully-random", "masquerade"), "fabric-"),
@@ -111,7 +112,7 @@ ACTS = {
 def test_every_property_is_compared(lab):
     """Behind the daemon's back, and found when it starts: so that no act waits for the pace of the last one's end."""
     lab.start_etcd()
-    lab.configure(BOTH)
+    lab.configure(DUAL)
     (host,) = lab.hosts(1, daemons=True, ip_masq=True)
     whole = table(host)
     for name, (act, reason) in ACTS.items():
@@ -139,7 +140,7 @@ def test_every_property_is_compared(lab):
 )
 def test_what_is_changed_in_place_is_undone_at_once(lab, act, reason):
     lab.start_etcd()
-    lab.configure(BOTH)
+    lab.configure(DUAL)
     (host,) = lab.hosts(1, daemons=True, ip_masq=True)
     container = host.container()
     whole = table(host)

@@ -11,10 +11,9 @@ import socket
 import pytest
 
 from etcd import PREFIX
-from fabric import CONFIG
+from fabric import CONFIG, DUAL
 from netns import stays, wait_for
 from traffic import (
-    BOTH,
     Inbox,
     counters,
     send_tunnel,
@@ -151,7 +150,7 @@ def test_the_guard_stands_in_iptables_mode_too(lab, guarded):
 
 
 def test_ipv6_tunnels_are_guarded_alike(lab, guarded):
-    s = Scene(lab, BOTH, peer_guard=guarded)
+    s = Scene(lab, DUAL, peer_guard=guarded)
     mac = s.h1.vtep_mac("flannel-v6.1")
     frame = vxlan(mac, udp(s.c2.address6, s.c1.address6, PORT, b"evil"))
     with Inbox(s.c1.namespace, PORT, socket.AF_INET6) as inbox:
@@ -186,7 +185,7 @@ def test_impossible_sources_are_dropped_and_counted(lab, source):
 
 def test_impossible_sources_of_ipv6_are_dropped_and_counted(lab):
     """Loopback and multicast sources the kernel drops by itself, before any rule."""
-    s = Scene(lab, BOTH)
+    s = Scene(lab, DUAL)
     frame = vxlan(s.h1.vtep_mac("flannel-v6.1"), udp("fe80::7", s.c1.address6, PORT, b"evil"))
     with Inbox(s.c1.namespace, PORT, socket.AF_INET6) as inbox:
         check(s.h1, inbox, lambda: send_tunnel(s.h2.namespace, s.h1.address6, frame), SPOOF, True)
@@ -202,7 +201,7 @@ def test_drops_are_told(lab):
     status = s.h1.daemon.wait_status(lambda d: "packets-dropped" in {p["name"] for p in d["problems"]})
     assert status["traffic"]["guardDroppedPackets"] == 7
     # A table that is put back goes on counting where it was.
-    s.h1.namespace.nft("delete chain inet flannel.1 fabric-forward")
+    s.h1.namespace.nft("delete chain inet flannel.1 fabric-postrtg")
     wait_for(lambda: s.h1.daemon.metric("flannel_rules_healed_total") == 1, 5, "the table is put back")
     assert counters(s.h1) == (7, 0)
     assert s.h1.daemon.metric("flannel_guard_dropped_packets_total") == 7
@@ -293,6 +292,90 @@ def test_a_route_around_the_subnet_leads_to_no_container(lab):
     assert set_elements(host, "container-devices") == {'"cni0"', '"p2p"'}
     host.daemon.restart()
     assert set_elements(host, "container-devices") == {'"cni0"', '"p2p"'}
+
+
+# The table as versions before this one made it, and what this one calls by the same names.
+FORMER = """table inet flannel.1 {{
+    comment "{mark}"
+    counter guard-dropped {{ packets 5 bytes 500 }}
+    counter spoofed-dropped {{ packets 0 bytes 0 }}
+    set fabric-peers {{ type ipv4_addr; elements = {{ {peer} }}; }}
+    set fabric-peers6 {{ type ipv6_addr; }}
+    set container-devices {{ type ifname; elements = {{ "cni0" }}; }}
+    set fabric-strangers {{ type ipv4_addr; size 256; flags dynamic,timeout; timeout 10m; }}
+    set fabric-strangers6 {{ type ipv6_addr; size 256; flags dynamic,timeout; timeout 10m; }}
+    chain fabric-tunnel {{
+        iifname @container-devices counter name "guard-dropped" drop comment "tunnel packet of a container"
+        ip saddr != @fabric-peers fib daddr type local counter name "guard-dropped" drop comment "tunnel packet of no peer"
+    }}
+    chain fabric-inner {{ ip saddr 127.0.0.0/8 counter name "spoofed-dropped" drop comment "impossible source"; }}
+    chain fabric-guard {{
+        type filter hook prerouting priority raw; policy accept;
+        udp dport 8472 jump fabric-tunnel
+        iifname "flannel.1" jump fabric-inner
+    }}
+    chain fabric-forward {{
+        type filter hook forward priority filter; policy accept;
+        ip saddr 10.5.0.0/16 accept comment "flanneld forward"
+        ip daddr 10.5.0.0/16 accept comment "flanneld forward"
+    }}
+    chain fabric-postrtg {{
+        type nat hook postrouting priority srcnat; policy accept;
+        ip saddr 10.5.0.0/16 ip daddr != 224.0.0.0/4 masquerade fully-random comment "flanneld masq"
+    }}
+}}
+"""
+
+
+def test_the_table_of_a_former_version_is_replaced(lab):
+    """In one step: no packet is lost, what was counted stays, and nothing of it is left."""
+    s = Scene(lab)
+    host = s.h1
+    wanted = host.namespace.run("nft", "list", "table", "inet", "flannel.1")
+    with lab.pinger(s.c1, s.c2) as pinger:
+        host.daemon.kill()
+        former = FORMER.format(mark=host.link()["ifalias"], peer=s.h2.address)
+        host.namespace.nft("delete table inet flannel.1\n" + former)
+        host.daemon.start().wait_ready()
+        host.daemon.wait_status(lambda d: d["traffic"]["ok"])
+    assert pinger.lost == 0, pinger.report()
+    found = host.namespace.run("nft", "list", "table", "inet", "flannel.1")
+    assert found.replace("packets 5 bytes 500", "packets 0 bytes 0") == wanted
+    assert host.daemon.logged("rules-made")
+    host.daemon.restart().wait_status(lambda d: d["traffic"]["ok"])
+    assert host.daemon.metric("flannel_rules_writes_total") == 0
+
+
+def test_tunnel_packets_at_another_device_are_judged_alike(lab):
+    """Of a host with two ways: a peer's are taken where they come, a container's with a peer's address are not."""
+    s = Scene(lab)
+    h1, h2 = s.h1.namespace, s.h2.namespace
+    h1.ip_batch([f"link add side type veth peer name side netns {h2.name}", "link set side up"])
+    h2.ip_batch(["link set side up", f"route add {s.h1.address} dev side src {s.h2.address}"])
+    h1.ip_do(f"route add {s.h2.address} dev side src {s.h1.address}")
+    for host in (h1, h2):
+        for device in ("all", "side"):
+            host.sysctl(f"net.ipv4.conf.{device}.rp_filter", 0)
+    before = counters(s.h1)
+    s.c1.namespace.run("ping", "-c1", "-W2", s.c2.address)
+    assert counters(s.h1) == before
+    key, value = f"{PREFIX}/subnets/10.5.0.0-24", lease_value("192.0.2.77", "02:00:00:00:00:01")
+    lab.etcd.put(key, value)
+    s.h1.daemon.wait_peers(2)
+    frame = vxlan(s.mac, udp("10.5.77.7", s.c1.address, PORT, b"evil"))
+    with Inbox(s.c1.namespace, PORT) as inbox:
+        check(s.h1, inbox, lambda: send_tunnel(s.c1.namespace, s.h1.address, frame, forged_source="192.0.2.77"), GUARD, True)
+
+
+def test_other_protocols_at_the_port_are_nobodys_business(lab):
+    """The guard sees UDP: a server of TCP at that number is open to all, as it was."""
+    s = Scene(lab)
+    before = counters(s.h1)
+    with s.h1.namespace.entered():
+        server = socket.create_server((s.h1.address, 8472))
+    with server, s.outsider.namespace.connect(s.h1.address, 8472) as outside, s.c1.namespace.connect(s.h1.address, 8472):
+        assert outside.getpeername()[1] == 8472
+    assert counters(s.h1) == before
 
 
 def test_tunnels_of_others_pass_through(lab):

@@ -206,12 +206,71 @@ static void resync(struct host *h, const char *reason)
 	after(h);
 }
 
+static void tell_change(struct host *h, const struct mem_entry *e, uint64_t revision)
+{
+	struct store_event event;
+
+	if (!mem_db_event(e, &event))
+		return;
+	event.revision = revision;
+	world_trace(h->w, h, "told %llu %s%s", (unsigned long long)revision, e->key,
+		    e->value ? "" : " deleted");
+	watch_event(h, &event);
+}
+
+static bool changes_again(const struct mem_db *db, uint64_t position)
+{
+	const struct mem_entry *e = mem_db_change(db, position);
+	const struct mem_entry *later;
+
+	while ((later = mem_db_change(db, ++position))) {
+		if (strcmp(later->key, e->key) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* All that is new at once: of a key the last, what came before what is gone, and of that nobody knows when it went. */
+static void tell_difference(struct host *h, uint64_t epoch)
+{
+	const struct mem_db *db = h->w->db;
+	uint64_t newest = mem_db_revision(db);
+	uint64_t from = h->watch.position;
+	const struct mem_entry *e;
+
+	for (unsigned gone = 0; gone < 2; gone++) {
+		for (uint64_t at = from; h->watch.epoch == epoch && (e = mem_db_change(db, at));
+		     at++) {
+			h->watch.position = MAX(h->watch.position, at + 1);
+			if (gone == !e->value && !changes_again(db, at))
+				tell_change(h, e, gone ? newest : e->mod_revision);
+		}
+	}
+	if (h->watch.epoch == epoch)
+		h->watch.next_revision = newest + 1;
+}
+
+static void tell_some(struct host *h, uint64_t epoch, unsigned batch)
+{
+	struct world *w = h->w;
+	const struct mem_entry *e;
+
+	if (w->duplicates && world_chance(w, 200) && h->watch.position > 0 &&
+	    mem_db_change(w->db, h->watch.position - 1))
+		h->watch.position--;
+	while (batch-- > 0 && h->watch.epoch == epoch &&
+	       (e = mem_db_change(w->db, h->watch.position))) {
+		h->watch.position++;
+		h->watch.next_revision = MAX(h->watch.next_revision, e->mod_revision + 1);
+		tell_change(h, e, e->mod_revision);
+	}
+}
+
 static void told(struct world *w, struct item *item)
 {
 	struct host *h = item->host;
 	uint64_t epoch = item->token;
 	unsigned batch = 1 + (unsigned)world_below(w, 50);
-	const struct mem_entry *e;
 
 	if (!h->watch.connected || h->watch.epoch != epoch)
 		return;
@@ -223,21 +282,10 @@ static void told(struct world *w, struct item *item)
 		resync(h, "history is compacted");
 		return;
 	}
-	if (w->duplicates && world_chance(w, 200) && h->watch.position > 0 &&
-	    mem_db_change(w->db, h->watch.position - 1))
-		h->watch.position--;
-	while (batch-- > 0 && h->watch.epoch == epoch &&
-	       (e = mem_db_change(w->db, h->watch.position))) {
-		struct store_event event;
-
-		h->watch.position++;
-		if (!mem_db_event(e, &event))
-			continue;
-		h->watch.next_revision = MAX(h->watch.next_revision, e->mod_revision + 1);
-		world_trace(w, h, "told %llu %s%s", (unsigned long long)e->mod_revision, e->key,
-			    e->value ? "" : " deleted");
-		watch_event(h, &event);
-	}
+	if (w->no_history)
+		tell_difference(h, epoch);
+	else
+		tell_some(h, epoch, batch);
 	after(h);
 	if (h->watch.epoch == epoch)
 		host_watch_news(h);

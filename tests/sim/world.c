@@ -234,6 +234,8 @@ static void choose_kind(struct world *w, unsigned hosts)
 		w->traits |= STORE_EXPIRES;
 	else if (world_chance(w, 500))
 		w->traits = STORE_ASSIGNS;
+	/* Drawn from the seed alone: what else it stands for stays as it was. */
+	w->no_history = hosts <= 100 && !(w->traits & STORE_ASSIGNS) && w->seed % 5 == 4;
 	w->tight = hosts <= 100 && !(w->traits & STORE_ASSIGNS) && world_chance(w, 150);
 	w->keeps_state = world_chance(w, 500);
 	fault_choose(w);

@@ -133,6 +133,7 @@ struct world {
 	bool tight;           /* hardly more subnets than hosts */
 	bool lost_deletes;
 	bool duplicates;
+	bool no_history; /* the watch tells differences, as that of Consul does */
 	bool dead_keepalives;
 	uint64_t faults; /* kinds that occur, one bit each */
 	int64_t fault_interval;

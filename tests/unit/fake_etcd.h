@@ -403,14 +403,12 @@ static UNUSED uint64_t fixed_random(void)
 	return chance;
 }
 
-static UNUSED struct rig *rig_new(size_t endpoints, struct etcd_options *options)
+/* So many servers and no store yet; *ret_list is what it is to be told of them: caller frees. */
+static UNUSED struct rig *rig_listen(size_t endpoints, char **ret_list)
 {
 	struct rig *r = xcalloc(1, sizeof(*r));
 	auto_free char *list = xstrdup("");
-	struct etcd_options none = { .transport = (char *)"json" };
-	struct err e = { 0 };
 
-	options = options ? options : &none;
 	chance = 0;
 	r->base = event_base_new();
 	r->deadline = evtimer_new(r->base, on_deadline, r);
@@ -426,6 +424,18 @@ static UNUSED struct rig *rig_new(size_t endpoints, struct etcd_options *options
 		free(list);
 		list = longer;
 	}
+	*ret_list = STEAL(list);
+	return r;
+}
+
+static UNUSED struct rig *rig_new(size_t endpoints, struct etcd_options *options)
+{
+	auto_free char *list = NULL;
+	struct rig *r = rig_listen(endpoints, &list);
+	struct etcd_options none = { .transport = (char *)"json" };
+	struct err e = { 0 };
+
+	options = options ? options : &none;
 	options->endpoints = list;
 	if (etcd_store_new(r->base, r->http, "/f", options, fixed_random, &r->store, &e) < 0)
 		fail_msg("%s", e.text);

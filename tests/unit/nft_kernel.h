@@ -37,7 +37,7 @@ int netlink_ask(struct netlink *nl UNUSED, void *questions, size_t size,
 			on_answer(arg, index, nft_kernel.messages[(*i)++], 0, "");
 		else
 			on_answer(arg, index, NULL, -ENOENT, "No such file or directory");
-		offset += MNL_ALIGN(question->nlmsg_len);
+		offset += NLMSG_ALIGN(question->nlmsg_len);
 	}
 	return 0;
 }

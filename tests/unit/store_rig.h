@@ -15,14 +15,20 @@
 #include "lib/file.h"
 #include "lib/http.h"
 #include "lib/json.h"
+#include "stores/consul/consul_answer.h"
+#include "stores/consul/consul_store.h"
 #include "stores/etcd/etcd_store.h"
 #include "stores/file_store.h"
+#include "stores/kube/kube_store.h"
 
 #define DEADLINE_MS 8000
-#define EVENTS_MAX  64
-#define CONFIG      "{\"Network\":\"10.5.0.0/16\"}"
+/* No session of Consul's ends sooner than 20 s after it was made. */
+#define DEADLINE_CONSUL_MS 40000
+#define EVENTS_MAX         64
+#define CONFIG             "{\"Network\":\"10.5.0.0/16\"}"
 
-enum kind { MEM, FILE_STORE, ETCD };
+/* The last two assign subnets. */
+enum kind { MEM, FILE_STORE, ETCD, CONSUL, MEM_ASSIGNS, KUBE };
 
 struct told {
 	enum store_event_type type;
@@ -55,6 +61,11 @@ struct rig {
 static enum kind kind;
 static unsigned runs;
 
+static UNUSED void choose_to_assign(struct mem_db *db, void *arg UNUSED)
+{
+	mem_db_set_traits(db, STORE_ASSIGNS);
+}
+
 static UNUSED uint64_t random_u64(void)
 {
 	static uint64_t state;
@@ -72,14 +83,43 @@ static UNUSED void on_deadline(evutil_socket_t fd UNUSED, short what UNUSED, voi
 /* One turn of the loop; fails if nothing comes for too long. */
 static UNUSED void turn(struct rig *r, const char *what)
 {
-	static const struct timeval limit = { DEADLINE_MS / 1000, 0 };
+	const int limit_ms = r->kind == CONSUL ? DEADLINE_CONSUL_MS : DEADLINE_MS;
+	const struct timeval limit = { limit_ms / 1000, 0 };
 
 	r->late = false;
 	event_add(r->deadline, &limit);
 	event_base_loop(r->base, EVLOOP_ONCE);
 	event_del(r->deadline);
 	if (r->late)
-		fail_msg("waited %d ms for %s", DEADLINE_MS, what);
+		fail_msg("waited %d ms for %s", limit_ms, what);
+}
+
+/* On the node of this name, `prefix`. */
+static UNUSED int open_kube(struct rig *r, struct err *e)
+{
+	char nothing[] = "";
+	char prefix[] = "flannel.alpha.coreos.com";
+	char net_config[] = "/dev/null";
+	struct kube_options options = { .api_url = getenv("STORE_CONFORMANCE_KUBE"),
+					.kubeconfig_file = nothing,
+					.prefix = prefix,
+					.net_config_path = net_config };
+	struct store_open_args args = { .base = r->base,
+					.http = r->http,
+					.where = "",
+					.options = &options,
+					.random = random_u64 };
+
+	setenv("NODE_NAME", r->prefix, 1);
+	return kube_store_type.open(&args, &r->store, e);
+}
+
+/* Its own, and that of those who change the store besides. */
+static UNUSED void give_http(struct rig *r)
+{
+	r->http = http_client_new(r->base);
+	r->other_http = http_client_new(r->base);
+	assert_int_equal(http_client_load(r->other_http, NULL), 0);
 }
 
 static UNUSED struct rig *rig_new(void)
@@ -87,6 +127,7 @@ static UNUSED struct rig *rig_new(void)
 	struct rig *r = xcalloc(1, sizeof(*r));
 	struct etcd_options options = { .endpoints = getenv("STORE_CONFORMANCE_ETCD"),
 					.transport = getenv("STORE_CONFORMANCE_TRANSPORT") };
+	struct consul_options consul = { .endpoints = getenv("STORE_CONFORMANCE_CONSUL") };
 	char directory[] = "/tmp/test-store-XXXXXX";
 	struct err e = { 0 };
 	int rc = 0;
@@ -98,6 +139,10 @@ static UNUSED struct rig *rig_new(void)
 	case MEM:
 		r->store = mem_store_new(r->base, random_u64);
 		break;
+	case MEM_ASSIGNS:
+		r->store = mem_store_new(r->base, random_u64);
+		rc = mem_store_edit(r->store, choose_to_assign, NULL, &e);
+		break;
 	case FILE_STORE:
 		assert_non_null(mkdtemp(directory));
 		r->directory = xstrdup(directory);
@@ -106,14 +151,24 @@ static UNUSED struct rig *rig_new(void)
 			rc = file_store_new(r->base, directory, random_u64, &r->other, &e);
 		break;
 	case ETCD:
-		r->http = http_client_new(r->base);
-		r->other_http = http_client_new(r->base);
-		rc = http_client_load(r->other_http, &e);
-		assert_int_equal(rc, 0);
+		give_http(r);
 		r->prefix =
 			xasprintf("/conformance/%llu/%u", (unsigned long long)random_u64(), runs++);
 		rc = etcd_store_new(r->base, r->http, r->prefix, &options, random_u64, &r->store,
 				    &e);
+		break;
+	case CONSUL:
+		give_http(r);
+		r->prefix =
+			xasprintf("conformance/%llu/%u", (unsigned long long)random_u64(), runs++);
+		consul.prefix = r->prefix;
+		rc = consul_store_new(r->base, r->http, &consul, random_u64, &r->store, &e);
+		break;
+	case KUBE:
+		give_http(r);
+		r->prefix =
+			xasprintf("conformance-%llx-%u", (unsigned long long)random_u64(), runs++);
+		rc = open_kube(r, &e);
 		break;
 	}
 	if (rc < 0)
@@ -164,19 +219,24 @@ static UNUSED void on_posted(void *arg, const struct http_reply *reply)
 {
 	struct rig *r = arg;
 
-	if (reply->code || reply->status != 200)
-		fail_msg("etcd: %s%s", reply->code ? reply->error : "", reply->body);
+	if (reply->code || reply->status < 200 || reply->status >= 300)
+		fail_msg("the store: %s%s", reply->code ? reply->error : "", reply->body);
 	r->answered = true;
 }
 
-static UNUSED void post(struct rig *r, const char *path, char *body)
+/* Sends `body`, which is freed; `method` NULL: by POST. */
+static UNUSED void post(struct rig *r, const char *method, const char *path, char *body)
 {
-	const char *endpoints = getenv("STORE_CONFORMANCE_ETCD");
+	const char *endpoints = getenv(r->kind == KUBE     ? "STORE_CONFORMANCE_KUBE"
+				       : r->kind == CONSUL ? "STORE_CONFORMANCE_CONSUL"
+							   : "STORE_CONFORMANCE_ETCD");
 	auto_free char *owned = body;
-	auto_free char *url =
-		xasprintf("%.*s/v3/%s", (int)strcspn(endpoints, ","), endpoints, path);
+	auto_free char *url = xasprintf("%.*s%s", (int)strcspn(endpoints, ","), endpoints, path);
+	const char *headers[] = { "Content-Type: application/json", NULL };
 	const struct http_request request = {
 		.url = url,
+		.headers = headers,
+		.method = method,
 		.body = owned,
 		.body_size = strlen(owned),
 		.connect_timeout_ms = DEADLINE_MS,
@@ -233,6 +293,16 @@ static UNUSED void put_config(struct rig *r, const char *text)
 		assert_int_equal(unlink(path), 0);
 }
 
+/* Of Consul a plain PUT leaves the session that holds the key; only who deletes it takes it from there. */
+static UNUSED void put_consul(struct rig *r, const char *key, const char *value)
+{
+	auto_free char *path = xasprintf("/v1/kv/%s/%s", r->prefix, key);
+
+	post(r, "DELETE", path, xstrdup(""));
+	if (value)
+		post(r, "PUT", path, xstrdup(value));
+}
+
 /* Writes or deletes (value NULL) a key; "config" or "subnets/...". */
 static UNUSED void put(struct rig *r, const char *key, const char *value, int64_t handle)
 {
@@ -244,6 +314,10 @@ static UNUSED void put(struct rig *r, const char *key, const char *value, int64_
 		put_config(r, value);
 		return;
 	}
+	if (r->kind == CONSUL) {
+		put_consul(r, key, value);
+		return;
+	}
 	if (r->kind != ETCD) {
 		edit_local(r, (struct edit){ key, value, handle, 0 });
 		return;
@@ -252,25 +326,36 @@ static UNUSED void put(struct rig *r, const char *key, const char *value, int64_
 	key64 = base64_encode(full, strlen(full));
 	value64 = value ? base64_encode(value, strlen(value)) : NULL;
 	if (value)
-		post(r, "kv/put",
+		post(r, NULL, "/v3/kv/put",
 		     xasprintf("{\"key\":\"%s\",\"value\":\"%s\",\"lease\":\"%lld\"}", key64,
 			       value64, (long long)handle));
 	else
-		post(r, "kv/deleterange", xasprintf("{\"key\":\"%s\"}", key64));
+		post(r, NULL, "/v3/kv/deleterange", xasprintf("{\"key\":\"%s\"}", key64));
 }
 
-static UNUSED void end_life(struct rig *r, int64_t handle)
+static UNUSED void end_session(struct rig *r, u128 session)
+{
+	char id[CONSUL_SESSION_TEXT];
+	auto_free char *path =
+		xasprintf("/v1/session/destroy/%s", consul_session_format(session, id));
+
+	post(r, "PUT", path, xstrdup(""));
+}
+
+static UNUSED void end_life(struct rig *r, u128 id)
 {
 	if (r->kind == ETCD)
-		post(r, "lease/revoke", xasprintf("{\"ID\":\"%lld\"}", (long long)handle));
+		post(r, NULL, "/v3/lease/revoke", xasprintf("{\"ID\":\"%lld\"}", (long long)id));
+	else if (r->kind == CONSUL)
+		end_session(r, id);
 	else
-		edit_local(r, (struct edit){ NULL, NULL, handle, 0 });
+		edit_local(r, (struct edit){ NULL, NULL, (int64_t)id, 0 });
 }
 
 static UNUSED void compact(struct rig *r, uint64_t revision)
 {
 	if (r->kind == ETCD)
-		post(r, "kv/compaction",
+		post(r, NULL, "/v3/kv/compaction",
 		     xasprintf("{\"revision\":\"%llu\"}", (unsigned long long)revision));
 	else
 		edit_local(r, (struct edit){ .compact = revision });

@@ -275,7 +275,9 @@ static void test_what_a_lease_says(void **state)
 	auto_lease struct lease *a = lease("10.5.3.0-24", VALUE("192.0.2.3", "red"));
 	auto_json json_t *item = json_object();
 
-	backend_describe_lease(a, item);
+	struct members members = members_of(item);
+
+	backend_describe_lease(a, &members);
 	assert_string_equal(json_string_value(json_object_get(item, "color")), "red");
 	assert_int_equal(json_integer_value(json_object_get(item, "testKey")), 7);
 	/* What every lease is promised to have, of a backend that is not its own. */

@@ -4,13 +4,13 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <libmnl/libmnl.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <string.h>
 
 #include "kernel/batch.h"
 #include "kernel/kinds.h"
+#include "kernel/message.h"
 #include "kernel/nft_internal.h"
 
 #define ELEMENTS 1000
@@ -34,8 +34,8 @@ static const struct nlattr *inside(const struct nlattr *nest, uint16_t type)
 {
 	const struct nlattr *attr;
 
-	mnl_attr_for_each_nested (attr, nest) {
-		if (mnl_attr_get_type(attr) == type)
+	nlattr_for_each_nested (attr, nest) {
+		if (nlattr_type(attr) == type)
 			return attr;
 	}
 	fail_msg("attribute %u is missing", type);
@@ -47,14 +47,14 @@ static void take_elements(struct transaction *t, const struct nlmsghdr *hdr)
 	const struct nlattr *attr;
 	const struct nlattr *element;
 
-	mnl_attr_for_each (attr, hdr, sizeof(struct nfgenmsg)) {
-		if (mnl_attr_get_type(attr) != NFTA_SET_ELEM_LIST_ELEMENTS)
+	nlattr_for_each (attr, hdr, sizeof(struct nfgenmsg)) {
+		if (nlattr_type(attr) != NFTA_SET_ELEM_LIST_ELEMENTS)
 			continue;
-		mnl_attr_for_each_nested (element, attr) {
+		nlattr_for_each_nested (element, attr) {
 			const struct nlattr *key = inside(element, NFTA_SET_ELEM_KEY);
 			uint32_t value;
 
-			memcpy(&value, mnl_attr_get_payload(inside(key, NFTA_DATA_VALUE)), 4);
+			memcpy(&value, nlattr_data(inside(key, NFTA_DATA_VALUE)), 4);
 			value = ntohl(value) & 0xffff;
 			assert_true(value < ELEMENTS && t->len < ELEMENTS);
 			t->keys[t->len++] = value;
@@ -79,7 +79,7 @@ int netlink_send_sequence(struct netlink *nl UNUSED, void *requests, size_t size
 		    hdr->nlmsg_type == nft_type(NFT_MSG_DELSETELEM))
 			take_elements(&t, hdr);
 		adds |= hdr->nlmsg_type == nft_type(NFT_MSG_NEWSETELEM);
-		offset += MNL_ALIGN(hdr->nlmsg_len);
+		offset += NLMSG_ALIGN(hdr->nlmsg_len);
 	}
 	if (t.bad)
 		on_error(arg, 1, kernel.code, "refused");

@@ -31,7 +31,7 @@ static void test_pieces(void **state)
 static void check_json(const char *text)
 {
 	auto_buffer struct buffer b = { 0 };
-	auto_json json_t *string = json_string(text);
+	auto_json json_t *string = json_text(text);
 	auto_free char *quoted = string ? json_dumps(string, JSON_ENCODE_ANY) : NULL;
 
 	buffer_puts(&b, ">");

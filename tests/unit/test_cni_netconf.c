@@ -304,7 +304,8 @@ static const struct {
 	{ "\"capabilities\":{\"mac\":true,\"MAC\":true},\"capAbilities\":{}", NULL },
 	{ "\"prevResult\":{\"a\":{\"b\":1,\"B\":2},\"A\":1}", NULL },
 	{ "\"delegate\":{\"x\":1,\"X\":2}", NULL },
-	{ "\"runtimeConfig\":{\"portMappings\":[{\"p\":1,\"P\":2}],\"portmappings\":1}", NULL },
+	{ "\"runtimeConfig\":{\"bandwidth\":[{\"p\":1,\"P\":2}],\"Bandwidth\":1}", NULL },
+	{ "\"runtimeConfig\":{\"portMappings\":[],\"portmappings\":1}", "portMappings" },
 };
 
 /* Two of a key in different case are refused wherever we read it, and nowhere else. */

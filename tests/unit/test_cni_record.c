@@ -22,6 +22,18 @@ static void fill(struct record *r, const char *id, const char *ifname)
 	r->mac = test_mac("02:00:00:00:00:02");
 	strncpy(r->bridge, "cni0", sizeof(r->bridge) - 1);
 	strncpy(r->gateway_device, "cni0", sizeof(r->gateway_device) - 1);
+	r->ports.items = xcalloc(2, sizeof(*r->ports.items));
+	r->ports.items[0] = (struct port_mapping){
+		.protocol = IPPROTO_TCP, .host_port = 8080, .container_port = 80, .count = 1
+	};
+	r->ports.items[1] = (struct port_mapping){ .protocol = IPPROTO_UDP,
+						   .host = test_addr("192.0.2.1"),
+						   .host_port = 8080,
+						   .container_port = 80,
+						   .count = 9 };
+	r->ports.len = 2;
+	r->asks_once = true;
+	r->container_name = xstrdup("web");
 	r->masquerade = r->mac_guard = r->hairpin = r->promiscuous = true;
 	r->mtu_bytes = 1450;
 	r->pool_dir = xstrdup("/var/lib/cni/networks/net");

@@ -22,6 +22,8 @@ static void test_names_are_no_words(void **state UNUSED)
 	check_names(&rules.nft);
 	ruleset_guard(&rules);
 	check_names(&rules.nft);
+	ruleset_publish(&rules);
+	check_names(&rules.nft);
 }
 
 static void test_a_chain_is_named_after_its_exceptions(void **state UNUSED)

@@ -11,6 +11,7 @@
 #include "fabricctl/config.h"
 #include "fabricctl/diff.h"
 #include "fabricctl/lease.h"
+#include "fabricctl/mtu.h"
 #include "fabricctl/peers.h"
 #include "fabricctl/problems.h"
 #include "fabricctl/store.h"
@@ -30,7 +31,8 @@ static json_t *parse(const char *text)
 static const char peers[] =
 	"{\"items\":["
 	"{\"subnet\":\"10.5.1.0/24\",\"subnetV6\":null,\"node\":\"a\\u001b\",\"publicIP\":\"192.0.2.1\","
-	" \"publicIPv6\":null,\"kernel\":\"failed\",\"reason\":\"route: no\",\"objects\":["
+	" \"publicIPv6\":null,\"kernel\":\"failed\",\"reason\":\"route: no\","
+	" \"route\":\"failed\",\"neighbour\":\"pending\",\"fdb\":\"ok\",\"routeV6\":null,\"objects\":["
 	"  {\"kind\":\"fdb\",\"family\":\"ipv4\",\"object\":\"fdb x\",\"settled\":true,\"error\":null},"
 	"  {\"kind\":\"neighbour\",\"family\":\"ipv4\",\"object\":\"n\",\"settled\":false,\"error\":null},"
 	"  {\"kind\":\"neighbour\",\"family\":\"ipv4\",\"object\":\"n\",\"settled\":true,\"error\":null},"
@@ -39,20 +41,6 @@ static const char peers[] =
 	"{\"subnet\":\"10.5.2.0/24\",\"kernel\":\"ignored\",\"reason\":\"odd\",\"objects\":[]},"
 	"{\"objects\":\"of no use\"}, 7]}";
 /* clang-format on */
-
-static void test_peers_state_is_the_worst(void **state UNUSED)
-{
-	auto_json json_t *document = parse(peers);
-	const json_t *items = json_object_get(document, "items");
-	const json_t *first = json_array_get(items, 0);
-
-	assert_string_equal(peers_state(first, "fdb", "ipv4"), "ok");
-	assert_string_equal(peers_state(first, "neighbour", "ipv4"), "pending");
-	assert_string_equal(peers_state(first, "route", "ipv4"), "failed");
-	assert_null(peers_state(first, "route", "ipv6"));
-	for (size_t i = 1; i < json_array_size(items); i++)
-		assert_null(peers_state(json_array_get(items, i), "route", "ipv4"));
-}
 
 /* What `fn` prints in this format; caller frees. */
 static char *printed(void (*fn)(const struct ctl *c, const json_t *document), const char *text,
@@ -69,10 +57,15 @@ static char *printed(void (*fn)(const struct ctl *c, const json_t *document), co
 	return out;
 }
 
+static void print_peers(const struct ctl *c, const json_t *document)
+{
+	assert_int_equal(peers_print(c, document), CTL_OK);
+}
+
 static void test_peers_are_printed_whatever_they_are(void **state UNUSED)
 {
-	auto_free char *raw = printed(peers_print, peers, FORMAT_RAW);
-	auto_free char *name = printed(peers_print, peers, FORMAT_NAME);
+	auto_free char *raw = printed(print_peers, peers, FORMAT_RAW);
+	auto_free char *name = printed(print_peers, peers, FORMAT_NAME);
 
 	assert_string_equal(
 		raw, "10.5.1.0/24\ta\\033\t192.0.2.1\tfailed\tpending\tok\t-\t-\t-\tfailed\t"
@@ -80,6 +73,42 @@ static void test_peers_are_printed_whatever_they_are(void **state UNUSED)
 		     "10.5.2.0/24\t-\t-\t-\t-\t-\t-\t-\t-\tignored\todd\t-\n"
 		     "-\t-\t-\t-\t-\t-\t-\t-\t-\t-\t-\t-\n-\t-\t-\t-\t-\t-\t-\t-\t-\t-\t-\t-\n");
 	assert_string_equal(name, "10.5.1.0/24\n10.5.2.0/24\n-\n-\n");
+}
+
+static void print_mtu(const struct ctl *c, const json_t *document)
+{
+	assert_int_equal(mtu_print(c, document), CTL_FOUND);
+}
+
+static void test_mtu_has_a_row_for_each_way(void **state UNUSED)
+{
+	static const char text[] =
+		"{\"items\":[{\"subnet\":\"10.5.1.0/"
+		"24\",\"node\":\"a\\u001b\",\"publicIP\":\"192.0.2.1\","
+		"\"interface\":\"eth0\",\"interfaceMTU\":1500,\"device\":\"flannel.1\","
+		"\"deviceMTU\":1450,"
+		"\"containersMTU\":1450,\"underlay\":{\"pathMTU\":\"unknown\",\"fullMTU\":1500},"
+		"\"tunnel\":{\"pathMTU\":\"black-hole\",\"fullMTU\":1450,\"passedMTU\":1350,"
+		"\"passedSecondsAgo\":70},\"verdict\":\"black-hole\"},"
+		"{\"subnet\":\"10.5.2.0/"
+		"24\",\"interface\":\"eth0\",\"interfaceMTU\":1500,\"device\":null,"
+		"\"containersMTU\":1500,\"underlay\":{\"pathMTU\":\"ok\",\"fullMTU\":1500,"
+		"\"passedMTU\":1500,\"passedSecondsAgo\":3},\"tunnel\":null,\"verdict\":\"ok\"},"
+		"{\"tunnel\":7,\"underlay\":{\"pathMTU\":\"black-hole\",\"fullMTU\":1500}}]}";
+	auto_free char *raw = printed(print_mtu, text, FORMAT_RAW);
+	auto_free char *table = printed(print_mtu, text, FORMAT_TABLE);
+	auto_json json_t *none = parse("{\"items\":[{\"verdict\":\"smaller\"}]}");
+	auto_free char *lines = NULL;
+
+	assert_string_equal(raw, "10.5.1.0/24\ta\\033\t192.0.2.1\teth0 1500\tflannel.1 1450\t"
+				 "1450\t-\t1350\t70\tblack-hole\n"
+				 "10.5.2.0/24\t-\t-\teth0 1500\t-\t1500\t1500\t-\t3\tok\n"
+				 "-\t-\t-\t-\t-\t-\t0\t-\t-\t-\n");
+	assert_contains(table, "1350 of 1450");
+	assert_contains(table, "0 of 1500");
+	lines = printed(print_mtu, text, FORMAT_JSONL);
+	assert_contains(lines, "}\n{");
+	assert_int_equal(mtu_print(&(struct ctl){ .out = stdout }, none), CTL_OK);
 }
 
 static void print_diff(const struct ctl *c, const json_t *document)
@@ -336,8 +365,8 @@ static void test_what_a_member_says_of_itself(void **state UNUSED)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_peers_state_is_the_worst),
 		cmocka_unit_test(test_peers_are_printed_whatever_they_are),
+		cmocka_unit_test(test_mtu_has_a_row_for_each_way),
 		cmocka_unit_test(test_diff_has_a_sign_for_each_action),
 		cmocka_unit_test(test_problems_the_worst_and_oldest_first),
 		cmocka_unit_test(test_subnets_of_a_reservation),

@@ -5,6 +5,7 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter/xt_conntrack.h>
 #include <linux/netfilter/xt_mark.h>
+#include <linux/netfilter/xt_state.h>
 #include <linux/netfilter/xt_tcpudp.h>
 #include <netinet/in.h>
 
@@ -87,6 +88,38 @@ static void check(const struct line *with, bool policy_drops, bool stops, bool p
 	assert_int_equal(o.passes, passes);
 }
 
+/* What is passed for certain, what perhaps not, and whether two were taken alike. */
+static void test_filter_doubt(void **state UNUSED)
+{
+	static const struct line accepted[] = {
+		{ "base", 'n', DROP }, { "base", 'a', ACCEPT }, { "base", 'p', DROP }, END
+	};
+	static const struct line some[] = { { "base", 'p', DROP }, { "base", 'a', ACCEPT }, END };
+	static const struct line inside[] = { { "base", 'p', FILTER_JUMP, "a" },
+					      { "a", 'a', DROP },
+					      END };
+	static const struct line unknown[] = { { "base", 'p', FILTER_UNKNOWN, NULL }, END };
+	static const struct line counts[] = { { "base", 'a', FILTER_CONTINUE, NULL },
+					      { "base", 'n', DROP },
+					      { "base", 'p', DROP },
+					      END };
+	static const struct line other[] = { { "base", 'a', FILTER_CONTINUE, NULL },
+					     { "base", 'n', DROP },
+					     { "base", 'p', ACCEPT },
+					     END };
+	static const struct line nat[] = { { "base", 'p', FILTER_TRANSLATE, NULL }, END };
+
+	assert_false(walk(accepted, true).doubt);
+	assert_true(walk(some, false).doubt);
+	assert_true(walk(inside, false).doubt);
+	assert_true(walk(unknown, false).doubt);
+	assert_int_equal(walk(counts, false).way, walk(counts, true).way);
+	assert_int_not_equal(walk(counts, false).way, walk(other, false).way);
+	assert_int_not_equal(walk(counts, false).way, walk(some, false).way);
+	assert_true(walk(nat, false).translates);
+	assert_false(walk(some, false).translates);
+}
+
 static void test_filter_walk(void **state UNUSED)
 {
 	static const struct line empty[] = { END };
@@ -133,6 +166,32 @@ static void test_filter_walk(void **state UNUSED)
 	without = NULL;
 }
 
+/* Nothing but to be accepted may become of a packet, for certain. */
+static void test_filter_idle(void **state UNUSED)
+{
+	static const struct line rows[][5] = {
+		{ END },
+		{ { "base", 'p', ACCEPT }, { "base", 'n', DROP }, END },
+		{ { "base", 'a', FILTER_CONTINUE, NULL },
+		  { "base", 'n', FILTER_UNKNOWN, NULL },
+		  END },
+		{ { "base", 'p', FILTER_JUMP, "a" }, { "a", 'n', FILTER_UNKNOWN, NULL }, END },
+		/* from here on it may */
+		{ { "base", 'p', DROP }, END },
+		{ { "base", 'p', FILTER_UNKNOWN, NULL }, END },
+		{ { "base", 'p', FILTER_JUMP, "a" }, { "a", 'p', FILTER_UNKNOWN, NULL }, END },
+		{ { "base", 'a', FILTER_JUMP, "base" }, END },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		assert_int_equal(walk(rows[i], false).idle, i < 4);
+	assert_false(walk(rows[0], true).idle);
+	assert_true(filter_xt_acts("MARK"));
+	assert_true(filter_xt_acts("MASQUERADE"));
+	assert_false(filter_xt_acts("LOG"));
+	assert_false(filter_xt_acts("ACCEPT"));
+}
+
 static void test_filter_names_the_rule(void **state UNUSED)
 {
 	static const struct line with[] = { { "base", 'n', DROP },
@@ -160,7 +219,7 @@ static enum filter_match judge(const struct nft_rule *r, const struct filter_pac
 			       enum filter_verdict verdict)
 {
 	static const struct nft_chain chain = { "base", "filter", NF_INET_FORWARD, 0 };
-	const struct nft_ruleset set = { .table = { NFPROTO_INET, "t", NULL },
+	const struct nft_ruleset set = { .table = { .family = NFPROTO_INET, .name = "t" },
 					 .chains = &chain,
 					 .chains_len = 1,
 					 .rules = r,
@@ -275,10 +334,48 @@ static void test_filter_xt(void **state UNUSED)
 	assert_int_equal(filter_xt_target("NFQUEUE"), FILTER_UNKNOWN);
 }
 
+static void test_filter_connections(void **state UNUSED)
+{
+	static const enum filter_connection known[] = { FILTER_NEW, FILTER_ESTABLISHED,
+							FILTER_RELATED };
+	const struct nft_rule redirected = { .redirected = true, .action = NFT_ACTION_ACCEPT };
+	struct xt_conntrack_mtinfo3 m = { .match_flags = XT_CONNTRACK_STATE };
+	struct xt_state_info s = { .statemask = XT_STATE_UNTRACKED };
+	struct filter_packet p = packet();
+
+	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+		p.connection = known[i];
+		m.state_mask = XT_CONNTRACK_STATE_BIT(IP_CT_ESTABLISHED);
+		assert_int_equal(XT("conntrack", 3, m),
+				 p.connection == FILTER_ESTABLISHED ? FILTER_ALWAYS : FILTER_NEVER);
+		m.state_mask = XT_CONNTRACK_STATE_UNTRACKED | XT_CONNTRACK_STATE_INVALID;
+		assert_int_equal(XT("conntrack", 3, m), FILTER_NEVER);
+		assert_int_equal(XT("state", 0, s), FILTER_NEVER);
+	}
+	p.connection = FILTER_UNTRACKED;
+	assert_int_equal(XT("conntrack", 3, m), FILTER_ALWAYS);
+	assert_int_equal(XT("state", 0, s), FILTER_ALWAYS);
+	assert_int_equal(judge(&redirected, &p, FILTER_ACCEPT), FILTER_NEVER);
+	m.state_mask = XT_CONNTRACK_STATE_INVALID;
+	assert_int_equal(XT("conntrack", 3, m), FILTER_NEVER);
+	m.match_flags = XT_CONNTRACK_EXPIRES;
+	assert_int_equal(XT("conntrack", 3, m), FILTER_NEVER);
+	p.connection = FILTER_INVALID;
+	m.match_flags = XT_CONNTRACK_STATE;
+	assert_int_equal(XT("conntrack", 3, m), FILTER_ALWAYS);
+	assert_int_equal(XT("state", 0, s), FILTER_NEVER);
+	p.connection = FILTER_ESTABLISHED;
+	assert_int_equal(judge(&redirected, &p, FILTER_ACCEPT), FILTER_PERHAPS);
+	assert_int_equal(filter_xt_target("MASQUERADE"), FILTER_TRANSLATE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_filter_walk),
+		cmocka_unit_test(test_filter_doubt),
+		cmocka_unit_test(test_filter_connections),
+		cmocka_unit_test(test_filter_idle),
 		cmocka_unit_test(test_filter_names_the_rule),
 		cmocka_unit_test(test_filter_nft_nets),
 		cmocka_unit_test(test_filter_nft_devices_and_ports),

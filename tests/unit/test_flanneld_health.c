@@ -3,6 +3,7 @@
 #include "tests/unit/test.h"
 
 #include "flanneld/health.h"
+#include "flanneld/wall_clock.h"
 
 /* ---- judging ---- */
 
@@ -443,6 +444,47 @@ static void test_full(void **state)
 	}
 }
 
+/* ---- the clock ---- */
+
+static void test_clock(void **state UNUSED)
+{
+	static const struct {
+		int64_t ahead_s;
+		const char *words; /* NULL: nothing is said */
+		enum problem_severity severity;
+	} rows[] = {
+		{ 0, NULL, 0 },
+		{ 59, NULL, 0 },
+		{ -59, NULL, 0 },
+		{ 60, "is 1m0s (60 s) ahead of that of the store at http://x:1:", PROBLEM_INFO },
+		{ -3599, "is 59m59s (3599 s) behind that of", PROBLEM_INFO },
+		{ -3600, "certificates are judged by it", PROBLEM_WARNING },
+		{ 108000, "is 1d6h (108000 s) ahead of", PROBLEM_WARNING },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct problem_list list = { .len = 0 };
+
+		wall_clock_judge(rows[i].ahead_s, "http://x:1", &list);
+		assert_int_equal(list.len, rows[i].words ? 1 : 0);
+		if (rows[i].words) {
+			assert_string_equal(list.items[0].name, "clock-skew");
+			assert_int_equal(list.items[0].severity, rows[i].severity);
+			assert_non_null(strstr(list.items[0].text, rows[i].words));
+		}
+	}
+}
+
+/* When our clock is set it is wrong at once, and nobody has to be asked again. */
+static void test_clock_that_is_set(void **state UNUSED)
+{
+	const struct http_clock store = { .ahead_of_boot_ms = 1000000 };
+
+	assert_int_equal(http_clock_ahead_s(&store, 5000, 1005000), 0);
+	assert_int_equal(http_clock_ahead_s(&store, 6000, 1006000 + 30000), 30);
+	assert_int_equal(http_clock_ahead_s(&store, 7000, 1007000 - 30000), -30);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -461,6 +503,8 @@ int main(void)
 		cmocka_unit_test_setup(test_what_is_normal_for_a_moment, setup),
 		cmocka_unit_test_setup(test_flapping, setup),
 		cmocka_unit_test_setup(test_full, setup),
+		cmocka_unit_test(test_clock),
+		cmocka_unit_test(test_clock_that_is_set),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

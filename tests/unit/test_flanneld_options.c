@@ -148,14 +148,14 @@ static void test_values_arrive(void **state)
 		&o);
 	assert_string_equal(o.store.etcd.endpoints, "http://192.0.2.1:2379");
 	assert_string_equal(o.store.etcd.prefix, "/net");
-	assert_int_equal(o.external.iface.len, 2);
-	assert_string_equal(o.external.iface.items[1], "192.0.2.5");
-	assert_int_equal(o.external.iface_regex.len, 1);
-	assert_string_equal(o.external.public_ip, "198.51.100.1");
-	assert_string_equal(o.external.public_ipv6, "2001:db8::1");
+	assert_int_equal(o.fabric.external.iface.len, 2);
+	assert_string_equal(o.fabric.external.iface.items[1], "192.0.2.5");
+	assert_int_equal(o.fabric.external.iface_regex.len, 1);
+	assert_string_equal(o.fabric.external.public_ip, "198.51.100.1");
+	assert_string_equal(o.fabric.external.public_ipv6, "2001:db8::1");
 	assert_int_equal(o.subnet_lease_renew_margin, 1439);
-	assert_true(o.traffic.ip_masq);
-	assert_false(o.traffic.iptables_forward_rules);
+	assert_true(o.fabric.traffic.ip_masq);
+	assert_false(o.fabric.traffic.iptables_forward_rules);
 	assert_int_equal(o.healthz_port, 65535);
 	assert_int_equal(o.v, 10);
 	assert_string_equal(o.log_format, "json");
@@ -200,7 +200,11 @@ static void test_bad_values_are_refused(void **state)
 		  "must begin with a domain name" },
 		{ "-kube-subnet-mgr -net-config-path=net-conf.json", "net-config-path",
 		  "must be an absolute path" },
-		{ "-store=consul", "store is \"consul\"", "etcd, kube or file:DIRECTORY" },
+		{ "-store=redis", "store is \"redis\"", "etcd, consul, kube or file:DIRECTORY" },
+		{ "-store=consul -consul-prefix=/", "consul-prefix is \"/\"", "1 to 256 bytes" },
+		{ "-store=consul -consul-certfile=/dev/null", "consul-keyfile", "together" },
+		{ "-store=consul -consul-token-file=/nonexistent", "consul-token-file",
+		  "/nonexistent" },
 		{ "-vmodule x=2", "vmodule", "log level" },
 		{ "-etcd-password-file /nonexistent/secret", "etcd-password-file",
 		  "/nonexistent/secret" },

@@ -418,6 +418,60 @@ static void test_other_methods_and_servers_that_ask_to_wait(void **state)
 	assert_int_equal(wait_s, 7);
 }
 
+struct seen {
+	char *index;
+	char *other;
+	bool nothing;
+	bool done;
+};
+
+static void on_headers(void *arg, const struct http_reply *reply)
+{
+	struct seen *s = arg;
+	const char *index = http_reply_header(reply, "X-Consul-Index");
+	const char *other = http_reply_header(reply, "x-other");
+
+	s->index = index ? xstrdup(index) : NULL;
+	s->other = other ? xstrdup(other) : NULL;
+	s->nothing = !http_reply_header(reply, "X-Nothing");
+	s->done = true;
+}
+
+static void test_headers_of_an_answer(void **state)
+{
+	(void)state;
+	auto_rig r = rig_new(1, NULL);
+	auto_free char *url = xasprintf("http://127.0.0.1:%u/", r->fakes[0].port);
+	struct seen seen = { 0 };
+	const struct http_request request = { .url = url,
+					      .connect_timeout_ms = 3000,
+					      .timeout_ms = 3000,
+					      .max_reply_size = 4096,
+					      .on_done = on_headers,
+					      .arg = &seen };
+	int64_t until = patience();
+
+	http_call_start(r->http, &request);
+	send_text(expect(r, 0, "/", NULL), "HTTP/1.1 404 Not Found\r\nx-consul-index: 7\r\n"
+					   "X-Other: a b \r\nContent-Length: 0\r\n\r\n");
+	while (!seen.done)
+		turn(r, until, "the answer");
+	assert_string_equal(seen.index, "7");
+	assert_string_equal(seen.other, "a b");
+	assert_true(seen.nothing);
+	free(seen.index);
+	free(seen.other);
+	/* Where there was no answer there is none. */
+	fake_kill(&r->fakes[0]);
+	seen = (struct seen){ 0 };
+	until = patience();
+	http_call_start(r->http, &request);
+	while (!seen.done)
+		turn(r, until, "the failure");
+	assert_null(seen.index);
+	assert_true(seen.nothing);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -432,6 +486,7 @@ int main(void)
 		cmocka_unit_test(test_cancelled_calls_do_not_end),
 		cmocka_unit_test(test_streams_open_before_they_tell),
 		cmocka_unit_test(test_other_methods_and_servers_that_ask_to_wait),
+		cmocka_unit_test(test_headers_of_an_answer),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,9 +9,9 @@
 #include "kernel/device_ipip.h"
 #include "kernel/kinds.h"
 #include "kernel/link.h"
+#include "kernel/message.h"
 #include "tests/unit/backend_rig.h"
 
-#include <libmnl/libmnl.h>
 #include <linux/if_tunnel.h>
 
 #define LOWER  3
@@ -242,7 +242,7 @@ struct shown {
 static void show(const struct shown *s, struct link_info *ret)
 {
 	char buffer[LINK_DATA_MAX + 64] __attribute__((aligned(8))) = { 0 };
-	struct nlmsghdr *hdr = mnl_nlmsg_put_header(buffer);
+	struct nlmsghdr *hdr = nlmsg_begin(buffer);
 	struct {
 		uint16_t type;
 		uint32_t value;
@@ -257,19 +257,19 @@ static void show(const struct shown *s, struct link_info *ret)
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
-		mnl_attr_put(hdr, all[i].type, s->type == all[i].type ? s->size : all[i].size,
-			     s->type == all[i].type ? &s->value : &all[i].value);
+		nlattr_put(hdr, all[i].type, s->type == all[i].type ? s->size : all[i].size,
+			   s->type == all[i].type ? &s->value : &all[i].value);
 	/* Of attributes that come twice the last counts. */
 	if (s->port) {
-		mnl_attr_put_u16(hdr, IFLA_IPTUN_ENCAP_TYPE, TUNNEL_ENCAP_FOU);
-		mnl_attr_put_u16(hdr, IFLA_IPTUN_ENCAP_SPORT, htons(s->port));
-		mnl_attr_put_u16(hdr, IFLA_IPTUN_ENCAP_DPORT, htons(s->port));
+		nlattr_put_u16(hdr, IFLA_IPTUN_ENCAP_TYPE, TUNNEL_ENCAP_FOU);
+		nlattr_put_u16(hdr, IFLA_IPTUN_ENCAP_SPORT, htons(s->port));
+		nlattr_put_u16(hdr, IFLA_IPTUN_ENCAP_DPORT, htons(s->port));
 	}
 	if (s->type == IFLA_IPTUN_COLLECT_METADATA)
-		mnl_attr_put(hdr, s->type, 0, NULL);
+		nlattr_put(hdr, s->type, 0, NULL);
 	*ret = (struct link_info){ .ifindex = TUNNEL, .kind = "ipip" };
-	ret->data_size = (uint16_t)mnl_nlmsg_get_payload_len(hdr);
-	memcpy(ret->data, mnl_nlmsg_get_payload(hdr), ret->data_size);
+	ret->data_size = (uint16_t)nlmsg_size(hdr);
+	memcpy(ret->data, nlmsg_data(hdr), ret->data_size);
 }
 
 static void test_which_device_is_as_wanted(void **state UNUSED)

@@ -119,8 +119,10 @@ static void test_what_charon_is_told(void **state)
 					     "10.5.3.0/24" };
 	struct backend *b = backend("\"PSK\":\"" PSK "\"");
 	const struct ipsec *x = (const struct ipsec *)b;
-	const struct ip_addr public = test_addr("192.0.2.3");
-	const struct ip_net subnet = test_net("10.5.3.0/24");
+	const struct ipsec_end ours = { test_net("10.5.1.0/24"), test_addr("192.0.2.1") };
+	const struct ipsec_end theirs = { test_net("10.5.3.0/24"), test_addr("192.0.2.3") };
+	struct ipsec_end first;
+	struct ipsec_end second;
 	auto_vici_message struct vici_message m = { 0 };
 	auto_vici_message struct vici_message key = { 0 };
 	char name[IPSEC_NAME_SIZE];
@@ -128,18 +130,20 @@ static void test_what_charon_is_told(void **state)
 	struct err e;
 
 	(void)state;
-	ipsec_name(x, &subnet, &public, name, child);
+	ipsec_name(&ours, &theirs, name, child);
 	assert_string_equal(name, "192.0.2.1-10.5.1.0/24-10.5.3.0/24-192.0.2.3");
 	assert_string_equal(child, "10.5.1.0/24-10.5.3.0/24");
-	assert_true(ipsec_is_name(name));
-	assert_false(ipsec_is_name(child));
-	assert_false(ipsec_is_name("office-to-branch"));
-	ipsec_put_connection(&m, x, name, child, &subnet, &public);
+	assert_true(ipsec_read_name(name, &first, &second));
+	assert_memory_equal(&first, &ours, sizeof(ours));
+	assert_memory_equal(&second, &theirs, sizeof(theirs));
+	assert_false(ipsec_read_name(child, &first, &second));
+	assert_false(ipsec_read_name("office-to-branch", &first, &second));
+	ipsec_put_connection(&m, x, name, child, &theirs.subnet, &theirs.public);
 	assert_int_equal(vici_walk(m.data, m.size, NULL, NULL, &e), 0);
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++)
 		assert_row(has_text(&m, parts[i]), parts[i]);
 	assert_false(has_text(&m, PSK));
-	ipsec_put_key(&key, x, name, &public);
+	ipsec_put_key(&key, x, name, &theirs.public);
 	assert_true(has_text(&key, PSK));
 	backend_free(b);
 }
@@ -190,29 +194,58 @@ static bool says(struct ipsec_tunnels *ts, const char *name, const char *text)
 }
 
 struct shown {
-	struct backend *backend;
 	struct ipsec_tunnels tunnels;
 	struct ipsec_tunnel *t;
+	char name[IPSEC_NAME_SIZE];
 };
 
 static struct shown shown(void)
 {
 	const struct ip_addr public = test_addr("192.0.2.3");
 	const struct ip_net subnet = test_net("10.5.3.0/24");
+	struct shown s = { .tunnels.ours = { test_net("10.5.1.0/24"), test_addr("192.0.2.1") } };
 	char child[IPSEC_NAME_SIZE];
-	struct shown s = { .backend = backend("\"PSK\":\"" PSK "\"") };
 
-	s.t = ipsec_tunnels_add(&s.tunnels, (const struct ipsec *)s.backend, &subnet, &public);
+	s.t = ipsec_tunnels_add(&s.tunnels, &subnet, &public);
 	assert_ptr_equal(ipsec_tunnels_to(&s.tunnels, &subnet), s.t);
-	assert_string_equal(s.t->name, "192.0.2.1-10.5.1.0/24-10.5.3.0/24-192.0.2.3");
-	assert_string_equal(ipsec_tunnel_child(s.t, child), "10.5.1.0/24-10.5.3.0/24");
+	ipsec_tunnel_name(&s.tunnels, s.t, s.name, child);
+	assert_string_equal(s.name, "192.0.2.1-10.5.1.0/24-10.5.3.0/24-192.0.2.3");
+	assert_string_equal(child, "10.5.1.0/24-10.5.3.0/24");
 	return s;
 }
 
 static void hide(struct shown *s)
 {
 	ipsec_tunnels_fini(&s->tunnels);
-	backend_free(s->backend);
+}
+
+/* Of each once, in the order in which they came; of all again when another charon is there. */
+static void test_charon_is_told_of_each(void **state UNUSED)
+{
+	struct ipsec_tunnels ts = { 0 };
+	struct ipsec_tunnel *t[4];
+
+	for (size_t i = 0; i < ARRAY_LEN(t); i++) {
+		const struct ip_addr public = test_addr("192.0.2.3");
+		struct ip_net subnet = test_net("10.5.0.0/24");
+
+		subnet.addr.b[2] = (uint8_t)i;
+		t[i] = ipsec_tunnels_add(&ts, &subnet, &public);
+	}
+	assert_ptr_equal(ipsec_tunnels_tell(&ts), t[0]);
+	ipsec_tunnels_drop(&ts, t[0]);
+	ipsec_tunnels_drop(&ts, t[3]);
+	t[3] = ipsec_tunnels_add(&ts, &(struct ip_net){ test_addr("10.5.9.0"), 24 },
+				 &t[1]->end.public);
+	ipsec_tunnels_drop(&ts, t[1]);
+	assert_ptr_equal(ipsec_tunnels_tell(&ts), t[2]);
+	assert_ptr_equal(ipsec_tunnels_tell(&ts), t[3]);
+	assert_null(ipsec_tunnels_tell(&ts));
+	ipsec_tunnels_untell(&ts);
+	assert_non_null(ipsec_tunnels_tell(&ts));
+	assert_non_null(ipsec_tunnels_tell(&ts));
+	assert_null(ipsec_tunnels_tell(&ts));
+	ipsec_tunnels_fini(&ts);
 }
 
 static void test_tunnels_as_they_are_shown(void **state UNUSED)
@@ -220,10 +253,10 @@ static void test_tunnels_as_they_are_shown(void **state UNUSED)
 	struct shown s = shown();
 	unsigned begun = 0;
 
-	assert_false(look(&s.tunnels, s.t->name, "CONNECTING", NULL, &begun));
-	assert_true(look(&s.tunnels, s.t->name, "ESTABLISHED", "INSTALLED", &begun));
+	assert_false(look(&s.tunnels, s.name, "CONNECTING", NULL, &begun));
+	assert_true(look(&s.tunnels, s.name, "ESTABLISHED", "INSTALLED", &begun));
 	assert_true(s.t->is_up);
-	assert_false(look(&s.tunnels, s.t->name, "ESTABLISHED", "REKEYING", &begun));
+	assert_false(look(&s.tunnels, s.name, "ESTABLISHED", "REKEYING", &begun));
 	assert_true(look(&s.tunnels, "another", "ESTABLISHED", "INSTALLED", &begun));
 	assert_false(s.t->is_up);
 	assert_int_equal(begun, 0);
@@ -237,18 +270,18 @@ static void test_a_tunnel_is_begun_again(void **state UNUSED)
 	unsigned begun = 0;
 
 	for (int i = 0; i < 60; i++)
-		look(&s.tunnels, s.t->name, "CONNECTING", NULL, &begun);
+		look(&s.tunnels, s.name, "CONNECTING", NULL, &begun);
 	assert_int_equal(begun, 0);
-	look(&s.tunnels, s.t->name, NULL, NULL, &begun);
+	look(&s.tunnels, s.name, NULL, NULL, &begun);
 	assert_int_equal(begun, 1);
 	for (int i = 0; i < 60; i++)
-		look(&s.tunnels, s.t->name, "ESTABLISHED", NULL, &begun);
+		look(&s.tunnels, s.name, "ESTABLISHED", NULL, &begun);
 	/* After 4, 8, 12, ... */
 	assert_int_equal(begun, 1 + 2 + 48 / 12);
-	look(&s.tunnels, s.t->name, "ESTABLISHED", "INSTALLED", &begun);
+	look(&s.tunnels, s.name, "ESTABLISHED", "INSTALLED", &begun);
 	begun = 0;
-	look(&s.tunnels, s.t->name, NULL, NULL, &begun);
-	look(&s.tunnels, s.t->name, NULL, NULL, &begun);
+	look(&s.tunnels, s.name, NULL, NULL, &begun);
+	look(&s.tunnels, s.name, NULL, NULL, &begun);
 	assert_int_equal(begun, 1);
 	hide(&s);
 }
@@ -270,18 +303,17 @@ static void test_reasons(void **state UNUSED)
 	unsigned begun = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-		assert_row(says(&s.tunnels, s.t->name, rows[i].line), rows[i].line);
-		assert_contains(s.t->reason, rows[i].reason);
-		assert_contains(s.t->reason, rows[i].line);
+		assert_row(says(&s.tunnels, s.name, rows[i].line), rows[i].line);
+		assert_contains(ipsec_tunnel_reason(s.t), rows[i].reason);
 	}
-	assert_false(says(&s.tunnels, s.t->name, "generating IKE_AUTH request 1 [ IDi AUTH SA ]"));
+	assert_false(says(&s.tunnels, s.name, "generating IKE_AUTH request 1 [ IDi AUTH SA ]"));
 	assert_false(says(&s.tunnels, "another", rows[0].line));
-	look(&s.tunnels, s.t->name, "ESTABLISHED", "INSTALLED", &begun);
-	assert_null(s.t->reason);
+	look(&s.tunnels, s.name, "ESTABLISHED", "INSTALLED", &begun);
+	assert_string_equal(ipsec_tunnel_reason(s.t), "");
 	/* Of the kernel's, whichever tunnel it is about: over when all stand. */
 	assert_true(says(&s.tunnels, "", line));
 	assert_contains(s.tunnels.lacks, strerror(ENOSYS));
-	look(&s.tunnels, s.t->name, "ESTABLISHED", "INSTALLED", &begun);
+	look(&s.tunnels, s.name, "ESTABLISHED", "INSTALLED", &begun);
 	assert_string_equal(s.tunnels.lacks, "");
 	hide(&s);
 }
@@ -293,6 +325,7 @@ int main(void)
 		cmocka_unit_test(test_lease_as_flannel_writes_it),
 		cmocka_unit_test(test_objects_of_a_peer),
 		cmocka_unit_test(test_what_charon_is_told),
+		cmocka_unit_test(test_charon_is_told_of_each),
 		cmocka_unit_test(test_tunnels_as_they_are_shown),
 		cmocka_unit_test(test_a_tunnel_is_begun_again),
 		cmocka_unit_test(test_reasons),

@@ -207,9 +207,16 @@ static void test_condition(void **state)
 static void test_patch_of_flannels_words(void **state)
 {
 	struct lease l = { .backend_type = (char *)"host-gw", .public_v4 = test_addr("192.0.2.7") };
-	auto_free char *text = kube_node_patch(&prefix, &l, "2026-01-02T03:04:05Z");
+	const struct kube_node annotated = { 0 };
+	const struct kube_node bare = { .is_bare = true };
+	auto_free char *text = kube_node_patch(&prefix, &annotated, &l, "2026-01-02T03:04:05Z");
+	auto_free char *first = kube_node_patch(&prefix, &bare, &l, NULL);
 
 	(void)state;
+	assert_string_equal(first,
+			    "{\"metadata\":{\"annotations\":{\"" P
+			    "kube-subnet-manager\":\"true\",\"" P "backend-type\":\"host-gw\",\"" P
+			    "backend-data\":\"null\",\"" P "public-ip\":\"192.0.2.7\"}}}");
 	assert_string_equal(
 		text,
 		"{\"metadata\":{\"annotations\":{\"" P "kube-subnet-manager\":\"true\",\"" P
@@ -238,7 +245,7 @@ static void test_there_and_back(void **state)
 		.mtu_v6_bytes = 1500,
 		.subnet = { test_net("10.244.3.0/24"), test_net("fd00:10:3::/64") },
 	};
-	auto_free char *patch = kube_node_patch(&prefix, &l, NULL);
+	auto_free char *patch = kube_node_patch(&prefix, &(struct kube_node){ 0 }, &l, NULL);
 	auto_json json_t *object = json_loads(patch, 0, NULL);
 	auto_json json_t *more = json_loads("{\"spec\":{" DUAL "}}", 0, NULL);
 	json_t *metadata = json_object_get(object, "metadata");

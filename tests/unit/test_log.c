@@ -8,8 +8,10 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <time.h>
 
 #include "lib/log.h"
@@ -213,6 +215,18 @@ static void test_text_lines_carry_no_control_bytes(void **state)
 	assert_null(strstr(text, "\xc2\x9b"));
 }
 
+/* What a reader does not see, or sees the other way round. */
+static void test_text_that_misleads(void **state)
+{
+	(void)state;
+	auto_free char *text = NULL;
+
+	capture_start();
+	log_info("misled", "a\342\200\256b\357\273\277c\342\200\213d \342\202\254 \342\200\246");
+	text = capture_end();
+	assert_contains(text, "a???b???c???d \342\202\254 \342\200\246\n");
+}
+
 static void test_a_burst_passes_then_few(void **state)
 {
 	(void)state;
@@ -346,18 +360,25 @@ static void test_recent_newest_first(void **state)
 	assert_string_equal(seen.text[LOG_RECENT_LEN - 1], "1000");
 }
 
-static void test_priorities_for_the_journal(void **state)
+/* That stderr, as it is now, is what systemd connected. */
+static void pretend_journal(void)
 {
-	(void)state;
-	auto_free char *text = NULL;
 	char stream[64];
 	struct stat st;
 
-	capture_start();
 	assert_int_equal(fstat(STDERR_FILENO, &st), 0);
 	snprintf(stream, sizeof(stream), "%llu:%llu", (unsigned long long)st.st_dev,
 		 (unsigned long long)st.st_ino);
 	setenv("JOURNAL_STREAM", stream, 1);
+}
+
+static void test_priorities_for_the_journal(void **state)
+{
+	(void)state;
+	auto_free char *text = NULL;
+
+	capture_start();
+	pretend_journal();
 	log_setup(LOG_FORMAT_TEXT, LOG_LEVEL_DEBUG);
 	log_error("priority", "x");
 	log_warn("priority", "x");
@@ -375,6 +396,48 @@ static void test_priorities_for_the_journal(void **state)
 	assert_contains(text, "\n<6>2");
 	assert_contains(text, "\n<7>2");
 	assert_contains(text, "\n2");
+}
+
+static void test_fields_for_the_journal(void **state)
+{
+	(void)state;
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	auto_close int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	char text[2000];
+	ssize_t size;
+
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "/tmp/test-log-%d", (int)getpid());
+	assert_int_equal(bind(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	capture_start();
+	pretend_journal();
+	log_setup(LOG_FORMAT_TEXT, LOG_LEVEL_INFO);
+	log_use_journal(addr.sun_path);
+	log_about("PEER", "10.5.3.0/24\nPRIORITY=0");
+	log_warn("field-first", "a\nMESSAGE=b");
+	log_info("field-second", "c");
+	size = recv(fd, text, sizeof(text) - 1, 0);
+	unlink(addr.sun_path);
+	assert_true(size > 0);
+	text[size] = '\0';
+	assert_string_equal(text,
+			    "PRIORITY=4\nSYSLOG_IDENTIFIER=test_log\nEVENT=field-first\n"
+			    "PEER=10.5.3.0/24?PRIORITY=0\nMESSAGE=field-first: a?MESSAGE=b\n");
+	size = recv(fd, text, sizeof(text) - 1, 0);
+	assert_true(size > 0);
+	text[size] = '\0';
+	assert_string_equal(text, "PRIORITY=6\nSYSLOG_IDENTIFIER=test_log\nEVENT=field-second\n"
+				  "MESSAGE=field-second: c\n");
+	close(STEAL_FD(fd));
+	log_warn("field-third", "d"); /* nobody is there */
+	unsetenv("JOURNAL_STREAM");
+	log_setup(LOG_FORMAT_TEXT, LOG_LEVEL_INFO);
+	log_use_journal(addr.sun_path);
+	{
+		auto_free char *rest = capture_end();
+
+		assert_int_equal(count_lines(rest), 1);
+		assert_contains(rest, "field-third: d");
+	}
 }
 
 static void test_level_names(void **state)
@@ -398,11 +461,13 @@ int main(void)
 		cmocka_unit_test_setup(test_json_escaping, setup),
 		cmocka_unit_test_setup(test_a_huge_message_is_cut_but_whole, setup),
 		cmocka_unit_test_setup(test_text_lines_carry_no_control_bytes, setup),
+		cmocka_unit_test_setup(test_text_that_misleads, setup),
 		cmocka_unit_test_setup(test_a_burst_passes_then_few, setup),
 		cmocka_unit_test_setup(test_suppressed_lines_are_counted, setup),
 		cmocka_unit_test_setup(test_a_listener_hears_of_each, setup),
 		cmocka_unit_test_setup(test_recent_newest_first, setup),
 		cmocka_unit_test_setup(test_priorities_for_the_journal, setup),
+		cmocka_unit_test_setup(test_fields_for_the_journal, setup),
 		cmocka_unit_test(test_level_names),
 	};
 

@@ -3,9 +3,9 @@
 #include "tests/unit/test.h"
 
 #include <errno.h>
-#include <libmnl/libmnl.h>
 #include <linux/rtnetlink.h>
 
+#include "kernel/message.h"
 #include "kernel/netlink.h"
 
 static void ignore(void *arg UNUSED, const struct nlmsghdr *object UNUSED)
@@ -16,8 +16,8 @@ static void ignore(void *arg UNUSED, const struct nlmsghdr *object UNUSED)
 static void test_a_missing_table_is_named(void **state UNUSED)
 {
 	char room[NETLINK_MESSAGE_MAX] __attribute__((aligned(8))) = { 0 };
-	struct nlmsghdr *hdr = mnl_nlmsg_put_header(room);
-	struct rtmsg *route = mnl_nlmsg_put_extra_header(hdr, sizeof(*route));
+	struct nlmsghdr *hdr = nlmsg_begin(room);
+	struct rtmsg *route = nlmsg_put_header(hdr, sizeof(*route));
 	struct netlink *nl;
 	struct err e;
 
@@ -25,7 +25,7 @@ static void test_a_missing_table_is_named(void **state UNUSED)
 		skip();
 	hdr->nlmsg_type = RTM_GETROUTE;
 	route->rtm_family = AF_INET;
-	mnl_attr_put_u32(hdr, RTA_TABLE, 987654);
+	nlattr_put_u32(hdr, RTA_TABLE, 987654);
 	assert_int_equal(netlink_dump(nl, hdr, ignore, NULL, NULL, &e), -ENOENT);
 	assert_non_null(strstr(e.text, "FIB table does not exist"));
 	netlink_close(nl);

@@ -16,6 +16,8 @@ static const struct nft_set sets[] = {
 	{ .name = "mac-set", .type = NFT_KEY_IFNAME_ETHER },
 	{ .name = "goto-map", .type = NFT_KEY_IPV4, .verdicts = true },
 	{ .name = "seen-set", .type = NFT_KEY_IPV4, .memory_len = 256, .memory_s = 600 },
+	{ .name = "port-map", .type = NFT_KEY_IPV6_PROTO_PORT, .target = NFT_KEY_IPV6_PORT },
+	{ .name = "path-set", .type = NFT_KEY_IFNAMES_IPV6 },
 };
 static const struct nft_counter counters[] = { { "drop-counter", 1, 2 } };
 static const struct nft_rule rules[] = {
@@ -30,10 +32,22 @@ static const struct nft_rule rules[] = {
 	{ .chain = 0, .family = AF_INET, .action = NFT_ACTION_MAP, .source_map = "goto-map" },
 	{ .chain = 1, .in_foreign_mac = "mac-set", .action = NFT_ACTION_DROP },
 	{ .chain = 1, .family = AF_INET, .action = NFT_ACTION_REMEMBER, .remember = "seen-set" },
+	{ .chain = 1,
+	  .family = AF_INET6,
+	  .action = NFT_ACTION_REDIRECT,
+	  .target_map = "port-map",
+	  .target_by_address = true },
+	{ .chain = 1,
+	  .family = AF_INET6,
+	  .in_device = "lo",
+	  .in_device_not = true,
+	  .redirected = true,
+	  .path_set = "path-set",
+	  .action = NFT_ACTION_MASQUERADE },
 };
 
 static const struct nft_ruleset ruleset = {
-	.table = { NFPROTO_INET, "some-table", "a mark" },
+	.table = { .family = NFPROTO_INET, .name = "some-table", .mark = "a mark" },
 	.chains = chains,
 	.chains_len = ARRAY_LEN(chains),
 	.sets = sets,
@@ -46,7 +60,7 @@ static const struct nft_ruleset ruleset = {
 
 /* ---- the kernel's messages ---- */
 
-enum { TABLE, CHAIN, SET = CHAIN + 2, COUNTER = SET + 4, RULE, MESSAGES = RULE + 5 };
+enum { TABLE, CHAIN, SET = CHAIN + 2, COUNTER = SET + 6, RULE, MESSAGES = RULE + 7 };
 
 static char room[MESSAGES + 1][2048] __attribute__((aligned(8)));
 
@@ -69,8 +83,8 @@ static void show(const struct nft_ruleset *r)
 	nft_kernel.len = 0;
 	hdr = message(TABLE, NFT_MSG_NEWTABLE);
 	nft_put_table(hdr, &r->table);
-	nft_put_be32(hdr, NFTA_TABLE_USE, 7);
-	mnl_attr_put_u64(hdr, NFTA_TABLE_HANDLE, 7);
+	nft_put_be32(hdr, NFTA_TABLE_USE, 9);
+	nlattr_put_u64(hdr, NFTA_TABLE_HANDLE, 7);
 	for (size_t i = 0; i < ARRAY_LEN(chains); i++) {
 		hdr = message(CHAIN + i, NFT_MSG_NEWCHAIN);
 		nft_put_chain(hdr, &r->table, &r->chains[i]);
@@ -81,11 +95,10 @@ static void show(const struct nft_ruleset *r)
 	for (size_t i = 0; i < ARRAY_LEN(sets); i++) {
 		hdr = message(SET + i, NFT_MSG_NEWSET);
 		nft_put_set(hdr, &r->table, &r->sets[i]);
-		mnl_attr_put(hdr, NFTA_SET_DESC, 0, NULL);
+		nlattr_put(hdr, NFTA_SET_DESC, 0, NULL);
 		if (r->sets[i].verdicts)
 			nft_put_be32(hdr, NFTA_SET_DATA_LEN, 16);
-		mnl_attr_put_strz(hdr, 19,
-				  "hash"); /* 6.18: implementation and number of elements */
+		nlattr_put_text(hdr, 19, "hash"); /* 6.18: implementation and number of elements */
 		nft_put_be32(hdr, 20, 5);
 	}
 	hdr = message(COUNTER, NFT_MSG_NEWOBJ);
@@ -93,9 +106,9 @@ static void show(const struct nft_ruleset *r)
 	nft_put_be32(hdr, NFTA_OBJ_USE, 1);
 	for (size_t i = 0; i < ARRAY_LEN(rules); i++) {
 		hdr = message(RULE + i, NFT_MSG_NEWRULE);
-		mnl_attr_put_u64(hdr, NFTA_RULE_HANDLE, i);
+		nlattr_put_u64(hdr, NFTA_RULE_HANDLE, i);
 		nft_put_rule(hdr, r, &r->rules[i]);
-		mnl_attr_put_u64(hdr, NFTA_RULE_POSITION, i);
+		nlattr_put_u64(hdr, NFTA_RULE_POSITION, i);
 	}
 }
 
@@ -125,7 +138,7 @@ static void test_another_number_of_things(void **state UNUSED)
 
 	show(&ruleset);
 	nft_put_table(message(TABLE, NFT_MSG_NEWTABLE), &ruleset.table);
-	nft_put_be32(shown(TABLE), NFTA_TABLE_USE, 8);
+	nft_put_be32(shown(TABLE), NFTA_TABLE_USE, 10);
 	assert_differs(&ruleset, "table some-table has something more");
 	shared.shared = true;
 	assert_differs(&shared, "");
@@ -246,7 +259,7 @@ static void test_a_dormant_table(void **state UNUSED)
 
 	show(&ruleset);
 	hdr = message(TABLE, NFT_MSG_NEWTABLE);
-	mnl_attr_put_strz(hdr, NFTA_TABLE_NAME, "some-table");
+	nlattr_put_text(hdr, NFTA_TABLE_NAME, "some-table");
 	nft_put_be32(hdr, NFTA_TABLE_FLAGS, NFT_TABLE_F_DORMANT);
 	assert_differs(&ruleset, "table some-table is dormant");
 }
@@ -269,16 +282,16 @@ static void see(void *arg, const struct nft_element *el)
 static void put_element(bool timeout, size_t key_size)
 {
 	struct nlmsghdr *hdr = message(0, NFT_MSG_NEWSETELEM);
-	struct nlattr *list = mnl_attr_nest_start(hdr, NFTA_SET_ELEM_LIST_ELEMENTS);
-	struct nlattr *item = mnl_attr_nest_start(hdr, NFTA_LIST_ELEM);
+	struct nlattr *list = nlattr_nest_begin(hdr, NFTA_SET_ELEM_LIST_ELEMENTS);
+	struct nlattr *item = nlattr_nest_begin(hdr, NFTA_LIST_ELEM);
 
 	nft_put_value(hdr, NFTA_SET_ELEM_KEY, "\1\2\3\4\5\6\7", key_size);
 	nft_put_verdict(hdr, NFTA_SET_ELEM_DATA, NFT_GOTO, "there");
 	nft_put_comment(hdr, NFTA_SET_ELEM_USERDATA, "whose");
 	if (timeout)
-		mnl_attr_put_u64(hdr, NFTA_SET_ELEM_TIMEOUT, 1);
-	mnl_attr_nest_end(hdr, item);
-	mnl_attr_nest_end(hdr, list);
+		nlattr_put_u64(hdr, NFTA_SET_ELEM_TIMEOUT, 1);
+	nlattr_nest_end(hdr, item);
+	nlattr_nest_end(hdr, list);
 }
 
 static void test_elements_are_read_as_they_are_written(void **state UNUSED)
@@ -317,16 +330,16 @@ static void test_elements_that_a_rule_remembers(void **state UNUSED)
 
 	nft_kernel.len = 0;
 	hdr = message(0, NFT_MSG_NEWSETELEM);
-	nests[0] = mnl_attr_nest_start(hdr, NFTA_SET_ELEM_LIST_ELEMENTS);
-	nests[1] = mnl_attr_nest_start(hdr, NFTA_LIST_ELEM);
+	nests[0] = nlattr_nest_begin(hdr, NFTA_SET_ELEM_LIST_ELEMENTS);
+	nests[1] = nlattr_nest_begin(hdr, NFTA_LIST_ELEM);
 	nft_put_value(hdr, NFTA_SET_ELEM_KEY, "\1\2\3\4", 4);
-	mnl_attr_put_u64(hdr, NFTA_SET_ELEM_EXPIRATION, htobe64(599000));
-	nests[2] = mnl_attr_nest_start(hdr, NFTA_SET_ELEM_EXPR);
-	mnl_attr_put_strz(hdr, NFTA_EXPR_NAME, "counter");
-	nests[3] = mnl_attr_nest_start(hdr, NFTA_EXPR_DATA);
-	mnl_attr_put_u64(hdr, NFTA_COUNTER_PACKETS, htobe64(3));
+	nlattr_put_u64(hdr, NFTA_SET_ELEM_EXPIRATION, htobe64(599000));
+	nests[2] = nlattr_nest_begin(hdr, NFTA_SET_ELEM_EXPR);
+	nlattr_put_text(hdr, NFTA_EXPR_NAME, "counter");
+	nests[3] = nlattr_nest_begin(hdr, NFTA_EXPR_DATA);
+	nlattr_put_u64(hdr, NFTA_COUNTER_PACKETS, htobe64(3));
 	for (size_t i = ARRAY_LEN(nests); i > 0; i--)
-		mnl_attr_nest_end(hdr, nests[i - 1]);
+		nlattr_nest_end(hdr, nests[i - 1]);
 	assert_int_equal(nft_elements_visit(NULL, &ruleset.table, &sets[3], NULL, see, &seen, &e),
 			 0);
 	assert_int_equal(seen.len, 1);

@@ -270,17 +270,22 @@ static void test_environment(void **state)
 
 static char path[] = "/tmp/test_options.XXXXXX";
 
-static int read_file(const char *text, struct err *e)
+static int read_bytes(const char *text, size_t size, struct err *e)
 {
 	int rc;
 
 	memcpy(path + strlen(path) - 6, "XXXXXX", 6);
 	close(mkstemp(path));
-	rc = file_replace(path, text, strlen(text), 0600, e);
+	rc = file_replace(path, text, size, 0600, e);
 	if (rc == 0)
 		rc = options_read_file(specs, &values, path, e);
 	unlink(path);
 	return rc;
+}
+
+static int read_file(const char *text, struct err *e)
+{
+	return read_bytes(text, strlen(text), e);
 }
 
 static void test_file(void **state)
@@ -339,6 +344,8 @@ static void test_file_errors_name_the_line(void **state)
 		assert_int_equal(options_read_file(specs, &values, "/nonexistent/file", &e),
 				 -ENOENT);
 		assert_contains(e.text, "/nonexistent/file");
+		assert_int_equal(read_bytes("off = true\n\0\0", 13, &e), -EINVAL);
+		assert_contains(e.text, "zero byte at offset 11");
 	}
 }
 
@@ -386,6 +393,45 @@ static void test_help_names_everything(void **state)
 	free(text);
 }
 
+static void test_what_is_written_is_read_again(void **state)
+{
+	(void)state;
+	auto_free char *text = NULL;
+	auto_free char *again = NULL;
+	struct err e = { 0 };
+
+	assert_int_equal(options_format(specs, &values, &text, &e), 0);
+	assert_string_equal(text, "");
+	free(STEAL(text));
+	arguments_ok("--on=false --a-number=7 --text= --choice=two --list=a,b --list=c");
+	assert_int_equal(options_format(specs, &values, &text, &e), 0);
+	assert_string_equal(text, "on = false\na-number = 7\ntext = \nchoice = two\n"
+				  "list = a,b\nlist = c\n");
+	options_fini(specs, &values);
+	options_init(specs, &values);
+	assert_int_equal(read_file(text, &e), 0);
+	assert_int_equal(options_format(specs, &values, &again, &e), 0);
+	assert_string_equal(again, text);
+}
+
+static void test_no_line_says_what_has_two(void **state)
+{
+	(void)state;
+	static const char *const lines[] = { "--text=a\nb", "--text=\ta", "--text=a\t",
+					     "--list=a\r" };
+
+	for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
+		char *text = NULL;
+		struct err e = { 0 };
+
+		arguments_ok("--text=default");
+		arguments_ok(lines[i]);
+		assert_row(options_format(specs, &values, &text, &e) == -EINVAL, lines[i]);
+		assert_contains(e.text, "which no line of a file can say");
+		assert_null(text);
+	}
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -404,6 +450,8 @@ int main(void)
 		TEST(test_file_errors_name_the_line),
 		TEST(test_later_sources_win),
 		TEST(test_help_names_everything),
+		TEST(test_what_is_written_is_read_again),
+		TEST(test_no_line_says_what_has_two),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

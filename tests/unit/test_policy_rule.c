@@ -2,11 +2,11 @@
 /* kernel/policy_rule: what a rule says, whom it is meant for, how it is shown. */
 #include "tests/unit/test.h"
 
-#include <libmnl/libmnl.h>
 #include <linux/fib_rules.h>
 #include <linux/rtnetlink.h>
 #include <string.h>
 
+#include "kernel/message.h"
 #include "kernel/policy_rule.h"
 
 static struct ip_addr addr(const char *text)
@@ -85,8 +85,8 @@ static void test_whom_it_fits(void **state UNUSED)
 static void test_how_it_is_read_and_shown(void **state UNUSED)
 {
 	char buffer[512] __attribute__((aligned(8))) = { 0 };
-	struct nlmsghdr *hdr = mnl_nlmsg_put_header(buffer);
-	struct fib_rule_hdr *m = mnl_nlmsg_put_extra_header(hdr, sizeof(*m));
+	struct nlmsghdr *hdr = nlmsg_begin(buffer);
+	struct fib_rule_hdr *m = nlmsg_put_header(hdr, sizeof(*m));
 	struct ip_net to = net("fd10:5::/48");
 	char text[POLICY_RULE_TEXT];
 	struct policy_rule r;
@@ -96,11 +96,11 @@ static void test_how_it_is_read_and_shown(void **state UNUSED)
 				    .dst_len = 48,
 				    .action = FR_ACT_PROHIBIT,
 				    .flags = FIB_RULE_INVERT };
-	mnl_attr_put(hdr, FRA_DST, 16, to.addr.b);
-	mnl_attr_put_strz(hdr, FRA_IIFNAME, "cni0");
-	mnl_attr_put_u32(hdr, FRA_PRIORITY, 100);
-	mnl_attr_put_u32(hdr, FRA_FWMARK, 16);
-	mnl_attr_put_u32(hdr, FRA_FWMASK, 255);
+	nlattr_put(hdr, FRA_DST, 16, to.addr.b);
+	nlattr_put_text(hdr, FRA_IIFNAME, "cni0");
+	nlattr_put_u32(hdr, FRA_PRIORITY, 100);
+	nlattr_put_u32(hdr, FRA_FWMARK, 16);
+	nlattr_put_u32(hdr, FRA_FWMASK, 255);
 	assert_true(policy_rule_decode(hdr, &r));
 	assert_string_equal(policy_rule_format(&r, text),
 			    "100: not from all to fd10:5::/48 fwmark 0x10/0xff iif cni0 prohibit");

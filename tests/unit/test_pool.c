@@ -82,6 +82,31 @@ static void test_free_count(void **state)
 	}
 }
 
+static void test_largest_run(void **state UNUSED)
+{
+	static const struct {
+		const char *taken;
+		unsigned run;
+	} rows[] = {
+		{ "", 16 },
+		{ "10.5.16.0/24", 15 },
+		{ "10.5.20.0/24", 11 },
+		{ "10.5.27.0/24 10.5.20.0/24", 6 },
+		{ "10.5.20.64/26 10.5.24.0/21", 4 },
+		{ "10.5.0.0/16", 0 },
+		{ "192.168.0.0/16", 16 },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		auto_network_config struct network_config c = config_v4(sixteen);
+		struct ip_net taken[8];
+		size_t len = nets(rows[i].taken, taken, ARRAY_LEN(taken));
+
+		assert_row(pool_largest_run(&c.v4, taken, len) == rows[i].run, rows[i].taken);
+		assert_true(pool_largest_run(&c.v6, taken, len) == 0);
+	}
+}
+
 static bool overlaps_any(const struct ip_net *n, const struct ip_net *taken, size_t len)
 {
 	for (size_t i = 0; i < len; i++) {
@@ -298,6 +323,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_free_count),
+		cmocka_unit_test(test_largest_run),
 		cmocka_unit_test(test_uniform_over_what_is_free),
 		cmocka_unit_test(test_filling_up),
 		cmocka_unit_test(test_nothing_taken),

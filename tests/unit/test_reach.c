@@ -9,7 +9,8 @@
 #include "lib/util.h"
 
 #define INTERVAL_MS 10000
-#define V4          1 /* the family */
+#define NAMED_MS    30000 /* whatever there is, it is told by then */
+#define V4          1     /* the family */
 
 /* What was asked, and who answers. */
 struct rig {
@@ -19,14 +20,37 @@ struct rig {
 	bool tunnel;
 	int error; /* of every question into the tunnel */
 	unsigned asked[REACH_LAYERS];
+	unsigned large[REACH_LAYERS];
+	unsigned large_in_turn; /* peers, the most */
+	unsigned large_now;
 	unsigned turns;
+	uint16_t passes; /* so many bytes through the tunnel, 0: all */
+	uint16_t told;   /* and the rest is refused with this, 0: it vanishes */
 };
 
+static int on_ask_large(struct rig *r, enum reach_layer layer, const struct ip_addr *to,
+			uint16_t sequence, uint16_t size_bytes)
+{
+	r->large[layer]++;
+	r->large_now += layer == REACH_OVERLAY;
+	if (layer == REACH_OVERLAY && r->error)
+		return r->error;
+	if (!(layer == REACH_UNDERLAY ? r->underlay : r->tunnel))
+		return 0;
+	if (layer == REACH_UNDERLAY || !r->passes || size_bytes <= r->passes)
+		reach_large_answer(r->reach, layer, to, sequence, 500, r->now_ms);
+	else if (r->told)
+		reach_refused(r->reach, layer, to, sequence, r->told);
+	return 0;
+}
+
 static int on_ask(void *arg, int family UNUSED, enum reach_layer layer, const struct ip_addr *to,
-		  uint16_t sequence)
+		  uint16_t sequence, uint16_t size_bytes)
 {
 	struct rig *r = arg;
 
+	if (size_bytes)
+		return on_ask_large(r, layer, to, sequence, size_bytes);
 	r->asked[layer]++;
 	if (layer == REACH_OVERLAY && r->error)
 		return r->error;
@@ -53,12 +77,19 @@ static void run(struct rig *r, int64_t duration_ms)
 		if (due_ms > end_ms)
 			break;
 		r->now_ms = due_ms;
+		r->large_now = 0;
 		reach_turn(r->reach, r->now_ms);
+		r->large_in_turn = MAX(r->large_in_turn, r->large_now);
 		r->now_ms += REACH_TURN_MS;
 		r->turns++;
 	}
 	r->now_ms = end_ms;
 }
+
+static const struct reach_size sizes[2][REACH_LAYERS] = {
+	{ { 1500, 0 }, { 1450, 50 } },
+	{ { 1500, 0 }, { 1430, 70 } },
+};
 
 struct host {
 	struct lease lease;
@@ -76,16 +107,17 @@ static void host_init(struct host *h, struct rig *r, unsigned number)
 	snprintf(text, sizeof(text), "192.0.2.%u", number);
 	h->lease.public_v4 = test_addr(text);
 	h->lease.node_name = (char *)"node";
-	h->peer = reach_set(r->reach, NULL, &h->member, r->now_ms);
+	h->peer = reach_set(r->reach, NULL, &h->member, sizes, r->now_ms);
 }
 
 static const char *problem(const struct rig *r, const char *name, enum problem_severity severity)
 {
+	static const char *const interfaces[] = { "eth0", "eth1" };
 	static struct problem_list list;
 	const struct problem *p;
 
 	list.len = 0;
-	reach_problems(r->reach, "UDP port 8472", &list);
+	reach_problems(r->reach, "UDP port 8472", interfaces, &list);
 	p = problem_find(&list, name);
 	return p && p->severity == severity ? p->text : "";
 }
@@ -103,10 +135,15 @@ static void test_asks_once_in_an_interval(void **state)
 	run(&r, 100 * INTERVAL_MS);
 	assert_int_equal(reach_state(h.peer), REACH_WELL);
 	assert_in_range(r.asked[REACH_UNDERLAY], 99, 102);
-	assert_int_equal(r.asked[REACH_UNDERLAY], r.asked[REACH_OVERLAY]);
-	assert_int_equal(reach_way(h.peer, AF_INET, REACH_OVERLAY)->rtt_us, 400);
+	/* The first by small and large ones, and then by large ones alone. */
+	assert_int_equal(r.asked[REACH_OVERLAY], 2);
+	assert_int_equal(r.asked[REACH_OVERLAY] + r.large[REACH_OVERLAY],
+			 r.asked[REACH_UNDERLAY] + 1);
+	assert_int_equal(reach_counts(r.reach)->asked[REACH_OVERLAY], r.asked[REACH_UNDERLAY]);
+	assert_int_equal(reach_counts(r.reach)->answered[REACH_OVERLAY], r.asked[REACH_UNDERLAY]);
+	assert_int_equal(reach_way(h.peer, AF_INET, REACH_OVERLAY)->rtt_us, 500);
 	assert_null(reach_way(h.peer, AF_INET6, REACH_UNDERLAY));
-	assert_int_equal(reach_counts(r.reach)->buckets[REACH_OVERLAY][2], r.asked[REACH_OVERLAY]);
+	assert_int_equal(reach_counts(r.reach)->buckets[REACH_OVERLAY][2], r.asked[REACH_UNDERLAY]);
 	reach_forget(r.reach, h.peer);
 	assert_int_equal(reach_counts(r.reach)->states[0][REACH_WELL], 0);
 	assert_true(reach_deadline(r.reach) == INT64_MAX);
@@ -251,6 +288,110 @@ static void test_what_does_not_leave(void **state)
 	reach_free(r.reach);
 }
 
+/* Silence and refusals of large questions alone leave a peer as well as it is. */
+static void test_large_packets(void **state)
+{
+	(void)state;
+	struct host h;
+	struct rig r;
+
+	rig_init(&r, V4, V4);
+	host_init(&h, &r, 3);
+	run(&r, 2 * INTERVAL_MS);
+	assert_int_equal(reach_path(h.peer, AF_INET), PATH_MTU_WHOLE);
+	assert_int_equal(reach_path(h.peer, AF_INET6), PATH_MTU_UNKNOWN);
+	assert_in_range(r.large[REACH_OVERLAY], 1, 2);
+	run(&r, 10 * PATH_MTU_EVERY * INTERVAL_MS);
+	assert_in_range(r.large[REACH_OVERLAY], 10 * PATH_MTU_EVERY, 10 * PATH_MTU_EVERY + 3);
+	assert_in_range(r.large[REACH_UNDERLAY], 10, 11);
+	r.passes = 1354;
+	run(&r, NAMED_MS);
+	assert_int_equal(reach_state(h.peer), REACH_WELL);
+	assert_int_equal(reach_path(h.peer, AF_INET), PATH_MTU_BLACK_HOLE);
+	assert_int_equal(reach_counts(r.reach)->paths[0][PATH_MTU_BLACK_HOLE], 1);
+	assert_string_equal(
+		problem(&r, "mtu-black-hole", PROBLEM_WARNING),
+		"node (10.5.3.0/24): packets of 1350 bytes arrive through the tunnel (UDP port "
+		"8472), of 1360 vanish; containers here send up to 1450. Something on the way "
+		"carries 1400 only, and tells nobody: mend it, or give the host behind it that "
+		"MTU (ip link set eth0 mtu 1400)");
+	assert_string_equal(problem(&r, "peer-unreachable", PROBLEM_WARNING), "");
+	/* Over with the next question. */
+	r.passes = 0;
+	run(&r, INTERVAL_MS + 200);
+	assert_int_equal(reach_path(h.peer, AF_INET), PATH_MTU_WHOLE);
+	assert_int_equal(reach_counts(r.reach)->paths[0][PATH_MTU_BLACK_HOLE], 0);
+	/* Who is told has no black hole. */
+	r.passes = r.told = 1412;
+	run(&r, NAMED_MS);
+	assert_int_equal(reach_path(h.peer, AF_INET), PATH_MTU_SMALLER);
+	assert_int_equal(reach_counts(r.reach)->paths[0][PATH_MTU_SMALLER], 1);
+	assert_int_equal(reach_counts(r.reach)->paths[0][PATH_MTU_WHOLE], 0);
+	assert_int_equal(reach_way(h.peer, AF_INET, REACH_OVERLAY)->path.passed_bytes, 1412);
+	assert_string_equal(problem(&r, "mtu-black-hole", PROBLEM_WARNING), "");
+	reach_forget(r.reach, h.peer);
+	for (unsigned i = 0; i < PATH_MTU_STATES; i++)
+		assert_int_equal(reach_counts(r.reach)->paths[0][i], 0);
+	reach_free(r.reach);
+}
+
+/* Of a peer that is silent nothing more is said. */
+static void test_black_hole_falls_silent(void **state)
+{
+	(void)state;
+	struct host h;
+	struct rig r;
+
+	rig_init(&r, V4, V4);
+	r.passes = 1000;
+	host_init(&h, &r, 3);
+	run(&r, 4 * INTERVAL_MS);
+	assert_int_equal(reach_path(h.peer, AF_INET), PATH_MTU_BLACK_HOLE);
+	r.tunnel = false;
+	run(&r, 3 * INTERVAL_MS);
+	assert_int_equal(reach_state(h.peer), REACH_TUNNEL_SILENT);
+	assert_int_equal(reach_path(h.peer, AF_INET), PATH_MTU_UNKNOWN);
+	assert_string_equal(problem(&r, "mtu-black-hole", PROBLEM_WARNING), "");
+	r.tunnel = true;
+	run(&r, 4 * INTERVAL_MS);
+	assert_int_equal(reach_path(h.peer, AF_INET), PATH_MTU_BLACK_HOLE);
+	reach_forget(r.reach, h.peer);
+	assert_int_equal(reach_counts(r.reach)->paths[0][PATH_MTU_BLACK_HOLE], 0);
+	reach_free(r.reach);
+}
+
+/* A port of this host's own switch: all peers at once. The first is named soon, and all are in the end. */
+static void test_black_hole_to_all(void **state)
+{
+	(void)state;
+	enum { HOSTS = 1000 };
+	struct host *hosts = xcalloc(HOSTS, sizeof(*hosts));
+	struct rig r;
+
+	rig_init(&r, V4, V4);
+	for (unsigned i = 0; i < HOSTS; i++) {
+		host_init(&hosts[i], &r, i % 250 + 1);
+		hosts[i].lease.subnet.v4 = test_net("10.0.0.0/8");
+	}
+	run(&r, 60000);
+	r.passes = 1350;
+	run(&r, NAMED_MS);
+	assert_true(reach_counts(r.reach)->paths[0][PATH_MTU_BLACK_HOLE] > 1);
+	assert_contains(problem(&r, "mtu-black-hole", PROBLEM_WARNING), "; and ");
+	run(&r, 900000);
+	assert_int_equal(reach_counts(r.reach)->paths[0][PATH_MTU_BLACK_HOLE], HOSTS);
+	r.large_in_turn = 0;
+	run(&r, 60000);
+	assert_in_range(r.large_in_turn, 1, REACH_LARGE_PER_TURN);
+	r.passes = 0;
+	run(&r, 60000);
+	assert_int_equal(reach_counts(r.reach)->paths[0][PATH_MTU_BLACK_HOLE], 0);
+	for (unsigned i = 0; i < HOSTS; i++)
+		reach_forget(r.reach, hosts[i].peer);
+	reach_free(r.reach);
+	free(hosts);
+}
+
 /* What comes from elsewhere, too late, or twice is no answer; inside the fabric any address of its subnet. */
 static void test_answers_of_others(void **state)
 {
@@ -291,16 +432,16 @@ static void test_lease_changes(void **state)
 	rig_init(&r, V4, V4);
 	host_init(&h, &r, 3);
 	run(&r, INTERVAL_MS);
-	assert_ptr_equal(reach_set(r.reach, h.peer, &h.member, r.now_ms), h.peer);
+	assert_ptr_equal(reach_set(r.reach, h.peer, &h.member, sizes, r.now_ms), h.peer);
 	assert_int_equal(reach_state(h.peer), REACH_WELL);
 	h.lease.public_v4 = test_addr("192.0.2.77");
-	reach_set(r.reach, h.peer, &h.member, r.now_ms);
+	reach_set(r.reach, h.peer, &h.member, sizes, r.now_ms);
 	assert_int_equal(reach_state(h.peer), REACH_NEW);
 	run(&r, INTERVAL_MS);
 	assert_int_equal(reach_state(h.peer), REACH_WELL);
 	/* Nor is anything asked where this host has no place. */
 	reach_set_place(r.reach, 0, 0);
-	reach_set(r.reach, h.peer, &h.member, r.now_ms);
+	reach_set(r.reach, h.peer, &h.member, sizes, r.now_ms);
 	assert_true(reach_deadline(r.reach) == INT64_MAX);
 	assert_null(reach_way(h.peer, AF_INET, REACH_UNDERLAY));
 	reach_forget(r.reach, h.peer);
@@ -322,7 +463,7 @@ static void test_many(void **state)
 	}
 	run(&r, 120000);
 	assert_in_range(r.turns, 1175, 1180);
-	assert_in_range(r.asked[REACH_OVERLAY], 10 * (r.turns - 5), 10 * r.turns);
+	assert_in_range(r.asked[REACH_UNDERLAY], 10 * (r.turns - 5), 10 * r.turns);
 	assert_int_equal(reach_counts(r.reach)->states[0][REACH_WELL], HOSTS);
 	for (unsigned i = 0; i < HOSTS; i++)
 		reach_forget(r.reach, hosts[i].peer);
@@ -339,6 +480,9 @@ int main(void)
 		cmocka_unit_test(test_silence_is_noticed),
 		cmocka_unit_test(test_nobody_answers),
 		cmocka_unit_test(test_what_does_not_leave),
+		cmocka_unit_test(test_large_packets),
+		cmocka_unit_test(test_black_hole_falls_silent),
+		cmocka_unit_test(test_black_hole_to_all),
 		cmocka_unit_test(test_answers_of_others),
 		cmocka_unit_test(test_lease_changes),
 		cmocka_unit_test(test_many),

@@ -2,8 +2,7 @@
 /* kernel/sequence: requests of any number, and the marker that closes them. */
 #include "tests/unit/test.h"
 
-#include <libmnl/libmnl.h>
-
+#include "kernel/message.h"
 #include "kernel/sequence.h"
 
 /* At some of these lengths the marker needs more room than there is: a sanitizer sees a mistake. */
@@ -13,10 +12,10 @@ static void test_a_marker_after_any_number_of_requests(void **state UNUSED)
 		struct sequence *s = sequence_new();
 
 		for (unsigned i = 0; i < len; i++) {
-			mnl_nlmsg_put_header(sequence_reserve(s));
+			nlmsg_begin(sequence_reserve(s));
 			sequence_commit(s, "request %u", i);
 		}
-		mnl_nlmsg_put_header(sequence_reserve(s));
+		nlmsg_begin(sequence_reserve(s));
 		sequence_commit_marker(s);
 		sequence_free(s);
 	}

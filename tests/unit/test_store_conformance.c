@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a store must do, whichever it is: the same cases on memory, on a directory and on etcd. The
- * first is the model that the simulator believes in, so this is also what says that the model is
+ * What a store must do, whichever it is: the same cases on memory, on a directory, on etcd and on Consul.
+ * The first is the model that the simulator believes in, so this is also what says that the model is
  * right.
  *
- * etcd takes part if STORE_CONFORMANCE_ETCD names its endpoint; an integration test starts one.
+ * etcd takes part if STORE_CONFORMANCE_ETCD names its endpoint, Consul if STORE_CONFORMANCE_CONSUL does;
+ * integration tests start them. Consul keeps no history, nor does it tell how long a session has left: what
+ * follows from these has cases of its own.
  */
 #include "tests/unit/store_rig.h"
 
@@ -187,6 +189,11 @@ static void test_remove(void **state)
 	assert_null(again.holder);
 }
 
+static bool tells_time(const struct rig *r)
+{
+	return r->kind != CONSUL;
+}
+
 static void test_life(void **state)
 {
 	(void)state;
@@ -201,8 +208,9 @@ static void test_life(void **state)
 	assert_int_equal(alive.status, STORE_OK);
 	assert_int_equal(alive.ttl_s, 60);
 	ask(r, STORE_TIME_LEFT, l, 0, &left);
-	assert_int_equal(left.status, STORE_OK);
-	assert_in_range(left.ttl_s, 55, 60);
+	assert_int_equal(left.status, tells_time(r) ? STORE_OK : STORE_INVALID);
+	if (tells_time(r))
+		assert_in_range(left.ttl_s, 55, 60);
 	watch(r, listed(r, 1) + 1);
 	await(r, STORE_EVENT_LIVE, NULL);
 	end_life(r, l->id);
@@ -210,7 +218,7 @@ static void test_life(void **state)
 	ask(r, STORE_KEEPALIVE, l, 0, &dead);
 	assert_int_equal(dead.status, STORE_ABSENT);
 	ask(r, STORE_TIME_LEFT, l, 0, &none);
-	assert_int_equal(none.status, STORE_ABSENT);
+	assert_int_equal(none.status, tells_time(r) ? STORE_ABSENT : STORE_INVALID);
 	listed(r, 0);
 }
 
@@ -269,8 +277,10 @@ static void test_bind(void **state)
 	assert_int_equal(bound.holder->born, l->born);
 	ask(r, STORE_LIST, NULL, 0, &list);
 	assert_true(lease_equal(list.leases[0], l) && list.leases[0]->id == bound.holder->id);
-	ask(r, STORE_TIME_LEFT, bound.holder, 0, &left);
-	assert_true(left.ttl_s > 50 && left.ttl_s <= 60);
+	if (tells_time(r)) {
+		ask(r, STORE_TIME_LEFT, bound.holder, 0, &left);
+		assert_true(left.ttl_s > 50 && left.ttl_s <= 60);
+	}
 	ask(r, STORE_BIND, l, 60, &stale);
 	assert_int_equal(stale.status, STORE_CONFLICT);
 	assert_true(stale.holder->id == bound.holder->id);
@@ -386,6 +396,60 @@ static void test_junk(void **state)
 	await(r, STORE_EVENT_DELETE, "10.5.1.0-24");
 }
 
+/* Without a history: of what changed twice before it was told, the last; of what went, that. */
+static void test_watch_without_history(void **state)
+{
+	(void)state;
+	auto_rig r = rig_new();
+	uint64_t from = listed(r, 0) + 1;
+	auto_lease struct lease *a = created(r, "10.5.1.0-24", 60);
+	auto_lease struct lease *b = created(r, "10.5.2.0-24", 60);
+	auto_reply updated = { 0 };
+	auto_reply removed = { 0 };
+	const struct told *t;
+
+	free(a->backend_type);
+	a->backend_type = xstrdup("host-gw");
+	ask(r, STORE_UPDATE, a, 0, &updated);
+	watch(r, from);
+	t = await(r, STORE_EVENT_PUT, "10.5.1.0-24");
+	assert_string_equal(t->backend_type, "host-gw");
+	assert_int_equal(t->revision, updated.holder->mod_revision);
+	await(r, STORE_EVENT_LIVE, NULL);
+	assert_int_equal(find_told(r, STORE_EVENT_PUT, "10.5.2.0-24")->revision, b->mod_revision);
+	forget_told(r);
+	ask(r, STORE_REMOVE, b, 0, &removed);
+	t = await(r, STORE_EVENT_DELETE, "10.5.2.0-24");
+	assert_in_range(t->revision, b->mod_revision + 1, removed.revision);
+	assert_int_equal(r->told_len, 1);
+	/* From a revision that it did not list at, if anything has happened since. */
+	store_watch_stop(STEAL(r->watch));
+	forget_told(r);
+	watch(r, b->mod_revision);
+	await(r, STORE_EVENT_RESYNC, NULL);
+	store_watch_stop(STEAL(r->watch));
+	forget_told(r);
+	watch(r, removed.revision + 1);
+	await(r, STORE_EVENT_LIVE, NULL);
+}
+
+/* The same value, and yet somebody has written it: those who wait for it are told. */
+static void test_same_value(void **state)
+{
+	(void)state;
+	auto_rig r = rig_new();
+	auto_lease struct lease *l = created(r, "10.5.1.0-24", 60);
+	auto_reply ok = { 0 };
+
+	watch(r, listed(r, 1) + 1);
+	await(r, STORE_EVENT_LIVE, NULL);
+	ask(r, STORE_UPDATE, l, 0, &ok);
+	assert_int_equal(ok.status, STORE_OK);
+	assert_true(ok.holder->mod_revision > l->mod_revision);
+	assert_int_equal(await(r, STORE_EVENT_PUT, "10.5.1.0-24")->revision,
+			 ok.holder->mod_revision);
+}
+
 static void on_never(void *arg UNUSED, struct store_reply *reply UNUSED)
 {
 	fail_msg("answered after the store was freed");
@@ -403,6 +467,81 @@ static void test_freed_with_questions_open(void **state)
 		store_submit(r->store, &requests[i], on_never, r);
 	store_free(STEAL(r->store));
 	event_base_loop(r->base, EVLOOP_NONBLOCK);
+}
+
+static enum store_status tell(struct rig *r, enum store_op op, const char *name, const char *text,
+			      struct store_reply *ret)
+{
+	auto_free char *copy = text ? xstrdup(text) : NULL;
+	struct store_request request = {
+		.op = op, .ttl_s = 60, .health_name = name, .health = copy
+	};
+
+	r->answered = false;
+	r->reply = ret;
+	store_submit(r->store, &request, on_reply, r);
+	if (copy)
+		memset(copy, 'x', strlen(copy)); /* borrowed only for the call */
+	while (!r->answered)
+		turn(r, store_op_name(op));
+	return ret->status;
+}
+
+/* Names are taken whole, whatever they are: they come from leases. */
+static void find_one(struct rig *r, const char *name, bool is_there)
+{
+	auto_reply one = { 0 };
+
+	assert_int_equal(tell(r, STORE_HEALTH_LIST, name, NULL, &one), STORE_OK);
+	assert_int_equal(one.health_len, is_there);
+	if (is_there)
+		assert_string_equal(one.health[0].name, name);
+}
+
+/* What hosts tell of themselves stands beside the leases, and is none of them. */
+static void test_health(void **state)
+{
+	(void)state;
+	auto_rig r = rig_new();
+	auto_reply none = { 0 };
+	auto_reply early = { 0 };
+	auto_reply first = { 0 };
+	auto_reply kept = { 0 };
+	auto_reply second = { 0 };
+	auto_reply all = { 0 };
+	uint64_t before;
+
+	if (r->kind == MEM || r->kind == CONSUL) {
+		assert_int_equal(tell(r, STORE_HEALTH_LIST, NULL, NULL, &none), STORE_INVALID);
+		return;
+	}
+	assert_int_equal(tell(r, STORE_HEALTH_LIST, NULL, NULL, &none), STORE_OK);
+	assert_int_equal(none.health_len, 0);
+	assert_int_equal(tell(r, STORE_HEALTH_KEEP, "id-1", NULL, &early), STORE_ABSENT);
+	assert_true(early.err.text[0] != '\0');
+	assert_int_equal(tell(r, STORE_HEALTH_SET, "id-1", "{\"a\":1}", &first), STORE_OK);
+	before = listed(r, 0);
+	assert_int_equal(tell(r, STORE_HEALTH_KEEP, "id-1", NULL, &kept), STORE_OK);
+	assert_int_equal(kept.ttl_s, 60);
+	assert_int_equal(listed(r, 0), before); /* nothing is written */
+	watch(r, before + 1);
+	await(r, STORE_EVENT_LIVE, NULL);
+	assert_int_equal(tell(r, STORE_HEALTH_SET, "id-1", "{\"b\":\"n\303\244\"}", &second),
+			 STORE_OK);
+	assert_int_equal(tell(r, STORE_HEALTH_LIST, NULL, NULL, &all), STORE_OK);
+	assert_int_equal(all.health_len, 1);
+	assert_string_equal(all.health[0].name, "id-1");
+	assert_string_equal(all.health[0].text, "{\"b\":\"n\303\244\"}");
+	assert_int_equal(all.health[0].size, strlen(all.health[0].text));
+	find_one(r, "id-1", true);
+	find_one(r, "id-", false);
+	find_one(r, "id-10", false);
+	find_one(r, "../health/id-1", false);
+	find_one(r, "", false);
+	/* Who watches the leases hears nothing of it. */
+	put(r, "config", CONFIG, 0);
+	await(r, STORE_EVENT_CONFIG, NULL);
+	listed(r, 0);
 }
 
 static void test_describe(void **state)
@@ -429,21 +568,30 @@ static int run(enum kind k, const char *name)
 		cmocka_unit_test(test_expiry),
 		cmocka_unit_test(test_reservation),
 		cmocka_unit_test(test_bind),
-		cmocka_unit_test(test_watch),
 		cmocka_unit_test(test_watch_stopped_inside),
-		cmocka_unit_test(test_watch_after_compaction),
+		cmocka_unit_test(test_same_value),
 		cmocka_unit_test(test_junk),
 		cmocka_unit_test(test_freed_with_questions_open),
+		cmocka_unit_test(test_health),
 		cmocka_unit_test(test_describe),
 	};
+	const struct CMUnitTest history[] = {
+		cmocka_unit_test(test_watch),
+		cmocka_unit_test(test_watch_after_compaction),
+	};
+	const struct CMUnitTest none[] = { cmocka_unit_test(test_watch_without_history) };
 
 	kind = k;
-	return cmocka_run_group_tests_name(name, tests, NULL, NULL);
+	return cmocka_run_group_tests_name(name, tests, NULL, NULL) +
+	       (k == CONSUL ? cmocka_run_group_tests_name("no history", none, NULL, NULL)
+			    : cmocka_run_group_tests_name("history", history, NULL, NULL));
 }
 
 int main(void)
 {
 	if (getenv("STORE_CONFORMANCE_ETCD"))
 		return run(ETCD, "etcd");
+	if (getenv("STORE_CONFORMANCE_CONSUL"))
+		return run(CONSUL, "consul");
 	return run(MEM, "mem") + run(FILE_STORE, "file");
 }

@@ -70,7 +70,8 @@ static void test_text(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		auto_network_config struct network_config c = config(rows[i].config);
 		struct subnet own = subnet(rows[i].v4, rows[i].v6);
-		auto_free char *text = subnet_env_format(&c, &own, rows[i].mtu, rows[i].masq);
+		auto_free char *text =
+			subnet_env_format(&c, &own, rows[i].mtu, rows[i].masq, false);
 
 		assert_string_equal(text, rows[i].text);
 	}
@@ -92,7 +93,7 @@ static void test_what_is_written_is_read(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
 		auto_network_config struct network_config c = config(rows[i].config);
 		struct subnet own = subnet(rows[i].v4, rows[i].v6);
-		auto_free char *text = subnet_env_format(&c, &own, 1450, true);
+		auto_free char *text = subnet_env_format(&c, &own, 1450, true, false);
 		struct ip_net networks[2];
 		struct subnet back;
 
@@ -165,7 +166,7 @@ static void test_networks(void **state)
 	(void)state;
 	auto_network_config struct network_config c = config(dual);
 	struct subnet own = subnet("10.5.17.0/24", "fd10:244:0:5c::/64");
-	auto_free char *text = subnet_env_format(&c, &own, 1450, true);
+	auto_free char *text = subnet_env_format(&c, &own, 1450, true, false);
 	struct ip_net networks[2];
 	struct subnet back;
 

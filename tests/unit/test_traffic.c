@@ -6,9 +6,9 @@
  */
 #include "tests/unit/test.h"
 
-#include <libmnl/libmnl.h>
 #include <linux/netfilter/nf_tables.h>
 
+#include "kernel/message.h"
 #include "kernel/nft_internal.h"
 #include "tests/unit/nft_words.h"
 #include "tests/unit/traffic_rig.h"
@@ -24,6 +24,7 @@ struct packet {
 	const char *in_device;
 	uint16_t udp_port;
 	uint8_t protocol;
+	bool tcp; /* and not UDP, to that port */
 	bool from_peer;
 	bool from_container;
 	bool to_this_host;
@@ -43,6 +44,11 @@ static bool net_matches(const struct ip_net *net, const char *text, bool inverte
 	return !ip_net_is_set(net) || ip_net_contains(net, &a) != inverted;
 }
 
+static uint8_t protocol_of(const struct packet *p)
+{
+	return p->protocol ? p->protocol : p->tcp ? IPPROTO_TCP : p->udp_port ? IPPROTO_UDP : 0;
+}
+
 static bool matches(const struct nft_rule *r, const struct packet *p)
 {
 	struct ip_addr source = test_addr(p->source);
@@ -51,25 +57,29 @@ static bool matches(const struct nft_rule *r, const struct packet *p)
 		return false;
 	if (r->in_device[0] && (!p->in_device || strcmp(r->in_device, p->in_device) != 0))
 		return false;
-	if (r->udp_port && r->udp_port != p->udp_port)
+	if (r->udp_port && (r->udp_port != p->udp_port || p->tcp))
 		return false;
-	if (r->protocol && r->protocol != p->protocol)
+	if (r->port && r->port != p->udp_port)
+		return false;
+	if (r->protocol && (r->protocol == protocol_of(p)) == r->protocol_not)
 		return false;
 	if (r->mark_mask && (p->mark & r->mark_mask) != r->mark)
 		return false;
-	if ((r->not_to_this_mac && !p->to_many) || (r->to_this_host && !p->to_this_host))
+	if ((r->not_to_this_mac && !p->to_many) || (r->to_this_mac && p->to_many) ||
+	    (r->to_this_host && !p->to_this_host))
 		return false;
 	if (r->in_device_set && !p->from_container)
 		return false;
 	if (r->source_set && p->from_peer == r->source_set_not)
 		return false;
 	return net_matches(&r->source, p->source, r->source_not) &&
+	       net_matches(&r->source_outside, p->source, true) &&
 	       net_matches(&r->destination, p->destination, r->destination_not);
 }
 
 static enum traffic_chain chain_named(const char *name)
 {
-	for (unsigned i = 0; i < TRAFFIC_CHAINS; i++) {
+	for (unsigned i = 0; i < TRAFFIC_TABLE_CHAINS; i++) {
 		if (strcmp(traffic_chains[i].name, name) == 0)
 			return i;
 	}
@@ -95,11 +105,17 @@ static enum nft_action decide(const struct traffic_rules *rules, enum traffic_ch
 	return NFT_ACTION_RETURN;
 }
 
+/* In a chain with the policy accept it is one and the same. */
+static enum nft_action passing(enum traffic_chain chain, enum nft_action verdict)
+{
+	return chain == TRAFFIC_GUARD && verdict == NFT_ACTION_ACCEPT ? NFT_ACTION_RETURN : verdict;
+}
+
 static void check_packets(const struct traffic_rules *rules, enum traffic_chain chain,
 			  const struct packet *packets, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
-		assert_row(decide(rules, chain, &packets[i]) == packets[i].verdict,
+		assert_row(passing(chain, decide(rules, chain, &packets[i])) == packets[i].verdict,
 			   packets[i].name);
 }
 
@@ -168,6 +184,14 @@ static void test_guard(void **state UNUSED)
 		    .to_this_host = true),
 		ROW("stranger", "192.0.2.9", "192.0.2.1", drop, .udp_port = PORT,
 		    .to_this_host = true),
+		ROW("peer at the underlay's device", "192.0.2.2", "192.0.2.1", pass,
+		    .udp_port = PORT, .from_peer = true, .in_device = "eth0", .to_this_host = true),
+		ROW("stranger there", "192.0.2.9", "192.0.2.1", drop, .udp_port = PORT,
+		    .in_device = "eth0", .to_this_host = true),
+		ROW("stranger's TCP to that port", "192.0.2.9", "192.0.2.1", pass, .udp_port = PORT,
+		    .tcp = true, .to_this_host = true),
+		ROW("container's TCP to that port", "10.5.1.2", "192.0.2.1", pass, .udp_port = PORT,
+		    .tcp = true, .from_container = true, .to_this_host = true),
 		ROW("stranger, another port", "192.0.2.9", "192.0.2.1", pass, .udp_port = 53,
 		    .to_this_host = true),
 		ROW("stranger, passing through", "192.0.2.9", "203.0.113.1", pass,
@@ -192,7 +216,9 @@ static void test_guard(void **state UNUSED)
 	o.guard = false;
 	rules = rules_of(&o);
 	for (size_t i = 0; i < ARRAY_LEN(packets); i++)
-		assert_row(decide(&rules, TRAFFIC_GUARD, &packets[i]) == pass, packets[i].name);
+		assert_row(passing(TRAFFIC_GUARD, decide(&rules, TRAFFIC_GUARD, &packets[i])) ==
+				   pass,
+			   packets[i].name);
 	traffic_rules_fini(&rules);
 }
 
@@ -212,7 +238,8 @@ static void test_guard_of_a_protocol(void **state UNUSED)
 		ROW("stranger's UDP", "192.0.2.9", "192.0.2.1", pass, .protocol = IPPROTO_UDP,
 		    .udp_port = PORT, .to_this_host = true),
 	};
-	const struct traffic_device device = { "flannel.ipip", { { IPPROTO_IPIP, 0 } } };
+	const struct traffic_device device = { .name = "flannel.ipip",
+					       .guard = { { IPPROTO_IPIP, 0 } } };
 	struct traffic_place place = { .network = { test_net("10.5.0.0/16") },
 				       .own = { test_net("10.5.1.0/24") },
 				       .devices = &device,
@@ -241,8 +268,9 @@ static void test_guard_of_a_port_and_a_protocol(void **state UNUSED)
 		ROW("container", "10.5.1.2", "203.0.113.1", drop, .protocol = IPPROTO_UDP,
 		    .udp_port = 8285),
 	};
-	const struct traffic_device device = { "flannel0",
-					       { { IPPROTO_UDP, 8285 }, { IPPROTO_IPIP, 0 } } };
+	const struct traffic_device device = {
+		.name = "flannel0", .guard = { { IPPROTO_UDP, 8285 }, { IPPROTO_IPIP, 0 } }
+	};
 	struct traffic_place place = { .network = { test_net("10.5.0.0/16") },
 				       .own = { test_net("10.5.1.0/24") },
 				       .devices = &device,
@@ -308,6 +336,73 @@ static void test_anti_spoofing(void **state UNUSED)
 	traffic_rules_fini(&rules);
 }
 
+/* Rules that take a tunnel out of tracking: chain, protocol, port it goes to, port it comes from. */
+static void check_notrack(const struct traffic_place *p, const struct traffic_options *o,
+			  const unsigned wanted[][4], size_t wanted_len)
+{
+	struct traffic_rules rules = { 0 };
+	size_t found = 0;
+
+	traffic_rules(o, p, 1u << TRAFFIC_GUARD, &rules);
+	for (size_t i = 0; i < rules.len; i++) {
+		const struct nft_rule *r = &rules.items[i];
+
+		if (!r->notrack)
+			continue;
+		assert_true(found < wanted_len);
+		assert_int_equal(r->chain, wanted[found][0]);
+		assert_int_equal(r->protocol, wanted[found][1]);
+		assert_int_equal(r->udp_port, wanted[found][2]);
+		assert_int_equal(r->udp_source_port, wanted[found][3]);
+		/* What merely passes through is none of our concern. */
+		if (r->chain != TRAFFIC_OUTPUT)
+			assert_int_equal(r->destination.len,
+					 ip_family_bits(r->destination.addr.family));
+		found++;
+	}
+	assert_int_equal(found, wanted_len);
+	traffic_rules_fini(&rules);
+}
+
+static void test_notrack(void **state UNUSED)
+{
+	static const unsigned vxlan[][4] = { { TRAFFIC_OUTPUT, 0, PORT, 0 },
+					     { TRAFFIC_TUNNEL, IPPROTO_UDP, 0, 0 },
+					     { TRAFFIC_TUNNEL, IPPROTO_UDP, 0, 0 } };
+	static const unsigned open[][4] = { { TRAFFIC_OUTPUT, 0, PORT, 0 },
+					    { TRAFFIC_GUARD, 0, PORT, 0 },
+					    { TRAFFIC_GUARD, 0, PORT, 0 } };
+	static const unsigned wireguard[][4] = { { TRAFFIC_OUTPUT, 0, 0, 51820 },
+						 { TRAFFIC_GUARD, 0, 51820, 0 },
+						 { TRAFFIC_GUARD, 0, 51820, 0 } };
+	static const unsigned fou[][4] = { { TRAFFIC_OUTPUT, 0, 8285, 0 },
+					   { TRAFFIC_OUTPUT, IPPROTO_IPIP, 0, 0 },
+					   { TRAFFIC_TUNNEL, 0, 0, 0 },
+					   { TRAFFIC_TUNNEL, 0, 0, 0 } };
+	static const struct traffic_device wg = { .name = "flannel-wg", .udp_port = 51820 };
+	static const struct traffic_device flannel0 = {
+		.name = "flannel0",
+		.guard = { { IPPROTO_UDP, 8285 }, { IPPROTO_IPIP, 0 } },
+		.udp_port = 8285,
+	};
+	struct traffic_options o = everything;
+	struct traffic_place p = place();
+
+	check_notrack(&p, &o, vxlan, 0);
+	o.notrack = true;
+	check_notrack(&p, &o, vxlan, ARRAY_LEN(vxlan));
+	o.guard = false;
+	check_notrack(&p, &o, open, ARRAY_LEN(open));
+	o.guard = true;
+	p.devices_len = 1;
+	p.devices = &wg;
+	check_notrack(&p, &o, wireguard, ARRAY_LEN(wireguard));
+	p.devices = &flannel0;
+	check_notrack(&p, &o, fou, ARRAY_LEN(fou));
+	p.devices_len = 0;
+	check_notrack(&p, &o, vxlan, 0);
+}
+
 static void test_switches(void **state UNUSED)
 {
 	const struct traffic_options none = { 0 };
@@ -337,17 +432,16 @@ static void test_switches(void **state UNUSED)
 static void test_ruleset_has_the_chains_in_use(void **state UNUSED)
 {
 	const struct nft_counter counters[2] = { { "a", 0, 0 }, { "b", 0, 0 } };
+	const unsigned both = 1u << TRAFFIC_OUTPUT | 1u << TRAFFIC_MASQUERADE;
 	struct traffic_place p = place();
 	struct traffic_rules rules = { 0 };
 
-	assert_int_equal(traffic_ruleset("t", "m", &rules, counters).chains_len, TRAFFIC_INNER + 1);
+	assert_int_equal(traffic_ruleset("t", "m", &rules, counters).chains_without, both);
 	traffic_rules(&everything, &p, 1u << TRAFFIC_GUARD, &rules);
-	assert_int_equal(traffic_ruleset("t", "m", &rules, counters).chains_len, TRAFFIC_INNER + 1);
-	traffic_rules(&everything, &p, 1u << TRAFFIC_FORWARD, &rules);
-	assert_int_equal(traffic_ruleset("t", "m", &rules, counters).chains_len,
-			 TRAFFIC_FORWARD + 1);
+	assert_int_equal(traffic_ruleset("t", "m", &rules, counters).chains_without, both);
 	traffic_rules(&everything, &p, 1u << TRAFFIC_MASQUERADE, &rules);
-	assert_int_equal(traffic_ruleset("t", "m", &rules, counters).chains_len, TRAFFIC_CHAINS);
+	assert_int_equal(traffic_ruleset("t", "m", &rules, counters).chains_without,
+			 1u << TRAFFIC_OUTPUT);
 	traffic_rules_fini(&rules);
 }
 
@@ -360,9 +454,9 @@ struct message {
 
 static const struct nlattr *encode(const struct nft_rule *r, struct message *m)
 {
-	mnl_nlmsg_put_header(m);
+	nlmsg_begin(m);
 	nft_put_expressions(&m->hdr, r);
-	return mnl_nlmsg_get_payload(&m->hdr);
+	return nlmsg_data(&m->hdr);
 }
 
 static void test_every_rule_differs_from_every_other(void **state UNUSED)
@@ -391,31 +485,30 @@ static void test_attributes_match_as_the_kernel_shows_them(void **state UNUSED)
 	struct message have;
 	struct nlattr *nest;
 
-	mnl_nlmsg_put_header(&want);
-	nest = mnl_attr_nest_start(&want.hdr, 7);
-	mnl_attr_put_u32(&want.hdr, 1, 5);
-	mnl_attr_put_u32(&want.hdr, 2, 0);
-	mnl_attr_nest_end(&want.hdr, nest);
+	nlmsg_begin(&want);
+	nest = nlattr_nest_begin(&want.hdr, 7);
+	nlattr_put_u32(&want.hdr, 1, 5);
+	nlattr_put_u32(&want.hdr, 2, 0);
+	nlattr_nest_end(&want.hdr, nest);
 
 	for (unsigned shape = 0; shape < 6; shape++) {
 		bool same = shape == 0 || shape == 2 || shape == 5;
 
-		mnl_nlmsg_put_header(&have);
-		nest = mnl_attr_nest_start(&have.hdr, 7);
+		nlmsg_begin(&have);
+		nest = nlattr_nest_begin(&have.hdr, 7);
 		nest->nla_type = 7; /* nf_tables does not mark nests */
 		if (shape != 3)
-			mnl_attr_put_u32(&have.hdr, 1, 5);
+			nlattr_put_u32(&have.hdr, 1, 5);
 		if (shape == 1)
-			mnl_attr_put_u32(&have.hdr, 9, 1); /* one more of another type */
+			nlattr_put_u32(&have.hdr, 9, 1); /* one more of another type */
 		if (shape == 2)
-			mnl_attr_put_u32(&have.hdr, 2, 0);
+			nlattr_put_u32(&have.hdr, 2, 0);
 		if (shape == 4)
-			mnl_attr_put_u32(&have.hdr, 1, 6); /* one more of the same type */
+			nlattr_put_u32(&have.hdr, 1, 6); /* one more of the same type */
 		if (shape == 5)
-			mnl_attr_put_u32(&have.hdr, 9, 0); /* flags unasked, none set */
-		mnl_attr_nest_end(&have.hdr, nest);
-		if (nft_attrs_equal(mnl_nlmsg_get_payload(&want.hdr),
-				    mnl_nlmsg_get_payload(&have.hdr)) != same)
+			nlattr_put_u32(&have.hdr, 9, 0); /* flags unasked, none set */
+		nlattr_nest_end(&have.hdr, nest);
+		if (nft_attrs_equal(nlmsg_data(&want.hdr), nlmsg_data(&have.hdr)) != same)
 			fail_msg("shape %u", shape);
 	}
 }
@@ -424,7 +517,7 @@ static void test_names_are_no_words(void **state UNUSED)
 {
 	static const char *const counters[] = { TRAFFIC_COUNTER_GUARD, TRAFFIC_COUNTER_SPOOF };
 
-	for (size_t i = 0; i < TRAFFIC_CHAINS; i++)
+	for (size_t i = 0; i < TRAFFIC_TABLE_CHAINS; i++)
 		assert_nft_name(traffic_chains[i].name);
 	for (size_t i = 0; i < TRAFFIC_ALL_SETS; i++)
 		assert_nft_name(traffic_sets[i].name);
@@ -443,6 +536,7 @@ int main(void)
 		cmocka_unit_test(test_guard_of_a_port_and_a_protocol),
 		cmocka_unit_test(test_no_guard_of_a_device_that_needs_none),
 		cmocka_unit_test(test_anti_spoofing),
+		cmocka_unit_test(test_notrack),
 		cmocka_unit_test(test_switches),
 		cmocka_unit_test(test_ruleset_has_the_chains_in_use),
 		cmocka_unit_test(test_every_rule_differs_from_every_other),

@@ -359,7 +359,9 @@ static void test_what_a_lease_says(void **state)
 		json_t *mac;
 		json_t *mac_v6;
 
-		backend_describe_lease(l, item);
+		struct members members = members_of(item);
+
+		backend_describe_lease(l, &members);
 		mac = json_object_get(item, "mac");
 		mac_v6 = json_object_get(item, "macV6");
 		assert_non_null(mac);

@@ -6,12 +6,12 @@
 #include "tests/unit/test.h"
 
 #include <errno.h>
-#include <libmnl/libmnl.h>
 #include <linux/genetlink.h>
 #include <linux/time_types.h>
 #include <linux/wireguard.h>
 #include <netinet/in.h>
 
+#include "kernel/message.h"
 #include "kernel/wireguard.h"
 
 #define TYPE 33
@@ -82,7 +82,7 @@ static size_t count_nests(const struct nlattr *nest)
 	const struct nlattr *attr;
 	size_t len = 0;
 
-	mnl_attr_for_each_nested (attr, nest)
+	nlattr_for_each_nested (attr, nest)
 		len++;
 	return len;
 }
@@ -116,8 +116,8 @@ static void test_requests(void **state UNUSED)
 		assert_true(hdr->nlmsg_len < NETLINK_MESSAGE_MAX);
 		wireguard_decode(hdr, &visitor, &seen);
 		assert_string_equal(seen.text, rows[i].read);
-		mnl_attr_for_each (attr, hdr, sizeof(struct genlmsghdr)) {
-			if (mnl_attr_get_type(attr) == WGDEVICE_A_PEERS)
+		nlattr_for_each (attr, hdr, sizeof(struct genlmsghdr)) {
+			if (nlattr_type(attr) == WGDEVICE_A_PEERS)
 				peers = count_nests(attr);
 		}
 		assert_int_equal(peers, rows[i].peers);
@@ -141,8 +141,8 @@ static void test_many_changes_in_one_message(void **state UNUSED)
 		}
 		wireguard_encode(c, WIREGUARD_CHANGES_MAX, TYPE, hdr);
 		assert_true(hdr->nlmsg_len <= WIREGUARD_MESSAGE_MAX);
-		mnl_attr_for_each (attr, hdr, sizeof(struct genlmsghdr)) {
-			if (mnl_attr_get_type(attr) == WGDEVICE_A_PEERS)
+		nlattr_for_each (attr, hdr, sizeof(struct genlmsghdr)) {
+			if (nlattr_type(attr) == WGDEVICE_A_PEERS)
 				peers = count_nests(attr);
 		}
 		assert_int_equal(peers, verb == WIREGUARD_DROP_ALLOWED_IP
@@ -191,12 +191,12 @@ static void test_requests_to_wireguard_go(void **state UNUSED)
 static void put_allowed_ip(struct nlmsghdr *hdr, const char *text)
 {
 	struct ip_net net = test_net(text);
-	struct nlattr *one = mnl_attr_nest_start(hdr, 0);
+	struct nlattr *one = nlattr_nest_begin(hdr, 0);
 
-	mnl_attr_put_u16(hdr, WGALLOWEDIP_A_FAMILY, net.addr.family);
-	mnl_attr_put(hdr, WGALLOWEDIP_A_IPADDR, ip_addr_size(&net.addr), net.addr.b);
-	mnl_attr_put_u8(hdr, WGALLOWEDIP_A_CIDR_MASK, net.len);
-	mnl_attr_nest_end(hdr, one);
+	nlattr_put_u16(hdr, WGALLOWEDIP_A_FAMILY, net.addr.family);
+	nlattr_put(hdr, WGALLOWEDIP_A_IPADDR, ip_addr_size(&net.addr), net.addr.b);
+	nlattr_put_u8(hdr, WGALLOWEDIP_A_CIDR_MASK, net.len);
+	nlattr_nest_end(hdr, one);
 }
 
 static void put_peer(struct nlmsghdr *hdr, uint8_t key, bool goes_on, const char *net)
@@ -205,33 +205,33 @@ static void put_peer(struct nlmsghdr *hdr, uint8_t key, bool goes_on, const char
 				  .sin_port = htons(51820),
 				  .sin_addr.s_addr = htonl(0xc000020b) };
 	struct __kernel_timespec last = { 1700000000, 5 };
-	struct nlattr *one = mnl_attr_nest_start(hdr, 0);
+	struct nlattr *one = nlattr_nest_begin(hdr, 0);
 	struct nlattr *list;
 	uint8_t bytes[WIREGUARD_KEY_SIZE];
 
 	memset(bytes, key, sizeof(bytes));
-	mnl_attr_put(hdr, WGPEER_A_PUBLIC_KEY, sizeof(bytes), bytes);
+	nlattr_put(hdr, WGPEER_A_PUBLIC_KEY, sizeof(bytes), bytes);
 	memset(bytes, 7, sizeof(bytes));
 	if (!goes_on) {
-		mnl_attr_put(hdr, WGPEER_A_PRESHARED_KEY, sizeof(bytes), bytes);
-		mnl_attr_put(hdr, WGPEER_A_LAST_HANDSHAKE_TIME, sizeof(last), &last);
-		mnl_attr_put_u16(hdr, WGPEER_A_PERSISTENT_KEEPALIVE_INTERVAL, 25);
-		mnl_attr_put_u64(hdr, WGPEER_A_TX_BYTES, 296);
-		mnl_attr_put_u64(hdr, WGPEER_A_RX_BYTES, 92);
-		mnl_attr_put(hdr, WGPEER_A_ENDPOINT, sizeof(at), &at);
+		nlattr_put(hdr, WGPEER_A_PRESHARED_KEY, sizeof(bytes), bytes);
+		nlattr_put(hdr, WGPEER_A_LAST_HANDSHAKE_TIME, sizeof(last), &last);
+		nlattr_put_u16(hdr, WGPEER_A_PERSISTENT_KEEPALIVE_INTERVAL, 25);
+		nlattr_put_u64(hdr, WGPEER_A_TX_BYTES, 296);
+		nlattr_put_u64(hdr, WGPEER_A_RX_BYTES, 92);
+		nlattr_put(hdr, WGPEER_A_ENDPOINT, sizeof(at), &at);
 	}
-	list = mnl_attr_nest_start(hdr, WGPEER_A_ALLOWEDIPS);
+	list = nlattr_nest_begin(hdr, WGPEER_A_ALLOWEDIPS);
 	put_allowed_ip(hdr, net);
-	mnl_attr_nest_end(hdr, list);
-	mnl_attr_nest_end(hdr, one);
+	nlattr_nest_end(hdr, list);
+	nlattr_nest_end(hdr, one);
 }
 
 static struct nlmsghdr *begin(char *buffer)
 {
-	struct nlmsghdr *hdr = mnl_nlmsg_put_header(buffer);
+	struct nlmsghdr *hdr = nlmsg_begin(buffer);
 
 	hdr->nlmsg_type = TYPE;
-	mnl_nlmsg_put_extra_header(hdr, sizeof(struct genlmsghdr));
+	nlmsg_put_header(hdr, sizeof(struct genlmsghdr));
 	return hdr;
 }
 
@@ -244,19 +244,19 @@ static void test_a_dump_in_two_messages(void **state UNUSED)
 	struct nlmsghdr *hdr = begin(buffer);
 	struct nlattr *peers;
 
-	mnl_attr_put_u16(hdr, WGDEVICE_A_LISTEN_PORT, 51820);
-	mnl_attr_put_u32(hdr, WGDEVICE_A_FWMARK, 7);
-	mnl_attr_put(hdr, WGDEVICE_A_PRIVATE_KEY, sizeof(key), key);
-	peers = mnl_attr_nest_start(hdr, WGDEVICE_A_PEERS);
+	nlattr_put_u16(hdr, WGDEVICE_A_LISTEN_PORT, 51820);
+	nlattr_put_u32(hdr, WGDEVICE_A_FWMARK, 7);
+	nlattr_put(hdr, WGDEVICE_A_PRIVATE_KEY, sizeof(key), key);
+	peers = nlattr_nest_begin(hdr, WGDEVICE_A_PEERS);
 	put_peer(hdr, 0x85, false, "10.5.56.0/24");
-	mnl_attr_nest_end(hdr, peers);
+	nlattr_nest_end(hdr, peers);
 	wireguard_decode(hdr, &visitor, &seen);
 
 	hdr = begin(buffer);
-	peers = mnl_attr_nest_start(hdr, WGDEVICE_A_PEERS);
+	peers = nlattr_nest_begin(hdr, WGDEVICE_A_PEERS);
 	put_peer(hdr, 0x85, true, "fd10:244:0:57::/64");
 	put_peer(hdr, 0x86, false, "10.5.57.0/24");
-	mnl_attr_nest_end(hdr, peers);
+	nlattr_nest_end(hdr, peers);
 	wireguard_decode(hdr, &visitor, &seen);
 	assert_string_equal(
 		seen.text,

@@ -2,11 +2,11 @@
 /* kernel/kind_xfrm_policy: what is written and read back, and which policies are ours. */
 #include "tests/unit/test.h"
 
-#include <libmnl/libmnl.h>
 #include <linux/xfrm.h>
 #include <netinet/in.h>
 
 #include "kernel/kinds.h"
+#include "kernel/message.h"
 
 static struct kernel_object policy(enum kernel_xfrm_direction direction)
 {
@@ -31,7 +31,7 @@ static struct nlmsghdr *header(struct message *m)
 
 static struct xfrm_userpolicy_info *info(struct message *m)
 {
-	return mnl_nlmsg_get_payload(header(m));
+	return nlmsg_data(header(m));
 }
 
 static struct xfrm_user_tmpl *template(struct message *m)
@@ -87,7 +87,7 @@ static void test_requests(void **state)
 	write_it(&m, KERNEL_DROP);
 	assert_int_equal(header(&m)->nlmsg_type, XFRM_MSG_DELPOLICY);
 	assert_int_equal(header(&m)->nlmsg_len, NLMSG_HDRLEN + sizeof(*id));
-	id = mnl_nlmsg_get_payload(header(&m));
+	id = nlmsg_data(header(&m));
 	assert_int_equal(id->dir, XFRM_POLICY_OUT);
 	assert_int_equal(id->sel.prefixlen_d, 24);
 	assert_int_equal(id->index, 0);
@@ -131,7 +131,7 @@ static void test_others_are_not_ours(void **state)
 	assert_true(kernel_xfrm_policy_decode(header(&m), &o, &gone));
 	assert_false(kernel_object_is_ours(&none, &o));
 	write_it(&m, KERNEL_REPLACE);
-	mnl_attr_put(header(&m), XFRMA_MARK, sizeof(struct xfrm_mark), &(struct xfrm_mark){ 1, 1 });
+	nlattr_put(header(&m), XFRMA_MARK, sizeof(struct xfrm_mark), &(struct xfrm_mark){ 1, 1 });
 	assert_true(kernel_xfrm_policy_decode(header(&m), &o, &gone));
 	assert_false(kernel_object_is_ours(&none, &o));
 	/* Without a template, and for a port: not a slot of ours at all. */

@@ -19,6 +19,8 @@ static UNUSED struct traffic_place place(void)
 	return (struct traffic_place){
 		.network = { test_net("10.5.0.0/16"), test_net("fd10:5::/48") },
 		.own = { test_net("10.5.1.0/24"), test_net("fd10:5:0:1::/64") },
+		.underlay = { "eth0", "eth0" },
+		.local = { test_addr("192.0.2.1"), test_addr("2001:db8::1") },
 		.devices = devices,
 		.devices_len = ARRAY_LEN(devices),
 	};

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""fabricctl top: rates of peers and containers, against what is really sent; counters that are there while it runs."""
+
+import contextlib
+import json
+import platform
+import signal
+import socket
+import threading
+
+import pytest
+
+from fabric import APART, CNI_PLUGIN, FABRICCTL, IPV6
+from fabricctl_support import OK, Watch, fabricctl, on_a_terminal
+from netns import wait_for
+
+TABLE = "flannel-meter"
+OLD = tuple(int(n) for n in platform.release().split(".")[:2]) < (5, 12)
+needs_owner = pytest.mark.skipif(OLD, reason="this kernel has no tables that belong to a socket")
+
+
+class World:
+    def __init__(self, lab):
+        lab.start_etcd()
+        lab.configure(APART | IPV6)
+        self.h1, self.h2, self.h3 = lab.hosts(3, daemons=True, probe_interval=0)
+        for host in (self.h1, self.h2, self.h3):
+            host.daemon.wait_ready().wait_peers(2)
+        self.c1, self.c2 = self.h1.container(), self.h2.container()
+
+    def args(self, *args):
+        flags = self.h1.daemon.flags
+        return (
+            "top", "--config-file=/dev/null", f"--socket={self.h1.daemon.socket_path}", f"--cni-plugin={CNI_PLUGIN}",
+            f"--cni-data-dir={flags['cni_data_dir']}", *args,
+        )  # fmt: skip
+
+    def top(self, *args, **options):
+        return fabricctl(*self.args(*args), where=self.h1, **options)
+
+    def counts(self):
+        return TABLE in self.h1.namespace.run("nft", "list", "tables")
+
+
+@pytest.fixture
+def world(lab):
+    return World(lab)
+
+
+@contextlib.contextmanager
+def datagrams(world, address, size, per_second):
+    """Sent from the first container until the end, to a port where somebody takes them and does not answer."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    ended = threading.Event()
+    with contextlib.closing(world.c2.namespace.socket(family, socket.SOCK_DGRAM)) as sink:
+        sink.bind((address, 9999))
+        with contextlib.closing(world.c1.namespace.socket(family, socket.SOCK_DGRAM)) as source:
+
+            def send():
+                while not ended.wait(1 / per_second):
+                    source.sendto(b"x" * size, (address, 9999))
+
+            thread = threading.Thread(target=send, daemon=True)
+            thread.start()
+            yield
+            ended.set()
+            thread.join()
+
+
+@needs_owner
+@pytest.mark.parametrize("v6", [False, True], ids=["IPv4", "IPv6"])
+def test_rates(world, v6):
+    """Of the one peer and the one container that something is sent to; bytes are those of the fabric's own packets."""
+    address, subnet, headers = (world.c2.address6, world.h2.daemon.subnet6(), 48) if v6 else (world.c2.address, world.h2.daemon.subnet(), 28)
+    with datagrams(world, address, 972, 50):
+        done = world.top("-o", "json", "-n", "2")
+    assert done.returncode == OK and not done.stderr, done.stderr
+    first, second = map(json.loads, done.stdout.splitlines())
+    assert first["kind"] == second["kind"] == "Top" and 0.9 < second["seconds"] < 2 and second["peersUnknown"] is None
+    assert len(second["peers"]) == 4  # two hosts, two families
+    for one in first, second:
+        peer = one["peers"][0]
+        assert (peer["name"], peer["subnet"]) == ("h2", subnet)
+        assert 25 < peer["sentPacketsPerSecond"] < 75 and peer["receivedPacketsPerSecond"] < 5
+        assert peer["sentBytesPerSecond"] == pytest.approx(peer["sentPacketsPerSecond"] * (972 + headers), rel=0.1)
+        assert all(other["sentPacketsPerSecond"] < 5 for other in one["peers"][1:])
+        container = one["containers"][0]
+        assert container["name"] == "c2" and 25 < container["sentPacketsPerSecond"] < 75 and container["droppedPerSecond"] == 0
+
+
+@needs_owner
+def test_counters_are_there_while_it_runs(world):
+    """The daemon takes them away, and the kernel does if the daemon is killed. Nothing of this looks wrong to anybody."""
+    assert not world.counts()
+    with Watch(*world.h1.namespace.argv(FABRICCTL), *world.args("-o", "json")) as watch:
+        watch.wait('"kind": ?"Top"', 10)
+        assert world.counts()
+        assert world.h1.daemon.status()["verdict"] == "ok"
+    wait_for(lambda: not world.counts(), 20, "nobody has asked for ten seconds")
+    assert world.top("-n", "1").returncode == OK
+    assert world.counts()
+    world.h1.daemon.signal(signal.SIGKILL)
+    wait_for(lambda: not world.counts(), 5, "the kernel removes what was the daemon's")
+
+
+@pytest.mark.skipif(not OLD, reason="this kernel counts")
+def test_an_old_kernel(world):
+    """Says so; containers are counted."""
+    done = world.top("-n", "1")
+    assert done.returncode == OK and "peers are not counted: counters: this kernel knows no tables" in done.stdout and "\nc2 " in done.stdout
+    assert not world.counts() and world.h1.daemon.status()["verdict"] == "ok"
+
+
+@needs_owner
+def test_how_it_is_shown(world):
+    lines = [line.split() for line in world.top("-n", "1").stdout.splitlines()]
+    assert lines[0] == "PEER IN PKT/S IN BIT/S OUT PKT/S OUT BIT/S DROP/S".split()
+    assert {line[0] for line in lines[1:5]} == {"h2", "h3"} and ["c2"] == [line[0] for line in lines if line and line[0] == "c2"]
+    screen = on_a_terminal([*world.h1.namespace.argv(FABRICCTL), *world.args("-n", "2")])
+    assert screen.count("\x1b[H\x1b[J") == 2 and "CONTAINER" in screen
+    # Without the daemon containers are counted all the same.
+    world.h1.daemon.stop()
+    done = world.top("-n", "1")
+    assert done.returncode == OK and "peers are not counted: " in done.stdout and "\nc2 " in done.stdout
+    assert json.loads(world.top("-n", "1", "-o", "json").stdout)["peers"] is None
+    for bad in "0", "x", "-1", "1000001":
+        assert "--count is" in world.top(f"--count={bad}").stderr
