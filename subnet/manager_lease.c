@@ -205,6 +205,8 @@ void manager_choose(struct manager *m, int64_t now_ms)
 		manager_complain(m, LOG_LEVEL_ERROR, "out-of-subnets", e.text);
 		manager_set_state(m, MANAGER_CLAIMING, e.text);
 		schedule_retry(m, now_ms);
+		/* Until one comes free. */
+		manager_watch_from_list(m, now_ms);
 		return;
 	}
 	note_choice(m, ours, &s);

@@ -327,6 +327,13 @@ static int by_age(const void *a, const void *b)
 	return x->born < y->born ? -1 : x->born > y->born;
 }
 
+/* A subnet is nobody's any more: who has found none looks again soon. */
+static void came_free(struct manager *m, int64_t now_ms)
+{
+	if (m->state == MANAGER_CLAIMING && m->retry_at != INT64_MAX && !m->verifying)
+		m->retry_at = MIN(m->retry_at, now_ms + (int64_t)(manager_random(m) % 1000));
+}
+
 void manager_depart(struct manager *m, int64_t now_ms, struct manager_member *member,
 		    uint64_t revision)
 {
@@ -338,6 +345,7 @@ void manager_depart(struct manager *m, int64_t now_ms, struct manager_member *me
 		until = now_ms + CLAIM_AGAIN_MS;
 	if (member->own || !until) {
 		manager_forget(m, member);
+		came_free(m, now_ms);
 		return;
 	}
 	m->addresses_changed = true;
@@ -361,10 +369,12 @@ void manager_forget_departed(struct manager *m, int64_t now_ms)
 		next = manager_next(&m->members, member);
 		if (!member->kept_until_ms)
 			continue;
-		if (member->kept_until_ms <= now_ms)
+		if (member->kept_until_ms <= now_ms) {
 			manager_forget(m, member);
-		else
+			came_free(m, now_ms);
+		} else {
 			m->kept_at = MIN(m->kept_at, member->kept_until_ms);
+		}
 	}
 }
 

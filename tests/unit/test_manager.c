@@ -213,6 +213,25 @@ static void test_out_of_subnets(void **unused)
 	assert_non_null(waiting(r, STORE_CREATE));
 }
 
+/* Who waits for a subnet hears of one that comes free, however long it has waited already. */
+static void test_a_subnet_comes_free(void **unused)
+{
+	(void)unused;
+	auto_rig r = started(NULL);
+
+	answer_list(r, (uint64_t)100, theirs("10.5.0.0-16", 50, 50, 9), END);
+	for (unsigned i = 0; i < 10; i++) {
+		until(r, STORE_LIST, 11000);
+		answer_list(r, (uint64_t)101, theirs("10.5.0.0-16", 50, 50, 9), END);
+	}
+	event(r, STORE_EVENT_LIVE, 101, NULL);
+	deleted(r, "10.5.0.0-16", 102);
+	/* Its host may claim it again in the first three seconds. */
+	until(r, STORE_LIST, 4100);
+	answer_list(r, (uint64_t)102, END);
+	assert_non_null(waiting(r, STORE_CREATE));
+}
+
 /* A network around the segment of the underlay: of all its subnets never the one it is in. */
 static void test_the_segment_of_the_underlay_is_avoided(void **unused)
 {
@@ -448,6 +467,7 @@ int main(void)
 		cmocka_unit_test(test_previous_subnet_taken),
 		cmocka_unit_test(test_previous_subnet_of_another_network),
 		cmocka_unit_test(test_out_of_subnets),
+		cmocka_unit_test(test_a_subnet_comes_free),
 		cmocka_unit_test(test_the_segment_of_the_underlay_is_avoided),
 		cmocka_unit_test(test_lost_races),
 		cmocka_unit_test(test_created),
