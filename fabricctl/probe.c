@@ -276,19 +276,22 @@ int probe_fd(const struct probe *p)
 	return p->fd;
 }
 
-/* Until all that were sent are answered, the kernel has refused, or the time is over. */
+/* Until all that were sent are answered, the kernel has refused, or the time is over: what has come by then counts, even
+ * if it is only read later. */
 static void wait_until(struct probe *p, int64_t end_ms, struct probe_result *r)
 {
 	bool tcp = p->q.protocol == IPPROTO_TCP;
 	int64_t left_ms;
 
-	while (r->answered < r->sent && (left_ms = end_ms - clock_boot_ms()) > 0 &&
-	       !(tcp && r->refused)) {
+	do {
 		struct pollfd fd = { .fd = p->fd, .events = tcp ? POLLOUT : POLLIN };
 
+		left_ms = MAX(end_ms - clock_boot_ms(), (int64_t)0);
+		if (r->answered >= r->sent || (tcp && r->refused))
+			return;
 		if (poll(&fd, 1, (int)left_ms) > 0)
 			probe_hear(p, r);
-	}
+	} while (left_ms > 0);
 }
 
 /* A pause in which an answer is heard when it comes. */

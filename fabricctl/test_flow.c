@@ -67,6 +67,18 @@ static bool all_answered(const struct flow *flows, size_t len)
 	return true;
 }
 
+/* Hears what has come or comes within that time. */
+static void hear_all(struct flow *flows, struct pollfd *fds, size_t len, int64_t wait_ms,
+		     struct test_flow *ret)
+{
+	if (poll(fds, len, (int)MAX(wait_ms, (int64_t)0)) <= 0)
+		return;
+	for (size_t i = 0; i < len; i++) {
+		if (fds[i].revents)
+			hear(&flows[i], &ret[i]);
+	}
+}
+
 /* Sends while `until_ms` is not there; then hears for a while who is late. */
 static void hold(struct flow *flows, struct pollfd *fds, size_t len, int64_t until_ms,
 		 struct test_flow *ret)
@@ -76,7 +88,6 @@ static void hold(struct flow *flows, struct pollfd *fds, size_t len, int64_t unt
 
 	while (clock_boot_ms() < end_ms) {
 		bool sending = clock_boot_ms() < until_ms;
-		int64_t wait_ms;
 
 		if (is_over && sending) {
 			until_ms = clock_boot_ms();
@@ -90,14 +101,10 @@ static void hold(struct flow *flows, struct pollfd *fds, size_t len, int64_t unt
 				probe_send(flows[i].probe, &flows[i].result);
 			next_ms += TEST_FLOW_GAP_MS;
 		}
-		wait_ms = (sending ? next_ms : end_ms) - clock_boot_ms();
-		if (poll(fds, len, (int)MAX(wait_ms, (int64_t)0)) <= 0)
-			continue;
-		for (size_t i = 0; i < len; i++) {
-			if (fds[i].revents)
-				hear(&flows[i], &ret[i]);
-		}
+		hear_all(flows, fds, len, (sending ? next_ms : end_ms) - clock_boot_ms(), ret);
 	}
+	/* What came in time while this process had none. */
+	hear_all(flows, fds, len, 0, ret);
 }
 
 static int begin(const struct sandbox *s, const struct test_target *target, struct flow *f,
