@@ -60,5 +60,10 @@ def test_a_learner_is_not_asked_and_a_member_that_left_is_named(lab, transport):
     wait_for(lambda: etcd.put(PREFIX + key, value), 20, "the member that stayed takes a write")
     lab.wait_equal(1)
     daemon.wait_ok(20)
-    used, left = daemon.status()["store"]["endpoints"]
-    assert used["current"] and re.search("refused|closed|reset", left["last_error"]), left
+
+    def moved():
+        used, left = daemon.status()["store"]["endpoints"]
+        assert used["current"] and re.search("refused|closed|reset", left["last_error"]), left
+        return True
+
+    wait_for(moved, 10, "the other one is asked from now on")
