@@ -22,6 +22,7 @@
 struct event_base;
 struct fabric;
 
+struct fast_path_count_ops;
 struct fast_path_options;
 struct fast_path_view;
 
@@ -59,7 +60,8 @@ void fabric_identify(struct fabric *f, const char *node_id, const char *state_di
 void fabric_keep_plugin(struct fabric *f, const struct plugin_options *options);
 /* Before fabric_setup: packets between containers take the fast path (fastpath/fast_path.h). Borrowed. */
 void fabric_use_fast_path(struct fabric *f, const struct fast_path_options *options);
-/* `f` may be NULL. */
+/* fast_path_counts. `f` may be NULL, here and below. */
+void fabric_count_fast_path(struct fabric *f, const struct fast_path_count_ops *ops, void *arg);
 void fabric_view_fast_path(const struct fabric *f, struct fast_path_view *ret);
 /* Before fabric_setup: peers are asked whether they answer (fabric/reach.h), each once in this time;
  * 0: not at all. */

@@ -41,6 +41,11 @@ void fabric_place_fast_path(struct fabric *f)
 	fast_path_place(f->fast, &place);
 }
 
+void fabric_count_fast_path(struct fabric *f, const struct fast_path_count_ops *ops, void *arg)
+{
+	fast_path_counts(f ? f->fast : NULL, ops, arg);
+}
+
 void fabric_view_fast_path(const struct fabric *f, struct fast_path_view *ret)
 {
 	fast_path_view(f ? f->fast : NULL, ret);

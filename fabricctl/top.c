@@ -50,6 +50,7 @@ struct top {
 	size_t peers_len;
 	size_t peers_cap;
 	json_t *containers;
+	json_t *delivered; /* by the fast path, to the container behind a device */
 	struct link_info *links;
 	size_t links_len;
 	struct err no_peers; /* why they are not counted; code 0: they are */
@@ -182,6 +183,8 @@ static void count_peers(struct top *t)
 	if (t->no_peers.code || client_post(t->settings.socket, "/v1/meter", "Meter",
 					    ANSWER_TIMEOUT_MS, &meter, &t->no_peers) < 0)
 		return;
+	json_decref(t->delivered);
+	t->delivered = json_incref(json_object_get(meter, "containers"));
 	/* A row for each, as they are numbered, and one for what is nobody's. */
 	for (i = 0; i < t->peers_len; i++)
 		add_row(&t->by_peer, t->peers[i].node, t->peers[i].subnet);
@@ -190,7 +193,9 @@ static void count_peers(struct top *t)
 		bool sent = json_is_true(json_object_get(item, "sent"));
 		uint64_t packets = (uint64_t)ctl_int(item, "packets", 0);
 		uint64_t bytes = (uint64_t)ctl_int(item, "bytes", 0);
-		auto_free char *name = xasprintf("%s %s", text ? text : "", sent ? "to" : "from");
+		bool fast = json_is_true(json_object_get(item, "fastPath"));
+		auto_free char *name = xasprintf("%s %s%s", text ? text : "", sent ? "to" : "from",
+						 fast ? " fast" : "");
 		const struct peer *peer;
 		struct ip_addr address;
 		struct top_row *row;
@@ -230,6 +235,25 @@ static bool is_container(const struct top *t, const struct link_info *link)
 	       (link->master_ifindex || address_behind(t, link->name));
 }
 
+/* What the fast path brings a container its link does not count. */
+static void add_delivered(struct top *t, uint32_t ifindex, struct top_row *row)
+{
+	auto_free char *name = xasprintf("%u fast", ifindex);
+	json_t *item;
+	size_t i;
+
+	json_array_foreach (t->delivered, i, item) {
+		uint64_t packets = (uint64_t)ctl_int(item, "packets", 0);
+		uint64_t bytes = (uint64_t)ctl_int(item, "bytes", 0);
+
+		if (ctl_int(item, "ifindex", 0) != ifindex)
+			continue;
+		top_memory_grow(&t->memory, name, t->first, &packets, &bytes);
+		row->received_packets += packets;
+		row->received_bytes += bytes;
+	}
+}
+
 static void on_counters(void *arg, const struct counters *c)
 {
 	struct top *t = arg;
@@ -254,6 +278,7 @@ static void on_counters(void *arg, const struct counters *c)
 		/* What the link sends the container receives. */
 		row->received_packets = now.tx_packets;
 		row->received_bytes = now.tx_bytes;
+		add_delivered(t, c->ifindex, row);
 		row->sent_packets = now.rx_packets;
 		row->sent_bytes = now.rx_bytes;
 		row->dropped = now.rx_dropped + now.tx_dropped;
@@ -448,6 +473,7 @@ int top_run(struct ctl *c)
 	json_decref(t.memory.seen);
 	json_decref(t.leases);
 	json_decref(t.containers);
+	json_decref(t.delivered);
 	free(t.peers);
 	free(t.links);
 	free(t.by_peer.items);

@@ -73,6 +73,22 @@ struct {
 	__type(value, __u64);
 } outcomes SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, FAST_METERED_MAX);
+	__type(key, struct fast_metered);
+	__type(value, struct fast_count);
+} metered SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, FAST_CONTAINERS_MAX);
+	__type(key, __u32);
+	__type(value, struct fast_count);
+} delivered SEC(".maps");
+
 /* ---- connection tracking ---- */
 
 struct nf_conn {
@@ -116,6 +132,27 @@ ALWAYS int end(enum fast_outcome outcome, int verdict)
 	if (count)
 		(*count)++;
 	return verdict;
+}
+
+/* What does not fit in is not counted. */
+ALWAYS void count(void *map, const void *key, const struct __sk_buff *skb)
+{
+	struct fast_count one = { 1, skb->len - ETH_HLEN };
+	struct fast_count *sum = bpf_map_lookup_elem(map, key);
+
+	if (!sum) {
+		bpf_map_update_elem(map, key, &one, BPF_NOEXIST);
+		return;
+	}
+	sum->packets += one.packets;
+	sum->bytes += one.bytes;
+}
+
+ALWAYS void count_peer(const struct fast_address *address, __u32 sent, const struct __sk_buff *skb)
+{
+	struct fast_metered key = { .address = *address, .sent = sent };
+
+	count(&metered, &key, skb);
 }
 
 ALWAYS void map_v4(__u32 addr, struct fast_address *ret)
@@ -391,6 +428,8 @@ int from_container(struct __sk_buff *skb)
 		if (is_tracked(skb, &p))
 			return end(FAST_CONNTRACK, TCX_NEXT);
 		bpf_skb_change_type(skb, PACKET_HOST);
+		if (set->counts)
+			count(&delivered, &to->ifindex, skb);
 		return end(FAST_LOCAL, bpf_redirect_peer(to->ifindex, 0));
 	}
 	if (!is_same_mac(eth->h_dest, from->gateway))
@@ -407,6 +446,8 @@ int from_container(struct __sk_buff *skb)
 	if (!step(skb, &p, &fib))
 		return end(FAST_FORM, TCX_NEXT);
 	bpf_skb_change_type(skb, PACKET_HOST);
+	if (set->counts)
+		count_peer(&p.destination, 1, skb);
 	return end(FAST_OUT, bpf_redirect(fib.ifindex, 0));
 }
 
@@ -449,6 +490,10 @@ int from_tunnel(struct __sk_buff *skb)
 	if (!step(skb, &p, &fib))
 		return end(FAST_FORM, TCX_NEXT);
 	skb->mark = 0;
+	if (set->counts) {
+		count_peer(&p.source, 0, skb);
+		count(&delivered, &to->ifindex, skb);
+	}
 	return end(FAST_IN, bpf_redirect_peer(to->ifindex, 0));
 }
 

@@ -159,6 +159,7 @@ static void on_tick(evutil_socket_t fd UNUSED, short what UNUSED, void *arg)
 	    (f->object && fast_survey_is_outdated(&f->survey, f->object, &devices)))
 		look_soon(f, f->ticks % FULL_TICKS ? LOOK_PORTS : LOOK_ALL, 0);
 	confirm_some(f);
+	fast_path_counts_rest(f);
 }
 
 /* ---- what is to be ---- */
@@ -208,9 +209,11 @@ static void look_at_all_due(struct fast_path *f)
 
 /* ---- writing ---- */
 
-static void set_switch(struct fast_path *f, bool on)
+void fast_path_switch(struct fast_path *f, bool on)
 {
-	struct fast_settings set = { .on = on, .port = htons(f->place.port) };
+	struct fast_settings set = { .on = on,
+				     .port = htons(f->place.port),
+				     .counts = f->counts_until_ms != 0 };
 	struct fast_settings have;
 	struct err e;
 
@@ -288,18 +291,18 @@ static void apply(struct fast_path *f)
 	on = !*reason;
 	/* Off before anything else, on when all stands. */
 	if (!on)
-		set_switch(f, false);
+		fast_path_switch(f, false);
 	if (f->due & (LOOK_PORTS | LOOK_MAPS)) {
 		fast_path_write_containers(f);
 		fast_path_write_links(f, !*f->survey.tunnel_why);
 	}
 	if (on) {
-		set_switch(f, true);
+		fast_path_switch(f, true);
 		judge(f, reason);
 		on = !*reason;
 	}
 	if (!on)
-		set_switch(f, false);
+		fast_path_switch(f, false);
 	f->settled = true;
 	tell(f, on, reason);
 }

@@ -76,6 +76,19 @@ struct fast_path_view {
 	uint64_t outcomes[FAST_OUTCOMES_LEN];
 };
 void fast_path_view(const struct fast_path *f, struct fast_path_view *ret);
+
+#define FAST_PATH_COUNTS_REST_S 10 /* without a question; then nothing is counted any more */
+
+/* What took the path since it is counted: to an address of another host's container and from it (`sent`), and
+ * to the container here that is behind a device. */
+struct fast_path_count_ops {
+	void (*peer)(void *arg, const struct ip_addr *address, bool sent, uint64_t packets,
+		     uint64_t bytes);
+	void (*container)(void *arg, uint32_t ifindex, uint64_t packets, uint64_t bytes);
+};
+/* Shows it, after it has seen to it that there is counting; nothing if the path is off. */
+void fast_path_counts(struct fast_path *f, const struct fast_path_count_ops *ops, void *arg);
+
 /* Adds what is wrong. */
 void fast_path_problems(const struct fast_path *f, struct problem_list *ret);
 /* In what the maps are not as they are to be. action: "create", "replace", "drop". */

@@ -4,6 +4,7 @@
  *
  *   fast_path.c   when it looks, and what comes of it
  *   write.c       maps and links made as they are to be
+ *   counts.c      what goes where, counted while somebody watches
  *   view.c        for people
  */
 #ifndef FASTPATH_FAST_PATH_INTERNAL_H
@@ -61,10 +62,19 @@ struct fast_path {
 	bool settled; /* once at least, so that what differs then was changed by somebody */
 	uint64_t healed_total;
 	uint64_t writes_total;
+	int64_t counts_until_ms; /* 0: nothing is counted */
 };
 
 /* Not "auto", before it has proved itself. */
 bool fast_path_is_wanted(const struct fast_path *f);
+
+/* fast_path.c */
+/* Makes the settings in the kernel what they are to be; on: the path is open. */
+void fast_path_switch(struct fast_path *f, bool on);
+
+/* counts.c */
+/* Ends the counting that nobody has asked for any more. */
+void fast_path_counts_rest(struct fast_path *f);
 
 /* write.c */
 /* What fails is in f->unwritten. tunnels: their devices are not watched by others. */

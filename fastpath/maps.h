@@ -9,6 +9,7 @@
 #include <linux/types.h>
 
 #define FAST_CONTAINERS_MAX 16384
+#define FAST_METERED_MAX    32768 /* addresses of other hosts' containers, each way */
 #define FAST_TUNNELS        2
 
 /* What became of packets. The first ones took the path, the others went the ordinary way, and why. */
@@ -34,6 +35,7 @@ struct fast_settings {
 	__u32 on;
 	__u32 tunnels[FAST_TUNNELS]; /* the indexes of our tunnel devices; 0: none */
 	__u32 port;                  /* the tunnel's, of UDP, network order */
+	__u32 counts;                /* whether `metered` and `delivered` are filled */
 };
 
 /* Key of `containers`: an IPv6 address, or an IPv4 one as ::ffff:a.b.c.d. */
@@ -48,6 +50,18 @@ struct fast_container {
 	__u32 mtu_bytes; /* of the link */
 	__u8 mac[6];     /* the container's */
 	__u8 gateway[6]; /* the bridge's, which it sends to what is beyond */
+};
+
+/* Key of `metered`: an address of another host's container, and which way. */
+struct fast_metered {
+	struct fast_address address;
+	__u32 sent; /* to it; 0: received from it */
+};
+
+/* Value of `metered`, and of `delivered`, whose key is the device of the container that received. */
+struct fast_count {
+	__u64 packets;
+	__u64 bytes; /* of IP packets */
 };
 
 #endif

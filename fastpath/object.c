@@ -50,8 +50,30 @@ static struct {
 	FUNCTIONS(MEMBER)
 } lib;
 
-enum { MAP_SETTINGS, MAP_CONTAINERS, MAP_DEVICES, MAP_OUTCOMES, MAPS };
-static const char *const map_names[MAPS] = { "settings", "containers", "devices", "outcomes" };
+enum {
+	MAP_SETTINGS,
+	MAP_CONTAINERS,
+	MAP_DEVICES,
+	MAP_OUTCOMES,
+	MAP_METERED,
+	MAP_DELIVERED,
+	MAPS,
+};
+static const struct {
+	const char *name;
+	uint32_t key_size;
+	uint32_t value_size;
+	uint32_t len;
+} maps[MAPS] = {
+	[MAP_SETTINGS] = { "settings", 4, sizeof(struct fast_settings), 1 },
+	[MAP_CONTAINERS] = { "containers", sizeof(struct fast_address),
+			     sizeof(struct fast_container), FAST_CONTAINERS_MAX },
+	[MAP_DEVICES] = { "devices", 4, 4, FAST_CONTAINERS_MAX },
+	[MAP_OUTCOMES] = { "outcomes", 4, 8, FAST_OUTCOMES_LEN },
+	[MAP_METERED] = { "metered", sizeof(struct fast_metered), sizeof(struct fast_count),
+			  FAST_METERED_MAX },
+	[MAP_DELIVERED] = { "delivered", 4, sizeof(struct fast_count), FAST_CONTAINERS_MAX },
+};
 static const char *const program_names[FAST_PROGRAMS] = { "from_container", "from_tunnel" };
 
 struct fast_object {
@@ -112,20 +134,15 @@ static char *link_path(const struct fast_object *o, uint32_t ifindex)
 /* A map that stands is taken over if it is of the form that is wanted. */
 static bool take_map(struct fast_object *o, unsigned i)
 {
-	static const uint32_t key_sizes[MAPS] = { 4, sizeof(struct fast_address), 4, 4 };
-	static const uint32_t value_sizes[MAPS] = { sizeof(struct fast_settings),
-						    sizeof(struct fast_container), 4, 8 };
-	static const uint32_t lens[MAPS] = { 1, FAST_CONTAINERS_MAX, FAST_CONTAINERS_MAX,
-					     FAST_OUTCOMES_LEN };
-	auto_free char *path = path_of(o->directory, map_names[i]);
+	auto_free char *path = path_of(o->directory, maps[i].name);
 	auto_close int fd = lib.bpf_obj_get(path);
 	struct bpf_map_info info = { 0 };
 	uint32_t size = sizeof(info);
 
 	return fd >= 0 && lib.bpf_obj_get_info_by_fd(fd, &info, &size) == 0 &&
-	       info.key_size == key_sizes[i] && info.value_size == value_sizes[i] &&
-	       info.max_entries == lens[i] &&
-	       lib.bpf_map__reuse_fd(lib.bpf_object__find_map_by_name(o->object, map_names[i]),
+	       info.key_size == maps[i].key_size && info.value_size == maps[i].value_size &&
+	       info.max_entries == maps[i].len &&
+	       lib.bpf_map__reuse_fd(lib.bpf_object__find_map_by_name(o->object, maps[i].name),
 				     fd) == 0;
 }
 
@@ -150,14 +167,14 @@ static int open_with_maps(struct fast_object *o, struct err *e)
 		return rc;
 	/* All or none: programs of before go on with theirs until they are replaced. */
 	for (unsigned i = 0; i < MAPS; i++)
-		fast_pins_unlink(o->directory, map_names[i]);
+		fast_pins_unlink(o->directory, maps[i].name);
 	return open_object(o, e);
 }
 
 static int pin_maps(const struct fast_object *o, struct err *e)
 {
 	for (unsigned i = 0; i < MAPS; i++) {
-		auto_free char *path = path_of(o->directory, map_names[i]);
+		auto_free char *path = path_of(o->directory, maps[i].name);
 
 		if (access(path, F_OK) < 0 && lib.bpf_obj_pin(o->maps[i], path) < 0)
 			return err_sys(e, -errno, "%s", path);
@@ -177,7 +194,7 @@ static int load_object(struct fast_object *o, struct err *e)
 			       strerror(errno), last_words[0] ? ": " : "", last_words);
 	for (unsigned i = 0; i < MAPS; i++)
 		o->maps[i] =
-			lib.bpf_map__fd(lib.bpf_object__find_map_by_name(o->object, map_names[i]));
+			lib.bpf_map__fd(lib.bpf_object__find_map_by_name(o->object, maps[i].name));
 	for (unsigned i = 0; i < FAST_PROGRAMS; i++)
 		o->programs[i] = lib.bpf_program__fd(
 			lib.bpf_object__find_program_by_name(o->object, program_names[i]));
@@ -363,20 +380,86 @@ int fast_object_get(const struct fast_object *o, struct fast_settings *ret, stru
 	return 0;
 }
 
+/* How many values a map has for each key that counts for each processor; 0: it cannot be told. */
+static size_t processors(void)
+{
+	int n = lib.libbpf_num_possible_cpus();
+
+	return n < 1 || n > CPUS_MAX ? 0 : (size_t)n;
+}
+
 void fast_object_outcomes(const struct fast_object *o, uint64_t ret[static FAST_OUTCOMES_LEN])
 {
-	int cpus = lib.libbpf_num_possible_cpus();
-	auto_free uint64_t *values = NULL;
+	size_t cpus = processors();
+	auto_free uint64_t *values = xcalloc(cpus + 1, sizeof(*values));
 
 	memset(ret, 0, sizeof(*ret) * FAST_OUTCOMES_LEN);
-	if (cpus < 1 || cpus > CPUS_MAX)
-		return;
-	values = xcalloc((size_t)cpus, sizeof(*values));
-	for (uint32_t i = 0; i < FAST_OUTCOMES_LEN; i++) {
+	for (uint32_t i = 0; cpus && i < FAST_OUTCOMES_LEN; i++) {
 		if (lib.bpf_map_lookup_elem(o->maps[MAP_OUTCOMES], &i, values) < 0)
 			continue;
-		for (int cpu = 0; cpu < cpus; cpu++)
+		for (size_t cpu = 0; cpu < cpus; cpu++)
 			ret[i] += values[cpu];
+	}
+}
+
+/* Shows the sums of a map that counts for each processor. */
+static void visit_counts(const struct fast_object *o, unsigned map,
+			 void (*visit)(const struct fast_count_ops *ops, void *arg, const void *key,
+				       const struct fast_count *sum),
+			 const struct fast_count_ops *ops, void *arg)
+{
+	size_t cpus = processors();
+	auto_free struct fast_count *values = xcalloc(cpus + 1, sizeof(*values));
+	struct fast_metered keys[2]; /* the larger one of both kinds */
+	bool first = true;
+
+	for (unsigned i = 0; cpus && i < maps[map].len; i++, first = false, keys[0] = keys[1]) {
+		struct fast_count sum = { 0 };
+
+		if (lib.bpf_map_get_next_key(o->maps[map], first ? NULL : &keys[0], &keys[1]) < 0)
+			return;
+		if (lib.bpf_map_lookup_elem(o->maps[map], &keys[1], values) < 0)
+			continue;
+		for (size_t cpu = 0; cpu < cpus; cpu++) {
+			sum.packets += values[cpu].packets;
+			sum.bytes += values[cpu].bytes;
+		}
+		visit(ops, arg, &keys[1], &sum);
+	}
+}
+
+static void on_metered(const struct fast_count_ops *ops, void *arg, const void *key,
+		       const struct fast_count *sum)
+{
+	ops->metered(arg, key, sum);
+}
+
+static void on_delivered(const struct fast_count_ops *ops, void *arg, const void *key,
+			 const struct fast_count *sum)
+{
+	ops->delivered(arg, *(const uint32_t *)key, sum);
+}
+
+void fast_object_counts_visit(const struct fast_object *o, const struct fast_count_ops *ops,
+			      void *arg)
+{
+	visit_counts(o, MAP_METERED, on_metered, ops, arg);
+	visit_counts(o, MAP_DELIVERED, on_delivered, ops, arg);
+}
+
+void fast_object_counts_forget(const struct fast_object *o)
+{
+	static const unsigned counting[] = { MAP_METERED, MAP_DELIVERED };
+	struct fast_metered key;
+
+	for (size_t i = 0; i < ARRAY_LEN(counting); i++) {
+		int fd = o->maps[counting[i]];
+
+		for (unsigned n = 0; n < maps[counting[i]].len; n++) {
+			if (lib.bpf_map_get_next_key(fd, NULL, &key) < 0 ||
+			    lib.bpf_map_delete_elem(fd, &key) < 0)
+				break;
+		}
 	}
 }
 

@@ -4,7 +4,7 @@
  * BPF file system, attached to devices by links that are pinned too (fastpath/pins.h). So they outlive the daemon, and the next
  * one takes the maps over and puts its programs in place of the former ones', each at once.
  *
- *     DIRECTORY/settings, containers, devices, outcomes   maps (fastpath/maps.h)
+ *     DIRECTORY/settings, containers, devices, outcomes, metered, delivered   maps (fastpath/maps.h)
  *     DIRECTORY/link-12                                   the program at the device with index 12
  *
  * libbpf is loaded when it is needed. Kernels need tcx (Linux 6.6). All calls block for the kernel alone.
@@ -48,6 +48,15 @@ int fast_object_get(const struct fast_object *o, struct fast_settings *ret,
 		    struct err *e) MUST_CHECK;
 /* Counts since the maps were made. */
 void fast_object_outcomes(const struct fast_object *o, uint64_t ret[static FAST_OUTCOMES_LEN]);
+
+/* What was counted while settings said so: to and from an address, and what a container received. */
+struct fast_count_ops {
+	void (*metered)(void *arg, const struct fast_metered *key, const struct fast_count *sum);
+	void (*delivered)(void *arg, uint32_t ifindex, const struct fast_count *sum);
+};
+void fast_object_counts_visit(const struct fast_object *o, const struct fast_count_ops *ops,
+			      void *arg);
+void fast_object_counts_forget(const struct fast_object *o);
 
 /* Puts a container in, with its device. -ENODEV: the device is gone. */
 int fast_object_put(const struct fast_object *o, const struct fast_address *address,

@@ -56,6 +56,15 @@ void fast_object_outcomes(const struct fast_object *o UNUSED,
 	memset(ret, 0, sizeof(*ret) * FAST_OUTCOMES_LEN);
 }
 
+void fast_object_counts_visit(const struct fast_object *o UNUSED,
+			      const struct fast_count_ops *ops UNUSED, void *arg UNUSED)
+{
+}
+
+void fast_object_counts_forget(const struct fast_object *o UNUSED)
+{
+}
+
 int fast_object_put(const struct fast_object *o UNUSED, const struct fast_address *address UNUSED,
 		    const struct fast_container *c UNUSED, struct err *e)
 {

@@ -75,9 +75,12 @@ json_t *report_config(const struct daemon_view *v);
  */
 json_t *report_diff(void);
 void report_difference(void *arg, const char *action, const char *kind, const char *text);
-/* {"apiVersion","kind":"Meter","items":[{"address":"10.5.3.2","sent":true,"packets":n,"bytes":n}]}: without
- * items; report_metered, with the document as `arg`, adds one: what went to an address, or came from it. */
+/* {"apiVersion","kind":"Meter","items":[{"address":"10.5.3.2","sent":true,"fastPath":false,"packets":n,"bytes":n}],
+ * "containers":[{"ifindex":12,"packets":n,"bytes":n}]}: without items and containers; report_metered, with the document
+ * as `arg`, adds an item: what went to an address, or came from it. report_fast_counts do that for what took the fast
+ * path, and tell what a container received by it, past its link's counters. */
 json_t *report_meter(void);
+extern const struct fast_path_count_ops report_fast_counts;
 void report_metered(void *arg, const struct ip_addr *address, bool sent, uint64_t packets,
 		    uint64_t bytes);
 /* {"apiVersion","kind":"Sync","writes":n,"seconds":s} */

@@ -155,7 +155,8 @@ static void on_ask(void *arg, const struct store_request *request, store_calls_f
 	store_calls_submit(&d->calls, request, 0, fn, fn_arg);
 }
 
-static int on_meter(void *arg, meter_fn *visit, void *visit_arg, struct err *e)
+static int on_meter(void *arg, meter_fn *visit, const struct fast_path_count_ops *fast,
+		    void *visit_arg, struct err *e)
 {
 	struct daemon *d = arg;
 	struct meter_place place = { 0 };
@@ -168,7 +169,10 @@ static int on_meter(void *arg, meter_fn *visit, void *visit_arg, struct err *e)
 	place.network[1] = m.config->v6.network;
 	place.own[0] = m.own->subnet.v4;
 	place.own[1] = m.own->subnet.v6;
-	return meter_read(d->meter, &place, visit, visit_arg, e);
+	if (meter_read(d->meter, &place, visit, visit_arg, e) < 0)
+		return e->code;
+	fabric_count_fast_path(d->fabric, fast, visit_arg);
+	return 0;
 }
 
 const struct status_ops show_status_ops = { .view = on_view,

@@ -353,7 +353,7 @@ static void on_meter(struct evhttp_request *request, void *arg)
 	if (!may_act(request))
 		return;
 	document = report_meter();
-	if (s->ops->meter(s->arg, report_metered, document, &e) == 0) {
+	if (s->ops->meter(s->arg, report_metered, &report_fast_counts, document, &e) == 0) {
 		status_reply_json(request, document);
 		return;
 	}

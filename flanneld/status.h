@@ -38,12 +38,14 @@ struct status_ops {
 	void (*view)(void *arg, bool counters, struct daemon_view *ret);
 	int (*diff)(void *arg, fabric_difference_fn *visit, void *visit_arg, struct err *e);
 	uint64_t (*sync)(void *arg);
-	bool (*renew)(void *arg);
+	bool (*renew)(void *arg); /* manager_renew */
 	/* See drain.h; what is so already is no error. */
-	int (*drain)(void *arg, enum drain_state state, struct err *e); /* manager_renew */
+	int (*drain)(void *arg, enum drain_state state, struct err *e);
 	void (*ask)(void *arg, const struct store_request *request, store_calls_fn *fn,
 		    void *fn_arg);
-	int (*meter)(void *arg, meter_fn *visit, void *visit_arg, struct err *e); /* meter_read */
+	/* meter_read, and fast_path_counts */
+	int (*meter)(void *arg, meter_fn *visit, const struct fast_path_count_ops *fast,
+		     void *visit_arg, struct err *e);
 };
 
 /*

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "fastpath/fast_path.h"
 #include "flanneld/status.h"
 #include "lib/log.h"
 #include "stores/mem_store.h"
@@ -79,11 +80,14 @@ static void ask(void *arg UNUSED, const struct store_request *request UNUSED,
 {
 }
 
-static int meter(void *arg UNUSED, meter_fn *visit, void *visit_arg, struct err *e UNUSED)
+static int meter(void *arg UNUSED, meter_fn *visit, const struct fast_path_count_ops *fast,
+		 void *visit_arg, struct err *e UNUSED)
 {
 	const struct ip_addr from = ip_addr_from_bytes(AF_INET, (const uint8_t[16]){ 10, 5, 3, 2 });
 
 	visit(visit_arg, &from, true, 1, 84);
+	fast->peer(visit_arg, &from, false, 1, 84);
+	fast->container(visit_arg, 12, 1, 84);
 	return 0;
 }
 

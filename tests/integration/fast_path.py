@@ -88,8 +88,31 @@ def bpf(command, attributes):
     number = {"x86_64": 321, "aarch64": 280}[platform.machine()]
     room = ctypes.create_string_buffer(attributes.ljust(128, b"\0"), 128)
     result = netns.libc.syscall(number, command, room, 128)
-    assert result >= 0, os.strerror(ctypes.get_errno())
+    if result < 0:
+        raise OSError(ctypes.get_errno(), f"bpf {command}: {os.strerror(ctypes.get_errno())}")
     return result
+
+
+def pinned(host, name):
+    """A descriptor of a map."""
+    path = ctypes.create_string_buffer(os.fsencode(directory(host) / name))
+    return bpf(7, struct.pack("=Q", ctypes.addressof(path)))
+
+
+def counted(host):
+    """The maps in which something is counted at present."""
+    key = ctypes.create_string_buffer(64)
+    found = []
+    for name in ("metered", "delivered"):
+        fd = pinned(host, name)
+        try:
+            bpf(4, struct.pack("=IIQQ", fd, 0, 0, ctypes.addressof(key)))
+            found.append(name)
+        except FileNotFoundError:
+            pass
+        finally:
+            os.close(fd)
+    return found
 
 
 def attach_stranger(host, device):
@@ -107,9 +130,8 @@ def attach_stranger(host, device):
 
 def take_out(host, address):
     """What somebody else might do to the map: the address is no more in it."""
-    path = ctypes.create_string_buffer(os.fsencode(directory(host) / "containers"))
     key = ctypes.create_string_buffer(b"\0" * 10 + b"\xff\xff" + socket.inet_aton(address), 16)
-    fd = bpf(7, struct.pack("=Q", ctypes.addressof(path)))
+    fd = pinned(host, "containers")
     try:
         bpf(3, struct.pack("=IIQ", fd, 0, ctypes.addressof(key)))
     finally:

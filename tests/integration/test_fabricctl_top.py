@@ -10,6 +10,7 @@ import threading
 
 import pytest
 
+import fast_path
 from fabric import APART, CNI_PLUGIN, FABRICCTL, IPV6
 from fabricctl_support import OK, Watch, fabricctl, on_a_terminal
 from netns import wait_for
@@ -20,23 +21,29 @@ needs_owner = pytest.mark.skipif(OLD, reason="this kernel has no tables that bel
 
 
 class World:
-    def __init__(self, lab):
+    def __init__(self, lab, start=None):
         lab.start_etcd()
         lab.configure(APART | IPV6)
-        self.h1, self.h2, self.h3 = lab.hosts(3, daemons=True, probe_interval=0)
+        self.h1, self.h2, self.h3 = start(lab, 3, probe_interval=0) if start else lab.hosts(3, daemons=True, probe_interval=0)
         for host in (self.h1, self.h2, self.h3):
             host.daemon.wait_ready().wait_peers(2)
         self.c1, self.c2 = self.h1.container(), self.h2.container()
 
-    def args(self, *args):
-        flags = self.h1.daemon.flags
+    def args(self, *args, host=None):
+        daemon = (host or self.h1).daemon
         return (
-            "top", "--config-file=/dev/null", f"--socket={self.h1.daemon.socket_path}", f"--cni-plugin={CNI_PLUGIN}",
-            f"--cni-data-dir={flags['cni_data_dir']}", *args,
+            "top", "--config-file=/dev/null", f"--socket={daemon.socket_path}", f"--cni-plugin={CNI_PLUGIN}",
+            f"--cni-data-dir={daemon.flags['cni_data_dir']}", *args,
         )  # fmt: skip
 
-    def top(self, *args, **options):
-        return fabricctl(*self.args(*args), where=self.h1, **options)
+    def top(self, *args, host=None, **options):
+        return fabricctl(*self.args(*args, host=host), where=host or self.h1, **options)
+
+    def rates(self, host):
+        """Of the second of two intervals."""
+        done = self.top("-o", "json", "-n", "2", host=host)
+        assert done.returncode == OK and not done.stderr, done.stderr
+        return json.loads(done.stdout.splitlines()[1])
 
     def counts(self):
         return TABLE in self.h1.namespace.run("nft", "list", "tables")
@@ -86,6 +93,29 @@ def test_rates(world, v6):
         assert all(other["sentPacketsPerSecond"] < 5 for other in one["peers"][1:])
         container = one["containers"][0]
         assert container["name"] == "c2" and 25 < container["sentPacketsPerSecond"] < 75 and container["droppedPerSecond"] == 0
+
+
+@needs_owner
+@pytest.mark.parametrize("v6", [False, True], ids=["IPv4", "IPv6"])
+def test_what_takes_the_fast_path_is_counted(lab, v6):
+    """It passes the counters of the packet filter by, and where it comes out those of the container's link."""
+    world = World(lab, fast_path.start)
+    fast_path.wait_known(world.c1, world.c2)
+    fast_path.wait_on(world.h1, world.h2)
+    address, headers = (world.c2.address6, 48) if v6 else (world.c2.address, 28)
+    before = fast_path.taken(world.h1)["out"]
+    with datagrams(world, address, 972, 50):
+        there, here = world.rates(world.h2), world.rates(world.h1)
+        way = "IPv6" if v6 else "IPv4"
+        assert fast_path.taken(world.h1)["out"] > before + 100, f"{way} takes the path"
+    peer, container = here["peers"][0], here["containers"][0]
+    assert peer["name"] == "h2" and 25 < peer["sentPacketsPerSecond"] < 75 and 25 < container["sentPacketsPerSecond"] < 75
+    assert peer["sentBytesPerSecond"] == pytest.approx(peer["sentPacketsPerSecond"] * (972 + headers), rel=0.1)
+    peer, container = there["peers"][0], there["containers"][0]
+    assert peer["name"] == "h1" and 25 < peer["receivedPacketsPerSecond"] < 75 and 25 < container["receivedPacketsPerSecond"] < 75
+    assert container["receivedBytesPerSecond"] == pytest.approx(container["receivedPacketsPerSecond"] * (972 + headers), rel=0.1)
+    assert fast_path.counted(world.h2) == ["metered", "delivered"]
+    wait_for(lambda: not fast_path.counted(world.h2), 20, "nobody has asked for ten seconds")
 
 
 @needs_owner
