@@ -12,7 +12,9 @@
 #include "lib/clock.h"
 #include "lib/log.h"
 
-#define LOOK_DELAY_MS     20   /* lets a burst of notifications become one look */
+#define LOOK_DELAY_MS 20 /* lets a burst of notifications become one look */
+#define COMING_MS                                                                                  \
+	200 /* what is being attached has time: until then nobody looks who would be in the way */
 #define TICK_MS           1000 /* between looks at what the kernel tells nobody */
 #define FULL_TICKS        30   /* so many of them, and everything is looked at */
 #define CONFIRM_TICKS     30   /* in which every neighbour is asked once */
@@ -50,9 +52,11 @@ static void look_soon(struct fast_path *f, unsigned what, int64_t delay_ms)
 	if (!f->placed || !f->work)
 		return;
 	delay_ms = MAX(delay_ms, f->rest_until_ms - now_ms);
+	if (event_pending(f->work, EV_TIMEOUT, NULL) && f->work_at_ms <= now_ms + delay_ms)
+		return;
+	f->work_at_ms = now_ms + delay_ms;
 	tv = (struct timeval){ delay_ms / 1000, delay_ms % 1000 * 1000 };
-	if (delay_ms == 0 || !event_pending(f->work, EV_TIMEOUT, NULL))
-		event_add(f->work, &tv);
+	event_add(f->work, &tv);
 }
 
 /* ---- what the kernel tells ---- */
@@ -70,35 +74,74 @@ static const struct fast_found *find_by_mac(const struct fast_path *f, uint32_t 
 	return NULL;
 }
 
+/* How soon to look after a notification. */
+enum news { NO_NEWS, COMING, DIFFERENT };
+
 /* Neighbours are confirmed all the time: only what is not as it was found is of interest. */
-static bool is_news(const struct fast_path *f, const struct segment_neighbour *n)
+static enum news neighbour_news(const struct fast_path *f, const struct segment_neighbour *n)
 {
 	const struct fast_found *found;
 	struct fast_address address;
+	bool same;
 
 	if (n->bridge) {
 		found = find_by_mac(f, n->bridge, &n->mac);
-		return found ? !n->usable || found->container.ifindex != n->ifindex : n->usable;
+		same = found && found->container.ifindex == n->ifindex;
+	} else {
+		if (!ip_net_contains(&f->scope.own[n->addr.family == AF_INET ? 0 : 1], &n->addr))
+			return NO_NEWS;
+		address = fast_address_of(&n->addr);
+		found = fast_survey_find(&f->survey, &address);
+		same = found && memcmp(found->container.mac, n->mac.b, sizeof(n->mac.b)) == 0;
 	}
-	if (!ip_net_contains(&f->scope.own[n->addr.family == AF_INET ? 0 : 1], &n->addr))
-		return false;
-	address = fast_address_of(&n->addr);
-	found = fast_survey_find(&f->survey, &address);
 	if (!found)
-		return n->usable;
-	return !n->usable || memcmp(found->container.mac, n->mac.b, sizeof(n->mac.b)) != 0;
+		return n->usable ? COMING : NO_NEWS;
+	return same && n->usable ? NO_NEWS : DIFFERENT;
+}
+
+/* Whether something of the path leads by this device. */
+static bool is_on_path(const struct fast_path *f, uint32_t ifindex)
+{
+	for (size_t i = 0; i < FAST_TUNNELS; i++) {
+		if (f->place.tunnels[i] == ifindex)
+			return true;
+	}
+	for (size_t i = 0; i < f->place.segments_len; i++) {
+		if (f->place.segments[i] == ifindex)
+			return true;
+	}
+	for (size_t i = 0; i < f->survey.len; i++) {
+		if (f->survey.items[i].container.ifindex == ifindex)
+			return true;
+	}
+	return false;
+}
+
+/* Of a link, or of what it has at tc. */
+static enum news device_news(const struct fast_path *f, const struct nlmsghdr *hdr)
+{
+	const struct tcmsg *tc = NLMSG_DATA(hdr);
+	const struct ifinfomsg *link = NLMSG_DATA(hdr);
+	bool is_link = hdr->nlmsg_type == RTM_NEWLINK || hdr->nlmsg_type == RTM_DELLINK;
+
+	if (hdr->nlmsg_len < NLMSG_LENGTH(is_link ? sizeof(*link) : sizeof(*tc)))
+		return DIFFERENT;
+	return is_on_path(f, (uint32_t)(is_link ? link->ifi_index : tc->tcm_ifindex)) ? DIFFERENT
+										      : COMING;
 }
 
 static void on_route_message(void *arg, const struct nlmsghdr *hdr)
 {
 	struct segment_neighbour n;
 	struct fast_path *f = arg;
+	enum news news = NO_NEWS;
 
-	if (hdr->nlmsg_type == RTM_NEWNEIGH || hdr->nlmsg_type == RTM_DELNEIGH) {
-		if (!segment_neighbour_decode(hdr, &n) || !is_news(f, &n))
-			return;
-	}
-	look_soon(f, LOOK_PORTS, LOOK_DELAY_MS);
+	if (hdr->nlmsg_type != RTM_NEWNEIGH && hdr->nlmsg_type != RTM_DELNEIGH)
+		news = device_news(f, hdr);
+	else if (segment_neighbour_decode(hdr, &n))
+		news = neighbour_news(f, &n);
+	if (news != NO_NEWS)
+		look_soon(f, LOOK_PORTS, news == COMING ? COMING_MS : LOOK_DELAY_MS);
 }
 
 static void on_route_overrun(void *arg)

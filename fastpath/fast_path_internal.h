@@ -42,6 +42,7 @@ struct fast_path {
 	unsigned ticks;
 	unsigned due; /* LOOK_ */
 	int64_t rest_until_ms;
+	int64_t work_at_ms; /* if it is pending */
 	/* what was found */
 	struct fast_object *object; /* NULL: not loaded */
 	struct err load_error;
