@@ -131,24 +131,32 @@ static int write_all(int fd, const char *data, size_t size)
 	return 0;
 }
 
+/* The directory that it is in. Caller frees. */
+static char *directory_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (!slash)
+		return xstrdup(".");
+	return slash == path ? xstrdup("/") : xstrndup(path, (size_t)(slash - path));
+}
+
 int file_replace(const char *path, const void *data, size_t size, mode_t mode, struct err *e)
 {
+	auto_free char *dir = directory_of(path);
+	int rc = file_make_directories(dir, 0755, e);
+
+	return rc < 0 ? rc : file_replace_within(path, data, size, mode, e);
+}
+
+int file_replace_within(const char *path, const void *data, size_t size, mode_t mode, struct err *e)
+{
 	auto_free char *tmp = xasprintf("%s.tmp.%d", path, (int)getpid());
-	auto_free char *dir = xstrdup(path);
+	auto_free char *dir = directory_of(path);
 	auto_close int dir_fd = -1;
 	auto_close int fd = -1;
-	char *slash = strrchr(dir, '/');
 	int rc;
 
-	if (slash && slash != dir) {
-		*slash = '\0';
-		rc = file_make_directories(dir, 0755, e);
-		if (rc < 0)
-			return rc;
-	} else {
-		free(STEAL(dir));
-		dir = xstrdup(slash ? "/" : ".");
-	}
 	unlink(tmp);
 	fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)

@@ -31,6 +31,9 @@ int file_read_line(const char *path, size_t max_size, char **ret, size_t *ret_si
  */
 int file_replace(const char *path, const void *data, size_t size, mode_t mode,
 		 struct err *e) MUST_CHECK;
+/* The same in a directory that is there: one that is not is not made, -ENOENT. */
+int file_replace_within(const char *path, const void *data, size_t size, mode_t mode,
+			struct err *e) MUST_CHECK;
 
 /* Whether the name in this directory (or AT_FDCWD) is still the open file's: a lock on one that was
  * removed keeps nobody out. */

@@ -29,12 +29,17 @@ static int end_at(const char *path, int64_t end_s, struct err *e)
 	return utimensat(AT_FDCWD, path, times, 0) < 0 ? err_sys(e, -errno, "%s", path) : 0;
 }
 
-static void set(const char *path, int64_t now_s, const struct store_request *request,
-		struct store_reply *ret)
+/* Without the store's directory there is nothing to be made: it is away, and will be put back. */
+static void set(const char *directory, const char *path, int64_t now_s,
+		const struct store_request *request, struct store_reply *ret)
 {
 	struct err e;
-	int rc = file_replace(path, request->health, strlen(request->health), 0644, &e);
+	int rc = 0;
 
+	if (mkdir(directory, 0755) < 0 && errno != EEXIST)
+		rc = err_sys(&e, -errno, "%s", directory);
+	if (rc == 0)
+		rc = file_replace_within(path, request->health, strlen(request->health), 0644, &e);
 	if (rc == 0)
 		rc = end_at(path, now_s + request->ttl_s, &e);
 	if (rc < 0)
@@ -127,7 +132,7 @@ void file_health_answer(const char *directory, int64_t now_s, const struct store
 	}
 	path = xasprintf("%s/%s%s", records, request->health_name, SUFFIX);
 	if (request->op == STORE_HEALTH_SET)
-		set(path, now_s, request, ret);
+		set(records, path, now_s, request, ret);
 	else
 		keep(path, now_s, request, ret);
 }

@@ -131,7 +131,7 @@ static int write_anew(struct file_store *s, struct err *e)
 	size_t size;
 	auto_free char *text = file_journal_present(&s->read, &size);
 	struct stat st;
-	int rc = file_replace(s->journal, text, size, 0600, e);
+	int rc = file_replace_within(s->journal, text, size, 0600, e);
 
 	if (rc == 0 && stat(s->journal, &st) < 0)
 		rc = err_sys(e, -errno, "%s", s->journal);
@@ -211,7 +211,7 @@ static int write_config(struct file_store *s, struct err *e)
 
 	if (!entry || entry->mod_revision == s->config_revision)
 		return 0;
-	return file_replace(s->config, entry->value, entry->value_size, 0644, e);
+	return file_replace_within(s->config, entry->value, entry->value_size, 0644, e);
 }
 
 /* ---- what mem_store asks ---- */

@@ -59,7 +59,7 @@ def test_directory_in_every_trouble(lab, fabric):
 
         directory.rename(directory.with_name("gone"))
         told(hosts, "watch-lost")
-        directory.mkdir(exist_ok=True)  # a daemon that had something to write was there first
+        directory.mkdir()
         (directory / "config").write_text(json.dumps(CONFIG))
         well(hosts)
     assert pinger.lost == 0, pinger.report()

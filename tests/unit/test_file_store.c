@@ -268,6 +268,34 @@ static void test_directory_restored(void **state)
 	await(r, STORE_EVENT_PUT, "10.5.3.0-24");
 }
 
+/* Taken away as a whole, it will be put back where it was: whoever has something to write makes no other meanwhile. */
+static void test_directory_away(void **state)
+{
+	(void)state;
+	auto_rig r = rig_new();
+	auto_free char *away = xasprintf("%s.away", r->directory);
+	auto_lease struct lease *l = created(r, "10.5.1.0-24", 60);
+	const struct store_request health = {
+		.op = STORE_HEALTH_SET, .health_name = "id", .health = "{}", .ttl_s = 60
+	};
+	auto_reply reply = { 0 };
+	auto_reply renewed = { 0 };
+
+	assert_int_equal(rename(r->directory, away), 0);
+	r->answered = false;
+	r->reply = &reply;
+	store_submit(r->store, &health, on_reply, r);
+	while (!r->answered)
+		turn(r, "an answer");
+	assert_int_equal(reply.status, STORE_UNAVAILABLE);
+	assert_contains(reply.err.text, r->directory);
+	ask(r, STORE_KEEPALIVE, l, 0, &renewed);
+	assert_int_equal(renewed.status, STORE_UNAVAILABLE);
+	assert_int_equal(access(r->directory, F_OK), -1);
+	assert_int_equal(rename(away, r->directory), 0);
+	listed(r, 1);
+}
+
 static void test_directory_made_again(void **state)
 {
 	(void)state;
@@ -536,6 +564,7 @@ int main(void)
 		cmocka_unit_test(test_directory_moved_away_and_back),
 		cmocka_unit_test(test_directory_goes_with_its_parent),
 		cmocka_unit_test(test_directory_restored),
+		cmocka_unit_test(test_directory_away),
 		cmocka_unit_test(test_directory_made_again),
 		cmocka_unit_test(test_file_lock_removed),
 		cmocka_unit_test(test_file_written_anew),
