@@ -13,14 +13,11 @@ has all. Figures are only printed, with what is to be reached: machines differ, 
 
 import argparse
 import base64
-import contextlib
 import hashlib
 import json
 import pathlib
-import socket
 import statistics
 import sys
-import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "integration"))
@@ -33,6 +30,7 @@ from bench_traffic import cpu_ms, latency, memory_kib  # noqa: E402
 from etcd import PREFIX  # noqa: E402
 from netns import SLOWNESS, stays, wait_for  # noqa: E402
 from test_ipip import kernel_has_ipip  # noqa: E402
+from traffic import Stream  # noqa: E402
 from witness import lease_value, made_up_lease  # noqa: E402
 
 NETWORK = {"Network": "10.0.0.0/8", "SubnetLen": 24, "SubnetMin": "10.255.0.0", "SubnetMax": "10.255.255.0"}
@@ -100,56 +98,10 @@ def start(daemon, count):
     return elapsed, cpu_ms(daemon.pid)
 
 
-class Stream:
-    """A TCP connection between two containers on which data goes one way all the time."""
-
-    def __init__(self, sender, receiver):
-        self.namespaces = [sender.namespace, receiver.namespace]
-        with receiver.namespace.entered():
-            listener = socket.create_server((receiver.address, 7300))
-        self.client = sender.namespace.connect(receiver.address, 7300)
-        self.server, _ = listener.accept()
-        listener.close()
-        self.received = 0
-        self.ending = threading.Event()
-        self.threads = [threading.Thread(target=one, daemon=True) for one in (self._send, self._receive)]
-        for thread in self.threads:
-            thread.start()
-
-    def _send(self):
-        data = bytes(16384)
-        with contextlib.suppress(OSError):
-            while not self.ending.wait(0.002):
-                self.client.sendall(data)
-            self.client.shutdown(socket.SHUT_WR)
-
-    def _receive(self):
-        while data := self.server.recv(1 << 16):
-            self.received += len(data)
-
-    def timeouts(self):
-        """Retransmissions because a timer ran out, in both namespaces."""
-        total = 0
-        for namespace in self.namespaces:
-            with namespace.entered():
-                lines = pathlib.Path("/proc/thread-self/net/netstat").read_text(encoding="ascii").splitlines()
-            names, values = (line.split() for line in lines if line.startswith("TcpExt:"))
-            total += int(values[names.index("TCPTimeouts")])
-        return total
-
-    def close(self):
-        self.ending.set()
-        for thread in self.threads:
-            thread.join(60)
-        self.client.close()
-        self.server.close()
-
-
 def restart_under_load(lab, hosts, peers, rate):
     """(sent, lost, timeouts, timeouts in as long a time without) while one of the two daemons is restarted and killed."""
     containers = [host.container() for host in hosts]
-    stream = Stream(*containers)
-    with lab.pinger(*containers, rate=rate) as pinger:
+    with Stream(*containers) as stream, lab.pinger(*containers, rate=rate) as pinger:
 
         def enough():
             target = pinger.sent + rate
@@ -168,7 +120,6 @@ def restart_under_load(lab, hosts, peers, rate):
         while time.monotonic() < end:
             enough()
         quiet = stream.timeouts() - after
-    stream.close()
     return pinger.sent, pinger.lost, after - before, quiet
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Runs integration tests under another kernel: guest.py [--suite SUITE | --kernel PACKAGE.deb] [--cache FOLDER] TEST...
+"""Runs integration tests under other kernels: guest.py [--suite SUITE... | --kernel PACKAGE.deb] [--list all | TEST...]
 
 A guest boots from memory: the kernel of a Debian package, its modules, and the files of this machine's own packages that
 the tests need (with all that those depend on), the tree and its build. Nothing of this machine is written to, and the
@@ -10,21 +10,39 @@ guest has no network but its own namespaces. TCG alone is used, which is slow an
       tree, build, packages, modules  -- cpio -->     init: mounts, modules, pytest
       our standard output             <- ttyS1 --     what pytest prints, "guest: exit status N"
       console.log                     <- ttyS0 --     what the kernel prints
+
+Its clock counts instructions (QEMU's icount): a nanosecond for each, and where all processes wait it goes on to the next timer
+at once. So to who is in it the guest is always equally fast, a quarter of a machine of today, however busy this machine is or how
+often it stands still: a deadline that is kept once is kept always. For this it has one processor. With --cpus it has more, and the
+time of the world, in which a busy machine starves it.
 """
 import argparse
+import fcntl
 import os
 import pathlib
+import platform
 import re
+import shlex
+import shutil
 import stat
 import subprocess
 import sys
 import tempfile
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
+LOCK = threading.Lock()  # of our standard output
 TREE = pathlib.Path(__file__).resolve().parent.parent.parent
-# Of TCG, and of what others do here, to be safe: nothing is waited for that comes.
-SLOWNESS = 6 * max(1, round(os.getloadavg()[0] / os.cpu_count() / 2))
+LIST = TREE / "tests/guest/tests.list"
+# The one place that says how slow a guest is, for all deadlines of the tests (netns.SLOWNESS): as its clock is made, or, in the
+# time of the world, by TCG and by what others do here when it is booted.
+SLOWNESS = 4
+SLOWNESS_OF_THE_WORLD = 6 * max(1, round(os.getloadavg()[0] / os.cpu_count() / 2))
 META_PACKAGE = "linux-image-cloud-amd64"
+OWN_SUITE = platform.freedesktop_os_release().get("VERSION_CODENAME", "bookworm")
+FETCH_S = 300
+SKIPPED = 77  # our exit status if no guest can be had
 PACKAGES = (
     "bash coreutils dash libbpf1 libprotobuf-c1 etcd-client etcd-server grep iperf3 iproute2 iptables iputils-ping jq kmod libc-bin mount nftables procps "
     "python3 python3-pytest sed util-linux wireguard-tools strongswan-charon strongswan-swanctl libstrongswan-standard-plugins"
@@ -74,6 +92,10 @@ sleep 60
 """
 
 
+class NotHere(OSError):
+    """What a guest is made of cannot be had on this machine: a program, a package, a kernel."""
+
+
 def run(*argv, **options):
     return subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True, **options).stdout
 
@@ -96,7 +118,7 @@ def closure(packages):
             provides.setdefault(bare(one), name)
     missing = [package for package in packages if package not in depends]
     if missing:
-        raise SystemExit(f"guest: not installed: {' '.join(missing)}")
+        raise NotHere(f"not installed: {' '.join(missing)}")
     found, todo = set(), list(packages)
     while todo:
         name = todo.pop()
@@ -215,7 +237,7 @@ class Apt:
         columns = "$(REPO_URI) $(SIGNED_BY)"
         targets = run("apt-get", "indextargets", "--format", columns, "Created-By: Packages", "Origin: Debian", "Label: Debian")
         if not targets:
-            raise SystemExit("guest: apt has no source of Debian's main archive")
+            raise NotHere("apt has no source of Debian's main archive")
         uri, _, signed_by = targets.splitlines()[0].partition(" ")
         options = f"[signed-by={signed_by}] " if signed_by.startswith("/") else ""
         (self.folder / "sources.list").write_text(f"deb {options}{uri} {suite} main\n", encoding="ascii")
@@ -234,19 +256,25 @@ class Apt:
 
 
 def kernel_packages(cache, suite):
-    """The newest cloud kernel of a suite (of this Debian: None), kept in `cache` and not asked for again."""
-    note = cache / f"{suite or 'own'}.kernel"
+    """The newest cloud kernel of a suite, kept in `cache` and not asked for again."""
+    note = cache / f"{suite}.kernel"
     if note.exists():
         kept = [cache / name for name in note.read_text(encoding="ascii").split()]
         if all(one.exists() for one in kept):
             return kept
-    command = Apt(cache, suite).run if suite else run
-    if suite:
-        command("apt-get", "update", "-qq")
-    image = re.search(r"Depends: (linux-image-\S+)", command("apt-cache", "depends", META_PACKAGE)).group(1)
-    # Young ones have kernel and modules in packages of their own.
-    names = [image, *re.findall(r"Depends: (linux-(?:base|binary|modules)-\d\S*)", command("apt-cache", "depends", image))]
-    command("apt-get", "-o", "APT::Sandbox::User=root", "download", "-qq", *names, cwd=cache)
+    apt = Apt(cache, suite)
+
+    def depends(package, pattern):
+        return re.findall(f"Depends: ({pattern})", apt.run("apt-cache", "depends", package))
+
+    try:
+        apt.run("apt-get", "update", "-qq", timeout=FETCH_S)
+        (image,) = depends(META_PACKAGE, r"linux-image-\S+")
+        # Young ones have kernel and modules in packages of their own.
+        names = [image, *depends(image, r"linux-(?:base|binary|modules)-\d\S*")]
+        apt.run("apt-get", "download", "-qq", *names, cwd=cache, timeout=FETCH_S)
+    except (subprocess.SubprocessError, ValueError) as e:
+        raise NotHere(f"no kernel can be fetched from Debian's {suite}: {e}") from e
     found = [max(cache.glob(f"{name}_*.deb"), key=lambda path: path.stat().st_mtime) for name in names]
     note.write_text("\n".join(one.name for one in found), encoding="ascii")
     return found
@@ -260,6 +288,9 @@ def unpack_kernel(packages, cache):
             run("dpkg", "-x", str(package), str(partial))
         lib = partial / "usr/lib/modules" if (partial / "usr/lib/modules").exists() else partial / "lib/modules"
         version = next(lib.iterdir()).name
+        # A guest would take seconds for it, each time.
+        if packed := [str(one) for one in lib.rglob("*.ko.xz")]:
+            run("xz", "-d", *packed)
         run("depmod", "-b", str(lib.parent.parent), version)
         partial.rename(folder)
     return folder
@@ -289,61 +320,109 @@ def make_archive(path, kernel, build, command):
         archive.end()
 
 
-def boot(kernel, archive, log, memory, seconds):
-    """Returns the exit status that the guest tells, None if it tells none."""
-    argv = ["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", memory]
-    argv += ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-nic", "none"]
-    argv += ["-serial", f"file:{log}", "-serial", "stdio"]
-    argv += ["-kernel", str(vmlinuz(kernel)), "-initrd", str(archive)]
-    argv += ["-append", "console=ttyS0 quiet panic=-1 mitigations=off random.trust_cpu=on rdinit=/init"]
-    status = None
-    process = subprocess.Popen(
-        argv,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    )
-    limit = threading.Timer(seconds, process.kill)
-    limit.start()
-    try:
-        for line in process.stdout:
-            line = line.rstrip("\r\n")
-            print(line, flush=True)
-            told = re.match(r"guest: exit status (\d+)", line)
-            status = int(told.group(1)) if told else status
-    finally:
-        limit.cancel()
-        process.kill()
-        process.wait()
-    return status
+class Guest:
+    """One kernel and what is tried under it."""
+
+    def __init__(self, kernel, options, prefix):
+        self.kernel, self.options, self.prefix = kernel, options, prefix
+        self.linux, self.status, self.counts, self.took = "not booted", None, "no test was counted", ""
+
+    def _argv(self, archive, log):
+        argv = ["prlimit", f"--cpu={self.options.seconds}", "setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64"]
+        if self.options.cpus == 1:
+            argv += ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off", "-rtc", "clock=vm"]
+        else:
+            argv += ["-accel", "tcg,thread=multi", "-smp", str(self.options.cpus)]
+        argv += ["-cpu", "max", "-m", self.options.memory, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-nic", "none"]
+        argv += ["-serial", f"file:{log}", "-serial", "stdio", "-kernel", str(vmlinuz(self.kernel)), "-initrd", str(archive)]
+        return [*argv, "-append", "console=ttyS0 quiet panic=-1 mitigations=off init_on_alloc=0 random.trust_cpu=on rdinit=/init"]
+
+    def _hear(self, line):
+        say(self.prefix + line)
+        if told := re.match(r"guest: (?:Linux (\S+)|exit status (\d+))", line):
+            self.linux = told[1] or self.linux
+            self.status = int(told[2]) if told[2] else self.status
+        elif re.search(r"^(=+ )?\d+ (passed|failed|skipped|error).* in [\d.]+s", line):
+            self.counts = line.strip("= ")
+
+    def boot(self, command):
+        """Runs the command in it. Returns the exit status that the guest tells, 2 if it tells none."""
+        build = pathlib.Path(os.environ.get("FLANNEL_BUILD", TREE / "build")).resolve()
+        slowness = SLOWNESS if self.options.cpus == 1 else SLOWNESS_OF_THE_WORLD
+        command = f"export FLANNEL_SLOWNESS={slowness} FLANNEL_BUILD={build}; {command}"
+        started = time.monotonic()
+        with tempfile.TemporaryDirectory() as work:
+            archive, log = pathlib.Path(work) / "initramfs", pathlib.Path(work) / "console.log"
+            make_archive(archive, self.kernel, build, command)
+            process = subprocess.Popen(
+                self._argv(archive, log), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace", start_new_session=True
+            )
+            try:
+                for line in process.stdout:
+                    self._hear(line.rstrip("\r\n"))
+            finally:
+                process.kill()
+                _, _, usage = os.wait4(process.pid, 0)
+            if self.status is None:
+                say(f"guest: it ended without a word; its console:\n{log.read_text(errors='replace')[-4000:]}")
+        self.took = f"{time.monotonic() - started:.0f} s, {usage.ru_utime + usage.ru_stime:.0f} s of a processor"
+        return 2 if self.status is None else self.status
+
+
+def listed(word):
+    """The tests of LIST, as pytest is told of them: all, or those that are marked with the word."""
+    lines = [line.partition("#")[0].split() for line in LIST.read_text(encoding="ascii").splitlines()]
+    return [f"tests/integration/{test}" for test, *words in filter(None, lines) if word == "all" or word in words]
+
+
+def options_of(argv):
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--kernel", type=pathlib.Path, help="a package of a kernel")
+    parser.add_argument("--suite", nargs="+", default=[OWN_SUITE], help="of Debian, whose newest cloud kernel it is; several beside each other; default: this one's")
+    parser.add_argument("--cache", type=pathlib.Path, help="where kernels are kept; default: ~/.cache/flannel-guest")
+    parser.add_argument("--memory", default="3G", help="of the guest; default: 3G")
+    parser.add_argument("--seconds", type=int, default=5400, help="of this machine's processor, after which the guest is ended; default: 5400")
+    parser.add_argument("--cpus", type=int, default=1, help="with more than one it has the time of the world")
+    parser.add_argument("--command", help="for the guest's shell, in place of pytest")
+    parser.add_argument("--list", choices=("all", "check"), help=f"the tests in {LIST.name}, or those marked `check` there")
+    parser.add_argument("tests", nargs="*", help="as for pytest, from the top of the tree")
+    return parser.parse_args(argv)
+
+
+def say(text):
+    with LOCK:
+        print(text, flush=True)
+
+
+def prepared(options):
+    """The guests, ready to boot; a sentence of why not is raised."""
+    for program in ("qemu-system-x86_64", "depmod", "prlimit", "setpriv"):
+        if not shutil.which(program):
+            raise NotHere(f"{program} is not installed (make guest-deps)")
+    closure(PACKAGES)
+    cache = options.cache or pathlib.Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "flannel-guest"
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        packages = {suite: [options.kernel] if options.kernel else kernel_packages(cache, suite) for suite in options.suite}
+        kernels = {suite: unpack_kernel(debs, cache) for suite, debs in packages.items()}
+    return [Guest(kernel, options, f"{suite}: " if len(kernels) > 1 else "") for suite, kernel in kernels.items()]
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
-    parser.add_argument("--kernel", type=pathlib.Path, help="a package of a kernel")
-    parser.add_argument("--suite", help="of Debian, whose newest cloud kernel it is; default: this one's")
-    parser.add_argument("--cache", type=pathlib.Path, help="where kernels are kept; default: ~/.cache/flannel-guest")
-    parser.add_argument("--memory", default="3G", help="of the guest; default: 3G")
-    parser.add_argument("--seconds", type=int, default=5400, help="the guest is ended after this time; default: 5400")
-    parser.add_argument("--command", help="for the guest's shell, in place of pytest")
-    parser.add_argument("tests", nargs="*", help="as for pytest, from the top of the tree")
-    arguments = parser.parse_args()
-    build = pathlib.Path(os.environ.get("FLANNEL_BUILD", TREE / "build")).resolve()
-    pytest = "python3 -m pytest -q -p no:cacheprovider"
-    command = arguments.command or " ".join([pytest, *arguments.tests])
-    command = f"export FLANNEL_SLOWNESS={SLOWNESS} FLANNEL_BUILD={build}; {command}"
-    cache = arguments.cache or pathlib.Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "flannel-guest"
-    cache.mkdir(parents=True, exist_ok=True)
-    kernel = unpack_kernel([arguments.kernel] if arguments.kernel else kernel_packages(cache, arguments.suite), cache)
-    with tempfile.TemporaryDirectory() as work:
-        archive, log = pathlib.Path(work) / "initramfs", pathlib.Path(work) / "console.log"
-        make_archive(archive, kernel, build, command)
-        status = boot(kernel, archive, log, arguments.memory, arguments.seconds)
-        if status is None:
-            print(f"guest: it ended without a word; its console:\n{log.read_text(errors='replace')[-4000:]}")
-    return 2 if status is None else status
+    options = options_of(sys.argv[1:])
+    tests = options.tests + (listed(options.list) if options.list else [])
+    command = options.command or shlex.join(["python3", "-m", "pytest", "-q", "-rfEs", "--tb=short", "-p", "no:cacheprovider", *tests])
+    try:
+        guests = prepared(options)
+    except NotHere as e:
+        say(f"guest: skipped: {e}")
+        return SKIPPED
+    with ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // options.cpus)) as pool:
+        statuses = list(pool.map(lambda guest: guest.boot(command), guests))
+    for guest, status in zip(guests, statuses):
+        say(f"guest: Linux {guest.linux}: {guest.counts}; exit status {status} ({guest.took})")
+    return max(statuses)
 
 
 if __name__ == "__main__":

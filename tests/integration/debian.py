@@ -75,7 +75,7 @@ def unpacked(suite, *packages, dependencies=False):
         if not root.exists() and not tried:
             try:
                 _fetch(folder, suite, packages, dependencies)
-            except (OSError, SystemExit, ValueError, subprocess.SubprocessError) as e:
+            except (OSError, ValueError, subprocess.SubprocessError) as e:
                 said = getattr(e, "stderr", None) or str(e)
                 failed.write_text((said.decode() if isinstance(said, bytes) else said).strip().splitlines()[-1])
     if not root.exists():

@@ -1,19 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
 """What tests of the fast path need: hosts that have it on, each with a directory in a BPF file system of its own."""
 
+import contextlib
 import ctypes
 import os
 import platform
 import socket
 import struct
+import threading
 
 import pytest
 
 import netns
+import packets
 from netns import wait_for
 
 # In the order of fastpath/maps.h.
 TAKEN = ("out", "in", "local")
+
+
+def kernel_has_tcx():
+    """Since 6.6."""
+    return tuple(int(number) for number in platform.release().split(".")[:2]) >= (6, 6)
 
 
 def start(lab, count=2, mode="on", **flags):
@@ -136,3 +144,44 @@ def take_out(host, address):
         bpf(3, struct.pack("=IIQ", fd, 0, ctypes.addressof(key)))
     finally:
         os.close(fd)
+
+
+class Datagrams:
+    """Numbered datagrams from one container to another, 200 a second, for as long as it is open."""
+
+    def __init__(self, sender, receiver):
+        self.inbox = receiver.namespace.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.inbox.setsockopt(socket.SOL_SOCKET, packets.SO_RCVBUFFORCE, 16 << 20)
+        self.inbox.bind(("", 7100))
+        self.inbox.setblocking(False)
+        self.outbox = sender.namespace.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.outbox.connect((receiver.address, 7100))
+        self.sent = 0
+        self.numbers = set()
+        self.ended = threading.Event()
+        self.thread = threading.Thread(target=self.send, daemon=True)
+        self.thread.start()
+
+    def send(self):
+        while not self.ended.wait(0.005):
+            self.outbox.send(str(self.sent).encode())
+            self.sent += 1
+
+    def received(self):
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.numbers.add(int(self.inbox.recv(64)))
+        return len(self.numbers)
+
+    def lost(self):
+        return self.sent - self.received()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.thread.join()
+        with contextlib.suppress(AssertionError):
+            wait_for(lambda: self.lost() == 0, 3, "the last ones arrive")
+        self.outbox.close()

@@ -421,7 +421,7 @@ def test_others_at_tcx_are_not_passed_by(world):
 def test_it_outlives_the_daemon(world):
     """Stopped, killed, started again: not a datagram is lost, and all the time they take the path."""
     c1, c2, h1 = world.c1, world.c2, world.h1
-    with Stream(c1, c2) as stream:
+    with fast_path.Datagrams(c1, c2) as stream:
         h1.daemon.restart()
         h1.daemon.kill()
         before = stream.received()
@@ -431,47 +431,6 @@ def test_it_outlives_the_daemon(world):
     assert stream.lost() == 0
     # Nearly all: those of the moment when a new daemon has not looked yet are among them.
     assert fast_path.taken(h1)["out"] > stream.sent * 0.9
-
-
-class Stream:
-    """Numbered datagrams from one container to another, 200 a second, for as long as it is open."""
-
-    def __init__(self, sender, receiver):
-        self.inbox = receiver.namespace.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.inbox.setsockopt(socket.SOL_SOCKET, packets.SO_RCVBUFFORCE, 16 << 20)
-        self.inbox.bind(("", 7100))
-        self.inbox.setblocking(False)
-        self.outbox = sender.namespace.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.outbox.connect((receiver.address, 7100))
-        self.sent = 0
-        self.numbers = set()
-        self.ended = threading.Event()
-        self.thread = threading.Thread(target=self.send, daemon=True)
-        self.thread.start()
-
-    def send(self):
-        while not self.ended.wait(0.005):
-            self.outbox.send(str(self.sent).encode())
-            self.sent += 1
-
-    def received(self):
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                self.numbers.add(int(self.inbox.recv(64)))
-        return len(self.numbers)
-
-    def lost(self):
-        return self.sent - self.received()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.ended.set()
-        self.thread.join()
-        with contextlib.suppress(AssertionError):
-            wait_for(lambda: self.lost() == 0, 3, "the last ones arrive")
-        self.outbox.close()
 
 
 def test_off_takes_all_of_it_away(world):
@@ -578,6 +537,18 @@ def test_auto_is_off(lab):
     h1, h2 = lab.hosts(2, daemons=True)
     assert h1.daemon.status()["fastPath"]["mode"] == "auto" and not h1.daemon.status()["fastPath"]["on"]
     assert not h1.namespace.run("tc", "qdisc", "show").count("clsact")
+
+
+@pytest.mark.skipif(fast_path.kernel_has_tcx(), reason="this kernel can")
+def test_where_the_kernel_cannot_it_is_off_and_said(lab):
+    fast_path.mount(lab)
+    lab.start_etcd()
+    lab.configure(DUAL)
+    h1, h2 = lab.hosts(2, daemons=True, fast_path="on")
+    c1, c2 = h1.container(), h2.container()
+    fast_path.wait_off(h1, "Linux 6.6", 5)
+    assert "fast-path-off" in h1.daemon.problems()
+    assert seen(c1.namespace, c2.address, c2.namespace) == c1.address
 
 
 @pytest.mark.parametrize("backend", [{"Type": "host-gw"}, {"Type": "vxlan", "DirectRouting": True}])

@@ -160,53 +160,52 @@ def test_an_endpoint_that_was_learned_stays_until_the_lease_changes(lab):
     wait_for(lambda: Interface(h1).peers[key].endpoint == f"{h2.address}:40001", 5, "the lease's word")
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "wg set flannel-wg peer {key} remove",
-        "wg set flannel-wg peer {key} preshared-key {secret}",
-        "wg set flannel-wg peer {key} persistent-keepalive 7",
-        "wg set flannel-wg peer {key} endpoint 192.0.2.99:1",
-        "wg set flannel-wg peer {key} allowed-ips 10.9.0.0/16,{subnet}",
-        "wg set flannel-wg peer {stranger} allowed-ips {subnet}",
-        "wg set flannel-wg listen-port 40000",
-        "wg set flannel-wg fwmark 7",
-        "wg set flannel-wg private-key {secret}",
-        "ip route del 10.5.0.0/16 dev flannel-wg",
-        "ip addr flush dev flannel-wg",
-        "ip link set flannel-wg down",
-        "ip link set flannel-wg mtu 1300",
-        "ip link del flannel-wg",
-    ],
+UNDONE = (
+    "wg set flannel-wg peer {key} remove",
+    "wg set flannel-wg peer {key} preshared-key {secret}",
+    "wg set flannel-wg peer {key} persistent-keepalive 7",
+    "wg set flannel-wg peer {key} endpoint 192.0.2.99:1",
+    "wg set flannel-wg peer {key} allowed-ips 10.9.0.0/16,{subnet}",
+    "wg set flannel-wg peer {stranger} allowed-ips {subnet}",
+    "wg set flannel-wg listen-port 40000",
+    "wg set flannel-wg fwmark 7",
+    "wg set flannel-wg private-key {secret}",
+    "ip route del 10.5.0.0/16 dev flannel-wg",
+    "ip addr flush dev flannel-wg",
+    "ip link set flannel-wg down",
+    "ip link set flannel-wg mtu 1300",
+    "ip link del flannel-wg",
 )
-def test_what_others_undo_is_put_back(lab, command):
-    h1, h2 = hosts = wireguard.start(lab, 2)
-    before = Interface(h1)
-    values = {
-        "key": Interface(h2).public,
-        "stranger": base64.b64encode(os.urandom(32)).decode(),
-        "subnet": h2.daemon.subnet(),
-        "secret": lab.directory / "secret",
-    }
-    values["secret"].write_bytes(base64.b64encode(os.urandom(32)))
-    command = command.format(**values).split()
-    h1.namespace.run(*(wireguard.inside(h1) if command[0] == "wg" else []), *command)
-    sync(h1)
-    h1.daemon.wait_ok()
 
-    def well():
-        now = Interface(h1)
-        peers = list(now.peers.values())
-        return (
-            (now.private, now.port, now.mark) == (before.private, 51820, "off")
-            and now.ways() == wanted(hosts, h1)
-            and [(p.psk, p.keepalive) for p in peers] == [("(none)", "off")]
-            and routes(h1) == {("10.5.0.0/16", None, "link")}
-            and h1.link(DEVICE)["mtu"] == 1420
-        )
 
-    wait_for(well, 10, "all as it was")
-    pings(lab, h1, h2)
+def test_what_others_undo_is_put_back(lab, wg3):
+    """On one host after the other: who does it again and again to one meets a daemon that is in no hurry."""
+    containers = [host.container() for host in wg3]
+    secret = lab.directory / "secret"
+    for number, line in enumerate(UNDONE):
+        host, peer = wg3[number % 3], wg3[(number + 1) % 3]
+        before = Interface(host)
+        stranger = base64.b64encode(os.urandom(32)).decode()
+        secret.write_bytes(base64.b64encode(os.urandom(32)))
+        command = line.format(key=Interface(peer).public, stranger=stranger, subnet=peer.daemon.subnet(), secret=secret).split()
+        host.namespace.run(*(wireguard.inside(host) if command[0] == "wg" else []), *command)
+        sync(host)
+        host.daemon.wait_ok()
+
+        def well(host=host, before=before):
+            now = Interface(host)
+            return (
+                (now.private, now.port, now.mark) == (before.private, 51820, "off")
+                and now.ways() == wanted(wg3, host)
+                and {(p.psk, p.keepalive) for p in now.peers.values()} == {("(none)", "off")}
+                and routes(host) == {("10.5.0.0/16", None, "link")}
+                and host.link(DEVICE)["mtu"] == 1420
+            )
+
+        wait_for(well, 10, f"all as it was after {line}")
+        with lab.pinger(*meet(*(containers[n % 3] for n in (number, number + 1)))) as pinger:
+            enough(pinger, 5)
+        assert pinger.lost == 0, f"{line}: {pinger.report()}"
 
 
 def test_key_and_device_of_flannel_are_taken_over(lab):

@@ -3,9 +3,11 @@
 
 import contextlib
 import ipaddress
+import pathlib
 import select
 import socket
 import struct
+import threading
 import time
 
 from netns import wait_for
@@ -171,3 +173,51 @@ def elapsed(action):
     start = time.monotonic()
     action()
     return time.monotonic() - start
+
+
+class Stream:
+    """A TCP connection between two containers on which data goes one way all the time."""
+
+    def __init__(self, sender, receiver):
+        self.namespaces = [sender.namespace, receiver.namespace]
+        with receiver.namespace.entered():
+            listener = socket.create_server((receiver.address, 7300))
+        self.client = sender.namespace.connect(receiver.address, 7300)
+        self.server, _ = listener.accept()
+        listener.close()
+        self.received = 0
+        self.ending = threading.Event()
+        self.threads = [threading.Thread(target=one, daemon=True) for one in (self._send, self._receive)]
+        for thread in self.threads:
+            thread.start()
+
+    def _send(self):
+        data = bytes(16384)
+        with contextlib.suppress(OSError):
+            while not self.ending.wait(0.002):
+                self.client.sendall(data)
+            self.client.shutdown(socket.SHUT_WR)
+
+    def _receive(self):
+        while data := self.server.recv(1 << 16):
+            self.received += len(data)
+
+    def timeouts(self):
+        """Retransmissions because a timer ran out, in both namespaces."""
+        total = 0
+        for namespace in self.namespaces:
+            with namespace.entered():
+                lines = pathlib.Path("/proc/thread-self/net/netstat").read_text(encoding="ascii").splitlines()
+            names, values = (line.split() for line in lines if line.startswith("TcpExt:"))
+            total += int(values[names.index("TCPTimeouts")])
+        return total
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.ending.set()
+        for thread in self.threads:
+            thread.join(60)
+        self.client.close()
+        self.server.close()
