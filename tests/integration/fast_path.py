@@ -33,6 +33,8 @@ def start(lab, count=2, mode="on", **flags):
 
 
 def mount(lab):
+    if not kernel_has_tcx():
+        pytest.skip("this kernel has no tcx")
     why_not = lab.mount_bpf()
     if why_not:
         pytest.skip(f"there is no BPF file system: {why_not}")

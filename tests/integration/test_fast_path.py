@@ -541,7 +541,7 @@ def test_auto_is_off(lab):
 
 @pytest.mark.skipif(fast_path.kernel_has_tcx(), reason="this kernel can")
 def test_where_the_kernel_cannot_it_is_off_and_said(lab):
-    fast_path.mount(lab)
+    lab.mount_bpf()
     lab.start_etcd()
     lab.configure(DUAL)
     h1, h2 = lab.hosts(2, daemons=True, fast_path="on")

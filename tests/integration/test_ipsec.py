@@ -207,7 +207,7 @@ def connections(host):
     return set(host.run.vici("get-conns")[0]["conns"])
 
 
-@pytest.mark.parametrize("charon_is_left", [True, False], ids=["with its charon", "charon ended with it"])
+@pytest.mark.parametrize("charon_is_left", [True, False], ids=["with-its-charon", "its-charon-ended"])
 def test_what_flannel_left_is_taken_over(lab, charon_is_left):
     """Policies of peers that are there stay as they are; those of others go, in kernel and charon."""
     lab.start_etcd()
