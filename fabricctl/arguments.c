@@ -10,7 +10,7 @@
 #define AT(field) offsetof(struct ctl_options, field)
 /* Here stand those that the stores have. */
 #define STORE_OPTIONS "*"
-#define OPTIONS_MAX   64
+#define OPTIONS_MAX   96
 
 /* clang-format off */
 static const struct ctl_option options[] = {

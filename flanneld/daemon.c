@@ -91,6 +91,8 @@ static void on_reply(void *arg, uint64_t id, struct store_reply *reply)
 	manager_heard(d->manager, d->place.cluster);
 	host_heard(d);
 	manager_reply(d->manager, clock_boot_ms(), id, reply);
+	if (d->leaving && host_has_left(d))
+		event_base_loopbreak(d->base);
 	after(d);
 }
 
@@ -232,7 +234,7 @@ static void publish(struct daemon *d)
 	auto_lease struct lease *attributes = lease_new();
 
 	d->publish_error.code = 0;
-	if (d->drain == DRAIN_RELEASED)
+	if (d->drain == DRAIN_RELEASED || !d->is_set_up)
 		return;
 	if (fabric_publish(d->fabric, attributes, &d->publish_error) < 0)
 		return;
@@ -340,6 +342,7 @@ static void set_up(struct daemon *d)
 		manager_reject_config(d->manager, clock_boot_ms(), e.text);
 		return;
 	}
+	d->is_set_up = true;
 	d->external = external;
 	show_places(&external);
 	fabric_view(d->fabric, &f);

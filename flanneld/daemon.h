@@ -45,10 +45,12 @@ struct daemon {
 	int64_t saved_expires_ms;
 	struct err save_error; /* why it could not be written */
 	bool claim_pending;    /* a configuration has come, see deferred */
+	bool is_set_up;        /* there is a backend: it can be asked what our lease must say */
 	bool publish_wanted;   /* what our lease must say is another now, see deferred */
 	bool claim_wanted; /* what our lease must say is to be claimed with, see publish_error */
 	bool settled;      /* the kernel was equal to the leases at least once */
 	enum drain_state drain;
+	bool leaving;      /* it ends as soon as the store has been told, see host_leave */
 	bool env_dirty;    /* subnet.env must be written */
 	bool ready_told;   /* in the log */
 	bool started_told; /* READY=1 was sent */

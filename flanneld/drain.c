@@ -77,7 +77,8 @@ int drain_set(struct daemon *d, enum drain_state state, struct err *e)
 		return e->code;
 	d->drain = state;
 	d->env_dirty = true;
-	d->publish_wanted |= before == DRAIN_RELEASED && state == DRAIN_OFF;
+	d->publish_wanted |= (before == DRAIN_RELEASED && state == DRAIN_OFF) ||
+			     d->host.out_of_use != STORE_OUT_NEVER;
 	event_active(d->deferred, 0, 0);
 	if (state != before)
 		log_info("drained", "%s -> %s", names[before], names[state]);

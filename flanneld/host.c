@@ -7,6 +7,9 @@
 #include "lib/log.h"
 #include "stores/store_open.h"
 
+/* So long the end waits for the store: a store that is away must not keep a machine from going down. */
+#define LEAVE_MAX_S 3
+
 static void take_name(struct daemon *d, const char *name)
 {
 	if (!*name || strcmp(name, d->node_name) == 0)
@@ -48,6 +51,37 @@ void host_heard(struct daemon *d)
 		event_active(d->deferred, 0, 0);
 }
 
+/* ---- out of use ---- */
+
+static bool is_out_of_use(const struct daemon *d)
+{
+	if (d->host.out_of_use == STORE_OUT_STOPPED && d->leaving)
+		return true;
+	return d->host.out_of_use != STORE_OUT_NEVER && d->drain != DRAIN_OFF;
+}
+
+bool host_leave(struct daemon *d)
+{
+	static const struct timeval patience = { LEAVE_MAX_S, 0 };
+
+	if (d->leaving || d->host.out_of_use != STORE_OUT_STOPPED || host_has_left(d))
+		return false;
+	d->leaving = d->publish_wanted = true;
+	event_active(d->deferred, 0, 0);
+	event_base_loopexit(d->base, &patience);
+	return true;
+}
+
+bool host_has_left(const struct daemon *d)
+{
+	struct manager_view m;
+
+	manager_view(d->manager, &m);
+	return m.state != MANAGER_HELD || m.own->out_of_use;
+}
+
+/* ---- what we publish ---- */
+
 struct external_options host_options(struct daemon *d)
 {
 	struct external_options o = d->options->fabric.external;
@@ -73,4 +107,5 @@ void host_overwrite(const struct daemon *d, struct lease *attributes)
 {
 	overwrite(&d->host.overwrite_v4, &attributes->public_v4, &attributes->source_v4);
 	overwrite(&d->host.overwrite_v6, &attributes->public_v6, &attributes->source_v6);
+	attributes->out_of_use = is_out_of_use(d);
 }

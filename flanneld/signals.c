@@ -5,7 +5,7 @@
 #include <event2/event.h>
 #include <signal.h>
 
-#include "flanneld/daemon.h"
+#include "flanneld/host.h"
 #include "flanneld/notify.h"
 #include "lib/clock.h"
 #include "lib/log.h"
@@ -40,7 +40,8 @@ static void on_signal(evutil_socket_t signal_number, short what UNUSED, void *ar
 	}
 	log_info("stopping", "signal %d; the data path stays in place", (int)signal_number);
 	notify_systemd("STOPPING=1");
-	event_base_loopbreak(d->base);
+	if (!host_leave(d))
+		event_base_loopbreak(d->base);
 }
 
 static void on_watchdog(evutil_socket_t fd UNUSED, short what UNUSED, void *arg UNUSED)

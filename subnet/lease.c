@@ -418,5 +418,6 @@ bool lease_equal(const struct lease *a, const struct lease *b)
 	       ip_addr_equal(&a->source_v6, &b->source_v6) && a->mtu_v4_bytes == b->mtu_v4_bytes &&
 	       a->mtu_v6_bytes == b->mtu_v6_bytes && same_text(a->node_id, b->node_id) &&
 	       same_text(a->node_name, b->node_name) && a->reserved == b->reserved &&
-	       same_text(a->claim, b->claim) && same_text(a->problem, b->problem);
+	       a->out_of_use == b->out_of_use && same_text(a->claim, b->claim) &&
+	       same_text(a->problem, b->problem);
 }

@@ -64,7 +64,10 @@ struct lease {
 	uint16_t mtu_v6_bytes;
 	uint8_t flags; /* enum lease_flag */
 	bool reserved; /* it was kept for its host before that came; ours only */
-	bool compact;  /* the texts stand behind it, see lease_compact */
+	/* Its host takes no containers, where the store has a place for that (store_host.out_of_use). Not in the
+	 * value, and not said of other hosts. */
+	bool out_of_use;
+	bool compact; /* the texts stand behind it, see lease_compact */
 };
 
 /* Kept for a host by a person: what a host has not written, or has taken over as that. */

@@ -190,6 +190,13 @@ struct store_place {
 
 #define STORE_NODE_MAX 254
 
+/* When lease->out_of_use is to be published; each has those before it in it. */
+enum store_out_of_use {
+	STORE_OUT_NEVER, /* the store has no place for it, or is not to say so */
+	STORE_OUT_DRAINED,
+	STORE_OUT_STOPPED, /* also when the daemon ends in order */
+};
+
 /* What a store says to this host besides its lease. */
 struct store_host {
 	char node[STORE_NODE_MAX]; /* the name that its lease has in the store; "": not known yet */
@@ -197,6 +204,7 @@ struct store_host {
 	struct ip_addr overwrite_v6;
 	struct ip_addr public_v4; /* to be used as the option public-ip, at start */
 	struct ip_addr public_v6;
+	enum store_out_of_use out_of_use; /* always the same of one store */
 };
 
 /* One kind of store. */

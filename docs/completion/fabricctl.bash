@@ -22,7 +22,7 @@ _fabricctl()
 		words=$commands
 		;;
 	subnets)
-		options="-o --output -w --watch --columns --sort --filter --no-headers --time-left --store --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --kube-subnet-mgr --kube-api-url --kubeconfig-file --kube-annotation-prefix --net-config-path --set-node-network-unavailable --consul-endpoints --consul-prefix --consul-datacenter --consul-token-file --consul-cafile --consul-certfile --consul-keyfile --state-dir --socket --config-file --color --version -h --help"
+		options="-o --output -w --watch --columns --sort --filter --no-headers --time-left --store --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --kube-subnet-mgr --kube-api-url --kubeconfig-file --kube-annotation-prefix --net-config-path --set-node-network-unavailable --node-network-unavailable-on --consul-endpoints --consul-prefix --consul-datacenter --consul-token-file --consul-cafile --consul-certfile --consul-keyfile --state-dir --socket --config-file --color --version -h --help"
 		formats="table wide json jsonl yaml raw name dot prom-sd"
 		;;
 	status)
@@ -38,11 +38,11 @@ _fabricctl()
 		formats="table json jsonl yaml raw"
 		;;
 	hosts)
-		options="-o --output --columns --no-headers --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --kube-subnet-mgr --kube-api-url --kubeconfig-file --kube-annotation-prefix --net-config-path --set-node-network-unavailable --consul-endpoints --consul-prefix --consul-datacenter --consul-token-file --consul-cafile --consul-certfile --consul-keyfile --state-dir --socket --config-file --color --version -h --help"
+		options="-o --output --columns --no-headers --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --kube-subnet-mgr --kube-api-url --kubeconfig-file --kube-annotation-prefix --net-config-path --set-node-network-unavailable --node-network-unavailable-on --consul-endpoints --consul-prefix --consul-datacenter --consul-token-file --consul-cafile --consul-certfile --consul-keyfile --state-dir --socket --config-file --color --version -h --help"
 		formats="table wide json jsonl yaml raw name"
 		;;
 	mesh)
-		options="-o --output --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --kube-subnet-mgr --kube-api-url --kubeconfig-file --kube-annotation-prefix --net-config-path --set-node-network-unavailable --consul-endpoints --consul-prefix --consul-datacenter --consul-token-file --consul-cafile --consul-certfile --consul-keyfile --state-dir --socket --config-file --color --version -h --help"
+		options="-o --output --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --kube-subnet-mgr --kube-api-url --kubeconfig-file --kube-annotation-prefix --net-config-path --set-node-network-unavailable --node-network-unavailable-on --consul-endpoints --consul-prefix --consul-datacenter --consul-token-file --consul-cafile --consul-certfile --consul-keyfile --state-dir --socket --config-file --color --version -h --help"
 		formats="table wide json yaml raw svg html"
 		;;
 	events)
@@ -50,7 +50,7 @@ _fabricctl()
 		formats="table json jsonl yaml raw"
 		;;
 	ip)
-		options="-o --output --columns --no-headers --store --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --kube-subnet-mgr --kube-api-url --kubeconfig-file --kube-annotation-prefix --net-config-path --set-node-network-unavailable --consul-endpoints --consul-prefix --consul-datacenter --consul-token-file --consul-cafile --consul-certfile --consul-keyfile --state-dir --cni-cache-dir --cni-plugin --cni-data-dir --socket --config-file --color --version -h --help"
+		options="-o --output --columns --no-headers --store --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --kube-subnet-mgr --kube-api-url --kubeconfig-file --kube-annotation-prefix --net-config-path --set-node-network-unavailable --node-network-unavailable-on --consul-endpoints --consul-prefix --consul-datacenter --consul-token-file --consul-cafile --consul-certfile --consul-keyfile --state-dir --cni-cache-dir --cni-plugin --cni-data-dir --socket --config-file --color --version -h --help"
 		formats="table json yaml raw env"
 		;;
 	pods)
@@ -58,7 +58,7 @@ _fabricctl()
 		formats="table json jsonl yaml raw"
 		;;
 	trace)
-		options="-o --output --proto --port --live --store --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --kube-subnet-mgr --kube-api-url --kubeconfig-file --kube-annotation-prefix --net-config-path --set-node-network-unavailable --consul-endpoints --consul-prefix --consul-datacenter --consul-token-file --consul-cafile --consul-certfile --consul-keyfile --state-dir --socket --config-file --color --version -h --help"
+		options="-o --output --proto --port --live --store --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --kube-subnet-mgr --kube-api-url --kubeconfig-file --kube-annotation-prefix --net-config-path --set-node-network-unavailable --node-network-unavailable-on --consul-endpoints --consul-prefix --consul-datacenter --consul-token-file --consul-cafile --consul-certfile --consul-keyfile --state-dir --socket --config-file --color --version -h --help"
 		formats="table json yaml"
 		;;
 	top)
@@ -70,11 +70,11 @@ _fabricctl()
 		formats="table json yaml"
 		;;
 	doctor)
-		options="-o --output --dry-run -y --yes --fix --store --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --kube-subnet-mgr --kube-api-url --kubeconfig-file --kube-annotation-prefix --net-config-path --set-node-network-unavailable --consul-endpoints --consul-prefix --consul-datacenter --consul-token-file --consul-cafile --consul-certfile --consul-keyfile --state-dir --subnet-file --cni-plugin --cni-data-dir --socket --config-file --color --version -h --help"
+		options="-o --output --dry-run -y --yes --fix --store --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --kube-subnet-mgr --kube-api-url --kubeconfig-file --kube-annotation-prefix --net-config-path --set-node-network-unavailable --node-network-unavailable-on --consul-endpoints --consul-prefix --consul-datacenter --consul-token-file --consul-cafile --consul-certfile --consul-keyfile --state-dir --subnet-file --cni-plugin --cni-data-dir --socket --config-file --color --version -h --help"
 		formats="table json yaml"
 		;;
 	capacity)
-		options="-o --output --store --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --kube-subnet-mgr --kube-api-url --kubeconfig-file --kube-annotation-prefix --net-config-path --set-node-network-unavailable --consul-endpoints --consul-prefix --consul-datacenter --consul-token-file --consul-cafile --consul-certfile --consul-keyfile --warn --state-dir --cni-ipam-dir --socket --config-file --color --version -h --help"
+		options="-o --output --store --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --kube-subnet-mgr --kube-api-url --kubeconfig-file --kube-annotation-prefix --net-config-path --set-node-network-unavailable --node-network-unavailable-on --consul-endpoints --consul-prefix --consul-datacenter --consul-token-file --consul-cafile --consul-certfile --consul-keyfile --warn --state-dir --cni-ipam-dir --socket --config-file --color --version -h --help"
 		formats="table json yaml env"
 		;;
 	gc)
@@ -82,7 +82,7 @@ _fabricctl()
 		formats="table json yaml raw"
 		;;
 	bundle)
-		options="-o --output --columns --no-headers --store --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --kube-subnet-mgr --kube-api-url --kubeconfig-file --kube-annotation-prefix --net-config-path --set-node-network-unavailable --consul-endpoints --consul-prefix --consul-datacenter --consul-token-file --consul-cafile --consul-certfile --consul-keyfile --state-dir --subnet-file --cni-cache-dir --cni-ipam-dir --cni-plugin --cni-data-dir --socket --config-file --color --version -h --help"
+		options="-o --output --columns --no-headers --store --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --kube-subnet-mgr --kube-api-url --kubeconfig-file --kube-annotation-prefix --net-config-path --set-node-network-unavailable --node-network-unavailable-on --consul-endpoints --consul-prefix --consul-datacenter --consul-token-file --consul-cafile --consul-certfile --consul-keyfile --state-dir --subnet-file --cni-cache-dir --cni-ipam-dir --cni-plugin --cni-data-dir --socket --config-file --color --version -h --help"
 		formats="table json yaml raw"
 		;;
 	explain)
@@ -90,7 +90,7 @@ _fabricctl()
 		formats="table json yaml raw"
 		;;
 	diff)
-		options="-o --output --store --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --kube-subnet-mgr --kube-api-url --kubeconfig-file --kube-annotation-prefix --net-config-path --set-node-network-unavailable --consul-endpoints --consul-prefix --consul-datacenter --consul-token-file --consul-cafile --consul-certfile --consul-keyfile --kernel --state-dir --socket --config-file --color --version -h --help"
+		options="-o --output --store --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --kube-subnet-mgr --kube-api-url --kubeconfig-file --kube-annotation-prefix --net-config-path --set-node-network-unavailable --node-network-unavailable-on --consul-endpoints --consul-prefix --consul-datacenter --consul-token-file --consul-cafile --consul-certfile --consul-keyfile --kernel --state-dir --socket --config-file --color --version -h --help"
 		formats="table json yaml"
 		;;
 	sync)
@@ -103,7 +103,7 @@ _fabricctl()
 		words="error warn info debug"
 		;;
 	drain)
-		options="-o --output --timeout --release --dry-run -y --yes --force --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --kube-subnet-mgr --kube-api-url --kubeconfig-file --kube-annotation-prefix --net-config-path --set-node-network-unavailable --consul-endpoints --consul-prefix --consul-datacenter --consul-token-file --consul-cafile --consul-certfile --consul-keyfile --state-dir --cni-plugin --cni-data-dir --socket --config-file --color --version -h --help"
+		options="-o --output --timeout --release --dry-run -y --yes --force --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --kube-subnet-mgr --kube-api-url --kubeconfig-file --kube-annotation-prefix --net-config-path --set-node-network-unavailable --node-network-unavailable-on --consul-endpoints --consul-prefix --consul-datacenter --consul-token-file --consul-cafile --consul-certfile --consul-keyfile --state-dir --cni-plugin --cni-data-dir --socket --config-file --color --version -h --help"
 		formats="table json yaml env"
 		;;
 	resume)
@@ -111,17 +111,17 @@ _fabricctl()
 		formats="table json yaml env"
 		;;
 	lease)
-		options="-o --output --dry-run -y --yes --force --node --public-ip --public-ipv6 --store --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --kube-subnet-mgr --kube-api-url --kubeconfig-file --kube-annotation-prefix --net-config-path --set-node-network-unavailable --consul-endpoints --consul-prefix --consul-datacenter --consul-token-file --consul-cafile --consul-certfile --consul-keyfile --state-dir --socket --config-file --color --version -h --help"
+		options="-o --output --dry-run -y --yes --force --node --public-ip --public-ipv6 --store --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --kube-subnet-mgr --kube-api-url --kubeconfig-file --kube-annotation-prefix --net-config-path --set-node-network-unavailable --node-network-unavailable-on --consul-endpoints --consul-prefix --consul-datacenter --consul-token-file --consul-cafile --consul-certfile --consul-keyfile --state-dir --socket --config-file --color --version -h --help"
 		formats="table json yaml env"
 		words="show renew release reserve unreserve"
 		;;
 	config)
-		options="-o --output --dry-run -y --yes --store --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --kube-subnet-mgr --kube-api-url --kubeconfig-file --kube-annotation-prefix --net-config-path --set-node-network-unavailable --consul-endpoints --consul-prefix --consul-datacenter --consul-token-file --consul-cafile --consul-certfile --consul-keyfile --state-dir --socket --config-file --color --version -h --help"
+		options="-o --output --dry-run -y --yes --store --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --kube-subnet-mgr --kube-api-url --kubeconfig-file --kube-annotation-prefix --net-config-path --set-node-network-unavailable --node-network-unavailable-on --consul-endpoints --consul-prefix --consul-datacenter --consul-token-file --consul-cafile --consul-certfile --consul-keyfile --state-dir --socket --config-file --color --version -h --help"
 		formats="table json yaml raw env"
 		words="check set show"
 		;;
 	store)
-		options="-o --output --columns --no-headers --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --kube-subnet-mgr --kube-api-url --kubeconfig-file --kube-annotation-prefix --net-config-path --set-node-network-unavailable --consul-endpoints --consul-prefix --consul-datacenter --consul-token-file --consul-cafile --consul-certfile --consul-keyfile --state-dir --socket --config-file --color --version -h --help"
+		options="-o --output --columns --no-headers --etcd-endpoints --etcd-transport --etcd-prefix --etcd-keyfile --etcd-certfile --etcd-cafile --etcd-username --etcd-password-file --kube-subnet-mgr --kube-api-url --kubeconfig-file --kube-annotation-prefix --net-config-path --set-node-network-unavailable --node-network-unavailable-on --consul-endpoints --consul-prefix --consul-datacenter --consul-token-file --consul-cafile --consul-certfile --consul-keyfile --state-dir --socket --config-file --color --version -h --help"
 		formats="table json jsonl yaml raw"
 		words="ping dump watch repair"
 		;;
@@ -168,6 +168,10 @@ _fabricctl()
 		;;
 	--kube-subnet-mgr|--set-node-network-unavailable)
 		COMPREPLY=($(compgen -W "true false" -- "$word"))
+		return
+		;;
+	--node-network-unavailable-on)
+		COMPREPLY=($(compgen -W "never drain stop" -- "$word"))
 		return
 		;;
 	--color)

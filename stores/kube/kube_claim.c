@@ -214,7 +214,7 @@ static void on_node(void *arg, const struct kube_answer *answer, const char *bod
 		wanted = lease_copy(r->lease);
 		wanted->subnet = node.subnet;
 		if (node.lease && lease_equal(node.lease, wanted) &&
-		    (node.is_reachable || !s->set_network_unavailable))
+		    (node.is_reachable || wanted->out_of_use || !s->set_network_unavailable))
 			answer_held(r, &node);
 		else
 			patch(r, &node, wanted);

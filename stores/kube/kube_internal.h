@@ -68,8 +68,8 @@ void kube_answer_failure(struct kube_request *r, const struct kube_answer *answe
 void kube_request_call(struct kube_request *r, const char *path, const char *patch,
 		       kube_done_fn *done);
 bool kube_is_own(const struct kube_store *s, const struct kube_node *n);
-/* Takes note of what is said to ourselves, if the node is ours. */
-void kube_note_own(struct kube_store *s, const struct kube_node *n);
+/* Takes note of what is said to ourselves, if the node is ours, and of what its condition says of our lease. */
+void kube_note_own(struct kube_store *s, struct kube_node *n);
 
 /* ---- kube_claim.c ---- */
 

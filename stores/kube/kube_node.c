@@ -346,12 +346,16 @@ static json_t *our_node_json(const struct lease *lease)
 	return node_text ? json_string(node_text) : NULL;
 }
 
-static json_t *condition_json(const char *now)
+static json_t *condition_json(bool out_of_use, const char *now)
 {
+	const char *reason = out_of_use ? "FlannelIsOutOfUse" : "FlannelIsUp";
+	const char *message = out_of_use ? "Flannel was drained or stopped on this node"
+					 : "Flannel is running on this node";
+
 	return json_pack("{s:[{s:s, s:s, s:s, s:s, s:s, s:s}]}", "conditions", "type",
-			 "NetworkUnavailable", "status", "False", "reason", "FlannelIsUp",
-			 "message", "Flannel is running on this node", "lastTransitionTime", now,
-			 "lastHeartbeatTime", now);
+			 "NetworkUnavailable", "status", out_of_use ? "True" : "False", "reason",
+			 reason, "message", message, "lastTransitionTime", now, "lastHeartbeatTime",
+			 now);
 }
 
 char *kube_node_patch(const struct kube_prefix *prefix, const struct kube_node *node,
@@ -377,6 +381,6 @@ char *kube_node_patch(const struct kube_prefix *prefix, const struct kube_node *
 	json_object_set_new(metadata, "annotations", annotations);
 	json_object_set_new(patch, "metadata", metadata);
 	if (now)
-		json_object_set_new(patch, "status", condition_json(now));
+		json_object_set_new(patch, "status", condition_json(lease->out_of_use, now));
 	return json_dumps(patch, JSON_COMPACT);
 }

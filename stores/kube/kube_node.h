@@ -74,7 +74,8 @@ struct lease *kube_node_take_lease(struct kube_node *n);
 /*
  * A strategic merge patch of nodes/status that publishes `lease` on `node`. What the lease no longer has
  * is taken away (null), except of a bare node, where API servers would put an empty text for it.
- * `now` is an RFC 3339 time for a condition NetworkUnavailable=False that goes with it, NULL for none.
+ * `now` is an RFC 3339 time for the condition NetworkUnavailable that goes with it, False unless the lease is
+ * out of use; NULL for none.
  * Caller frees.
  */
 char *kube_node_patch(const struct kube_prefix *prefix, const struct kube_node *node,

@@ -23,9 +23,19 @@ const struct option_spec kube_option_specs[] = {
 	  .help = "file with the network configuration, where leases are nodes of Kubernetes" },
 	{ .name = "set-node-network-unavailable", .type = OPTION_BOOL, .offset = AT(set_network_unavailable), .value = "true",
 	  .help = "set the node's condition NetworkUnavailable to False together with the lease" },
+	{ .name = "node-network-unavailable-on", .type = OPTION_CHOICE, .offset = AT(network_unavailable_on), .value = "never", .choices = "never,drain,stop",
+	  .metavar = "WHEN", .help = "when that condition becomes True again: never, while the host is drained, or also when the daemon ends" },
 	{ 0 },
 };
 /* clang-format on */
+
+enum store_out_of_use kube_options_out_of_use(const struct kube_options *o)
+{
+	if (strcmp(o->network_unavailable_on, "stop") == 0)
+		return STORE_OUT_STOPPED;
+	return strcmp(o->network_unavailable_on, "drain") == 0 ? STORE_OUT_DRAINED
+							       : STORE_OUT_NEVER;
+}
 
 int kube_options_check(void *options, struct err *e)
 {
@@ -34,5 +44,10 @@ int kube_options_check(void *options, struct err *e)
 
 	if (kube_prefix_parse(o->prefix, &prefix, e) < 0)
 		return err_wrap(e, "kube-annotation-prefix");
+	if (!o->set_network_unavailable && kube_options_out_of_use(o) != STORE_OUT_NEVER)
+		return err_set(e, -EINVAL,
+			       "node-network-unavailable-on is %s: must be never where "
+			       "set-node-network-unavailable is false, since nothing would end it",
+			       o->network_unavailable_on);
 	return options_check_path("net-config-path", o->net_config_path, e);
 }

@@ -97,8 +97,10 @@ bool kube_is_own(const struct kube_store *s, const struct kube_node *n)
 	return strcmp(s->host.node, n->name) == 0;
 }
 
-void kube_note_own(struct kube_store *s, const struct kube_node *n)
+void kube_note_own(struct kube_store *s, struct kube_node *n)
 {
+	if (kube_is_own(s, n) && n->lease)
+		n->lease->out_of_use = s->host.out_of_use != STORE_OUT_NEVER && !n->is_reachable;
 	/* An answer may be older than what the watch has told meanwhile. */
 	if (!kube_is_own(s, n) || n->revision < s->own_revision)
 		return;
@@ -393,6 +395,7 @@ static int open_kube(const struct store_open_args *args, struct store **ret, str
 	s->loop = args->base;
 	s->random = args->random;
 	s->set_network_unavailable = o->set_network_unavailable;
+	s->host.out_of_use = kube_options_out_of_use(o);
 	rc = kube_prefix_parse(o->prefix, &s->prefix, e);
 	if (rc == 0)
 		rc = find_node(s, e);

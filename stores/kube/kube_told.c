@@ -94,6 +94,7 @@ static uint64_t digest(const struct kube_node *n, bool own)
 	}
 	if (!own)
 		return hash;
+	hash = add_text(hash, n->lease && n->lease->out_of_use ? "out" : "");
 	hash = add_addr(hash, &n->overwrite_v4);
 	return add_addr(hash, &n->overwrite_v6);
 }

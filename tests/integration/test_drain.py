@@ -7,6 +7,7 @@ import subprocess
 import pytest
 from cni_support import Host
 
+from etcd import PREFIX
 from fabric import APART, CNI_PLUGIN, FABRICCTL
 from fabricctl_support import ENVIRONMENT, FAILED, NO_STORE, OK, TIMEOUT, fabricctl
 from netns import wait_for
@@ -139,4 +140,19 @@ def test_released_stays_released(world):
     done = fabricctl("resume", f"--socket={world.daemon.socket_path}", f"--state-dir={world.daemon.flags['state_dir']}", "--config-file=/dev/null")
     assert done.returncode == OK
     world.daemon.start().wait_ready()
+    assert len(world.lab.etcd.leases()) == 1
+
+
+def test_resumed_before_there_is_a_network(world):
+    """Of what is not known yet nothing is published; it is as soon as it comes."""
+    world.drain("--release", "--yes")
+    world.daemon.wait_exit()
+    world.lab.etcd.delete(f"{PREFIX}/config")
+    (world.daemon.flags["state_dir"] / "last-known.json").unlink(missing_ok=True)
+    world.daemon.start().wait_listening()
+    world.resume()
+    wait_for(lambda: "drained" not in world.problems(), 5, "it is in use")
+    assert world.daemon.running and not world.daemon.status()["ready"]
+    world.lab.configure(APART)
+    world.daemon.wait_ready()
     assert len(world.lab.etcd.leases()) == 1

@@ -3,6 +3,8 @@
 
 import json
 import re
+import signal
+import time
 
 import pytest
 
@@ -201,6 +203,84 @@ def test_addresses_that_people_write_into_a_node(lab, kube):
     # Somebody else's hand in our annotations is noticed.
     kube.annotate("h2", public_ip="192.0.2.99")
     wait_for(lambda: kube.annotations("h2")["public-ip"] == "192.0.2.22", 10, "written again")
+
+
+def network_is(kube, node, reason, within_s=10):
+    wait_for(lambda: kube.condition(node)["reason"] == reason, within_s, f"{node}: {reason}")
+    assert kube.condition(node)["status"] == ("False" if reason == "FlannelIsUp" else "True")
+
+
+def test_the_condition_goes_back_by_an_option_alone(lab, kube):
+    """NetworkUnavailable is True while the host is drained, or after an orderly end too; and never unless it was asked for."""
+    hosts = []
+    for n, when in enumerate(("never", "drain", "stop"), 1):
+        host = lab.host()
+        kube.add_node(f"h{n}", f"10.5.{n}.0/24")
+        kube.start_daemon(host, node_network_unavailable_on=when)
+        host.container()
+        hosts.append(host)
+    never, drain, stop = hosts
+
+    def patches(host):
+        return kube.count(f"^PATCH /api/v1/nodes/h{host.number}/")
+
+    for host in hosts:
+        host.daemon.wait_peers(2)
+        host.daemon.wait_ok()
+        assert patches(host) == 1
+        network_is(kube, f"h{host.number}", "FlannelIsUp")
+    with lab.pinger(*(host.containers[0] for host in hosts)) as pinger:
+        for host in hosts:
+            assert host.daemon.request("/v1/drain?state=drained", "POST")[0] == 200
+            host.daemon.wait_status(lambda s: "drained" in {p["name"] for p in s["problems"]})
+        for host in (drain, stop):
+            network_is(kube, f"h{host.number}", "FlannelIsOutOfUse")
+            # A restart changes nothing of it, and writes nothing.
+            host.daemon.restart()
+            host.daemon.wait_peers(2)
+            host.daemon.wait_status(lambda s: s["lease"]["state"] == "held" and s["store"]["watchLive"])
+            assert patches(host) == 2
+            # Nor does a hand, for long.
+            kube.change_node(f"h{host.number}", lambda node: node["status"]["conditions"][-1].update(status="False"))
+            wait_for(lambda h=host: kube.condition(f"h{h.number}")["status"] == "True", 10, "it is True again")
+        # In use again while nobody is there to be told: told afterwards.
+        kube.stop()
+        for host in hosts:
+            assert host.daemon.request("/v1/drain?state=off", "POST")[0] == 200
+        kube.start()
+        for host in (drain, stop):
+            network_is(kube, f"h{host.number}", "FlannelIsUp", 20)
+            host.daemon.wait_ok(20)
+        for host in hosts:
+            host.daemon.stop()
+        network_is(kube, "h3", "FlannelIsOutOfUse", 0)
+        for host in (never, drain):
+            network_is(kube, f"h{host.number}", "FlannelIsUp", 0)
+        assert patches(never) == 1
+        for host in hosts:
+            host.daemon.start().wait_ready()
+        network_is(kube, "h3", "FlannelIsUp")
+    assert pinger.lost == 0, pinger.report()
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_end_without_an_api_server(lab, kube, signals):
+    """Nobody is there to be told that the condition is True: it is tried for some seconds, and not at all by who is asked twice."""
+    host = lab.host()
+    kube.add_node("h1", "10.5.1.0/24")
+    daemon = kube.start_daemon(host, node_network_unavailable_on="stop")
+    daemon.wait_ok()
+    kube.stop()
+    daemon.wait_status(lambda s: not s["store"]["watchLive"], 10)
+    began = time.monotonic()
+    for n in range(signals):
+        daemon.signal(signal.SIGTERM)
+        wait_for(lambda n=n: daemon.log().count("stopping") > n, 5, "the signal is heard")
+    assert daemon.wait_exit() == 0
+    assert (time.monotonic() - began > 2) == (signals == 1)
+    kube.start()
+    daemon.start().wait_ready()
+    network_is(kube, "h1", "FlannelIsUp")
 
 
 def test_oddities_of_api_servers(lab, kube):

@@ -94,7 +94,7 @@ def test_fabricctl_options():
 
 def test_fabricctl_synopsis():
     """Every command names the options that are its own; what it shares with all others, and the store's, are left out."""
-    everywhere = tool_options("help") | {o for o in tool_options("subnets") if o[1].startswith(("etcd-", "consul-", "kube", "net-config", "set-node", "state-dir"))}
+    everywhere = tool_options("help") | {o for o in tool_options("subnets") if o[1].startswith(("etcd-", "consul-", "kube", "net-config", "set-node", "node-network", "state-dir"))}
     synopsis = tool_page().split("\n.Sh SYNOPSIS\n")[1].split("\n.Sh ")[0]
     for command in COMMANDS:
         forms = [form for form in synopsis.split(".Nm\n") if form.startswith(f".Cm {command}")]

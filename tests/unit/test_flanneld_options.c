@@ -240,6 +240,7 @@ static void test_kube_subnet_mgr(void **state)
 {
 	(void)state;
 	struct flanneld_options o;
+	struct err e;
 
 	read_ok("-kube-subnet-mgr", &o);
 	assert_string_equal(o.store.store, "kube");
@@ -247,6 +248,15 @@ static void test_kube_subnet_mgr(void **state)
 	flanneld_options_fini(&o);
 	read_ok("-store kube -set-node-network-unavailable=false", &o);
 	assert_false(o.store.kube.set_network_unavailable);
+	flanneld_options_fini(&o);
+	read_ok("-store kube -node-network-unavailable-on=stop", &o);
+	assert_int_equal(kube_options_out_of_use(&o.store.kube), STORE_OUT_STOPPED);
+	flanneld_options_fini(&o);
+	assert_int_equal(read_options("-store kube -node-network-unavailable-on=drain "
+				      "-set-node-network-unavailable=false",
+				      &o, &e),
+			 -EINVAL);
+	assert_non_null(strstr(e.text, "nothing would end it"));
 	flanneld_options_fini(&o);
 }
 

@@ -229,6 +229,17 @@ static void test_patch_of_flannels_words(void **state)
 		"\"lastHeartbeatTime\":\"2026-01-02T03:04:05Z\"}]}}");
 }
 
+static void test_patch_of_one_out_of_use(void **state)
+{
+	struct lease l = { .out_of_use = true, .public_v4 = test_addr("192.0.2.7") };
+	auto_free char *text =
+		kube_node_patch(&prefix, &(struct kube_node){ 0 }, &l, "2026-01-02T03:04:05Z");
+
+	(void)state;
+	assert_non_null(strstr(text, "{\"type\":\"NetworkUnavailable\",\"status\":\"True\","
+				     "\"reason\":\"FlannelIsOutOfUse\","));
+}
+
 /* What is published is read back as it was. */
 static void test_there_and_back(void **state)
 {
@@ -282,6 +293,7 @@ int main(void)
 		cmocka_unit_test(test_no_node),
 		cmocka_unit_test(test_condition),
 		cmocka_unit_test(test_patch_of_flannels_words),
+		cmocka_unit_test(test_patch_of_one_out_of_use),
 		cmocka_unit_test(test_there_and_back),
 	};
 

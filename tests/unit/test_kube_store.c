@@ -35,7 +35,8 @@ static struct rig *kube_rig(const char *node)
 					.kubeconfig_file = nothing,
 					.prefix = prefix,
 					.net_config_path = config_path,
-					.set_network_unavailable = true };
+					.set_network_unavailable = true,
+					.network_unavailable_on = (char *)"never" };
 	struct store_open_args args = { .base = r->base,
 					.http = r->http,
 					.where = "",
