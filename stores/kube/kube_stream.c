@@ -127,13 +127,18 @@ static size_t value_end(const char *text, size_t i, size_t size)
 	return i;
 }
 
-/* What a Node has most of, and nobody here reads: its images, and who has written which member. */
+/* What a Node has most of, and nobody here reads: its images, who has written which member, what the machine is. */
 static bool is_unread(const char *word, size_t size)
 {
-	static const char *const words[] = { "\"images\"", "\"managedFields\"" };
+	static const char *const words[] = {
+		"\"images\"",    "\"managedFields\"",   "\"nodeInfo\"",
+		"\"capacity\"",  "\"allocatable\"",     "\"labels\"",
+		"\"addresses\"", "\"volumesAttached\"", "\"volumesInUse\"",
+	};
 
 	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
-		if (strlen(words[i]) == size && memcmp(word, words[i], size) == 0)
+		if (words[i][1] == word[1] && strlen(words[i]) == size &&
+		    memcmp(word, words[i], size) == 0)
 			return true;
 	}
 	return false;
@@ -177,26 +182,57 @@ static int hand_on(struct kube_stream *s, struct err *e)
 	return s->form == KUBE_STREAM_LIST ? list_byte(s, '0', e) : 0;
 }
 
-/* How many of these bytes neither end a string nor open or close anything. */
-static size_t plain(const struct kube_stream *s, const char *data, size_t size)
+/* Backslashes before `end`, of those from `begin` on: an odd number of them takes what follows for itself. */
+static bool is_escaped(const char *text, size_t begin, size_t end)
 {
-	static const bool opens_or_closes[256] = {
+	size_t n = end;
+
+	while (n > begin && text[n - 1] == '\\')
+		n--;
+	return (end - n) % 2 == 1;
+}
+
+/* Within a string: up to and with the quote that ends it, or all. */
+static size_t rest_of_string(struct kube_stream *s, const char *data, size_t size)
+{
+	size_t begin = s->escaped ? 1 : 0;
+	size_t i = begin;
+	const char *quote;
+
+	while (i < size && (quote = memchr(data + i, '"', size - i))) {
+		size_t at = (size_t)(quote - data);
+
+		i = at + 1;
+		if (is_escaped(data, begin, at))
+			continue;
+		s->quoted = s->escaped = false;
+		return i;
+	}
+	s->escaped = is_escaped(data, begin, size);
+	return size;
+}
+
+/* How many of these bytes belong to the piece: all, or those up to its end. */
+static size_t rest_of_piece(struct kube_stream *s, const char *data, size_t size)
+{
+	static const bool matters[256] = {
 		['"'] = true, ['{'] = true, ['}'] = true, ['['] = true, [']'] = true,
 	};
 	size_t n = 0;
 
-	if (s->escaped)
-		return 0;
-	if (s->quoted) {
-		const char *quote = memchr(data, '"', size);
-		const char *escape;
-
-		n = quote ? (size_t)(quote - data) : size;
-		escape = memchr(data, '\\', n);
-		return escape ? (size_t)(escape - data) : n;
+	while (n < size) {
+		if (s->quoted) {
+			n += rest_of_string(s, data + n, size - n);
+			continue;
+		}
+		while (n < size && !matters[(unsigned char)data[n]])
+			n++;
+		if (n == size)
+			break;
+		step(s, data[n++]);
+		if (s->depth == ground(s) && !s->quoted)
+			break;
 	}
-	while (n < size && !opens_or_closes[(unsigned char)data[n]])
-		n++;
 	return n;
 }
 
@@ -206,15 +242,12 @@ int kube_stream_feed(struct kube_stream *s, const char *data, size_t size, struc
 
 	for (size_t i = 0; i < size && rc == 0; i++) {
 		if (in_piece(s)) {
-			size_t n = plain(s, data + i, size - i);
+			size_t n = rest_of_piece(s, data + i, size - i);
 
-			rc = add(&s->piece, data + i, MIN(n + 1, size - i), e);
-			i += n;
-			if (i >= size || rc < 0)
-				break;
-			step(s, data[i]);
-			if (s->depth == ground(s) && !s->quoted)
+			rc = add(&s->piece, data + i, n, e);
+			if (rc == 0 && s->depth == ground(s) && !s->quoted)
 				rc = hand_on(s, e);
+			i += n - 1;
 		} else if (begins_piece(s, data[i])) {
 			rc = add(&s->piece, data + i, 1, e);
 			step(s, data[i]);

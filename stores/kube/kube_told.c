@@ -5,6 +5,8 @@
 
 struct told {
 	struct hash_link link;
+	struct hash_link by_gist;
+	uint64_t gist; /* 0: none is known, and it is not in `gists` */
 	uint64_t digest;
 	uint64_t revision;
 	struct subnet subnet; /* unset: no lease was told */
@@ -14,6 +16,7 @@ struct told {
 
 struct kube_told {
 	struct hash_table nodes;
+	struct hash_table gists;
 };
 
 static uint64_t hash_of_name(const char *name)
@@ -24,6 +27,18 @@ static uint64_t hash_of_name(const char *name)
 static uint64_t hash_of(const struct hash_link *link)
 {
 	return hash_of_name(CONTAINER_OF(link, struct told, link)->name);
+}
+
+static uint64_t gist_of(const struct hash_link *link)
+{
+	return CONTAINER_OF(link, struct told, by_gist)->gist;
+}
+
+static void forget_gist(struct kube_told *t, struct told *told)
+{
+	if (told->gist)
+		hash_table_remove(&t->gists, &told->by_gist, gist_of);
+	told->gist = 0;
 }
 
 static struct told *find(const struct kube_told *t, const char *name)
@@ -45,6 +60,7 @@ struct kube_told *kube_told_new(void)
 
 static void drop(struct kube_told *t, struct told *told)
 {
+	forget_gist(t, told);
 	hash_table_remove(&t->nodes, &told->link, hash_of);
 	free(told);
 }
@@ -141,6 +157,8 @@ unsigned kube_told_put(struct kube_told *t, const struct kube_node *node, bool o
 
 	if (!node->is_flannel)
 		return kube_told_delete(t, node->name, ret_before);
+	if (told)
+		forget_gist(t, told);
 	if (told && told->digest == now)
 		return 0;
 	if (!told) {
@@ -168,6 +186,26 @@ unsigned kube_told_delete(struct kube_told *t, const char *name, struct subnet *
 	news = take_back(t, told, NULL, ret_before);
 	drop(t, told);
 	return news;
+}
+
+void kube_told_remember(struct kube_told *t, const char *name, uint64_t gist)
+{
+	struct told *told = find(t, name);
+
+	if (!told)
+		return;
+	forget_gist(t, told);
+	told->gist = gist;
+	hash_table_add(&t->gists, &told->by_gist, gist_of);
+}
+
+bool kube_told_knows(const struct kube_told *t, uint64_t gist)
+{
+	for (const struct hash_link *l = hash_table_first(&t->gists, gist); l; l = l->next) {
+		if (gist_of(l) == gist)
+			return true;
+	}
+	return false;
 }
 
 uint64_t kube_told_revision(const struct kube_told *t, const struct kube_node *node, bool own)

@@ -29,6 +29,13 @@ unsigned kube_told_put(struct kube_told *t, const struct kube_node *node, bool o
 		       struct subnet *ret_before);
 unsigned kube_told_delete(struct kube_told *t, const char *name, struct subnet *ret_before);
 
+/*
+ * So that a change that is none need not even be read: the gist (kube_gist.h) of what was put last of a node, if it
+ * is still what holds; whether one is that of some node. Not for the own node, whose status matters.
+ */
+void kube_told_remember(struct kube_told *t, const char *name, uint64_t gist);
+bool kube_told_knows(const struct kube_told *t, uint64_t gist);
+
 /* The revision with which this was told, if what was told last is the same; else the node's own. */
 uint64_t kube_told_revision(const struct kube_told *t, const struct kube_node *node, bool own);
 

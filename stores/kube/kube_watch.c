@@ -15,6 +15,7 @@
  * What was read to is the newest of all events and bookmarks; of the events most change nothing for us and are
  * told to nobody (kube_told.h).
  */
+#include "stores/kube/kube_gist.h"
 #include "stores/kube/kube_internal.h"
 
 #include <errno.h>
@@ -171,7 +172,7 @@ static void tell_gone(struct store_watch *w, const struct subnet *subnet)
 			.type = STORE_EVENT_DELETE, .revision = w->revision, .lease = lease });
 }
 
-static void tell_node(struct store_watch *w, struct kube_event *event)
+static void tell_node(struct store_watch *w, struct kube_event *event, uint64_t gist)
 {
 	struct kube_node *n = &event->node;
 	bool own = kube_is_own(store_of(w), n);
@@ -182,6 +183,8 @@ static void tell_node(struct store_watch *w, struct kube_event *event)
 	if (event->type == KUBE_EVENT_PUT) {
 		kube_note_own(store_of(w), n);
 		news = kube_told_put(w->told, n, own, &before);
+		if (gist && !own)
+			kube_told_remember(w->told, n->name, gist);
 	} else {
 		news = kube_told_delete(w->told, n->name, &before);
 	}
@@ -205,10 +208,15 @@ static void on_piece(void *arg, const char *text, size_t size)
 {
 	static const struct timeval silence = { SILENCE_MAX_S, 0 };
 	struct store_watch *w = arg;
+	struct kube_gist gist = { 0 };
 	struct kube_event event;
 	struct err e;
 
 	event_add(w->silence, &silence);
+	if (kube_gist_read(text, size, &gist) && kube_told_knows(w->told, gist.hash)) {
+		w->revision = MAX(w->revision, gist.revision);
+		return;
+	}
 	if (kube_event_read(&store_of(w)->prefix, text, size, &event, &e) < 0) {
 		log_debug("kube-event", "passed over: %s", e.text);
 		return;
@@ -222,7 +230,7 @@ static void on_piece(void *arg, const char *text, size_t size)
 	} else if (event.revision > w->revision) {
 		w->revision = event.revision;
 		if (event.type != KUBE_EVENT_BOOKMARK)
-			tell_node(w, &event);
+			tell_node(w, &event, gist.hash);
 	}
 	kube_event_fini(&event);
 	leave(w);

@@ -5,12 +5,27 @@
 #include <string.h>
 
 #include "stores/kube/kube_answer.h"
+#include "stores/kube/kube_gist.h"
 
 static void check_answer(const struct kube_answer *a)
 {
 	FUZZ_CHECK(a->wait_ms >= 0 && a->wait_ms <= KUBE_WAIT_MAX_MS);
 	FUZZ_CHECK((a->outcome == KUBE_OK) == (a->err.code == 0));
 	FUZZ_CHECK((a->outcome == KUBE_OK) == (a->err.text[0] == '\0'));
+}
+
+/* What is known without a parser is what the parser says, if it says anything. */
+static void check_gist(const char *text, size_t size, const struct kube_event *event)
+{
+	auto_free char *copy = xmalloc(size + 1);
+	struct kube_gist gist;
+
+	memcpy(copy, text, size);
+	copy[size] = '\0';
+	if (!kube_gist_read(copy, size, &gist) || !event->node.name)
+		return;
+	FUZZ_CHECK(gist.hash != 0 && event->type == KUBE_EVENT_PUT);
+	FUZZ_CHECK(gist.revision == event->revision);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -44,6 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	} else {
 		FUZZ_CHECK(!event.node.name == (event.type == KUBE_EVENT_BOOKMARK));
 	}
+	check_gist(text, size, &event);
 	kube_event_fini(&event);
 	return 0;
 }

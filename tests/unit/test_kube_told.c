@@ -89,6 +89,39 @@ static void test_only_what_matters_is_news(void **state)
 	assert_int_equal(kube_told_len(t), 1);
 }
 
+/* A gist stands for what was told last of its node, and for nothing else. */
+static void test_gists(void **state)
+{
+	auto_told t = kube_told_new();
+	char before[SUBNET_KEY_TEXT];
+	struct subnet subnet;
+
+	(void)state;
+	assert_false(kube_told_knows(t, 5));
+	kube_told_remember(t, "a", 5);
+	assert_false(kube_told_knows(t, 5));
+	put(t, "a", (struct row){ "u", "10.5.1.0/24", "{}", NULL, 7 }, false, before);
+	put(t, "b", (struct row){ "v", "10.5.2.0/24", "{}", NULL, 8 }, false, before);
+	kube_told_remember(t, "a", 5);
+	kube_told_remember(t, "b", 6);
+	assert_true(kube_told_knows(t, 5) && kube_told_knows(t, 6));
+	kube_told_remember(t, "a", 9);
+	assert_false(kube_told_knows(t, 5));
+	/* It changes and changes back: each time that is told. */
+	assert_int_equal(put(t, "a", (struct row){ "u", "10.5.1.0/24", "{\"a\":1}", NULL, 9 },
+			     false, before),
+			 KUBE_NEWS_LEASE);
+	assert_false(kube_told_knows(t, 9));
+	kube_told_delete(t, "b", &subnet);
+	assert_false(kube_told_knows(t, 6));
+	/* Two that are the same to the last bit are both there. */
+	put(t, "b", (struct row){ "v", "10.5.2.0/24", "{}", NULL, 10 }, false, before);
+	kube_told_remember(t, "a", 4);
+	kube_told_remember(t, "b", 4);
+	kube_told_delete(t, "a", &subnet);
+	assert_true(kube_told_knows(t, 4));
+}
+
 static void test_own_node(void **state)
 {
 	auto_told t = kube_told_new();
@@ -174,6 +207,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_only_what_matters_is_news),
+		cmocka_unit_test(test_gists),
 		cmocka_unit_test(test_own_node),
 		cmocka_unit_test(test_nodes_that_go),
 		cmocka_unit_test(test_unreadable),
