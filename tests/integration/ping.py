@@ -11,7 +11,7 @@ import time
 from netns import SLOWNESS
 
 ECHO_REQUEST, ECHO_REPLY = {4: 8, 6: 128}, {4: 0, 6: 129}
-REPLY_WAIT_S = 2.0
+REPLY_WAIT_S = 2.0 * SLOWNESS
 FLOOD_WINDOW = 4  # unanswered pings of a flow; more would overflow the queues of the kernel
 FLOOD_PATIENCE_S = 0.001  # then the next is sent all the same
 FIRST_REPLY_WAIT_S = 10.0 * SLOWNESS

@@ -48,12 +48,16 @@ def inside(host):
     return ["unshare", "-m", "sh", "-c", f'mount --bind {directory} {SOCKETS} && exec "$@"', "sh"]
 
 
-def make_daemon(host, **flags):
-    daemon = host.make_daemon(**flags)
-    daemon.wrapper = inside(host)
-    daemon.environment = {"WIREGUARD_KEY_FILE": str(daemon.directory / "wgkey")}
-    host.namespace.inhabited = True
+def prepare(daemon):
+    """Before it is started."""
+    daemon.wrapper = inside(daemon.host)
+    daemon.environment |= {"WIREGUARD_KEY_FILE": str(daemon.directory / "wgkey")}
+    daemon.host.namespace.inhabited = True
     return daemon
+
+
+def make_daemon(host, **flags):
+    return prepare(host.make_daemon(**flags))
 
 
 def start(lab, count, network=None, **keys):
