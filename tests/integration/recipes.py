@@ -6,8 +6,12 @@ import re
 import shutil
 
 from fabric import ROOT
+from netns import run, wait_for
 
 BUSYBOX = "/bin/busybox"
+# Of the second version alone, and not the other beside them: what LXC 7 wants.
+CGROUP2 = "mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec \"$@\""
+LEFT = "cd /sys/fs/cgroup && find . -depth -type d -path './lxc.*{name}*' -exec rmdir {{}} +; rmdir lxc.pivot; ! ls -d ./lxc.*{name}*"
 
 
 def block(page, after):
@@ -37,3 +41,9 @@ def write_netns_json(page, host, directory):
 def reservations(directory):
     """Addresses that are taken there."""
     return {file.name for file in (directory / "networks").rglob("*") if file.name[0].isdigit()}
+
+
+def remove_cgroups(name):
+    """Which LXC leaves where it is not alone, of a container."""
+    command = ("unshare", "-m", "sh", "-c", CGROUP2, "sh", "sh", "-c", LEFT.format(name=name))
+    wait_for(lambda: run(*command, check=False).returncode == 0, 10, "no cgroups are left")

@@ -11,13 +11,10 @@ import pytest
 from debian import OWN, loaded, unpacked
 from fabric import APART, CNI_PLUGIN
 from fabricctl_support import fabricctl
-from netns import run, wait_for
-from recipes import BUSYBOX, block, machine_root, reservations, write_netns_json
+from netns import wait_for
+from recipes import BUSYBOX, CGROUP2, block, machine_root, remove_cgroups, reservations, write_netns_json
 
 PAGE = "lxc.md"
-# LXC 7 wants cgroups of the second version alone, and not the other beside them.
-CGROUP2 = "mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec \"$@\""
-LEFT = "cd /sys/fs/cgroup && find . -depth -type d -path './lxc.*{name}*' -exec rmdir {{}} +; rmdir lxc.pivot; ! ls -d ./lxc.*{name}*"
 LIBRARIES = "libapparmor1", "libc6", "libcap2", "libdbus-1-3", "libgcc-s1", "libpcre2-8-0", "libseccomp2", "libselinux1", "libsystemd0"
 SUITES = {"bookworm": ["liblxc1"], "trixie": ["liblxc1t64", *LIBRARIES], "sid": ["liblxc1t64", *LIBRARIES]}
 pytestmark = pytest.mark.skipif(not shutil.which(BUSYBOX), reason=f"{BUSYBOX} is not installed")
@@ -52,11 +49,6 @@ class Lxc:
         program, *argv = command.replace("=web", f"={self.name}").split()
         found = loaded(self.root, f"usr/bin/{program}") if self.root else [program]
         return self.host.namespace.run("unshare", "-m", "sh", "-c", CGROUP2, "sh", *found, *argv, f"--lxcpath={self.directory / 'lxc'}", *more, check=check)
-
-    def remove_cgroups(self):
-        """Which LXC leaves where it is not alone."""
-        command = ("unshare", "-m", "sh", "-c", CGROUP2, "sh", "sh", "-c", LEFT.format(name=self.name))
-        wait_for(lambda: run(*command, check=False).returncode == 0, 10, "no cgroups are left")
 
     def info(self, key):
         """PID or STATE, or None."""
@@ -94,7 +86,7 @@ def lxc(request, pair, tmp_path):
     container = Lxc(pair[0], tmp_path, request.param)
     yield container
     container.run("lxc-stop --name=web", "--kill", check=False)
-    container.remove_cgroups()
+    remove_cgroups(container.name)
 
 
 @pytest.fixture

@@ -11,10 +11,11 @@ from netns import wait_for
 from test_cni_clients import IMAGE, make_image
 
 import podman5
+from suite_root import NEEDED, SUBNET_FILE
 
 PAGE = (ROOT / "docs" / "integrations" / "podman.md").read_text()
 pytestmark = [
-    pytest.mark.skipif(not shutil.which(program), reason=f"{program} is not installed") for program in ("unshare", "nsenter", "pivot_root")
+    pytest.mark.skipif(not shutil.which(program), reason=f"{program} is not installed") for program in NEEDED
 ]
 
 MAY_PING = ("--cap-add", "NET_RAW")  # which podman 5 gives to nobody by itself
@@ -103,7 +104,7 @@ def test_what_is_refused(podman):
         refused = podman("network", "create", "-d", "flannel", options, "bad", check=False)
         assert refused.returncode and message in refused.stderr, refused
     podman("network", "create", "-d", "flannel", "fabric")
-    (podman.inside / podman5.SUBNET_FILE).unlink()
+    (podman.inside / SUBNET_FILE).unlink()
     failed = podman("run", "--rm", "--network", "fabric", IMAGE, "true", check=False)
     assert failed.returncode and "flanneld has not got a subnet yet" in failed.stderr
     nothing_left(podman)
