@@ -17,6 +17,7 @@ void config_fini(struct config *c)
 	ranges_fini(&c->ranges);
 	ports_fini(&c->ports);
 	free(c->pool_dir);
+	free(c->routes);
 	json_decref(c->dns);
 	json_decref(c->resolver);
 }
@@ -320,9 +321,9 @@ static int parse_routes(const json_t *ipam, struct config *c, struct err *e)
 			known |= same_route(&c->routes[k], &route);
 		if (known)
 			continue;
-		if (c->routes_len == ARRAY_LEN(c->routes))
-			return err_set(e, -EINVAL, "ipam.routes: more than %zu",
-				       ARRAY_LEN(c->routes));
+		if (c->routes_len == CONFIG_ROUTES_MAX)
+			return err_set(e, -EINVAL, "ipam.routes: more than %d", CONFIG_ROUTES_MAX);
+		GROW(c->routes, c->routes_len, c->routes_cap);
 		c->routes[c->routes_len++] = route;
 	}
 	return 0;

@@ -20,6 +20,7 @@
 
 #define CONFIG_TRUNK_MAX     256
 #define CONFIG_REQUESTED_MAX 64
+#define CONFIG_ROUTES_MAX    256
 
 enum config_ipam {
 	CONFIG_IPAM_NONE,       /* layer 2 only */
@@ -67,8 +68,9 @@ struct config {
 	char *pool_dir;
 	struct ip_addr requested[CONFIG_REQUESTED_MAX];
 	size_t requested_len;
-	struct result_route routes[CONFIG_TRUNK_MAX];
+	struct result_route *routes;
 	size_t routes_len;
+	size_t routes_cap;
 	json_t *resolver; /* what resolvConf says; NULL: none */
 
 	/*
