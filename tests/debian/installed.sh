@@ -27,7 +27,8 @@ ours="flanneld fabricctl flannel-cni"
 # What they need stays: only what they bring themselves is looked at. autopkgtest is there already.
 apt install -y --no-install-recommends ../now/*.deb
 size=$(dpkg-query -W -f '${Installed-Size}\n' $ours | awk '{ sum += $1 } END { print sum }')
-[ "$size" -le 3200 ] || fail "installed size $size KB"
+# 3.8 MB on Debian 13, of which the plugin with its libraries in it is 1.3.
+[ "$size" -le 4200 ] || fail "installed size $size KB"
 say "installed: $size KB"
 dpkg --verify $ours
 apt purge -y $ours

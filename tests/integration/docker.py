@@ -37,6 +37,13 @@ MOUNTS = """mount --make-rprivate /
 mount -t tmpfs none /run
 mkdir -p /run/docker/plugins
 mount --bind "$1" /run/docker/plugins
+# What dockerd looks for among the links of /sys are those of its namespace.
+mkdir /run/cgroup
+mount --rbind /sys/fs/cgroup /run/cgroup
+mount -t sysfs none /sys
+mount --rbind /run/cgroup /sys/fs/cgroup
+umount -l /run/cgroup
+rmdir /run/cgroup
 echo ready
 exec cat
 """
