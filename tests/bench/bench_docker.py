@@ -11,8 +11,8 @@ Containers of the two take turns, each without and with a published port. The fi
     driver     the two together: what choosing this driver or that one makes of it
     attach     both and what lies between: from the first call to the network's being ready for the container
 
-What lies between is dockerd's own and the same for both: the resolver's rules in the container (ten times iptables), the move of
-the interface, a wait of 20 ms before the address is announced (28). Figures are only printed, nothing fails for being slow.
+What lies between is dockerd's own: for both the resolver's rules in the container, ten times iptables; for ours the move of the interface
+into the container, for which the kernel waits, where the bridge driver of 28 makes it there. Figures are only printed, nothing fails for being slow.
 """
 
 import argparse
