@@ -6,6 +6,7 @@
 
 #include "cni-plugin/config.h"
 #include "cni-plugin/error.h"
+#include "lib/buffer.h"
 
 static const char subnet_env[] = "FLANNEL_NETWORK=10.5.0.0/16\nFLANNEL_SUBNET=10.5.17.1/24\n"
 				 "FLANNEL_MTU=1472\nFLANNEL_IPMASQ=true\n";
@@ -360,6 +361,33 @@ static void test_values(void **state)
 	free_parsed(&p);
 }
 
+/* As many as there may be, with the one to the network; and one more. */
+static void test_as_many_routes_as_may_be(void **state)
+{
+	(void)state;
+	for (int more = 0; more < 2; more++) {
+		auto_buffer struct buffer conf = { 0 };
+		struct parsed p;
+		struct err e = { 0 };
+		int rc;
+
+		buffer_puts(&conf, "{\"name\":\"n\",\"bridge\":\"b0\",\"ipam\":{\"routes\":[");
+		for (int i = 0; i < CONFIG_ROUTES_MAX - 1 + more; i++)
+			buffer_printf(&conf, "%s{\"dst\":\"10.9.%d.%d/32\"}", i ? "," : "", i / 256,
+				      i % 256);
+		buffer_puts(&conf, "]}}");
+		rc = parse_config(conf.data, &p, &e);
+		if (more) {
+			assert_true(rc < 0);
+			assert_contains(e.text, "ipam.routes: more than 256");
+		} else {
+			assert_int_equal(rc, 0);
+			assert_int_equal(p.c.routes_len, CONFIG_ROUTES_MAX);
+		}
+		free_parsed(&p);
+	}
+}
+
 static void test_resolver_files(void **state)
 {
 	(void)state;
@@ -397,6 +425,7 @@ int main(void)
 		cmocka_unit_test(test_every_bad_value_is_named),
 		cmocka_unit_test(test_a_key_twice_is_named),
 		cmocka_unit_test(test_values),
+		cmocka_unit_test(test_as_many_routes_as_may_be),
 		cmocka_unit_test(test_resolver_files),
 	};
 
