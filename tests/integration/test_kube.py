@@ -297,7 +297,7 @@ def test_oddities_of_api_servers(lab, kube):
     def told(mac):
         """A change of a peer arrives."""
         kube.annotate("flannel9", backend_data=json.dumps({"VNI": 1, "VtepMAC": mac}))
-        wait_for(lambda: mac in json.dumps(daemon.subnets()), 10, f"{mac} arrives")
+        wait_for(lambda: mac in json.dumps(daemon.subnets()), 30, f"{mac} arrives")  # several attempts, some seconds apart
 
     with lab.pinger(*(host.containers[0] for host in hosts)) as pinger:
         kube.add_node("flannel9", "10.5.9.0/24", annotations=FLANNEL)
@@ -317,7 +317,7 @@ def test_oddities_of_api_servers(lab, kube):
             kube.heartbeat("x1", 3)
             kube.compact()
             kube.start()
-            wait_for(lambda: daemon.logged("watch-resync.*410 Expired"), 10, "resync")
+            wait_for(lambda: daemon.logged("watch-resync.*410 Expired"), 20, "resync")
             told(f"0a:00:00:00:02:{by_http:02x}")
             daemon.wait_ok()
         # A server behind the same address that lags.

@@ -64,7 +64,7 @@ def test_the_page(page, pair, tmp_path):
     inside = f"exec 2>&1; ip -4 addr show dev eth0; ping -c 3 -W 2 {container.address}"
     container.namespace.nft(f"table ip seen {{ chain in {{ type filter hook input priority 0; ip saddr {address.ip} counter; }}; }}")
     ran = page(nspawn, f" --quiet --register=no --keep-unit {BUSYBOX} sh -c 'PATH=/bin; busybox --install -s /bin; {inside}'")
-    assert ran.returncode == 0 and f"inet {address} " in ran.stdout, ran
+    assert ran.returncode == 0 and f"inet {address} " in ran.stdout, f"{ran.returncode}\n{ran.stdout}\n{ran.stderr}"
     mtu = h1.daemon.environment_file()["FLANNEL_MTU"]
     assert f"mtu {mtu} " in ran.stdout and "3 packets received" in ran.stdout
     assert "packets 3 " in container.namespace.run("nft", "list", "table", "ip", "seen")
