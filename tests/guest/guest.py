@@ -269,7 +269,7 @@ def kernel_packages(cache, suite):
 
     try:
         apt.run("apt-get", "update", "-qq", timeout=FETCH_S)
-        (image,) = depends(META_PACKAGE, r"linux-image-\S+")
+        image, *_ = depends(META_PACKAGE, r"linux-image-\S+")
         # Young ones have kernel and modules in packages of their own.
         names = [image, *depends(image, r"linux-(?:base|binary|modules)-\d\S*")]
         apt.run("apt-get", "download", "-qq", *names, cwd=cache, timeout=FETCH_S)
