@@ -18,6 +18,7 @@ time of the world, in which a busy machine starves it.
 """
 import argparse
 import fcntl
+import importlib.util
 import os
 import pathlib
 import platform
@@ -137,12 +138,12 @@ class Cpio:
     def __init__(self, file):
         self.file, self.known, self.inode = file, set(), 0
 
-    def _entry(self, name, mode, data, rdev=(0, 0)):
+    def _entry(self, name, mode, data, rdev=(0, 0), mtime=0):
         if name in self.known:
             return
         self.known.add(name)
         self.inode += 1
-        fields = (self.inode, mode, 0, 0, 1, 0, len(data), 0, 0, rdev[0], rdev[1], len(name.encode()) + 1, 0)
+        fields = (self.inode, mode, 0, 0, 1, mtime, len(data), 0, 0, rdev[0], rdev[1], len(name.encode()) + 1, 0)
         self.file.write(b"070701" + b"".join(b"%08x" % field for field in fields) + name.encode() + b"\0")
         self._pad()
         self.file.write(data)
@@ -157,9 +158,9 @@ class Cpio:
             self.folder(os.path.dirname(name))
             self._entry(name, stat.S_IFDIR | 0o755, b"")
 
-    def put(self, name, data, mode=0o644):
+    def put(self, name, data, mode=0o644, mtime=0):
         self.folder(os.path.dirname(name))
-        self._entry(name.strip("/"), stat.S_IFREG | mode, data)
+        self._entry(name.strip("/"), stat.S_IFREG | mode, data, mtime=mtime)
 
     def link(self, name, target):
         self.folder(os.path.dirname(name))
@@ -177,8 +178,9 @@ class Cpio:
         elif os.path.isdir(path):
             self.folder(name)
         elif os.path.isfile(path):
+            known = os.stat(path)
             with open(path, "rb") as file:
-                self.put(name, file.read(), stat.S_IMODE(os.stat(path).st_mode))
+                self.put(name, file.read(), stat.S_IMODE(known.st_mode), int(known.st_mtime))
 
     def copy_tree(self, path, name=None, skip=lambda _: False):
         for folder, folders, files in os.walk(path):
@@ -201,6 +203,10 @@ def put_packages(archive):
     for path in run("dpkg", "-L", *closure(PACKAGES)).splitlines():
         if path.startswith("/") and path != "/." and not LEFT_OUT.search(path):
             archive.copy(path)
+            # What it was compiled to when it was installed, for the machine's Python; to compile it again takes a guest seconds.
+            compiled = importlib.util.cache_from_source(path, optimization="") if path.endswith(".py") else ""
+            if os.path.exists(compiled):
+                archive.copy(compiled)
     for path in ("/usr/bin/awk", "/etc/alternatives", "/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/ssl"):
         if os.path.isdir(path):
             archive.copy_tree(path)
