@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a kubelet is told of a node's network: it asks containerd (CRI, Status), and that asks the plugin (CNI, STATUS).
 
-containerd does so from 2.0 on, and where the list is of 1.1.0; those before it call a network ready as soon as there is a list.
+containerd 2.1 does so where the list is of 1.1.0; to 1.6 and 1.7 a network is ready as soon as there is a list.
 The question is put as a kubelet puts it, by gRPC on containerd's socket.
 """
 

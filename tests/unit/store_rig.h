@@ -103,7 +103,8 @@ static UNUSED int open_kube(struct rig *r, struct err *e)
 	struct kube_options options = { .api_url = getenv("STORE_CONFORMANCE_KUBE"),
 					.kubeconfig_file = nothing,
 					.prefix = prefix,
-					.net_config_path = net_config };
+					.net_config_path = net_config,
+					.network_unavailable_on = (char *)"never" };
 	struct store_open_args args = { .base = r->base,
 					.http = r->http,
 					.where = "",
