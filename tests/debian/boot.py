@@ -41,11 +41,22 @@ class Guest:
         self.root = root
         self.name = f"flannel-boot-{os.getpid()}"
         self.log = open(root.with_name(f"{root.name}.console"), "wb")  # noqa: SIM115
+        mounts = pathlib.Path("/proc/mounts").read_text()
+        self.cgroup = pathlib.Path(re.search(r"^\S+ (\S+) cgroup2 ", mounts, re.M)[1]) / self.name
         self.boot()
 
+    def remove_cgroup(self):
+        for folder, _, _ in os.walk(self.cgroup, topdown=False):
+            os.rmdir(folder)
+        return True
+
     def boot(self):
+        # systemd-nspawn makes two cgroups in its own, leaves them there, and starts nothing where there are such.
+        wait_for(self.remove_cgroup, 30, "the machine's cgroup is empty")
+        self.cgroup.mkdir()
         self.process = subprocess.Popen(
             [
+                "sh", "-c", f"echo $$ >{self.cgroup}/cgroup.procs; exec \"$@\"", "sh",
                 "systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--private-network", "--resolv-conf=off",
                 "--system-call-filter=@keyring bpf",
                 f"--machine={self.name}", f"--directory={self.root}", "--boot",
@@ -96,6 +107,8 @@ class Guest:
         self.process.kill()
         self.process.wait()
         self.log.close()
+        with contextlib.suppress(OSError):
+            self.remove_cgroup()
 
 
 def status(guest):
