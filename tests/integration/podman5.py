@@ -6,7 +6,7 @@ import shutil
 import debian
 from suite_root import SUBNET_FILE, SuiteRoot
 
-PACKAGES = ("dash", "coreutils", "grep", "mount", "podman", "crun", "netavark", "nftables", "iproute2", "procps", "libnl-route-3-200", "libmnl0", "libjansson4")
+PACKAGES = ("dash", "coreutils", "grep", "mount", "podman", "crun", "netavark", "nftables", "iproute2", "procps", "libjansson4")
 
 CONFIGURATION = """
 [network]

@@ -17,7 +17,7 @@ from recipes import BUSYBOX, block, remove_cgroups
 from suite_root import NEEDED, SUBNET_FILE, SuiteRoot
 
 PAGE = "incus.md"
-PACKAGES = ("incus-base", "dash", "coreutils", "mount", "util-linux", "iproute2", "nftables", "tar", "libnl-route-3-200", "libmnl0", "libjansson4")
+PACKAGES = ("incus-base", "dash", "coreutils", "mount", "util-linux", "iproute2", "nftables", "tar", "libjansson4")
 SUITES = ["trixie", "sid"]
 DAEMON = "/usr/libexec/incus/incusd"
 START_S = 60
