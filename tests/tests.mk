@@ -187,9 +187,8 @@ part = $(MAKE) --no-print-directory $(1) || $(RUN) broken $(1:-check=)
 check: deps
 	@$(MAKE) --no-print-directory guest-deps || true
 	@$(RUN) start
-	@others() { $(foreach p,lint unit sim-check fuzz,{ nice -n 19 $(call part,$(p)); };) }; trap 'kill 0' INT; \
-	if $(MAKE) --no-print-directory integration-programs; then others & { nice -n 19 $(call part,guest-check); } & \
-	else $(RUN) broken build; others; fi; \
+	@others() { $(foreach p,lint unit sim-check fuzz guest-check,{ nice -n 19 $(call part,$(p)); };) }; trap 'kill 0' INT; \
+	if $(MAKE) --no-print-directory integration-programs; then others & else $(RUN) broken build; others; fi; \
 	{ $(call part,integration); }; wait
 	@$(RUN) total
 

@@ -270,17 +270,21 @@ def kernel_packages(cache, suite):
             return kept
     apt = Apt(cache, suite)
 
+    def ask(*argv):
+        return apt.run(*argv, cwd=cache, stderr=subprocess.PIPE, timeout=FETCH_S)
+
     def depends(package, pattern):
-        return re.findall(f"Depends: ({pattern})", apt.run("apt-cache", "depends", package))
+        return re.findall(f"Depends: ({pattern})", ask("apt-cache", "depends", package))
 
     try:
-        apt.run("apt-get", "update", "-qq", timeout=FETCH_S)
+        ask("apt-get", "update", "-qq")
         image, *_ = depends(META_PACKAGE, r"linux-image-\S+")
         # Young ones have kernel and modules in packages of their own.
         names = [image, *depends(image, r"linux-(?:base|binary|modules)-\d\S*")]
-        apt.run("apt-get", "download", "-qq", *names, cwd=cache, timeout=FETCH_S)
+        ask("apt-get", "download", "-qq", *names)
     except (subprocess.SubprocessError, ValueError) as e:
-        raise NotHere(f"no kernel can be fetched from Debian's {suite}: {e}") from e
+        said = (getattr(e, "stderr", None) or str(e)).strip().splitlines()[-1]
+        raise NotHere(f"no kernel can be fetched from Debian's {suite}: {said}") from e
     found = [max(cache.glob(f"{name}_*.deb"), key=lambda path: path.stat().st_mtime) for name in names]
     note.write_text("\n".join(one.name for one in found), encoding="ascii")
     return found
@@ -371,7 +375,8 @@ class Guest:
                 _, _, usage = os.wait4(process.pid, 0)
             if self.status is None:
                 say(f"guest: it ended without a word; its console:\n{log.read_text(errors='replace')[-4000:]}")
-        self.took = f"{time.monotonic() - started:.0f} s, {usage.ru_utime + usage.ru_stime:.0f} s of a processor"
+        used = usage.ru_utime + usage.ru_stime
+        self.took = f"{time.monotonic() - started:.0f} s, {used:.0f} s of a processor{', which was all it had' if used >= self.options.seconds else ''}"
         return 2 if self.status is None else self.status
 
 
