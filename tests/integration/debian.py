@@ -57,6 +57,9 @@ def _fetch(folder, suite, packages, dependencies):
     for package in debs.glob("*.deb"):
         subprocess.run(["dpkg", "-x", package, folder / "part"], check=True)
     shutil.rmtree(debs)
+    for name in ("bin", "sbin", "lib", "lib64"):  # older suites have them beside usr
+        if (folder / "part" / name).is_dir():
+            shutil.copytree(folder / "part" / name, folder / "part" / "usr" / name, symlinks=True, dirs_exist_ok=True)
     (folder / "part").rename(folder / "root")
 
 

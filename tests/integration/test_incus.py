@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/integrations/incus.md: its files and its commands, with incus of other Debian suites."""
+"""docs/integrations/incus.md: its files and its commands, with incus of other Debian suites and LXD, which it comes from."""
 
 import io
 import json
+import re
 import shutil
 import signal
 import tarfile
@@ -17,9 +18,11 @@ from recipes import BUSYBOX, block, remove_cgroups
 from suite_root import NEEDED, SUBNET_FILE, SuiteRoot
 
 PAGE = "incus.md"
-PACKAGES = ("incus-base", "dash", "coreutils", "mount", "util-linux", "iproute2", "nftables", "tar", "libjansson4")
-SUITES = ["trixie", "sid"]
-DAEMON = "/usr/libexec/incus/incusd"
+BESIDE = ("dash", "coreutils", "mount", "util-linux", "iproute2", "nftables", "tar", "libjansson4")
+# Packages, client, daemon, and how to wait for it.
+INCUS = ("incus-base",), "incus", "/usr/libexec/incus/incusd", "incus admin waitready"
+LXD = ("lxd", "lxd-client"), "lxc", "lxd --group root", "lxd waitready"
+SUITES = {"trixie": INCUS, "sid": INCUS, "bookworm": LXD}
 START_S = 60
 METADATA = b"architecture: x86_64\ncreation_date: 1700000000\nproperties: {os: busybox}\n"
 pytestmark = [pytest.mark.long] + [
@@ -53,7 +56,9 @@ class Incus(SuiteRoot):
         # Cgroups are the machine's, and called after the container.
         self.name = f"{host.lab.prefix}-web"
         self.daemon = None
-        super().__init__(host.namespace.path, directory, debian.unpacked(suite, *PACKAGES, dependencies=True), "/usr/lib/cni")
+        packages, self.client, self.program, self.waiting = SUITES[suite]
+        tree = debian.unpacked(suite, *packages, *BESIDE, dependencies=True)
+        super().__init__(host.namespace.path, directory, tree, "/usr/lib/cni")
         for owner in ("subuid", "subgid"):
             (self.inside / "etc" / owner).write_text("root:1000000:1000000000\n")
         (self.inside / "etc/flannel").mkdir()
@@ -65,9 +70,9 @@ class Incus(SuiteRoot):
     def start(self):
         log = (self.directory / "log").open("ab")
         with log:
-            self.daemon = self.popen(f"exec {DAEMON}", stdout=log, stderr=log)
+            self.daemon = self.popen(f"exec {self.program}", stdout=log, stderr=log)
         wait_for(
-            lambda: self.daemon.poll() is not None or self.sh("incus admin waitready --timeout=1", check=False).returncode == 0,
+            lambda: self.daemon.poll() is not None or self.sh(f"{self.waiting} --timeout=1", check=False).returncode == 0,
             START_S, "incusd answers",
         )  # fmt: skip
         if self.daemon.poll() is not None:
@@ -82,6 +87,9 @@ class Incus(SuiteRoot):
         if plain.returncode:
             pytest.skip(f"incus cannot run containers on this machine: {plain.stderr.strip()[-300:]}")
         self.sh(block(PAGE, "A profile for all containers of the fabric, once:"))
+
+    def sh(self, command, check=True):
+        return super().sh(re.sub(r"\bincus (?!admin)", f"{self.client} ", command), check)
 
     def page(self, command, check=True):
         return self.sh(command.replace("web", self.name).replace("IMAGE", "busybox"), check)
@@ -119,7 +127,7 @@ def pair(lab):
     return lab.hosts(2, daemons=True)
 
 
-@pytest.fixture(params=SUITES)
+@pytest.fixture(params=list(SUITES))
 def incus(request, pair, tmp_path):
     container = Incus(pair[0], request.param, tmp_path)
     try:
