@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 make -s -j2 rpm >/tmp/rpm.log 2>&1 || { tail -n 20 /tmp/rpm.log; exit 1; }
 for name in flanneld fabricctl flannel-cni; do
 	echo "$name:"
-	rpm -qlp build/rpm/RPMS/*/"$name"-[0-9]*.rpm | grep -v -e '/doc/flannel/' -e '/licenses/' | sed 's/\.gz$//' | sort
+	rpm -qlp build/rpm/RPMS/*/"$name"-[0-9]*.rpm | grep -v -e '/doc/flannel/' -e '/licenses/' -e '/flannel/schema/' | sed 's/\.gz$//' | sort
 done >/tmp/rpm.files
 diff - /tmp/rpm.files <<'FILES' || { echo "  FAILED: the packages for rpm have other files"; exit 1; }
 flanneld:
@@ -25,6 +25,7 @@ fabricctl:
 /usr/bin/fabricctl
 /usr/share/bash-completion/completions/fabricctl
 /usr/share/fish/vendor_completions.d/fabricctl.fish
+/usr/share/flannel/schema
 /usr/share/man/man1/fabricctl.1
 /usr/share/zsh/site-functions/_fabricctl
 flannel-cni:
@@ -33,5 +34,6 @@ flannel-cni:
 /usr/libexec/netavark
 /usr/libexec/netavark/flannel
 FILES
+diff <(ls docs/schema) <(rpm -qlp build/rpm/RPMS/*/fabricctl-[0-9]*.rpm | sed -n 's|.*/flannel/schema/||p' | LC_ALL=C.UTF-8 sort)
 [ "$(rpm -qcp build/rpm/RPMS/*/flanneld-[0-9]*.rpm)" = /etc/flannel/flanneld.conf ]
 echo "  rpm: three packages, with the files they are to have"
