@@ -232,6 +232,24 @@ static void test_a_subnet_comes_free(void **unused)
 	assert_non_null(waiting(r, STORE_CREATE));
 }
 
+/* flannel claims none again: what was its is free at once. */
+static void test_a_subnet_of_flannel_comes_free(void **unused)
+{
+	(void)unused;
+	auto_rig r = started(NULL);
+
+	for (unsigned i = 0; i < 10; i++) {
+		until(r, STORE_LIST, 11000);
+		answer_list(r, (uint64_t)100,
+			    lease("10.5.0.0-16", "192.0.2.9", NULL, NULL, 50, 50, 9), END);
+	}
+	event(r, STORE_EVENT_LIVE, 100, NULL);
+	deleted(r, "10.5.0.0-16", 101);
+	until(r, STORE_LIST, 1100);
+	answer_list(r, (uint64_t)101, END);
+	assert_non_null(waiting(r, STORE_CREATE));
+}
+
 /* A network around the segment of the underlay: of all its subnets never the one it is in. */
 static void test_the_segment_of_the_underlay_is_avoided(void **unused)
 {
@@ -468,6 +486,7 @@ int main(void)
 		cmocka_unit_test(test_previous_subnet_of_another_network),
 		cmocka_unit_test(test_out_of_subnets),
 		cmocka_unit_test(test_a_subnet_comes_free),
+		cmocka_unit_test(test_a_subnet_of_flannel_comes_free),
 		cmocka_unit_test(test_the_segment_of_the_underlay_is_avoided),
 		cmocka_unit_test(test_lost_races),
 		cmocka_unit_test(test_created),
